@@ -1,0 +1,1 @@
+"""Python applications at home on Amazon RDS."""

@@ -1,0 +1,1 @@
+"""The only client-side importer of boto3, loaded on first use."""

@@ -1,0 +1,134 @@
+"""Every public exception.
+
+RdskitError
+├── ConfigError                 the call or the settings are wrong; nothing was sent
+├── ConnectError                no usable connection
+│   ├── AuthenticationError     the server refused the login
+│   ├── TLSError                the certificate or the handshake was refused
+│   ├── NoWriterError           no writable host was found before the deadline
+│   ├── PoolTimeout             no connection became free in time, or the queue is full
+│   └── CircuitOpen             the host failed repeatedly; not tried again yet
+├── QueryError                  the server answered with an error (``sqlstate`` or ``errno`` set)
+│   ├── IntegrityError          a constraint refused the row
+│   ├── SerializationError      concurrent transactions conflict; retry the whole transaction
+│   ├── DeadlockError           chosen as the victim of a deadlock; retry the whole transaction
+│   ├── ReadOnlyError           a write reached a read-only host
+│   ├── StatementError          the SQL text is wrong, or names something that does not exist
+│   └── QueryTimeout            the deadline passed and nothing was changed
+├── FailoverError               the connection was lost; what was sent had no effect
+│   └── OutcomeUnknown          the connection or the deadline was lost after a write was sent: it may have happened
+├── StaleReadError              no host has replayed the position that this read needs
+└── LocalError                  the local RDS, or one of its servers, could not do what was asked
+
+Each message names the thing, the value and the next step. A driver's own exception is the ``__cause__``.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AuthenticationError",
+    "CircuitOpen",
+    "ConfigError",
+    "ConnectError",
+    "DeadlockError",
+    "FailoverError",
+    "IntegrityError",
+    "LocalError",
+    "NoWriterError",
+    "OutcomeUnknown",
+    "PoolTimeout",
+    "QueryError",
+    "QueryTimeout",
+    "RdskitError",
+    "ReadOnlyError",
+    "SerializationError",
+    "StaleReadError",
+    "StatementError",
+    "TLSError",
+]
+
+
+class RdskitError(Exception):
+    """Base of everything rdskit raises on purpose."""
+
+
+class ConfigError(RdskitError):
+    """The call or the settings are wrong; nothing was sent."""
+
+
+class ConnectError(RdskitError):
+    """No usable connection could be made."""
+
+
+class AuthenticationError(ConnectError):
+    """The server refused the login."""
+
+
+class TLSError(ConnectError):
+    """The certificate or the TLS handshake was refused."""
+
+
+class NoWriterError(ConnectError):
+    """No writable host was found before the deadline."""
+
+
+class PoolTimeout(ConnectError):  # noqa: N818 - the public name says what happened
+    """No connection became free in time, or too many callers wait already."""
+
+
+class CircuitOpen(ConnectError):  # noqa: N818 - the public name says what happened
+    """The host failed repeatedly and is not tried again yet."""
+
+
+class QueryError(RdskitError):
+    """The server answered with an error.
+
+    Attributes:
+        sqlstate: the five-character SQLSTATE, or None where the engine gave none.
+        errno: the engine's own error number (MySQL family), else None.
+    """
+
+    def __init__(self, message: str, *, sqlstate: str | None = None, errno: int | None = None) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+        self.errno = errno
+
+
+class IntegrityError(QueryError):
+    """A constraint refused the row."""
+
+
+class SerializationError(QueryError):
+    """Concurrent transactions conflict; the whole transaction can be retried."""
+
+
+class DeadlockError(QueryError):
+    """Chosen as the victim of a deadlock; the whole transaction can be retried."""
+
+
+class ReadOnlyError(QueryError):
+    """A write reached a read-only host or transaction."""
+
+
+class StatementError(QueryError):
+    """The SQL text is wrong, or names something that does not exist or is not allowed."""
+
+
+class QueryTimeout(QueryError):  # noqa: N818 - the public name says what happened
+    """The deadline passed and nothing was changed."""
+
+
+class FailoverError(RdskitError):
+    """The connection was lost in mid-flight; what was sent had no effect."""
+
+
+class OutcomeUnknown(FailoverError):  # noqa: N818 - the public name says what happened
+    """A write was sent, and the connection or the deadline was lost before its answer: it may have happened."""
+
+
+class StaleReadError(RdskitError):
+    """No host has replayed the position that this read needs."""
+
+
+class LocalError(RdskitError):
+    """The local RDS, or one of its servers, could not do what was asked."""

@@ -1,0 +1,1 @@
+"""asyncio only: owned tasks, deadlines, single flight, periodic tasks, the retry executor."""
