@@ -1,0 +1,58 @@
+# Every target prepares .venv by itself, with exact pins; the second time that costs nothing.
+#   make demo     a local RDS, a shop on it, a real failover in the middle, and the report
+#   make test     everything, on real servers          make test ARGS="tests/client -k pool"
+#   make check    format, lint, types, floors, house rules
+#   make bench    each claim of speed beside its peers
+#   make clean    stop the local RDS and remove all that was made, .venv included
+# PYTHON=… chooses the interpreter (3.11 or later).
+
+.DELETE_ON_ERROR:
+.PHONY: demo test check format bench lock clean
+
+PY := .venv/bin/python
+CODE := src tests bench examples tools
+ARGS ?=
+
+# A virtual environment knows its own path: after the checkout has moved, it is made anew.
+ifneq ($(shell cat .venv/.made-in 2>/dev/null),$(CURDIR))
+MOVED := moved
+endif
+
+.PHONY: moved
+moved:
+
+.venv/.dev: requirements/dev.txt pyproject.toml tools/venv.sh $(MOVED)
+	@tools/venv.sh requirements/dev.txt
+	@touch $@
+
+.venv/.bench: requirements/bench.txt .venv/.dev
+	@tools/venv.sh requirements/bench.txt
+	@touch $@
+
+demo: .venv/.dev
+	@$(PY) -m rdskit.cli demo --json demo-report.json --html demo-report.html $(ARGS)
+
+test: .venv/.dev
+	@$(PY) -m pytest $(ARGS)
+
+check: .venv/.dev
+	@.venv/bin/ruff format --check --quiet $(CODE) || { echo "make check: some files are not formatted; run: make format"; exit 1; }
+	@.venv/bin/ruff check --quiet $(CODE)
+	@$(PY) -m mypy --no-error-summary
+	@.venv/bin/lint-imports --no-logo
+	@$(PY) tools/house_rules.py $(CODE)
+
+format: .venv/.dev
+	@.venv/bin/ruff format $(CODE)
+	@.venv/bin/ruff check --fix --quiet $(CODE)
+
+bench: .venv/.bench
+	@for script in bench/query_overhead.py bench/import_time.py; do $(PY) $$script $(ARGS) || exit 1; done
+
+lock: .venv/.dev
+	@$(PY) tools/lock.py
+
+clean:
+	@if [ -x $(PY) ] && [ -d .rdskit ]; then $(PY) -m rdskit.cli local reset --yes --data .rdskit; fi
+	@rm -rf .venv .rdskit .pytest_tmp .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage dist build demo-report.*
+	@find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,10 @@
+"""The shared fixtures and the rules of the whole suite, one theme a file in ``tests/plugins``."""
+
+from __future__ import annotations
+
+pytest_plugins = [
+    "tests.plugins.isolation",
+    "tests.plugins.leftovers",
+    "tests.plugins.skips",
+    "tests.plugins.tasks",
+]
