@@ -1,0 +1,314 @@
+"""PostgreSQL through asyncpg."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from rdskit.errors import (
+    AuthenticationError,
+    ConfigError,
+    ConnectError,
+    DeadlockError,
+    FailoverError,
+    IntegrityError,
+    QueryError,
+    QueryTimeout,
+    RdskitError,
+    ReadOnlyError,
+    SerializationError,
+    StatementError,
+    TLSError,
+)
+from rdskit.kernel.failures import Failure, failure_of_sqlstate, is_transient_refusal
+from rdskit.kernel.ports import DriverError, ReaderProgress, Result
+from rdskit.kernel.positions import normalise_insert_lsn, parse_lsn
+from rdskit.kernel.topology import Role
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rdskit.kernel.ports import ConnectOptions, Login
+
+# Prepared statements kept per connection; the oldest goes first.
+_STATEMENTS = 256
+
+_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+_PREPARE_AGAIN = (asyncpg.OutdatedSchemaCacheError, asyncpg.InvalidCachedStatementError)
+
+_PROGRESS = """
+select pg_is_in_recovery(),
+       pg_last_wal_replay_lsn()::text,
+       coalesce(greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()), pg_last_wal_replay_lsn())::text,
+       case when pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() then 0
+            else coalesce(extract(epoch from now() - pg_last_xact_replay_timestamp()), 0) end::float8
+"""
+
+
+_HARMLESS = frozenset({Failure.REFUSED, Failure.CONFLICT})
+
+
+class Row(asyncpg.Record):  # type: ignore[misc]  # asyncpg ships no types
+    """asyncpg's record, with its columns as attributes too."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            columns = ", ".join(self.keys())
+            raise AttributeError(f"the row has no column {name!r}; its columns are: {columns}") from None
+
+
+class PostgresConnection:
+    """One asyncpg connection behind the connection port."""
+
+    __slots__ = ("_raw", "_statements", "broken", "endpoint", "role")
+
+    def __init__(self, raw: asyncpg.Connection, options: ConnectOptions) -> None:
+        self._raw = raw
+        self._statements: dict[str, Any] = {}
+        self.endpoint = options.endpoint
+        # PostgreSQL ≥ 14 reports in_hot_standby by itself, so the role costs no round trip (protocol: ParameterStatus).
+        self.role = Role.READER if getattr(raw.get_settings(), "in_hot_standby", "off") == "on" else Role.WRITER
+        self.broken = False
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        return not self._raw.is_closed() and bool(self._raw.is_in_transaction())
+
+    @property
+    def closed(self) -> bool:
+        """Whether the socket is gone."""
+        return bool(self._raw.is_closed())
+
+    async def fetch_one(self, text: str, args: Sequence[Any], timeout: float | None) -> Any:
+        """Run a statement and give its first row."""
+        try:
+            statement = self._statements.get(text) or await self._prepare(text, timeout)
+            return await statement.fetchrow(*args, timeout=timeout)
+        except _ERRORS as error:
+            self._note(error, text)
+            return await self.fetch_one(text, args, timeout)
+        except BaseException:
+            self.broken = True  # cancelled in mid-flight: the answer to this call is still to come
+            raise
+
+    async def fetch_all(self, text: str, args: Sequence[Any], timeout: float | None) -> list[Any]:
+        """Run a statement and give all rows."""
+        try:
+            statement = self._statements.get(text) or await self._prepare(text, timeout)
+            rows: list[Any] = await statement.fetch(*args, timeout=timeout)
+        except _ERRORS as error:
+            self._note(error, text)
+            return await self.fetch_all(text, args, timeout)
+        except BaseException:
+            self.broken = True
+            raise
+        return rows
+
+    async def execute(self, text: str, args: Sequence[Any], timeout: float | None) -> Result:
+        """Run a statement and give the number of rows that it matched."""
+        await self.fetch_all(text, args, timeout)
+        tag = self._statements[text].get_statusmsg()
+        count = tag.rpartition(" ")[2]
+        return Result(int(count) if count.isdecimal() else 0)
+
+    async def control(self, text: str, timeout: float | None) -> str:
+        """Run BEGIN, COMMIT, ROLLBACK or SAVEPOINT and give the server's command tag."""
+        try:
+            return str(await self._raw.execute(text, timeout=timeout))
+        except _ERRORS as error:
+            raise self._mapped(error, text) from error
+        except BaseException:
+            self.broken = True
+            raise
+
+    async def written_position(self, timeout: float | None) -> int:
+        """Where the writer's log ends now, normalised so that a replica can reach it."""
+        row = await self.fetch_one("select pg_current_wal_insert_lsn()::text", (), timeout)
+        return normalise_insert_lsn(parse_lsn(row[0]))
+
+    async def reader_progress(self, timeout: float | None) -> ReaderProgress:
+        """How far this reader has come."""
+        replays, replayed, received, lag = await self.fetch_one(_PROGRESS, (), timeout)
+        if not replays:
+            return ReaderProgress(replays=False, position=0, received=0, lag=0.0)
+        return ReaderProgress(replays=True, position=parse_lsn(replayed), received=parse_lsn(received), lag=lag)
+
+    async def reset(self, timeout: float) -> None:
+        """Take back everything a caller changed in the session; prepared statements survive."""
+        try:
+            await self._raw.reset(timeout=timeout)
+        except _ERRORS as error:
+            raise self._mapped(error, "reset") from error
+        except BaseException:
+            self.broken = True
+            raise
+
+    async def ping(self, timeout: float) -> None:
+        """One round trip."""
+        await self.fetch_one("select 1", (), timeout)
+
+    async def close(self, timeout: float) -> None:
+        """Say goodbye to the server; abort when that takes longer than ``timeout`` seconds."""
+        try:
+            await self._raw.close(timeout=timeout)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            self._raw.terminate()
+
+    def abort(self) -> None:
+        """Drop the socket at once."""
+        self._raw.terminate()
+
+    async def _prepare(self, text: str, timeout: float | None) -> Any:
+        if len(self._statements) >= _STATEMENTS:
+            del self._statements[next(iter(self._statements))]
+        statement = self._statements[text] = await self._raw.prepare(text, timeout=timeout)
+        return statement
+
+    def _note(self, error: Exception, text: str) -> None:
+        """Return if the statement is to be prepared again; raise what the error means otherwise."""
+        if isinstance(error, _PREPARE_AGAIN) and self._statements.pop(text, None) and not self.in_transaction:
+            return  # the table changed under the prepared statement: the server refused to run it, nothing has happened
+        raise self._mapped(error, text) from error
+
+    def _mapped(self, error: Exception, text: str) -> DriverError:
+        mapped = _mapped(error, text, self.endpoint)
+        self.broken = self.broken or mapped.failure not in _HARMLESS
+        return mapped
+
+
+class AsyncpgDriver:
+    """Opens PostgreSQL connections."""
+
+    async def connect(self, options: ConnectOptions, login: Login) -> PostgresConnection:
+        """Open a connection and learn its role from what the server reports of itself."""
+        host, port = options.endpoint
+        try:
+            raw = await asyncpg.connect(
+                host=host,
+                port=port,
+                user=login.user,
+                password=login.password or "",
+                database=options.database or login.user,
+                ssl=options.tls or False,
+                timeout=options.timeout,
+                record_class=Row,
+                statement_cache_size=0,
+                server_settings={"application_name": options.application_name},
+            )
+        except Exception as error:
+            raise _refused(error, options, login) from error
+        return PostgresConnection(raw, options)
+
+
+_PUBLIC_BY_STATE: dict[str, type[QueryError]] = {
+    "40001": SerializationError,
+    "40P01": DeadlockError,
+    "25006": ReadOnlyError,
+    "57014": QueryTimeout,
+}
+_PUBLIC_BY_CLASS: dict[str, type[QueryError]] = {"23": IntegrityError, "42": StatementError}
+
+
+def _mapped(error: Exception, text: str, endpoint: object) -> DriverError:
+    """Say what an error of a running call means."""
+    if isinstance(error, asyncpg.PostgresError) and error.sqlstate:
+        return _mapped_answer(error, error.sqlstate, endpoint)
+    if isinstance(error, TimeoutError):
+        return DriverError(
+            Failure.TIMEOUT, QueryTimeout(f"{endpoint} did not answer before the deadline: {_brief(text)}")
+        )
+    if isinstance(error, asyncpg.DataError | asyncpg.InterfaceError) and not isinstance(
+        error, asyncpg.InternalClientError
+    ):
+        return _mapped_interface(error, endpoint)
+    if isinstance(error, OSError | asyncpg.InternalClientError | asyncpg.PostgresError):
+        return _lost(error, endpoint)
+    return DriverError(Failure.REFUSED, QueryError(f"{type(error).__name__}: {error}"))
+
+
+def _mapped_answer(error: asyncpg.PostgresError, sqlstate: str, endpoint: object) -> DriverError:
+    failure = failure_of_sqlstate(sqlstate)
+    if failure is Failure.LOST:
+        return _lost(error, endpoint)
+    public = _PUBLIC_BY_STATE.get(sqlstate) or _PUBLIC_BY_CLASS.get(sqlstate[:2], QueryError)
+    detail = "".join(f"; {part}" for part in (getattr(error, "detail", None), getattr(error, "hint", None)) if part)
+    return DriverError(failure, public(f"{error}{detail} [SQLSTATE {sqlstate}]", sqlstate=sqlstate))
+
+
+def _mapped_interface(error: Exception, endpoint: object) -> DriverError:
+    # asyncpg says "connection is closed" and "underlying connection is closed" with the same class as a wrong argument.
+    if "closed" in str(error):
+        return _lost(error, endpoint)
+    return DriverError(Failure.REFUSED, StatementError(str(error)))
+
+
+def _lost(error: Exception, endpoint: object) -> DriverError:
+    return DriverError(Failure.LOST, FailoverError(f"connection to {endpoint} was lost: {_said(error)}"))
+
+
+def _refused(error: Exception, options: ConnectOptions, login: Login) -> DriverError:
+    """Say what a failed connect means; ``LOST`` is worth another attempt, ``REFUSED`` is not."""
+    endpoint = options.endpoint
+    if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
+        message = f"{endpoint} refused the login of user {login.user!r}: {error}; check the user name and the password"
+        return DriverError(Failure.REFUSED, AuthenticationError(message))
+    if isinstance(error, asyncpg.PostgresError) and error.sqlstate:
+        return _refused_answer(error, error.sqlstate, options)
+    if isinstance(error, ssl.SSLError) or "rejected SSL upgrade" in str(error):
+        return DriverError(Failure.REFUSED, TLSError(_tls_message(error, endpoint)))
+    if isinstance(error, socket.gaierror):
+        message = (
+            f"host {endpoint.host!r} is unknown ({error.strerror}); check its spelling and the DNS of this network"
+        )
+        return DriverError(Failure.REFUSED, ConnectError(message))
+    if isinstance(error, OSError | asyncpg.PostgresError | asyncpg.InternalClientError):
+        return DriverError(Failure.LOST, ConnectError(_unreachable(error, options)))
+    return DriverError(Failure.REFUSED, ConfigError(f"cannot connect to {endpoint}: {error}"))
+
+
+def _unreachable(error: Exception, options: ConnectOptions) -> str:
+    if isinstance(error, TimeoutError):
+        return (
+            f"{options.endpoint} did not answer within {options.timeout:g} s; check the security group and the network"
+        )
+    return f"{options.endpoint} cannot be reached: {_said(error)}; check that the server runs there"
+
+
+def _refused_answer(error: asyncpg.PostgresError, sqlstate: str, options: ConnectOptions) -> DriverError:
+    failure = Failure.LOST if is_transient_refusal(sqlstate) else Failure.REFUSED
+    public: RdskitError = ConnectError(f"{options.endpoint} refused the connection: {error} [SQLSTATE {sqlstate}]")
+    if sqlstate == "3D000":
+        message = f"database {options.database!r} does not exist at {options.endpoint}; create it or correct the target"
+        public = ConnectError(message)
+    return DriverError(failure, public)
+
+
+def _tls_message(error: Exception, endpoint: object) -> str:
+    if "rejected SSL upgrade" in str(error):
+        return f"{endpoint} offers no TLS; turn it on at the server, or pass tls='off' for a server on this machine"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"the certificate of {endpoint} was refused: {error.verify_message}; "
+            "pass ca=PATH or set RDSKIT_CA to the authority that signed it"
+        )
+    return f"TLS with {endpoint} failed: {error}"
+
+
+def _said(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+def _brief(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 80 else f"{line[:79]}…"  # noqa: PLR2004 - one terminal line
+
+
+__all__ = ["AsyncpgDriver", "PostgresConnection", "Row"]

@@ -1,0 +1,178 @@
+"""What the client asks of a driver and of credentials: the doors behind which implementations are exchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from ssl import SSLContext
+
+    from rdskit.kernel.endpoints import Endpoint
+    from rdskit.kernel.failures import Failure
+    from rdskit.kernel.topology import Role
+
+
+class Row(Protocol):
+    """One row: ``row["name"]``, ``row.name``, ``row[0]``; the same for every engine."""
+
+    def __getitem__(self, key: Any, /) -> Any: ...
+    def __getattr__(self, name: str, /) -> Any: ...
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Any]: ...
+    def keys(self) -> Any: ...  # noqa: D102 - a mapping's own names
+    def values(self) -> Any: ...  # noqa: D102
+    def items(self) -> Any: ...  # noqa: D102
+    def get(self, key: str, default: Any = None, /) -> Any: ...  # noqa: D102
+
+
+class Result(int):
+    """How many rows a statement matched: an ``int``.
+
+    Attributes:
+        last_id: the id that the engine generated for the last inserted row, where it tells (MySQL family); else None.
+    """
+
+    last_id: int | None
+
+    def __new__(cls, rows: int, last_id: int | None = None) -> Self:
+        """Make a result of ``rows`` matched rows."""
+        result = super().__new__(cls, rows)
+        result.last_id = last_id
+        return result
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What to log in with."""
+
+    user: str
+    password: str | None = field(repr=False)
+
+
+class Credentials(Protocol):
+    """Anything that can say who to log in as."""
+
+    async def login(self, *, refresh: bool = False) -> Login:
+        """Give user and password.
+
+        Args:
+            refresh: the server refused what was given before; read it again from where it comes from.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectOptions:
+    """Where and how one connection is opened."""
+
+    endpoint: Endpoint
+    database: str | None
+    tls: SSLContext | None
+    timeout: float
+    application_name: str
+
+
+class DriverError(Exception):
+    """What a driver reports to the client; it never reaches the application.
+
+    Attributes:
+        failure: what it means.
+        public: the exception of ``rdskit.errors`` that the application would see.
+    """
+
+    def __init__(self, failure: Failure, public: Exception) -> None:
+        super().__init__(str(public))
+        self.failure = failure
+        self.public = public
+
+
+class Connection(Protocol):
+    """One open connection.
+
+    Every method raises ``DriverError``. ``timeout`` is in seconds, None for no limit. A call that is cancelled or times
+    out leaves the connection ``broken``.
+    """
+
+    endpoint: Endpoint
+    role: Role
+    broken: bool
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        ...
+
+    async def fetch_one(self, text: str, args: Sequence[Any], timeout: float | None) -> Row | None:
+        """Run a statement and give its first row."""
+        ...
+
+    async def fetch_all(self, text: str, args: Sequence[Any], timeout: float | None) -> list[Row]:
+        """Run a statement and give all rows."""
+        ...
+
+    async def execute(self, text: str, args: Sequence[Any], timeout: float | None) -> Result:
+        """Run a statement and give the number of rows that it matched."""
+        ...
+
+    async def control(self, text: str, timeout: float | None) -> str:
+        """Run BEGIN, COMMIT, ROLLBACK or SAVEPOINT and give the server's command tag."""
+        ...
+
+    async def written_position(self, timeout: float | None) -> int:
+        """Where the writer's log ends now, normalised so that a replica can reach it."""
+        ...
+
+    async def reader_progress(self, timeout: float | None) -> ReaderProgress:
+        """How far this reader has come."""
+        ...
+
+    async def reset(self, timeout: float) -> None:
+        """Take back everything a caller changed in the session."""
+        ...
+
+    async def ping(self, timeout: float) -> None:
+        """One round trip."""
+        ...
+
+    async def close(self, timeout: float) -> None:
+        """Say goodbye to the server; abort when that takes longer than ``timeout`` seconds."""
+        ...
+
+    def abort(self) -> None:
+        """Drop the socket at once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderProgress:
+    """What a reader says of itself.
+
+    Attributes:
+        replays: whether it is a replica at all (a promoted one is not).
+        position: last position replayed, in bytes.
+        received: last position received, in bytes; never less than ``position``.
+        lag: seconds that the last replayed transaction lies behind, 0 when everything received is replayed.
+    """
+
+    replays: bool
+    position: int
+    received: int
+    lag: float
+
+
+class Driver(Protocol):
+    """Opens connections of one engine."""
+
+    async def connect(self, options: ConnectOptions, login: Login) -> Connection:
+        """Open a connection and learn its role.
+
+        Raises:
+            DriverError: with ``AuthenticationError``, ``TLSError`` or ``ConnectError`` as its public face.
+        """
+        ...
+
+
+Params = Mapping[str, Any]

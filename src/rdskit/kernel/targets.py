@@ -1,0 +1,151 @@
+"""What the first argument of ``rdskit.connect`` names: a URL, an RDS identifier, or a secret."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from rdskit.errors import ConfigError
+from rdskit.kernel.endpoints import Endpoint
+
+
+class Engine(Enum):
+    """A family of servers that speak one protocol."""
+
+    POSTGRES = "postgres"
+
+
+DEFAULT_PORTS = {Engine.POSTGRES: 5432}
+_SCHEMES = {"postgresql": Engine.POSTGRES, "postgres": Engine.POSTGRES}
+FORMS = (
+    "postgresql://[user[:password]@]host[:port]/dbname, rds://[user[:password]@]IDENTIFIER[/dbname] "
+    "or secretsmanager:ID[/dbname]"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A parsed target. Exactly one of ``endpoint``, ``identifier`` and ``secret`` is set.
+
+    Attributes:
+        engine: known for a URL; looked up otherwise.
+        endpoint: host and port of a URL.
+        identifier: DB instance identifier of ``rds://``.
+        secret: what follows ``secretsmanager:``. A secret's own name may hold slashes, so only whoever reads it can
+            tell whether the last part is a database name.
+        user: login name, or None where the credentials give it.
+        password: password in the URL, or None.
+        database: database name, or None for the engine's or the secret's own.
+    """
+
+    engine: Engine | None = None
+    endpoint: Endpoint | None = None
+    identifier: str | None = None
+    secret: str | None = None
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    database: str | None = None
+
+    def __str__(self) -> str:
+        """The target without its password, for messages."""
+        if self.secret is not None:
+            return f"secretsmanager:{self.secret}"
+        user = f"{self.user}@" if self.user else ""
+        name = f"/{self.database}" if self.database else ""
+        if self.identifier is not None:
+            return f"rds://{user}{self.identifier}{name}"
+        scheme = "postgresql" if self.engine is Engine.POSTGRES else "?"
+        return f"{scheme}://{user}{self.endpoint}{name}"
+
+
+def parse_target(text: str) -> Target:
+    """Read a target.
+
+    Args:
+        text: one of the forms in ``FORMS``.
+
+    Raises:
+        ConfigError: the form is not known, or a part of it is wrong. The message never repeats a password.
+    """
+    if text.startswith("secretsmanager:"):
+        return _parse_secret(text.removeprefix("secretsmanager:"))
+    scheme, separator, _ = text.partition("://")
+    if not separator:
+        raise ConfigError(f"target {_shown(text)!r} is not one that rdskit knows; write {FORMS}")
+    if scheme == "rds":
+        return _parse_identifier(text)
+    if scheme in _SCHEMES:
+        return _parse_url(text, _SCHEMES[scheme])
+    raise ConfigError(f"target scheme {scheme!r} is not one that rdskit knows; write {FORMS}")
+
+
+def _parse_secret(rest: str) -> Target:
+    if not rest:
+        raise ConfigError("target 'secretsmanager:' names no secret; write secretsmanager:ID[/dbname]")
+    return Target(secret=rest)
+
+
+def _parse_identifier(text: str) -> Target:
+    parts = _split(text)
+    if not parts.hostname:
+        raise ConfigError("target 'rds://' names no instance; write rds://[user[:password]@]IDENTIFIER[/dbname]")
+    if _port(text) is not None:
+        raise ConfigError(f"target 'rds://{parts.hostname}' takes no port: RDS tells it; leave it out")
+    _refuse_options(parts.query)
+    return Target(
+        identifier=parts.hostname,
+        user=_decoded(parts.username),
+        password=_decoded(parts.password),
+        database=_decoded(parts.path.lstrip("/")),
+    )
+
+
+def _parse_url(text: str, engine: Engine) -> Target:
+    parts = _split(text)
+    if not parts.hostname:
+        raise ConfigError(f"target {_shown(text)!r} names no host; write {FORMS}")
+    _refuse_options(parts.query)
+    return Target(
+        engine=engine,
+        endpoint=Endpoint(parts.hostname, _port(text) or DEFAULT_PORTS[engine]),
+        user=_decoded(parts.username),
+        password=_decoded(parts.password),
+        database=_decoded(parts.path.lstrip("/")),
+    )
+
+
+def _split(text: str) -> SplitResult:
+    try:
+        return urlsplit(text)
+    except ValueError as error:
+        raise ConfigError(f"target {_shown(text)!r} is not a URL: {error}; write {FORMS}") from error
+
+
+def _port(text: str) -> int | None:
+    try:
+        port = urlsplit(text).port
+    except ValueError as error:
+        raise ConfigError(
+            f"target {_shown(text)!r} has no valid port: {error}; "
+            "a password with ':', '/', '@' or '#' must be percent-encoded"
+        ) from error
+    return port
+
+
+def _refuse_options(query: str) -> None:
+    names = [name for name, _ in parse_qsl(query, keep_blank_values=True)]
+    if names:
+        raise ConfigError(
+            f"target option {names[0]!r} is not taken from the URL; pass it to rdskit.connect (tls=, ca=, timeout=, …)"
+        )
+
+
+def _decoded(part: str | None) -> str | None:
+    return unquote(part) if part else None
+
+
+def _shown(text: str) -> str:
+    """The text without anything that could be a password: what stands before the last @ goes."""
+    head, at, tail = text.rpartition("@")
+    return f"{head.partition('://')[0]}://…@{tail}" if at else text

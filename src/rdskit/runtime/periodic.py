@@ -1,0 +1,27 @@
+"""Work that repeats."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+
+async def every(seconds: float, work: Callable[[], Coroutine[Any, Any, None]], wake: asyncio.Event) -> None:
+    """Run ``work`` again and again, never twice at once, until cancelled.
+
+    Args:
+        seconds: pause between the end of one run and the start of the next.
+        work: must handle its own expected errors; anything it raises ends the loop.
+        wake: set by others to cut a pause short; cleared before each run.
+    """
+    while True:
+        wake.clear()
+        await work()
+        try:
+            async with asyncio.timeout(seconds):
+                await wake.wait()
+        except TimeoutError:
+            continue
