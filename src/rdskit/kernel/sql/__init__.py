@@ -1,0 +1,12 @@
+"""SQL text: ``:name`` parameters compiled to the driver's style, and what a statement does, without a parse tree.
+
+A tokenizer for PostgreSQL and for MySQL/MariaDB (`tokens`), parameters (`compile`, `bind`), and the effect of the
+statement on data and session (`effects`, over the built-in functions listed in `functions`). All of it is linear in
+the length of the text; callers keep a `Statement` per text.
+"""
+
+from rdskit.kernel.sql.bind import bind, expand
+from rdskit.kernel.sql.compile import compile_statement
+from rdskit.kernel.sql.model import Dialect, Effect, Kind, Statement
+
+__all__ = ["Dialect", "Effect", "Kind", "Statement", "bind", "compile_statement", "expand"]

@@ -1,0 +1,91 @@
+"""Values for the parameters of a compiled statement."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from rdskit.errors import ConfigError
+from rdskit.kernel.sql.model import Dialect, Statement
+from rdskit.kernel.sql.tokens import excerpt
+
+_EMPTY_LIST = "select 1 from dual where 1 = 0"
+"""Inside ``in (…)``: no row, so that ``in`` is false and ``not in`` true; ``in ()`` is a syntax error."""
+
+
+def bind(statement: Statement, values: Mapping[str, Any]) -> tuple[str, list[Any]]:
+    """Give the text and the arguments for one execution.
+
+    Args:
+        statement: a compiled statement.
+        values: a value for each of the statement's names, and no others; a list's value is a list, tuple or set.
+
+    Returns:
+        The text for the driver (``$1`` or ``?`` style) and its arguments in order.
+
+    Raises:
+        ConfigError: a name is missing or unknown, or the value of a list is not one.
+    """
+    try:
+        arguments = [values[name] for name in statement.names]
+    except KeyError as missing:
+        raise _names_differ(statement, values) from missing
+    if len(values) != len(arguments) and values.keys() != set(statement.names):
+        raise _names_differ(statement, values)
+    if not statement.lists:
+        return statement.text, arguments
+    return _bind_lists(statement, values, arguments)
+
+
+def expand(statement: Statement, lengths: Mapping[str, int], marker: str = "?") -> str:
+    """Write a MySQL statement for lists of given lengths.
+
+    Args:
+        statement: a statement compiled for MySQL.
+        lengths: the number of elements of each list.
+        marker: ``?`` for a server-side prepare, ``%s`` for a driver that wants that; with ``%s`` each literal percent
+            sign is doubled, so arguments must be given even if there are none.
+
+    Returns:
+        The text, with as many markers in each ``in (…)`` as its list has elements.
+    """
+    pieces = statement.pieces
+    if marker == "%s":
+        pieces = tuple(piece.replace("%", "%%") for piece in pieces)
+    return interleave(pieces, [_repeat(marker, lengths.get(name, 1)) for name in statement.names])
+
+
+def _repeat(marker: str, count: int) -> str:
+    return ", ".join([marker] * count) if count else _EMPTY_LIST
+
+
+def _bind_lists(statement: Statement, values: Mapping[str, Any], arguments: list[Any]) -> tuple[str, list[Any]]:
+    lists = {name: _elements(name, values[name]) for name in statement.lists}
+    if statement.dialect is Dialect.POSTGRES:
+        return statement.text, [lists.get(name, value) for name, value in zip(statement.names, arguments, strict=True)]
+    flat: list[Any] = []
+    for name, value in zip(statement.names, arguments, strict=True):
+        flat.extend(lists.get(name, [value]))
+    return expand(statement, {name: len(elements) for name, elements in lists.items()}), flat
+
+
+def _elements(name: str, value: object) -> list[Any]:
+    if not isinstance(value, Collection) or isinstance(value, str | bytes | bytearray | Mapping):
+        raise ConfigError(f"Parameter {name!r} is used as `in :{name}`: give a list, not a {type(value).__name__}.")
+    return list(value)
+
+
+def _names_differ(statement: Statement, values: Mapping[str, Any]) -> ConfigError:
+    wanted = dict.fromkeys(statement.names)
+    missing = ", ".join(f":{name}" for name in wanted if name not in values)
+    unknown = ", ".join(repr(name) for name in values if name not in wanted)
+    faults = [f"needs a value for {missing}"] * bool(missing) + [f"has no parameter {unknown}"] * bool(unknown)
+    has = ", ".join(f":{name}" for name in wanted) or "none"
+    return ConfigError(
+        f"The statement {' and '.join(faults)}; its parameters are: {has}. SQL: {excerpt(statement.source)}"
+    )
+
+
+def interleave(pieces: Sequence[str], markers: Sequence[str]) -> str:
+    """Join pieces of text with one marker between each two."""
+    return "".join(piece + marker for piece, marker in zip(pieces, [*markers, ""], strict=True))

@@ -1,0 +1,176 @@
+"""``:name`` parameters: found once and written in the server's style."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from rdskit.errors import ConfigError
+from rdskit.kernel.sql.bind import interleave
+from rdskit.kernel.sql.effects import effect_of
+from rdskit.kernel.sql.model import Dialect, Statement
+from rdskit.kernel.sql.tokens import BLANK, Token, TokenType, excerpt, tokenize
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+# `in :ids::bigint[]` casts the list, so the cast goes inside `= any(…)`.
+_ARRAY_CAST = re.compile(
+    r"""\s*::\s*[\w".]+(?:\s+(?:precision|varying|with(?:out)?\s+time\s+zone))?
+        (?:\s*\([\s\d,]*\))?(?:\s*\[[\s\d]*\])+""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+class _Use(NamedTuple):
+    """One use of a parameter: ``source[start:end]`` becomes ``before``, the marker, and ``after``."""
+
+    name: str
+    start: int
+    end: int
+    before: str = ""
+    after: str = ""
+
+    @property
+    def is_list(self) -> bool:
+        return bool(self.after)
+
+
+def compile_statement(source: str, dialect: Dialect) -> Statement:
+    """Compile one SQL statement with ``:name`` parameters.
+
+    ``in :ids`` and ``not in :ids`` take a list; ``in (:a, :b)`` takes values. Nothing inside quotes or comments is a
+    parameter, and neither is a cast (``::``), an assignment (``:=``) or the colon of a slice or JSON constructor (see
+    `tokenize`).
+
+    Args:
+        source: SQL text; one statement, a closing semicolon allowed.
+        dialect: the server's dialect.
+
+    Returns:
+        The compiled statement.
+
+    Raises:
+        ConfigError: the text is empty, holds several statements, leaves a quote open, uses the server's own parameter
+            syntax (``$1``, ``?``), or uses one name both as a list and as a value on MySQL.
+    """
+    tokens = tokenize(source, dialect)
+    _require_one_statement(source, tokens, dialect)
+    _refuse_positions(source, tokens)
+    uses = list(_uses(source, tokens, dialect))
+    pieces = _pieces(source, uses)
+    used = [use.name for use in uses]
+    names = tuple(dict.fromkeys(used)) if dialect is Dialect.POSTGRES else tuple(used)
+    effect = effect_of(tokens, dialect)
+    return Statement(
+        source=source,
+        dialect=dialect,
+        text=interleave(pieces, _markers(used, names, dialect)),
+        names=names,
+        lists=_lists(uses, dialect),
+        kind=effect.kind,
+        returns_rows=effect.returns_rows,
+        dirties_session=effect.dirties_session,
+        repeatable=effect.repeatable,
+        pieces=pieces,
+    )
+
+
+def _uses(source: str, tokens: Sequence[Token], dialect: Dialect) -> Iterator[_Use]:
+    code: list[Token] = []
+    openers: list[str] = []
+    for token in tokens:
+        if token.type in BLANK:
+            continue
+        if token.type is TokenType.OPEN:
+            openers.append(code[-1].text.lower() if code else "")
+        elif token.type is TokenType.CLOSE and openers:
+            openers.pop()
+        elif token.type is TokenType.PARAMETER:
+            # `position(:part in :text)` is a function, not a list.
+            listed = openers[-1:] != ["position"] and _is_word(code, -1, "in")
+            yield _list_use(source, code, token, dialect) if listed else _Use(token.text[1:], token.start, token.end)
+        code.append(token)
+
+
+def _list_use(source: str, code: Sequence[Token], token: Token, dialect: Dialect) -> _Use:
+    negated = _is_word(code, -2, "not")
+    keyword, name = code[-1], token.text[1:]
+    if dialect is Dialect.MYSQL:
+        return _Use(name, token.start, token.end, "(", ")")
+    first = code[-2] if negated else keyword
+    gap = source[first.end : keyword.start] if negated else ""
+    comments = _comments(gap) + _comments(source[keyword.end : token.start])
+    before = ("<> all" if negated else "= any") + comments + "("
+    cast = _ARRAY_CAST.match(source, token.end)
+    end = cast.end() if cast else token.end
+    return _Use(name, first.start, end, before, source[token.end : end] + ")")
+
+
+def _comments(gap: str) -> str:
+    """The text between two words if it holds a comment, else nothing."""
+    return gap if gap.strip() else ""
+
+
+def _is_word(code: Sequence[Token], index: int, word: str) -> bool:
+    return len(code) >= -index and code[index].type is TokenType.WORD and code[index].text.lower() == word
+
+
+def _pieces(source: str, uses: Sequence[_Use]) -> tuple[str, ...]:
+    pieces = []
+    tail, position = "", 0
+    for use in uses:
+        pieces.append(tail + source[position : use.start] + use.before)
+        tail, position = use.after, use.end
+    return (*pieces, tail + source[position:])
+
+
+def _markers(used: Sequence[str], names: Sequence[str], dialect: Dialect) -> Sequence[str]:
+    if dialect is Dialect.MYSQL:
+        return ["?"] * len(used)
+    numbers = {name: f"${number}" for number, name in enumerate(names, start=1)}
+    return [numbers[name] for name in used]
+
+
+def _lists(uses: Sequence[_Use], dialect: Dialect) -> frozenset[str]:
+    lists = frozenset(use.name for use in uses if use.is_list)
+    both = lists & {use.name for use in uses if not use.is_list}
+    if both and dialect is Dialect.MYSQL:
+        name = min(both)
+        raise ConfigError(f"Parameter :{name} is used both as a list (`in :{name}`) and as a value: use two names.")
+    return lists
+
+
+def _require_one_statement(source: str, tokens: Sequence[Token], dialect: Dialect) -> None:
+    code = [token for token in tokens if token.type not in BLANK]
+    if all(token.type is TokenType.SEMICOLON for token in code):
+        raise ConfigError("The SQL text is empty: give one statement.")
+    if _defines_routine(code):
+        return
+    depth = 0
+    ended = False
+    for token in code:
+        depth += (token.type is TokenType.OPEN) - (token.type is TokenType.CLOSE)
+        if token.type is TokenType.SEMICOLON:
+            ended = ended or depth <= 0
+        elif ended:
+            raise ConfigError(
+                f"The {dialect.name} text holds several statements (a `;` before {token.text!r}): "
+                f"send one statement a call, several in one transaction. SQL: {excerpt(source)}"
+            )
+
+
+def _defines_routine(code: Sequence[Token]) -> bool:
+    """Whether semicolons are part of the statement: ``create procedure … begin …; …; end``; the server checks those."""
+    words = [token.text.lower() for token in code if token.type is TokenType.WORD]
+    routine = {"procedure", "function", "trigger", "event", "package"}
+    return words[:1] == ["create"] and not routine.isdisjoint(words[:12]) and "begin" in words
+
+
+def _refuse_positions(source: str, tokens: Sequence[Token]) -> None:
+    for token in tokens:
+        if token.type is TokenType.POSITION:
+            raise ConfigError(
+                f"The SQL text uses the server's own parameter {token.text!r}: write `:name` instead, "
+                f"and give its value by that name. SQL: {excerpt(source)}"
+            )

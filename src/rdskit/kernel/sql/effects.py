@@ -1,0 +1,274 @@
+"""What a statement does to data and session, read from its words.
+
+Errs on the safe side: what is not known to read only is a WRITE, what is not known to leave the session alone
+dirties it. A user's own function in a SELECT is the exception (see `functions`): the server is the judge there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise, takewhile
+from typing import Final, NamedTuple
+
+from rdskit.kernel.sql.functions import HARMLESS_FUNCTIONS, SESSION_FUNCTIONS, WRITING_FUNCTIONS
+from rdskit.kernel.sql.model import Dialect, Effect, Kind
+from rdskit.kernel.sql.tokens import BLANK, Token, TokenType, tokenize
+
+
+class _Term(NamedTuple):
+    """A token that counts: a word in lower case, without its quotes if it is an identifier."""
+
+    type: TokenType
+    text: str
+    depth: int
+
+
+_Terms = Sequence[_Term]
+
+_QUERIES: Final = frozenset({"select", "values", "table"})
+_CHANGES: Final = frozenset({"insert", "update", "delete", "merge", "replace"})
+_LOCKS: Final = (
+    ("for", "update"),
+    ("for", "no", "key", "update"),
+    ("for", "share"),
+    ("for", "key", "share"),
+    ("lock", "in", "share", "mode"),
+)
+_LOCK_STARTS: Final = frozenset({"for", "lock"})
+_NOT_CALLS_AFTER: Final = frozenset({"as", "recursive", "with"})
+
+_EXECUTABLE: Final = re.compile(r"(?s)/\*M?!\d*(.*)\*/")
+
+_TRANSACTION: Final = Effect(Kind.TRANSACTION, returns_rows=False, dirties_session=False, repeatable=False)
+_SESSION: Final = Effect(Kind.SESSION, returns_rows=False, dirties_session=True, repeatable=False)
+
+
+def effect_of(tokens: Sequence[Token], dialect: Dialect) -> Effect:
+    """Classify one statement.
+
+    Args:
+        tokens: all tokens of the statement.
+        dialect: the server's dialect.
+
+    Returns:
+        What running it does.
+    """
+    return _classify(list(_terms(tokens, dialect)), dialect)
+
+
+def _classify(terms: _Terms, dialect: Dialect) -> Effect:
+    verb = next((term.text for term in terms if term.type is TokenType.WORD), "")
+    return _RULES.get(verb, _unknown)(terms, dialect)
+
+
+def _terms(tokens: Sequence[Token], dialect: Dialect) -> Iterator[_Term]:
+    depth = 0
+    for token in tokens:
+        if token.type in BLANK:
+            continue
+        if token.type is TokenType.EXECUTABLE:
+            yield from _terms(tokenize(_EXECUTABLE.sub(r"\1", token.text), dialect), dialect)
+            continue
+        depth -= token.type is TokenType.CLOSE
+        yield _Term(token.type, _plain(token), depth)
+        depth += token.type is TokenType.OPEN
+
+
+def _plain(token: Token) -> str:
+    text = token.text.lower() if token.type is TokenType.WORD else token.text
+    return text.strip('"`') if token.type is TokenType.NAME else text
+
+
+def _words(terms: _Terms, count: int) -> list[str]:
+    return [term.text for term in terms if term.type is TokenType.WORD][:count]
+
+
+# --- rules, by the statement's first word -------------------------------------------------------------------------
+
+
+def _query(terms: _Terms, dialect: Dialect) -> Effect:
+    verb = _main_verb(terms)
+    called = set(_calls(terms))
+    into = any(term == "into" for term in _bare_words(terms))
+    writes = verb not in _QUERIES or into or _locks_rows(terms) or _changes_inside(terms)
+    writes = writes or not called.isdisjoint(WRITING_FUNCTIONS)
+    return Effect(
+        kind=Kind.WRITE if writes else Kind.READ,
+        returns_rows=_returning(terms) if verb not in _QUERIES else not into,
+        dirties_session=_touches_session(terms, called, dialect),
+        repeatable=not writes and called <= HARMLESS_FUNCTIONS,
+    )
+
+
+def _change(terms: _Terms, dialect: Dialect) -> Effect:
+    called = set(_calls(terms))
+    return Effect(Kind.WRITE, _returning(terms), _touches_session(terms, called, dialect), repeatable=False)
+
+
+def _explain(terms: _Terms, dialect: Dialect) -> Effect:
+    """As its statement: a standby refuses even to plan a change."""
+    inner = _QUERIES | _CHANGES | {"with", "execute", "create", "declare", "refresh"}
+    start = next((i for i, term in enumerate(terms) if i and term.depth == 0 and term.text in inner), None)
+    if start is None:
+        return Effect(Kind.READ, returns_rows=True, dirties_session=False, repeatable=True)
+    effect = _classify(terms[start:], dialect)
+    return Effect(effect.kind, returns_rows=True, dirties_session=effect.dirties_session, repeatable=effect.repeatable)
+
+
+def _show(_terms: _Terms, _dialect: Dialect) -> Effect:
+    return Effect(Kind.READ, returns_rows=True, dirties_session=False, repeatable=True)
+
+
+def _transaction(_terms: _Terms, _dialect: Dialect) -> Effect:
+    return _TRANSACTION
+
+
+def _session(_terms: _Terms, _dialect: Dialect) -> Effect:
+    return _SESSION
+
+
+def _write(terms: _Terms, dialect: Dialect) -> Effect:
+    """A known statement that changes data or definitions and leaves the session as it was."""
+    called = set(_calls(terms))
+    return Effect(Kind.WRITE, _returning(terms), _touches_session(terms, called, dialect), repeatable=False)
+
+
+def _unknown(_terms: _Terms, _dialect: Dialect) -> Effect:
+    """Also a statement that runs code from elsewhere; rows are possible."""
+    return Effect(Kind.WRITE, returns_rows=True, dirties_session=True, repeatable=False)
+
+
+def _run(_terms: _Terms, _dialect: Dialect) -> Effect:
+    """`do`: code that may do anything, without a result."""
+    return Effect(Kind.WRITE, returns_rows=False, dirties_session=True, repeatable=False)
+
+
+def _maintenance(_terms: _Terms, dialect: Dialect) -> Effect:
+    """`analyze`, `check table`…: MySQL answers with a table of findings."""
+    return Effect(Kind.WRITE, returns_rows=dialect is Dialect.MYSQL, dirties_session=False, repeatable=False)
+
+
+def _set(terms: _Terms, dialect: Dialect) -> Effect:
+    """On PostgreSQL LOCAL, TRANSACTION and CONSTRAINTS end with the transaction.
+
+    On MySQL LOCAL means SESSION, and TRANSACTION outside of one is kept for the next.
+    """
+    passing = {"local", "transaction", "constraints"}
+    if dialect is Dialect.POSTGRES and not passing.isdisjoint(_words(terms, 2)):
+        return _TRANSACTION
+    return _SESSION
+
+
+def _start(terms: _Terms, dialect: Dialect) -> Effect:
+    return _TRANSACTION if "transaction" in _words(terms, 2) else _unknown(terms, dialect)
+
+
+def _prepare(terms: _Terms, _dialect: Dialect) -> Effect:
+    return _TRANSACTION if _words(terms, 2) == ["prepare", "transaction"] else _SESSION
+
+
+def _lock(terms: _Terms, dialect: Dialect) -> Effect:
+    """PostgreSQL's table lock ends with the transaction; MySQL's stays with the session."""
+    return _SESSION if dialect is Dialect.MYSQL else _write(terms, dialect)
+
+
+def _load(terms: _Terms, dialect: Dialect) -> Effect:
+    """A library on PostgreSQL, a file of rows on MySQL."""
+    return _write(terms, dialect) if dialect is Dialect.MYSQL else _SESSION
+
+
+def _create(terms: _Terms, dialect: Dialect) -> Effect:
+    return _SESSION if not {"temp", "temporary"}.isdisjoint(_words(terms, 5)) else _write(terms, dialect)
+
+
+_RULES: Final[dict[str, Callable[[_Terms, Dialect], Effect]]] = {
+    **dict.fromkeys(("select", "values", "table", "with"), _query),
+    **dict.fromkeys(("insert", "update", "delete", "merge", "replace"), _change),
+    **dict.fromkeys(("explain", "describe", "desc"), _explain),
+    **dict.fromkeys(("show", "help"), _show),
+    **dict.fromkeys(("begin", "commit", "end", "rollback", "abort", "savepoint", "release", "xa"), _transaction),
+    **dict.fromkeys(("reset", "discard", "listen", "unlisten", "deallocate", "declare", "use", "unlock"), _session),
+    **dict.fromkeys(("alter", "drop", "truncate", "rename", "grant", "revoke", "comment", "security"), _write),
+    **dict.fromkeys(("copy", "vacuum", "reindex", "cluster", "refresh", "reassign", "import", "checkpoint"), _write),
+    **dict.fromkeys(("notify", "flush", "kill"), _write),
+    **dict.fromkeys(("analyze", "optimize", "repair", "check", "checksum"), _maintenance),
+    "set": _set,
+    "start": _start,
+    "prepare": _prepare,
+    "lock": _lock,
+    "load": _load,
+    "create": _create,
+    "do": _run,
+}
+
+
+# --- what the rules look for --------------------------------------------------------------------------------------
+
+
+def _bare_words(terms: _Terms) -> Iterator[str]:
+    return (term.text for term in terms if term.type is TokenType.WORD)
+
+
+def _main_verb(terms: _Terms) -> str:
+    verbs = _QUERIES | _CHANGES
+    outer = (term.text for term in terms if term.type is TokenType.WORD and term.depth == 0)
+    return next((word for word in outer if word in verbs), "select")
+
+
+def _returning(terms: _Terms) -> bool:
+    return any(term.text == "returning" and term.depth == 0 and term.type is TokenType.WORD for term in terms)
+
+
+def _locks_rows(terms: _Terms) -> bool:
+    words = [term.text if term.type is TokenType.WORD else "" for term in terms]
+    starts = (index for index, word in enumerate(words) if word in _LOCK_STARTS)
+    return any(tuple(words[index : index + len(lock)]) == lock for index in starts for lock in _LOCKS)
+
+
+def _changes_inside(terms: _Terms) -> bool:
+    """A change in a WITH query: a parenthesis and the verb."""
+    pairs = pairwise(terms)
+    return any(a.type is TokenType.OPEN and b.text in _CHANGES and b.type is TokenType.WORD for a, b in pairs)
+
+
+def _calls(terms: _Terms) -> Iterator[str]:
+    """Names before a parenthesis, except those that a WITH or AS gives to columns."""
+    before = ""
+    for name, opening in pairwise(terms):
+        named = name.type in {TokenType.WORD, TokenType.NAME} and before not in _NOT_CALLS_AFTER
+        if named and opening.type is TokenType.OPEN and opening.text == "(":
+            yield name.text
+        before = name.text
+
+
+def _touches_session(terms: _Terms, called: set[str], dialect: Dialect) -> bool:
+    touching = called & SESSION_FUNCTIONS
+    if touching == {"set_config"}:
+        return not _sets_locally(terms)
+    return bool(touching) or _into_temporary(terms) or (dialect is Dialect.MYSQL and _sets_variable(terms))
+
+
+def _sets_locally(terms: _Terms) -> bool:
+    """Whether each set_config(…) ends in the word true, which limits it to the transaction."""
+    starts = (index for index, term in enumerate(terms) if term.text == "set_config")
+    return all(_last_inside(terms, start + 1) == "true" for start in starts)
+
+
+def _last_inside(terms: _Terms, opening: int) -> str:
+    """The last term before the parenthesis that closes the one at ``opening``."""
+    depth = terms[opening].depth
+    inside = takewhile(lambda term: term.depth > depth, terms[opening + 1 :])
+    return next(reversed([term.text for term in inside]), "")
+
+
+def _into_temporary(terms: _Terms) -> bool:
+    words = list(_bare_words(terms))
+    targets = (words[index + 1 : index + 3] for index, word in enumerate(words) if word == "into")
+    return any(not {"temp", "temporary"}.isdisjoint(target) for target in targets)
+
+
+def _sets_variable(terms: _Terms) -> bool:
+    """MySQL: `@a := 1`, `select … into @a`."""
+    pairs = pairwise(terms)
+    return any(a.text == ":=" or (a.text == "into" and b.text == "@") for a, b in pairs)

@@ -1,0 +1,164 @@
+"""Built-in functions with an effect, and built-in functions known to have none.
+
+A function that is in neither set is a user's own, or a rare built-in one: a SELECT that calls it counts as a READ
+(the server refuses it on a read-only host if it writes) which is not repeatable. Sources: ``pg_proc.provolatile`` of
+PostgreSQL 18 (a test holds every volatile built-in against these sets); MySQL manual, chapter 14; MariaDB "Function
+and Operator Reference".
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+
+def _names(*groups: str) -> frozenset[str]:
+    return frozenset(" ".join(groups).split())
+
+
+SESSION_FUNCTIONS: Final = _names(
+    # session-level locks: held until released or disconnected
+    """
+    pg_advisory_lock pg_advisory_lock_shared pg_try_advisory_lock pg_try_advisory_lock_shared
+    pg_advisory_unlock pg_advisory_unlock_all pg_advisory_unlock_shared
+    get_lock release_lock release_all_locks
+    """,
+    # settings and connections of the session; set_config only if its third argument is not the word true
+    """
+    set_config setseed dblink_connect dblink_connect_u dblink_disconnect dblink_open dblink_close
+    pg_replication_origin_session_setup pg_replication_origin_session_reset
+    """,
+)
+"""Functions that leave the connection in another state; each of them is one of `WRITING_FUNCTIONS` too."""
+
+WRITING_FUNCTIONS: Final = SESSION_FUNCTIONS | _names(
+    # sequences, and what depends on the writer's own session
+    "nextval setval currval lastval last_insert_id pg_nextoid",
+    # locks of the transaction
+    "pg_advisory_xact_lock pg_advisory_xact_lock_shared pg_try_advisory_xact_lock",
+    "pg_try_advisory_xact_lock_shared is_free_lock is_used_lock",
+    # transaction ids and snapshots: assigned on the writer
+    "txid_current pg_current_xact_id pg_export_snapshot",
+    # large objects
+    """
+    lo_close lo_creat lo_create lo_export lo_from_bytea lo_get lo_import lo_lseek lo_lseek64 lo_open lo_put
+    lo_tell lo_tell64 lo_truncate lo_truncate64 lo_unlink loread lowrite
+    """,
+    # SQL that is run from a string, here or elsewhere
+    """
+    dblink dblink_exec dblink_send_query dblink_get_result dblink_fetch dblink_cancel_query
+    query_to_xml query_to_xml_and_xmlschema query_to_xmlschema cursor_to_xml cursor_to_xmlschema ts_rewrite ts_stat
+    """,
+    # messages, statistics and other processes of the server
+    """
+    pg_notify pg_logical_emit_message pg_cancel_backend pg_terminate_backend pg_reload_conf pg_rotate_logfile
+    pg_log_backend_memory_contexts pg_stat_reset pg_stat_reset_backend_stats pg_stat_reset_replication_slot
+    pg_stat_reset_shared pg_stat_reset_single_function_counters pg_stat_reset_single_table_counters
+    pg_stat_reset_slru pg_stat_reset_subscription_stats pg_stat_force_next_flush pg_stat_clear_snapshot
+    pg_clear_attribute_stats pg_clear_relation_stats pg_restore_attribute_stats pg_restore_relation_stats
+    pg_import_system_collations pg_stop_making_pinned_objects pg_extension_config_dump
+    pg_stat_statements_reset master_pos_wait master_gtid_wait source_pos_wait
+    """,
+    # the write-ahead log, backups and recovery
+    """
+    pg_current_wal_flush_lsn pg_current_wal_insert_lsn pg_current_wal_lsn pg_walfile_name pg_walfile_name_offset
+    pg_switch_wal pg_create_restore_point pg_log_standby_snapshot pg_backup_start pg_backup_stop pg_promote
+    pg_wal_replay_pause pg_wal_replay_resume
+    """,
+    # replication slots and origins
+    """
+    pg_create_logical_replication_slot pg_create_physical_replication_slot pg_copy_logical_replication_slot
+    pg_copy_physical_replication_slot pg_drop_replication_slot pg_replication_slot_advance pg_sync_replication_slots
+    pg_logical_slot_get_binary_changes pg_logical_slot_get_changes pg_logical_slot_peek_binary_changes
+    pg_logical_slot_peek_changes pg_replication_origin_advance pg_replication_origin_create
+    pg_replication_origin_drop pg_replication_origin_xact_reset pg_replication_origin_xact_setup
+    """,
+    # index maintenance
+    "brin_desummarize_range brin_summarize_new_values brin_summarize_range gin_clean_pending_list",
+    "bt_index_check bt_index_parent_check",
+)
+"""Functions that write, lock, wait for a host's position, or work on the writer only: their statement is a WRITE."""
+
+HARMLESS_FUNCTIONS: Final = _names(
+    # aggregates and windows
+    """
+    array_agg avg bit_and bit_or bool_and bool_or corr count covar_pop covar_samp cume_dist dense_rank every
+    first_value group_concat grouping json_agg json_arrayagg json_object_agg json_objectagg jsonb_agg jsonb_object_agg
+    lag last_value lead max min mode nth_value ntile percent_rank percentile_cont percentile_disc rank
+    regr_slope row_number std stddev stddev_pop stddev_samp string_agg sum var_pop var_samp variance
+    """,
+    # values
+    """
+    coalesce convert greatest if ifnull isnull least num_nonnulls num_nulls nullif pg_typeof row cast
+    """,
+    # numbers
+    """
+    abs acos asin atan atan2 bit_count cbrt ceil ceiling conv cos degrees div exp floor gcd lcm ln log log10 log2 mod pi
+    pow power radians random rand round scale sign sin sqrt tan trim_scale trunc truncate width_bucket
+    """,
+    # strings and bytes
+    """
+    ascii bit_length btrim char char_length character_length chr concat concat_ws crc32 decode elt encode field
+    find_in_set format from_base64 hex initcap insert instr lcase left length levenshtein locate lower lpad ltrim md5
+    mid normalize octet_length ord overlay position quote quote_ident quote_literal quote_nullable regexp_count
+    regexp_instr regexp_like regexp_match regexp_matches regexp_replace regexp_split_to_array regexp_split_to_table
+    regexp_substr repeat replace reverse right rpad rtrim set_bit set_byte sha1 sha2 sha224 sha256 sha384 sha512
+    similarity soundex space split_part starts_with strcmp string_to_array string_to_table strpos substr substring
+    substring_index to_base64 to_char to_hex to_number translate trim ucase unaccent unhex unistr upper
+    """,
+    # dates and times
+    """
+    adddate age clock_timestamp curdate current_date current_time current_timestamp curtime date date_add date_bin
+    date_format date_part date_sub date_trunc datediff day dayname dayofmonth dayofweek dayofyear extract from_days
+    from_unixtime hour isfinite justify_days justify_hours justify_interval last_day localtime localtimestamp
+    make_date make_interval make_time make_timestamp make_timestamptz makedate microsecond minute month monthname now
+    quarter sec_to_time second statement_timestamp str_to_date subdate sysdate time time_format time_to_sec
+    timediff timestamp timestampadd timestampdiff timezone to_date to_days to_timestamp transaction_timestamp
+    unix_timestamp utc_date utc_time utc_timestamp week weekday weekofyear year yearweek
+    """,
+    # arrays, ranges and sets of rows
+    """
+    array array_append array_cat array_dims array_fill array_length array_lower array_ndims array_position
+    array_positions array_prepend array_remove array_replace array_to_string array_upper cardinality
+    daterange generate_series generate_subscripts int4range int8range isempty lower_inc lower_inf numrange
+    range_merge trim_array tsrange tstzrange unnest upper_inc upper_inf
+    """,
+    # JSON
+    """
+    array_to_json json json_array json_array_elements json_array_elements_text json_array_length json_build_array
+    json_build_object json_contains json_contains_path json_each json_each_text json_exists json_extract
+    json_extract_path json_extract_path_text json_keys json_length json_merge_patch json_object json_object_keys
+    json_overlaps json_populate_record json_query json_search json_set json_strip_nulls json_table json_to_record
+    json_to_recordset json_type json_typeof json_unquote json_valid json_value jsonb_array_elements
+    jsonb_array_elements_text jsonb_array_length jsonb_build_array jsonb_build_object jsonb_each jsonb_each_text
+    jsonb_extract_path jsonb_extract_path_text jsonb_insert jsonb_object jsonb_object_keys jsonb_path_exists
+    jsonb_path_match jsonb_path_query jsonb_path_query_array jsonb_path_query_first jsonb_populate_record
+    jsonb_pretty jsonb_set jsonb_strip_nulls jsonb_to_record jsonb_to_recordset jsonb_typeof row_to_json to_json
+    to_jsonb
+    """,
+    # text search and identifiers
+    """
+    match phraseto_tsquery plainto_tsquery setweight to_tsquery to_tsvector ts_headline ts_rank ts_rank_cd
+    websearch_to_tsquery gen_random_uuid uuid uuid_to_bin bin_to_uuid uuidv4 uuidv7
+    """,
+    # facts about the server
+    """
+    connection_id current_catalog current_database current_query current_role current_schema current_schemas
+    current_setting current_user database found_rows has_schema_privilege has_table_privilege inet_client_addr
+    inet_server_addr inet_server_port obj_description col_description pg_backend_pid pg_blocking_pids
+    pg_column_size pg_current_snapshot pg_database_size pg_encoding_to_char pg_get_constraintdef pg_get_expr
+    pg_get_indexdef pg_get_userbyid pg_get_viewdef pg_indexes_size pg_is_in_recovery pg_last_wal_receive_lsn
+    pg_last_wal_replay_lsn pg_last_xact_replay_timestamp pg_postmaster_start_time pg_relation_size pg_size_pretty
+    benchmark pg_sleep pg_sleep_for pg_sleep_until pg_table_is_visible pg_table_size pg_total_relation_size
+    pg_wal_lsn_diff row_count schema session_user sleep system_user to_regclass to_regtype txid_current_snapshot user version
+    """,
+    # types with a length, and words of the grammar that stand before a parenthesis
+    """
+    bigint binary bit bpchar character dec decimal double float int integer interval nchar numeric nvarchar
+    real signed smallint text timestamptz timetz tinyint unsigned varbinary varbit varchar varying
+    all and any as between both by case columns cross cube distinct else end except exists filter for force from full
+    group groups having ignore in index inner intersect is join key lateral leading like limit materialized natural
+    not of offset on or order ordinality outer over partition primary range recursive rollup rows select sets some
+    tablesample then trailing union unique use using values when where window with within zone
+    """,
+)
+"""Functions, types and keywords before a parenthesis that change nothing, however often they run."""

@@ -1,0 +1,78 @@
+"""The values of this room."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+
+class Dialect(Enum):
+    """Whose lexical rules a text follows."""
+
+    POSTGRES = auto()
+    """PostgreSQL with ``standard_conforming_strings = on``, its default since 9.1."""
+    MYSQL = auto()
+    """MySQL and MariaDB in their default ``sql_mode``: backslash escapes on, ``"…"`` is a string."""
+
+
+class Kind(Enum):
+    """What a statement is for: what routing and retrying need to know."""
+
+    READ = auto()
+    """Only reads, and takes no row lock: any host that is fresh enough can answer it."""
+    WRITE = auto()
+    """Changes data, locks rows, or cannot be told apart from a statement that does: writer only."""
+    TRANSACTION = auto()
+    """Begins, ends or marks a transaction, or changes the current one only."""
+    SESSION = auto()
+    """Changes only the state of its own connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What running a statement does.
+
+    Attributes:
+        kind: see `Kind`.
+        returns_rows: whether the server sends a result set.
+        dirties_session: whether the connection differs afterwards (setting, session lock, temporary table, prepared
+            statement, …) and needs a reset before somebody else gets it. Orthogonal to ``kind``. Statements that run
+            code which is not in their text (``CALL``, ``DO``), and unknown ones, count as dirtying.
+        repeatable: a READ that calls only built-in functions known to have no effect: running it twice is the same as
+            running it once. False where a function is not known, because ``select transfer(1, 2)`` reads nothing.
+    """
+
+    kind: Kind
+    returns_rows: bool
+    dirties_session: bool
+    repeatable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One compiled SQL statement.
+
+    Attributes:
+        source: the text as the caller wrote it.
+        dialect: the dialect it was compiled for.
+        text: what the driver is given. PostgreSQL: ``$1``, each name once, ``in :ids`` as ``= any($1)``.
+            MySQL: one ``?`` for each use, also for a list: `expand` gives the text for a list's real length.
+        names: parameter names in binding order: ``names[0]`` is ``$1``, or the first ``?``.
+        lists: the names used as ``in :ids`` or ``not in :ids``, whose values are lists.
+        kind: what the statement is for.
+        returns_rows: whether the server sends a result set.
+        dirties_session: whether the connection needs a reset afterwards.
+        repeatable: whether running it twice is the same as running it once.
+        pieces: the literal text before, between and after the parameters' uses.
+    """
+
+    source: str
+    dialect: Dialect
+    text: str
+    names: tuple[str, ...]
+    lists: frozenset[str]
+    kind: Kind
+    returns_rows: bool
+    dirties_session: bool
+    repeatable: bool
+    pieces: tuple[str, ...]

@@ -1,0 +1,186 @@
+"""A tokenizer for the SQL of PostgreSQL and of MySQL/MariaDB.
+
+Every character of the source belongs to exactly one token, so joining the tokens' texts gives the source back.
+Sources: PostgreSQL manual 4.1 "Lexical Structure" and ``src/backend/parser/scan.l``; MySQL manual 11.1 "Literal
+Values", 11.2 "Schema Object Names", 11.7 "Comments"; MariaDB "Comment Syntax".
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum, auto
+from typing import NamedTuple
+
+from rdskit.errors import ConfigError
+from rdskit.kernel.sql.model import Dialect
+
+
+class TokenType(Enum):
+    """What a piece of SQL text is."""
+
+    SPACE = auto()
+    COMMENT = auto()
+    EXECUTABLE = auto()
+    """``/*! … */``: a comment that MySQL runs."""
+    STRING = auto()
+    NAME = auto()
+    """A quoted identifier."""
+    WORD = auto()
+    """A keyword or an identifier without quotes."""
+    NUMBER = auto()
+    PARAMETER = auto()
+    """``:name``."""
+    POSITION = auto()
+    """``$1`` on PostgreSQL, ``?`` on MySQL: the server's own parameter syntax."""
+    OPEN = auto()
+    CLOSE = auto()
+    SEMICOLON = auto()
+    OPERATOR = auto()
+
+
+class Token(NamedTuple):
+    """A piece of the source."""
+
+    type: TokenType
+    text: str
+    start: int
+
+    @property
+    def end(self) -> int:
+        """The offset just behind the token."""
+        return self.start + len(self.text)
+
+
+BLANK = frozenset({TokenType.SPACE, TokenType.COMMENT})
+
+# Quantifiers are possessive (*+): nothing is tried twice, so even an open quote costs linear time only.
+_SPACE = r"[ \t\n\r\f\v]++"
+_WORD_START = r"[A-Za-z_\x80-\U0010ffff]"
+_WORD_PART = r"[A-Za-z0-9_$\x80-\U0010ffff]"
+_POSTGRES_ESCAPED = r"'(?:[^'\\]|\\.|'')*+'"
+# Literals with only space and a line break between them are one literal: an E'…' keeps its escapes in the next line.
+_CONTINUATION = rf"(?:[ \t\f\v]*+(?:--[^\n\r]*+)?[\n\r](?:[ \t\n\r\f\v]|--[^\n\r]*+[\n\r])*+{_POSTGRES_ESCAPED})*+"
+_MYSQL_STRING = r"'(?:[^'\\]|\\.|'')*+'|\"(?:[^\"\\]|\\.|\"\")*+\""
+_MYSQL_NAME = r"`(?:[^`]|``)*+`"
+
+_POSTGRES = {
+    "SPACE": _SPACE,
+    "COMMENT": r"--[^\n\r]*+",
+    "STRING": (
+        rf"[eE]{_POSTGRES_ESCAPED}{_CONTINUATION}|(?:[uU]&)?'(?:[^']|'')*+'"
+        rf"|\$(?P<tag>(?:[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*+)?)\$(?s:.*?)\$(?P=tag)\$"
+    ),
+    "NAME": r"(?:[uU]&)?\"(?:[^\"]|\"\")*+\"",
+    "unterminated": r"'|\"|\$(?:[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*+)?\$",
+    "block": r"/\*",
+    "POSITION": r"\$[0-9]++",
+    "WORD": rf"{_WORD_START}{_WORD_PART}*+",
+}
+_MYSQL = {
+    "SPACE": _SPACE,
+    "COMMENT": r"#[^\n]*+|--(?=[\x00-\x20]|\Z)[^\n]*+|/\*(?!M?!)(?s:.*?)\*/",
+    "EXECUTABLE": rf"/\*M?!(?:[^'\"`*]|\*(?!/)|{_MYSQL_STRING}|{_MYSQL_NAME})*+\*/",
+    "STRING": _MYSQL_STRING,
+    "NAME": _MYSQL_NAME,
+    "unterminated": r"'|\"|`|/\*",
+    "POSITION": r"\?",
+    "WORD": rf"{_WORD_START}{_WORD_PART}*+",
+}
+_COMMON = {
+    "NUMBER": r"[0-9](?:[A-Za-z0-9_.])*+",
+    "pair": r"::|:=",
+    "PARAMETER": r":(?!\d)\w++",
+    "OPEN": r"[(\[]",
+    "CLOSE": r"[)\]]",
+    "SEMICOLON": ";",
+    "OPERATOR": r"(?s:.)",
+}
+
+
+def _pattern(rules: dict[str, str]) -> re.Pattern[str]:
+    alternatives = (f"(?P<{name}>{rule})" for name, rule in (rules | _COMMON).items())
+    return re.compile("|".join(alternatives), re.DOTALL)
+
+
+_PATTERNS = {Dialect.POSTGRES: _pattern(_POSTGRES), Dialect.MYSQL: _pattern(_MYSQL)}
+_TYPES = TokenType.__members__ | {"pair": TokenType.OPERATOR, "block": TokenType.COMMENT}
+_COMMENT_EDGE = re.compile(r"/\*|\*/")
+_ALWAYS_OPERANDS = frozenset({TokenType.NUMBER, TokenType.STRING, TokenType.NAME, TokenType.PARAMETER})
+_OPERANDS = _ALWAYS_OPERANDS | {TokenType.WORD, TokenType.CLOSE}
+
+
+def tokenize(source: str, dialect: Dialect) -> list[Token]:
+    """Split SQL text into tokens.
+
+    A colon that follows an operand is not a parameter but the separator of an array slice (``a[1:n]``) or of a JSON
+    constructor (``json_object('k':v)``): it becomes an operator and a word. ``a[:n]`` is the parameter ``n``; a slice
+    between two parameters is written ``a[:low : :high]``.
+
+    Args:
+        source: SQL text.
+        dialect: whose lexical rules apply.
+
+    Returns:
+        Tokens in order; their texts joined are ``source``.
+
+    Raises:
+        ConfigError: a quote or comment is opened and never closed.
+    """
+    match = _PATTERNS[dialect].match
+    tokens: list[Token] = []
+    brackets: list[str] = []
+    operand: Token | None = None
+    position = 0
+    while found := match(source, position):
+        group = found.lastgroup or ""
+        if group == "unterminated":
+            raise _unterminated(source, position, found.group())
+        end = _block_end(source, position) if group == "block" else found.end()
+        token = Token(_TYPES[group], source[position:end], position)
+        if token.type is TokenType.PARAMETER and operand is not None and _separates(token, operand, brackets):
+            token = Token(TokenType.OPERATOR, ":", position)
+        tokens.append(token)
+        _track(brackets, token)
+        if token.type not in BLANK:
+            operand = token if token.type in _OPERANDS else None
+        position = token.end
+    return tokens
+
+
+def _separates(colon: Token, operand: Token, brackets: list[str]) -> bool:
+    """Whether a colon after ``operand`` is a separator.
+
+    A word or a parenthesis with space behind it may be a keyword (``then :x``) or a clause (``distinct on (a) :x``).
+    """
+    if operand.end == colon.start or operand.type in _ALWAYS_OPERANDS:
+        return True
+    return operand.type is TokenType.CLOSE and brackets[-1:] == ["["]
+
+
+def _track(brackets: list[str], token: Token) -> None:
+    if token.type is TokenType.OPEN:
+        brackets.append(token.text)
+    elif token.type is TokenType.CLOSE and brackets:
+        brackets.pop()
+
+
+def _block_end(source: str, start: int) -> int:
+    """The end of a PostgreSQL block comment; they nest."""
+    depth = 0
+    for edge in _COMMENT_EDGE.finditer(source, start):
+        depth += 1 if edge.group() == "/*" else -1
+        if depth == 0:
+            return edge.end()
+    raise _unterminated(source, start, "/*")
+
+
+def excerpt(source: str, length: int = 120) -> str:
+    """The beginning of a source in one line, for a message."""
+    text = " ".join(source.split())
+    return text if len(text) <= length else f"{text[:length]}…"
+
+
+def _unterminated(source: str, position: int, opening: str) -> ConfigError:
+    line = source.count("\n", 0, position) + 1
+    rest = excerpt(source[position:], 30)
+    return ConfigError(f"The SQL text opens {opening} in line {line} and never closes it, at: {rest!r}. Close it.")
