@@ -1,0 +1,1 @@
+"""Real database servers as processes: found on this machine, run without root, fenced when they fail."""

@@ -1,0 +1,105 @@
+"""Addresses of servers and endpoints on the loopback network.
+
+On Linux all of 127.0.0.0/8 is local, so each server and each endpoint has an address of its own and the port that was
+asked for. Elsewhere there is 127.0.0.1 only, and free ports are taken instead.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import sys
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rdskit.errors import LocalError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+_FIRST_OCTET, _OCTETS, _HOSTS = 64, 64, range(1, 255)
+_NETWORKS_TRIED = 4
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Address:
+    """Where a server listens: an IP address and a TCP port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+class AddressBook:
+    """Hands out loopback addresses, each once, from networks that belong to one data directory.
+
+    Args:
+        root: the data directory; two of them get different networks (by hash), so they rarely meet.
+        taken: addresses already in use by recorded servers.
+    """
+
+    def __init__(self, root: Path, taken: Iterable[Address] = ()) -> None:
+        self._root = root.absolute()
+        self._taken = set(taken)
+        self._lock = threading.Lock()
+
+    def allocate(self, port: int | None = None) -> Address:
+        """An address that nobody listens on.
+
+        Args:
+            port: the wanted TCP port; None takes a free one. Only Linux honours it.
+
+        Raises:
+            LocalError: the port cannot be had on any address.
+        """
+        with self._lock:
+            for host in self._hosts():
+                address = self._claim(host, port)
+                if address is not None:
+                    self._taken.add(address)
+                    return address
+        raise LocalError(
+            f"port {port} is taken on every loopback address: a server that listens on 0.0.0.0:{port} does this; "
+            f"stop it, or ask for another port"
+        )
+
+    def release(self, address: Address) -> None:
+        """Give an address back."""
+        with self._lock:
+            self._taken.discard(address)
+
+    def _claim(self, host: str, port: int | None) -> Address | None:
+        hosts = {address.host for address in self._taken}
+        if _own_addresses() and host in hosts:
+            return None
+        free = free_port(host, port if _own_addresses() else None)
+        return None if free is None else Address(host, free)
+
+    def _hosts(self) -> Iterator[str]:
+        if not _own_addresses():
+            yield "127.0.0.1"
+            return
+        for attempt in range(_NETWORKS_TRIED):
+            digest = hashlib.blake2b(f"{self._root}#{attempt}".encode(), digest_size=2).digest()
+            for last in _HOSTS:
+                yield f"127.{_FIRST_OCTET + digest[0] % _OCTETS}.{digest[1]}.{last}"
+
+
+def free_port(host: str, port: int | None = None) -> int | None:
+    """A TCP port of ``host`` that can be bound now: ``port`` itself, or any; None if it is taken."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port or 0))
+            listener.listen(1)
+        except OSError:
+            return None
+        return int(listener.getsockname()[1])
+
+
+def _own_addresses() -> bool:
+    return sys.platform == "linux"

@@ -1,0 +1,324 @@
+"""One PostgreSQL server: its data directory, its process and what is done to both."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import threading
+from typing import IO, TYPE_CHECKING, Literal
+
+from rdskit.errors import LocalError
+from rdskit.local.engines import configuration, privilege, processes
+from rdskit.local.engines.sql import Account, Session, SessionLost
+from rdskit.local.engines.waiting import poll
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from rdskit.local.engines.addresses import Address
+    from rdskit.local.engines.providers import Binaries
+
+StopMode = Literal["smart", "fast", "immediate"]
+
+_STOP_SIGNALS: Mapping[StopMode, signal.Signals] = {
+    "smart": signal.SIGTERM,
+    "fast": signal.SIGINT,
+    "immediate": signal.SIGQUIT,
+}
+_ACCEPTS_LOGINS = ("ready", "standby")
+_STATUS_LINE = 7
+_LOG_TAIL = 2000
+
+
+class PostgresServer:
+    """A PostgreSQL server of ours: initialised, configured, started, fenced, cloned and promoted by us alone.
+
+    Args:
+        data: its data directory; the log is beside it.
+        address: where it listens.
+        binaries: the programs to run.
+        account: its superuser, which also replicates.
+    """
+
+    def __init__(self, data: Path, address: Address, binaries: Binaries, account: Account) -> None:
+        self.data = data.absolute()
+        self.address = address
+        self.binaries = binaries
+        self.account = account
+        self.log = self.data.with_name(f"{self.data.name}.log")
+        self._privilege = privilege.current()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._tree: list[int] = []
+
+    def init(self, templates: Path) -> None:
+        """Make the data directory: a copy of an initialised one, which costs a third of ``initdb``.
+
+        Args:
+            templates: where initialised directories are kept for the next server.
+        """
+        template = _template(templates, self.binaries, self.account)
+        shutil.copytree(template, self.data, symlinks=True)
+        configuration.write_access(self.data, self.account)
+        self._privilege.own(self.data)
+
+    def configure(self, settings: Mapping[str, str]) -> None:
+        """Write the configuration; :meth:`reload` or a start makes it count.
+
+        Args:
+            settings: what differs from the defaults, all of it.
+
+        Raises:
+            LocalError: PostgreSQL refuses a name or a value; the old configuration stays.
+        """
+        text = configuration.settings_text(self.address, settings)
+        draft = self.data / "candidate.conf"
+        configuration.write_whole(draft, text)
+        self._privilege.own(draft)
+        try:
+            self._run("postgres", "-C", "port", "-D", str(self.data), "-c", f"config_file={draft}")
+        finally:
+            draft.unlink()
+        target = self.data / "postgresql.conf"
+        configuration.write_whole(target, text)
+        self._privilege.own(target)
+
+    def start(self, timeout: float = 30.0) -> None:
+        """Start the server and wait until it accepts logins; crash recovery included.
+
+        Args:
+            timeout: seconds.
+
+        Raises:
+            LocalError: it ended, or accepted no login in time; the message has the end of its log.
+        """
+        if self.alive:
+            return
+        processes.end_orphans(self.data, "postgres")
+        with self.log.open("ab") as log:
+            self._process = self._spawn(log)
+        ready = poll(lambda: not self.alive or self._accepts_logins(), timeout=timeout)
+        if not ready or not self.alive:
+            self.kill()
+            raise LocalError(f"PostgreSQL in {self.data} did not start on {self.address}: {self.last_words()}")
+
+    def stop(self, mode: StopMode = "fast", timeout: float = 30.0) -> None:
+        """Stop the server cleanly; kill it if it does not end within ``timeout`` seconds."""
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        self.resume()
+        tree = [process.pid, *processes.descendants(process.pid)]
+        process.send_signal(_STOP_SIGNALS[mode])
+        try:
+            process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        processes.wait_gone(tree)
+
+    def fence(self) -> None:
+        """SIGKILL to every process of the server: when this returns it can acknowledge nothing any more."""
+        process = self._process
+        if process is not None and process.poll() is None:
+            self._tree = processes.signal_tree(process.pid, signal.SIGKILL)
+
+    def kill(self) -> None:
+        """Fence the server and wait until all of it is gone."""
+        self.fence()
+        if self._process is not None:
+            self._process.wait()
+        processes.wait_gone(self._tree)
+
+    def pause(self) -> None:
+        """Hang the server: every process of it is stopped where it is."""
+        processes.signal_tree(self._running().pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused server go on."""
+        processes.resume_tree(self._running().pid)
+
+    def reload(self) -> None:
+        """Have the running server read its configuration again."""
+        self._running().send_signal(signal.SIGHUP)
+
+    def promote(self) -> None:
+        """Ask a standby to become a primary; it accepts writes some milliseconds later."""
+        trigger = self.data / "promote"
+        trigger.touch(mode=0o600)
+        self._privilege.own(trigger)
+        self._running().send_signal(signal.SIGUSR1)
+
+    def clone(self, source: PostgresServer) -> None:
+        """Make the data directory a physical copy of a running server; it will start as a standby.
+
+        Args:
+            source: a primary or a standby.
+        """
+        self._run(
+            *("pg_basebackup", "-D", str(self.data), "-X", "stream", "-c", "fast", "--no-password"),
+            *("-h", source.address.host, "-p", str(source.address.port), "-U", source.account.user),
+            account=source.account,
+        )
+        configuration.write_access(self.data, self.account)
+        self.become_standby()
+
+    def rewind(self, source: PostgresServer) -> None:
+        """Bring a stopped server whose history has parted from ``source`` back to it; it will start as a standby.
+
+        Args:
+            source: the running server whose history counts.
+
+        Raises:
+            LocalError: the histories cannot be joined, for instance as WAL is missing: clone instead.
+        """
+        self._run(
+            *("pg_rewind", "--target-pgdata", str(self.data), "--no-sync", "--source-server"),
+            f"host={source.address.host} port={source.address.port} user={source.account.user} dbname=postgres",
+            account=source.account,
+        )
+        configuration.write_access(self.data, self.account)
+        self.become_standby()
+
+    def become_standby(self) -> None:
+        """Start as a standby next time."""
+        (self.data / "standby.signal").touch(mode=0o600)
+        self._privilege.own(self.data)
+
+    def connect(self, database: str = "postgres", *, timeout: float = 5.0) -> Session:
+        """Log in as the superuser; ``timeout`` in seconds."""
+        return Session.open(self.address, self.account, database, timeout=timeout)
+
+    def remove(self) -> None:
+        """Delete the data directory and the log of a stopped server."""
+        shutil.rmtree(self.data, ignore_errors=True)
+        self.log.unlink(missing_ok=True)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the server's process runs (a paused one does)."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int | None:
+        """The process that was started last."""
+        return self._process.pid if self._process else None
+
+    def last_words(self) -> str:
+        """The end of the server's log."""
+        try:
+            return self.log.read_bytes()[-_LOG_TAIL:].decode(errors="replace").strip()
+        except FileNotFoundError:
+            return "it has no log"
+
+    def _spawn(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        self._privilege.own(self.data)
+        return subprocess.Popen(
+            [*self._privilege.prefix, self.binaries.program("postgres"), "-D", str(self.data)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=self.data,
+            env=_environment(),
+            user=self._privilege.user,
+            start_new_session=True,  # a Ctrl-C in the terminal is for the owner, who stops its servers in order
+        )
+
+    def _accepts_logins(self) -> bool:
+        # Line 1 must be our own child: a stale file of a killed server has another pid.
+        try:
+            lines = (self.data / "postmaster.pid").read_text().splitlines()
+        except FileNotFoundError:
+            return False
+        if len(lines) <= _STATUS_LINE or lines[0].strip() != str(self.pid):
+            return False
+        return lines[_STATUS_LINE].strip() in _ACCEPTS_LOGINS and self._login_works()
+
+    def _login_works(self) -> bool:
+        try:
+            self.connect(timeout=1.0).close()
+        except SessionLost:
+            return False
+        return True
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._process.poll() is not None:
+            raise LocalError(f"PostgreSQL in {self.data} is not running: start it first")
+        return self._process
+
+    def _run(self, program: str, *arguments: str, account: Account | None = None) -> None:
+        run_program(self.binaries, program, arguments, account=account)
+
+
+def run_program(
+    binaries: Binaries,
+    program: str,
+    arguments: Sequence[str],
+    *,
+    account: Account | None = None,
+    timeout: float = 300.0,
+) -> None:
+    """Run one of PostgreSQL's programs to its end.
+
+    Args:
+        binaries: where it is installed.
+        program: its name.
+        arguments: of the command.
+        account: whose password it may use; passed in the environment, not in the command.
+        timeout: seconds.
+
+    Raises:
+        LocalError: it failed; the message has its own.
+    """
+    how = privilege.current()
+    answer = subprocess.run(
+        [*how.prefix, binaries.program(program), *arguments],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        stdin=subprocess.DEVNULL,
+        env=_environment() | ({"PGPASSWORD": account.password} if account else {}),
+        user=how.user,
+        timeout=timeout,
+        check=False,
+    )
+    if answer.returncode != 0:
+        raise LocalError(f"{program} failed ({answer.returncode}): {(answer.stderr or answer.stdout).strip()}")
+
+
+def _environment() -> dict[str, str]:
+    # PGDATA, PGOPTIONS, PGSSLMODE… of the user's shell are about other servers.
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    return own | {"LC_ALL": "C", "TZ": "UTC"}
+
+
+_templates_lock = threading.Lock()
+
+
+def _template(templates: Path, binaries: Binaries, account: Account) -> Path:
+    directory = templates.absolute() / f"postgres-{binaries.version}-{account.user}"
+    password_file = directory / "password"
+    with _templates_lock:
+        if not password_file.exists() or password_file.read_text() != account.password:
+            _make_template(directory, binaries, account)
+    return directory / "data"
+
+
+def _make_template(directory: Path, binaries: Binaries, account: Account) -> None:
+    shutil.rmtree(directory, ignore_errors=True)
+    draft = directory.with_name(f"{directory.name}.{secrets.token_hex(4)}")
+    draft.mkdir(parents=True, mode=0o700)
+    configuration.write_whole(draft / "password", account.password)
+    how = privilege.current()
+    how.own(draft)
+    run_program(
+        binaries,
+        "initdb",
+        [
+            *("-D", str(draft / "data"), "-U", account.user, "-A", "scram-sha-256"),
+            *("--pwfile", str(draft / "password"), "-E", "UTF8", "--locale=C.UTF-8", "--data-checksums", "--no-sync"),
+        ],
+    )
+    draft.rename(directory)

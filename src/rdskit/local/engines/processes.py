@@ -1,0 +1,107 @@
+"""Server processes as a whole: the parent and everything it has forked."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_WAIT = 10.0
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that ``pid`` has forked, directly or not."""
+    children = _children(pid)
+    return children + [each for child in children for each in descendants(child)]
+
+
+def signal_tree(pid: int, number: signal.Signals) -> list[int]:
+    """Send a signal to a process and all its descendants, so that none is left acting alone.
+
+    The parent is stopped first: it cannot fork while its children are counted.
+
+    Returns:
+        The processes signalled.
+    """
+    tree = [pid]
+    _send(pid, signal.SIGSTOP)
+    tree += descendants(pid)
+    for each in tree:
+        _send(each, number)
+    return tree
+
+
+def resume_tree(pid: int) -> None:
+    """Let a stopped process and its descendants go on; children first, the parent sees them alive."""
+    for each in [*descendants(pid), pid]:
+        _send(each, signal.SIGCONT)
+
+
+def wait_gone(pids: Iterable[int], timeout: float = _WAIT) -> bool:
+    """Wait until none of the processes exists any more.
+
+    Returns:
+        Whether all have gone within ``timeout`` seconds.
+    """
+    alive = [each for each in map(_process, pids) if each is not None and each.status() != psutil.STATUS_ZOMBIE]
+    return not psutil.wait_procs(alive, timeout=timeout)[1] if alive else True
+
+
+def end_orphans(directory: Path, program: str) -> list[int]:
+    """Kill what a crashed owner left running below its directory.
+
+    A process is ours only if it works in a directory below ``directory`` *and* is an instance of ``program``: pids are
+    used again by the system, working directories are not.
+
+    Args:
+        directory: where our servers keep their data.
+        program: name of the server's executable, such as ``"postgres"``.
+
+    Returns:
+        The processes killed.
+    """
+    ours = [each for each in psutil.process_iter() if _works_below(each, directory.resolve(), program)]
+    for each in ours:
+        _send(each.pid, signal.SIGKILL)
+    psutil.wait_procs(ours, timeout=_WAIT)
+    return [each.pid for each in ours]
+
+
+def _works_below(process: psutil.Process, directory: Path, program: str) -> bool:
+    try:
+        return process.name() == program and Path(process.cwd()).is_relative_to(directory)
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False
+
+
+def _children(pid: int) -> list[int]:
+    listing = Path(f"/proc/{pid}/task/{pid}/children")
+    try:
+        return [int(each) for each in listing.read_text().split()]
+    except FileNotFoundError:
+        process = _process(pid)
+    except ProcessLookupError:
+        return []
+    try:
+        return [each.pid for each in process.children()] if process else []
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _process(pid: int) -> psutil.Process | None:
+    try:
+        return psutil.Process(pid)
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)

@@ -1,0 +1,208 @@
+"""The local RDS's own SQL: the only module that knows psycopg.
+
+A server under test may be stopped or hung at any moment, so every call here has a deadline of its own and none waits
+for ever inside a driver.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+import psycopg
+from psycopg import pq
+from psycopg import sql as composed
+
+from rdskit.errors import LocalError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rdskit.local.engines.addresses import Address
+
+Row = tuple[str | None, ...]
+
+READ_ONLY = "25006"
+
+_FINE = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
+_TIMEOUT = 10.0
+
+
+class SessionLost(LocalError):  # noqa: N818 - says what happened, as the public errors do
+    """The server closed the connection, or did not answer before the deadline."""
+
+
+class StatementRefused(LocalError):  # noqa: N818 - says what happened, as the public errors do
+    """The server answered with an error.
+
+    Attributes:
+        sqlstate: its five-character code.
+    """
+
+    def __init__(self, message: str, sqlstate: str) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A database user and its password."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+class Session:
+    """One connection in autocommit mode, whose every call ends before a deadline; one thread at a time may use it."""
+
+    def __init__(self, connection: psycopg.Connection, name: str) -> None:
+        self._connection = connection
+        self._name = name
+
+    @classmethod
+    def open(
+        cls,
+        address: Address,
+        account: Account,
+        database: str = "postgres",
+        *,
+        timeout: float = _TIMEOUT,
+        ca: Path | None = None,
+    ) -> Self:
+        """Log in.
+
+        Args:
+            address: the server's or the endpoint's.
+            account: who logs in.
+            database: to which database.
+            timeout: seconds for the connection and the login together.
+            ca: certificate authority that the server must prove itself by; None connects without TLS.
+
+        Raises:
+            SessionLost: no login before the deadline, or it was refused.
+        """
+        try:
+            connection = psycopg.Connection.connect(
+                host=address.host,
+                port=address.port,
+                user=account.user,
+                password=account.password,
+                dbname=database,
+                application_name="rdsadmin",
+                autocommit=True,
+                connect_timeout=max(1, round(timeout)),
+                gssencmode="disable",
+                sslmode="verify-full" if ca else "disable",
+                sslrootcert=str(ca) if ca else None,
+            )
+        except psycopg.OperationalError as error:
+            raise SessionLost(f"{account.user} cannot log in to {database} at {address}: {error}") from error
+        return cls(connection, f"{database} at {address}")
+
+    def execute(self, sql: str, *parameters: str | None, timeout: float = _TIMEOUT) -> list[Row]:
+        """Run one statement.
+
+        Args:
+            sql: with ``$1``, ``$2``… for the parameters.
+            parameters: in PostgreSQL's text form.
+            timeout: seconds until the answer must be there; a session that was late is of no further use.
+
+        Returns:
+            The rows, each value in PostgreSQL's text form.
+
+        Raises:
+            StatementRefused: the server answered with an error.
+            SessionLost: the connection ended, or the deadline passed.
+        """
+        self.send(sql, *parameters)
+        return self.receive(timeout)
+
+    def send(self, sql: str, *parameters: str | None) -> None:
+        """Send one statement without waiting for its answer, which :meth:`receive` fetches.
+
+        Raises:
+            SessionLost: the connection has ended.
+        """
+        values = [None if value is None else value.encode() for value in parameters]
+        try:
+            self._connection.pgconn.send_query_params(sql.encode(), values)
+        except psycopg.OperationalError as error:
+            raise SessionLost(f"{self._name}: {error}") from error
+
+    def receive(self, timeout: float = _TIMEOUT) -> list[Row]:
+        """The answer to what was sent; raises as :meth:`execute` does."""
+        result = self._result(time.monotonic() + timeout)
+        if result.status in _FINE:
+            return [_row(result, number) for number in range(result.ntuples)]
+        sqlstate = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
+        message = (result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or result.error_message).decode()
+        if not sqlstate:
+            raise SessionLost(f"{self._name}: {message.strip()}")
+        raise StatementRefused(f"{self._name}: {message} ({sqlstate})", sqlstate)
+
+    def verifier(self, account: Account) -> str:
+        """The SCRAM verifier of a password, so that the password itself is in no statement and no server log."""
+        made = self._connection.pgconn.encrypt_password(
+            account.password.encode(), account.user.encode(), b"scram-sha-256"
+        )
+        return made.decode()
+
+    def identifier(self, name: str) -> str:
+        """A name quoted for use in a statement."""
+        return composed.Identifier(name).as_string(self._connection)
+
+    def literal(self, text: str) -> str:
+        """A text quoted for use in a statement that takes no parameters."""
+        return composed.Literal(text).as_string(self._connection)
+
+    def fileno(self) -> int:
+        """The socket, to wait for the server's end of it."""
+        return self._connection.fileno()
+
+    @property
+    def usable(self) -> bool:
+        """Whether another statement may be sent."""
+        return not self._connection.closed
+
+    def close(self) -> None:
+        """Close the connection; closing twice is fine."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _result(self, deadline: float) -> pq.abc.PGresult:
+        connection = self._connection.pgconn
+        last = None
+        try:
+            while True:
+                self._await(deadline)
+                result = connection.get_result()
+                if result is None:
+                    break
+                last = result
+        except (psycopg.OperationalError, OSError) as error:
+            self.close()
+            raise SessionLost(f"{self._name}: {error}") from error
+        if last is None:
+            raise SessionLost(f"{self._name}: nothing was asked")
+        return last
+
+    def _await(self, deadline: float) -> None:
+        connection = self._connection.pgconn
+        poller = select.poll()
+        poller.register(connection.socket, select.POLLIN)
+        while connection.is_busy():
+            if not poller.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                raise TimeoutError("no answer before the deadline")
+            connection.consume_input()
+
+
+def _row(result: pq.abc.PGresult, number: int) -> Row:
+    values = (result.get_value(number, column) for column in range(result.nfields))
+    return tuple(None if value is None else value.decode() for value in values)
