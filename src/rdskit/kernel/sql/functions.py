@@ -149,7 +149,8 @@ HARMLESS_FUNCTIONS: Final = _names(
     pg_get_indexdef pg_get_userbyid pg_get_viewdef pg_indexes_size pg_is_in_recovery pg_last_wal_receive_lsn
     pg_last_wal_replay_lsn pg_last_xact_replay_timestamp pg_postmaster_start_time pg_relation_size pg_size_pretty
     benchmark pg_sleep pg_sleep_for pg_sleep_until pg_table_is_visible pg_table_size pg_total_relation_size
-    pg_wal_lsn_diff row_count schema session_user sleep system_user to_regclass to_regtype txid_current_snapshot user version
+    pg_wal_lsn_diff row_count schema session_user sleep system_user to_regclass to_regtype txid_current_snapshot
+    user version
     """,
     # types with a length, and words of the grammar that stand before a parenthesis
     """

@@ -106,6 +106,27 @@ _PATTERNS = {Dialect.POSTGRES: _pattern(_POSTGRES), Dialect.MYSQL: _pattern(_MYS
 _TYPES = TokenType.__members__ | {"pair": TokenType.OPERATOR, "block": TokenType.COMMENT}
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 _ALWAYS_OPERANDS = frozenset({TokenType.NUMBER, TokenType.STRING, TokenType.NAME, TokenType.PARAMETER})
+_NEVER_OPERANDS = frozenset(
+    {
+        "all",
+        "and",
+        "any",
+        "between",
+        "by",
+        "case",
+        "else",
+        "from",
+        "having",
+        "in",
+        "like",
+        "limit",
+        "not",
+        "offset",
+        "on",
+    }
+    | {"or", "returning", "select", "then", "values", "when", "where"}
+)
+"""Reserved words in both dialects: a colon glued to one begins a parameter (``in:ids``)."""
 _OPERANDS = _ALWAYS_OPERANDS | {TokenType.WORD, TokenType.CLOSE}
 
 
@@ -142,9 +163,13 @@ def tokenize(source: str, dialect: Dialect) -> list[Token]:
         tokens.append(token)
         _track(brackets, token)
         if token.type not in BLANK:
-            operand = token if token.type in _OPERANDS else None
+            operand = token if _is_operand(token) else None
         position = token.end
     return tokens
+
+
+def _is_operand(token: Token) -> bool:
+    return token.type in _OPERANDS and not (token.type is TokenType.WORD and token.text.lower() in _NEVER_OPERANDS)
 
 
 def _separates(colon: Token, operand: Token, brackets: list[str]) -> bool:
