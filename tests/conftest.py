@@ -7,4 +7,5 @@ pytest_plugins = [
     "tests.plugins.leftovers",
     "tests.plugins.skips",
     "tests.plugins.tasks",
+    "tests.plugins.postgres",
 ]

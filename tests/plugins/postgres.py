@@ -14,12 +14,13 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from rdskit.local.engines import find_postgres, throwaway_postgres
+from rdskit.local.engines.providers import find_postgres
+from rdskit.local.engines.throwaway import throwaway_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rdskit.local.engines import ThrowawayPostgres
+    from rdskit.local.engines.throwaway import ThrowawayPostgres
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class TestDatabase:
     """A fresh, empty database on the run's PostgreSQL; ``user`` is its superuser."""
 
     __test__ = False
-    address: str
+    host: str
     port: int
     user: str
     password: str = field(repr=False)
@@ -36,7 +37,7 @@ class TestDatabase:
     @property
     def url(self) -> str:
         """The URL for ``rdskit.connect``, asyncpg or psycopg; plain TCP, no TLS."""
-        return f"postgresql://{self.user}:{self.password}@{self.address}:{self.port}/{self.name}"
+        return f"postgresql://{self.user}:{self.password}@{self.host}:{self.port}/{self.name}"
 
 
 class Spares:
@@ -54,7 +55,7 @@ class Spares:
         name = self._next.result(timeout=30)
         self._next = self._thread.submit(self._create)
         server = self._server
-        return TestDatabase(server.address, server.port, server.superuser, server.password, name)
+        return TestDatabase(server.host, server.port, server.superuser, server.password, name)
 
     def give_back(self, database: TestDatabase) -> None:
         """Have the database dropped, whoever is still connected to it."""
@@ -71,7 +72,7 @@ class Spares:
         return name
 
     def _execute(self, statement: str, name: str) -> None:
-        self._connection.execute(sql.SQL(statement).format(sql.Identifier(name)))  # type: ignore[arg-type] # constants above
+        self._connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
 
 
 def pytest_report_header() -> str:
@@ -81,7 +82,7 @@ def pytest_report_header() -> str:
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThrowawayPostgres]:
-    """A PostgreSQL of this run's own: ``address``, ``port``, ``superuser``, ``password``, ``dsn``."""
+    """A PostgreSQL of this run's own: ``host``, ``port``, ``superuser``, ``password``, ``dsn``."""
     with throwaway_postgres(tmp_path_factory.mktemp("postgres")) as server:
         yield server
 

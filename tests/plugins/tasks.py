@@ -28,6 +28,11 @@ async def no_task_left() -> AsyncIterator[None]:
     )
 
 
+def pytest_configure() -> None:
+    # Without this, asyncio makes a loop when pytest-asyncio asks which one was current before, and nobody closes it.
+    asyncio.set_event_loop(None)
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
     if isinstance(item, pytest_asyncio.plugin.PytestAsyncioFunction):
         item.fixturenames.insert(0, "no_task_left")
