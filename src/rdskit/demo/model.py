@@ -1,0 +1,171 @@
+"""What a run of the demo observes, and the figures that come of it. Times are seconds on the run's own clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Outcome(Enum):
+    """How a write ended for the application."""
+
+    ACKNOWLEDGED = "acknowledged"
+    UNKNOWN = "unknown"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One order, as its writer saw it.
+
+    Attributes:
+        key: the order's business key, unique to the intention to place it.
+        writer: number of the writer.
+        started: when the call was made.
+        ended: when it returned or raised.
+        outcome: what the application was told.
+        error: class of the exception, None when it returned.
+    """
+
+    key: str
+    writer: int
+    started: float
+    ended: float
+    outcome: Outcome
+    error: str | None = None
+
+    @property
+    def latency(self) -> float:
+        """Seconds the application waited."""
+        return self.ended - self.started
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One look for an order that had been acknowledged to the same session before.
+
+    Attributes:
+        started: when the call was made.
+        ended: when it returned or raised.
+        found: whether the order was there; None when the call raised.
+        error: class of the exception, None when it returned.
+    """
+
+    started: float
+    ended: float
+    found: bool | None
+    error: str | None = None
+
+    @property
+    def latency(self) -> float:
+        """Seconds the application waited."""
+        return self.ended - self.started
+
+
+@dataclass(frozen=True, slots=True)
+class Failover:
+    """A failover, as the local RDS recorded it.
+
+    Attributes:
+        at: when the signal was sent that ended the old primary.
+        promotion: seconds from there to the first write that the new primary accepted from the local RDS's own probe.
+    """
+
+    at: float
+    promotion: float
+
+    @property
+    def accepted(self) -> float:
+        """When the new primary accepted its first write."""
+        return self.at + self.promotion
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What the database holds at the end.
+
+    Attributes:
+        orders: how often each business key of the run is there.
+        unpaid: orders without exactly one payment.
+        stock_difference: articles that left the stock without an order, or the other way round.
+    """
+
+    orders: Mapping[str, int]
+    unpaid: int
+    stock_difference: int
+
+
+@dataclass(slots=True)
+class Journal:
+    """Everything a run observes, in the order in which it happened."""
+
+    writes: list[Write] = field(default_factory=list)
+    reads: list[Read] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The accounts of a run; ``rdskit demo --json`` writes them under these names.
+
+    Attributes:
+        acknowledged: writes that returned to the application.
+        present: orders of this run that the database holds.
+        lost: acknowledged and absent.
+        duplicated: business keys that are there more than once.
+        unknown: writes that ended in ``OutcomeUnknown``.
+        unknown_present: how many of those did happen.
+        failed: writes that ended in any other error, which promises that nothing was done.
+        failed_present: how many of those broke that promise.
+        reads: looks for an acknowledged order of one's own session that were answered.
+        stale_reads: answered, and the order was absent.
+        failed_reads: not answered.
+        outage_ms: longest interval without an acknowledged write over all writers together.
+        promotion_ms: from the signal that ends the old primary to the first write that the new one accepts from the
+            local RDS's own probe; None when there was no failover.
+        first_write_after_ms: from that signal to a writer's first acknowledged write on the new primary, 99th
+            percentile over the writers; None when there was no failover or no writer came back.
+        first_write_after_ms_per_writer: the same for each writer, in their order; None for one that never came back.
+        write_p50_ms, write_p99_ms, read_p50_ms, read_p99_ms: latency over the whole run.
+        unpaid: orders without exactly one payment.
+        stock_difference: articles that left the stock without an order, or the other way round.
+        errors: how often each class of exception reached the application.
+    """
+
+    acknowledged: int
+    present: int
+    lost: int
+    duplicated: int
+    unknown: int
+    unknown_present: int
+    failed: int
+    failed_present: int
+    reads: int
+    stale_reads: int
+    failed_reads: int
+    outage_ms: float
+    promotion_ms: float | None
+    first_write_after_ms: float | None
+    first_write_after_ms_per_writer: tuple[float | None, ...]
+    write_p50_ms: float
+    write_p99_ms: float
+    read_p50_ms: float
+    read_p99_ms: float
+    unpaid: int
+    stock_difference: int
+    errors: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """What happened in one short slice of time; latencies in milliseconds, None when nothing ended in it."""
+
+    start: float
+    writes: int
+    reads: int
+    write_p50: float | None
+    write_p99: float | None
+    read_p99: float | None
