@@ -90,12 +90,12 @@ def _words(terms: _Terms, count: int) -> list[str]:
 def _query(terms: _Terms, dialect: Dialect) -> Effect:
     verb = _main_verb(terms)
     called = set(_calls(terms))
-    into = any(term == "into" for term in _bare_words(terms))
-    writes = verb not in _QUERIES or into or _locks_rows(terms) or _changes_inside(terms)
+    into = [term.depth for term in terms if term.text == "into" and term.type is TokenType.WORD]
+    writes = verb not in _QUERIES or bool(into) or _locks_rows(terms) or _changes_inside(terms)
     writes = writes or not called.isdisjoint(WRITING_FUNCTIONS)
     return Effect(
         kind=Kind.WRITE if writes else Kind.READ,
-        returns_rows=_returning(terms) if verb not in _QUERIES else not into,
+        returns_rows=_returning(terms) if verb not in _QUERIES else 0 not in into,
         dirties_session=_touches_session(terms, called, dialect),
         repeatable=not writes and called <= HARMLESS_FUNCTIONS,
     )

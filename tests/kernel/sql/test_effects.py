@@ -1,0 +1,162 @@
+"""What a statement does to data and session."""
+
+from __future__ import annotations
+
+import pytest
+
+from rdskit.kernel.sql import Dialect, Kind, compile_statement
+from rdskit.kernel.sql.functions import HARMLESS_FUNCTIONS, WRITING_FUNCTIONS
+
+READ, WRITE, TRANSACTION, SESSION = Kind.READ, Kind.WRITE, Kind.TRANSACTION, Kind.SESSION
+
+READS = [
+    "select 1",
+    "SELECT id FROM t WHERE note = 'for update' -- for update",
+    "(select 1) union all (select 2)",
+    "values (1), (2)",
+    "table t",
+    "show search_path",
+    "with t(n) as (select count(*) from x) select * from t",
+    "with recursive t(n) as (values (1) union all select n + 1 from t) select sum(n) from t",
+    "explain select 1",
+    "explain (analyze, buffers) select 1",
+    'select "into", "nextval" from t',
+    "select nextval from t",
+    "select substring(a for 3) from t",
+    "select a from t /* insert into t */ where b in (select c from d)",
+]
+
+
+@pytest.mark.parametrize("source", READS)
+@pytest.mark.parametrize("dialect", Dialect)
+def test_a_read_is_repeatable_and_leaves_no_trace(source: str, dialect: Dialect) -> None:
+    statement = compile_statement(source, dialect)
+    assert (statement.kind, statement.returns_rows, statement.dirties_session) == (READ, True, False)
+    assert statement.repeatable
+
+
+def test_a_read_that_calls_an_unknown_function_is_not_repeatable() -> None:
+    for source in ("select transfer(1, 2)", "select * from app.transfer (1)", 'select "Transfer"(1)'):
+        statement = compile_statement(source, Dialect.POSTGRES)
+        assert (statement.kind, statement.repeatable) == (READ, False)
+
+
+# Source, kind, whether it returns rows, whether it dirties the session.
+POSTGRES = [
+    ("insert into t values (1)", WRITE, False, False),
+    ("insert into t select 1 returning id", WRITE, True, False),
+    ("update t set a = (select returning_x from u)", WRITE, False, False),
+    ("delete from t where a = 'returning'", WRITE, False, False),
+    ("merge into t using u on true when matched then delete returning t.id", WRITE, True, False),
+    ("with x as (delete from t returning *) select * from x", WRITE, True, False),
+    ("with x as not materialized (insert into t values (1)) select 1", WRITE, True, False),
+    ("with x as (select 1) insert into t select * from x", WRITE, False, False),
+    ("with x as (select 1) update t set a = 1 returning a", WRITE, True, False),
+    ("select * from t for update skip locked", WRITE, True, False),
+    ("select * from t FOR NO KEY UPDATE", WRITE, True, False),
+    ("select * from t for /* */ share", WRITE, True, False),
+    ("select * from t for key share", WRITE, True, False),
+    ("with x as (select * from t for update) select * from x", WRITE, True, False),
+    ("select a into u from t", WRITE, False, False),
+    ("select a into temp u from t", WRITE, False, True),
+    ("select nextval('s')", WRITE, True, False),
+    ("select pg_catalog.nextval('s')", WRITE, True, False),
+    ("select \"nextval\" ('s')", WRITE, True, False),
+    ("select NextVal/* */('s')", WRITE, True, False),
+    ("select pg_notify('a', 'b')", WRITE, True, False),
+    ("select lo_create(0)", WRITE, True, False),
+    ("select txid_current()", WRITE, True, False),
+    ("select pg_create_logical_replication_slot('a', 'b')", WRITE, True, False),
+    ("select pg_advisory_xact_lock(1)", WRITE, True, False),
+    ("select pg_advisory_lock(1)", WRITE, True, True),
+    ("insert into t select pg_try_advisory_lock(1)::int", WRITE, False, True),
+    ("select set_config('a.b', 'c', true)", WRITE, True, False),
+    ("select set_config('a.b', (select f(true)), false)", WRITE, True, True),
+    ("select set_config('a.b', 'c', :local)", WRITE, True, True),
+    ("select set_config('a', 'c', true), set_config('b', 'c', false)", WRITE, True, True),
+    ("explain insert into t values (1)", WRITE, True, False),
+    ("explain analyze select nextval('s')", WRITE, True, False),
+    ("explain (analyze, format json) with x as (delete from t returning 1) select 1", WRITE, True, False),
+    ("begin", TRANSACTION, False, False),
+    ("start transaction isolation level serializable", TRANSACTION, False, False),
+    ("commit and chain", TRANSACTION, False, False),
+    ("END", TRANSACTION, False, False),
+    ("rollback to savepoint a", TRANSACTION, False, False),
+    ("abort", TRANSACTION, False, False),
+    ("savepoint a", TRANSACTION, False, False),
+    ("release a", TRANSACTION, False, False),
+    ("prepare transaction 'x'", TRANSACTION, False, False),
+    ("rollback prepared 'x'", TRANSACTION, False, False),
+    ("set local work_mem = '1MB'", TRANSACTION, False, False),
+    ("set transaction read only", TRANSACTION, False, False),
+    ("set constraints all deferred", TRANSACTION, False, False),
+    ("set work_mem = '1MB'", SESSION, False, True),
+    ("set session characteristics as transaction read only", SESSION, False, True),
+    ("reset all", SESSION, False, True),
+    ("discard all", SESSION, False, True),
+    ("listen a", SESSION, False, True),
+    ("unlisten *", SESSION, False, True),
+    ("prepare p as select 1", SESSION, False, True),
+    ("deallocate p", SESSION, False, True),
+    ("declare c cursor with hold for select 1", SESSION, False, True),
+    ("load 'auto_explain'", SESSION, False, True),
+    ("create temp table t (a int)", SESSION, False, True),
+    ("create or replace temporary view v as select 1", SESSION, False, True),
+    ("create global temporary table t (a int)", SESSION, False, True),
+    ("create table temp_x as select 1", WRITE, False, False),
+    ("notify a", WRITE, False, False),
+    ("lock table t", WRITE, False, False),
+    ("copy t to stdout", WRITE, False, False),
+    ("alter table t add b int", WRITE, False, False),
+    ("truncate t", WRITE, False, False),
+    ("analyze t", WRITE, False, False),
+    ("do $$ begin perform 1; end $$", WRITE, False, True),
+    ("call p(1)", WRITE, True, True),
+    ("frobnicate", WRITE, True, True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "kind", "returns_rows", "dirties_session"), POSTGRES)
+def test_postgres(source: str, kind: Kind, *, returns_rows: bool, dirties_session: bool) -> None:
+    statement = compile_statement(source, Dialect.POSTGRES)
+    assert (statement.kind, statement.returns_rows, statement.dirties_session) == (kind, returns_rows, dirties_session)
+    assert not statement.repeatable
+
+
+MYSQL = [
+    ("select 1 /*! for update */", WRITE, True, False),
+    ("select 1 /*M!100100 lock in share mode */", WRITE, True, False),
+    ("/*!40101 set names utf8mb4 */", SESSION, False, True),
+    ("select * from t lock in share mode", WRITE, True, False),
+    ("select last_insert_id()", WRITE, True, False),
+    ("select get_lock('a', 1)", WRITE, True, True),
+    ("select `release_lock`('a')", WRITE, True, True),
+    ("select @a := 1", READ, True, True),
+    ("select a into @b from t", WRITE, False, True),
+    ("replace into t values (1)", WRITE, False, False),
+    ("insert into t values (1) returning id", WRITE, True, False),
+    ("set local sql_mode = ''", SESSION, False, True),
+    ("set transaction isolation level read committed", SESSION, False, True),
+    ("use shop", SESSION, False, True),
+    ("lock tables t write", SESSION, False, True),
+    ("unlock tables", SESSION, False, True),
+    ("create temporary table t (a int)", SESSION, False, True),
+    ("load data infile 'x' into table t", WRITE, False, False),
+    ("analyze table t", WRITE, True, False),
+    ("xa start 'a'", TRANSACTION, False, False),
+    ("start transaction read only", TRANSACTION, False, False),
+    ("start replica", WRITE, True, True),
+    ("describe t", READ, True, False),
+    ("explain format=tree select 1", READ, True, False),
+    ("handler t open", WRITE, True, True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "kind", "returns_rows", "dirties_session"), MYSQL)
+def test_mysql(source: str, kind: Kind, *, returns_rows: bool, dirties_session: bool) -> None:
+    statement = compile_statement(source, Dialect.MYSQL)
+    assert (statement.kind, statement.returns_rows, statement.dirties_session) == (kind, returns_rows, dirties_session)
+
+
+def test_no_function_is_both_harmless_and_writing() -> None:
+    assert not HARMLESS_FUNCTIONS & WRITING_FUNCTIONS
