@@ -1,0 +1,58 @@
+"""The endpoint process: carries out the daemon's commands until the daemon is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from rdskit.local.endpoints.listener import Listener
+from rdskit.local.endpoints.model import Answer, Command, decode_command, encode
+
+_LONGEST_COMMAND = 1 << 20
+
+
+class EndpointServer:
+    """All endpoints of one daemon, on one loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._listeners: dict[str, Listener] = {}
+
+    def carry_out(self, command: Command) -> Answer:
+        """Carry out one command."""
+        try:
+            self._apply(command)
+        except OSError as error:  # the address is taken, or a certificate file is unreadable
+            return Answer(command.number, f"endpoint {command.name}: {error}")
+        return Answer(command.number)
+
+    def close(self) -> None:
+        """Close every endpoint."""
+        for listener in self._listeners.values():
+            listener.close()
+
+    def _apply(self, command: Command) -> None:
+        listener = self._listeners.get(command.name)
+        if command.state is None:
+            if listener is not None:
+                self._listeners.pop(command.name).close()
+        elif listener is None:
+            self._listeners[command.name] = Listener(self._loop, command.state)
+        else:
+            listener.apply(command.state)
+            if command.cut:
+                listener.cut()
+
+
+async def serve() -> None:
+    """Read commands from standard input and answer on standard output, until standard input ends."""
+    loop = asyncio.get_running_loop()
+    commands = asyncio.StreamReader(limit=_LONGEST_COMMAND)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
+    server = EndpointServer(loop)
+    answers = sys.stdout.buffer
+    # The pipe ends with the daemon, however it ends: no endpoint outlives it.
+    while line := await commands.readline():
+        answers.write(encode(server.carry_out(decode_command(line))))
+        answers.flush()
+    server.close()
