@@ -18,6 +18,7 @@ RdskitError
 ├── FailoverError               the connection was lost; what was sent had no effect
 │   └── OutcomeUnknown          the connection or the deadline was lost after a write was sent: it may have happened
 ├── StaleReadError              no host has replayed the position that this read needs
+├── AwsError                    AWS refused a call (``code`` says why)
 └── LocalError                  the local RDS, or one of its servers, could not do what was asked
 
 Each message names the thing, the value and the next step. A driver's own exception is the ``__cause__``.
@@ -27,6 +28,7 @@ from __future__ import annotations
 
 __all__ = [
     "AuthenticationError",
+    "AwsError",
     "CircuitOpen",
     "ConfigError",
     "ConnectError",
@@ -128,6 +130,18 @@ class OutcomeUnknown(FailoverError):  # noqa: N818 - the public name says what h
 
 class StaleReadError(RdskitError):
     """No host has replayed the position that this read needs."""
+
+
+class AwsError(RdskitError):
+    """AWS refused a call.
+
+    Attributes:
+        code: the error code, as in ``DBInstanceNotFound``.
+    """
+
+    def __init__(self, operation: str, code: str, message: str) -> None:
+        super().__init__(f"AWS {operation} was refused: {message} [{code}]")
+        self.code = code
 
 
 class LocalError(RdskitError):

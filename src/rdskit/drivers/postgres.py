@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 _STATEMENTS = 256
 
 _ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
-_PREPARE_AGAIN = (asyncpg.OutdatedSchemaCacheError, asyncpg.InvalidCachedStatementError)
 
 _PROGRESS = """
 select pg_is_in_recovery(),
@@ -76,16 +75,12 @@ class PostgresConnection:
         # PostgreSQL ≥ 14 reports in_hot_standby by itself, so the role costs no round trip (protocol: ParameterStatus).
         self.role = Role.READER if getattr(raw.get_settings(), "in_hot_standby", "off") == "on" else Role.WRITER
         self.broken = False
+        raw.add_termination_listener(self._ended)
 
     @property
     def in_transaction(self) -> bool:
         """Whether a transaction is open."""
         return not self._raw.is_closed() and bool(self._raw.is_in_transaction())
-
-    @property
-    def closed(self) -> bool:
-        """Whether the socket is gone."""
-        return bool(self._raw.is_closed())
 
     async def fetch_one(self, text: str, args: Sequence[Any], timeout: float | None) -> Any:
         """Run a statement and give its first row."""
@@ -172,9 +167,18 @@ class PostgresConnection:
         statement = self._statements[text] = await self._raw.prepare(text, timeout=timeout)
         return statement
 
+    def _ended(self, _: object) -> None:
+        self.broken = (
+            True  # the server closed an idle connection: whoever holds it next would only learn it the hard way
+        )
+
     def _note(self, error: Exception, text: str) -> None:
         """Return if the statement is to be prepared again; raise what the error means otherwise."""
-        if isinstance(error, _PREPARE_AGAIN) and self._statements.pop(text, None) and not self.in_transaction:
+        if (
+            isinstance(error, asyncpg.InvalidCachedStatementError)
+            and self._statements.pop(text, None)
+            and not self.in_transaction
+        ):
             return  # the table changed under the prepared statement: the server refused to run it, nothing has happened
         raise self._mapped(error, text) from error
 

@@ -93,7 +93,7 @@ class Connection(Protocol):
     """One open connection.
 
     Every method raises ``DriverError``. ``timeout`` is in seconds, None for no limit. A call that is cancelled or times
-    out leaves the connection ``broken``.
+    out leaves the connection ``broken``; so does a server that ends it, as soon as that is noticed.
     """
 
     endpoint: Endpoint

@@ -1,0 +1,78 @@
+"""Where a cluster's topology comes from."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+from rdskit.aws.rds import InstanceDescription, describe_instance
+from rdskit.errors import ConfigError, NoWriterError
+from rdskit.kernel.topology import Host, Role, Topology
+
+if TYPE_CHECKING:
+    from rdskit.kernel.endpoints import Endpoint
+
+
+class Source(Protocol):
+    """Tells who writes and who reads."""
+
+    changes: bool
+
+    async def topology(self) -> Topology:
+        """Look now.
+
+        Raises:
+            RdskitError: it cannot be told.
+        """
+        ...
+
+
+class StaticSource:
+    """A host as a URL names it: the writer, and nobody else."""
+
+    changes = False
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._topology = Topology((Host(str(endpoint), endpoint, Role.WRITER),))
+
+    async def topology(self) -> Topology:
+        """Give what was given."""
+        return self._topology
+
+
+class InstanceSource:
+    """A DB instance and its read replicas, as the RDS API describes them."""
+
+    changes = True
+
+    def __init__(self, identifier: str) -> None:
+        self._identifier = identifier
+
+    async def topology(self) -> Topology:
+        """Describe the instance and each of its replicas.
+
+        Raises:
+            ConfigError: there is no such instance, or it is itself a replica.
+            NoWriterError: it has no endpoint, because it is being created or deleted.
+        """
+        writer = await describe_instance(self._identifier)
+        if writer.source is not None:
+            raise ConfigError(
+                f"{self._identifier!r} is a read replica of {writer.source!r}: connect to rds://{writer.source}, "
+                "whose reads go to its replicas"
+            )
+        if writer.endpoint is None:
+            raise NoWriterError(
+                f"DB instance {self._identifier!r} is {writer.status!r} and has no endpoint; wait for it"
+            )
+        replicas = await asyncio.gather(*(describe_instance(name) for name in writer.replicas))
+        return Topology((_host(writer, Role.WRITER), *(_host(r, Role.READER) for r in replicas if _serves(r))))
+
+
+def _serves(replica: InstanceDescription) -> bool:
+    return replica.endpoint is not None and replica.status not in {"creating", "deleting", "stopped", "failed"}
+
+
+def _host(instance: InstanceDescription, role: Role) -> Host:
+    assert instance.endpoint is not None, instance.identifier
+    return Host(instance.identifier, instance.endpoint, role, instance.zone)

@@ -1,0 +1,45 @@
+"""The pool's decisions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rdskit.client.pool.model import Lease, PoolLimits
+
+# Opening is work for the server too: a pool that fills up opens this many at once, and one alone while the host fails.
+OPENING_AT_ONCE = 2
+LIFETIME_JITTER = 0.2
+
+
+def expiry(limits: PoolLimits, now: float, uniform: float) -> float:
+    """When a connection that is opened now is due for replacement."""
+    return now + limits.lifetime * (1.0 - LIFETIME_JITTER * uniform)
+
+
+def openings_wanted(
+    limits: PoolLimits, *, size: int, opening: int, waiting: int, failing: bool, for_minimum: bool
+) -> int:
+    """How many more connections to begin opening now.
+
+    Args:
+        limits: the pool's limits.
+        size: connections open or being opened.
+        opening: of these, the ones being opened.
+        waiting: callers without a connection.
+        failing: whether the last attempt failed.
+        for_minimum: whether to open for the minimum too, and not for callers only.
+    """
+    missing = max(waiting - opening, limits.min_size - size if for_minimum else 0)
+    at_once = 1 if failing else OPENING_AT_ONCE
+    return max(0, min(missing, limits.max_size - size, at_once - opening))
+
+
+def is_due(lease: Lease, limits: PoolLimits, now: float, *, spare: bool) -> bool:
+    """Whether an idle connection is closed now: too old, or unused for long and not needed for the minimum."""
+    return now >= lease.expires_at or (spare and now - lease.idle_since >= limits.idle_time)
+
+
+def needs_check(lease: Lease, limits: PoolLimits, now: float, epoch: int) -> bool:
+    """Whether a connection must show a sign of life before it is lent: it was idle, or its host failed since."""
+    return lease.epoch != epoch or now - lease.idle_since > limits.check_after

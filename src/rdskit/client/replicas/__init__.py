@@ -1,0 +1,6 @@
+"""Reads on replicas that never show less than the session has already written."""
+
+from rdskit.client.replicas.service import Borrowed, Readers
+from rdskit.client.replicas.written import Written
+
+__all__ = ["Borrowed", "Readers", "Written"]

@@ -1,0 +1,100 @@
+"""Which reader may answer, and which one shall."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rdskit.kernel.ports import ReaderProgress
+
+LAG_LIMIT = 10.0  # seconds behind at which a reader of RDS gets no more reads; it comes back at half of that
+_TIME_CONSTANT = 1.0  # seconds over which a latency is forgotten
+
+
+class Admission(NamedTuple):
+    """Whether a reader follows the writer that we write to.
+
+    After a failover a reader may have received log that the new writer never had. Its position then looks far ahead
+    while it stands still. Positions alone cannot show that, but two of them can: once the new writer has written beyond
+    everything the reader had, only a reader that really follows it gets there.
+
+    Attributes:
+        admitted: it follows.
+        received: how far its log reached when it was last asked, after the new writer had answered.
+        target: a position of the new writer beyond ``received``, which it must replay to be admitted.
+    """
+
+    admitted: bool
+    received: int | None = None
+    target: int | None = None
+
+
+QUARANTINED = Admission(admitted=False)
+ADMITTED = Admission(admitted=True)
+
+
+def next_admission(before: Admission, writer_position: int, progress: ReaderProgress) -> Admission:
+    """Decide after one more look at writer and reader.
+
+    Args:
+        before: the state so far.
+        writer_position: the writer's position, taken since the failover and before ``progress``.
+        progress: the reader's.
+    """
+    if before.admitted or not progress.replays:
+        return before
+    target = before.target
+    if target is None and before.received is not None and writer_position > before.received:
+        target = writer_position
+    if target is not None and progress.position >= target:
+        return ADMITTED
+    return Admission(admitted=False, received=progress.received, target=target)
+
+
+def lags(lag: float, *, was_lagging: bool) -> bool:
+    """Whether a reader is too far behind, with hysteresis so that it does not come and go."""
+    return lag > (LAG_LIMIT / 2 if was_lagging else LAG_LIMIT)
+
+
+def peak_ewma(average: float, sample: float, elapsed: float) -> float:
+    """Fold one latency into a reader's average, in seconds.
+
+    A sample above the average replaces it at once, one below pulls it down with a time constant of one second
+    (Finagle's peak EWMA), so that a reader that turns slow is left alone immediately.
+    """
+    if sample >= average:
+        return sample
+    weight = math.exp(-elapsed / _TIME_CONSTANT)
+    return average * weight + sample * (1.0 - weight)
+
+
+class Load(NamedTuple):
+    """What one reader costs now."""
+
+    latency: float
+    in_flight: int
+
+    @property
+    def score(self) -> float:
+        """Expected wait: latency times the queue, oneself included."""
+        return self.latency * (self.in_flight + 1)
+
+
+T = TypeVar("T")
+
+
+def choose(candidates: Sequence[tuple[Load, T]], first: float, second: float) -> T:
+    """Power of two choices: of two readers taken at random, the one that costs less.
+
+    Args:
+        candidates: at least one.
+        first: a random number from [0, 1).
+        second: another one.
+    """
+    count = len(candidates)
+    one = int(first * count)
+    other = (one + 1 + int(second * (count - 1))) % count if count > 1 else one
+    return min(candidates[one], candidates[other], key=lambda candidate: candidate[0].score)[1]

@@ -1,0 +1,240 @@
+"""The readers of a cluster: watched by one task, lent by what they have replayed and by what they cost."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+from rdskit.client.pool import Lease, Pool, Retired
+from rdskit.client.replicas.policy import (
+    ADMITTED,
+    QUARANTINED,
+    Admission,
+    Load,
+    choose,
+    lags,
+    next_admission,
+    peak_ewma,
+)
+from rdskit.errors import RdskitError
+from rdskit.kernel.ports import DriverError, ReaderProgress
+from rdskit.runtime.deadlines import Deadline
+from rdskit.runtime.periodic import every
+
+if TYPE_CHECKING:
+    from rdskit.client.failover import Cluster
+    from rdskit.runtime.tasks import TaskOwner
+
+_WATCH_EVERY = 0.5  # seconds between two looks at each reader
+_WATCH_SOON = 0.05  # seconds between two looks while a reader is in quarantine
+_WATCH_TIMEOUT = 1.0  # seconds for one look
+_CATCH_UP = 0.05  # seconds that a read waits for a reader to catch up, before it goes to the writer
+_FIRST_PAUSE, _LAST_PAUSE = 0.001, 0.008  # seconds between two questions while it waits
+
+
+class Reader:
+    """What is known of one reader."""
+
+    def __init__(self, identifier: str, pool: Pool) -> None:
+        self.identifier = identifier
+        self.pool = pool
+        self.progress: ReaderProgress | None = None
+        self.admission: Admission = ADMITTED
+        self.lagging = False
+        self.latency = 0.001
+        self.sampled_at = 0.0
+        self.in_flight = 0
+        self.served = 0
+        self.noted_at = 0.0
+
+    def note(self, progress: ReaderProgress, asked_at: float) -> None:
+        """Keep what the reader said of itself when it was asked."""
+        self.progress = progress
+        self.noted_at = asked_at
+        self.lagging = lags(progress.lag, was_lagging=self.lagging)
+
+    def can_serve(self) -> bool:
+        """Whether it is a replica of our writer, within reach, and not too far behind."""
+        known = self.progress
+        return known is not None and known.replays and self.admission.admitted and not self.lagging
+
+    def has_replayed(self, position: int) -> bool:
+        """Whether it was seen to have replayed a position."""
+        return self.progress is not None and self.progress.position >= position
+
+    def vouches_for(self, lease: Lease) -> bool:
+        """Whether what is known of the reader holds for this connection.
+
+        A replica that restarts serves again from its last consistent point, which may lie before what it showed
+        earlier. Restarting ends every connection, so what it said holds for those that are older than its words.
+        """
+        return lease.opened_at <= self.noted_at
+
+
+class Borrowed:
+    """A reader's connection on loan, and the clock of the call."""
+
+    __slots__ = ("_reader", "_started", "lease")
+
+    def __init__(self, reader: Reader, lease: Lease) -> None:
+        self._reader = reader
+        self._started = asyncio.get_running_loop().time()
+        self.lease = lease
+        reader.in_flight += 1
+
+    @property
+    def pool(self) -> Pool:
+        """The pool that lent it."""
+        return self._reader.pool
+
+    def give_back(self) -> None:
+        """Return the connection and count what the call took."""
+        reader, now = self._reader, asyncio.get_running_loop().time()
+        reader.in_flight -= 1
+        reader.served += 1
+        reader.latency = peak_ewma(reader.latency, now - self._started, now - reader.sampled_at)
+        reader.sampled_at = now
+        reader.pool.give_back(self.lease)
+
+    def failed(self) -> None:
+        """Return the connection after a lost call: the reader gets no more reads until it was seen again."""
+        self._reader.in_flight -= 1
+        self._reader.progress = None
+        self._reader.pool.suspect()
+        self._reader.pool.give_back(self.lease)
+
+
+class Readers:
+    """Lends readers that have replayed what a read must see."""
+
+    def __init__(self, cluster: Cluster, owner: TaskOwner) -> None:
+        self._cluster = cluster
+        self._known: dict[str, Reader] = {}
+        self._failures = cluster.failures
+        self._wake = asyncio.Event()
+        self.spilled = 0
+        owner.spawn(every(_WATCH_EVERY, self._watch, self._wake), "watch readers")
+
+    def known(self) -> list[Reader]:
+        """Every reader of the cluster, whether it can serve now or not."""
+        self._follow_topology()
+        return list(self._known.values())
+
+    async def borrow(self, position: int, deadline: Deadline) -> Borrowed | None:
+        """Lend a reader that has replayed a position; None sends the read to the writer.
+
+        Args:
+            position: what the read must see; 0 for whatever is there.
+            deadline: of the whole call.
+        """
+        serving = [reader for reader in self.known() if reader.can_serve()]
+        fresh = [reader for reader in serving if reader.has_replayed(position)]
+        if serving:
+            reader = _chosen(fresh) if fresh else max(serving, key=_position)
+            borrowed = await self._lend(reader, deadline)
+            if borrowed is not None and (
+                (fresh and reader.vouches_for(borrowed.lease)) or await _catches_up(reader, borrowed, position)
+            ):
+                return borrowed
+        self.spilled += 1
+        return None
+
+    async def _lend(self, reader: Reader, deadline: Deadline) -> Borrowed | None:
+        lease = reader.pool.take()
+        if lease is None:
+            try:
+                lease = await reader.pool.acquire(Deadline.after(deadline.bounded(_WATCH_TIMEOUT)))
+            except (RdskitError, Retired):
+                reader.progress = None  # not to be chosen again until the watch has reached it
+                return None
+        return Borrowed(reader, lease)
+
+    def _follow_topology(self) -> None:
+        if self._failures != self._cluster.failures:
+            # The writer failed: until it is known better, each reader may hold a history that the next one never had.
+            self._failures = self._cluster.failures
+            for reader in self._known.values():
+                reader.admission = QUARANTINED
+            self._wake.set()
+        if self._known.keys() != self._cluster.readers.keys():
+            pools = self._cluster.readers
+            self._known = {name: self._known.get(name) or Reader(name, pool) for name, pool in pools.items()}
+            self._wake.set()
+
+    async def _watch(self) -> None:
+        readers = self.known()
+        suspects = [reader for reader in readers if not reader.admission.admitted]
+        position = await self._writer_position() if suspects else None
+        await asyncio.gather(*(self._look_at(reader, position) for reader in readers))
+        if any(not reader.admission.admitted for reader in readers):
+            await asyncio.sleep(_WATCH_SOON)
+            self._wake.set()
+
+    async def _writer_position(self) -> int | None:
+        pool = self._cluster.writer
+        try:
+            lease = await pool.acquire(Deadline.after(_WATCH_TIMEOUT))
+        except (RdskitError, Retired):
+            return None
+        try:
+            return await lease.connection.written_position(_WATCH_TIMEOUT)
+        except DriverError:
+            return None
+        finally:
+            pool.give_back(lease)
+
+    async def _look_at(self, reader: Reader, writer_position: int | None) -> None:
+        try:
+            lease = await reader.pool.acquire(Deadline.after(_WATCH_TIMEOUT))
+        except (RdskitError, Retired):
+            reader.progress = None
+            return
+        try:
+            progress = await _ask(reader, lease)
+        except DriverError:
+            reader.progress = None
+            return
+        finally:
+            reader.pool.give_back(lease)
+        if writer_position is None:
+            reader.admission = reader.admission if reader.admission.admitted else QUARANTINED
+        else:
+            reader.admission = next_admission(reader.admission, writer_position, progress)
+
+
+async def _ask(reader: Reader, lease: Lease) -> ReaderProgress:
+    asked_at = asyncio.get_running_loop().time()
+    progress = await lease.connection.reader_progress(_WATCH_TIMEOUT)
+    reader.note(progress, asked_at)
+    return progress
+
+
+def _position(reader: Reader) -> int:
+    return reader.progress.position if reader.progress else 0
+
+
+def _chosen(readers: list[Reader]) -> Reader:
+    candidates = [(Load(reader.latency, reader.in_flight), reader) for reader in readers]
+    return choose(candidates, random.random(), random.random())  # noqa: S311 - balancing, not a secret
+
+
+async def _catches_up(reader: Reader, borrowed: Borrowed, position: int) -> bool:
+    """Wait for a borrowed reader; it is given back when it takes too long."""
+    loop = asyncio.get_running_loop()
+    end, pause = loop.time() + _CATCH_UP, _FIRST_PAUSE
+    try:
+        while loop.time() < end:
+            await _ask(reader, borrowed.lease)
+            if reader.has_replayed(position) and reader.can_serve():
+                return True
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LAST_PAUSE)
+    except DriverError:
+        borrowed.failed()
+        return False
+    except BaseException:
+        borrowed.give_back()
+        raise
+    borrowed.give_back()
+    return False

@@ -1,0 +1,86 @@
+"""How far the session has written: the position that its next read must see."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from rdskit.kernel.ports import DriverError
+
+if TYPE_CHECKING:
+    from rdskit.client.pool import Lease, Pool
+    from rdskit.runtime.tasks import TaskOwner
+
+_CAPTURE_TIMEOUT = 1.0  # seconds for the one round trip that reads the position
+
+
+class Written:
+    """Captures the writer's position after the caller has its answer, on the connection that wrote.
+
+    One capture is under way at most. It covers every write acknowledged before it began, so under load many writes
+    share one round trip.
+    """
+
+    def __init__(self, owner: TaskOwner) -> None:
+        self._owner = owner
+        self._acknowledged = 0
+        self._captured = 0
+        self._capturing = False
+        self._progressed = asyncio.Event()
+        self.position = 0
+
+    @property
+    def is_known(self) -> bool:
+        """Whether ``position`` covers every write acknowledged so far."""
+        return self._captured == self._acknowledged
+
+    def lost_track(self) -> None:
+        """A write may have happened, and there is no connection to ask on: reads go to the writer until one asked."""
+        self._acknowledged += 1
+
+    def wrote(self, pool: Pool, lease: Lease) -> None:
+        """A write was acknowledged on this connection; the position is read, then the connection goes back."""
+        self._acknowledged += 1
+        self.capture(pool, lease)
+
+    def capture(self, pool: Pool, lease: Lease) -> None:
+        """Read the position on a connection to the writer, and give the connection back."""
+        if self._capturing or self.is_known or lease.connection.broken:
+            pool.give_back(lease)
+            return
+        self._capturing = True
+        self._owner.spawn(self._capture(pool, lease), "capture position")
+
+    async def known(self, timeout: float) -> bool:
+        """Wait until every write acknowledged by now is covered.
+
+        Args:
+            timeout: seconds to wait at most.
+
+        Returns:
+            Whether ``position`` covers them; False means that only the writer can be asked.
+        """
+        wanted = self._acknowledged
+        try:
+            async with asyncio.timeout(timeout):
+                while self._captured < wanted and self._capturing:
+                    self._progressed.clear()
+                    await self._progressed.wait()
+        except TimeoutError:
+            return False
+        return self._captured >= wanted
+
+    async def _capture(self, pool: Pool, lease: Lease) -> None:
+        try:
+            while not self.is_known:
+                upto = self._acknowledged
+                position = await lease.connection.written_position(_CAPTURE_TIMEOUT)
+                self.position = max(self.position, position)
+                self._captured = max(self._captured, upto)
+                self._progressed.set()
+        except DriverError:
+            pool.suspect()  # the position stays unknown: reads go to the writer until a capture succeeds there
+        finally:
+            self._capturing = False
+            self._progressed.set()
+            pool.give_back(lease)

@@ -1,0 +1,67 @@
+"""Building TLS contexts, one for each way of verifying and process: reading the bundle costs over 10 ms."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import ssl
+from importlib import resources
+from pathlib import Path
+
+from rdskit.errors import ConfigError
+
+MODES = ("verify-full", "require", "off")
+_log = logging.getLogger("rdskit.tls")
+
+
+def tls_context(mode: str, ca: str | os.PathLike[str] | None = None) -> ssl.SSLContext | None:
+    """Give the context for connections to a database.
+
+    Args:
+        mode: ``verify-full`` checks the certificate and the host name; ``require`` encrypts without checking whom
+            it talks to; ``off`` sends everything in the clear.
+        ca: path of a PEM file with further authorities; the file that ``RDSKIT_CA`` names is added too.
+
+    Returns:
+        The context, shared by all callers with the same arguments; None for ``off``.
+
+    Raises:
+        ConfigError: the mode is unknown, or a file cannot be read.
+    """
+    if mode not in MODES:
+        raise ConfigError(f"tls={mode!r} is not a mode; choose one of {', '.join(MODES)}")
+    if mode != "verify-full":
+        _log.warning("tls=%r: the identity of the database server is not verified", mode)
+    if mode == "off":
+        return None
+    extra = tuple(str(path) for path in (ca, os.environ.get("RDSKIT_CA")) if path)
+    return _build(mode, tuple((path, _stamp(path)) for path in extra))
+
+
+@functools.lru_cache(maxsize=16)
+def _build(mode: str, extra: tuple[tuple[str, int], ...]) -> ssl.SSLContext:
+    context = ssl.create_default_context(cadata=_bundle())
+    for path, _ in extra:
+        try:
+            context.load_verify_locations(cafile=path)
+        except ssl.SSLError as error:
+            raise ConfigError(f"the authority file {path!r} is not a PEM certificate: {error}") from error
+    if mode == "require":
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _bundle() -> str:
+    return resources.files(__package__).joinpath("rds-ca-bundle.pem").read_text(encoding="ascii")
+
+
+def _stamp(path: str) -> int:
+    # A new authority under the same name is a new file: its time of change is part of the cache's key.
+    try:
+        return Path(path).stat().st_mtime_ns
+    except OSError as error:
+        raise ConfigError(
+            f"the authority file {path!r} cannot be read: {error.strerror}; correct ca= or RDSKIT_CA"
+        ) from error
