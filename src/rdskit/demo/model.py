@@ -169,3 +169,38 @@ class Slice:
     write_p50: float | None
     write_p99: float | None
     read_p99: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A run with its accounts, ready to be told.
+
+    Attributes:
+        title: what ran, in one line.
+        started_at: UTC, ISO 8601.
+        seconds: how long the load lasted.
+        writers: how many wrote.
+        readers: how many read.
+        interrupted: whether somebody ended it early.
+        figures: the accounts.
+        complaints: why the run may not be called good.
+        failover: when it happened; None when it did not.
+        outage: where the longest interval without an acknowledged write starts and ends.
+        zones: availability zone of the primary before and after.
+        slices: the run in short slices.
+        close_up: writer and moment of each acknowledged write around the failover.
+    """
+
+    title: str
+    started_at: str
+    seconds: float
+    writers: int
+    readers: int
+    interrupted: bool
+    figures: Figures
+    complaints: tuple[str, ...]
+    failover: Failover | None
+    outage: tuple[float, float]
+    zones: tuple[str, str]
+    slices: tuple[Slice, ...]
+    close_up: tuple[tuple[int, float], ...]

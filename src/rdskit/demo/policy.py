@@ -6,12 +6,16 @@ from collections import Counter, defaultdict
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
-from rdskit.demo.model import Figures, Outcome, Read, Slice, Write
+from rdskit.demo.model import Figures, Outcome, Read, Report, Slice, Write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from rdskit.demo.model import Books, Failover, Journal
+
+SLICE = 0.1  # seconds of a slice of the timeline, longer when there would be more than MOST_SLICES
+MOST_SLICES = 300
+CLOSE_UP = (0.4, 0.9)  # seconds before and after the failover whose single writes the report keeps
 
 _Call = TypeVar("_Call", Write, Read)
 
@@ -124,6 +128,61 @@ def slices(journal: Journal, width: float, end: float) -> list[Slice]:
     writes = _by_slice((w for w in journal.writes if w.outcome is Outcome.ACKNOWLEDGED), width)
     reads = _by_slice((read for read in journal.reads if read.found is not None), width)
     return [_slice(number * width, writes[number], reads[number]) for number in range(int(end / width) + 1)]
+
+
+def close_up(journal: Journal, failover: Failover | None, around: tuple[float, float]) -> tuple[tuple[int, float], ...]:
+    """Writer and moment of each write that was acknowledged around a failover, from so long before to so long after."""
+    if failover is None:
+        return ()
+    start, end = failover.at - around[0], failover.at + around[1]
+    acknowledged = (write for write in journal.writes if write.outcome is Outcome.ACKNOWLEDGED)
+    return tuple((write.writer, write.ended) for write in acknowledged if start <= write.ended <= end)
+
+
+def report_of(
+    journal: Journal,
+    books: Books,
+    failover: Failover | None,
+    *,
+    title: str,
+    started_at: str,
+    writers: int,
+    readers: int,
+    seconds: float,
+    interrupted: bool,
+    zones: tuple[str, str],
+) -> Report:
+    """Settle the accounts of a run and say what they mean.
+
+    Args:
+        journal: what the application saw.
+        books: what the database holds.
+        failover: the failover of the run, None when none happened.
+        title: what ran.
+        started_at: UTC, ISO 8601.
+        writers: how many writers there were.
+        readers: how many readers.
+        seconds: how long the load lasted.
+        interrupted: whether somebody ended it early.
+        zones: availability zone of the primary before and after.
+    """
+    figures = figures_of(journal, books, failover, writers=writers, end=seconds)
+    moments = [write.ended for write in journal.writes if write.outcome is Outcome.ACKNOWLEDGED]
+    return Report(
+        title=title,
+        started_at=started_at,
+        seconds=seconds,
+        writers=writers,
+        readers=readers,
+        interrupted=interrupted,
+        figures=figures,
+        complaints=tuple(complaints(figures)),
+        failover=failover,
+        outage=longest_gap(moments, seconds),
+        zones=zones,
+        slices=tuple(slices(journal, max(SLICE, seconds / MOST_SLICES), seconds)),
+        close_up=close_up(journal, failover, CLOSE_UP),
+    )
 
 
 def latency(calls: Sequence[Write | Read], share: float) -> float:
