@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rdskit.demo.model import Books, Failover, Figures, Journal, Outcome, Read, Write
-from rdskit.demo.policy import complaints, figures_of, first_writes_after, longest_gap, percentile, slices
+from rdskit.demo.policy import complaints, figures_of, first_writes_after, longest_gap, percentile, pulse_of, slices
 
 FAILOVER = Failover(at=1.0, promotion=0.2)
 
@@ -142,3 +142,16 @@ def test_slices_cover_the_run_and_lose_no_call() -> None:
     assert [found.writes for found in cut] == [0, 0, 1, 1, 0, 2]
     assert sum(found.reads for found in cut) == 1
     assert cut[4].write_p99 is None
+
+
+def test_the_pulse_is_of_the_last_second_and_the_counts_are_of_the_whole_run() -> None:
+    journal, _ = good_run()
+    seen = Journal()
+    for placed in (*journal.writes, write("u", 2.2, outcome=Outcome.UNKNOWN)):
+        seen.note_write(placed)
+    seen.note_read(Read(2.0, 2.1, found=False))
+    pulse = pulse_of(seen, now=2.26)
+    assert (pulse.reads_per_second, pulse.stale_reads) == (1, 1)
+    assert (pulse.orders_per_second, pulse.acknowledged, pulse.unknown, pulse.failed) == (1, 4, 1, 0)
+    assert pulse.p50_ms == pytest.approx(10)
+    assert pulse_of(Journal(), now=0.0).orders_per_second == 0

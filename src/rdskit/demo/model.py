@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -101,10 +102,29 @@ class Books:
 
 @dataclass(slots=True)
 class Journal:
-    """Everything a run observes, in the order in which it happened."""
+    """Everything a run observes, in the order in which it ended.
+
+    Attributes:
+        writes: each order.
+        reads: each look for one.
+        outcomes: how many writes ended how, so far.
+        stale_reads: how many reads did not find their order, so far.
+    """
 
     writes: list[Write] = field(default_factory=list)
     reads: list[Read] = field(default_factory=list)
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    stale_reads: int = 0
+
+    def note_write(self, write: Write) -> None:
+        """Enter a write that has just ended."""
+        self.writes.append(write)
+        self.outcomes[write.outcome] += 1
+
+    def note_read(self, read: Read) -> None:
+        """Enter a read that has just ended."""
+        self.reads.append(read)
+        self.stale_reads += read.found is False
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,3 +224,37 @@ class Report:
     zones: tuple[str, str]
     slices: tuple[Slice, ...]
     close_up: tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One server of the demo's estate, as shown while it runs.
+
+    Attributes:
+        identifier: of the DB instance.
+        part: what it does, such as ``"writer"`` or ``"reader"``.
+        zone: its availability zone, if it is known.
+        status: as RDS calls it.
+        lag_ms: how far a reader is behind; None for the writer, or when it is not known.
+    """
+
+    identifier: str
+    part: str
+    zone: str | None
+    status: str
+    lag_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """The load over the last second, and what it has come to so far."""
+
+    elapsed: float
+    orders_per_second: float
+    reads_per_second: float
+    p50_ms: float
+    p99_ms: float
+    acknowledged: int
+    unknown: int
+    failed: int
+    stale_reads: int

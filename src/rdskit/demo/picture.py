@@ -21,7 +21,7 @@ WIDTH = 960
 LEFT, RIGHT = 64, 936
 LATENCY = (64, 244)  # top and bottom of each panel
 ORDERS = (290, 360)
-CLOSE_UP = (424, 544)
+CLOSE_UP = (454, 574)
 FLOOR, CEILING = 0.3, 30_000.0  # milliseconds that the latency axis never leaves
 
 STYLE = """
@@ -35,8 +35,8 @@ font:13px system-ui,sans-serif}
 .rk .line{fill:none;stroke-width:1.75;stroke-linejoin:round}
 .rk .median{stroke:var(--median)}
 .rk .tail{stroke:var(--tail)}
-.rk text.median{fill:var(--median);stroke:none}
-.rk text.tail{fill:var(--tail);stroke:none}
+.rk text.median{fill:var(--median);stroke:none;font-weight:600}
+.rk text.tail{fill:var(--tail);stroke:none;font-weight:600}
 .rk .area{fill:var(--median);opacity:.22}
 .rk .mark{stroke:var(--median);stroke-width:1.2}
 .rk .down{fill:var(--down);opacity:.16}
@@ -100,16 +100,15 @@ def _latency_panel(report: Report, time: Scale) -> Iterator[str]:
     )
     level = Scale(low, high, LATENCY[1], LATENCY[0])
     yield _text(LEFT, 22, "How long placing an order took", "head")
-    yield _text(RIGHT, 22, "each point: a slice of the run; logarithmic", anchor="end")
+    yield _text(RIGHT - 128, 22, "median", "median", anchor="end")
+    yield _text(RIGHT, 22, "99th percentile", "tail", anchor="end")
     for power in range(int(low), int(high) + 1):
         yield _line(LEFT, level(power), RIGHT, level(power))
         yield _text(LEFT - 8, level(power) + 4, _duration(10.0**power), anchor="end")
     yield from _band(report, time, LATENCY, label=True)
-    for attribute, kind, name in (("write_p99", "tail", "99th percentile"), ("write_p50", "median", "median")):
+    for attribute, kind in (("write_p99", "tail"), ("write_p50", "median")):
         points = [(time(s.start), level(math.log10(max(getattr(s, attribute), FLOOR)))) for s in shown]
         yield _polyline(points, kind)
-        if points:
-            yield _text(RIGHT, points[-1][1] - 8, name, kind, anchor="end")
 
 
 def _orders_panel(report: Report, time: Scale) -> Iterator[str]:

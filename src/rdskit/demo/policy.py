@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import bisect
 from collections import Counter, defaultdict
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
-from rdskit.demo.model import Figures, Outcome, Read, Report, Slice, Write
+from rdskit.demo.model import Figures, Outcome, Pulse, Read, Report, Slice, Write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -185,6 +186,23 @@ def report_of(
     )
 
 
+def pulse_of(journal: Journal, now: float) -> Pulse:
+    """The load over the last second before ``now``, and the counts so far."""
+    writes = [w for w in _since(journal.writes, now - 1.0) if w.outcome is Outcome.ACKNOWLEDGED]
+    span = min(max(now, 0.1), 1.0)
+    return Pulse(
+        elapsed=now,
+        orders_per_second=len(writes) / span,
+        reads_per_second=len(_since(journal.reads, now - 1.0)) / span,
+        p50_ms=latency(writes, 0.5),
+        p99_ms=latency(writes, 0.99),
+        acknowledged=journal.outcomes[Outcome.ACKNOWLEDGED],
+        unknown=journal.outcomes[Outcome.UNKNOWN],
+        failed=journal.outcomes[Outcome.FAILED],
+        stale_reads=journal.stale_reads,
+    )
+
+
 def latency(calls: Sequence[Write | Read], share: float) -> float:
     """A percentile of the calls' latency, in milliseconds."""
     return milliseconds(percentile([call.latency for call in calls], share))
@@ -193,6 +211,11 @@ def latency(calls: Sequence[Write | Read], share: float) -> float:
 def milliseconds(seconds: float) -> float:
     """Seconds as milliseconds, to the microsecond."""
     return round(seconds * 1000, 3)
+
+
+def _since(calls: Sequence[_Call], moment: float) -> Sequence[_Call]:
+    """The calls that ended after a moment; calls stand in the order in which they ended."""
+    return calls[bisect.bisect_right(calls, moment, key=lambda call: call.ended) :]
 
 
 def _by_slice(calls: Iterable[_Call], width: float) -> defaultdict[int, list[_Call]]:

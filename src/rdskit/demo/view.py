@@ -1,0 +1,181 @@
+"""What one sees while the demo runs: a live view in a terminal, one line a second elsewhere."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Protocol, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+
+    from rdskit.demo.model import Failover, Member, Pulse
+
+BARS = " ▁▂▃▄▅▆▇█"
+HISTORY = 60  # values of the rate that the live view shows
+STEP = 1.0  # seconds between two lines of the plain view
+
+
+class View(Protocol):
+    """Shows a run to whoever watches; entered before the first word, left after the last."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def say(self, words: str) -> None:
+        """Tell what begins now."""
+        ...
+
+    def show(self, pulse: Pulse, members: Iterable[Member]) -> None:
+        """Show the load and the servers."""
+        ...
+
+    def mark(self, failover: Failover, zones: tuple[str, str]) -> None:
+        """Show that a failover happened, and between which zones."""
+        ...
+
+
+def view_for(console: Console) -> View:
+    """The live view where the console is a terminal, else the plain one."""
+    return LiveView(console) if console.is_terminal else PlainView(console)
+
+
+class PlainView:
+    """One line a second, for logs and pipes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._next = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing is open."""
+
+    def say(self, words: str) -> None:
+        """Print a line."""
+        self._print(words)
+
+    def show(self, pulse: Pulse, members: Iterable[Member]) -> None:
+        """Print a line, if the last one is a second old."""
+        if pulse.elapsed < self._next:
+            return
+        self._next = pulse.elapsed + STEP
+        self._print(f"{pulse.elapsed:5.1f} s  {rates(pulse)}  {servers(members)}")
+
+    def mark(self, failover: Failover, zones: tuple[str, str]) -> None:
+        """Print a line."""
+        self._print(f"{failover.at:5.1f} s  {told(failover, zones)}")
+
+    def _print(self, words: str) -> None:
+        self._console.print(words, markup=False, highlight=False, soft_wrap=True)
+
+
+class LiveView:
+    """A table of the servers, the rates, and a strip of the orders per second in which the failover is marked."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, refresh_per_second=8, transient=True)
+        self._rates: deque[tuple[float, float]] = deque(maxlen=HISTORY)
+        self._failover: tuple[Failover, str] | None = None
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take the view away; what was said stays."""
+        self._live.stop()
+
+    def say(self, words: str) -> None:
+        """Print a line above the view."""
+        self._console.print(Text(words, style="dim"))
+
+    def show(self, pulse: Pulse, members: Iterable[Member]) -> None:
+        """Draw the view anew."""
+        self._rates.append((pulse.elapsed, pulse.orders_per_second))
+        lines = [
+            Text(),
+            server_table(members),
+            Text(),
+            Text(f"  {rates(pulse)}"),
+            Text("  ").append_text(self._strip()),
+        ]
+        if self._failover:
+            lines.append(Text(f"  {self._failover[1]}", style="bold red"))
+        self._live.update(Group(*lines))
+
+    def mark(self, failover: Failover, zones: tuple[str, str]) -> None:
+        """Mark the failover in the strip, and say what it was."""
+        self._failover = (failover, told(failover, zones))
+
+    def _strip(self) -> Text:
+        most = max((rate for _, rate in self._rates), default=0) or 1
+        strip = Text(style="blue")
+        before = 0.0
+        for moment, rate in self._rates:
+            fell = self._failover is not None and before < self._failover[0].at <= moment
+            strip.append(bar(rate / most), style="bold red" if fell else "blue")
+            before = moment
+        return strip
+
+
+def server_table(members: Iterable[Member]) -> Table:
+    """The servers, one a row."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2), header_style="dim")
+    for heading in ("  instance", "part", "zone", "status", "lag"):
+        table.add_column(heading)
+    for member in members:
+        settled = "green" if member.status == "available" else "yellow"
+        table.add_row(
+            f"  {member.identifier}", member.part, member.zone or "", Text(member.status, settled), lag(member)
+        )
+    return table
+
+
+def rates(pulse: Pulse) -> str:
+    """The load in one line."""
+    apart = f"  unknown {pulse.unknown}" if pulse.unknown else ""
+    apart += f"  failed {pulse.failed}" if pulse.failed else ""
+    apart += f"  STALE {pulse.stale_reads}" if pulse.stale_reads else ""
+    return (
+        f"orders {pulse.orders_per_second:5.0f}/s  p50 {pulse.p50_ms:6.1f} ms  p99 {pulse.p99_ms:6.1f} ms  "
+        f"reads {pulse.reads_per_second:5.0f}/s  acknowledged {pulse.acknowledged:,}{apart}"
+    )
+
+
+def servers(members: Iterable[Member]) -> str:
+    """The servers in one line."""
+    return "  ".join(
+        " ".join(part for part in (member.identifier, member.zone, member.status, lag(member)) if part)
+        for member in members
+    )
+
+
+def lag(member: Member) -> str:
+    """How far a reader is behind, in words."""
+    return "" if member.lag_ms is None else f"{member.lag_ms:.0f} ms behind"
+
+
+def told(failover: Failover, zones: tuple[str, str]) -> str:
+    """A failover in words."""
+    return f"failover: {zones[0]} → {zones[1]}, promoted in {failover.promotion * 1000:.0f} ms"
+
+
+def bar(share: float) -> str:
+    """A block as high as the share of the most; a rate that is not zero is always seen."""
+    filled = round(min(max(share, 0.0), 1.0) * (len(BARS) - 1))
+    return BARS[max(filled, 1 if share > 0 else 0)]
