@@ -107,16 +107,9 @@ class LiveView:
     def show(self, pulse: Pulse, members: Iterable[Member]) -> None:
         """Draw the view anew."""
         self._rates.append((pulse.elapsed, pulse.orders_per_second))
-        lines = [
-            Text(),
-            server_table(members),
-            Text(),
-            Text(f"  {rates(pulse)}"),
-            Text("  ").append_text(self._strip()),
-        ]
-        if self._failover:
-            lines.append(Text(f"  {self._failover[1]}", style="bold red"))
-        self._live.update(Group(*lines))
+        strip = Text("  ").append_text(self._strip())
+        fell = Text(f"  {self._failover[1]}" if self._failover else "", style="bold red")
+        self._live.update(Group("", server_table(members), "", Text(f"  {rates(pulse)}"), strip, fell))
 
     def mark(self, failover: Failover, zones: tuple[str, str]) -> None:
         """Mark the failover in the strip, and say what it was."""
