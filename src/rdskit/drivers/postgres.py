@@ -244,7 +244,7 @@ def _mapped_answer(error: asyncpg.PostgresError, sqlstate: str, endpoint: object
         return _lost(error, endpoint)
     public = _PUBLIC_BY_STATE.get(sqlstate) or _PUBLIC_BY_CLASS.get(sqlstate[:2], QueryError)
     detail = "".join(f"; {part}" for part in (getattr(error, "detail", None), getattr(error, "hint", None)) if part)
-    return DriverError(failure, public(f"{error}{detail} [SQLSTATE {sqlstate}]", sqlstate=sqlstate))
+    return DriverError(failure, public(f"{error.args[0]}{detail} [SQLSTATE {sqlstate}]", sqlstate=sqlstate))
 
 
 def _mapped_interface(error: Exception, endpoint: object) -> DriverError:

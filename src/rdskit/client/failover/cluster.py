@@ -100,7 +100,7 @@ class Cluster:
             RdskitError: the topology cannot be told, or the writer cannot be reached before the deadline.
         """
         self._adopt(await self._source.topology())
-        self.writer.give_back(await self.writer.acquire(deadline))
+        (await self.writer.acquire(deadline)).give_back()
         if self._source.changes:
             self._tasks.spawn(every(_LOOK_EVERY, self._look, self._wake), "topology")
 
@@ -113,12 +113,12 @@ class Cluster:
                 if deadline.passed:
                     raise NoWriterError("the writer moved, and no connection to it was made in time") from None
 
-    def report(self, pool: Pool, failure: Failure) -> None:
-        """Tell what a call learned of a host, so that others do not have to learn it again."""
+    def report(self, failure: Failure) -> None:
+        """Tell what a call learned of the writer, so that others do not have to learn it again."""
         if failure in {Failure.LOST, Failure.UNWELL}:
-            pool.suspect()
+            self.writer.suspect()
         elif failure is Failure.READ_ONLY:
-            pool.retire()
+            self.writer.retire()
         else:
             return
         self.failures += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from rdskit.kernel.ports import Connection
@@ -46,11 +46,24 @@ class PoolStats:
     failed_connects: int
 
 
+class Lender(Protocol):
+    """Whom a lease goes back to."""
+
+    def give_back(self, lease: Lease) -> None:
+        """Take the connection back."""
+        ...
+
+    def suspect(self) -> None:
+        """Hear that something failed at the host."""
+        ...
+
+
 class Lease:
     """One connection and what the pool knows of it. Whoever holds the lease owns the connection.
 
     Attributes:
         connection: the driver's connection.
+        lender: whose it is.
         opened_at: when it was opened, on the loop's clock.
         expires_at: when it is due for replacement, on the same clock.
         idle_since: when it was last given back.
@@ -59,12 +72,19 @@ class Lease:
         dirty: the session was changed and must be reset before somebody else gets it.
     """
 
-    __slots__ = ("connection", "dirty", "epoch", "expires_at", "generation", "idle_since", "opened_at")
+    __slots__ = ("connection", "dirty", "epoch", "expires_at", "generation", "idle_since", "lender", "opened_at")
 
-    def __init__(self, connection: Connection, *, now: float, expires_at: float, epoch: int, generation: int) -> None:
+    def __init__(
+        self, connection: Connection, lender: Lender, *, now: float, expires_at: float, epoch: int, generation: int
+    ) -> None:
         self.connection = connection
+        self.lender = lender
         self.expires_at = expires_at
         self.opened_at = self.idle_since = now
         self.epoch = epoch
         self.generation = generation
         self.dirty = False
+
+    def give_back(self) -> None:
+        """Return the connection to its pool."""
+        self.lender.give_back(self)

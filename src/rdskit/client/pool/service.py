@@ -248,7 +248,7 @@ class Pool:
         self._opened += 1
         now = self._loop.time()
         expires_at = expiry(self.limits, now, random.random())  # noqa: S311 - jitter, not a secret
-        lease = Lease(connection, now=now, expires_at=expires_at, epoch=self._epoch, generation=generation)
+        lease = Lease(connection, self, now=now, expires_at=expires_at, epoch=self._epoch, generation=generation)
         self._all.add(lease)
         self.give_back(lease)
 
@@ -270,6 +270,8 @@ class Pool:
 
     async def _clean(self, lease: Lease) -> None:
         try:
+            if lease.connection.in_transaction:
+                await lease.connection.control("rollback", _CLOSE_TIMEOUT)
             await lease.connection.reset(_CLOSE_TIMEOUT)
             lease.dirty = False
         except DriverError:

@@ -83,11 +83,6 @@ class Borrowed:
         self.lease = lease
         reader.in_flight += 1
 
-    @property
-    def pool(self) -> Pool:
-        """The pool that lent it."""
-        return self._reader.pool
-
     def give_back(self) -> None:
         """Return the connection and count what the call took."""
         reader, now = self._reader, asyncio.get_running_loop().time()
@@ -95,14 +90,14 @@ class Borrowed:
         reader.served += 1
         reader.latency = peak_ewma(reader.latency, now - self._started, now - reader.sampled_at)
         reader.sampled_at = now
-        reader.pool.give_back(self.lease)
+        self.lease.give_back()
 
     def failed(self) -> None:
         """Return the connection after a lost call: the reader gets no more reads until it was seen again."""
         self._reader.in_flight -= 1
         self._reader.progress = None
         self._reader.pool.suspect()
-        self._reader.pool.give_back(self.lease)
+        self.lease.give_back()
 
 
 class Readers:
@@ -182,7 +177,7 @@ class Readers:
         except DriverError:
             return None
         finally:
-            pool.give_back(lease)
+            lease.give_back()
 
     async def _look_at(self, reader: Reader, writer_position: int | None) -> None:
         try:
@@ -196,7 +191,7 @@ class Readers:
             reader.progress = None
             return
         finally:
-            reader.pool.give_back(lease)
+            lease.give_back()
         if writer_position is None:
             reader.admission = reader.admission if reader.admission.admitted else QUARANTINED
         else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rdskit.kernel.ports import DriverError
 
 if TYPE_CHECKING:
-    from rdskit.client.pool import Lease, Pool
+    from rdskit.client.pool import Lease
     from rdskit.runtime.tasks import TaskOwner
 
 _CAPTURE_TIMEOUT = 1.0  # seconds for the one round trip that reads the position
@@ -38,18 +38,18 @@ class Written:
         """A write may have happened, and there is no connection to ask on: reads go to the writer until one asked."""
         self._acknowledged += 1
 
-    def wrote(self, pool: Pool, lease: Lease) -> None:
+    def wrote(self, lease: Lease) -> None:
         """A write was acknowledged on this connection; the position is read, then the connection goes back."""
         self._acknowledged += 1
-        self.capture(pool, lease)
+        self.capture(lease)
 
-    def capture(self, pool: Pool, lease: Lease) -> None:
+    def capture(self, lease: Lease) -> None:
         """Read the position on a connection to the writer, and give the connection back."""
         if self._capturing or self.is_known or lease.connection.broken:
-            pool.give_back(lease)
+            lease.give_back()
             return
         self._capturing = True
-        self._owner.spawn(self._capture(pool, lease), "capture position")
+        self._owner.spawn(self._capture(lease), "capture position")
 
     async def known(self, timeout: float) -> bool:
         """Wait until every write acknowledged by now is covered.
@@ -70,7 +70,7 @@ class Written:
             return False
         return self._captured >= wanted
 
-    async def _capture(self, pool: Pool, lease: Lease) -> None:
+    async def _capture(self, lease: Lease) -> None:
         try:
             while not self.is_known:
                 upto = self._acknowledged
@@ -79,8 +79,8 @@ class Written:
                 self._captured = max(self._captured, upto)
                 self._progressed.set()
         except DriverError:
-            pool.suspect()  # the position stays unknown: reads go to the writer until a capture succeeds there
+            lease.lender.suspect()  # the position stays unknown: reads go to the writer until a capture succeeds there
         finally:
             self._capturing = False
             self._progressed.set()
-            pool.give_back(lease)
+            lease.give_back()

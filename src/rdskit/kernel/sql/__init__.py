@@ -6,7 +6,19 @@ the length of the text; callers keep a `Statement` per text.
 """
 
 from rdskit.kernel.sql.bind import bind, expand
+from rdskit.kernel.sql.cache import OPTIONS, StatementCache, bind_call
 from rdskit.kernel.sql.compile import compile_statement
 from rdskit.kernel.sql.model import Dialect, Effect, Kind, Statement
 
-__all__ = ["Dialect", "Effect", "Kind", "Statement", "bind", "compile_statement", "expand"]
+__all__ = [
+    "OPTIONS",
+    "Dialect",
+    "Effect",
+    "Kind",
+    "Statement",
+    "StatementCache",
+    "bind",
+    "bind_call",
+    "compile_statement",
+    "expand",
+]

@@ -1,0 +1,237 @@
+"""The database object that an application talks to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from rdskit.client.database.executor import Executor
+from rdskit.client.database.status import Health, HostHealth, Stats
+from rdskit.client.failover import Cluster
+from rdskit.client.replicas import Readers, Written
+from rdskit.client.transactions import Transaction, begin, begin_text, repeat
+from rdskit.errors import ConfigError
+from rdskit.kernel.sql import StatementCache, bind_call
+from rdskit.runtime.deadlines import Deadline
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+
+    from rdskit.client.database.options import Options
+    from rdskit.client.database.resolve import Resolved
+    from rdskit.kernel.ports import Params, Result, Row
+    from rdskit.kernel.topology import Topology
+    from rdskit.runtime.tasks import TaskOwner
+
+T = TypeVar("T")
+_HEALTH_TIMEOUT = 2.0  # seconds for one host's sign of life
+
+
+class _Default(float):
+    """The timeout of ``connect``; told apart from None, which means no limit."""
+
+
+DEFAULT = _Default()
+
+
+class Database:
+    """A cluster with its pools. Made by ``rdskit.connect``; safe for use by many tasks of one event loop.
+
+    All methods that talk to the server take ``timeout=``: seconds for the whole call, waiting for a connection and
+    retries included; None for no limit. Parameters are keywords, or one mapping as second argument.
+    """
+
+    def __init__(self, resolved: Resolved, options: Options, owner: TaskOwner) -> None:
+        self._options = options
+        self._timeout = options.timeout
+        self._tasks = owner
+        self._statements = StatementCache(resolved.dialect)
+        self._cluster = Cluster(resolved.source, resolved.access, options.limits, readers=options.readers == "auto")
+        self._written = Written(owner)
+        self._name = str(resolved.target)
+        self._readers: Readers | None = None
+        self._executor: Executor
+        self._closed = False
+
+    async def _start(self) -> None:
+        await self._cluster.start(Deadline.after(min(self._timeout or 30.0, self._options.limits.connect_timeout * 2)))
+        self._readers = Readers(self._cluster, self._tasks) if self._options.readers == "auto" else None
+        self._executor = Executor(self._cluster, self._readers, self._written, self._options.consistency)
+
+    def __repr__(self) -> str:
+        return f"<rdskit.Database {self._name}{' (closed)' if self._closed else ''}>"
+
+    # -- statements ------------------------------------------------------------------------------------------------
+
+    def fetch_one(
+        self, sql: str, params: Params | None = None, /, *, timeout: float | None = DEFAULT, **named: Any
+    ) -> Coroutine[Any, Any, Row | None]:
+        """Run a statement and give its first row, or None.
+
+        Args:
+            sql: one statement with ``:name`` parameters.
+            params: its parameters as a mapping, instead of keywords.
+            timeout: seconds for the whole call.
+            named: its parameters.
+
+        Raises:
+            ConfigError: text and parameters do not fit.
+            QueryError: the server refused it.
+            ConnectError: no connection could be had before the deadline.
+            OutcomeUnknown: it may have changed something, and the answer was lost.
+        """
+        return self._run("fetch_one", sql, params, named, timeout)
+
+    def fetch_all(
+        self, sql: str, params: Params | None = None, /, *, timeout: float | None = DEFAULT, **named: Any
+    ) -> Coroutine[Any, Any, list[Row]]:
+        """Run a statement and give all its rows; arguments and errors as for ``fetch_one``."""
+        return self._run("fetch_all", sql, params, named, timeout)
+
+    async def fetch_value(
+        self, sql: str, params: Params | None = None, /, *, timeout: float | None = DEFAULT, **named: Any
+    ) -> Any:
+        """Run a statement and give the first column of its first row, or None; otherwise like ``fetch_one``."""
+        row = await self._run("fetch_one", sql, params, named, timeout)
+        return None if row is None else row[0]
+
+    def execute(
+        self, sql: str, params: Params | None = None, /, *, timeout: float | None = DEFAULT, **named: Any
+    ) -> Coroutine[Any, Any, Result]:
+        """Run a statement and give the number of rows that it matched; otherwise like ``fetch_one``."""
+        return self._run("execute", sql, params, named, timeout)
+
+    def _run(
+        self, method: str, sql: str, params: Params | None, named: dict[str, Any], timeout: float | None
+    ) -> Coroutine[Any, Any, Any]:
+        self._require_open()
+        statement = self._statements.get(sql)
+        text, args = bind_call(statement, params, named)
+        return self._executor.run(method, statement, text, args, self._timeout if timeout is DEFAULT else timeout)
+
+    # -- transactions ----------------------------------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def transaction(
+        self,
+        *,
+        isolation: str | None = None,
+        read_only: bool = False,
+        deferrable: bool = False,
+        timeout: float | None = None,
+    ) -> AsyncIterator[Transaction]:
+        """Open a transaction on the writer; it commits when the block ends, and rolls back when it raises.
+
+        Args:
+            isolation: ``read committed``, ``repeatable read``, ``serializable``; None for the server's default.
+            read_only: refuse writes.
+            deferrable: wait for a snapshot that cannot fail; needs serializable and read_only.
+            timeout: seconds for the whole transaction; each statement has the timeout of ``connect`` besides.
+
+        Raises:
+            OutcomeUnknown: the connection was lost after COMMIT was sent.
+            FailoverError: the connection was lost before that; nothing was changed.
+        """
+        self._require_open()
+        text = begin_text(isolation, read_only=read_only, deferrable=deferrable)
+        deadline = Deadline.after(timeout)
+        patience = Deadline.after(deadline.bounded(self._timeout) if self._timeout is not None else timeout)
+        lease, transaction = await begin(self._cluster, self._statements, text, deadline, self._timeout, patience)
+        try:
+            yield transaction
+            await transaction.commit()
+        except BaseException as error:
+            if isinstance(error, Exception):
+                await transaction.rollback()
+            if transaction.may_have_committed:
+                self._written.lost_track()
+            lease.dirty = True
+            lease.give_back()
+            raise
+        if transaction.writes and self._cluster.readers:
+            self._written.wrote(lease)
+        else:
+            lease.give_back()
+
+    async def run(
+        self,
+        closure: Callable[..., Awaitable[T]],
+        *,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        isolation: str | None = None,
+        timeout: float | None = DEFAULT,
+    ) -> T:
+        """Run ``closure(tx, *args, **kwargs)`` in a transaction, as a whole again after a conflict or a failover.
+
+        Args:
+            closure: an async function; it may run several times, so it must do nothing outside the transaction that
+                cannot be repeated.
+            args: its positional arguments after the transaction.
+            kwargs: its keyword arguments.
+            isolation: as for ``transaction``.
+            timeout: seconds for all attempts together.
+
+        Returns:
+            What the closure returned in the attempt that committed.
+
+        Raises:
+            OutcomeUnknown: the connection was lost after COMMIT was sent; it is not run again.
+            RdskitError: the last attempt's error, once the deadline has passed.
+        """
+        deadline = Deadline.after(self._timeout if timeout is DEFAULT else timeout)
+
+        def attempt() -> contextlib.AbstractAsyncContextManager[Transaction]:
+            return self.transaction(isolation=isolation, timeout=deadline.remaining())
+
+        return await repeat(attempt, closure, args, kwargs or {}, deadline)
+
+    # -- what it is and how it does --------------------------------------------------------------------------------
+
+    async def topology(self) -> Topology:
+        """The hosts of the cluster as they were last seen."""
+        self._require_open()
+        return self._cluster.topology
+
+    def stats(self) -> Stats:
+        """Counters and sizes of every pool, and how reads were spread."""
+        served = {reader.identifier: reader.served for reader in self._readers.known()} if self._readers else {}
+        return Stats(
+            writer=self._cluster.writer.stats(),
+            readers={name: pool.stats() for name, pool in self._cluster.readers.items()},
+            reads_by_reader=served,
+            reads_sent_to_writer=self._readers.spilled if self._readers else 0,
+            failures=self._cluster.failures,
+        )
+
+    async def health(self) -> Health:
+        """Ask every host for a sign of life; never raises for a host that gives none."""
+        self._require_open()
+        writer, *readers = await asyncio.gather(
+            HostHealth.of("writer", self._cluster.writer, _HEALTH_TIMEOUT),
+            *(HostHealth.of(name, pool, _HEALTH_TIMEOUT) for name, pool in self._cluster.readers.items()),
+        )
+        return Health(writer=writer, readers=tuple(readers))
+
+    async def close(self) -> None:
+        """Close all connections; calls under way get a moment to end. May be called twice."""
+        if not self._closed:
+            self._closed = True
+            await self._tasks.close()
+            await self._cluster.close()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise ConfigError(f"the database {self._name} is closed; open it again with rdskit.connect")
+
+
+async def open_database(resolved: Resolved, options: Options, owner: TaskOwner) -> Database:
+    """Make a database and prove that its writer can be used; whatever was begun is closed again when it cannot."""
+    database = Database(resolved, options, owner)
+    try:
+        await database._start()  # noqa: SLF001 - the second half of construction, for which __init__ cannot wait
+    except BaseException:
+        await database.close()
+        raise
+    return database

@@ -1,0 +1,196 @@
+"""One statement outside a transaction: the right host, and the retry table when something goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rdskit.errors import ConfigError, FailoverError, OutcomeUnknown, ReadOnlyError
+from rdskit.kernel.backoff import TRANSACTION
+from rdskit.kernel.failures import Action, Failure, Phase, action_for
+from rdskit.kernel.ports import DriverError
+from rdskit.kernel.sql import Kind, Statement
+from rdskit.runtime.deadlines import Deadline
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rdskit.client.failover import Cluster
+    from rdskit.client.pool import Lease
+    from rdskit.client.replicas import Readers, Written
+
+_KNOWN_WITHIN = 0.05  # seconds that a read waits to learn what it must see, before it goes to the writer
+# How often a failure may be answered by doing the statement again. A lost connection is limited by the deadline alone.
+_REPEATS = {Failure.LOST: math.inf, Failure.READ_ONLY: 8, Failure.CONFLICT: 8, Failure.UNWELL: 1}
+
+
+class Work(NamedTuple):
+    """One statement to run."""
+
+    method: str
+    statement: Statement
+    text: str
+    args: Sequence[Any]
+    deadline: Deadline
+
+
+class Executor:
+    """Runs statements outside transactions."""
+
+    def __init__(self, cluster: Cluster, readers: Readers | None, written: Written, consistency: str) -> None:
+        self._cluster = cluster
+        self._readers = readers
+        self._written = written
+        self._consistency = consistency
+        self._loop = asyncio.get_running_loop()
+
+    async def run(
+        self, method: str, statement: Statement, text: str, args: Sequence[Any], timeout: float | None
+    ) -> Any:
+        """Run a statement on the right host.
+
+        Args:
+            method: the connection's method: ``fetch_one``, ``fetch_all`` or ``execute``.
+            statement: the compiled statement.
+            text: what the driver is given.
+            args: its arguments.
+            timeout: seconds for the whole call, retries included; None for no limit.
+        """
+        started = self._loop.time()
+        if self._cluster.readers and statement.repeatable and self._consistency != "strong":
+            return await self._read(Work(method, statement, text, args, _until(started, timeout)))
+        lease = self._cluster.writer.take()
+        if lease is None or statement.kind is Kind.TRANSACTION or statement.kind is Kind.SESSION:
+            if lease is not None:
+                lease.give_back()
+            return await self._write(Work(method, statement, text, args, _until(started, timeout)), None)
+        try:
+            answer = await getattr(lease.connection, method)(text, args, timeout)
+        except DriverError as error:
+            lease.give_back()
+            return await self._write(Work(method, statement, text, args, _until(started, timeout)), error)
+        except BaseException:
+            self._abandon(lease, statement)
+            raise
+        if statement.repeatable and self._written.is_known:
+            lease.give_back()
+        else:
+            self._settle(lease, statement)
+        return answer
+
+    # -- the writer ------------------------------------------------------------------------------------------------
+
+    async def _write(self, work: Work, error: DriverError | None) -> Any:
+        """Run on the writer, again and again where the retry table allows it."""
+        _require_plain(work.statement)
+        repeats: dict[Failure, int] = {}
+        while True:
+            if error is not None:
+                await self._consider(work, error, repeats)
+            lease = await self._cluster.acquire_writer(work.deadline)
+            try:
+                answer = await getattr(lease.connection, work.method)(work.text, work.args, work.deadline.remaining())
+            except DriverError as failed:
+                lease.give_back()
+                error = failed
+            except BaseException:
+                self._abandon(lease, work.statement)
+                raise
+            else:
+                self._settle(lease, work.statement)
+                return answer
+
+    async def _consider(self, work: Work, error: DriverError, repeats: dict[Failure, int]) -> None:
+        """Return if the statement may be run again, after a pause; raise what the caller must know otherwise."""
+        writes = not work.statement.repeatable
+        self._cluster.report(error.failure)
+        action = action_for(error.failure, Phase.STATEMENT, writes=writes)
+        repeats[error.failure] = count = repeats.get(error.failure, 0) + 1
+        if action is Action.RETRY and count <= _REPEATS[error.failure] and not work.deadline.passed:
+            if error.failure is not Failure.LOST:  # a lost host is waited for where connections are opened
+                pause = TRANSACTION.delay(count, random.random())  # noqa: S311 - jitter, not a secret
+                await asyncio.sleep(work.deadline.bounded(pause))
+            return
+        if action is Action.UNKNOWN and writes:
+            self._written.lost_track()
+        raise _told(error, action) from error.__cause__
+
+    def _abandon(self, lease: Lease, statement: Statement) -> None:
+        """The caller gave up in mid-flight; a write may have happened."""
+        if not statement.repeatable:
+            self._written.lost_track()
+        lease.give_back()
+
+    def _settle(self, lease: Lease, statement: Statement) -> None:
+        """Give a connection back after its answer; where readers exist, learn first how far the writer has come."""
+        lease.dirty = statement.dirties_session
+        if not self._cluster.readers:
+            lease.give_back()
+        elif statement.repeatable:
+            self._written.capture(lease)
+        else:
+            self._written.wrote(lease)
+
+    # -- the readers -----------------------------------------------------------------------------------------------
+
+    async def _read(self, work: Work) -> Any:
+        position = await self._position_to_see()
+        borrowed = None
+        if position is not None and self._readers is not None:
+            borrowed = await self._readers.borrow(position, work.deadline)
+        if borrowed is None:
+            return await self._write(work, None)
+        try:
+            answer = await getattr(borrowed.lease.connection, work.method)(
+                work.text, work.args, work.deadline.remaining()
+            )
+        except DriverError as error:
+            if action_for(error.failure, Phase.STATEMENT, writes=False) is not Action.RETRY:
+                borrowed.give_back()
+                raise error.public from error.__cause__
+            borrowed.failed()
+            return await self._write(work, None)
+        except BaseException:
+            borrowed.give_back()
+            raise
+        borrowed.give_back()
+        return answer
+
+    async def _position_to_see(self) -> int | None:
+        """What the read must see; None when only the writer can tell."""
+        if self._consistency == "eventual":
+            return 0
+        if not self._written.is_known and not await self._written.known(_KNOWN_WITHIN):
+            return None
+        return self._written.position
+
+
+def _until(started: float, timeout: float | None) -> Deadline:
+    return Deadline(None if timeout is None else started + timeout, timeout)
+
+
+def _told(error: DriverError, action: Action) -> Exception:
+    if action is Action.UNKNOWN:
+        return OutcomeUnknown(
+            f"{error.public}; the statement had been sent and may have happened: look before you repeat it"
+        )
+    if isinstance(error.public, ReadOnlyError):
+        return ReadOnlyError(
+            f"{error.public}; the writer itself refuses writes: is default_transaction_read_only set?",
+            sqlstate=error.public.sqlstate,
+        )
+    if action is Action.RETRY and isinstance(error.public, FailoverError):
+        return FailoverError(f"{error.public}; nothing was changed, and the deadline has passed")
+    return error.public
+
+
+def _require_plain(statement: Statement) -> None:
+    if statement.kind is Kind.TRANSACTION:
+        raise ConfigError(f"{statement.source.strip()!r} has no meaning on a pool: use db.transaction() or db.run()")
+    if statement.kind is Kind.SESSION:
+        raise ConfigError(
+            f"{statement.source.strip()!r} changes only its own connection, which goes back to the pool: "
+            "use it inside db.transaction()"
+        )

@@ -1,0 +1,45 @@
+"""The options of ``rdskit.connect``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rdskit.client.pool import PoolLimits
+from rdskit.errors import ConfigError
+
+if TYPE_CHECKING:
+    import os
+
+    from rdskit.kernel.ports import Credentials
+
+CONSISTENCIES = ("session", "strong", "eventual")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Everything but the target. See ``connect`` for what each means."""
+
+    credentials: str | Credentials | None = field(default=None, repr=False)
+    tls: str = "verify-full"
+    ca: str | os.PathLike[str] | None = None
+    consistency: str = "session"
+    readers: str = "auto"
+    timeout: float | None = 30.0
+    limits: PoolLimits = field(default_factory=PoolLimits)
+    application_name: str = "rdskit"
+
+    def __post_init__(self) -> None:
+        if self.consistency not in CONSISTENCIES:
+            raise ConfigError(
+                f"consistency={self.consistency!r} is not known; choose one of {', '.join(CONSISTENCIES)}"
+            )
+        if self.readers not in {"auto", "off"}:
+            raise ConfigError(f"readers={self.readers!r} is not known; choose 'auto' or 'off'")
+        if self.timeout is not None and self.timeout <= 0:
+            raise ConfigError(f"timeout={self.timeout!r} leaves no time; give seconds above 0, or None for no limit")
+        if not 0 <= self.limits.min_size <= self.limits.max_size or self.limits.max_size < 1:
+            raise ConfigError(
+                f"min_size={self.limits.min_size} and max_size={self.limits.max_size} do not fit: "
+                "0 ≤ min_size ≤ max_size, and max_size at least 1"
+            )

@@ -1,0 +1,143 @@
+"""From a target and options to what a connection needs: driver, credentials, TLS, and where the topology comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rdskit.aws.rds import describe_instance
+from rdskit.aws.secrets import read_secret
+from rdskit.client.credentials import EnvironmentCredentials, SecretCredentials, StaticCredentials
+from rdskit.client.failover import InstanceSource, Source, StaticSource
+from rdskit.client.failover.cluster import Access
+from rdskit.client.tls import tls_context
+from rdskit.errors import ConfigError
+from rdskit.kernel.endpoints import Endpoint
+from rdskit.kernel.sql import Dialect
+from rdskit.kernel.targets import DEFAULT_PORTS, Engine, Target, parse_target
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from rdskit.client.database.options import Options
+    from rdskit.kernel.ports import Credentials, Driver
+    from rdskit.runtime.tasks import TaskOwner
+
+_ENGINES = {
+    "postgres": Engine.POSTGRES,
+    "postgresql": Engine.POSTGRES,
+    "aurora-postgresql": Engine.POSTGRES,
+}
+_DIALECTS = {Engine.POSTGRES: Dialect.POSTGRES}
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A target, looked up."""
+
+    target: Target
+    engine: Engine
+    dialect: Dialect
+    source: Source
+    access: Access
+
+
+async def resolve(text: str, options: Options, owner: TaskOwner) -> Resolved:
+    """Look a target up; nothing is connected yet.
+
+    Args:
+        text: the target.
+        options: how to connect.
+        owner: keeps background work, such as reading a secret for many callers at once.
+
+    Raises:
+        ConfigError: the target or an option is wrong, or names something that does not exist.
+        RdskitError: AWS could not be asked.
+    """
+    target = parse_target(text)
+    tls = tls_context(options.tls, options.ca)
+    if target.secret is not None:
+        target, credentials = await _from_secret(target.secret, owner)
+        credentials = _chosen(options.credentials, target, owner) if options.credentials else credentials
+    else:
+        credentials = _chosen(options.credentials, target, owner)
+    engine, database, source = await _located(target)
+    access = Access(
+        _driver(engine),
+        credentials,
+        database=target.database or database,
+        tls=tls,
+        connect_timeout=options.limits.connect_timeout,
+        application_name=options.application_name,
+    )
+    return Resolved(target, engine, _DIALECTS[engine], source, access)
+
+
+async def _located(target: Target) -> tuple[Engine, str | None, Source]:
+    if target.identifier is None:
+        assert target.engine is not None, target
+        assert target.endpoint is not None, target
+        return target.engine, None, StaticSource(target.endpoint)
+    instance = await describe_instance(target.identifier)
+    return _engine(instance.engine), instance.database, InstanceSource(target.identifier)
+
+
+async def _from_secret(identifier: str, owner: TaskOwner) -> tuple[Target, Credentials]:
+    """A target that comes from a secret as a whole; the last part is a database name if no secret is called so."""
+    database = None
+    try:
+        secret = await read_secret(identifier)
+    except ConfigError:
+        identifier, slash, database = identifier.rpartition("/")
+        if not slash or not identifier:
+            raise
+        secret = await read_secret(identifier)
+    return _target_of(secret, identifier, database), SecretCredentials(identifier, owner)
+
+
+def _target_of(secret: Mapping[str, Any], identifier: str, database: str | None) -> Target:
+    name = database or secret.get("dbname")
+    instance = secret.get("dbInstanceIdentifier")
+    if instance:
+        return Target(identifier=instance, database=name)
+    host = secret.get("host")
+    if not host:
+        keys = ", ".join(sorted(secret)) or "none"
+        raise ConfigError(
+            f"secret {identifier!r} names no host (its keys are: {keys}); give the target as "
+            f"rds://IDENTIFIER with credentials='secretsmanager:{identifier}'"
+        )
+    engine = _engine(str(secret.get("engine", "postgres")))
+    return Target(engine=engine, endpoint=Endpoint(host, int(secret.get("port", DEFAULT_PORTS[engine]))), database=name)
+
+
+def _chosen(credentials: str | Credentials | None, target: Target, owner: TaskOwner) -> Credentials:
+    if credentials is not None and not isinstance(credentials, str):
+        return credentials
+    if credentials is None and target.user and target.password is not None:
+        return StaticCredentials(target.user, target.password)
+    if credentials is None or credentials == "env":
+        return EnvironmentCredentials(target.user)
+    if credentials.startswith("secretsmanager:"):
+        return SecretCredentials(credentials.removeprefix("secretsmanager:"), owner)
+    raise ConfigError(
+        f"credentials={credentials.partition(':')[0]!r} is not known; "
+        "choose 'env', 'secretsmanager:ID', or an object with a login() method"
+    )
+
+
+def _engine(name: str) -> Engine:
+    engine = _ENGINES.get(name)
+    if engine is None:
+        raise ConfigError(f"engine {name!r} is not supported yet; rdskit connects to: {', '.join(sorted(_ENGINES))}")
+    return engine
+
+
+def _driver(engine: Engine) -> Driver:
+    assert engine is Engine.POSTGRES, engine
+    try:
+        from rdskit.drivers.postgres import AsyncpgDriver  # noqa: PLC0415 - an optional driver, loaded on first use
+    except ImportError as error:
+        raise ConfigError("PostgreSQL needs asyncpg, which is not installed: pip install 'rdskit[postgres]'") from error
+    return AsyncpgDriver()

@@ -1,0 +1,33 @@
+"""What a transaction says to the server, and when it may be done again."""
+
+from __future__ import annotations
+
+from rdskit.errors import ConfigError, DeadlockError, FailoverError, OutcomeUnknown, SerializationError
+
+ISOLATION_LEVELS = ("read committed", "repeatable read", "serializable")
+
+
+def begin_text(isolation: str | None, *, read_only: bool, deferrable: bool) -> str:
+    """Write the BEGIN statement.
+
+    Args:
+        isolation: an isolation level, or None for the server's default.
+        read_only: refuse writes.
+        deferrable: wait for a snapshot that cannot fail; only with serializable and read_only.
+
+    Raises:
+        ConfigError: the level is unknown, or ``deferrable`` has no meaning here.
+    """
+    if isolation is not None and isolation.lower() not in ISOLATION_LEVELS:
+        raise ConfigError(f"isolation={isolation!r} is not a level; choose one of {', '.join(ISOLATION_LEVELS)}")
+    if deferrable and not (read_only and isolation == "serializable"):
+        raise ConfigError("deferrable=True needs isolation='serializable' and read_only=True")
+    level = f" isolation level {isolation.lower()}" if isolation else ""
+    return f"begin{level}{' read only' if read_only else ''}{' deferrable' if deferrable else ''}"
+
+
+def may_repeat(error: BaseException) -> bool:
+    """Whether a transaction that ended with this error left nothing behind and is worth doing again."""
+    if isinstance(error, OutcomeUnknown):
+        return False
+    return isinstance(error, SerializationError | DeadlockError | FailoverError)

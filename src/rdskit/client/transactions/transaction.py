@@ -1,0 +1,199 @@
+"""One transaction on one connection."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from rdskit.errors import ConfigError, FailoverError, OutcomeUnknown, QueryError, RdskitError
+from rdskit.kernel.failures import Action, Failure, Phase, action_for
+from rdskit.kernel.ports import DriverError
+from rdskit.kernel.sql import Kind, Statement, StatementCache, bind_call
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from rdskit.client.failover import Cluster
+    from rdskit.client.pool import Lease
+    from rdskit.kernel.ports import Params, Result, Row
+    from rdskit.runtime.deadlines import Deadline
+
+_ROLLBACK_TIMEOUT = 2.0  # seconds; then the connection is dropped, which rolls back as well
+
+
+class Transaction:
+    """Statements that happen together or not at all.
+
+    Attributes:
+        failure: the error after which nothing of this transaction can be committed, or None.
+        writes: whether anything in it may have changed data.
+        may_have_committed: COMMIT was sent for writes.
+    """
+
+    def __init__(
+        self, lease: Lease, statements: StatementCache, deadline: Deadline, timeout: float | None, *, read_only: bool
+    ) -> None:
+        self._connection = lease.connection
+        self._lease = lease
+        self._statements = statements
+        self._deadline = deadline
+        self._timeout = timeout
+        self._read_only = read_only
+        self._depth = 0
+        self._ended = False
+        self.writes = False
+        self.may_have_committed = False
+        self.failure: RdskitError | None = None
+
+    async def fetch_one(self, sql: str, params: Params | None = None, /, **named: Any) -> Row | None:
+        """Run a statement and give its first row, or None."""
+        row: Row | None = await self._run("fetch_one", sql, params, named)
+        return row
+
+    async def fetch_all(self, sql: str, params: Params | None = None, /, **named: Any) -> list[Row]:
+        """Run a statement and give all its rows."""
+        rows: list[Row] = await self._run("fetch_all", sql, params, named)
+        return rows
+
+    async def fetch_value(self, sql: str, params: Params | None = None, /, **named: Any) -> Any:
+        """Run a statement and give the first column of its first row, or None."""
+        row = await self._run("fetch_one", sql, params, named)
+        return None if row is None else row[0]
+
+    async def execute(self, sql: str, params: Params | None = None, /, **named: Any) -> Result:
+        """Run a statement and give the number of rows that it matched."""
+        result: Result = await self._run("execute", sql, params, named)
+        return result
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Open a savepoint: what happens inside is undone alone when the block ends with an exception."""
+        self._depth += 1
+        name = f"rdskit_{self._depth}"
+        await self._control(f"savepoint {name}")
+        try:
+            yield self
+        except Exception:
+            if self.failure is None and not self._connection.broken:
+                await self._control(f"rollback to savepoint {name}")
+                await self._control(f"release savepoint {name}")
+            raise
+        else:
+            await self._control(f"release savepoint {name}")
+        finally:
+            self._depth -= 1
+
+    async def commit(self) -> None:
+        """End the transaction; called by the block that opened it.
+
+        Raises:
+            OutcomeUnknown: the connection was lost after COMMIT was sent.
+            QueryError: the server rolled back instead, because a statement had failed.
+        """
+        self._ended = True
+        if self.failure is not None:
+            raise self.failure
+        self.may_have_committed = self.writes
+        try:
+            tag = await self._connection.control("commit", self._remaining())
+        except DriverError as error:
+            raise self._told(error, Phase.COMMIT) from error.__cause__
+        if tag.upper() == "ROLLBACK":
+            self.may_have_committed = False
+            raise QueryError(
+                "the transaction was rolled back, because a statement in it had failed and the error was swallowed; "
+                "let the error end the block, or put the statement into a nested transaction()",
+                sqlstate="25P02",
+            )
+
+    async def rollback(self) -> None:
+        """Undo everything; a connection that cannot do it any more is dropped, which has the same effect."""
+        self._ended = True
+        if not self._connection.broken:
+            with contextlib.suppress(DriverError):  # the connection is broken then, and the pool drops it
+                await self._connection.control("rollback", _ROLLBACK_TIMEOUT)
+
+    async def _run(self, method: str, sql: str, params: Params | None, named: dict[str, Any]) -> Any:
+        statement = self._statements.get(sql)
+        text, args = bind_call(statement, params, named)
+        self._require_usable(statement)
+        self.writes = self.writes or not statement.repeatable
+        self._lease.dirty = self._lease.dirty or statement.dirties_session
+        try:
+            return await getattr(self._connection, method)(text, args, self._remaining())
+        except DriverError as error:
+            raise self._told(error, Phase.TRANSACTION) from error.__cause__
+
+    def _require_usable(self, statement: Statement) -> None:
+        if self._ended:
+            raise ConfigError("this transaction has ended; open a new one with db.transaction()")
+        if self.failure is not None:
+            raise self.failure
+        if statement.kind is Kind.TRANSACTION and not statement.source.lstrip().lower().startswith("set"):
+            raise ConfigError(
+                f"{statement.source.strip()!r} is the block's own work: leave it with an exception to roll back, "
+                "nest transaction() for a savepoint"
+            )
+
+    async def _control(self, text: str) -> None:
+        try:
+            await self._connection.control(text, self._remaining())
+        except DriverError as error:
+            raise self._told(error, Phase.TRANSACTION) from error.__cause__
+
+    def _told(self, error: DriverError, phase: Phase) -> RdskitError:
+        """The one exception that says what became of the transaction."""
+        action = action_for(error.failure, phase, writes=self.writes)
+        told = error.public
+        assert isinstance(told, RdskitError), told
+        if error.failure is Failure.READ_ONLY and self._read_only:
+            return told
+        if action is Action.UNKNOWN and self.writes:
+            told = OutcomeUnknown(
+                f"{told}; COMMIT had been sent, so the transaction may have happened: look for its rows"
+            )
+        elif action in {Action.LOST, Action.UNKNOWN}:
+            told = FailoverError(f"{told}; the transaction was rolled back: run it again (db.run does so by itself)")
+        if error.failure is not Failure.REFUSED:
+            self.failure = told
+        return told
+
+    def _remaining(self) -> float | None:
+        left = self._deadline.remaining()
+        if self._timeout is None:
+            return left
+        return self._timeout if left is None else min(left, self._timeout)
+
+
+async def begin(
+    cluster: Cluster,
+    statements: StatementCache,
+    text: str,
+    deadline: Deadline,
+    timeout: float | None,
+    patience: Deadline,
+) -> tuple[Lease, Transaction]:
+    """Open a transaction on the writer; what is lost before BEGIN was answered is simply tried again.
+
+    Args:
+        cluster: whose writer.
+        statements: compiled statements.
+        text: the BEGIN statement.
+        deadline: of the whole transaction.
+        timeout: of each statement, in seconds.
+        patience: when waiting for a connection ends.
+    """
+    while True:
+        lease = await cluster.acquire_writer(patience)
+        try:
+            await lease.connection.control(text, patience.remaining())
+        except DriverError as error:
+            lease.give_back()
+            cluster.report(error.failure)
+            if error.failure is not Failure.LOST or patience.passed:
+                raise error.public from error.__cause__
+        except BaseException:
+            lease.give_back()
+            raise
+        else:
+            return lease, Transaction(lease, statements, deadline, timeout, read_only=" read only" in text)

@@ -1,0 +1,66 @@
+"""Compiled statements by their text, and the arguments of one call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rdskit.errors import ConfigError
+from rdskit.kernel.sql.bind import bind
+from rdskit.kernel.sql.compile import compile_statement
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rdskit.kernel.sql.model import Dialect, Statement
+
+_TEXTS = 2048  # kept; the oldest goes first. Texts built from values would otherwise fill the memory.
+OPTIONS = frozenset({"timeout", "into", "after"})
+"""Keywords of a call that are not parameters of its statement."""
+
+
+class StatementCache:
+    """Compiles each text once."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._compiled: dict[str, Statement] = {}
+
+    def get(self, source: str) -> Statement:
+        """Give the compiled statement.
+
+        Raises:
+            ConfigError: the text is not one statement with ``:name`` parameters.
+        """
+        statement = self._compiled.get(source)
+        if statement is None:
+            if len(self._compiled) >= _TEXTS:
+                del self._compiled[next(iter(self._compiled))]
+            statement = self._compiled[source] = compile_statement(source, self._dialect)
+        return statement
+
+
+def bind_call(
+    statement: Statement, params: Mapping[str, Any] | None, named: Mapping[str, Any]
+) -> tuple[str, list[Any]]:
+    """Give text and arguments for a call whose parameters are keywords, or one mapping.
+
+    Raises:
+        ConfigError: both were given, or a parameter has the name of an option and came as a keyword.
+    """
+    if params is None:
+        try:
+            return bind(statement, named)
+        except ConfigError as error:
+            clash = OPTIONS.intersection(statement.names)
+            if clash:
+                name = min(clash)
+                raise ConfigError(
+                    f"parameter :{name} has the name of an option of this call: pass the parameters as one mapping, "
+                    f"as in fetch_all(sql, {{{name!r}: …}})"
+                ) from error
+            raise
+    if named:
+        raise ConfigError(
+            f"parameters were given both as a mapping and as keywords ({', '.join(named)}): give them one way"
+        )
+    return bind(statement, params)
