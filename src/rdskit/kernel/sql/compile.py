@@ -15,11 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 # `in :ids::bigint[]` casts the list, so the cast goes inside `= any(…)`.
-_ARRAY_CAST = re.compile(
-    r"""\s*::\s*[\w".]+(?:\s+(?:precision|varying|with(?:out)?\s+time\s+zone))?
-        (?:\s*\([\s\d,]*\))?(?:\s*\[[\s\d]*\])+""",
-    re.IGNORECASE | re.VERBOSE,
-)
+_ARRAY_CAST = r"""(?xi) \s* :: \s* [\w".]+ (?: \s+ (?: precision | varying | with(?:out)? \s+ time \s+ zone) )?
+    (?: \s* \( [\s\d,]* \) )? (?: \s* \[ [\s\d]* \] )+"""
 
 
 class _Use(NamedTuple):
@@ -102,8 +99,8 @@ def _list_use(source: str, code: Sequence[Token], token: Token, dialect: Dialect
     gap = source[first.end : keyword.start] if negated else ""
     comments = _comments(gap) + _comments(source[keyword.end : token.start])
     before = ("<> all" if negated else "= any") + comments + "("
-    cast = _ARRAY_CAST.match(source, token.end)
-    end = cast.end() if cast else token.end
+    cast = re.match(_ARRAY_CAST, source[token.end :])
+    end = token.end + (cast.end() if cast else 0)
     return _Use(name, first.start, end, before, source[token.end : end] + ")")
 
 

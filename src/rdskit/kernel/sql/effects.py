@@ -38,7 +38,7 @@ _LOCKS: Final = (
 _LOCK_STARTS: Final = frozenset({"for", "lock"})
 _NOT_CALLS_AFTER: Final = frozenset({"as", "recursive", "with"})
 
-_EXECUTABLE: Final = re.compile(r"(?s)/\*M?!\d*(.*)\*/")
+_EXECUTABLE: Final = r"(?s)/\*M?!\d*(.*)\*/"
 
 _TRANSACTION: Final = Effect(Kind.TRANSACTION, returns_rows=False, dirties_session=False, repeatable=False)
 _SESSION: Final = Effect(Kind.SESSION, returns_rows=False, dirties_session=True, repeatable=False)
@@ -68,7 +68,7 @@ def _terms(tokens: Sequence[Token], dialect: Dialect) -> Iterator[_Term]:
         if token.type in BLANK:
             continue
         if token.type is TokenType.EXECUTABLE:
-            yield from _terms(tokenize(_EXECUTABLE.sub(r"\1", token.text), dialect), dialect)
+            yield from _terms(tokenize(re.sub(_EXECUTABLE, r"\1", token.text), dialect), dialect)
             continue
         depth -= token.type is TokenType.CLOSE
         yield _Term(token.type, _plain(token), depth)

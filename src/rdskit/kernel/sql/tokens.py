@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum, auto
+from functools import cache
 from typing import NamedTuple
 
 from rdskit.errors import ConfigError
@@ -55,8 +56,10 @@ BLANK = frozenset({TokenType.SPACE, TokenType.COMMENT})
 
 # Quantifiers are possessive (*+): nothing is tried twice, so even an open quote costs linear time only.
 _SPACE = r"[ \t\n\r\f\v]++"
-_WORD_START = r"[A-Za-z_\x80-\U0010ffff]"
-_WORD_PART = r"[A-Za-z0-9_$\x80-\U0010ffff]"
+# Letters, `_` and everything beyond ASCII, then digits and `$` too; written as complements, which compile faster.
+_WORD_START = r"[^\x00-@\[-^`{-\x7f]"
+_WORD_PART = r"[^\x00-#%-/:-@\[-^`{-\x7f]"
+_TAG = rf"(?:{_WORD_START}[^\x00-/:-@\[-^`{{-\x7f]*+)?"
 _POSTGRES_ESCAPED = r"'(?:[^'\\]|\\.|'')*+'"
 # Literals with only space and a line break between them are one literal: an E'…' keeps its escapes in the next line.
 _CONTINUATION = rf"(?:[ \t\f\v]*+(?:--[^\n\r]*+)?[\n\r](?:[ \t\n\r\f\v]|--[^\n\r]*+[\n\r])*+{_POSTGRES_ESCAPED})*+"
@@ -68,10 +71,10 @@ _POSTGRES = {
     "COMMENT": r"--[^\n\r]*+",
     "STRING": (
         rf"[eE]{_POSTGRES_ESCAPED}{_CONTINUATION}|(?:[uU]&)?'(?:[^']|'')*+'"
-        rf"|\$(?P<tag>(?:[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*+)?)\$(?s:.*?)\$(?P=tag)\$"
+        rf"|\$(?P<tag>{_TAG})\$(?s:.*?)\$(?P=tag)\$"
     ),
     "NAME": r"(?:[uU]&)?\"(?:[^\"]|\"\")*+\"",
-    "unterminated": r"'|\"|\$(?:[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*+)?\$",
+    "unterminated": rf"'|\"|\${_TAG}\$",
     "block": r"/\*",
     "POSITION": r"\$[0-9]++",
     "WORD": rf"{_WORD_START}{_WORD_PART}*+",
@@ -97,14 +100,15 @@ _COMMON = {
 }
 
 
-def _pattern(rules: dict[str, str]) -> re.Pattern[str]:
+@cache
+def _pattern(dialect: Dialect) -> re.Pattern[str]:
+    """Compiled on first use: that takes longer than importing this package."""
+    rules = _POSTGRES if dialect is Dialect.POSTGRES else _MYSQL
     alternatives = (f"(?P<{name}>{rule})" for name, rule in (rules | _COMMON).items())
     return re.compile("|".join(alternatives), re.DOTALL)
 
 
-_PATTERNS = {Dialect.POSTGRES: _pattern(_POSTGRES), Dialect.MYSQL: _pattern(_MYSQL)}
 _TYPES = TokenType.__members__ | {"pair": TokenType.OPERATOR, "block": TokenType.COMMENT}
-_COMMENT_EDGE = re.compile(r"/\*|\*/")
 _ALWAYS_OPERANDS = frozenset({TokenType.NUMBER, TokenType.STRING, TokenType.NAME, TokenType.PARAMETER})
 _NEVER_OPERANDS = frozenset(
     {
@@ -147,7 +151,7 @@ def tokenize(source: str, dialect: Dialect) -> list[Token]:
     Raises:
         ConfigError: a quote or comment is opened and never closed.
     """
-    match = _PATTERNS[dialect].match
+    match = _pattern(dialect).match
     tokens: list[Token] = []
     brackets: list[str] = []
     operand: Token | None = None
@@ -192,7 +196,7 @@ def _track(brackets: list[str], token: Token) -> None:
 def _block_end(source: str, start: int) -> int:
     """The end of a PostgreSQL block comment; they nest."""
     depth = 0
-    for edge in _COMMENT_EDGE.finditer(source, start):
+    for edge in re.compile(r"/\*|\*/").finditer(source, start):
         depth += 1 if edge.group() == "/*" else -1
         if depth == 0:
             return edge.end()
