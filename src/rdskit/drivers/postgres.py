@@ -204,7 +204,6 @@ class AsyncpgDriver:
                 ssl=options.tls or False,
                 timeout=options.timeout,
                 record_class=Row,
-                statement_cache_size=0,
                 server_settings={"application_name": options.application_name},
             )
         except Exception as error:
