@@ -1,0 +1,162 @@
+"""The front door: a WSGI application that finds the service, dispatches inside the monitor, and saves what changed."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+from botocore.model import OperationNotFoundError
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+from rdskit.errors import LocalError
+from rdskit.local.control.faults import Answer, Fault, render
+from rdskit.local.control.services import SERVICES, changed_by, service_of_signing_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+    from rdskit.local.control.monitor import Monitor
+    from rdskit.local.control.persistence import StateStore
+
+__all__ = ["Gateway", "Route"]
+
+_log = logging.getLogger(__name__)
+
+_SCOPE = re.compile(r"Credential=[^/,\s]+/\d{8}/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One of the local RDS's own pages.
+
+    Attributes:
+        path: below ``/_rdskit/``.
+        answer: gets the query parameters, returns what becomes the JSON body.
+    """
+
+    path: str
+    answer: Callable[[Mapping[str, str]], object]
+
+
+class Gateway:
+    """Answers every HTTP request of the local RDS.
+
+    Args:
+        monitor: held while a request is dispatched; given back by whoever waits.
+        store: told after every request which services may have changed.
+        routes: the local RDS's own pages.
+    """
+
+    def __init__(self, monitor: Monitor, store: StateStore, routes: Iterable[Route]) -> None:
+        self._monitor = monitor
+        self._store = store
+        self._routes = {f"/_rdskit/{route.path}": route for route in routes}
+        self._emulation = DomainDispatcherApplication(create_backend_app)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request (WSGI)."""
+        path = environ.get("PATH_INFO", "")
+        answer = self._own_page(path, environ) if path.startswith("/_rdskit/") else self._aws(environ)
+        headers = [pair for pair in answer.headers if pair[0].lower() != "content-length"]
+        headers.append(("Content-Length", str(len(answer.body))))
+        start_response(f"{answer.status} {_phrase(answer.status)}", headers)
+        return [answer.body]
+
+    def _own_page(self, path: str, environ: WSGIEnvironment) -> Answer:
+        route = self._routes.get(path)
+        if route is None:
+            return _json(HTTPStatus.NOT_FOUND, {"error": f"no page {path}", "pages": sorted(self._routes)})
+        query = {name: values[0] for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
+        return _json(HTTPStatus.OK, route.answer(query))
+
+    def _aws(self, environ: WSGIEnvironment) -> Answer:
+        content_type = environ.get("CONTENT_TYPE", "")
+        scope = _SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
+        if scope is None:
+            fault = Fault("MissingAuthenticationToken", "Request is missing Authentication Token", 403)
+            return render(fault, None, content_type)
+        service = service_of_signing_name(scope["service"])
+        if service not in SERVICES:
+            return render(_not_served(service), service, content_type)
+        body = _buffer_body(environ)
+        action = _action(environ, body)
+        try:
+            return self._dispatch(environ, service, action)
+        except (OperationNotFoundError, NotImplementedError):
+            message = f"The local RDS does not implement {service}:{action or environ.get('PATH_INFO')}."
+            return render(Fault("InvalidAction", message), service, content_type)
+        except LocalError as error:
+            _log.exception("%s:%s could not be made durable", service, action)
+            return render(Fault("InternalFailure", str(error), 500), service, content_type)
+        except Exception as error:  # noqa: BLE001 - whatever the emulation raises, an SDK must get an AWS error
+            _log.exception("%s:%s failed inside the emulation", service, action)
+            message = f"{service}:{action} failed inside the local RDS: {type(error).__name__}: {error}"
+            return render(Fault("InternalFailure", message, 500), service, content_type)
+
+    def _dispatch(self, environ: WSGIEnvironment, service: str, action: str) -> Answer:
+        with self._monitor:
+            answer = _collect(self._emulation, environ)
+            changed = changed_by(service, action)
+            self._store.save(changed)
+            if changed:
+                self._monitor.announce()
+        return answer
+
+
+def _not_served(service: str) -> Fault:
+    return Fault(
+        "UnknownOperationException", f"The local RDS does not serve {service!r}; it serves {', '.join(SERVICES)}."
+    )
+
+
+def _buffer_body(environ: WSGIEnvironment) -> bytes:
+    """Read the body before the monitor is entered: a slow client holds up nobody."""
+    stream = environ["wsgi.input"]
+    terminated = environ.get("wsgi.input_terminated", False)
+    body: bytes = stream.read() if terminated else stream.read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = io.BytesIO(body)
+    environ["CONTENT_LENGTH"] = str(len(body))
+    return body
+
+
+def _action(environ: WSGIEnvironment, body: bytes) -> str:
+    """The action's name, from where each protocol keeps it: a header, the path, the form."""
+    if target := environ.get("HTTP_X_AMZ_TARGET"):
+        return str(target).rpartition(".")[2]
+    if "/operation/" in environ.get("PATH_INFO", ""):
+        return str(environ["PATH_INFO"]).rpartition("/operation/")[2]
+    form = parse_qs(body.decode(errors="replace")) or parse_qs(environ.get("QUERY_STRING", ""))
+    return form.get("Action", [""])[0]
+
+
+def _collect(application: Any, environ: WSGIEnvironment) -> Answer:
+    """Run a WSGI application to its end."""
+    status, headers = HTTPStatus.INTERNAL_SERVER_ERROR, []
+
+    def start_response(line: str, pairs: list[tuple[str, str]], _: object = None) -> None:
+        nonlocal status, headers
+        status, headers = HTTPStatus(int(line.partition(" ")[0])), pairs
+
+    chunks = application(environ, start_response)
+    try:
+        body = b"".join(chunks)
+    finally:
+        if hasattr(chunks, "close"):
+            chunks.close()
+    return Answer(status, tuple(headers), body)
+
+
+def _json(status: HTTPStatus, value: object) -> Answer:
+    body = json.dumps(value, default=str).encode()
+    return Answer(status, (("Content-Type", "application/json"),), body)
+
+
+def _phrase(status: int) -> str:
+    return HTTPStatus(status).phrase

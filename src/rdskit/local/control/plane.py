@@ -1,0 +1,162 @@
+"""Puts the control plane together: the emulated services, their state on disk, and the servers behind RDS."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from moto.rds.models import rds_backends
+from moto.sqs.models import Queue
+
+from rdskit.local.control.administrator import register
+from rdskit.local.control.deliveries import HttpDeliveries
+from rdskit.local.control.gateway import Gateway, Route
+from rdskit.local.control.monitor import Monitor
+from rdskit.local.control.persistence import StateStore
+from rdskit.local.control.rds.engines import Engines
+from rdskit.local.control.rds.events import EVENTS
+from rdskit.local.control.rds.models import LocalRDSBackend
+from rdskit.local.control.rds.responses import LocalRDSResponse
+from rdskit.local.control.rds.steps import Observe
+from rdskit.local.control.rds.workflows import Workflows
+from rdskit.local.control.server import Server
+from rdskit.local.control.services import SERVICES, backends_of
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from rdskit.local.control.keypair import KeyPair
+    from rdskit.local.control.layout import Layout
+    from rdskit.local.control.rds.instance import LocalDBInstance
+    from rdskit.local.engines.providers import Binaries
+    from rdskit.local.fleet import Fleet, FleetEvent
+
+__all__ = ["ControlPlane"]
+
+_CLOSE_TIMEOUT = 20.0
+
+
+class ControlPlane:
+    """The AWS API of one local RDS. One for each process: the emulation underneath keeps its services globally.
+
+    Args:
+        layout: where the state lies.
+        postgres: what is installed, the preferred one first.
+        fleet: the servers, already started.
+        key_pair: known to the local IAM from now on.
+    """
+
+    def __init__(self, layout: Layout, postgres: Sequence[Binaries], fleet: Fleet, key_pair: KeyPair) -> None:
+        self._monitor = Monitor()
+        self._fleet = fleet
+        self._store = StateStore(layout.state, SERVICES)
+        self._workflows = Workflows(fleet, self._monitor, self._save)
+        self._deliveries = HttpDeliveries()
+        self._open_doors(Engines(postgres))
+        with self._monitor:
+            register(key_pair)
+            self._reconcile()
+            self._store.save(SERVICES)
+
+    def server(self, listener: socket.socket, health: Callable[[], object]) -> Server:
+        """The HTTP server of the AWS API and of the local RDS's own pages.
+
+        Args:
+            listener: where it listens.
+            health: what the page ``health`` says.
+        """
+        routes = [
+            Route("health", lambda _: health()),
+            Route("instances", lambda _: self.instances()),
+            Route("failovers", self._failovers),
+        ]
+        return Server(Gateway(self._monitor, self._store, routes), listener)
+
+    def instances(self) -> list[dict[str, object]]:
+        """Every instance in short."""
+        with self._monitor:
+            return [_summary(each) for each in self._instances()]
+
+    def notice(self, event: FleetEvent) -> None:
+        """Take note of what happened to servers by themselves. Called by the fleet; calls nothing of it."""
+        with self._monitor:
+            instance = self._by_resource_id().get(event.resource_id)
+            if instance is None:
+                return
+            kind = event.kind if event.kind in EVENTS else "notice"
+            instance.backend.record(instance, kind, reason=event.message)  # type: ignore[attr-defined]  # always ours
+            self._workflows.begin(instance, Observe())
+            self._save()
+            self._monitor.announce()
+
+    def close(self) -> None:
+        """Let steps that are under way finish, and save."""
+        self._workflows.close(_CLOSE_TIMEOUT)
+        self._deliveries.close()
+        with self._monitor:
+            self._store.save(SERVICES)
+
+    def _open_doors(self, engines: Engines) -> None:
+        """Set our own classes where the emulation looks for its own."""
+        rds_backends.clear()
+        rds_backends.backend = LocalRDSBackend
+        LocalRDSBackend.workflows = self._workflows
+        LocalRDSBackend.engines = engines
+        LocalRDSResponse.monitor = self._monitor
+        # A consumer that waits for messages gives the monitor back; whoever sends announces.
+        Queue.wait_for_messages = lambda queue, timeout: self._monitor.wait_until(  # type: ignore[assignment, method-assign]
+            lambda: bool(queue.messages), timeout
+        )
+        self._deliveries.install()
+        self._store.attach()
+
+    def _reconcile(self) -> None:
+        """Bring back what was saved, and go on with steps that were interrupted; everyone else is looked at."""
+        for key in self._store.saved("rds"):
+            self._store.resolve(key)
+        for instance in self._instances():
+            if not instance.steps and instance.status == "available":
+                self._workflows.begin(instance, Observe())
+            self._workflows.resume(instance)
+
+    def _instances(self) -> Iterator[LocalDBInstance]:
+        for _, _, backend in list(backends_of("rds").iter_backends()):
+            assert isinstance(backend, LocalRDSBackend)
+            yield from backend.instances()
+
+    def _by_resource_id(self) -> dict[str, LocalDBInstance]:
+        return {each.dbi_resource_id: each for each in self._instances()}
+
+    def _save(self) -> None:
+        self._store.save(("rds", "secretsmanager", "sqs", "sns"))
+
+    def _failovers(self, query: Mapping[str, str]) -> list[dict[str, object]]:
+        with self._monitor:
+            names = {each.dbi_resource_id: each.db_instance_identifier for each in self._instances()}
+        wanted = query.get("identifier")
+        return [
+            {
+                "identifier": names.get(record.resource_id),
+                "resource_id": record.resource_id,
+                "cause": record.cause,
+                "at": record.at.isoformat(),
+                "promotion_ms": record.promotion_ms,
+            }
+            for record in self._fleet.failovers()
+            if wanted in (None, names.get(record.resource_id))
+        ]
+
+
+def _summary(instance: LocalDBInstance) -> dict[str, object]:
+    address, port = instance.served_at or (None, None)
+    return {
+        "identifier": instance.db_instance_identifier,
+        "region": instance.region,
+        "engine": f"{instance.engine} {instance.engine_version}",
+        "status": instance.status,
+        "address": address,
+        "port": port,
+        "zone": instance.zones[0],
+        "secondary_zone": instance.secondary_availability_zone,
+        "replica_of": instance.read_replica_source_db_instance_identifier,
+    }

@@ -1,0 +1,146 @@
+"""RDS events: what happened to an instance, who asked to hear of it, and in which words.
+
+Ids, categories and texts are those of the RDS User Guide, "Amazon RDS event categories and event messages".
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+__all__ = ["EVENTS", "Event", "EventKind", "Subscription", "matches", "notification", "within"]
+
+
+@dataclass(frozen=True, slots=True)
+class EventKind:
+    """One row of RDS's table of events."""
+
+    event_id: str
+    category: str
+    message: str
+
+
+EVENTS = {
+    "created": EventKind("RDS-EVENT-0005", "creation", "DB instance created"),
+    "create-failed": EventKind("RDS-EVENT-0278", "creation", "The DB instance creation failed. {reason}"),
+    "deleted": EventKind("RDS-EVENT-0003", "deletion", "DB instance deleted"),
+    "restarted": EventKind("RDS-EVENT-0006", "availability", "DB instance restarted"),
+    "shutdown": EventKind("RDS-EVENT-0004", "availability", "DB instance shutdown"),
+    "stopped": EventKind("RDS-EVENT-0087", "notification", "DB instance stopped"),
+    "started": EventKind("RDS-EVENT-0088", "notification", "DB instance started"),
+    "failover-started": EventKind("RDS-EVENT-0013", "failover", "Multi-AZ instance failover started."),
+    "failover-completed": EventKind("RDS-EVENT-0049", "failover", "Multi-AZ instance failover completed"),
+    "multi-az-started": EventKind(
+        "RDS-EVENT-0024", "configuration change", "Applying modification to convert to a Multi-AZ DB Instance"
+    ),
+    "multi-az-finished": EventKind(
+        "RDS-EVENT-0025", "configuration change", "Finished applying modification to convert to a Multi-AZ DB Instance"
+    ),
+    "single-az-started": EventKind(
+        "RDS-EVENT-0029",
+        "configuration change",
+        "Applying modification to convert to a standard (Single-AZ) DB Instance",
+    ),
+    "single-az-finished": EventKind(
+        "RDS-EVENT-0030",
+        "configuration change",
+        "Finished applying modification to convert to a standard (Single-AZ) DB Instance",
+    ),
+    "password-reset": EventKind("RDS-EVENT-0016", "configuration change", "Reset master credentials"),
+    "parameters-updated": EventKind("RDS-EVENT-0092", "configuration change", "Finished updating DB parameter group"),
+    "parameters-refused": EventKind(
+        "RDS-EVENT-0035", "failure", "Database instance put into incompatible-parameters. {reason}"
+    ),
+    "failed": EventKind("RDS-EVENT-0031", "failure", "DB instance put into failed state. {reason}"),
+    "recovered": EventKind("RDS-EVENT-0021", "recovery", "Recovery of the DB instance is complete."),
+    "operation-failed": EventKind("RDS-EVENT-0022", "failure", "Error while {reason}"),
+    "replica-promoted": EventKind(
+        "RDS-EVENT-0062", "read replica", "Promoted Read Replica instance to a stand-alone database instance."
+    ),
+    "notice": EventKind("RDS-EVENT-0189", "notification", "{reason}"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened; attribute names are those of RDS's Event in snake case."""
+
+    source_identifier: str
+    source_arn: str
+    message: str
+    event_categories: tuple[str, ...]
+    date: datetime
+    event_id: str
+    region: str
+    source_type: str = "db-instance"
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """What an event subscription asks for; empty means everything."""
+
+    enabled: bool
+    source_type: str | None
+    source_ids: tuple[str, ...]
+    categories: tuple[str, ...]
+
+
+def matches(subscription: Subscription, event: Event) -> bool:
+    """Whether the subscription wants the event."""
+    return (
+        subscription.enabled
+        and subscription.source_type in (None, "", event.source_type)
+        and (not subscription.source_ids or event.source_identifier in subscription.source_ids)
+        and (not subscription.categories or not set(subscription.categories).isdisjoint(event.event_categories))
+    )
+
+
+def notification(event: Event) -> str:
+    """The text that RDS publishes to the topic of a subscription."""
+    base = "http://docs.amazonwebservices.com/AmazonRDS/latest/UserGuide/USER_Events.html"
+    console = f"https://console.aws.amazon.com/rds/home?region={event.region}"
+    return json.dumps(
+        {
+            "Event Source": event.source_type,
+            "Event Time": f"{event.date:%Y-%m-%d %H:%M:%S}.{event.date.microsecond // 1000:03d}",
+            "Identifier Link": f"{console}#dbinstance:id={event.source_identifier}",
+            "Source ID": event.source_identifier,
+            "Source ARN": event.source_arn,
+            "Event ID": f"{base}#{event.event_id}",
+            "Event Message": event.message,
+        }
+    )
+
+
+def within(
+    events: Sequence[Event],
+    *,
+    now: datetime,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    minutes: int | None = None,
+    categories: Collection[str] = (),
+) -> list[Event]:
+    """The events of a period, oldest first.
+
+    Args:
+        events: in the order they happened.
+        now: naive UTC, like the events' dates.
+        start: no earlier than this; by default ``minutes`` before the end.
+        end: no later than this; by default now.
+        minutes: the period's length; RDS's default is 60.
+        categories: any of these; empty means all.
+    """
+    last = end or now
+    first = start or last - timedelta(minutes=minutes or 60)
+    wanted = set(categories)
+    return [
+        event
+        for event in events
+        if first <= event.date <= last and (not wanted or not wanted.isdisjoint(event.event_categories))
+    ]

@@ -1,0 +1,367 @@
+"""The RDS backend of one account and region: every call that concerns instances reaches real servers.
+
+Calls answer at once; the servers' work is done by `Workflows`, and the status follows it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from botocore import xform_name
+from moto.core.utils import utcnow
+from moto.rds.exceptions import DBInstanceAlreadyExists, DBInstanceNotFoundError, DBParameterGroupNotFoundError
+from moto.rds.models import RDSBackend
+
+from rdskit.local.control.rds import rules, steps
+from rdskit.local.control.rds.events import EVENTS, Event
+from rdskit.local.control.rds.instance import LocalDBInstance
+from rdskit.local.control.rds.modification import Current, Modification, plan
+from rdskit.local.control.rds.parameters import family_of
+from rdskit.local.control.rds.secret import SecretKeeper, new_password
+from rdskit.local.control.rds.subscriptions import publish
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rdskit.local.control.rds.engines import Engines
+    from rdskit.local.control.rds.workflows import Workflows
+
+__all__ = ["LocalRDSBackend"]
+
+_CREATION_SETTINGS = (
+    "db_instance_identifier",
+    "db_instance_class",
+    "engine",
+    "port",
+    "allocated_storage",
+    "max_allocated_storage",
+    "backup_retention_period",
+    "auto_minor_version_upgrade",
+    "db_name",
+    "db_subnet_group_name",
+    "db_parameter_group_name",
+    "copy_tags_to_snapshot",
+    "iops",
+    "master_username",
+    "multi_az",
+    "preferred_backup_window",
+    "preferred_maintenance_window",
+    "publicly_accessible",
+    "storage_type",
+    "storage_encrypted",
+    "kms_key_id",
+    "tags",
+    "vpc_security_group_ids",
+    "deletion_protection",
+    "option_group_name",
+    "enable_cloudwatch_logs_exports",
+    "enable_iam_database_authentication",
+    "storage_throughput",
+    "monitoring_interval",
+    "monitoring_role_arn",
+)
+_INHERITED_BY_REPLICA = (
+    "engine",
+    "engine_version",
+    "allocated_storage",
+    "db_name",
+    "master_username",
+    "storage_type",
+    "db_parameter_group_name",
+    "db_instance_class",
+    "port",
+    "storage_encrypted",
+)
+_EVENTS_KEPT = 2000
+
+
+class LocalRDSBackend(RDSBackend):
+    """moto's RDS backend with real servers.
+
+    Attributes:
+        workflows: does the servers' work; set once, when the control plane is put together.
+        engines: what is installed on this machine; set with it.
+    """
+
+    workflows: ClassVar[Workflows]
+    engines: ClassVar[Engines]
+
+    # ---- creation -------------------------------------------------------------------------------------------------
+
+    def create_db_instance(self, db_kwargs: Mapping[str, Any]) -> LocalDBInstance:
+        """Accept a new instance; a step makes its servers."""
+        identifier = self._new_identifier(db_kwargs["db_instance_identifier"])
+        version = rules.check_engine(db_kwargs["engine"], db_kwargs.get("engine_version"), self.engines.versions())
+        managed = bool(db_kwargs.get("manage_master_user_password"))
+        user, password = db_kwargs.get("master_username"), db_kwargs.get("master_user_password")
+        rules.check_master_credentials(user, password, managed=managed)
+        settings = {name: db_kwargs[name] for name in _CREATION_SETTINGS if db_kwargs.get(name) is not None}
+        zones = rules.zones(self.region_name, db_kwargs.get("availability_zone"))
+        instance = self._make(zones, {**settings, "engine_version": version})
+        if managed:
+            password = self._manage_password(instance, db_kwargs.get("master_user_secret_kms_key_id"))
+        if group := db_kwargs.get("db_parameter_group_name"):
+            self._associate_group(instance, group)
+            instance.parameter_apply_status = "in-sync"
+        self.databases[identifier] = instance
+        instance.applied_parameters = self.group_values(instance)
+        self.workflows.begin(instance, steps.Create(password or "", instance.applied_parameters))
+        return instance
+
+    def create_db_instance_read_replica(self, db_kwargs: Mapping[str, Any]) -> LocalDBInstance:
+        """Accept a new read replica; a step clones the source."""
+        identifier = self._new_identifier(db_kwargs["db_instance_identifier"])
+        source = self.instance(db_kwargs["source_db_instance_identifier"].rpartition(":")[2])
+        rules.check_usable(source.db_instance_identifier, source.status)
+        asked = {name: db_kwargs[name] for name in _CREATION_SETTINGS if db_kwargs.get(name) is not None}
+        inherited = {name: value for name in _INHERITED_BY_REPLICA if (value := getattr(source, name)) is not None}
+        own = {"multi_az": False, "source_db_instance_identifier": source.db_instance_identifier}
+        zones = rules.zones(self.region_name, db_kwargs.get("availability_zone"))
+        replica = self._make(zones, {**inherited, **asked, **own})
+        replica.set_as_replica()
+        self.databases[identifier] = replica
+        source.add_replica(replica)
+        replica.applied_parameters = self.group_values(replica)
+        self.workflows.begin(replica, steps.CreateReplica(source.dbi_resource_id, replica.applied_parameters))
+        return replica
+
+    # ---- changes --------------------------------------------------------------------------------------------------
+
+    def modify_db_instance(self, db_instance_identifier: str, db_kwargs: Mapping[str, Any]) -> LocalDBInstance:
+        """Change settings at once and begin the steps that the servers need."""
+        instance = self.instance(db_instance_identifier)
+        rules.check_usable(instance.db_instance_identifier, instance.status)
+        change = plan(_current(instance), db_kwargs, instance.pending_modified_values)
+        if change.parameter_group:
+            self._associate_group(instance, change.parameter_group)
+        self._apply_settings(instance, change)
+        self._change_password(instance, change, db_kwargs.get("MasterUserSecretKmsKeyId"))
+        if change.multi_az is not None:
+            instance.multi_az = change.multi_az
+            conversion = steps.AddStandby() if change.multi_az else steps.RemoveStandby()
+            self.workflows.begin(instance, conversion)
+        if change.new_identifier:
+            self._rename(instance, change.new_identifier)
+        return instance
+
+    def reboot(self, identifier: str, *, force_failover: bool) -> LocalDBInstance:
+        """Restart the servers, or fail over to the standby."""
+        instance = self.instance(identifier)
+        rules.check_usable(instance.db_instance_identifier, instance.status)
+        rules.check_failover(instance.db_instance_identifier, multi_az=instance.multi_az, forced=force_failover)
+        instance.applied_parameters = self.group_values(instance)
+        self.workflows.begin(instance, steps.Reboot(instance.applied_parameters, force_failover))
+        return instance
+
+    def stop_db_instance(
+        self, db_instance_identifier: str, db_snapshot_identifier: str | None = None
+    ) -> LocalDBInstance:
+        """Stop the servers; the data stays."""
+        instance = self.instance(db_instance_identifier)
+        rules.check_stoppable(
+            instance.db_instance_identifier,
+            instance.status,
+            replicas=instance.replicas,
+            source=instance.read_replica_source_db_instance_identifier,
+        )
+        rules.check_no_snapshot(db_snapshot_identifier)
+        self.workflows.begin(instance, steps.Stop())
+        return instance
+
+    def start_db_instance(self, db_instance_identifier: str) -> LocalDBInstance:
+        """Start stopped servers."""
+        instance = self.instance(db_instance_identifier)
+        rules.check_startable(instance.db_instance_identifier, instance.status)
+        self.workflows.begin(instance, steps.Start())
+        return instance
+
+    def promote_read_replica(self, db_kwargs: Mapping[str, Any]) -> LocalDBInstance:
+        """Make a read replica an instance of its own."""
+        replica = self.instance(db_kwargs["db_instance_identifier"])
+        rules.check_usable(replica.db_instance_identifier, replica.status)
+        rules.check_replica(replica.db_instance_identifier, is_replica=replica.is_replica)
+        self.workflows.begin(replica, steps.Promote())
+        return replica
+
+    def delete(self, identifier: str, *, skip_snapshot: bool, final_snapshot: str | None) -> LocalDBInstance:
+        """Remove an instance; it stays visible as ``deleting`` until its servers are gone."""
+        instance = self.instance(identifier)
+        rules.check_delete(
+            instance.db_instance_identifier,
+            instance.status,
+            protected=instance.deletion_protection,
+            skip_snapshot=skip_snapshot,
+            final_snapshot=final_snapshot,
+        )
+        replicas = tuple(self.instance(name).dbi_resource_id for name in instance.replicas)
+        self.workflows.begin(instance, steps.Delete(replicas))
+        return instance
+
+    # ---- what the workflows report --------------------------------------------------------------------------------
+
+    def settle(self, instance: LocalDBInstance, step: steps.Step) -> None:
+        """Take note of a step that is done: what the API shows from now on, and the event. Inside the monitor."""
+        if isinstance(step, (steps.Create, steps.ResetPassword)):
+            self._settle_password(instance, step.password)
+        elif isinstance(step, steps.Reboot) or (
+            isinstance(step, steps.ApplyParameters) and instance.parameter_apply_status == "applying"
+        ):
+            instance.parameter_apply_status = "in-sync"
+        elif isinstance(step, steps.Promote):
+            self._become_independent(instance)
+        elif isinstance(step, steps.Delete):
+            self._forget(instance)
+        if step.done:
+            self.record(instance, step.done)
+
+    def record(self, instance: LocalDBInstance, kind: str, *, reason: str = "") -> None:
+        """Add an event and publish it to the topics of the subscriptions that want it. Inside the monitor.
+
+        Args:
+            instance: what it happened to.
+            kind: a key of `events.EVENTS`.
+            reason: completes the text of the kinds that ask for one.
+        """
+        text = EVENTS[kind]
+        event = Event(
+            source_identifier=instance.db_instance_identifier,
+            source_arn=instance.db_instance_arn,
+            message=text.message.format(reason=reason),
+            event_categories=(text.category,),
+            date=utcnow(),
+            event_id=text.event_id,
+            region=self.region_name,
+        )
+        self.events = [*self.events[1 - _EVENTS_KEPT :], event]  # type: ignore[list-item]  # ours replace moto's
+        publish(event, self.event_subscriptions.values(), self.account_id)
+
+    # ---- lookups --------------------------------------------------------------------------------------------------
+
+    def instance(self, identifier: str) -> LocalDBInstance:
+        """The instance of that name.
+
+        Raises:
+            DBInstanceNotFoundError: there is none.
+        """
+        instance = self.databases.get(identifier)
+        if not isinstance(instance, LocalDBInstance):
+            raise DBInstanceNotFoundError(identifier)
+        return instance
+
+    def instances(self) -> list[LocalDBInstance]:
+        """Every instance of the region."""
+        return [each for each in self.databases.values() if isinstance(each, LocalDBInstance)]
+
+    def recorded(self, source_identifier: str | None, source_type: str | None) -> list[Event]:
+        """The events of one source, or of all, oldest first."""
+        events: list[Any] = self.describe_events(source_identifier, source_type)
+        return events
+
+    def group_values(self, instance: LocalDBInstance) -> dict[str, str]:
+        """The values that the instance's parameter group sets, by name."""
+        group = instance.db_parameter_groups()[0]
+        return {name: each["ParameterValue"] for name, each in group.parameters.items()}
+
+    # ---- details --------------------------------------------------------------------------------------------------
+
+    def _new_identifier(self, identifier: str) -> str:
+        if identifier in self.databases:
+            raise DBInstanceAlreadyExists
+        self._validate_db_identifier(identifier)
+        return identifier.lower()
+
+    def _make(self, zones: tuple[str, str], settings: Mapping[str, Any]) -> LocalDBInstance:
+        # The emulation declares methods for CloudFormation that it defines nowhere.
+        return LocalDBInstance(self, zones=zones, **settings)  # type: ignore[abstract]
+
+    def _keeper(self) -> SecretKeeper:
+        return SecretKeeper(self.secretsmanager, self.kms)
+
+    def _manage_password(self, instance: LocalDBInstance, kms_key_id: str | None) -> str:
+        password = new_password()
+        user = instance.master_username or ""
+        instance.manage_master_user_password = True
+        instance.master_user_secret = self._keeper().create(  # type: ignore[assignment]  # ours instead of moto's
+            instance.db_instance_arn, user, password, kms_key_id
+        )
+        return password
+
+    def _change_password(self, instance: LocalDBInstance, change: Modification, kms_key_id: str | None) -> None:
+        password = change.password
+        if change.manage_password is True:
+            password = self._manage_password(instance, kms_key_id)
+        elif change.manage_password is False and (secret := instance.forget_secret()):
+            self._keeper().remove(secret)
+        elif change.rotate:
+            password = new_password()
+        if password is not None:
+            self.workflows.begin(instance, steps.ResetPassword(password))
+
+    def _settle_password(self, instance: LocalDBInstance, password: str) -> None:
+        """The database has the password: only now does the secret say so."""
+        if instance.manage_master_user_password:
+            instance.master_user_secret = self._keeper().activate(  # type: ignore[assignment]  # ours, as above
+                instance.master_user_secret,  # type: ignore[arg-type]  # ours, as above
+                instance.master_username or "",
+                password,
+            )
+
+    def _apply_settings(self, instance: LocalDBInstance, change: Modification) -> None:
+        settings = {_attribute(name): value for name, value in change.settings.items()}
+        if window := settings.get("preferred_maintenance_window"):
+            settings["preferred_maintenance_window"] = window.lower()
+        instance.update(**settings)
+        instance.pending_modified_values = change.pending
+
+    def _associate_group(self, instance: LocalDBInstance, name: str) -> None:
+        """A newly associated group takes effect at the next reboot, dynamic parameters included (RDS User Guide)."""
+        group = self.db_parameter_groups.get(name)
+        if group is None and not instance.is_default_parameter_group(name):
+            raise DBParameterGroupNotFoundError(name)
+        if group is not None:
+            rules.check_group_family(name, group.family, family_of(instance.engine, instance.engine_version))
+        instance.db_parameter_group_name = name
+        differs = self.group_values(instance) != instance.applied_parameters
+        instance.parameter_apply_status = "pending-reboot" if differs else "in-sync"
+
+    def _rename(self, instance: LocalDBInstance, name: str) -> None:
+        identifier, before = self._new_identifier(name), instance.db_instance_identifier
+        del self.databases[before]
+        instance.db_instance_identifier = identifier
+        self.databases[identifier] = instance
+        for other in self.instances():
+            other.replicas = [identifier if each == before else each for each in other.replicas]
+            if other.source_db_instance_identifier == before:
+                other.source_db_instance_identifier = identifier
+
+    def _become_independent(self, replica: LocalDBInstance) -> None:
+        source = self.databases.get(replica.source_db_instance_identifier or "")
+        if source is not None and replica.db_instance_identifier in source.replicas:
+            source.remove_replica(replica)
+        replica.is_replica = False
+        replica.source_db_instance_identifier = None
+
+    def _forget(self, instance: LocalDBInstance) -> None:
+        for name in list(instance.replicas):
+            self._become_independent(self.instance(name))
+        if instance.is_replica:
+            self._become_independent(instance)
+        if secret := instance.forget_secret():
+            self._keeper().remove(secret)
+        del self.databases[instance.db_instance_identifier]
+
+
+def _current(instance: LocalDBInstance) -> Current:
+    return Current(
+        identifier=instance.db_instance_identifier,
+        engine_version=instance.engine_version,
+        port=int(instance.port or 0),
+        multi_az=instance.multi_az,
+        managed_password=bool(instance.manage_master_user_password),
+        replica=instance.is_replica,
+    )
+
+
+def _attribute(name: str) -> str:
+    """The attribute of moto's DB instance that holds an RDS setting."""
+    return str(xform_name(name))

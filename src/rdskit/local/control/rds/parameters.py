@@ -1,0 +1,152 @@
+"""The parameters of an engine, as its own program describes them, in RDS's terms.
+
+``postgres --describe-config`` prints every parameter with its context, type and range: nothing is listed here by hand
+except what belongs to RDS itself and what the local RDS keeps for its own replication.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from rdskit.errors import LocalError
+from rdskit.local.control.rds.faults import InvalidCombinationError, InvalidValueError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rdskit.local.engines.providers import Binaries
+
+__all__ = ["Assignment", "Parameter", "check_assignment", "family_of", "parameters_of", "parse_description"]
+
+_KEPT_BY_RDS = re.compile(
+    r"archive_.*|.*_file|.*_directory|.*_directories|bonjour.*|config_.*|data_.*|hot_standby|listen_addresses|port"
+    r"|primary_.*|recovery_.*|restart_after_crash|restore_command|ssl.*|synchronous_standby_names|unix_.*"
+    r"|wal_level|wal_retrieve_retry_interval|allow_alter_system|cluster_name|event_source|fsync|full_page_writes"
+)
+_TYPES = {"BOOLEAN": "boolean", "INTEGER": "integer", "REAL": "float", "STRING": "string", "ENUM": "string"}
+_FIELDS = 9
+_BOOLEANS = frozenset({"1", "on", "true", "yes", "0", "off", "false", "no"})
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One engine parameter."""
+
+    name: str
+    description: str
+    static: bool
+    data_type: str
+    limits: tuple[float, float] | None
+    allowed_values: str | None
+    modifiable: bool
+    source: str = "engine-default"
+    value: str | None = None
+
+    def described(self, assignment: Assignment | None) -> dict[str, object]:
+        """The parameter as DescribeDBParameters shows it."""
+        return {
+            "ParameterName": self.name,
+            "ParameterValue": assignment.value if assignment else self.value,
+            "Description": self.description,
+            "Source": "user" if assignment else self.source,
+            "ApplyType": "static" if self.static else "dynamic",
+            "DataType": self.data_type,
+            "AllowedValues": self.allowed_values,
+            "IsModifiable": self.modifiable,
+            "ApplyMethod": assignment.method if assignment else "pending-reboot",
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A value that a parameter group gives to a parameter.
+
+    Attributes:
+        method: ``immediate`` or ``pending-reboot``.
+    """
+
+    name: str
+    value: str
+    method: str
+
+
+_OF_RDS = (Parameter("rds.force_ssl", "Force SSL connections.", False, "boolean", None, "0,1", True, "system", "0"),)
+
+
+def family_of(engine: str, version: str) -> str:
+    """The parameter group family of an engine version, such as ``postgres18``."""
+    return f"{engine}{version.partition('.')[0]}"
+
+
+@lru_cache(maxsize=8)
+def parameters_of(binaries: Binaries) -> Mapping[str, Parameter]:
+    """Every parameter of an installed PostgreSQL, by name.
+
+    Raises:
+        LocalError: its program cannot be run.
+    """
+    command = [binaries.program("postgres"), "--describe-config"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    if answer.returncode != 0:
+        raise LocalError(f"{command[0]} --describe-config failed: {answer.stderr.strip()}")
+    return parse_description(answer.stdout)
+
+
+def parse_description(text: str) -> dict[str, Parameter]:
+    """Read what ``postgres --describe-config`` prints: one tab-separated line for each parameter."""
+    rows = (line.split("\t") for line in text.splitlines())
+    described = (_of_row(row) for row in rows if len(row) >= _FIELDS - 1)
+    return {each.name: each for each in (*described, *_OF_RDS)}
+
+
+def check_assignment(parameter: Parameter | None, assignment: Assignment) -> None:
+    """Refuse a value that RDS refuses for a parameter group.
+
+    Raises:
+        InvalidValueError: no such parameter, or a value outside its range.
+        InvalidCombinationError: a static parameter cannot change at once.
+    """
+    if parameter is None:
+        raise InvalidValueError(f"Could not find parameter with name: {assignment.name}")
+    if not parameter.modifiable:
+        raise InvalidValueError(f"The parameter {assignment.name} cannot be modified.")
+    if assignment.method not in ("immediate", "pending-reboot"):
+        raise InvalidValueError(f"Invalid apply method {assignment.method!r}: use immediate or pending-reboot.")
+    if parameter.static and assignment.method == "immediate":
+        raise InvalidCombinationError(f"cannot use immediate apply method for static parameter {assignment.name}")
+    if not _fits(parameter, assignment.value):
+        allowed = f" Allowed values are {parameter.allowed_values}." if parameter.allowed_values else ""
+        raise InvalidValueError(f"Invalid parameter value: {assignment.value} for: {assignment.name}.{allowed}")
+
+
+def _of_row(row: list[str]) -> Parameter:
+    name, context, _, kind, _, least, most, *texts = row
+    ranged = kind in ("INTEGER", "REAL") and least and most
+    return Parameter(
+        name=name,
+        description=" ".join(part for part in texts if part),
+        static=context == "postmaster",
+        data_type=_TYPES[kind],
+        limits=(float(least), float(most)) if ranged else None,
+        allowed_values="0,1" if kind == "BOOLEAN" else f"{least}-{most}" if ranged else None,
+        modifiable=context != "internal" and not _KEPT_BY_RDS.fullmatch(name),
+    )
+
+
+def _fits(parameter: Parameter, value: str) -> bool:
+    if parameter.data_type == "boolean":
+        return value.lower() in _BOOLEANS
+    if parameter.data_type == "integer":
+        # A formula such as {DBInstanceClassMemory/32768} is accepted; the servers say what becomes of it.
+        return value.startswith("{") or bool(re.fullmatch(r"-?\d+", value) and _in_range(parameter, float(value)))
+    if parameter.data_type == "float":
+        return bool(re.fullmatch(r"-?\d+(\.\d+)?", value)) and _in_range(parameter, float(value))
+    return True
+
+
+def _in_range(parameter: Parameter, value: float) -> bool:
+    return parameter.limits is None or parameter.limits[0] <= value <= parameter.limits[1]

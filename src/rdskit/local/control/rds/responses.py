@@ -1,0 +1,241 @@
+"""The actions of the RDS API.
+
+An action that is not listed in `OFFERED` is refused: the emulation underneath would answer it with names of things that
+do not exist.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from moto.core.responses import ActionResult, EmptyResult, PaginatedResult
+from moto.core.utils import utcnow
+from moto.rds.exceptions import InvalidParameterCombination, SubscriptionNotFoundError
+from moto.rds.responses import RDSResponse
+
+from rdskit.local.control.rds.events import EVENTS, within
+from rdskit.local.control.rds.faults import InvalidValueError, NotOfferedError
+from rdskit.local.control.rds.groups import ParameterGroups
+from rdskit.local.control.rds.models import LocalRDSBackend
+from rdskit.local.control.rds.parameters import Assignment
+from rdskit.local.control.rds.rules import SETTLED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from moto.core.common_types import TYPE_RESPONSE
+
+    from rdskit.local.control.monitor import Monitor
+
+__all__ = ["LocalRDSResponse", "is_waiter"]
+
+WAITER_HOLD = 20.0
+"""Seconds that DescribeDBInstances keeps a waiter's call; botocore's own pause between calls is 30."""
+
+OFFERED = frozenset(
+    {
+        "AddTagsToResource",
+        "CopyDBParameterGroup",
+        "CreateDBInstance",
+        "CreateDBInstanceReadReplica",
+        "CreateDBParameterGroup",
+        "CreateDBSubnetGroup",
+        "CreateEventSubscription",
+        "DeleteDBInstance",
+        "DeleteDBParameterGroup",
+        "DeleteDBSubnetGroup",
+        "DeleteEventSubscription",
+        "DescribeDBClusterSnapshots",
+        "DescribeDBClusters",
+        "DescribeDBEngineVersions",
+        "DescribeDBInstances",
+        "DescribeDBParameterGroups",
+        "DescribeDBParameters",
+        "DescribeDBProxies",
+        "DescribeDBSnapshots",
+        "DescribeDBSubnetGroups",
+        "DescribeEngineDefaultParameters",
+        "DescribeEventCategories",
+        "DescribeEventSubscriptions",
+        "DescribeEvents",
+        "DescribeGlobalClusters",
+        "DescribeOptionGroups",
+        "ListTagsForResource",
+        "ModifyDBInstance",
+        "ModifyDBParameterGroup",
+        "ModifyDBSubnetGroup",
+        "ModifyEventSubscription",
+        "PromoteReadReplica",
+        "RebootDBInstance",
+        "RemoveTagsFromResource",
+        "ResetDBParameterGroup",
+        "StartDBInstance",
+        "StopDBInstance",
+    }
+)
+"""What really happens here, and lists that are truly empty."""
+
+
+def is_waiter(user_agent: str) -> bool:
+    """Whether botocore sent a call from a waiter: it lists feature ``B`` in the ``m/`` part of the User-Agent."""
+    features = re.search(r"\bm/([A-Za-z0-9+,\-]+)", user_agent)
+    return features is not None and "B" in features[1].split(",")
+
+
+class LocalRDSResponse(RDSResponse):
+    """Parses RDS requests, calls the backend, and holds waiters.
+
+    Attributes:
+        monitor: the control plane's; set once, when the control plane is put together.
+    """
+
+    monitor: ClassVar[Monitor]
+
+    @property
+    def backend(self) -> LocalRDSBackend:
+        """The backend of the request's account and region."""
+        backend = super().backend
+        assert isinstance(backend, LocalRDSBackend)
+        return backend
+
+    def call_action(self) -> TYPE_RESPONSE:
+        """Refuse what is not offered, otherwise dispatch."""
+        action = self._get_action()
+        if action not in OFFERED:
+            status, headers, body = self.serialized(ActionResult(NotOfferedError(action)))
+            return status, headers, body
+        return super().call_action()
+
+    # ---- instances ------------------------------------------------------------------------------------------------
+
+    def describe_db_instances(self) -> ActionResult:
+        """Answer with the status of the moment; a waiter's call is held until the status settles."""
+        if is_waiter(self.headers.get("User-Agent", "")):
+            self.monitor.wait_until(self._settled, WAITER_HOLD)
+        return super().describe_db_instances()
+
+    def modify_db_instance(self) -> ActionResult:
+        """ModifyDBInstance."""
+        request = self.params.original_dict()
+        return ActionResult({"DBInstance": self.backend.modify_db_instance(self._identifier(), request)})
+
+    def reboot_db_instance(self) -> ActionResult:
+        """RebootDBInstance."""
+        forced = bool(self.params.get("ForceFailover"))
+        return ActionResult({"DBInstance": self.backend.reboot(self._identifier(), force_failover=forced)})
+
+    def delete_db_instance(self) -> ActionResult:
+        """DeleteDBInstance."""
+        skip, snapshot = bool(self.params.get("SkipFinalSnapshot")), self.params.get("FinalDBSnapshotIdentifier")
+        instance = self.backend.delete(self._identifier(), skip_snapshot=skip, final_snapshot=snapshot)
+        return ActionResult({"DBInstance": instance})
+
+    def describe_db_engine_versions(self) -> ActionResult:
+        """DescribeDBEngineVersions: what this machine has."""
+        engine, version = self.params.get("Engine"), self.params.get("EngineVersion")
+        family = self.params.get("DBParameterGroupFamily")
+        found = self.backend.engines.describe(engine, version, family)
+        return PaginatedResult({"DBEngineVersions": found[:1] if self.params.get("DefaultOnly") else found})
+
+    # ---- parameter groups -----------------------------------------------------------------------------------------
+
+    def create_db_parameter_group(self) -> ActionResult:
+        """CreateDBParameterGroup."""
+        return ActionResult({"DBParameterGroup": self._groups().create(self.params)})
+
+    def modify_db_parameter_group(self) -> ActionResult:
+        """ModifyDBParameterGroup."""
+        group = self._groups().modify(self.params["DBParameterGroupName"], self._assignments())
+        return ActionResult({"DBParameterGroupName": group.name})
+
+    def reset_db_parameter_group(self) -> ActionResult:
+        """ResetDBParameterGroup."""
+        everything = self.params.get("ResetAllParameters", not self.params.get("Parameters"))
+        chosen = None if everything else self._assignments()
+        group = self._groups().reset(self.params["DBParameterGroupName"], chosen)
+        return ActionResult({"DBParameterGroupName": group.name})
+
+    def delete_db_parameter_group(self) -> ActionResult:
+        """DeleteDBParameterGroup."""
+        self._groups().delete(self.params["DBParameterGroupName"])
+        return EmptyResult()
+
+    def describe_db_parameters(self) -> ActionResult:
+        """DescribeDBParameters."""
+        parameters = self._groups().describe(self.params["DBParameterGroupName"], self.params.get("Source"))
+        return PaginatedResult({"Parameters": parameters})
+
+    def describe_engine_default_parameters(self) -> ActionResult:
+        """DescribeEngineDefaultParameters."""
+        family = self.params["DBParameterGroupFamily"]
+        known = self.backend.engines.parameters(family)
+        parameters = [known[name].described(None) for name in sorted(known)]
+        return PaginatedResult(
+            {"EngineDefaults": {"DBParameterGroupFamily": family, "Parameters": parameters, "Marker": None}}
+        )
+
+    # ---- events ---------------------------------------------------------------------------------------------------
+
+    def describe_events(self) -> ActionResult:
+        """DescribeEvents: of the last hour unless asked otherwise."""
+        asked = self.params
+        if asked.get("SourceIdentifier") and not asked.get("SourceType"):
+            raise InvalidParameterCombination("Cannot specify source identifier without source type")
+        events = self.backend.recorded(asked.get("SourceIdentifier"), asked.get("SourceType"))
+        chosen = within(
+            events,
+            now=utcnow(),
+            start=_naive(asked.get("StartTime")),
+            end=_naive(asked.get("EndTime")),
+            minutes=asked.get("Duration"),
+            categories=asked.get("EventCategories", ()),
+        )
+        return PaginatedResult({"Events": chosen})
+
+    def modify_event_subscription(self) -> ActionResult:
+        """ModifyEventSubscription."""
+        name = self.params["SubscriptionName"]
+        subscription = self.backend.event_subscriptions.get(name)
+        if subscription is None:
+            raise SubscriptionNotFoundError(name)
+        for attribute in ("sns_topic_arn", "source_type", "event_categories", "enabled"):
+            if (value := self.params.get(attribute)) is not None:
+                setattr(subscription, attribute, value)
+        return ActionResult({"EventSubscription": subscription})
+
+    def describe_event_categories(self) -> ActionResult:
+        """DescribeEventCategories: those that this RDS really raises."""
+        categories = sorted({kind.category for kind in EVENTS.values()})
+        found = [{"SourceType": "db-instance", "EventCategories": categories}]
+        wanted = self.params.get("SourceType") in (None, "db-instance")
+        return ActionResult({"EventCategoriesMapList": found if wanted else []})
+
+    # ---- details --------------------------------------------------------------------------------------------------
+
+    def _identifier(self) -> str:
+        return str(self.params["DBInstanceIdentifier"])
+
+    def _settled(self) -> bool:
+        identifier = self.params.get("DBInstanceIdentifier")
+        instances = self.backend.instances()
+        chosen = [each for each in instances if identifier in (None, each.db_instance_identifier)]
+        return all(each.status in SETTLED for each in chosen)
+
+    def _groups(self) -> ParameterGroups:
+        return ParameterGroups(self.backend)
+
+    def _assignments(self) -> list[Assignment]:
+        given: Iterable[Any] = self.params.get("Parameters", [])
+        return [_assignment(each) for each in given]
+
+
+def _assignment(given: Any) -> Assignment:
+    name, method = given.get("ParameterName"), given.get("ApplyMethod")
+    if not name or not method:
+        raise InvalidValueError("The parameters ParameterName and ApplyMethod must be provided for every parameter.")
+    return Assignment(name, str(given.get("ParameterValue") or ""), method)
+
+
+def _naive(moment: Any) -> Any:
+    return moment.replace(tzinfo=None) if moment is not None and moment.tzinfo else moment

@@ -1,0 +1,175 @@
+"""What RDS allows when: pure checks of a request against an instance's status and settings."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from rdskit.local.control.rds.faults import InvalidCombinationError, InvalidStateError, InvalidValueError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+__all__ = [
+    "SETTLED",
+    "check_delete",
+    "check_engine",
+    "check_failover",
+    "check_group_family",
+    "check_master_credentials",
+    "check_no_snapshot",
+    "check_password",
+    "check_replica",
+    "check_startable",
+    "check_stoppable",
+    "check_usable",
+    "zones",
+]
+
+SETTLED = frozenset({"available", "stopped", "failed", "incompatible-parameters"})
+"""Statuses that nothing changes by itself; every other status is on its way to one of them, or to deletion."""
+
+_RESERVED_USERS = frozenset({"postgres", "rdsadmin", "rds_superuser", "rds_iam", "rds_replication", "admin"})
+_FORBIDDEN_IN_PASSWORD = frozenset('/@" ')
+
+
+def check_engine(engine: str, version: str | None, installed: Mapping[str, Collection[str]]) -> str:
+    """The version that serves a request for ``engine``.
+
+    Args:
+        engine: as asked for.
+        version: as asked for: complete, a major version, or None for the preferred one.
+        installed: versions by engine, the preferred one first.
+
+    Raises:
+        InvalidValueError: not installed here; the message names what is.
+    """
+    versions = installed.get(engine)
+    if not versions:
+        offered = "; ".join(f"{name} {', '.join(have)}" for name, have in installed.items() if have)
+        raise InvalidValueError(
+            f"Invalid DB engine: {engine}. The local RDS has {offered or 'no engine at all'}; "
+            "see `rdskit local doctor` for what to install."
+        )
+    for each in versions:
+        if version is None or each == version or each.startswith(f"{version}."):
+            return each
+    raise InvalidCombinationError(
+        f"Cannot find version {version} for {engine}. The local RDS has {', '.join(versions)}."
+    )
+
+
+def check_master_credentials(user: str | None, password: str | None, *, managed: bool) -> None:
+    """Refuse what RDS for PostgreSQL refuses as master user and password."""
+    if not user:
+        raise InvalidValueError("The parameter MasterUsername must be provided and must not be blank.")
+    if user.lower() in _RESERVED_USERS or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", user):
+        raise InvalidValueError(f"MasterUsername {user} cannot be used as it is a reserved word used by the engine")
+    if managed and password:
+        raise InvalidCombinationError("You can't specify MasterUserPassword when ManageMasterUserPassword is enabled.")
+    if not managed:
+        check_password(password)
+
+
+def check_password(password: str | None) -> None:
+    """Refuse a master password that RDS refuses."""
+    if not password:
+        raise InvalidValueError("The parameter MasterUserPassword must be provided and must not be blank.")
+    if not 8 <= len(password) <= 128:  # noqa: PLR2004 - RDS's own limits
+        raise InvalidValueError(
+            "The parameter MasterUserPassword is not a valid password because it must have 8 to 128 characters."
+        )
+    if _FORBIDDEN_IN_PASSWORD & set(password) or not password.isprintable() or not password.isascii():
+        raise InvalidValueError(
+            "The parameter MasterUserPassword is not a valid password. "
+            "Only printable ASCII characters besides '/', '@', '\"', ' ' may be used."
+        )
+
+
+def check_usable(identifier: str, status: str) -> None:
+    """Refuse an operation that needs a running instance."""
+    if status != "available":
+        raise InvalidStateError(f"Database instance {identifier} is not in available state, it is {status}.")
+
+
+def check_stoppable(identifier: str, status: str, *, replicas: Collection[str], source: str | None) -> None:
+    """Refuse to stop what RDS cannot stop."""
+    if source:
+        raise InvalidStateError(f"Cannot stop {identifier}: it is a read replica of {source}.")
+    if replicas:
+        raise InvalidStateError(f"Cannot stop {identifier}: it has read replicas ({', '.join(replicas)}).")
+    if status != "available":
+        raise InvalidStateError(f"Instance {identifier} is not in available state.")
+
+
+def check_startable(identifier: str, status: str) -> None:
+    """Refuse to start what is not stopped."""
+    if status != "stopped":
+        raise InvalidStateError(f"Instance {identifier} is not stopped, it cannot be started.")
+
+
+def check_failover(identifier: str, *, multi_az: bool, forced: bool) -> None:
+    """Refuse a forced failover without a standby."""
+    if forced and not multi_az:
+        raise InvalidCombinationError(f"You can't force a failover of {identifier}: it isn't configured for Multi-AZ.")
+
+
+def check_delete(
+    identifier: str, status: str, *, protected: bool, skip_snapshot: bool, final_snapshot: str | None
+) -> None:
+    """Refuse a deletion that RDS refuses, and one whose snapshot could not be taken for real."""
+    if status == "deleting":
+        raise InvalidStateError(f"Instance {identifier} is already being deleted.")
+    if status not in SETTLED:
+        raise InvalidStateError(f"Instance {identifier} is currently {status} - try again later.")
+    if protected:
+        raise InvalidCombinationError(
+            "Cannot delete protected DB Instance, please disable deletion protection and try again."
+        )
+    if skip_snapshot and final_snapshot:
+        raise InvalidCombinationError(
+            "FinalDBSnapshotIdentifier can not be specified when deleting with SkipFinalSnapshot."
+        )
+    if not skip_snapshot and not final_snapshot:
+        raise InvalidCombinationError("FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified.")
+    check_no_snapshot(final_snapshot)
+
+
+def check_no_snapshot(identifier: str | None) -> None:
+    """Refuse a snapshot that would only be a name."""
+    if identifier:
+        raise InvalidCombinationError(
+            f"The local RDS takes no snapshots yet, so {identifier} cannot be made: leave it out "
+            "(when deleting: SkipFinalSnapshot)."
+        )
+
+
+def check_replica(identifier: str, *, is_replica: bool) -> None:
+    """Refuse to promote what is no replica."""
+    if not is_replica:
+        raise InvalidStateError(f"DB instance {identifier} is not a read replica.")
+
+
+def check_group_family(group: str, family: str | None, wanted: str) -> None:
+    """Refuse a parameter group of another engine or major version."""
+    if family != wanted:
+        raise InvalidCombinationError(
+            f"The Parameter Group {group} with DBParameterGroupFamily {family} can't be used for this instance. "
+            f"Please use a Parameter Group with DBParameterGroupFamily {wanted}"
+        )
+
+
+def zones(region: str, asked: str | None) -> tuple[str, str]:
+    """The zone of the primary and that of its standby.
+
+    Args:
+        region: such as ``eu-west-1``.
+        asked: the availability zone of the request, or None.
+
+    Raises:
+        InvalidValueError: the zone is not in the region.
+    """
+    first = asked or f"{region}a"
+    if not re.fullmatch(rf"{re.escape(region)}[a-f]", first):
+        raise InvalidValueError(f"Invalid availability zone: {first} is not in {region}.")
+    return first, f"{region}{'b' if first.endswith('a') else 'a'}"

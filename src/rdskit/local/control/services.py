@@ -1,0 +1,46 @@
+"""The AWS services that the local RDS speaks, and which of them one call can change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from moto.backends import get_backend
+
+if TYPE_CHECKING:
+    from moto.core.base_backend import BackendDict
+
+__all__ = ["ACCOUNT", "SERVICES", "backends_of", "changed_by", "service_of_signing_name"]
+
+ACCOUNT = "123456789012"
+"""The account of everyone who signs with a key of the local RDS."""
+
+SERVICES = ("rds", "secretsmanager", "ssm", "sns", "sqs", "iam", "sts", "kms", "ec2", "cloudwatch", "logs")
+
+_SIGNING_NAMES = {"monitoring": "cloudwatch"}
+
+_REACH = {
+    "rds": ("rds", "secretsmanager", "kms", "sns", "sqs"),
+    "secretsmanager": ("secretsmanager", "kms", "rds"),
+    "sns": ("sns", "sqs"),
+    "sts": ("sts", "iam"),
+}
+"""A call to the key's service may change the state of these; any other service changes only itself."""
+
+_READING = ("Describe", "List", "Get", "Head", "Lookup", "Simulate", "Test", "Filter")
+
+
+def service_of_signing_name(name: str) -> str:
+    """The service whose requests are signed for ``name`` (``monitoring`` is CloudWatch)."""
+    return _SIGNING_NAMES.get(name, name)
+
+
+def changed_by(service: str, action: str) -> tuple[str, ...]:
+    """The services whose state an action can change; none for an action that only reads."""
+    if action.startswith(_READING):
+        return ()
+    return _REACH.get(service, (service,))
+
+
+def backends_of(service: str) -> BackendDict[Any]:
+    """The backends of one service, by account and region."""
+    return get_backend(service)  # type: ignore[call-overload, no-any-return]  # overloaded on literals only

@@ -1,0 +1,189 @@
+"""The process of one local RDS: ``python -m rdskit.local.daemon --data DIR --port N``.
+
+It holds a lock on its data directory as long as it lives, so nothing that a crash leaves behind can be mistaken for it.
+The servers are started while the control plane is imported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rdskit.errors import LocalError
+from rdskit.local.control.keypair import ensure_key_pair
+from rdskit.local.control.layout import Layout, write_json
+from rdskit.local.engines.providers import installed
+from rdskit.local.fleet import Fleet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rdskit.local.control.plane import ControlPlane
+    from rdskit.local.fleet import FleetEvent
+
+__all__ = ["main"]
+
+_log = logging.getLogger(__name__)
+
+ADDRESS = "127.0.0.1"
+
+
+class Notices:
+    """Keeps what the fleet reports until the control plane is there to hear it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._early: list[FleetEvent] = []
+        self._plane: ControlPlane | None = None
+
+    def __call__(self, event: FleetEvent) -> None:
+        """Pass an event on, or keep it."""
+        with self._lock:
+            if self._plane is None:
+                self._early.append(event)
+                return
+        self._plane.notice(event)
+
+    def attach(self, plane: ControlPlane) -> None:
+        """Pass on what was kept, and everything from now on."""
+        with self._lock:
+            self._plane, early = plane, self._early
+        for event in early:
+            plane.notice(event)
+
+
+class Daemon:
+    """One local RDS, from its first server to its last.
+
+    Args:
+        layout: its data directory.
+        port: of the AWS API.
+    """
+
+    def __init__(self, layout: Layout, port: int) -> None:
+        self._layout = layout
+        self._port = port
+        self._binaries = installed()
+        self._stop = threading.Event()
+
+    def stop(self, *_: object) -> None:
+        """End `run`; may be called from a signal handler."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Serve until `stop`.
+
+        Raises:
+            LocalError: the directory is in use, the port is taken, or the servers cannot be started.
+        """
+        with _lock(self._layout), _listener(self._port) as listener:
+            self._say(ready=False)
+            notices = Notices()
+            fleet = Fleet(self._layout.fleet, notify=notices)
+            try:
+                plane = self._start(fleet)
+                notices.attach(plane)
+                try:
+                    self._serve(plane, listener)
+                finally:
+                    plane.close()
+            finally:
+                fleet.close()
+                self._layout.daemon.unlink(missing_ok=True)
+
+    def _start(self, fleet: Fleet) -> ControlPlane:
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            started = pool.submit(fleet.start)
+            begun = time.monotonic()
+            # The emulation's list of machine images is of no use here and slow to load.
+            os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
+            from rdskit.local.control.plane import ControlPlane  # noqa: PLC0415 - a second, while the servers start
+
+            _log.info("control plane imported in %.2f s", time.monotonic() - begun)
+            started.result()
+        return ControlPlane(self._layout, self._binaries, fleet, ensure_key_pair(self._layout.key_pair))
+
+    def _serve(self, plane: ControlPlane, listener: socket.socket) -> None:
+        with plane.server(listener, self._health).running():
+            self._say(ready=True)
+            _log.info("ready at http://%s:%s", ADDRESS, self._port)
+            self._stop.wait()
+            _log.info("stopping")
+
+    def _health(self) -> object:
+        engines = [
+            {"engine": "postgres", "version": each.version, "provider": each.provider} for each in self._binaries
+        ]
+        return {
+            "ready": True,
+            "pid": os.getpid(),
+            "port": self._port,
+            "data": str(self._layout.data),
+            "rdskit": version("rdskit"),
+            "emulation": f"moto {version('moto')}",
+            "engines": engines,
+        }
+
+    def _say(self, *, ready: bool) -> None:
+        write_json(self._layout.daemon, {"pid": os.getpid(), "port": self._port, "ready": ready})
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a daemon until SIGTERM or SIGINT; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="rdskit.local.daemon")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--port", type=int, required=True)
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    layout = Layout(options.data.resolve())
+    daemon = Daemon(layout, options.port)
+    signal.signal(signal.SIGTERM, daemon.stop)
+    signal.signal(signal.SIGINT, daemon.stop)
+    try:
+        daemon.run()
+    except LocalError as error:
+        _log.error("%s", error)
+        write_json(layout.daemon, {"pid": os.getpid(), "error": str(error)})
+        return 1
+    return 0
+
+
+@contextmanager
+def _lock(layout: Layout) -> Iterator[None]:
+    layout.make()
+    with layout.lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LocalError(f"A local RDS is already running on {layout.data}: see `rdskit local status`.") from None
+        yield
+
+
+@contextmanager
+def _listener(port: int) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((ADDRESS, port))
+        except OSError as error:
+            raise LocalError(
+                f"Port {port} at {ADDRESS} cannot be used ({error.strerror}): choose another with --port."
+            ) from error
+        listener.listen(128)
+        yield listener
+
+
+if __name__ == "__main__":
+    sys.exit(main())

