@@ -1,0 +1,1 @@
+"""Running databases day by day."""

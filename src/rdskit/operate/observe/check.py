@@ -1,0 +1,214 @@
+"""Why can I (not) connect? One step after the other from the target's name to its replicas."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from rdskit.client.database import Resolved, resolve
+from rdskit.client.database.options import Options
+from rdskit.client.pool import PoolLimits
+from rdskit.errors import AuthenticationError, ConfigError, ConnectError, RdskitError, StatementError, TLSError
+from rdskit.kernel.ports import DriverError
+from rdskit.kernel.targets import parse_target
+from rdskit.kernel.topology import Host, Role
+from rdskit.operate.observe.diagnosis import Diagnosis, Status, Step
+from rdskit.operate.observe.probes import Finding, Obstacle, probe_dns, probe_tcp, probe_tls
+from rdskit.runtime.tasks import TaskOwner
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Awaitable, Callable
+
+    from rdskit.kernel.endpoints import Endpoint
+    from rdskit.kernel.ports import Connection, Credentials, ReaderProgress
+
+STEPS = ("target", "dns", "tcp", "tls", "login", "role", "replicas")
+LAG_WORTH_A_WARNING = 5.0  # seconds
+
+_ADVICE: dict[type[RdskitError], str] = {
+    AuthenticationError: "check user and password; an RDS-managed password: --credentials secretsmanager:SECRET",
+    TLSError: "look at the step tls",
+    StatementError: "check the database name: the server has no such database",
+    ConfigError: "correct the target or its options",
+    ConnectError: "check that the instance is available",
+}
+
+
+async def check(
+    target: str,
+    *,
+    credentials: str | Credentials | None = None,
+    tls: str = "verify-full",
+    ca: str | os.PathLike[str] | None = None,
+    timeout: float = 15.0,
+) -> Diagnosis:
+    """Go the way to a database step by step and tell what is found.
+
+    Args:
+        target: as for ``rdskit.connect``.
+        credentials: as for ``rdskit.connect``.
+        tls: as for ``rdskit.connect``.
+        ca: as for ``rdskit.connect``.
+        timeout: seconds for all steps together.
+
+    Returns:
+        Every step; those after a failure are ``skipped``. No finding holds a password.
+
+    Raises:
+        ConfigError: an option is wrong.
+    """
+    options = Options(
+        credentials=credentials,
+        tls=tls,
+        ca=ca,
+        timeout=timeout,
+        limits=PoolLimits(min_size=0, connect_timeout=timeout),
+        application_name="rdskit check",
+    )
+    way = Way(target, options, timeout)
+    try:
+        await way.go()
+    finally:
+        await way.close()
+    return Diagnosis(way.shown, tuple(way.steps))
+
+
+class Way:
+    """One walk through the steps, with what they have found so far."""
+
+    def __init__(self, target: str, options: Options, timeout: float) -> None:
+        self.steps: list[Step] = []
+        self.shown = "?"
+        self._target = target
+        self._options = options
+        self._end = asyncio.get_running_loop().time() + timeout
+        self._tasks = TaskOwner("check")
+        self._resolved: Resolved
+        self._hosts: tuple[Host, ...] = ()
+        self._writer: Host
+        self._connection: Connection | None = None
+
+    async def go(self) -> None:
+        """Take each step, as long as none fails."""
+        takes = (
+            self._look_up,
+            lambda: probe_dns(self._endpoint),
+            lambda: probe_tcp(self._endpoint),
+            lambda: probe_tls(self._endpoint, self._resolved.access.tls),
+            self._log_in,
+            self._ask_role,
+            self._ask_replicas,
+        )
+        for name, take in zip(STEPS, takes, strict=True):
+            if any(step.status is Status.FAIL for step in self.steps):
+                self.steps.append(Step(name, Status.SKIPPED, "not reached", None, 0.0))
+            else:
+                self.steps.append(await self._timed(name, take))
+
+    async def close(self) -> None:
+        """Close what was opened."""
+        if self._connection is not None:
+            await self._connection.close(1.0)
+        await self._tasks.close()
+
+    @property
+    def _endpoint(self) -> Endpoint:
+        return self._writer.endpoint
+
+    async def _timed(self, name: str, take: Callable[[], Awaitable[Finding]]) -> Step:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        status = Status.FAIL
+        advice: str | None
+        try:
+            async with asyncio.timeout_at(self._end):
+                found = await take()
+        except Obstacle as obstacle:
+            finding, advice = obstacle.finding, obstacle.next_step
+        except DriverError as error:
+            finding, advice = str(error.public), advice_for(error.public)
+        except RdskitError as error:
+            finding, advice = str(error), advice_for(error)
+        except TimeoutError:
+            finding, advice = _silence(name)
+        else:
+            status, finding, advice = Status.WARN if found.advice else Status.OK, found.words, found.advice
+        return Step(name, status, finding, advice, round((loop.time() - started) * 1000, 1))
+
+    async def _look_up(self) -> Finding:
+        self.shown = str(parse_target(self._target))
+        self._resolved = await resolve(self._target, self._options, self._tasks)
+        self.shown = str(self._resolved.target)
+        topology = await self._resolved.source.topology()
+        assert topology.writer is not None, topology
+        self._writer, self._hosts = topology.writer, topology.hosts
+        zone = f" in {self._writer.zone}" if self._writer.zone else ""
+        return Finding(f"{self.shown} → {self._resolved.engine.value} at {self._writer.endpoint}{zone}")
+
+    async def _log_in(self) -> Finding:
+        # As a reader: the next step tells the role, this one only whether the server lets us in.
+        self._connection = await self._resolved.access.open(self._writer._replace(role=Role.READER))
+        (user, database) = await self._ask("select current_user::text, current_database()::text")
+        return Finding(f"logged in as {user} to database {database}")
+
+    async def _ask_role(self) -> Finding:
+        assert self._connection is not None
+        (version,) = await self._ask("show server_version")
+        told = f"PostgreSQL {version}, {self._connection.role.value}"
+        if self._connection.role is Role.WRITER:
+            return Finding(f"{told}: accepts writes")
+        advice = "connect to the writer; while a failover is under way, try again in a few seconds"
+        return Finding(f"{told}: refuses writes", advice)
+
+    async def _ask_replicas(self) -> Finding:
+        readers = [host for host in self._hosts if host.role is Role.READER]
+        if not readers:
+            known = "the target names one host" if self._resolved.target.identifier is None else "the instance has none"
+            return Finding(f"{known}: all reads go to {self._endpoint}")
+        answers = await asyncio.gather(*(self._ask_replica(reader) for reader in readers))
+        advice = next((answer.advice for answer in answers if answer.advice), None)
+        return Finding("; ".join(answer.words for answer in answers), advice)
+
+    async def _ask_replica(self, host: Host) -> Finding:
+        try:
+            connection = await self._resolved.access.open(host)
+        except DriverError as error:
+            return Finding(f"{host.identifier}: {error.public}", "reads go elsewhere; look at that instance's events")
+        try:
+            return _of_replica(host, await connection.reader_progress(None))
+        finally:
+            await connection.close(1.0)
+
+    async def _ask(self, sql: str) -> tuple[str, ...]:
+        assert self._connection is not None
+        row = await self._connection.fetch_one(sql, (), None)
+        assert row is not None, sql
+        return tuple(row)
+
+
+def advice_for(error: Exception) -> str | None:
+    """What to do about an error; None where its own words say it all."""
+    return next((advice for kind, advice in _ADVICE.items() if isinstance(error, kind)), None)
+
+
+def _of_replica(host: Host, progress: ReaderProgress) -> Finding:
+    if not progress.replays:
+        return Finding(
+            f"{host.identifier} is no replica any more", "it was promoted: take it out of the application's targets"
+        )
+    words = f"{host.identifier} at {host.endpoint} replays, {progress.lag * 1000:.0f} ms behind"
+    slow = progress.lag > LAG_WORTH_A_WARNING
+    return Finding(words, "look for long transactions and a too small class on the replica" if slow else None)
+
+
+def _silence(step: str) -> tuple[str, str]:
+    if step in {"dns", "tcp"}:
+        return (
+            "no answer in time: packets are dropped on the way",
+            (
+                "let this machine in: the security group's inbound rule for the database port, routes, VPC peering; "
+                "an instance without public access is reached from inside its VPC only"
+            ),
+        )
+    return "no answer in time", "the server is reachable but hangs: look at its load and events, or raise --timeout"
