@@ -56,7 +56,7 @@ class Row:
 
 
 async def open_rdskit(server: ThrowawayPostgres) -> AsyncPeer:
-    db = await rdskit.connect(server.dsn, tls="off")
+    db = await rdskit.connect(server.dsn.partition("?")[0], tls="off")
     return lambda: db.fetch_one(NAMED, id=7), db.close
 
 

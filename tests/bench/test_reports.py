@@ -1,0 +1,38 @@
+"""The benchmarks run and report; what they measure is for a quiet machine, so no time is asserted here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+BENCH = Path(__file__).resolve().parents[2] / "bench"
+
+
+def _run(script: str, report: Path, *options: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+    command = [sys.executable, str(BENCH / script), "--json", str(report), *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert report.exists(), done.stderr
+    return done, json.loads(report.read_text())
+
+
+def test_raw_against_raw_reports_both_runs_and_whether_they_count(tmp_path: Path) -> None:
+    done, report = _run("raw_vs_raw.py", tmp_path / "report.json", "--rounds", "2", "--calls", "20")
+    assert [row["baseline"] for row in report["rows"]] == ["asyncpg", "asyncpg"]
+    assert all(row["microseconds"] > 0 and row["low"] <= row["ratio"] <= row["high"] for row in report["rows"])
+    pinned = report["rows"][1]
+    assert report["valid"] == (report["pinned"] and 0.97 <= pinned["ratio"] <= 1.03)
+    assert done.returncode == (0 if report["valid"] else 1)
+    assert ("NOT VALID" in done.stdout) == (not report["valid"])
+    assert f"{pinned['ratio']:.3f}" in done.stdout
+
+
+def test_import_time_reports_what_each_import_adds(tmp_path: Path) -> None:
+    done, report = _run("import_time.py", tmp_path / "report.json", "--rounds", "1", "--only", "rdskit", "--top")
+    assert done.returncode == 0
+    names = [row["name"] for row in report["rows"]]
+    assert names == ["bare Python", "rdskit.connect", "rdskit"]
+    assert "over bare Python" in done.stdout
+    assert "rdskit.kernel" in done.stdout
