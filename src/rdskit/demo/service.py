@@ -1,0 +1,231 @@
+"""One run of the demo: servers up, shop open, customers in, failover, customers out, accounts settled, servers down."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import os
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import psutil
+
+from rdskit.client.database import connect
+from rdskit.demo import estate
+from rdskit.demo.load import Load
+from rdskit.demo.model import Failover
+from rdskit.demo.policy import pulse_of, report_of
+from rdskit.demo.shop import open_shop, read_books
+from rdskit.errors import LocalError
+from rdskit.local import site
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from rdskit.client.database import Database
+    from rdskit.demo.estate import Estate
+    from rdskit.demo.model import Report
+    from rdskit.demo.view import View
+
+_T = TypeVar("_T")
+
+FAILOVER_AT = 0.35  # share of the load's time after which the failover is asked for
+_REFRESH = 0.25  # seconds between two views of the load
+_WATCH = 0.1  # seconds between two looks whether the local RDS lives
+_RECORD = 20.0  # seconds that the record of an asked failover may take
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run.
+
+    Attributes:
+        data: data directory of the local RDS.
+        port: of its AWS API; None for the remembered one, else 4566.
+        seconds: how long the load lasts.
+        writers: how many customers order.
+        readers: how many visitors look.
+        keep: leave the local RDS up afterwards.
+    """
+
+    data: Path
+    port: int | None = None
+    seconds: float = 15.0
+    writers: int = 8
+    readers: int = 4
+    keep: bool = False
+
+
+class Demo:
+    """One run of a plan, shown on a view."""
+
+    def __init__(self, plan: Plan, view: View) -> None:
+        self._plan = plan
+        self._view = view
+        self._stop = asyncio.Event()
+        self._task: asyncio.Task[Report] | None = None
+        self._loading = False
+        self._started = 0.0
+        self._wall = dt.datetime.now(dt.UTC)
+
+    async def run(self) -> Report:
+        """Run the plan.
+
+        Raises:
+            LocalError: the local RDS could not be started, or ended in the middle.
+            asyncio.CancelledError: ``interrupt`` was called before there was anything to report.
+        """
+        self._task = asyncio.create_task(self._run(), name="demo")
+        return await self._task
+
+    def interrupt(self) -> None:
+        """End early: with a partial report while customers are in, at once before and after, or when asked again."""
+        if self._task is not None and (self._stop.is_set() or not self._loading):
+            self._task.cancel()
+        self._stop.set()
+
+    async def _run(self) -> Report:
+        async with self._local_rds() as pid:
+            found = await estate.prepare(self._view.say)
+            self._view.say(f"{found.title}, at {found.target}")
+            try:
+                async with asyncio.TaskGroup() as group:
+                    watch = group.create_task(_watch(pid, self._plan.data), name="watch the local RDS")
+                    report = await self._serve(found)
+                    watch.cancel()
+                    return report
+            except BaseExceptionGroup as group_of_errors:
+                raise _cause(group_of_errors) from group_of_errors
+
+    @contextlib.asynccontextmanager
+    async def _local_rds(self) -> AsyncIterator[int]:
+        """The local RDS, up for the length of the block; one that was up before stays up."""
+        data = self._plan.data
+        self._view.say(f"starting the local RDS in {data}")
+        up = await _undivided(lambda: site.up(data, self._plan.port))
+        try:
+            os.environ.update(site.env(data))
+            assert up.pid is not None, up
+            yield up.pid
+        finally:
+            if not (self._plan.keep or up.already) or not psutil.pid_exists(up.pid or 0):
+                self._view.say("stopping the local RDS")
+                await _undivided(lambda: site.down(data))
+
+    async def _serve(self, found: Estate) -> Report:
+        """Open the shop, let the customers in, and settle the accounts when they have gone."""
+        size = self._plan.writers + self._plan.readers
+        async with connect(found.target, credentials=found.credentials, max_size=size) as db:
+            await open_shop(db)
+            zone = await estate.zone()
+            self._wall, self._started = dt.datetime.now(dt.UTC), asyncio.get_running_loop().time()
+            load = Load(db, secrets.token_hex(4), self._clock)
+            self._view.say(f"{self._plan.writers} writers and {self._plan.readers} readers, {self._plan.seconds:g} s")
+            failover = await self._load(load, db, zone)
+        return await self._settle(found, load, failover, zone)
+
+    async def _load(self, load: Load, db: Database, zone: str) -> Failover | None:
+        self._loading = True
+        async with asyncio.TaskGroup() as group:
+            customers = group.create_task(load.run(self._plan.writers, self._plan.readers), name="load")
+            show = group.create_task(self._show(load, db), name="view")
+            director = group.create_task(self._fail_over(zone), name="failover")
+            with contextlib.suppress(TimeoutError):  # the load's time is over; otherwise somebody ended it
+                await asyncio.wait_for(self._stop.wait(), self._plan.seconds)
+            load.stop()
+            await customers
+            self._loading = False
+            show.cancel()
+            if self._stop.is_set():
+                director.cancel()
+                return None
+        return director.result()
+
+    async def _fail_over(self, zone: str) -> Failover | None:
+        """Ask for the failover when it is time, and wait for its record."""
+        await asyncio.sleep(self._plan.seconds * FAILOVER_AT)
+        self._view.say("asking for a failover: RebootDBInstance(ForceFailover=True)")
+        await estate.fail_over()
+        failover = await self._recorded()
+        if failover is not None:
+            self._view.mark(failover, (zone, await estate.zone()))
+        return failover
+
+    async def _recorded(self) -> Failover | None:
+        """The failover of this run, once the local RDS has recorded it."""
+        with contextlib.suppress(TimeoutError):  # None tells that there is none
+            async with asyncio.timeout(_RECORD):
+                while True:
+                    for record in await asyncio.to_thread(site.failovers, self._plan.data, estate.PRIMARY):
+                        at = dt.datetime.fromisoformat(record["at"])
+                        if at > self._wall:
+                            return Failover((at - self._wall).total_seconds(), record["promotion_ms"] / 1000)
+                    await asyncio.sleep(_WATCH)
+        return None
+
+    async def _settle(self, found: Estate, load: Load, failover: Failover | None, zone: str) -> Report:
+        seconds = self._clock()
+        self._view.say("counting")
+        async with connect(found.target, credentials=found.credentials, readers="off") as writer:
+            books = await read_books(writer)
+        return report_of(
+            load.journal,
+            books,
+            failover,
+            title=found.title,
+            started_at=self._wall.isoformat(timespec="seconds"),
+            writers=self._plan.writers,
+            readers=self._plan.readers,
+            seconds=seconds,
+            interrupted=self._stop.is_set(),
+            zones=(zone, await estate.zone()),
+        )
+
+    async def _show(self, load: Load, db: Database) -> None:
+        """Keep the view up to date."""
+        del db
+        while True:
+            self._view.show(pulse_of(load.journal, self._clock()), await estate.members())
+            await asyncio.sleep(_REFRESH)
+
+    def _clock(self) -> float:
+        return asyncio.get_running_loop().time() - self._started
+
+
+async def _watch(pid: int, data: Path) -> None:
+    """Raise when the local RDS ends."""
+    while True:
+        if not _lives(pid):
+            raise LocalError(
+                f"the local RDS (pid {pid}) ended in the middle of the demo: its log is in {data}; "
+                "`rdskit demo` starts it again on the same data"
+            )
+        await asyncio.sleep(_WATCH)
+
+
+def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one error that says why several tasks ended: that the local RDS did, else the first."""
+    causes: list[BaseException] = []
+    for error in group.exceptions:
+        causes.append(_cause(error) if isinstance(error, BaseExceptionGroup) else error)
+    return next((error for error in causes if isinstance(error, LocalError)), causes[0])
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+async def _undivided(work: Callable[[], _T]) -> _T:
+    """Run something in a thread and see it to its end, even if this task is cancelled meanwhile."""
+    running = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise
