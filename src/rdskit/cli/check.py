@@ -12,7 +12,7 @@ from rich.text import Text
 from rdskit.operate.observe.check import check
 from rdskit.operate.observe.diagnosis import Diagnosis, Status
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 _MARKS = {
     Status.OK: ("✓", "green"),

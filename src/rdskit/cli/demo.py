@@ -15,7 +15,7 @@ from rdskit.demo.service import Demo, Plan
 from rdskit.demo.view import view_for
 from rdskit.local.site import data_directory
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 INTERRUPTED = 130
 

@@ -208,9 +208,7 @@ async def _watch(pid: int, data: Path) -> None:
 
 def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The one error that says why several tasks ended: that the local RDS did, else the first."""
-    causes: list[BaseException] = []
-    for error in group.exceptions:
-        causes.append(_cause(error) if isinstance(error, BaseExceptionGroup) else error)
+    causes = [_cause(error) if isinstance(error, BaseExceptionGroup) else error for error in group.exceptions]
     return next((error for error in causes if isinstance(error, LocalError)), causes[0])
 
 
