@@ -156,6 +156,7 @@ MYSQL = [
 def test_mysql(source: str, kind: Kind, *, returns_rows: bool, dirties_session: bool) -> None:
     statement = compile_statement(source, Dialect.MYSQL)
     assert (statement.kind, statement.returns_rows, statement.dirties_session) == (kind, returns_rows, dirties_session)
+    assert statement.repeatable == (kind is READ and not dirties_session)
 
 
 def test_no_function_is_both_harmless_and_writing() -> None:

@@ -93,11 +93,12 @@ def _query(terms: _Terms, dialect: Dialect) -> Effect:
     into = [term.depth for term in terms if term.text == "into" and term.type is TokenType.WORD]
     writes = verb not in _QUERIES or bool(into) or _locks_rows(terms) or _changes_inside(terms)
     writes = writes or not called.isdisjoint(WRITING_FUNCTIONS)
+    dirties = _touches_session(terms, called, dialect)
     return Effect(
         kind=Kind.WRITE if writes else Kind.READ,
         returns_rows=_returning(terms) if verb not in _QUERIES else 0 not in into,
-        dirties_session=_touches_session(terms, called, dialect),
-        repeatable=not writes and called <= HARMLESS_FUNCTIONS,
+        dirties_session=dirties,
+        repeatable=not (writes or dirties) and called <= HARMLESS_FUNCTIONS,
     )
 
 

@@ -38,8 +38,9 @@ class Effect:
         dirties_session: whether the connection differs afterwards (setting, session lock, temporary table, prepared
             statement, …) and needs a reset before somebody else gets it. Orthogonal to ``kind``. Statements that run
             code which is not in their text (``CALL``, ``DO``), and unknown ones, count as dirtying.
-        repeatable: a READ that calls only built-in functions known to have no effect: running it twice is the same as
-            running it once. False where a function is not known, because ``select transfer(1, 2)`` reads nothing.
+        repeatable: a READ that leaves the session as it was and calls only built-in functions known to have no effect:
+            running it twice is the same as running it once. False where a function is not known, because
+            ``select transfer(1, 2)`` reads nothing.
     """
 
     kind: Kind
