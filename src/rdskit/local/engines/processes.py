@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,6 +55,22 @@ def wait_gone(pids: Iterable[int], timeout: float = _WAIT) -> bool:
     return not psutil.wait_procs(alive, timeout=timeout)[1] if alive else True
 
 
+def wait_for_exit(pids: Iterable[int], timeout: float) -> None:
+    """Wait until one of our own child processes ends, or ``timeout`` seconds have passed.
+
+    Where the system cannot announce the end of a process, the whole time is waited.
+    """
+    watched = [fd for pid in pids if (fd := _exit_announcement(pid)) is not None]
+    poller = select.poll()
+    for fd in watched:
+        poller.register(fd, select.POLLIN)
+    try:
+        poller.poll(timeout * 1000)
+    finally:
+        for fd in watched:
+            os.close(fd)
+
+
 def end_orphans(directory: Path, program: str) -> list[int]:
     """Kill what a crashed owner left running below its directory.
 
@@ -72,6 +89,15 @@ def end_orphans(directory: Path, program: str) -> list[int]:
         _send(each.pid, signal.SIGKILL)
     psutil.wait_procs(ours, timeout=_WAIT)
     return [each.pid for each in ours]
+
+
+def _exit_announcement(pid: int) -> int | None:
+    if not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
 
 
 def _works_below(process: psutil.Process, directory: Path, program: str) -> bool:

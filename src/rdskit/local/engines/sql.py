@@ -131,6 +131,20 @@ class Session:
         except psycopg.OperationalError as error:
             raise SessionLost(f"{self._name}: {error}") from error
 
+    def answered(self) -> bool:
+        """Whether the answer to what was sent is there, without waiting for it.
+
+        Raises:
+            SessionLost: the connection has ended.
+        """
+        connection = self._connection.pgconn
+        try:
+            connection.consume_input()
+            return not connection.is_busy()
+        except (psycopg.OperationalError, OSError) as error:
+            self.close()
+            raise SessionLost(f"{self._name}: {error}") from error
+
     def receive(self, timeout: float = _TIMEOUT) -> list[Row]:
         """The answer to what was sent; raises as :meth:`execute` does."""
         result = self._result(time.monotonic() + timeout)

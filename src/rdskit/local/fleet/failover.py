@@ -1,0 +1,148 @@
+"""The failover: fence, promote, prove, record, repoint. In this order, which is what keeps every acknowledged row."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import time
+from typing import TYPE_CHECKING, Final
+
+from rdskit.errors import LocalError
+from rdskit.local.engines.sql import READ_ONLY, Session, SessionLost, StatementRefused
+from rdskit.local.engines.waiting import poll
+from rdskit.local.fleet.model import FailoverCause, FailoverRecord
+from rdskit.local.fleet.policy import is_ahead, position
+from rdskit.local.fleet.roles import heartbeat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from rdskit.local.fleet.instance import Instance
+
+_log = logging.getLogger(__name__)
+
+_FIRST_WRITE: Final = 30.0
+_PROBE: Final = 0.001
+_REPLICA_ANSWER: Final = 0.25
+_REMEMBERED: Final = 100
+_REASONS: Final[dict[FailoverCause, str]] = {
+    "requested": "a user requested a failover",
+    "primary-ended": "the primary's process ended",
+    "primary-hung": "the primary did not answer",
+}
+
+
+def fail_over(instance: Instance, cause: FailoverCause, replicas: Iterable[Instance]) -> FailoverRecord:
+    """Promote the standby of an instance that is in sync. The caller holds the instance's lock.
+
+    The old primary is left dead; bringing it back as a standby is for afterwards.
+
+    Args:
+        instance: with a standby in sync.
+        cause: for the record.
+        replicas: its read replicas; one that is ahead of the new primary is taken out of service.
+
+    Returns:
+        The record, with ``promotion_ms``.
+
+    Raises:
+        LocalError: the standby could not be promoted.
+    """
+    old, new = instance.primary, instance.standby
+    if new is None or not instance.in_sync:
+        raise LocalError(f"{instance.resource_id} has no standby in sync: wait until it has, or restart the primary")
+    writer = instance.open_takeover()
+    at = dt.datetime.now(dt.UTC)
+    instance.site.tell(instance.resource_id, "failover-started", f"Multi-AZ failover started: {_REASONS[cause]}")
+    instance.refuse()
+    started = time.monotonic()
+    old.server.fence()
+    new.server.promote()
+    _first_write(writer)
+    promotion_ms = (time.monotonic() - started) * 1000
+    retire_diverged(replicas, new.server.data)
+    record = FailoverRecord(instance.resource_id, cause, at, round(promotion_ms, 3))
+    _swap(instance, record)
+    instance.accept()
+    zone = instance.record.primary.zone
+    message = f"Multi-AZ failover completed: the primary is in {zone} now"
+    instance.site.tell(instance.resource_id, "failover-completed", message, promotion_ms=record.promotion_ms)
+    return record
+
+
+def retire_diverged(replicas: Iterable[Instance], promoted: Path) -> None:
+    """Close the endpoints of replicas that hold WAL which the promoted standby never had.
+
+    An asynchronous replica may have received what the synchronous standby had not; it would serve rows that do not
+    exist. One that does not answer in time is taken for such a one.
+
+    Args:
+        replicas: of the instance that fails over.
+        promoted: data directory of the new primary.
+    """
+    switch_point = _switch_point(promoted)
+    for replica in replicas:
+        if not replica.primary.server.alive:
+            continue
+        if not _agrees(replica, switch_point):
+            _log.warning("%s is ahead of the new primary and out of service", replica.resource_id)
+            replica.diverged = True
+            replica.refuse()
+
+
+def _first_write(writer: Session) -> None:
+    deadline = time.monotonic() + _FIRST_WRITE
+
+    def accepted() -> bool:
+        try:
+            heartbeat(writer, timeout=max(_PROBE, deadline - time.monotonic()))
+        except StatementRefused as error:
+            if error.sqlstate != READ_ONLY:
+                raise
+            return False
+        return True
+
+    if not poll(accepted, timeout=_FIRST_WRITE, interval=_PROBE):
+        raise LocalError(f"the promoted standby accepted no write within {_FIRST_WRITE:g} s: see its log")
+
+
+def _swap(instance: Instance, failover: FailoverRecord) -> None:
+    # On disk before the first client writes: a crash of ours must not bring the old primary back.
+    record = instance.record
+    if record.standby is None:
+        raise LocalError(f"{instance.resource_id} has no standby to swap with: this is a defect, report it")
+    failovers = (*record.failovers, failover)[-_REMEMBERED:]
+    instance.remember(primary=record.standby, standby=record.primary, failovers=failovers)
+    instance.primary, instance.standby = instance.nodes[1], instance.nodes[0]
+    instance.synchronous = instance.in_sync = False
+    instance.close_takeover()
+    instance.primary.forgive()
+
+
+def _switch_point(data: Path) -> int:
+    """Where the new timeline begins: the last line of the newest history file, ``TLI<tab>LSN<tab>reason``."""
+    newest = max((data / "pg_wal").glob("*.history"))
+    last = [line for line in newest.read_text().splitlines() if line.strip() and not line.startswith("#")][-1]
+    return position(last.split("\t")[1])
+
+
+def _agrees(replica: Instance, switch_point: int) -> bool:
+    """Whether a replica has received nothing beyond the switch point, and receives nothing more of the old timeline."""
+    sql = """
+        select coalesce(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()),
+               not exists (select from pg_stat_wal_receiver where status = 'streaming')
+    """
+    try:
+        with replica.primary.server.connect(timeout=1.0) as session:
+
+            def ended() -> bool:
+                return session.execute(sql, timeout=_REPLICA_ANSWER)[0][1] == "t"
+
+            if not poll(ended, timeout=_REPLICA_ANSWER, interval=_PROBE):
+                return False
+            received = session.execute(sql, timeout=_REPLICA_ANSWER)[0][0]
+    except (SessionLost, StatementRefused) as error:
+        _log.warning("%s does not tell its position: %s", replica.resource_id, error)
+        return False
+    return not is_ahead(position(received or "0/0"), switch_point)

@@ -1,0 +1,228 @@
+"""One DB instance: its servers, its endpoint and the record by which it outlives this process."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from rdskit.errors import LocalError
+from rdskit.local.engines.configuration import upstream
+from rdskit.local.engines.sql import Session, SessionLost
+from rdskit.local.fleet import parameters
+from rdskit.local.fleet.model import Endpoint, InstanceFacts
+from rdskit.local.fleet.node import STANDBY, Node
+from rdskit.local.fleet.policy import standby_limits
+from rdskit.local.fleet.roles import ADMIN_DATABASE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rdskit.local.endpoints.model import EndpointState
+    from rdskit.local.engines.addresses import Address
+    from rdskit.local.fleet.site import Site
+    from rdskit.local.fleet.store import InstanceRecord, NodeRecord
+
+
+class Instance:
+    """One DB instance. Whoever changes it holds :attr:`lock`; a replica's may be taken while holding its source's.
+
+    Args:
+        site: what the fleet shares.
+        record: what is remembered of it.
+        source: of a read replica: finds the instance it copies.
+
+    Attributes:
+        primary: the server that the endpoint leads to; of a read replica, its one server.
+        standby: the server that takes over; None without Multi-AZ.
+        synchronous: the primary is configured to wait for its standby.
+        in_sync: every acknowledged commit is known to be on the standby.
+        takeover: an open connection to the standby, for the first write after its promotion.
+        pending: parameters that wait for a restart.
+        replica_lag: seconds, of a read replica that streams.
+        diverged: of a read replica: it has changes that its source never kept, and is out of service.
+        closing: set when the instance is no longer to be brought back by anybody.
+    """
+
+    def __init__(self, site: Site, record: InstanceRecord, source: Callable[[], Instance] | None = None) -> None:
+        self.site = site
+        self.record = record
+        self.source = source
+        self.lock = threading.RLock()
+        self.primary = self._node(record.primary)
+        self.standby = self._node(record.standby) if record.standby else None
+        self.synchronous = False
+        self.in_sync = False
+        self.takeover: Session | None = None
+        self.pending: frozenset[str] = frozenset()
+        self.replica_lag: float | None = None
+        self.diverged = False
+        self.closing = threading.Event()
+
+    @property
+    def resource_id(self) -> str:
+        """Its key."""
+        return self.record.resource_id
+
+    @property
+    def is_replica(self) -> bool:
+        """Whether it copies another instance."""
+        return self.source is not None
+
+    @property
+    def streaming(self) -> bool:
+        """Of a read replica: whether it receives its source's changes, as last probed."""
+        return bool(self.primary.probed) and self.primary.probed[0] == "streaming"
+
+    def remember(self, **changes: Any) -> None:
+        """Change the record, on disk first."""
+        record = replace(self.record, **changes)
+        self.site.store.save(record)
+        self.record = record
+
+    def configure(self) -> None:
+        """Write the configuration of all its servers; what runs must be reloaded or restarted to see it."""
+        self.primary.server.configure(self._primary_settings())
+        if self.standby is not None and self.standby.server.data.exists():
+            self.configure_standby()
+
+    def configure_standby(self) -> None:
+        """Write the standby's configuration: it follows the present primary."""
+        standby = self._standby()
+        own = dict(self.translation.settings)
+        source = upstream(self.primary.server.address, self.site.account, standby.server.data, STANDBY)
+        standby.server.configure({**own, **standby_limits(own, own), **source})
+
+    def reload(self) -> None:
+        """Have the running servers read their configuration."""
+        for node in self.nodes:
+            if node.server.alive:
+                node.server.reload()
+
+    @property
+    def nodes(self) -> list[Node]:
+        """Its servers, the primary first."""
+        return [self.primary, *([self.standby] if self.standby else [])]
+
+    @property
+    def translation(self) -> parameters.Translation:
+        """Its parameter group, for a local server."""
+        return parameters.translate(self.record.parameters)
+
+    def adopt_standby(self, record: NodeRecord) -> None:
+        """Have a standby from now on; it is still to be made."""
+        self.standby = self._node(record)
+
+    def start_primary(self) -> None:
+        """Configure and start the server behind the endpoint.
+
+        Raises:
+            LocalError: it does not start. If that is due to its parameters, it runs with the former ones.
+        """
+        self._ensure_address()
+        refused = None
+        try:
+            self._start_configured()
+        except LocalError as error:
+            if self.record.parameters == self.record.proven:
+                raise
+            refused = error
+            self.remember(parameters=self.record.proven)
+            self._start_configured()
+        self.primary.forgive()
+        self.pending = frozenset()
+        if refused:
+            raise LocalError(f"{self.resource_id} runs with its former parameters: {refused}") from refused
+        if self.record.proven != self.record.parameters:
+            self.remember(proven=self.record.parameters)
+
+    def accept(self) -> None:
+        """Lead the endpoint to the primary."""
+        self.site.endpoints.set(self._endpoint_state(self.primary.server.address))
+
+    def refuse(self) -> None:
+        """Refuse connections at the endpoint, and reset those that exist."""
+        self.site.endpoints.set(self._endpoint_state(None), cut=True)
+
+    def release_writers(self) -> None:
+        """Have the primary no longer wait for its standby; nothing can be promoted from now on."""
+        self.in_sync = False
+        self.close_takeover()
+        if not self.synchronous:
+            return
+        self.synchronous = False
+        self.primary.server.configure(self._primary_settings())
+        if self.primary.server.alive:
+            self.primary.server.reload()
+
+    def open_takeover(self) -> Session:
+        """The open connection to the standby's own database; opened again if it was lost."""
+        if self.takeover is None or not self.takeover.usable:
+            self.takeover = self._standby().server.connect(ADMIN_DATABASE, timeout=5.0)
+        return self.takeover
+
+    def close_takeover(self) -> None:
+        """Close it."""
+        if self.takeover is not None:
+            self.takeover.close()
+            self.takeover = None
+
+    def refresh_pending(self) -> frozenset[str]:
+        """Ask the primary which parameters wait for a restart."""
+        sql = "select name from pg_settings where pending_restart"
+        try:
+            with self.primary.server.connect() as session:
+                self.pending = frozenset(name for (name,) in session.execute(sql) if name)
+        except SessionLost as error:
+            raise LocalError(f"{self.resource_id} does not answer: {error}") from error
+        return self.pending
+
+    def facts(self) -> InstanceFacts:
+        """Its present state."""
+        record = self.record
+        return InstanceFacts(
+            resource_id=record.resource_id,
+            running=self.primary.server.alive,
+            endpoint=Endpoint(record.endpoint.host, record.endpoint.port),
+            zone=record.primary.zone,
+            secondary_zone=record.standby.zone if record.standby else None,
+            standby_in_sync=self.in_sync if record.standby else None,
+            source_id=record.source_id,
+            replica_lag=self.replica_lag,
+            pending_restart=self.pending,
+            engine_version=self.primary.server.binaries.version,
+        )
+
+    def _start_configured(self) -> None:
+        self.primary.server.configure(self._primary_settings())
+        self.primary.server.start()
+
+    def _primary_settings(self) -> dict[str, str]:
+        own = dict(self.translation.settings)
+        if self.source is not None:
+            source = self.source()
+            limits = standby_limits(own, source.translation.settings)
+            stream = upstream(
+                source.primary.server.address, self.site.account, self.primary.server.data, self.resource_id
+            )
+            return {**own, **limits, **stream}
+        return {**own, "synchronous_standby_names": STANDBY if self.synchronous else ""}
+
+    def _endpoint_state(self, backend: Address | None) -> EndpointState:
+        return self.site.endpoint(
+            self.resource_id, self.record.endpoint, backend, require_tls=self.translation.require_tls
+        )
+
+    def _ensure_address(self) -> None:
+        if not self.primary.ensure_port():
+            moved = replace(self.record.primary, address=self.site.addresses.allocate())
+            self.remember(primary=moved)
+            self.primary = self._node(moved)
+
+    def _node(self, record: NodeRecord) -> Node:
+        return Node(record, self.site.server(self.record.resource_id, record))
+
+    def _standby(self) -> Node:
+        if self.standby is None:
+            raise LocalError(f"{self.resource_id} has no standby: set MultiAZ first")
+        return self.standby

@@ -1,0 +1,116 @@
+"""What the control plane asks of the fleet, and what the fleet tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003 - dataclass fields are read at run time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+EventKind = Literal[
+    "failover-started",
+    "failover-completed",
+    "restarted",
+    "stopped-unexpectedly",
+    "standby-lost",
+    "standby-rebuilt",
+    "standby-in-sync",
+    "replica-rebuilt",
+]
+FailoverCause = Literal["requested", "primary-ended", "primary-hung"]
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceSpec:
+    """A DB instance to be made.
+
+    Attributes:
+        resource_id: ``db-ABC…``; the key of everything on disk.
+        engine: ``postgres``.
+        master_user: gets RDS's rights, which are not a superuser's.
+        master_password: of the master user; of no use for a read replica, which has its source's roles.
+        database: an initial database besides ``postgres``, owned by the master user.
+        port: of the endpoint; honoured on Linux.
+        multi_az: with a synchronous standby.
+        zones: availability zones of the primary and of the standby.
+        parameters: what the parameter group sets; everything else has its default.
+    """
+
+    resource_id: str
+    engine: str
+    master_user: str
+    master_password: str = field(repr=False)
+    database: str | None
+    port: int
+    multi_az: bool
+    zones: tuple[str, str]
+    parameters: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where clients connect, in the API's words."""
+
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class FleetEvent:
+    """Something that happened to an instance.
+
+    Attributes:
+        resource_id: of the instance.
+        kind: for programs.
+        message: for people.
+        at: when.
+        promotion_ms: of a completed failover: from the signal that ended the old primary to the first write that the
+            new one accepted.
+    """
+
+    resource_id: str
+    kind: EventKind
+    message: str
+    at: dt.datetime
+    promotion_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FailoverRecord:
+    """One failover; ``promotion_ms`` as in :class:`FleetEvent`."""
+
+    resource_id: str
+    cause: FailoverCause
+    at: dt.datetime
+    promotion_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceFacts:
+    """The present state of an instance.
+
+    Attributes:
+        resource_id: of the instance.
+        running: its primary (or, of a read replica, its one server) runs.
+        endpoint: where clients connect; never changes.
+        zone: where the primary is.
+        secondary_zone: where the standby is; None without one.
+        standby_in_sync: whether a failover would lose nothing; None without a standby.
+        source_id: of a read replica: what it copies.
+        replica_lag: of a read replica: seconds behind its source; None while it does not stream.
+        pending_restart: parameters that wait for a reboot.
+        engine_version: as the server prints it.
+    """
+
+    resource_id: str
+    running: bool
+    endpoint: Endpoint
+    zone: str
+    secondary_zone: str | None
+    standby_in_sync: bool | None
+    source_id: str | None
+    replica_lag: float | None
+    pending_restart: frozenset[str]
+    engine_version: str

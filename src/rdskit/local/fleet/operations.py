@@ -1,0 +1,247 @@
+"""What can be asked of one instance. Each operation takes the instance's lock itself."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from rdskit.errors import LocalError
+from rdskit.local.engines.sql import Account, Session
+from rdskit.local.engines.waiting import poll
+from rdskit.local.fleet import replicas as replication
+from rdskit.local.fleet import roles
+from rdskit.local.fleet.parameters import translate
+from rdskit.local.fleet.policy import RECOVERY_LIMITS
+from rdskit.local.fleet.standby import Way
+from rdskit.local.fleet.store import NodeRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rdskit.local.fleet.care import Care
+    from rdskit.local.fleet.instance import Instance
+    from rdskit.local.fleet.model import InstanceSpec
+
+_log = logging.getLogger(__name__)
+
+_IN_SYNC: Final = 120.0
+_WRITABLE: Final = 30.0
+
+
+def create(care: Care, spec: InstanceSpec) -> None:
+    """Make the servers of a new instance, up to the master user's first login through the endpoint."""
+    instance = care.instance
+    with instance.lock:
+        server = instance.primary.server
+        server.init(instance.site.store.templates)
+        instance.start_primary()
+        roles.set_up(server, spec)
+        instance.accept()
+        instance.remember(proven=instance.record.parameters)
+    care.begin()
+    if spec.multi_az:
+        add_standby(care)
+    _check_login(instance, spec)
+
+
+def create_replica(care: Care) -> None:
+    """Make the server of a new read replica."""
+    instance = care.instance
+    with instance.lock:
+        replication.build(instance)
+        instance.accept()
+        instance.remember(proven=instance.record.parameters)
+    care.begin()
+
+
+def bring_back(care: Care) -> None:
+    """Start a recorded instance after the fleet's own start."""
+    instance = care.instance
+    with instance.lock:
+        if not instance.record.stopped:
+            try:
+                care.restart_primary()
+            except LocalError as error:
+                # The watch goes on trying; the other instances are none the worse.
+                instance.site.tell(instance.resource_id, "stopped-unexpectedly", str(error))
+    care.begin()
+
+
+def shut_down(care: Care) -> None:
+    """Stop everything of an instance; the data stay."""
+    care.instance.closing.set()
+    care.end()
+    with care.instance.lock:
+        care.instance.close_takeover()
+        _stop_servers(care.instance)
+
+
+def delete(care: Care) -> None:
+    """Remove an instance with its data, its certificate and its addresses."""
+    instance = care.instance
+    instance.closing.set()
+    care.end()
+    with instance.lock:
+        instance.close_takeover()
+        instance.site.endpoints.remove(instance.resource_id)
+        for node in instance.nodes:
+            node.discard()
+        instance.site.forget(instance.record)
+
+
+def add_standby(care: Care) -> None:
+    """Make a standby and wait until it is in sync; one that is there already is fine.
+
+    Raises:
+        LocalError: it was not in sync in time; the work goes on in the background.
+    """
+    instance = care.instance
+    with instance.lock:
+        if instance.is_replica:
+            raise LocalError(f"{instance.resource_id} is a read replica, which has no standby: promote it first")
+        if instance.record.standby is not None:
+            return
+        node = _other_node(instance)
+        instance.remember(standby=node)
+        instance.adopt_standby(node)
+        restoration = care.restore_standby(Way.CLONE)
+    if not restoration.wait(_IN_SYNC):
+        raise LocalError(f"the standby of {instance.resource_id} is not in sync after {_IN_SYNC:g} s: see its log")
+
+
+def remove_standby(care: Care) -> None:
+    """Take the standby away; none is fine."""
+    instance = care.instance
+    with instance.lock:
+        standby = instance.standby
+        if standby is None:
+            return
+        care.cancel_restoration()
+        instance.release_writers()
+        instance.remember(standby=None)
+        instance.standby = None
+        standby.discard()
+        instance.site.addresses.release(standby.record.address)
+
+
+def apply_parameters(care: Care, parameters: Mapping[str, str]) -> frozenset[str]:
+    """Set exactly these parameters; returns those that wait for a reboot."""
+    instance = care.instance
+    for name, reason in translate(parameters).ignored.items():
+        _log.warning("%s: parameter %s has no effect: %s", instance.resource_id, name, reason)
+    with instance.lock:
+        before = instance.record.parameters
+        instance.remember(parameters=dict(parameters))
+        try:
+            instance.configure()
+        except LocalError:
+            instance.remember(parameters=before)
+            instance.configure()
+            raise
+        if instance.record.stopped:
+            return frozenset()
+        instance.reload()
+        instance.accept()
+        return instance.refresh_pending()
+
+
+def reboot(care: Care, replicas: list[Instance]) -> None:
+    """Restart the servers in their places, with the parameters that wait for it."""
+    instance = care.instance
+    with instance.lock:
+        _raise_limits(instance, replicas)
+        care.cancel_restoration()
+        instance.refuse()
+        _stop_servers(instance)
+        care.restart_primary()
+
+
+def fail_over(care: Care) -> None:
+    """Promote the standby, as asked; waits until it is in sync."""
+    instance = care.instance
+    if instance.record.standby is None:
+        raise LocalError(f"{instance.resource_id} is not Multi-AZ, so it cannot fail over: modify it, or just reboot")
+    if not poll(lambda: instance.in_sync, timeout=_IN_SYNC, interval=0.02):
+        raise LocalError(f"the standby of {instance.resource_id} is not in sync: failing over would lose writes")
+    with instance.lock:
+        care.fail_over("requested")
+
+
+def stop(care: Care) -> None:
+    """Stop the servers; stopped ones are fine."""
+    instance = care.instance
+    with instance.lock:
+        instance.remember(stopped=True)
+        care.cancel_restoration()
+        instance.refuse()
+        _stop_servers(instance)
+
+
+def start(care: Care) -> None:
+    """Start stopped servers; running ones are fine."""
+    instance = care.instance
+    with instance.lock:
+        if instance.record.stopped:
+            instance.remember(stopped=False)
+            care.restart_primary()
+
+
+def promote(care: Care) -> None:
+    """Make a read replica an instance of its own; one that is that already is fine."""
+    instance = care.instance
+    with instance.lock:
+        if not instance.is_replica:
+            return
+        instance.primary.server.promote()
+        with instance.primary.server.connect() as session:
+            sql = "select pg_is_in_recovery()"
+            if not poll(lambda: session.execute(sql) == [("f",)], timeout=_WRITABLE):
+                raise LocalError(f"{instance.resource_id} was not promoted within {_WRITABLE:g} s: see its log")
+        instance.remember(source_id=None)
+        instance.source = None
+        instance.configure()
+        instance.reload()
+        instance.primary.forgive()
+
+
+def set_master_password(care: Care, password: str) -> None:
+    """Give the master user another password."""
+    with care.instance.lock:
+        roles.set_password(care.instance.primary.server, care.instance.record.master_user, password)
+
+
+def _stop_servers(instance: Instance) -> None:
+    """The standby last: a primary that stops hands everything over first."""
+    instance.release_writers()
+    for node in instance.nodes:
+        node.server.stop()
+        node.forgive()
+
+
+def _raise_limits(instance: Instance, replicas: list[Instance]) -> None:
+    """Restart read replicas first where a limit rises: one below its source's would stop replaying."""
+    if not set(RECOVERY_LIMITS) & instance.pending:
+        return
+    for replica in replicas:
+        with replica.lock:
+            if replica.primary.server.alive:
+                replica.refuse()
+                replica.primary.server.stop()
+                replica.start_primary()
+                replica.accept()
+
+
+def _other_node(instance: Instance) -> NodeRecord:
+    present = instance.record.primary
+    first, second = instance.record.zones
+    return NodeRecord(
+        name="b" if present.name == "a" else "a",
+        address=instance.site.addresses.allocate(),
+        zone=second if present.zone == first else first,
+    )
+
+
+def _check_login(instance: Instance, spec: InstanceSpec) -> None:
+    account = Account(spec.master_user, spec.master_password)
+    database = spec.database or "postgres"
+    Session.open(instance.record.endpoint, account, database, ca=instance.site.authority.ensure()).close()

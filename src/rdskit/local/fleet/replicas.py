@@ -1,0 +1,94 @@
+"""Read replicas: made as physical copies, following their source through its failovers."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from rdskit.errors import LocalError
+from rdskit.local.engines.waiting import poll
+
+if TYPE_CHECKING:
+    from rdskit.local.fleet.instance import Instance
+
+_log = logging.getLogger(__name__)
+
+_STREAM: Final = 10.0
+
+
+def build(replica: Instance) -> None:
+    """Copy the source and start streaming from it. The caller holds the replica's lock.
+
+    Raises:
+        LocalError: the source could not be copied.
+    """
+    source = _source(replica)
+    server = replica.primary.server
+    server.kill()
+    server.remove()
+    server.clone(source.primary.server)
+    replica.start_primary()
+    _await_stream(replica)
+
+
+def follow(replica: Instance) -> None:
+    """Have a replica stream from its source's present primary; make it anew where its history has parted.
+
+    The caller holds the replica's lock.
+
+    Raises:
+        LocalError: it could not be made to stream.
+    """
+    if replica.diverged:
+        rejoin(replica)
+        return
+    server = replica.primary.server
+    try:
+        replica.configure()
+        if server.alive:
+            server.reload()
+        else:
+            server.start()
+        _await_stream(replica)
+    except LocalError as error:
+        _log.info("%s is made anew: %s", replica.resource_id, error)
+        rejoin(replica)
+
+
+def rejoin(replica: Instance) -> None:
+    """Bring a replica's history back to its source's: rewound if that works, else copied anew.
+
+    The caller holds the replica's lock.
+
+    Raises:
+        LocalError: neither worked.
+    """
+    replica.refuse()
+    server = replica.primary.server
+    try:
+        server.stop("fast", timeout=_STREAM)
+        server.rewind(_source(replica).primary.server)
+        replica.start_primary()
+        _await_stream(replica)
+    except LocalError as error:
+        _log.info("%s cannot be rewound: %s", replica.resource_id, error)
+        build(replica)
+    replica.diverged = False
+    replica.accept()
+    replica.site.tell(replica.resource_id, "replica-rebuilt", "The read replica was made anew from its source")
+
+
+def _await_stream(replica: Instance) -> None:
+    with replica.primary.server.connect() as session:
+
+        def streams() -> bool:
+            return session.execute("select status from pg_stat_wal_receiver") == [("streaming",)]
+
+        if not poll(lambda: replica.closing.is_set() or streams(), timeout=_STREAM, interval=0.02):
+            raise LocalError(f"{replica.resource_id} does not stream: {replica.primary.server.last_words()}")
+
+
+def _source(replica: Instance) -> Instance:
+    if replica.source is None:
+        raise LocalError(f"{replica.resource_id} is no read replica: it follows nobody")
+    return replica.source()

@@ -1,0 +1,75 @@
+"""Roles and databases as RDS gives them: the master user may do much, but is no superuser."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from rdskit.errors import LocalError
+from rdskit.local.engines.sql import Account
+
+if TYPE_CHECKING:
+    from rdskit.local.engines.postgres import PostgresServer
+    from rdskit.local.engines.sql import Session
+    from rdskit.local.fleet.model import InstanceSpec
+
+ADMIN: Final = "rdsadmin"
+ADMIN_DATABASE: Final = "rdsadmin"
+RESERVED: Final = (ADMIN, "rds_superuser", "rds_iam", "rds_replication", "rds_password", "public", "none")
+
+_PREDEFINED: Final = {"pg_monitor": 10, "pg_signal_backend": 10, "pg_checkpoint": 15, "pg_create_subscription": 16}
+_GRANT_OPTIONS_SINCE: Final = 16
+
+
+def check_master_user(name: str) -> None:
+    """Refuse a name that RDS keeps for itself.
+
+    Raises:
+        LocalError: it is one.
+    """
+    if name.lower() in RESERVED or name.lower().startswith("pg_"):
+        raise LocalError(f"master user name {name} is reserved by the engine: choose another")
+
+
+def set_up(server: PostgresServer, spec: InstanceSpec) -> None:
+    """Give a fresh server the roles and databases of a new RDS instance."""
+    with server.connect() as session:
+        _make_roles(session, server.binaries.major)
+        _make_master(session, spec, server.binaries.major)
+        owner = session.identifier(spec.master_user)
+        session.execute(f"alter database postgres owner to {owner}")
+        if spec.database and spec.database != "postgres":
+            session.execute(f"create database {session.identifier(spec.database)} owner {owner}")
+        session.execute(f"create database {ADMIN_DATABASE}")
+        session.execute(f"revoke connect, temporary on database {ADMIN_DATABASE} from public")
+    with server.connect(ADMIN_DATABASE) as session:
+        session.execute("create table rds_heartbeat2 (id int primary key, value bigint not null)")
+        session.execute("insert into rds_heartbeat2 values (1, 0)")
+
+
+def set_password(server: PostgresServer, user: str, password: str) -> None:
+    """Change a user's password; it appears in no statement."""
+    with server.connect() as session:
+        verifier = session.literal(session.verifier(Account(user, password)))
+        session.execute(f"alter role {session.identifier(user)} password {verifier}")
+
+
+def heartbeat(session: Session, timeout: float) -> None:
+    """The smallest durable write: accepted by a primary only."""
+    session.execute("update rds_heartbeat2 set value = value + 1 where id = 1", timeout=timeout)
+
+
+def _make_roles(session: Session, major: int) -> None:
+    for role in ("rds_superuser", "rds_iam", "rds_replication", "rds_password"):
+        session.execute(f"create role {role} nologin")
+    predefined = ", ".join(role for role, since in _PREDEFINED.items() if major >= since)
+    session.execute(f"grant {predefined}, rds_replication, rds_password to rds_superuser with admin option")
+
+
+def _make_master(session: Session, spec: InstanceSpec, major: int) -> None:
+    name = session.identifier(spec.master_user)
+    verifier = session.literal(session.verifier(Account(spec.master_user, spec.master_password)))
+    session.execute(f"create role {name} login createdb createrole password {verifier}")
+    session.execute(f"grant rds_superuser to {name} with admin option")
+    if major >= _GRANT_OPTIONS_SINCE:
+        # The master hands rds_iam out, and is no IAM user by that.
+        session.execute(f"grant rds_iam to {name} with admin true, inherit false, set false")

@@ -1,0 +1,276 @@
+"""The fleet: real servers for every DB instance, kept going and brought back after a crash."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import IO, TYPE_CHECKING, Final
+
+from rdskit.errors import LocalError
+from rdskit.local.certificates import LocalAuthority
+from rdskit.local.endpoints.process import EndpointProcess
+from rdskit.local.engines.addresses import AddressBook
+from rdskit.local.engines.processes import end_orphans
+from rdskit.local.engines.sql import Account
+from rdskit.local.fleet import operations, roles
+from rdskit.local.fleet.care import Care
+from rdskit.local.fleet.instance import Instance
+from rdskit.local.fleet.parameters import translate
+from rdskit.local.fleet.site import Site
+from rdskit.local.fleet.store import InstanceRecord, NodeRecord, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from rdskit.local.fleet.model import Endpoint, FailoverRecord, FleetEvent, InstanceFacts, InstanceSpec
+
+_log = logging.getLogger(__name__)
+
+_AT_ONCE: Final = 4
+
+
+class Fleet:
+    """All real servers of one data directory. Methods may be called from any thread.
+
+    Operations on one instance happen one after the other, those on different instances at the same time.
+
+    Args:
+        root: the data directory; nothing is written elsewhere.
+        notify: told of everything that happens; called from the fleet's own threads, and must not call back.
+    """
+
+    def __init__(self, root: Path, *, notify: Callable[[FleetEvent], None]) -> None:
+        self._store = Store(root)
+        self._notify = notify
+        self._kept: dict[str, Care] = {}
+        self._lock = threading.Lock()
+        self._endpoints = EndpointProcess()
+        self._owner: IO[str] | None = None
+        self._present: Site | None = None
+
+    def start(self) -> None:
+        """End what a crashed daemon left running, and bring everything back that is recorded.
+
+        Raises:
+            LocalError: another process runs this fleet, or no PostgreSQL is installed.
+        """
+        self._store.ensure()
+        self._owner = _own(self._store.root / "fleet.lock")
+        left = end_orphans(self._store.instances, "postgres")
+        if left:
+            _log.warning("ended %d processes that an earlier local RDS had left", len(left))
+        records = list(self._store.load())
+        self._present = Site(
+            store=self._store,
+            addresses=AddressBook(self._store.root, [each for record in records for each in record.addresses]),
+            authority=LocalAuthority(self._store.root),
+            endpoints=self._endpoints,
+            account=Account(roles.ADMIN, self._store.admin_password()),
+            notify=self._notify,
+        )
+        self._site.authority.ensure()
+        self._endpoints.start()
+        for record in records:
+            self._keep(record)
+        self._each(operations.bring_back)
+
+    def close(self) -> None:
+        """Stop all servers cleanly. No process is left; the state stays on disk."""
+        self._each(operations.shut_down)
+        self._kept.clear()
+        self._endpoints.close()
+        if self._owner is not None:
+            self._owner.close()
+            self._owner = None
+
+    @property
+    def authority(self) -> Path:
+        """The file of the local certificate authority, by which clients verify every endpoint."""
+        return self._site.authority.ensure()
+
+    def create(self, spec: InstanceSpec) -> Endpoint:
+        """Make an instance.
+
+        Returns:
+            Its endpoint, which accepts the master user's login; a standby is in sync.
+
+        Raises:
+            LocalError: it exists, its port is taken, or its servers do not start. Nothing is left of it then.
+        """
+        roles.check_master_user(spec.master_user)
+        care = self._reserve(spec, source_id=None)
+        self._or_nothing(care, lambda: operations.create(care, spec))
+        return care.instance.facts().endpoint
+
+    def create_replica(self, spec: InstanceSpec, source_id: str) -> Endpoint:
+        """Make a read replica that streams asynchronously from another instance.
+
+        Args:
+            spec: the replica; its roles and databases are its source's.
+            source_id: what it copies.
+
+        Raises:
+            LocalError: the source does not exist, is a replica itself, or does not run.
+        """
+        source = self._care(source_id).instance
+        if source.is_replica:
+            raise LocalError(f"{source_id} is a read replica itself: make the replica from {source.record.source_id}")
+        care = self._reserve(spec, source_id=source_id)
+        self._or_nothing(care, lambda: operations.create_replica(care))
+        return care.instance.facts().endpoint
+
+    def set_multi_az(self, resource_id: str, enabled: bool) -> None:  # noqa: FBT001 - one obvious argument
+        """Add a synchronous standby and wait until it is in sync, or take it away."""
+        (operations.add_standby if enabled else operations.remove_standby)(self._care(resource_id))
+
+    def set_master_password(self, resource_id: str, password: str) -> None:
+        """Give the master user another password."""
+        operations.set_master_password(self._care(resource_id), password)
+
+    def apply_parameters(self, resource_id: str, parameters: Mapping[str, str]) -> frozenset[str]:
+        """Set exactly these parameters; those not named have their defaults again.
+
+        Returns:
+            The parameters that wait for a reboot.
+
+        Raises:
+            LocalError: PostgreSQL refuses one, or RDS does not let it be changed; nothing has changed then.
+        """
+        return operations.apply_parameters(self._care(resource_id), parameters)
+
+    def reboot(self, resource_id: str, *, force_failover: bool = False) -> None:
+        """Restart an instance's servers, or fail over to the standby.
+
+        Args:
+            resource_id: of the instance.
+            force_failover: promote the standby; waits until it is in sync.
+
+        Raises:
+            LocalError: there is no standby to fail over to, or the parameters do not let the server start (it runs
+                with the former ones then).
+        """
+        care = self._care(resource_id)
+        if force_failover:
+            operations.fail_over(care)
+        else:
+            operations.reboot(care, self._replicas_of(resource_id))
+
+    def stop(self, resource_id: str) -> None:
+        """Stop an instance's servers; the data stay. One that is stopped already is fine."""
+        operations.stop(self._care(resource_id))
+
+    def start_instance(self, resource_id: str) -> None:
+        """Start a stopped instance. One that runs already is fine."""
+        operations.start(self._care(resource_id))
+
+    def delete(self, resource_id: str) -> None:
+        """Remove an instance, its servers and its data.
+
+        Raises:
+            LocalError: there is no such instance, or it has read replicas: promote or delete those first.
+        """
+        replicas = self._replicas_of(resource_id)
+        if replicas:
+            raise LocalError(
+                f"{resource_id} has the read replica {replicas[0].resource_id}: promote or delete it first"
+            )
+        self._drop(self._care(resource_id))
+
+    def promote_replica(self, resource_id: str) -> None:
+        """Make a read replica an instance of its own. One that is that already is fine."""
+        operations.promote(self._care(resource_id))
+
+    def describe(self, resource_id: str) -> InstanceFacts:
+        """The present state of an instance.
+
+        Raises:
+            LocalError: there is no such instance.
+        """
+        return self._care(resource_id).instance.facts()
+
+    def failovers(self) -> list[FailoverRecord]:
+        """The failovers of all instances, the oldest first."""
+        return sorted(
+            (each for care in self._all() for each in care.instance.record.failovers), key=lambda each: each.at
+        )
+
+    @property
+    def _site(self) -> Site:
+        if self._present is None:
+            raise LocalError("the fleet is not started: call start() first")
+        return self._present
+
+    def _reserve(self, spec: InstanceSpec, source_id: str | None) -> Care:
+        if spec.engine != "postgres":
+            raise LocalError(f"engine {spec.engine} is not available locally: use postgres")
+        translate(spec.parameters)
+        with self._lock:
+            if spec.resource_id in self._kept:
+                raise LocalError(f"{spec.resource_id} exists already: delete it first")
+            self._store.forget(spec.resource_id)
+            addresses = self._site.addresses
+            record = InstanceRecord(
+                resource_id=spec.resource_id,
+                master_user=spec.master_user,
+                endpoint=addresses.allocate(spec.port),
+                zones=spec.zones,
+                primary=NodeRecord("a", addresses.allocate(), spec.zones[0]),
+                standby=None,
+                parameters=dict(spec.parameters),
+                proven=dict(spec.parameters),
+                source_id=source_id,
+            )
+            return self._keep(record)
+
+    def _keep(self, record: InstanceRecord) -> Care:
+        source_id = record.source_id
+        source = (lambda: self._care(source_id).instance) if source_id else None
+        instance = Instance(self._site, record, source)
+        care = Care(instance, lambda: self._replicas_of(record.resource_id))
+        self._kept[record.resource_id] = care
+        return care
+
+    def _or_nothing(self, care: Care, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException:
+            self._drop(care)
+            raise
+
+    def _drop(self, care: Care) -> None:
+        operations.delete(care)
+        with self._lock:
+            self._kept.pop(care.instance.resource_id, None)
+
+    def _care(self, resource_id: str) -> Care:
+        with self._lock:
+            care = self._kept.get(resource_id)
+        if care is None:
+            raise LocalError(f"there is no instance {resource_id}")
+        return care
+
+    def _all(self) -> list[Care]:
+        with self._lock:
+            return list(self._kept.values())
+
+    def _replicas_of(self, resource_id: str) -> list[Instance]:
+        return [care.instance for care in self._all() if care.instance.record.source_id == resource_id]
+
+    def _each(self, work: Callable[[Care], None]) -> None:
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="rdskit-fleet") as pool:
+            for _ in pool.map(work, self._all()):
+                pass
+
+
+def _own(file: Path) -> IO[str]:
+    """Hold the lock that says who runs a fleet; the system takes it back however the process ends."""
+    lock = file.open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise LocalError(f"{file.parent} is in use by another local RDS: stop that one first") from error
+    return lock

@@ -1,0 +1,173 @@
+"""Bringing a standby back: the cheapest way that works, until every commit is safe on it."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import logging
+import threading
+from typing import TYPE_CHECKING, Final
+
+from rdskit.errors import LocalError
+from rdskit.local.engines.waiting import poll
+from rdskit.local.fleet.node import STANDBY, Node
+from rdskit.local.fleet.policy import REBUILD_AFTER, position
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rdskit.local.engines.sql import Session
+    from rdskit.local.fleet.instance import Instance
+
+_log = logging.getLogger(__name__)
+
+_INCOMPLETE: Final = "incomplete"  # a file beside data that cannot be started from
+_PAUSE: Final = 5.0
+_SYNC: Final = 30.0
+_LOCK_POLL: Final = 0.02
+
+
+class Way(enum.Enum):
+    """How a standby is brought back, the cheapest way first."""
+
+    RESTART = "restart"
+    REWIND = "rewind"
+    CLONE = "clone"
+
+
+class Restoration:
+    """The background work that makes an instance's standby synchronous again; one at a time for an instance.
+
+    Args:
+        instance: whose standby.
+        first: the cheapest way that may work.
+    """
+
+    def __init__(self, instance: Instance, first: Way) -> None:
+        self._instance = instance
+        self._ways = list(Way)[list(Way).index(first) :]
+        self._cancelled = threading.Event()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"rdskit-standby-{instance.resource_id}", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def cancel(self) -> None:
+        """End the work where it is and wait for it; the caller may hold the instance's lock."""
+        self._cancelled.set()
+        self._thread.join()
+
+    def wait(self, timeout: float) -> bool:
+        """Whether the standby was in sync within ``timeout`` seconds."""
+        return self._done.wait(timeout)
+
+    @property
+    def active(self) -> bool:
+        """Whether the work goes on."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._cancelled.is_set():
+            if any(self._attempt(way) for way in self._ways):
+                self._done.set()
+                return
+            self._ways = [Way.CLONE]
+            self._cancelled.wait(_PAUSE)
+
+    def _attempt(self, way: Way) -> bool:
+        if self._cancelled.is_set():
+            return False
+        try:
+            self._prepare(way)
+            self._synchronise()
+        except LocalError as error:
+            _log.info("%s: standby not brought back by %s: %s", self._instance.resource_id, way.value, error)
+            self._give_up()
+            return False
+        verb = {Way.RESTART: "was restarted", Way.REWIND: "was rewound", Way.CLONE: "was copied anew"}[way]
+        self._instance.site.tell(
+            self._instance.resource_id, "standby-rebuilt", f"The standby {verb} and is in sync with its primary"
+        )
+        return True
+
+    def _prepare(self, way: Way) -> None:
+        instance, node = self._instance, self._node()
+        incomplete = node.server.data.parent / _INCOMPLETE
+        if way is not Way.RESTART:
+            node.server.kill()
+            incomplete.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            incomplete.touch()
+            if way is Way.REWIND:
+                node.server.rewind(instance.primary.server)
+            else:
+                node.server.remove()
+                node.server.clone(instance.primary.server)
+            incomplete.unlink()
+        elif incomplete.exists() or not node.server.data.exists():
+            raise LocalError("its data are incomplete")
+        with self._exclusive():
+            instance.configure_standby()
+        if node.server.alive:
+            node.server.reload()
+        node.server.start()
+        node.forgive()
+
+    def _synchronise(self) -> None:
+        """Have the primary wait for the standby, and make sure that it does."""
+        instance = self._instance
+        with instance.primary.server.connect() as session:
+            self._until(lambda: _state(session)[0] == "streaming", REBUILD_AFTER, "it does not stream")
+            with self._exclusive():
+                instance.synchronous = True
+                instance.configure()
+                instance.primary.server.reload()
+            self._until(lambda: _state(session)[1] == "sync", _SYNC, "it is not taken as synchronous")
+            # Backends wait only once the checkpointer has published the new setting, which nothing shows. It reads its
+            # settings between checkpoints: after two of them it has. What was flushed until now may not have waited.
+            for _ in range(2):
+                session.execute("checkpoint", timeout=_SYNC)
+            barrier = position(session.execute("select pg_current_wal_flush_lsn()")[0][0] or "0/0")
+            self._until(lambda: position(_state(session)[2] or "0/0") >= barrier, _SYNC, "it lags")
+        with self._exclusive():
+            instance.open_takeover()
+            instance.in_sync = True
+
+    def _give_up(self) -> None:
+        """Writers must not wait for a standby that does not come; whoever cancels sees to that himself."""
+        with contextlib.suppress(LocalError), self._exclusive():
+            self._instance.release_writers()
+
+    def _until(self, condition: Callable[[], bool], timeout: float, otherwise: str) -> None:
+        if not poll(lambda: self._cancelled.is_set() or condition(), timeout=timeout, interval=0.01):
+            raise LocalError(f"{otherwise} after {timeout:g} s: {self._node().server.last_words()}")
+        self._check()
+
+    def _check(self) -> None:
+        if self._cancelled.is_set():
+            raise LocalError("cancelled")
+
+    def _node(self) -> Node:
+        if self._instance.standby is None:
+            raise LocalError("the instance has no standby any more")
+        return self._instance.standby
+
+    @contextlib.contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        """The instance's lock; gives up when cancelled, as whoever cancels holds it."""
+        lock = self._instance.lock
+        while not lock.acquire(timeout=_LOCK_POLL):
+            self._check()
+        try:
+            self._check()
+            yield
+        finally:
+            lock.release()
+
+
+def _state(session: Session) -> tuple[str | None, ...]:
+    rows = session.execute(
+        "select state, sync_state, flush_lsn from pg_stat_replication where application_name = $1", STANDBY
+    )
+    return rows[0] if rows else (None, None, None)

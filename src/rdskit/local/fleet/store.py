@@ -1,0 +1,146 @@
+"""The fleet's memory: one small file an instance, replaced in one step."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import secrets
+import shutil
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from rdskit.local.engines.addresses import Address
+from rdskit.local.engines.configuration import write_whole
+from rdskit.local.fleet.model import FailoverRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRecord:
+    """One server of an instance: its directory's name, its address and its availability zone."""
+
+    name: str
+    address: Address
+    zone: str
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceRecord:
+    """What must be known of an instance to bring it back after a crash.
+
+    Attributes:
+        resource_id: its key.
+        master_user: whose password may be set.
+        endpoint: where clients connect.
+        zones: the two availability zones it was made for.
+        primary: the server whose data counts. Changed on disk before a new primary takes its first client.
+        standby: the server that follows it; None without Multi-AZ.
+        parameters: of its parameter group.
+        proven: the parameters with which its primary last started.
+        source_id: of a read replica.
+        stopped: on purpose.
+        failovers: the latest ones.
+    """
+
+    resource_id: str
+    master_user: str
+    endpoint: Address
+    zones: tuple[str, str]
+    primary: NodeRecord
+    standby: NodeRecord | None
+    parameters: dict[str, str]
+    proven: dict[str, str]
+    source_id: str | None = None
+    stopped: bool = False
+    failovers: tuple[FailoverRecord, ...] = ()
+
+    @property
+    def addresses(self) -> list[Address]:
+        """All addresses in use by the instance."""
+        return [self.endpoint, self.primary.address, *([self.standby.address] if self.standby else [])]
+
+
+class Store:
+    """The directory of a fleet.
+
+    Args:
+        root: holds everything; made if it is not there, for its owner only.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self.instances = self.root / "instances"
+        self.templates = self.root / "templates"
+        self.certificates = self.root / "endpoints"
+
+    def ensure(self) -> None:
+        """Make the directories."""
+        for directory in (self.root, self.instances, self.templates, self.certificates):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def admin_password(self) -> str:
+        """The password of the fleet's own superuser; made once."""
+        file = self.root / "rdsadmin.secret"
+        if not file.exists():
+            write_whole(file, secrets.token_urlsafe(24))
+        return file.read_text(encoding="utf-8")
+
+    def node(self, resource_id: str, name: str) -> Path:
+        """The directory of one server of an instance."""
+        return self.instances / resource_id / name
+
+    def save(self, record: InstanceRecord) -> None:
+        """Remember an instance; when this returns it survives a crash."""
+        fields = {"format": _FORMAT, **asdict(record)}
+        write_whole(self._file(record.resource_id), json.dumps(fields, indent=1, default=_text))
+
+    def load(self) -> Iterator[InstanceRecord]:
+        """Every instance remembered. A directory without a record is half an instance: it is removed."""
+        for directory in sorted(self.instances.iterdir()):
+            if self._file(directory.name).exists():
+                yield _record(json.loads(self._file(directory.name).read_text(encoding="utf-8")))
+            else:
+                self.forget(directory.name)
+
+    def forget(self, resource_id: str) -> None:
+        """Delete everything of an instance; its record first, so that a crash leaves no half of it in use."""
+        self._file(resource_id).unlink(missing_ok=True)
+        shutil.rmtree(self.instances / resource_id, ignore_errors=True)
+
+    def _file(self, resource_id: str) -> Path:
+        return self.instances / resource_id / "instance.json"
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dt.datetime):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} cannot be stored")
+
+
+def _record(fields: dict[str, Any]) -> InstanceRecord:
+    return InstanceRecord(
+        resource_id=fields["resource_id"],
+        master_user=fields["master_user"],
+        endpoint=Address(**fields["endpoint"]),
+        zones=(fields["zones"][0], fields["zones"][1]),
+        primary=_node(fields["primary"]),
+        standby=_node(fields["standby"]) if fields["standby"] else None,
+        parameters=fields["parameters"],
+        proven=fields["proven"],
+        source_id=fields["source_id"],
+        stopped=fields["stopped"],
+        failovers=tuple(_failover(each) for each in fields["failovers"]),
+    )
+
+
+def _node(fields: dict[str, Any]) -> NodeRecord:
+    return NodeRecord(fields["name"], Address(**fields["address"]), fields["zone"])
+
+
+def _failover(fields: dict[str, Any]) -> FailoverRecord:
+    return FailoverRecord(**{**fields, "at": dt.datetime.fromisoformat(fields["at"])})
