@@ -47,7 +47,7 @@ select pg_is_in_recovery(),
 """
 
 
-_HARMLESS = frozenset({Failure.REFUSED, Failure.CONFLICT})
+_HARMLESS = frozenset({Failure.REFUSED, Failure.CONFLICT, Failure.TIMEOUT})
 
 
 class Row(asyncpg.Record):  # type: ignore[misc]  # asyncpg ships no types
@@ -66,7 +66,7 @@ class Row(asyncpg.Record):  # type: ignore[misc]  # asyncpg ships no types
 class PostgresConnection:
     """One asyncpg connection behind the connection port."""
 
-    __slots__ = ("_raw", "_statements", "broken", "endpoint", "role")
+    __slots__ = ("_raw", "_statements", "broken", "endpoint", "interrupted", "role")
 
     def __init__(self, raw: asyncpg.Connection, options: ConnectOptions) -> None:
         self._raw = raw
@@ -75,6 +75,7 @@ class PostgresConnection:
         # PostgreSQL ≥ 14 reports in_hot_standby by itself, so the role costs no round trip (protocol: ParameterStatus).
         self.role = Role.READER if getattr(raw.get_settings(), "in_hot_standby", "off") == "on" else Role.WRITER
         self.broken = False
+        self.interrupted = False
         raw.add_termination_listener(self._ended)
 
     @property
@@ -91,7 +92,7 @@ class PostgresConnection:
             self._note(error, text)
             return await self.fetch_one(text, args, timeout)
         except BaseException:
-            self.broken = True  # cancelled in mid-flight: the answer to this call is still to come
+            self.interrupted = True
             raise
 
     async def fetch_all(self, text: str, args: Sequence[Any], timeout: float | None) -> list[Any]:
@@ -103,7 +104,7 @@ class PostgresConnection:
             self._note(error, text)
             return await self.fetch_all(text, args, timeout)
         except BaseException:
-            self.broken = True
+            self.interrupted = True
             raise
         return rows
 
@@ -121,7 +122,7 @@ class PostgresConnection:
         except _ERRORS as error:
             raise self._mapped(error, text) from error
         except BaseException:
-            self.broken = True
+            self.interrupted = True
             raise
 
     async def written_position(self, timeout: float | None) -> int:
@@ -143,12 +144,13 @@ class PostgresConnection:
         except _ERRORS as error:
             raise self._mapped(error, "reset") from error
         except BaseException:
-            self.broken = True
+            self.interrupted = True
             raise
 
     async def ping(self, timeout: float) -> None:
         """One round trip."""
         await self.fetch_one("select 1", (), timeout)
+        self.interrupted = False
 
     async def close(self, timeout: float) -> None:
         """Say goodbye to the server; abort when that takes longer than ``timeout`` seconds."""
@@ -184,6 +186,7 @@ class PostgresConnection:
 
     def _mapped(self, error: Exception, text: str) -> DriverError:
         mapped = _mapped(error, text, self.endpoint)
+        self.interrupted = self.interrupted or mapped.failure is Failure.TIMEOUT
         self.broken = self.broken or mapped.failure not in _HARMLESS
         return mapped
 

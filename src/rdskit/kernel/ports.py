@@ -92,13 +92,20 @@ class DriverError(Exception):
 class Connection(Protocol):
     """One open connection.
 
-    Every method raises ``DriverError``. ``timeout`` is in seconds, None for no limit. A call that is cancelled or times
-    out leaves the connection ``broken``; so does a server that ends it, as soon as that is noticed.
+    Every method raises ``DriverError``. ``timeout`` is in seconds, None for no limit.
+
+    Attributes:
+        endpoint: the host.
+        role: what the host said it was when the connection was opened.
+        broken: of no use any more. Set as well when the server ends the connection, as soon as that is noticed.
+        interrupted: a call was cancelled or timed out; the server was told, and its answer is still to come. The next
+            call waits for that first.
     """
 
     endpoint: Endpoint
     role: Role
     broken: bool
+    interrupted: bool
 
     @property
     def in_transaction(self) -> bool:

@@ -84,8 +84,8 @@ class Pool:
         lease.idle_since = now = self._loop.time()
         if lease.connection.broken or lease.generation != self._generation or now >= lease.expires_at or self._closing:
             self._discard(lease)
-        elif lease.dirty:
-            self._tasks.spawn(self._clean(lease), "reset")
+        elif lease.dirty or lease.connection.interrupted:
+            self._tasks.spawn(self._clean(lease), "clean")
         else:
             self._lend_on(lease)
 
@@ -269,14 +269,30 @@ class Pool:
         return True
 
     async def _clean(self, lease: Lease) -> None:
+        """Make a connection as good as new, which costs less than a new one."""
+        connection = lease.connection
         try:
-            if lease.connection.in_transaction:
-                await lease.connection.control("rollback", _CLOSE_TIMEOUT)
-            await lease.connection.reset(_CLOSE_TIMEOUT)
-            lease.dirty = False
+            if connection.interrupted:
+                await self._calm(connection)
+            if connection.in_transaction:
+                await connection.control("rollback", _CLOSE_TIMEOUT)
+            if lease.dirty:
+                await connection.reset(_CLOSE_TIMEOUT)
+                lease.dirty = False
         except DriverError:
-            lease.connection.broken = True
+            connection.broken = True
         self.give_back(lease)
+
+    async def _calm(self, connection: Connection) -> None:
+        # The server may deliver the cancel of the last call to the one that follows it: that one is ours, and repeated.
+        try:
+            await connection.ping(_CHECK_TIMEOUT)
+        except DriverError as error:
+            if error.failure is not Failure.REFUSED:
+                raise
+            if connection.in_transaction:
+                await connection.control("rollback", _CLOSE_TIMEOUT)
+            await connection.ping(_CHECK_TIMEOUT)
 
     def _discard(self, lease: Lease) -> None:
         self._all.discard(lease)

@@ -45,7 +45,7 @@ class Written:
 
     def capture(self, lease: Lease) -> None:
         """Read the position on a connection to the writer, and give the connection back."""
-        if self._capturing or self.is_known or lease.connection.broken:
+        if self._capturing or self.is_known or lease.connection.broken or lease.connection.interrupted:
             lease.give_back()
             return
         self._capturing = True

@@ -1,0 +1,72 @@
+"""The pool's promises, with the real driver and server."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+import rdskit
+
+if TYPE_CHECKING:
+    from tests.plugins.postgres import TestDatabase
+
+
+async def test_callers_are_served_in_order_of_arrival(database: TestDatabase) -> None:
+    order: list[int] = []
+    async with rdskit.connect(database.url, tls="off", max_size=1, max_waiting=50) as db:
+
+        async def one(number: int) -> None:
+            await db.fetch_value("select pg_sleep(0.002)")
+            order.append(number)
+
+        await asyncio.gather(*(one(number) for number in range(30)))
+    assert order == list(range(30))
+
+
+async def test_too_many_callers_are_refused_at_once(database: TestDatabase) -> None:
+    async with rdskit.connect(database.url, tls="off", max_size=1, max_waiting=2) as db:
+        calls = [asyncio.ensure_future(db.fetch_value("select pg_sleep(0.2)")) for _ in range(3)]
+        await asyncio.sleep(0)
+        with pytest.raises(rdskit.PoolTimeout, match="2 callers already wait"):
+            await db.fetch_value("select 1")
+        await asyncio.gather(*calls)
+
+
+async def test_waiting_ends_at_the_deadline_and_says_why(database: TestDatabase) -> None:
+    async with rdskit.connect(database.url, tls="off", max_size=1) as db, db.transaction():
+        with pytest.raises(rdskit.PoolTimeout, match=r"became free within 0\.05 s: 1 of 1 are open"):
+            await db.fetch_value("select 1", timeout=0.05)
+        assert db.stats().writer.waiting == 0
+
+
+async def test_a_dead_server_costs_few_attempts_and_one_clear_error_each(database: TestDatabase) -> None:
+    url = f"postgresql://nobody:x@{database.host}:1/none"
+    with pytest.raises(rdskit.ConnectError, match="cannot be reached"):
+        await rdskit.connect(url, tls="off", connect_timeout=0.2)
+
+
+async def test_refused_logins_fail_every_waiter_with_the_reason(database: TestDatabase) -> None:
+    url = database.url.replace(database.password, "wrong")
+    with pytest.raises(rdskit.AuthenticationError, match="refused the login of user 'postgres'") as caught:
+        await rdskit.connect(url, tls="off")
+    assert "wrong" not in str(caught.value)
+
+
+async def test_tls_is_demanded_by_default(database: TestDatabase) -> None:
+    with pytest.raises(rdskit.TLSError, match="offers no TLS"):
+        await rdskit.connect(database.url)
+
+
+async def test_credentials_are_read_again_when_the_server_refuses_them(database: TestDatabase) -> None:
+    class Rotating:
+        asked: list[bool] = []  # noqa: RUF012 - one object, one test
+
+        async def login(self, *, refresh: bool = False) -> rdskit.Login:
+            self.asked.append(refresh)
+            return rdskit.Login(database.user, database.password if refresh else "the one before")
+
+    async with rdskit.connect(database.url, tls="off", credentials=Rotating(), min_size=0) as db:
+        assert await db.fetch_value("select 1") == 1
+    assert Rotating.asked[:2] == [False, True]

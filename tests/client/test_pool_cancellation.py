@@ -1,0 +1,59 @@
+"""Cancellation at every await leaks nothing: counted in pg_stat_activity, not in our own books."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+import rdskit
+from tests.plugins.waiting import eventually
+
+if TYPE_CHECKING:
+    from tests.plugins.postgres import TestDatabase
+
+CALLS = 10_000
+POOL = 5
+SPREAD = 0.02  # seconds within which each call is cancelled: before, during and after its query
+
+
+async def test_ten_thousand_cancelled_calls_leak_no_connection(database: TestDatabase) -> None:
+    chance = random.Random(7)
+    async with rdskit.connect(database.url, tls="off", max_size=POOL, max_waiting=CALLS) as db:
+        outcomes = {"done": 0, "cancelled": 0}
+        gate = asyncio.Semaphore(20)
+
+        async def one(number: int) -> None:
+            async with gate:
+                call = asyncio.ensure_future(db.fetch_value("select :n::int", n=number))
+                asyncio.get_running_loop().call_later(chance.uniform(0, SPREAD), call.cancel)
+                try:
+                    assert await call == number
+                    outcomes["done"] += 1
+                except asyncio.CancelledError:
+                    outcomes["cancelled"] += 1
+
+        await asyncio.gather(*(one(number) for number in range(CALLS)))
+        assert outcomes["cancelled"] > CALLS // 20, outcomes
+        assert outcomes["done"] > CALLS // 20, outcomes
+
+        answers = await asyncio.gather(*(db.fetch_value("select :n::int", n=n) for n in range(100)))
+        assert answers == list(range(100))
+        stats = db.stats().writer
+        assert stats.in_use == 0
+        assert stats.waiting == 0
+        assert await _backends(db) <= POOL
+
+    async with rdskit.connect(database.url, tls="off", min_size=0, max_size=1) as observer:
+        await eventually(lambda: _only_the_observer(observer))  # a server process ends a moment after its socket
+
+
+async def _only_the_observer(observer: rdskit.Database) -> bool:
+    return await _backends(observer) == 1
+
+
+async def _backends(db: rdskit.Database) -> int:
+    count: int = await db.fetch_value(
+        "select count(*) from pg_stat_activity where datname = current_database() and backend_type = 'client backend'"
+    )
+    return count

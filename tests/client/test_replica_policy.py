@@ -1,0 +1,60 @@
+"""Which reader may answer: pure decisions."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rdskit.client.replicas.policy import ADMITTED, QUARANTINED, Load, choose, lags, next_admission, peak_ewma
+from rdskit.kernel.ports import ReaderProgress
+
+
+def _at(position: int, received: int | None = None) -> ReaderProgress:
+    return ReaderProgress(replays=True, position=position, received=received or position, lag=0.0)
+
+
+def test_a_reader_that_follows_is_admitted_once_it_replays_what_only_the_new_writer_wrote() -> None:
+    state = next_admission(QUARANTINED, 1000, _at(1000))
+    assert not state.admitted
+    state = next_admission(state, 1200, _at(1100))
+    assert not state.admitted
+    assert next_admission(state, 1300, _at(1200)).admitted
+
+
+@given(st.integers(1000, 2000), st.lists(st.integers(0, 100), min_size=1, max_size=50))
+def test_a_reader_with_another_history_is_never_admitted(stuck_at: int, growth: list[int]) -> None:
+    """It stands still ahead of a writer that catches up with it and passes it."""
+    state, writer = QUARANTINED, 1000
+    for step in growth:
+        writer += step
+        state = next_admission(state, writer, _at(stuck_at))
+        assert not state.admitted
+
+
+@given(st.integers(0, 2**40))
+def test_who_is_admitted_stays_so(position: int) -> None:
+    assert next_admission(ADMITTED, position, _at(0)) == ADMITTED
+
+
+def test_lag_has_hysteresis() -> None:
+    assert lags(10.1, was_lagging=False)
+    assert not lags(9.0, was_lagging=False)
+    assert lags(9.0, was_lagging=True)
+    assert not lags(4.9, was_lagging=True)
+
+
+@given(st.floats(0.0001, 10), st.floats(0.0001, 10), st.floats(0, 100))
+def test_a_peak_counts_at_once_and_fades(average: float, sample: float, elapsed: float) -> None:
+    after = peak_ewma(average, sample, elapsed)
+    assert min(average, sample) - 1e-9 <= after <= max(average, sample) + 1e-9
+    if sample >= average:
+        assert after == sample
+
+
+@given(st.lists(st.floats(0.001, 1), min_size=1, max_size=8), st.floats(0, 0.999), st.floats(0, 0.999))
+def test_of_two_readers_the_cheaper_one_and_never_the_dearest(latencies: list[float], one: float, two: float) -> None:
+    candidates = [(Load(latency, 0), latency) for latency in latencies]
+    chosen = choose(candidates, one, two)
+    assert chosen in latencies
+    if len(set(latencies)) == len(latencies) > 1:
+        assert chosen != max(latencies)

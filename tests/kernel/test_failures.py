@@ -1,0 +1,45 @@
+"""The retry table: complete, and nothing that may have happened is sent twice."""
+
+from __future__ import annotations
+
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rdskit.kernel.failures import RETRIES, Action, Failure, Phase, action_for, failure_of_sqlstate
+
+
+def test_every_case_is_decided() -> None:
+    assert set(RETRIES) == set(itertools.product(Failure, Phase))
+
+
+@given(st.sampled_from(Failure), st.sampled_from(Phase))
+def test_a_write_is_repeated_only_where_it_cannot_have_happened(failure: Failure, phase: Phase) -> None:
+    if action_for(failure, phase, writes=True) is Action.RETRY:
+        answered = failure in {Failure.READ_ONLY, Failure.CONFLICT}
+        assert phase is Phase.BEFORE_SEND or (answered and phase is Phase.STATEMENT)
+
+
+@given(st.sampled_from([Failure.LOST, Failure.TIMEOUT]), st.booleans())
+def test_a_lost_commit_is_always_unknown(failure: Failure, writes: bool) -> None:  # noqa: FBT001 - drawn by hypothesis
+    assert action_for(failure, Phase.COMMIT, writes=writes) is Action.UNKNOWN
+
+
+@given(st.from_regex(r"[0-9A-Z]{5}", fullmatch=True))
+def test_errors_are_classed_by_class(sqlstate: str) -> None:
+    failure = failure_of_sqlstate(sqlstate)
+    if sqlstate.startswith("08"):
+        assert failure is Failure.LOST
+    if sqlstate.startswith("23"):
+        assert failure is Failure.REFUSED
+
+
+def test_the_states_that_the_wrapper_misses() -> None:
+    assert failure_of_sqlstate("08006") is Failure.LOST
+    assert failure_of_sqlstate("08000") is Failure.LOST
+    assert failure_of_sqlstate("57P01") is Failure.LOST
+    assert failure_of_sqlstate("58030") is Failure.UNWELL
+    assert failure_of_sqlstate("XX000") is Failure.UNWELL
+    assert failure_of_sqlstate("25006") is Failure.READ_ONLY
+    assert failure_of_sqlstate("40001") is Failure.CONFLICT

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rdskit.errors import ConfigError
+from rdskit.kernel.backoff import Backoff
+from rdskit.kernel.endpoints import Endpoint
+from rdskit.kernel.positions import format_lsn, normalise_insert_lsn, parse_lsn
+from rdskit.kernel.targets import Engine, parse_target
+
+SEGMENT = 16 * 1024 * 1024
+
+
+@given(st.integers(0, 2**64 - 1))
+def test_positions_survive_their_text(position: int) -> None:
+    assert parse_lsn(format_lsn(position)) == position
+
+
+@given(st.integers(0, 2**48))
+def test_a_normalised_position_is_at_most_a_header_earlier_and_stays(position: int) -> None:
+    normal = normalise_insert_lsn(position)
+    assert 0 <= position - normal <= 40
+    assert normalise_insert_lsn(normal) == normal
+
+
+def test_positions_behind_a_header_move_to_its_front() -> None:
+    assert normalise_insert_lsn(5 * SEGMENT + 40) == 5 * SEGMENT
+    assert normalise_insert_lsn(5 * SEGMENT + 8192 + 24) == 5 * SEGMENT + 8192
+    assert normalise_insert_lsn(5 * SEGMENT + 8192 + 25) == 5 * SEGMENT + 8192 + 25
+
+
+@given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
+def test_backoff_stays_under_its_ceiling(attempt: int, uniform: float) -> None:
+    backoff = Backoff(base=0.01, cap=1.0)
+    assert 0 <= backoff.delay(attempt, uniform) <= min(1.0, 0.01 * 2 ** min(attempt - 1, 60))
+
+
+def test_targets() -> None:
+    url = parse_target("postgresql://app:p%40ss@db.example:6000/shop")
+    assert (url.engine, url.endpoint, url.user, url.password, url.database) == (
+        Engine.POSTGRES,
+        Endpoint("db.example", 6000),
+        "app",
+        "p@ss",
+        "shop",
+    )
+    assert parse_target("postgresql://h/x").endpoint == Endpoint("h", 5432)
+    assert parse_target("rds://app@orders/shop").identifier == "orders"
+    assert parse_target("secretsmanager:prod/orders/db").secret == "prod/orders/db"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("orders", "is not one that rdskit knows"),
+        ("oracle://h/x", "target scheme 'oracle'"),
+        ("postgresql:///x", "names no host"),
+        ("postgresql://u:secret/word@h:nope/x", "percent-encoded"),
+        ("postgresql://u:secret@h/x?sslmode=disable", "target option 'sslmode'"),
+        ("rds://u:secret@orders:5432/x", "takes no port"),
+        ("secretsmanager:", "names no secret"),
+    ],
+)
+def test_wrong_targets_are_named_without_their_password(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_target(text)
+    assert message in str(caught.value)
+    assert "secret/word" not in str(caught.value)
+    assert "u:secret" not in str(caught.value)
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_a_target_or_a_clear_error(text: str) -> None:
+    with contextlib.suppress(ConfigError):
+        assert parse_target(f"postgresql://{text}").endpoint is not None
+
+
+def test_a_password_is_in_no_repr() -> None:
+    target = parse_target("postgresql://app:hunter2@h/x")
+    assert "hunter2" not in repr(target)
+    assert "hunter2" not in str(target)
