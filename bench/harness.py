@@ -9,6 +9,7 @@ wake-up of another CPU is in the figures, so what a contender adds weighs most.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -159,8 +160,11 @@ def pin(server: int | None, *, one_cpu: bool = False) -> bool:
         return False
     os.sched_setaffinity(0, {CLIENT_CPU})
     parent = psutil.Process(server)
-    for process in (parent, *parent.children(recursive=True)):
-        process.cpu_affinity([CLIENT_CPU if one_cpu else SERVER_CPU])
+    cpus = [CLIENT_CPU if one_cpu else SERVER_CPU]
+    parent.cpu_affinity(cpus)
+    for child in parent.children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # a server's children come and go
+            child.cpu_affinity(cpus)
     return True
 
 
