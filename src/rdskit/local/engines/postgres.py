@@ -32,6 +32,7 @@ _STOP_SIGNALS: Mapping[StopMode, signal.Signals] = {
 _ACCEPTS_LOGINS = ("ready", "standby")
 _STATUS_LINE = 7
 _LOG_TAIL = 2000
+_CHECKPOINT = 60.0
 
 
 class PostgresServer:
@@ -174,13 +175,22 @@ class PostgresServer:
         Raises:
             LocalError: the histories cannot be joined, for instance as WAL is missing: clone instead.
         """
+        # Before: releases up to 16 look for the source's timeline in its last checkpoint. Afterwards: the target starts
+        # only when it has received all that the source had written, and an idle source keeps its last bytes unflushed.
+        source.checkpoint()
         self._run(
             *("pg_rewind", "--target-pgdata", str(self.data), "--no-sync", "--source-server"),
             f"host={source.address.host} port={source.address.port} user={source.account.user} dbname=postgres",
             account=source.account,
         )
+        source.checkpoint()
         configuration.write_access(self.data, self.account)
         self.become_standby()
+
+    def checkpoint(self) -> None:
+        """Have the running server flush everything to disk."""
+        with self.connect() as session:
+            session.execute("checkpoint", timeout=_CHECKPOINT)
 
     def become_standby(self) -> None:
         """Start as a standby next time."""

@@ -121,6 +121,8 @@ class Care:
         late = time.monotonic() - began - PROBE_INTERVAL
         for node in nodes:
             node.judge(late)
+            if node not in instance.nodes:
+                node.hang_up()
 
     def _is_wanted(self) -> bool:
         return not (self.instance.record.stopped or self.instance.closing.is_set() or self._ended.is_set())

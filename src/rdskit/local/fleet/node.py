@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from typing import TYPE_CHECKING, Final
 
 from rdskit.local.engines.addresses import free_port
@@ -43,6 +44,8 @@ class Node:
         self.probed: Row = ()
         self._session: Session | None = None
         self._waiting = False
+        self._forgiven = False
+        self._lock = threading.Lock()
 
     def send_probe(self, sql: str) -> None:
         """Ask the server, unless it still owes an answer."""
@@ -59,16 +62,22 @@ class Node:
     def judge(self, late: float) -> None:
         """Take the probe's answer in, if it is there; ``late`` as in :meth:`Health.after_probe`."""
         answered = self._take_answer()
-        self.health = self.health.after_probe(alive=self.server.alive, answered=answered, late=late)
+        with self._lock:
+            if self._forgiven:
+                self._forgiven = False
+                self.hang_up()
+            else:
+                self.health = self.health.after_probe(alive=self.server.alive, answered=answered, late=late)
 
     def forgive(self) -> None:
-        """Begin to watch anew: the server was restarted on purpose."""
-        self.hang_up()
-        self.health = Health()
-        self.probed = ()
+        """Have the watch begin anew: the server was restarted on purpose. Called by any thread."""
+        with self._lock:
+            self._forgiven = True
+            self.health = Health()
+            self.probed = ()
 
     def hang_up(self) -> None:
-        """Close the watch's connection."""
+        """Close the watch's connection; done by the watch's thread, or when that has ended."""
         if self._session is not None:
             self._session.close()
         self._session = None
@@ -81,7 +90,6 @@ class Node:
 
     def discard(self) -> None:
         """Kill the server and delete its data."""
-        self.hang_up()
         self.server.kill()
         shutil.rmtree(self.server.data.parent, ignore_errors=True)
 

@@ -25,6 +25,7 @@ _INCOMPLETE: Final = "incomplete"  # a file beside data that cannot be started f
 _PAUSE: Final = 5.0
 _SYNC: Final = 30.0
 _LOCK_POLL: Final = 0.02
+_JOIN: Final = 0.1
 
 
 class Way(enum.Enum):
@@ -57,7 +58,10 @@ class Restoration:
     def cancel(self) -> None:
         """End the work where it is and wait for it; the caller may hold the instance's lock."""
         self._cancelled.set()
-        self._thread.join()
+        while self._thread.is_alive():
+            if self._instance.standby is not None and not self._done.is_set():
+                self._instance.standby.server.fence()  # a start that waits for WAL would wait on
+            self._thread.join(_JOIN)
 
     def wait(self, timeout: float) -> bool:
         """Whether the standby was in sync within ``timeout`` seconds."""
