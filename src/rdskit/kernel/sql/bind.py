@@ -30,8 +30,7 @@ def bind(statement: Statement, values: Mapping[str, Any]) -> tuple[str, list[Any
         arguments = [values[name] for name in statement.names]
     except KeyError as missing:
         raise _names_differ(statement, values) from missing
-    unique = statement.dialect is Dialect.POSTGRES
-    if len(values) != len(arguments if unique else set(statement.names)):
+    if len(values) != len(statement.parameters):
         raise _names_differ(statement, values)
     if not statement.lists:
         return statement.text, arguments

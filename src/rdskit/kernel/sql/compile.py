@@ -64,6 +64,7 @@ def compile_statement(source: str, dialect: Dialect) -> Statement:
         dialect=dialect,
         text=interleave(pieces, _markers(used, names, dialect)),
         names=names,
+        parameters=frozenset(names),
         lists=_lists(uses, dialect),
         kind=effect.kind,
         returns_rows=effect.returns_rows,

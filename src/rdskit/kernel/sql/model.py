@@ -59,6 +59,7 @@ class Statement:
         text: what the driver is given. PostgreSQL: ``$1``, each name once, ``in :ids`` as ``= any($1)``.
             MySQL: one ``?`` for each use, also for a list: `expand` gives the text for a list's real length.
         names: parameter names in binding order: ``names[0]`` is ``$1``, or the first ``?``.
+        parameters: the same names, each once.
         lists: the names used as ``in :ids`` or ``not in :ids``, whose values are lists.
         kind: what the statement is for.
         returns_rows: whether the server sends a result set.
@@ -71,6 +72,7 @@ class Statement:
     dialect: Dialect
     text: str
     names: tuple[str, ...]
+    parameters: frozenset[str]
     lists: frozenset[str]
     kind: Kind
     returns_rows: bool
