@@ -171,3 +171,12 @@ def test_a_list_parameter_wants_a_list(value: object) -> None:
     statement = compile_statement("select 1 where a in :ids", Dialect.POSTGRES)
     with pytest.raises(ConfigError, match="'ids' is used as `in :ids`: give a list"):
         bind(statement, {"ids": value})
+
+
+@pytest.mark.parametrize("dialect", Dialect)
+def test_a_long_text_compiles(dialect: Dialect) -> None:
+    rows = ", ".join(f"(:a{n}, 'it''s', -- {n}\n $${n}$$)" for n in range(5000))
+    statement = compile_statement(f"insert into t values {rows}", dialect)
+    assert len(statement.names) == 5000
+    many = " or ".join(f"a in :l{n}" for n in range(5000))
+    assert len(compile_statement(f"select 1 where {many}", dialect).lists) == 5000

@@ -100,8 +100,8 @@ def _list_use(source: str, code: Sequence[Token], token: Token, dialect: Dialect
     gap = source[first.end : keyword.start] if negated else ""
     comments = _comments(gap) + _comments(source[keyword.end : token.start])
     before = ("<> all" if negated else "= any") + comments + "("
-    cast = re.match(_ARRAY_CAST, source[token.end :])
-    end = token.end + (cast.end() if cast else 0)
+    cast = re.compile(_ARRAY_CAST).match(source, token.end)
+    end = cast.end() if cast else token.end
     return _Use(name, first.start, end, before, source[token.end : end] + ")")
 
 
