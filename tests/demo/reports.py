@@ -13,7 +13,7 @@ SECONDS = 15.0
 
 def made_up_journal(failover: Failover, *, seed: int = 7) -> Journal:
     """A plausible load: short waits, and one long one for each writer while there is no primary."""
-    chance = random.Random(seed)  # noqa: S311 - a picture's sample data
+    chance = random.Random(seed)
     journal = Journal()
     for writer in range(WRITERS):
         now = number = 0.0

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from rdskit.client.database import Database
     from rdskit.demo.estate import Estate
     from rdskit.demo.model import Report
     from rdskit.demo.view import View
@@ -34,8 +33,10 @@ _T = TypeVar("_T")
 
 FAILOVER_AT = 0.35  # share of the load's time after which the failover is asked for
 _REFRESH = 0.25  # seconds between two views of the load
+_ASK = 2.0  # seconds between two questions to the API about its instances
 _WATCH = 0.1  # seconds between two looks whether the local RDS lives
 _RECORD = 20.0  # seconds that the record of an asked failover may take
+_RECORD_LOOK = 0.5  # seconds between two looks for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +105,17 @@ class Demo:
     async def _local_rds(self) -> AsyncIterator[int]:
         """The local RDS, up for the length of the block; one that was up before stays up."""
         data = self._plan.data
-        self._view.say(f"starting the local RDS in {data}")
-        up = await _undivided(lambda: site.up(data, self._plan.port))
+        was_up = await asyncio.to_thread(lambda: site.status(data).running)
+        self._view.say(f"{'using' if was_up else 'starting'} the local RDS in {data}")
+        pid = None
         try:
+            pid = (await _undivided(lambda: site.up(data, self._plan.port))).pid
+            assert pid is not None, data
             os.environ.update(site.env(data))
-            assert up.pid is not None, up
-            yield up.pid
+            yield pid
         finally:
-            if not (self._plan.keep or up.already) or not psutil.pid_exists(up.pid or 0):
+            crashed = pid is not None and not _lives(pid)
+            if crashed or not (was_up or self._plan.keep):
                 self._view.say("stopping the local RDS")
                 await _undivided(lambda: site.down(data))
 
@@ -124,14 +128,14 @@ class Demo:
             self._wall, self._started = dt.datetime.now(dt.UTC), asyncio.get_running_loop().time()
             load = Load(db, secrets.token_hex(4), self._clock)
             self._view.say(f"{self._plan.writers} writers and {self._plan.readers} readers, {self._plan.seconds:g} s")
-            failover = await self._load(load, db, zone)
+            failover = await self._load(load, zone)
         return await self._settle(found, load, failover, zone)
 
-    async def _load(self, load: Load, db: Database, zone: str) -> Failover | None:
+    async def _load(self, load: Load, zone: str) -> Failover | None:
         self._loading = True
         async with asyncio.TaskGroup() as group:
             customers = group.create_task(load.run(self._plan.writers, self._plan.readers), name="load")
-            show = group.create_task(self._show(load, db), name="view")
+            show = group.create_task(self._show(load), name="view")
             director = group.create_task(self._fail_over(zone), name="failover")
             with contextlib.suppress(TimeoutError):  # the load's time is over; otherwise somebody ended it
                 await asyncio.wait_for(self._stop.wait(), self._plan.seconds)
@@ -163,7 +167,7 @@ class Demo:
                         at = dt.datetime.fromisoformat(record["at"])
                         if at > self._wall:
                             return Failover((at - self._wall).total_seconds(), record["promotion_ms"] / 1000)
-                    await asyncio.sleep(_WATCH)
+                    await asyncio.sleep(_RECORD_LOOK)
         return None
 
     async def _settle(self, found: Estate, load: Load, failover: Failover | None, zone: str) -> Report:
@@ -184,11 +188,13 @@ class Demo:
             zones=(zone, await estate.zone()),
         )
 
-    async def _show(self, load: Load, db: Database) -> None:
-        """Keep the view up to date."""
-        del db
+    async def _show(self, load: Load) -> None:
+        """Keep the view up to date. The API is asked rarely: answering costs it as much as many orders."""
+        members, asked = await estate.members(), self._clock()
         while True:
-            self._view.show(pulse_of(load.journal, self._clock()), await estate.members())
+            if self._clock() - asked > _ASK:
+                members, asked = await estate.members(), self._clock()
+            self._view.show(pulse_of(load.journal, self._clock()), members)
             await asyncio.sleep(_REFRESH)
 
     def _clock(self) -> float:
