@@ -14,7 +14,7 @@ from rdskit.errors import OutcomeUnknown, RdskitError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rdskit.client.database import Database
+    from rdskit.client.database.database import Database
 
 THINK = 0.008  # seconds that a customer thinks between two orders, on average
 _RECENT = 100  # orders from which a reader chooses

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from rdskit.client.database import Resolved, resolve
 from rdskit.client.database.options import Options
+from rdskit.client.database.resolve import Resolved, resolve
 from rdskit.client.pool import PoolLimits
 from rdskit.errors import AuthenticationError, ConfigError, ConnectError, RdskitError, StatementError, TLSError
 from rdskit.kernel.ports import DriverError
