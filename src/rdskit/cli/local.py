@@ -153,7 +153,9 @@ def _print_status(found: SiteStatus) -> None:
 
 
 def _print_table(headings: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
-    table = Table(*headings, box=None, pad_edge=False, header_style="dim")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in headings:
+        table.add_column(heading, overflow="fold", no_wrap=heading in ("instance", "endpoint"))
     for row in rows:
         table.add_row(*row)
     Console(soft_wrap=False).print(table)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from rdskit.errors import LocalError
 from rdskit.local.control.keypair import ensure_key_pair
 from rdskit.local.control.layout import Layout, write_json
-from rdskit.local.engines.providers import installed
+from rdskit.local.engines.providers import find_postgres
 from rdskit.local.fleet import Fleet
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Daemon:
     def __init__(self, layout: Layout, port: int) -> None:
         self._layout = layout
         self._port = port
-        self._binaries = installed()
+        self._postgres = find_postgres()
         self._stop = threading.Event()
 
     def stop(self, *_: object) -> None:
@@ -107,13 +107,14 @@ class Daemon:
         with ThreadPoolExecutor(max_workers=1) as pool:
             started = pool.submit(fleet.start)
             begun = time.monotonic()
-            # The emulation's list of machine images is of no use here and slow to load.
-            os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
-            from rdskit.local.control.plane import ControlPlane  # noqa: PLC0415 - a second, while the servers start
+            from rdskit.local.control import emulation  # noqa: PLC0415 - slow: imported while the servers start
+
+            emulation.prepare()
+            from rdskit.local.control.plane import ControlPlane  # noqa: PLC0415 - as above
 
             _log.info("control plane imported in %.2f s", time.monotonic() - begun)
             started.result()
-        return ControlPlane(self._layout, self._binaries, fleet, ensure_key_pair(self._layout.key_pair))
+        return ControlPlane(self._layout, [self._postgres], fleet, ensure_key_pair(self._layout.key_pair))
 
     def _serve(self, plane: ControlPlane, listener: socket.socket) -> None:
         with plane.server(listener, self._health).running():
@@ -123,9 +124,7 @@ class Daemon:
             _log.info("stopping")
 
     def _health(self) -> object:
-        engines = [
-            {"engine": "postgres", "version": each.version, "provider": each.provider} for each in self._binaries
-        ]
+        postgres = {"engine": "postgres", "version": self._postgres.version, "provider": self._postgres.provider}
         return {
             "ready": True,
             "pid": os.getpid(),
@@ -133,7 +132,7 @@ class Daemon:
             "data": str(self._layout.data),
             "rdskit": version("rdskit"),
             "emulation": f"moto {version('moto')}",
-            "engines": engines,
+            "engines": [postgres],
         }
 
     def _say(self, *, ready: bool) -> None:

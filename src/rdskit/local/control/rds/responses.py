@@ -6,7 +6,6 @@ do not exist.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from moto.core.responses import ActionResult, EmptyResult, PaginatedResult
@@ -20,6 +19,7 @@ from rdskit.local.control.rds.groups import ParameterGroups
 from rdskit.local.control.rds.models import LocalRDSBackend
 from rdskit.local.control.rds.parameters import Assignment
 from rdskit.local.control.rds.rules import SETTLED
+from rdskit.local.control.rds.waiters import HOLD, is_waiter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,10 +28,7 @@ if TYPE_CHECKING:
 
     from rdskit.local.control.monitor import Monitor
 
-__all__ = ["LocalRDSResponse", "is_waiter"]
-
-WAITER_HOLD = 20.0
-"""Seconds that DescribeDBInstances keeps a waiter's call; botocore's own pause between calls is 30."""
+__all__ = ["LocalRDSResponse"]
 
 OFFERED = frozenset(
     {
@@ -77,12 +74,6 @@ OFFERED = frozenset(
 """What really happens here, and lists that are truly empty."""
 
 
-def is_waiter(user_agent: str) -> bool:
-    """Whether botocore sent a call from a waiter: it lists feature ``B`` in the ``m/`` part of the User-Agent."""
-    features = re.search(r"\bm/([A-Za-z0-9+,\-]+)", user_agent)
-    return features is not None and "B" in features[1].split(",")
-
-
 class LocalRDSResponse(RDSResponse):
     """Parses RDS requests, calls the backend, and holds waiters.
 
@@ -112,7 +103,7 @@ class LocalRDSResponse(RDSResponse):
     def describe_db_instances(self) -> ActionResult:
         """Answer with the status of the moment; a waiter's call is held until the status settles."""
         if is_waiter(self.headers.get("User-Agent", "")):
-            self.monitor.wait_until(self._settled, WAITER_HOLD)
+            self.monitor.wait_until(self._settled, HOLD)
         return super().describe_db_instances()
 
     def modify_db_instance(self) -> ActionResult:

@@ -69,7 +69,13 @@ class SecretKeeper:
         text = _text(user, password)
         stored = self._secrets_manager.secrets[secret.secret_arn]
         if stored.versions[stored.default_version_id or ""]["secret_string"] != text:
-            self._secrets_manager.update_secret(secret.secret_arn, secret_string=text)
+            self._secrets_manager.put_secret_value(
+                secret_id=secret.secret_arn,
+                secret_string=text,
+                secret_binary=None,  # type: ignore[arg-type]  # declared str, but None is what it stores for text
+                client_request_token=str(uuid.uuid4()),
+                version_stages=["AWSCURRENT"],
+            )
         return replace(secret, secret_status="active")  # noqa: S106 - a status
 
     def remove(self, secret: MasterUserSecret) -> None:

@@ -96,19 +96,18 @@ class Workflows:
         try:
             step.perform(self._fleet, instance.subject())
             facts = None if step.removes else self._fleet.describe(instance.dbi_resource_id)
-        except LocalError as error:
-            _log.exception("%s: %s failed", instance.db_instance_identifier, type(step).__name__)
-            reason = str(error)
-        except Exception as error:  # noqa: BLE001 - a worker that dies would leave the status untrue for ever
-            _log.exception("%s: %s failed unexpectedly", instance.db_instance_identifier, type(step).__name__)
-            reason = f"{type(step).__name__}: {type(error).__name__}: {error}"
-        else:
             with self._monitor:
                 if facts is not None:
                     instance.learn(facts)
                 _recorder(instance).settle(instance, step)
                 self._finish(instance, step.result)
-            return
+        except LocalError as error:
+            self._fail(instance, step, str(error))
+        except Exception as error:  # noqa: BLE001 - a worker that dies would leave the status untrue for ever
+            self._fail(instance, step, f"{type(step).__name__}: {type(error).__name__}: {error}")
+
+    def _fail(self, instance: LocalDBInstance, step: Step, reason: str) -> None:
+        _log.exception("%s: %s failed", instance.db_instance_identifier, type(step).__name__)
         with self._monitor:
             _recorder(instance).record(instance, step.failed, reason=reason)
             self._finish(instance, step.failure)

@@ -1,0 +1,136 @@
+"""A local RDS of the test's own: its own directory, port, daemon and servers; nothing is left of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import psycopg
+import pytest
+from botocore.config import Config
+
+from rdskit.local import site
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from mypy_boto3_rds import RDSClient
+    from mypy_boto3_rds.type_defs import DBInstanceTypeDef
+
+PASSWORD = "correct-horse"
+RETRY = Config(retries={"total_max_attempts": 1})
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def until(condition: Callable[[], bool], timeout: float = 20.0) -> None:
+    """Poll until something becomes true, or fail."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"not true within {timeout} s"
+        time.sleep(0.02)
+
+
+@dataclass(frozen=True)
+class LocalSite:
+    """A running local RDS and ways to talk to it."""
+
+    data: Path
+    port: int
+
+    def client(self, service: str) -> Any:
+        variables = site.env(self.data)
+        return boto3.client(
+            service,  # type: ignore[call-overload]  # a service's name at run time
+            endpoint_url=variables["AWS_ENDPOINT_URL"],
+            region_name=variables["AWS_DEFAULT_REGION"],
+            aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
+            config=RETRY,
+        )
+
+    @property
+    def rds(self) -> RDSClient:
+        client: RDSClient = self.client("rds")
+        return client
+
+    def create(self, identifier: str, **settings: Any) -> DBInstanceTypeDef:
+        """Create an instance and wait until it is available."""
+        credentials = {} if settings.get("ManageMasterUserPassword") else {"MasterUserPassword": PASSWORD}
+        defaults = {"DBInstanceClass": "db.t4g.micro", "Engine": "postgres", "MasterUsername": "app"}
+        rds = self.rds
+        rds.create_db_instance(DBInstanceIdentifier=identifier, **{**defaults, **credentials, **settings})
+        rds.get_waiter("db_instance_available").wait(DBInstanceIdentifier=identifier)
+        return self.describe(identifier)
+
+    def describe(self, identifier: str) -> DBInstanceTypeDef:
+        return self.rds.describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"][0]
+
+    def settle(self, identifier: str) -> DBInstanceTypeDef:
+        """Wait until the instance is available again."""
+        self.rds.get_waiter("db_instance_available").wait(DBInstanceIdentifier=identifier)
+        return self.describe(identifier)
+
+    def delete(self, identifier: str) -> None:
+        rds = self.rds
+        rds.delete_db_instance(DBInstanceIdentifier=identifier, SkipFinalSnapshot=True)
+        rds.get_waiter("db_instance_deleted").wait(DBInstanceIdentifier=identifier)
+
+    def connect(self, instance: DBInstanceTypeDef, password: str = PASSWORD, **login: Any) -> psycopg.Connection:
+        """Log in over verified TLS; the connection closes itself as a context manager."""
+        endpoint = instance["Endpoint"]
+        return psycopg.connect(
+            host=endpoint["Address"],
+            port=endpoint["Port"],
+            password=password,
+            sslmode="verify-full",
+            sslrootcert=site.env(self.data)["RDSKIT_CA"],
+            autocommit=True,
+            connect_timeout=5,
+            **{"user": "app", "dbname": "postgres", **login},
+        )
+
+    def secret(self, instance: DBInstanceTypeDef) -> dict[str, str]:
+        """The credentials in the instance's managed secret."""
+        text = self.client("secretsmanager").get_secret_value(SecretId=instance["MasterUserSecret"]["SecretArn"])
+        value: dict[str, str] = json.loads(text["SecretString"])
+        return value
+
+    def messages(self, identifier: str) -> list[str]:
+        """The events of an instance, oldest first."""
+        events = self.rds.describe_events(SourceIdentifier=identifier, SourceType="db-instance")
+        return [each["Message"] for each in events["Events"]]
+
+
+@contextlib.contextmanager
+def running_site(data: Path) -> Iterator[LocalSite]:
+    started = site.up(data, free_port())
+    try:
+        yield LocalSite(data, started.port)
+    finally:
+        site.reset(data)
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSite]:
+    """One local RDS for a module's tests; each uses instances of its own."""
+    with running_site(tmp_path_factory.mktemp("rds") / "data") as found:
+        yield found
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[LocalSite]:
+    """A local RDS for one test, which may do to it what it likes."""
+    with running_site(tmp_path / "data") as found:
+        yield found

@@ -1,0 +1,261 @@
+"""The life of instances through the AWS API, with plain boto3 and real servers."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.local.control.conftest import PASSWORD, until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.local.control.conftest import LocalSite
+
+
+def code_of(call: Callable[[], Any]) -> str:
+    with pytest.raises(ClientError) as refused:
+        call()
+    return refused.value.response["Error"]["Code"]
+
+
+def test_created_means_that_logins_work(local: LocalSite) -> None:
+    rds = local.rds
+    answer = rds.create_db_instance(
+        DBInstanceIdentifier="born",
+        DBInstanceClass="db.t4g.micro",
+        Engine="postgres",
+        MasterUsername="app",
+        MasterUserPassword=PASSWORD,
+        DBName="shop",
+        Tags=[{"Key": "team", "Value": "checkout"}],
+    )["DBInstance"]
+    assert answer["DBInstanceStatus"] == "creating"
+    assert "Endpoint" not in answer
+    assert re.fullmatch(r"db-[A-Z2-7]{26}", answer["DbiResourceId"])
+    rds.get_waiter("db_instance_available").wait(DBInstanceIdentifier="born")
+    instance = local.describe("born")
+    with local.connect(instance, dbname="shop") as connection:
+        row = connection.execute("select current_user, ssl from pg_stat_ssl where pid = pg_backend_pid()").fetchone()
+    assert row is not None
+    assert row[0] == "app"
+    assert instance["Endpoint"]["Port"] == 5432
+    assert instance["TagList"] == [{"Key": "team", "Value": "checkout"}]
+    assert instance["AvailabilityZone"] == "eu-west-1a"
+    assert "SecondaryAvailabilityZone" not in instance
+    assert "DB instance created" in local.messages("born")
+    local.delete("born")
+    assert code_of(lambda: local.describe("born")) == "DBInstanceNotFound"
+
+
+def test_managed_password_is_random_and_opens_the_database(local: LocalSite) -> None:
+    instance = local.create("managed", ManageMasterUserPassword=True)
+    secret = instance["MasterUserSecret"]
+    assert secret["SecretStatus"] == "active"
+    assert re.search(r":secret:rds!db-[0-9a-f-]{36}-\w{6}$", secret["SecretArn"])
+    credentials = local.secret(instance)
+    assert set(credentials) == {"username", "password"}
+    local.connect(instance, credentials["password"]).close()
+
+    local.rds.modify_db_instance(DBInstanceIdentifier="managed", RotateMasterUserPassword=True, ApplyImmediately=True)
+    local.settle("managed")
+    rotated = local.secret(instance)
+    assert rotated["password"] != credentials["password"]
+    local.connect(instance, rotated["password"]).close()
+    with pytest.raises(psycopg.OperationalError):
+        local.connect(instance, credentials["password"])
+
+    local.delete("managed")
+    secrets = local.client("secretsmanager")
+    assert code_of(lambda: secrets.describe_secret(SecretId=secret["SecretArn"])) == "ResourceNotFoundException"
+
+
+def test_password_is_reset(local: LocalSite) -> None:
+    instance = local.create("reset")
+    changed = local.rds.modify_db_instance(DBInstanceIdentifier="reset", MasterUserPassword="another-secret")
+    assert changed["DBInstance"]["DBInstanceStatus"] == "resetting-master-credentials"
+    local.settle("reset")
+    local.connect(instance, "another-secret").close()
+    with pytest.raises(psycopg.OperationalError):
+        local.connect(instance, PASSWORD)
+    assert "Reset master credentials" in local.messages("reset")
+    local.delete("reset")
+
+
+def test_failover_swaps_the_zones_and_keeps_the_data(local: LocalSite) -> None:
+    instance = local.create("twins", MultiAZ=True)
+    assert (instance["AvailabilityZone"], instance["SecondaryAvailabilityZone"]) == ("eu-west-1a", "eu-west-1b")
+    with local.connect(instance) as connection:
+        connection.execute("create table kept (id int)")
+        connection.execute("insert into kept values (1)")
+    local.rds.reboot_db_instance(DBInstanceIdentifier="twins", ForceFailover=True)
+    after = local.settle("twins")
+    assert (after["AvailabilityZone"], after["SecondaryAvailabilityZone"]) == ("eu-west-1b", "eu-west-1a")
+    assert after["Endpoint"] == instance["Endpoint"]
+    with local.connect(after) as connection:
+        connection.execute("insert into kept values (2)")
+        assert connection.execute("select count(*) from kept").fetchone() == (2,)
+    told = local.messages("twins")
+    assert told.index("Multi-AZ instance failover started.") < told.index("Multi-AZ instance failover completed")
+    local.delete("twins")
+
+
+def test_conversion_to_multi_az_waits_for_apply_immediately(local: LocalSite) -> None:
+    local.create("single")
+    assert (
+        code_of(lambda: local.rds.reboot_db_instance(DBInstanceIdentifier="single", ForceFailover=True))
+        == "InvalidParameterCombination"
+    )
+    waiting = local.rds.modify_db_instance(DBInstanceIdentifier="single", MultiAZ=True)["DBInstance"]
+    assert waiting["PendingModifiedValues"] == {"MultiAZ": True}
+    assert not waiting["MultiAZ"]
+    local.rds.modify_db_instance(DBInstanceIdentifier="single", ApplyImmediately=True)
+    converted = local.settle("single")
+    assert converted["MultiAZ"]
+    assert converted["PendingModifiedValues"] == {}
+    local.rds.reboot_db_instance(DBInstanceIdentifier="single", ForceFailover=True)
+    assert local.settle("single")["AvailabilityZone"] == "eu-west-1b"
+    local.delete("single")
+
+
+def test_stop_and_start(local: LocalSite) -> None:
+    instance = local.create("sleeper")
+    with local.connect(instance) as connection:
+        connection.execute("create table kept (id int)")
+    local.rds.stop_db_instance(DBInstanceIdentifier="sleeper")
+    until(lambda: local.describe("sleeper")["DBInstanceStatus"] == "stopped")
+    with pytest.raises(psycopg.OperationalError):
+        local.connect(instance)
+    assert code_of(lambda: local.rds.stop_db_instance(DBInstanceIdentifier="sleeper")) == "InvalidDBInstanceState"
+    assert code_of(lambda: local.rds.reboot_db_instance(DBInstanceIdentifier="sleeper")) == "InvalidDBInstanceState"
+    local.rds.start_db_instance(DBInstanceIdentifier="sleeper")
+    with local.connect(local.settle("sleeper")) as connection:
+        assert connection.execute("select count(*) from kept").fetchone() == (0,)
+    local.delete("sleeper")
+
+
+def test_read_replica_streams_refuses_writes_and_is_promoted(local: LocalSite) -> None:
+    source = local.create("origin")
+    with local.connect(source) as connection:
+        connection.execute("create table kept (id int)")
+    rds = local.rds
+    rds.create_db_instance_read_replica(DBInstanceIdentifier="copy", SourceDBInstanceIdentifier="origin")
+    replica = local.settle("copy")
+    assert replica["ReadReplicaSourceDBInstanceIdentifier"] == "origin"
+    assert local.describe("origin")["ReadReplicaDBInstanceIdentifiers"] == ["copy"]
+    assert replica["StatusInfos"] == [{"StatusType": "read replication", "Normal": True, "Status": "replicating"}]
+    with local.connect(source) as connection:
+        connection.execute("insert into kept values (1)")
+    with local.connect(replica) as reading:
+        until(lambda: reading.execute("select count(*) from kept").fetchone() == (1,))
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            reading.execute("insert into kept values (2)")
+    assert code_of(lambda: rds.stop_db_instance(DBInstanceIdentifier="origin")) == "InvalidDBInstanceState"
+
+    rds.promote_read_replica(DBInstanceIdentifier="copy")
+    promoted = local.settle("copy")
+    assert "ReadReplicaSourceDBInstanceIdentifier" not in promoted
+    assert local.describe("origin")["ReadReplicaDBInstanceIdentifiers"] == []
+    with local.connect(promoted) as connection:
+        connection.execute("insert into kept values (3)")
+    local.delete("copy")
+    local.delete("origin")
+
+
+def test_deleting_a_source_leaves_its_replica_as_an_instance_of_its_own(local: LocalSite) -> None:
+    local.create("parent")
+    local.rds.create_db_instance_read_replica(DBInstanceIdentifier="child", SourceDBInstanceIdentifier="parent")
+    local.settle("child")
+    local.delete("parent")
+    child = local.describe("child")
+    assert "ReadReplicaSourceDBInstanceIdentifier" not in child
+    with local.connect(child) as connection:
+        connection.execute("create table written (id int)")
+    local.delete("child")
+
+
+def test_deletion_rules(local: LocalSite) -> None:
+    local.create("guarded", DeletionProtection=True)
+    rds = local.rds
+    delete: Any = {"DBInstanceIdentifier": "guarded"}
+    assert code_of(lambda: rds.delete_db_instance(**delete, SkipFinalSnapshot=True)) == "InvalidParameterCombination"
+    rds.modify_db_instance(DBInstanceIdentifier="guarded", DeletionProtection=False)
+    assert code_of(lambda: rds.delete_db_instance(**delete)) == "InvalidParameterCombination"
+    assert (
+        code_of(lambda: rds.delete_db_instance(**delete, FinalDBSnapshotIdentifier="last"))
+        == "InvalidParameterCombination"
+    )
+    local.delete("guarded")
+
+
+def test_rename_keeps_endpoint_and_replicas(local: LocalSite) -> None:
+    before = local.create("old-name")
+    local.rds.modify_db_instance(
+        DBInstanceIdentifier="old-name", NewDBInstanceIdentifier="new-name", ApplyImmediately=True
+    )
+    after = local.describe("new-name")
+    assert after["DbiResourceId"] == before["DbiResourceId"]
+    local.connect(after).close()
+    assert code_of(lambda: local.describe("old-name")) == "DBInstanceNotFound"
+    local.delete("new-name")
+
+
+def test_creation_that_is_refused(local: LocalSite) -> None:
+    create: Any = local.rds.create_db_instance
+    good = {
+        "DBInstanceIdentifier": "fine",
+        "DBInstanceClass": "db.t4g.micro",
+        "Engine": "postgres",
+        "MasterUsername": "app",
+        "MasterUserPassword": PASSWORD,
+    }
+    refused = {
+        "InvalidParameterValue": [
+            {"Engine": "oracle-ee"},
+            {"MasterUserPassword": "short"},
+            {"MasterUsername": "rdsadmin"},
+        ],
+        "InvalidParameterCombination": [{"EngineVersion": "9.6"}],
+        "DBParameterGroupNotFound": [{"DBParameterGroupName": "nowhere"}],
+    }
+    for code, requests in refused.items():
+        for request in requests:
+            assert code_of(partial(create, **{**good, **request})) == code
+    with pytest.raises(ClientError, match=r"oracle-ee\. The local RDS has postgres 1\d"):
+        create(**{**good, "Engine": "oracle-ee"})
+    assert code_of(lambda: local.describe("fine")) == "DBInstanceNotFound"
+
+
+def test_action_that_would_only_pretend_is_refused_as_an_aws_error(local: LocalSite) -> None:
+    with pytest.raises(ClientError, match="does not implement rds:CreateDBCluster"):
+        local.rds.create_db_cluster(DBClusterIdentifier="c", Engine="aurora-postgresql")
+    with pytest.raises(ClientError, match="does not serve 'dynamodb'"):
+        local.client("dynamodb").list_tables()
+
+
+def test_events_reach_the_topics_of_subscriptions(local: LocalSite) -> None:
+    sns, sqs, rds = local.client("sns"), local.client("sqs"), local.rds
+    topic = sns.create_topic(Name="rds-events")["TopicArn"]
+    queue = sqs.create_queue(QueueName="rds-events")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    rds.create_event_subscription(
+        SubscriptionName="creations",
+        SnsTopicArn=topic,
+        SourceType="db-instance",
+        EventCategories=["creation"],
+        Enabled=True,
+    )
+    local.create("announced")
+    received = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=10)["Messages"]
+    told = json.loads(json.loads(received[0]["Body"])["Message"])
+    assert (told["Source ID"], told["Event Message"]) == ("announced", "DB instance created")
+    assert told["Event ID"].endswith("#RDS-EVENT-0005")
+    local.delete("announced")
+    assert "Messages" not in sqs.receive_message(QueueUrl=queue), "deletion is another category"

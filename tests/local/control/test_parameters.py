@@ -1,0 +1,90 @@
+"""Parameter groups: what the installed PostgreSQL says of itself, and what may be set."""
+
+from __future__ import annotations
+
+import pytest
+
+from rdskit.local.control.rds.engines import Engines
+from rdskit.local.control.rds.faults import InvalidCombinationError, InvalidValueError
+from rdskit.local.control.rds.parameters import Assignment, check_assignment, family_of, parameters_of
+from rdskit.local.engines.providers import Binaries, find_postgres
+
+
+@pytest.fixture(scope="module")
+def binaries() -> Binaries:
+    return find_postgres()
+
+
+def test_family_is_the_major_version() -> None:
+    assert family_of("postgres", "18.6") == "postgres18"
+
+
+def test_the_engine_describes_its_own_parameters(binaries: Binaries) -> None:
+    known = parameters_of(binaries)
+    assert len(known) > 300
+    assert (known["max_connections"].static, known["work_mem"].static) == (True, False)
+    assert known["max_connections"].limits == (1, 262143)
+    assert known["work_mem"].modifiable
+    assert known["autovacuum_vacuum_scale_factor"].data_type == "float"
+    assert known["rds.force_ssl"].described(None)["Source"] == "system"
+
+
+@pytest.mark.parametrize(
+    "name", ["port", "data_directory", "synchronous_standby_names", "hba_file", "primary_conninfo", "ssl"]
+)
+def test_what_holds_the_servers_together_cannot_be_modified(binaries: Binaries, name: str) -> None:
+    known = parameters_of(binaries)
+    with pytest.raises(InvalidValueError, match=f"{name} cannot be modified"):
+        check_assignment(known[name], Assignment(name, "1", "pending-reboot"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "method"),
+    [
+        ("work_mem", "8192", "immediate"),
+        ("max_connections", "50", "pending-reboot"),
+        ("max_connections", "{DBInstanceClassMemory/9531392}", "pending-reboot"),
+        ("autovacuum_vacuum_scale_factor", "0.05", "immediate"),
+        ("log_min_duration_statement", "-1", "immediate"),
+        ("log_lock_waits", "1", "immediate"),
+        ("rds.force_ssl", "1", "immediate"),
+    ],
+)
+def test_values_that_fit(binaries: Binaries, name: str, value: str, method: str) -> None:
+    check_assignment(parameters_of(binaries)[name], Assignment(name, value, method))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "method", "error", "message"),
+    [
+        ("work_mem", "1", "immediate", InvalidValueError, "Allowed values are 64-"),
+        ("work_mem", "4MB", "immediate", InvalidValueError, "Invalid parameter value: 4MB"),
+        ("autovacuum_vacuum_scale_factor", "101", "immediate", InvalidValueError, "0-100"),
+        ("log_lock_waits", "perhaps", "immediate", InvalidValueError, "0,1"),
+        ("work_mem", "8192", "soon", InvalidValueError, "immediate or pending-reboot"),
+        ("max_connections", "50", "immediate", InvalidCombinationError, "static parameter max_connections"),
+    ],
+)
+def test_values_that_rds_refuses(
+    binaries: Binaries, name: str, value: str, method: str, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        check_assignment(parameters_of(binaries)[name], Assignment(name, value, method))
+
+
+def test_parameter_that_does_not_exist() -> None:
+    with pytest.raises(InvalidValueError, match="Could not find parameter with name: nonsense"):
+        check_assignment(None, Assignment("nonsense", "1", "immediate"))
+
+
+def test_family_that_no_engine_has(binaries: Binaries) -> None:
+    with pytest.raises(InvalidValueError, match=f"mysql8.*postgres{binaries.major}"):
+        Engines([binaries]).parameters("mysql8.4")
+
+
+def test_engine_versions_are_those_installed(binaries: Binaries) -> None:
+    engines = Engines([binaries])
+    assert engines.versions() == {"postgres": (binaries.version,)}
+    assert [each["EngineVersion"] for each in engines.describe("postgres", None, None)] == [binaries.version]
+    assert engines.describe("mysql", None, None) == []
+    assert engines.describe(None, "9", None) == []
