@@ -14,9 +14,9 @@ from rdskit.errors import OutcomeUnknown, RdskitError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rdskit.client.database.database import Database
+    from rdskit import Database
 
-THINK = 0.008  # seconds that a customer thinks between two orders, on average
+THINK = 0.02  # seconds that a customer thinks between two steps, on average
 _RECENT = 100  # orders from which a reader chooses
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import psutil
 
-from rdskit.client.database import connect
+import rdskit
 from rdskit.demo import estate
 from rdskit.demo.load import Load
 from rdskit.demo.model import Failover
@@ -122,7 +122,7 @@ class Demo:
     async def _serve(self, found: Estate) -> Report:
         """Open the shop, let the customers in, and settle the accounts when they have gone."""
         size = self._plan.writers + self._plan.readers
-        async with connect(found.target, credentials=found.credentials, max_size=size) as db:
+        async with rdskit.connect(found.target, credentials=found.credentials, max_size=size) as db:
             await open_shop(db)
             zone = await estate.zone()
             self._wall, self._started = dt.datetime.now(dt.UTC), asyncio.get_running_loop().time()
@@ -163,17 +163,17 @@ class Demo:
         with contextlib.suppress(TimeoutError):  # None tells that there is none
             async with asyncio.timeout(_RECORD):
                 while True:
+                    await asyncio.sleep(_RECORD_LOOK)
                     for record in await asyncio.to_thread(site.failovers, self._plan.data, estate.PRIMARY):
                         at = dt.datetime.fromisoformat(record["at"])
                         if at > self._wall:
                             return Failover((at - self._wall).total_seconds(), record["promotion_ms"] / 1000)
-                    await asyncio.sleep(_RECORD_LOOK)
         return None
 
     async def _settle(self, found: Estate, load: Load, failover: Failover | None, zone: str) -> Report:
         seconds = self._clock()
         self._view.say("counting")
-        async with connect(found.target, credentials=found.credentials, readers="off") as writer:
+        async with rdskit.connect(found.target, credentials=found.credentials, readers="off") as writer:
             books = await read_books(writer)
         return report_of(
             load.journal,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rdskit.demo.model import Books
 
 if TYPE_CHECKING:
-    from rdskit.client.database.database import Database
+    from rdskit import Database
     from rdskit.client.transactions import Transaction
 
 ARTICLES = 500
