@@ -3,7 +3,9 @@
 ``rdskit.connect`` gives a ``Database``; every exception is an ``RdskitError``.
 """
 
-from rdskit.client.database import Database, connect
+from typing import TYPE_CHECKING, Any
+
+from rdskit.client.database import connect
 from rdskit.errors import (
     AuthenticationError,
     AwsError,
@@ -27,6 +29,9 @@ from rdskit.errors import (
     TLSError,
 )
 from rdskit.kernel.ports import Credentials, Login, Result, Row
+
+if TYPE_CHECKING:
+    from rdskit.client.database.database import Database
 
 __version__ = "0.1.0"
 
@@ -59,3 +64,13 @@ __all__ = [
     "__version__",
     "connect",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # The class itself is needed for annotations and isinstance only; loading it with the package would double the cost
+    # of `import rdskit`.
+    if name == "Database":
+        from rdskit.client.database.database import Database  # noqa: PLC0415
+
+        return Database
+    raise AttributeError(f"module 'rdskit' has no attribute {name!r}")

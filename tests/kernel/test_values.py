@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rdskit.errors import ConfigError
-from rdskit.kernel.backoff import Backoff
+from rdskit.kernel.backoff import Backoff, OutageBackoff
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.positions import format_lsn, normalise_insert_lsn, parse_lsn
 from rdskit.kernel.targets import Engine, parse_target
@@ -37,6 +37,12 @@ def test_positions_behind_a_header_move_to_its_front() -> None:
 def test_backoff_stays_under_its_ceiling(attempt: int, uniform: float) -> None:
     backoff = Backoff(base=0.01, cap=1.0)
     assert 0 <= backoff.delay(attempt, uniform) <= min(1.0, 0.01 * 2 ** min(attempt - 1, 60))
+
+
+@given(st.floats(0, 1e6), st.floats(0, 1, exclude_max=True))
+def test_waiting_for_a_host_costs_a_share_of_its_outage(away: float, uniform: float) -> None:
+    delay = OutageBackoff(share=0.1, floor=0.01, cap=1.0).delay(away, uniform)
+    assert 0 <= delay <= min(1.0, max(0.01, 0.1 * away))
 
 
 def test_targets() -> None:

@@ -29,5 +29,30 @@ class Backoff(NamedTuple):
         return ceiling * uniform
 
 
-CONNECT = Backoff(base=0.02, cap=0.25)
+class OutageBackoff(NamedTuple):
+    """Waits for a host that is away: a share of the time that it has been away, with full jitter.
+
+    A short outage is noticed at once, a long one costs few attempts, and what is lost by waiting stays in proportion.
+
+    Attributes:
+        share: of the outage so far.
+        floor: smallest ceiling of one wait, in seconds.
+        cap: largest ceiling of one wait, in seconds.
+    """
+
+    share: float
+    floor: float
+    cap: float
+
+    def delay(self, away: float, uniform: float) -> float:
+        """Seconds to wait before the next attempt.
+
+        Args:
+            away: seconds since the first failed attempt.
+            uniform: a random number from [0, 1).
+        """
+        return min(self.cap, max(self.floor, self.share * away)) * uniform
+
+
+CONNECT = OutageBackoff(share=0.1, floor=0.01, cap=1.0)
 TRANSACTION = Backoff(base=0.01, cap=1.0)

@@ -1,7 +1,8 @@
-"""``rdskit.connect`` and the database object that it gives."""
+"""``rdskit.connect`` and the database object that it gives.
+
+Only `connect` is imported with the package; `database` and `resolve` are loaded by whoever connects.
+"""
 
 from rdskit.client.database.connect import Connecting, connect
-from rdskit.client.database.database import Database
-from rdskit.client.database.resolve import Resolved, resolve
 
-__all__ = ["Connecting", "Database", "Resolved", "connect", "resolve"]
+__all__ = ["Connecting", "connect"]

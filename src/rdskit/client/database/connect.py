@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rdskit.client.database.database import Database, open_database
-from rdskit.client.database.options import Options
-from rdskit.client.database.resolve import resolve
-from rdskit.client.pool import PoolLimits
-from rdskit.runtime.tasks import TaskOwner
-
 if TYPE_CHECKING:
     import os
     from collections.abc import Generator
     from types import TracebackType
 
+    from rdskit.client.database.database import Database
     from rdskit.kernel.ports import Credentials
 
 
 class Connecting:
     """A database that is being connected: await it, or use it in ``async with``."""
 
-    def __init__(self, target: str, options: Options) -> None:
+    def __init__(self, target: str, options: dict[str, Any]) -> None:
         self._target = target
         self._options = options
         self._database: Database | None = None
@@ -40,12 +35,10 @@ class Connecting:
             await self._database.close()
 
     async def _open(self) -> Database:
-        owner = TaskOwner("database")
-        try:
-            return await open_database(await resolve(self._target, self._options, owner), self._options, owner)
-        except BaseException:
-            await owner.close()
-            raise
+        # Imported by whoever connects: `import rdskit` alone stays cheap, which counts where processes are short-lived.
+        from rdskit.client.database.opening import open_target  # noqa: PLC0415
+
+        return await open_target(self._target, self._options)
 
 
 def connect(
@@ -83,22 +76,7 @@ def connect(
         application_name: what the server shows for these connections.
 
     Raises:
-        ConfigError: an option is wrong; what needs the network is raised when the result is awaited or entered.
+        RdskitError: when the result is awaited or entered: an option is wrong, or the writer cannot be used.
     """
-    limits = PoolLimits(
-        min_size=min(min_size, max_size),
-        max_size=max_size,
-        max_waiting=10 * max_size if max_waiting is None else max_waiting,
-        connect_timeout=connect_timeout,
-    )
-    options = Options(
-        credentials=credentials,
-        tls=tls,
-        ca=ca,
-        consistency=consistency,
-        readers=readers,
-        timeout=timeout,
-        limits=limits,
-        application_name=application_name,
-    )
-    return Connecting(target, options)
+    given = {name: value for name, value in locals().items() if name != "target"}
+    return Connecting(target, given)

@@ -213,12 +213,12 @@ class Pool:
     async def _open_for_waiters(self) -> None:
         """Open one connection, trying again for as long as somebody waits for it."""
         try:
-            attempt = 0
+            started = self._loop.time()
             while not await self._try_open():
-                attempt += 1
                 if not self._waiting() or self._closing:
                     return
-                await asyncio.sleep(CONNECT.delay(attempt, random.random()))  # noqa: S311 - jitter, not a secret
+                away = self._loop.time() - started
+                await asyncio.sleep(CONNECT.delay(away, random.random()))  # noqa: S311 - jitter, not a secret
         finally:
             self._opening -= 1
             self._grow()

@@ -6,7 +6,6 @@ import functools
 import logging
 import os
 import ssl
-from importlib import resources
 from pathlib import Path
 
 from rdskit.errors import ConfigError
@@ -54,7 +53,7 @@ def _build(mode: str, extra: tuple[tuple[str, int], ...]) -> ssl.SSLContext:
 
 
 def _bundle() -> str:
-    return resources.files(__package__).joinpath("rds-ca-bundle.pem").read_text(encoding="ascii")
+    return Path(__file__).with_name("rds-ca-bundle.pem").read_text(encoding="utf-8")
 
 
 def _stamp(path: str) -> int:

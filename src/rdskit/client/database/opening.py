@@ -1,0 +1,44 @@
+"""From the arguments of ``rdskit.connect`` to a database whose writer has answered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rdskit.client.database.database import open_database
+from rdskit.client.database.options import Options
+from rdskit.client.database.resolve import resolve
+from rdskit.client.pool import PoolLimits
+from rdskit.runtime.tasks import TaskOwner
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rdskit.client.database.database import Database
+
+
+async def open_target(target: str, given: Mapping[str, Any]) -> Database:
+    """Resolve a target and open its database; whatever was begun is ended again when that fails."""
+    options = options_of(given)
+    owner = TaskOwner("database")
+    try:
+        return await open_database(await resolve(target, options, owner), options, owner)
+    except BaseException:
+        await owner.close()
+        raise
+
+
+def options_of(given: Mapping[str, Any]) -> Options:
+    """Check the arguments of ``connect`` and bring them into their two values.
+
+    Raises:
+        ConfigError: one of them is wrong.
+    """
+    rest = dict(given)
+    max_size, max_waiting = rest.pop("max_size"), rest.pop("max_waiting")
+    limits = PoolLimits(
+        min_size=min(rest.pop("min_size"), max_size),
+        max_size=max_size,
+        max_waiting=10 * max_size if max_waiting is None else max_waiting,
+        connect_timeout=rest.pop("connect_timeout"),
+    )
+    return Options(limits=limits, **rest)
