@@ -157,10 +157,19 @@ def down(data: Path) -> SiteStatus:
 
 
 def status(data: Path) -> SiteStatus:
-    """How the local RDS on ``data`` is."""
+    """How the local RDS on ``data`` is.
+
+    Raises:
+        LocalError: it lives, but does not answer.
+    """
     layout = Layout(data)
     if _locked(layout):
-        return _running(layout)
+        try:
+            return _running(layout)
+        except LocalError:
+            # It may have ended between the two looks.
+            if _locked(layout):
+                raise
     return SiteStatus(running=False, data=str(data), port=_remembered(layout))
 
 

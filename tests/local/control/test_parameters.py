@@ -22,8 +22,8 @@ def test_family_is_the_major_version() -> None:
 def test_the_engine_describes_its_own_parameters(binaries: Binaries) -> None:
     known = parameters_of(binaries)
     assert len(known) > 300
-    assert (known["max_connections"].static, known["work_mem"].static) == (True, False)
-    assert known["max_connections"].limits == (1, 262143)
+    assert {name for name in ("max_connections", "work_mem") if known[name].static} == {"max_connections"}
+    assert known["max_connections"].limits == (1.0, 262143.0)
     assert known["work_mem"].modifiable
     assert known["autovacuum_vacuum_scale_factor"].data_type == "float"
     assert known["rds.force_ssl"].described(None)["Source"] == "system"

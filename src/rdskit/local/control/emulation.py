@@ -8,6 +8,7 @@ the same names, and there are no instance types and no machine images.
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Any
 
 from botocore.session import Session
@@ -20,6 +21,8 @@ _ENDPOINT_PREFIXES = {"cloudwatch": "monitoring"}
 
 def prepare() -> None:
     """Change what the emulation loads. Call before its services are imported."""
+    # Codes such as InvalidAction are in no service's model; SDKs know them all the same.
+    warnings.filterwarnings("ignore", message=r".*does not match an error shape")
     os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
     Session.get_available_regions = _regions  # type: ignore[method-assign, assignment]  # its stub is odd
     load = utils.load_resource

@@ -26,6 +26,10 @@ class Answer:
     body: bytes
 
 
+class _ServiceFault(ServiceException):
+    """A fault of no particular service: the emulation finds an exception's service by the module of its class."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """What went wrong, in AWS's words."""
@@ -57,7 +61,7 @@ def _in_protocol_of(service: str, fault: Fault, content_type: str) -> Answer:
     model = get_service_model(service)
     serializer = get_serializer_class(model.service_name, determine_request_protocol(model, content_type))
     operation = OperationModel({}, model)
-    result = serializer(operation_model=operation).serialize(ServiceException(fault.code, fault.message))
+    result = serializer(operation_model=operation).serialize(_ServiceFault(fault.code, fault.message))
     body = result["body"]
     headers = tuple((str(name), str(value)) for name, value in result["headers"].items())
     return Answer(fault.status, headers, body.encode() if isinstance(body, str) else body)

@@ -14,7 +14,6 @@ from urllib.parse import parse_qs
 from botocore.model import OperationNotFoundError
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from rdskit.errors import LocalError
 from rdskit.local.control.faults import Answer, Fault, render
 from rdskit.local.control.services import SERVICES, changed_by, service_of_signing_name
 
@@ -92,11 +91,8 @@ class Gateway:
         except (OperationNotFoundError, NotImplementedError):
             message = f"The local RDS does not implement {service}:{action or environ.get('PATH_INFO')}."
             return render(Fault("InvalidAction", message), service, content_type)
-        except LocalError as error:
-            _log.exception("%s:%s could not be made durable", service, action)
-            return render(Fault("InternalFailure", str(error), 500), service, content_type)
         except Exception as error:  # noqa: BLE001 - whatever the emulation raises, an SDK must get an AWS error
-            _log.exception("%s:%s failed inside the emulation", service, action)
+            _log.exception("%s:%s failed", service, action)
             message = f"{service}:{action} failed inside the local RDS: {type(error).__name__}: {error}"
             return render(Fault("InternalFailure", message, 500), service, content_type)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from moto.core.responses import ActionResult, EmptyResult, PaginatedResult
+from moto.core.responses import ActionResult, EmptyResult
 from moto.core.utils import utcnow
 from moto.rds.exceptions import InvalidParameterCombination, SubscriptionNotFoundError
 from moto.rds.responses import RDSResponse
@@ -22,13 +22,15 @@ from rdskit.local.control.rds.rules import SETTLED
 from rdskit.local.control.rds.waiters import HOLD, is_waiter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from moto.core.common_types import TYPE_RESPONSE
 
     from rdskit.local.control.monitor import Monitor
 
 __all__ = ["LocalRDSResponse"]
+
+_PAGE = 100
 
 OFFERED = frozenset(
     {
@@ -127,7 +129,7 @@ class LocalRDSResponse(RDSResponse):
         engine, version = self.params.get("Engine"), self.params.get("EngineVersion")
         family = self.params.get("DBParameterGroupFamily")
         found = self.backend.engines.describe(engine, version, family)
-        return PaginatedResult({"DBEngineVersions": found[:1] if self.params.get("DefaultOnly") else found})
+        return self._page("DBEngineVersions", found[:1] if self.params.get("DefaultOnly") else found)
 
     # ---- parameter groups -----------------------------------------------------------------------------------------
 
@@ -155,16 +157,15 @@ class LocalRDSResponse(RDSResponse):
     def describe_db_parameters(self) -> ActionResult:
         """DescribeDBParameters."""
         parameters = self._groups().describe(self.params["DBParameterGroupName"], self.params.get("Source"))
-        return PaginatedResult({"Parameters": parameters})
+        return self._page("Parameters", parameters)
 
     def describe_engine_default_parameters(self) -> ActionResult:
         """DescribeEngineDefaultParameters."""
         family = self.params["DBParameterGroupFamily"]
         known = self.backend.engines.parameters(family)
-        parameters = [known[name].described(None) for name in sorted(known)]
-        return PaginatedResult(
-            {"EngineDefaults": {"DBParameterGroupFamily": family, "Parameters": parameters, "Marker": None}}
-        )
+        page = self._page("Parameters", [known[name].described(None) for name in sorted(known)]).result
+        assert isinstance(page, dict)
+        return ActionResult({"EngineDefaults": {"DBParameterGroupFamily": family, **page}})
 
     # ---- events ---------------------------------------------------------------------------------------------------
 
@@ -182,7 +183,7 @@ class LocalRDSResponse(RDSResponse):
             minutes=asked.get("Duration"),
             categories=asked.get("EventCategories", ()),
         )
-        return PaginatedResult({"Events": chosen})
+        return self._page("Events", chosen)
 
     def modify_event_subscription(self) -> ActionResult:
         """ModifyEventSubscription."""
@@ -212,6 +213,15 @@ class LocalRDSResponse(RDSResponse):
         instances = self.backend.instances()
         chosen = [each for each in instances if identifier in (None, each.db_instance_identifier)]
         return all(each.status in SETTLED for each in chosen)
+
+    def _page(self, name: str, found: Sequence[object]) -> ActionResult:
+        """One page of a list; the marker is where the next one begins."""
+        marker, size = self.params.get("Marker") or "0", self.params.get("MaxRecords") or _PAGE
+        if not marker.isdigit():
+            raise InvalidValueError(f"Invalid marker: {marker}")
+        begin = int(marker)
+        following = str(begin + size) if begin + size < len(found) else None
+        return ActionResult({name: found[begin : begin + size], "Marker": following})
 
     def _groups(self) -> ParameterGroups:
         return ParameterGroups(self.backend)
