@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -32,6 +33,7 @@ _STOP_SIGNALS: Mapping[StopMode, signal.Signals] = {
 _ACCEPTS_LOGINS = ("ready", "standby")
 _STATUS_LINE = 7
 _LOG_TAIL = 2000
+_COMPLAINT = re.compile(r":(ERROR|FATAL|PANIC|HINT):  ")
 _CHECKPOINT = 60.0
 
 
@@ -54,6 +56,7 @@ class PostgresServer:
         self._privilege = privilege.current()
         self._process: subprocess.Popen[bytes] | None = None
         self._tree: list[int] = []
+        self._log_start = 0
 
     def init(self, templates: Path) -> None:
         """Make the data directory: a copy of an initialised one, which costs a third of ``initdb``.
@@ -100,6 +103,7 @@ class PostgresServer:
             return
         processes.end_orphans(self.data, "postgres")
         with self.log.open("ab") as log:
+            self._log_start = log.tell()
             self._process = self._spawn(log)
         ready = poll(lambda: not self.alive or self._accepts_logins(), timeout=timeout)
         if not ready or not self.alive:
@@ -212,16 +216,25 @@ class PostgresServer:
         return self._process is not None and self._process.poll() is None
 
     @property
+    def suspended(self) -> bool:
+        """Whether the server's parent process is stopped by a signal: it accepts no connection."""
+        return self.alive and processes.is_suspended(self._running().pid)
+
+    @property
     def pid(self) -> int | None:
         """The process that was started last."""
         return self._process.pid if self._process else None
 
     def last_words(self) -> str:
-        """The end of the server's log."""
+        """What the server has complained of since its last start; the end of its log if of nothing."""
         try:
-            return self.log.read_bytes()[-_LOG_TAIL:].decode(errors="replace").strip()
+            with self.log.open("rb") as log:
+                log.seek(self._log_start)
+                lines = log.read().decode(errors="replace").splitlines()
         except FileNotFoundError:
             return "it has no log"
+        complaints = [line for line in lines if _COMPLAINT.search(line)]
+        return "\n".join(complaints or lines)[-_LOG_TAIL:]
 
     def _spawn(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
         self._privilege.own(self.data)

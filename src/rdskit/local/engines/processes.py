@@ -45,6 +45,15 @@ def resume_tree(pid: int) -> None:
         _send(each, signal.SIGCONT)
 
 
+def is_suspended(pid: int) -> bool:
+    """Whether a process is stopped by a signal."""
+    process = _process(pid)
+    try:
+        return process is not None and process.status() == psutil.STATUS_STOPPED
+    except psutil.NoSuchProcess:
+        return False
+
+
 def wait_gone(pids: Iterable[int], timeout: float = _WAIT) -> bool:
     """Wait until none of the processes exists any more.
 

@@ -94,11 +94,14 @@ class Care:
         self.cancel_restoration()
         instance.synchronous = instance.in_sync = False
         instance.close_takeover()
-        instance.start_primary()
-        if not instance.diverged:
-            instance.accept()
-        if instance.standby is not None:
-            self.restore_standby(Way.RESTART)
+        try:
+            instance.start_primary()
+        finally:
+            # It may run although its parameters were refused: with the former ones.
+            if instance.primary.server.alive and not instance.diverged:
+                instance.accept()
+            if instance.standby is not None:
+                self.restore_standby(Way.RESTART)
 
     def _watch(self) -> None:
         while not self._ended.is_set():

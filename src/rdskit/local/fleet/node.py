@@ -61,7 +61,8 @@ class Node:
 
     def judge(self, late: float) -> None:
         """Take the probe's answer in, if it is there; ``late`` as in :meth:`Health.after_probe`."""
-        answered = self._take_answer()
+        # A suspended parent process still has backends that answer, and no new client gets in.
+        answered = self._take_answer() and not self.server.suspended
         with self._lock:
             if self._forgiven:
                 self._forgiven = False

@@ -1,0 +1,117 @@
+"""Read replicas: real streaming, read-only for everyone, following their source through its failovers."""
+
+from __future__ import annotations
+
+import os
+import signal
+from functools import partial
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from rdskit.errors import LocalError
+from rdskit.local.engines.waiting import poll
+from tests.local.fleet.conftest import Harness, spec
+
+if TYPE_CHECKING:
+    from rdskit.local.fleet import Endpoint
+
+
+def make(harness: Harness, *, multi_az: bool = False) -> tuple[Endpoint, Endpoint]:
+    """A source with a table, and its replica."""
+    source = harness.fleet.create(spec(multi_az=multi_az))
+    with harness.connect(source) as connection:
+        connection.execute("create table written (id int)")
+    replica = harness.fleet.create_replica(spec("db-REPLICA"), "db-ORDERS")
+    return source, replica
+
+
+def insert(harness: Harness, endpoint: Endpoint) -> None:
+    with harness.connect(endpoint) as connection:
+        connection.execute("insert into written values (1)")
+
+
+def has(harness: Harness, endpoint: Endpoint, rows: int) -> bool:
+    return harness.count(endpoint) == rows
+
+
+def test_a_replica_has_what_its_source_has_and_refuses_writes(harness: Harness) -> None:
+    source, replica = make(harness)
+    insert(harness, source)
+    assert poll(lambda: harness.count(replica) == 1, timeout=10)
+    with harness.connect(replica) as connection:
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            connection.execute("insert into written values (2)")
+        with pytest.raises(psycopg.errors.CantChangeRuntimeParam):
+            connection.execute("set transaction_read_only = off")
+    facts = harness.fleet.describe("db-REPLICA")
+    assert facts.source_id == "db-ORDERS"
+    harness.until(lambda: harness.fleet.describe("db-REPLICA").replica_lag == 0)
+
+
+def test_a_replica_follows_the_new_primary(harness: Harness) -> None:
+    source, replica = make(harness, multi_az=True)
+    for expected in (1, 2):
+        harness.await_sync()
+        harness.fleet.reboot("db-ORDERS", force_failover=True)
+        insert(harness, source)
+        assert poll(partial(has, harness, replica, expected), timeout=30)
+
+
+def test_a_promoted_replica_is_an_instance_of_its_own(harness: Harness) -> None:
+    source, replica = make(harness)
+    with pytest.raises(LocalError, match="has the read replica db-REPLICA"):
+        harness.fleet.delete("db-ORDERS")
+    with pytest.raises(LocalError, match="is a read replica itself"):
+        harness.fleet.create_replica(spec("db-OTHER"), "db-REPLICA")
+    harness.fleet.promote_replica("db-REPLICA")
+    harness.fleet.promote_replica("db-REPLICA")
+    insert(harness, replica)
+    assert harness.count(replica) == 1
+    assert harness.count(source) == 0
+    harness.fleet.delete("db-ORDERS")
+    harness.fleet.reboot("db-REPLICA")
+    assert harness.count(replica) == 1
+
+
+def test_a_killed_replica_comes_back(harness: Harness) -> None:
+    source, replica = make(harness)
+    os.kill(harness.pid("db-REPLICA"), signal.SIGKILL)
+    harness.until(lambda: "restarted" in harness.kinds())
+    insert(harness, source)
+    assert poll(lambda: harness.count(replica) == 1, timeout=10)
+
+
+@pytest.mark.chaos
+def test_a_replica_ahead_of_the_new_primary_leaves_service_and_is_made_anew(harness: Harness) -> None:
+    source, replica = make(harness, multi_az=True)
+    instance = harness.fleet._care("db-ORDERS").instance
+    standby = instance.standby
+    assert standby is not None
+    assert standby.server.pid is not None
+    # The standby receives nothing, so the row is never acknowledged. The replica has it all the same.
+    with harness.connect(source) as connection, instance.lock:
+        standby.server.pause()
+        connection.pgconn.send_query(b"insert into written values (666)")
+        assert poll(lambda: harness.count(replica) == 1, timeout=10)
+        os.kill(harness.pid("db-ORDERS"), signal.SIGKILL)
+        standby.server.resume()
+    harness.until(lambda: "failover-completed" in harness.kinds())
+    harness.until(lambda: "replica-rebuilt" in harness.kinds())
+    assert harness.count(source) == 0
+    assert harness.count(replica) == 0
+    insert(harness, source)
+    assert poll(lambda: harness.count(replica) == 1, timeout=10)
+
+
+def test_a_replica_that_agrees_stays_in_service(harness: Harness) -> None:
+    source, replica = make(harness, multi_az=True)
+    insert(harness, source)
+    assert poll(lambda: harness.count(replica) == 1, timeout=10)
+    harness.await_sync()
+    with harness.connect(replica) as connection:
+        harness.fleet.reboot("db-ORDERS", force_failover=True)
+        assert connection.execute("select count(*) from written").fetchone() == (1,)
+    harness.until(lambda: harness.fleet.describe("db-REPLICA").replica_lag == 0)
+    assert "replica-rebuilt" not in harness.kinds()
