@@ -8,4 +8,5 @@ pytest_plugins = [
     "tests.plugins.skips",
     "tests.plugins.tasks",
     "tests.plugins.postgres",
+    "tests.plugins.local_rds",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,11 @@ if TYPE_CHECKING:
 _building = threading.Lock()  # boto3's default session is not thread-safe while it makes a client
 
 
+_CONFIGURED_BY = ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_ACCESS_KEY_ID")
+
+
 @functools.cache
-def _client(service: str) -> Any:
+def _client(service: str, _configuration: tuple[str | None, ...]) -> Any:
     try:
         import boto3  # noqa: PLC0415 - an optional and heavy dependency: loaded on first use
         from botocore.config import Config  # noqa: PLC0415 - same
@@ -35,7 +39,7 @@ def client(service: str) -> Any:
     """
     with _building:
         try:
-            return _client(service)
+            return _client(service, tuple(os.environ.get(name) for name in _CONFIGURED_BY))
         except ConfigError:
             raise
         except Exception as error:  # botocore's errors have no common base but its own, which needs the import
