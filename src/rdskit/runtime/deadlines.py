@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import NamedTuple
 
 
@@ -25,6 +26,11 @@ class Deadline(NamedTuple):
         """The smaller of ``seconds`` and what is left."""
         left = self.remaining()
         return seconds if left is None else min(seconds, left)
+
+    @property
+    def due(self) -> float:
+        """The moment on the loop's clock, infinite for no limit."""
+        return math.inf if self.at is None else self.at
 
     @property
     def passed(self) -> bool:

@@ -61,13 +61,14 @@ class Executor:
         started = self._loop.time()
         if self._cluster.readers and statement.repeatable and self._consistency != "strong":
             return await self._read(Work(method, statement, text, args, _until(started, timeout)))
-        lease = self._cluster.writer.take()
+        lease = self._cluster.writer.take(started)
         if lease is None or statement.kind is Kind.TRANSACTION or statement.kind is Kind.SESSION:
             if lease is not None:
                 lease.give_back()
             return await self._write(Work(method, statement, text, args, _until(started, timeout)), None)
         try:
-            answer = await getattr(lease.connection, method)(text, args, timeout)
+            call = getattr(lease.connection, method)(text, args, None)
+            answer = await lease.run(call, math.inf if timeout is None else started + timeout)
         except DriverError as error:
             lease.give_back()
             return await self._write(Work(method, statement, text, args, _until(started, timeout)), error)
@@ -91,7 +92,7 @@ class Executor:
                 await self._consider(work, error, repeats)
             lease = await self._cluster.acquire_writer(work.deadline)
             try:
-                answer = await getattr(lease.connection, work.method)(work.text, work.args, work.deadline.remaining())
+                answer = await lease.run(_call(lease, work), work.deadline.due)
             except DriverError as failed:
                 lease.give_back()
                 error = failed
@@ -143,9 +144,7 @@ class Executor:
         if borrowed is None:
             return await self._write(work, None)
         try:
-            answer = await getattr(borrowed.lease.connection, work.method)(
-                work.text, work.args, work.deadline.remaining()
-            )
+            answer = await borrowed.lease.run(_call(borrowed.lease, work), work.deadline.due)
         except DriverError as error:
             if action_for(error.failure, Phase.STATEMENT, writes=False) is not Action.RETRY:
                 borrowed.give_back()
@@ -165,6 +164,10 @@ class Executor:
         if not self._written.is_known and not await self._written.known(_KNOWN_WITHIN):
             return None
         return self._written.position
+
+
+def _call(lease: Lease, work: Work) -> Any:
+    return getattr(lease.connection, work.method)(work.text, work.args, None)
 
 
 def _until(started: float, timeout: float | None) -> Deadline:

@@ -37,9 +37,9 @@ def openings_wanted(
 
 def is_due(lease: Lease, limits: PoolLimits, now: float, *, spare: bool) -> bool:
     """Whether an idle connection is closed now: too old, or unused for long and not needed for the minimum."""
-    return now >= lease.expires_at or (spare and now - lease.idle_since >= limits.idle_time)
+    return now >= lease.expires_at or (spare and now - lease.used_at >= limits.idle_time)
 
 
 def needs_check(lease: Lease, limits: PoolLimits, now: float, epoch: int) -> bool:
     """Whether a connection must show a sign of life before it is lent: it was idle, or its host failed since."""
-    return lease.epoch != epoch or now - lease.idle_since > limits.check_after
+    return now - lease.used_at > limits.check_after or lease.epoch != epoch

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rdskit.client.pool.model import Lease, PoolLimits, PoolStats
 from rdskit.client.pool.policy import expiry, is_due, needs_check, openings_wanted
+from rdskit.client.pool.watchdog import Watchdog
 from rdskit.errors import PoolTimeout, RdskitError
 from rdskit.kernel.backoff import CONNECT
 from rdskit.kernel.failures import Failure
@@ -49,18 +50,24 @@ class Pool:
         self._emptied: asyncio.Future[None] | None = None
         self._last_error: Exception | None = None
         self._opened = self._closed = self._failed = 0
+        self.watchdog = Watchdog(self._all)
         self._tasks = TaskOwner(f"pool {endpoint}")
         self._tidying = self._tasks.spawn(self._tidy_forever(), "tidy")
 
     # -- lending ---------------------------------------------------------------------------------------------------
 
-    def take(self) -> Lease | None:
-        """Lend a free connection without waiting; None when there is none that is surely alive."""
+    def take(self, now: float) -> Lease | None:
+        """Lend a free connection without waiting; None when there is none that is surely alive.
+
+        Args:
+            now: the loop's clock.
+        """
         if not self._idle or self._waiters:
             return None
         lease = self._idle[-1]
-        if lease.connection.broken or needs_check(lease, self.limits, self._loop.time(), self._epoch):
+        if lease.connection.broken or needs_check(lease, self.limits, now, self._epoch):
             return None
+        lease.used_at = now
         return self._idle.pop()
 
     async def acquire(self, deadline: Deadline) -> Lease:
@@ -74,17 +81,19 @@ class Pool:
         while True:
             free = self._idle and all(waiter.done() for waiter in self._waiters)
             lease = self._idle.pop() if free else await self._wait(deadline)
-            if lease.connection.broken:
+            now = self._loop.time()
+            if lease.connection.broken or now >= lease.expires_at:
                 self._discard(lease)
-            elif not needs_check(lease, self.limits, self._loop.time(), self._epoch) or await self._is_alive(lease):
+            elif not needs_check(lease, self.limits, now, self._epoch) or await self._is_alive(lease):
+                lease.used_at = now
                 return lease
 
     def give_back(self, lease: Lease) -> None:
         """Take a connection back; what is not usable by the next caller is cleaned or closed in the background."""
-        lease.idle_since = now = self._loop.time()
-        if lease.connection.broken or lease.generation != self._generation or now >= lease.expires_at or self._closing:
+        connection = lease.connection
+        if connection.broken or lease.generation != self._generation or self._closing:
             self._discard(lease)
-        elif lease.dirty or lease.connection.interrupted:
+        elif lease.dirty or connection.interrupted:
             self._tasks.spawn(self._clean(lease), "clean")
         else:
             self._lend_on(lease)
@@ -118,6 +127,7 @@ class Pool:
         """Close every connection; those in use get ``timeout`` seconds to come back, then their sockets are cut."""
         self._closing = True
         self._tidying.cancel()
+        self.watchdog.close()
         self._fail_waiters(Retired())
         idle, self._idle = self._idle, []
         for lease in idle:

@@ -136,7 +136,7 @@ class Readers:
         return None
 
     async def _lend(self, reader: Reader, deadline: Deadline) -> Borrowed | None:
-        lease = reader.pool.take()
+        lease = reader.pool.take(asyncio.get_running_loop().time())
         if lease is None:
             try:
                 lease = await reader.pool.acquire(Deadline.after(deadline.bounded(_WATCH_TIMEOUT)))

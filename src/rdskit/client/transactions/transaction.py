@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import math
 from typing import TYPE_CHECKING, Any
 
 from rdskit.errors import ConfigError, FailoverError, OutcomeUnknown, QueryError, RdskitError
@@ -120,7 +122,7 @@ class Transaction:
         self.writes = self.writes or not statement.repeatable
         self._lease.dirty = self._lease.dirty or statement.dirties_session
         try:
-            return await getattr(self._connection, method)(text, args, self._remaining())
+            return await self._lease.run(getattr(self._connection, method)(text, args, None), self._due())
         except DriverError as error:
             raise self._told(error, Phase.TRANSACTION) from error.__cause__
 
@@ -157,6 +159,10 @@ class Transaction:
         if error.failure is not Failure.REFUSED:
             self.failure = told
         return told
+
+    def _due(self) -> float:
+        own = math.inf if self._timeout is None else asyncio.get_running_loop().time() + self._timeout
+        return min(own, self._deadline.due)
 
     def _remaining(self) -> float | None:
         left = self._deadline.remaining()

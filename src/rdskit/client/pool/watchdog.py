@@ -1,0 +1,85 @@
+"""Deadlines of running calls, for next to nothing: one timer a pool instead of one a call.
+
+The timer is armed for the earliest deadline it knows of. A call that ends in time, which nearly all do, only leaves its
+deadline behind; the timer finds out when it fires, and arms itself for the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import TYPE_CHECKING, TypeVar
+
+from rdskit.errors import QueryTimeout
+from rdskit.kernel.failures import Failure
+from rdskit.kernel.ports import DriverError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Coroutine
+    from typing import Any
+
+    from rdskit.client.pool.model import Lease
+
+T = TypeVar("T")
+
+
+class Watchdog:
+    """Cancels calls that are overdue.
+
+    Attributes:
+        armed_for: when it looks next, on the loop's clock.
+    """
+
+    def __init__(self, leases: Collection[Lease]) -> None:
+        self._leases = leases
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self.armed_for = math.inf
+
+    async def guard(self, lease: Lease, call: Coroutine[Any, Any, T], due: float) -> T:
+        """Run a call on a lease and end it when it is due.
+
+        Raises:
+            DriverError: with ``Failure.TIMEOUT``, when it was ended.
+        """
+        caller = asyncio.current_task(self._loop)
+        assert caller is not None
+        lease.caller = caller
+        lease.cancelling = caller.cancelling()
+        lease.due = due
+        if due < self.armed_for:
+            self._arm(due)
+        try:
+            return await call
+        except asyncio.CancelledError:
+            if lease.overdue and caller.uncancel() <= lease.cancelling:
+                raise _timeout(lease) from None
+            raise
+        finally:
+            lease.due = math.inf
+            lease.overdue = False
+
+    def close(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _arm(self, moment: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self.armed_for = moment
+        self._timer = None if moment == math.inf else self._loop.call_at(moment, self._look)
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        for lease in self._leases:
+            if lease.due <= now and not lease.overdue and lease.caller is not None:
+                # The caller is suspended in this very call, so the cancellation arrives there and nowhere else.
+                lease.overdue = True
+                lease.caller.cancel()
+        self._arm(min((lease.due for lease in self._leases if not lease.overdue), default=math.inf))
+
+
+def _timeout(lease: Lease) -> DriverError:
+    message = f"{lease.connection.endpoint} did not answer before the deadline; the server was told to stop"
+    return DriverError(Failure.TIMEOUT, QueryTimeout(message))

@@ -1,0 +1,92 @@
+"""Deadlines in virtual time: one timer ends what is overdue, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rdskit.client.pool.model import Lease
+from rdskit.client.pool.watchdog import Watchdog
+from rdskit.kernel.failures import Failure
+from rdskit.kernel.ports import DriverError
+
+if TYPE_CHECKING:
+    from typing import Any
+
+pytestmark = pytest.mark.looptime
+
+
+class Idle:
+    endpoint = "db:5432"
+
+
+def _lease(watchdog_leases: set[Lease]) -> Lease:
+    lease = Lease(Idle(), None, now=0.0, expires_at=math.inf, epoch=0, generation=0)  # type: ignore[arg-type]  # not asked
+    watchdog_leases.add(lease)
+    return lease
+
+
+async def test_an_overdue_call_ends_on_time(looptime: Any) -> None:
+    leases: set[Lease] = set()
+    dog = Watchdog(leases)
+    with pytest.raises(DriverError) as caught:
+        await dog.guard(_lease(leases), asyncio.sleep(60), 0.2)
+    assert caught.value.failure is Failure.TIMEOUT
+    assert looptime == 0.2
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+    dog.close()
+
+
+async def test_calls_with_different_deadlines_each_end_at_their_own(looptime: Any) -> None:
+    leases: set[Lease] = set()
+    dog = Watchdog(leases)
+    ended: dict[float, float] = {}
+
+    async def one(due: float) -> None:
+        with pytest.raises(DriverError):
+            await dog.guard(_lease(leases), asyncio.sleep(60), due)
+        ended[due] = asyncio.get_running_loop().time()
+
+    await asyncio.gather(*(one(due) for due in (3.0, 0.5, 1.0, 7.0)))
+    assert ended == {0.5: 0.5, 1.0: 1.0, 3.0: 3.0, 7.0: 7.0}
+    assert looptime == 7
+    dog.close()
+
+
+async def test_a_cancelled_call_stays_cancelled(looptime: Any) -> None:
+    leases: set[Lease] = set()
+    dog = Watchdog(leases)
+    call = asyncio.ensure_future(dog.guard(_lease(leases), asyncio.sleep(60), 5.0))
+    await asyncio.sleep(1)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert looptime == 1
+    dog.close()
+
+
+async def test_a_cancellation_in_the_same_moment_wins(looptime: Any) -> None:
+    leases: set[Lease] = set()
+    dog = Watchdog(leases)
+    call = asyncio.ensure_future(dog.guard(_lease(leases), asyncio.sleep(60), 1.0))
+    asyncio.get_running_loop().call_at(1.0, call.cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert looptime == 1
+    dog.close()
+
+
+async def test_a_call_that_ends_in_time_leaves_no_mark(looptime: Any) -> None:
+    leases: set[Lease] = set()
+    dog = Watchdog(leases)
+    lease = _lease(leases)
+    assert await dog.guard(lease, asyncio.sleep(1, "done"), 2.0) == "done"
+    await asyncio.sleep(5)
+    assert (lease.due, lease.overdue, dog.armed_for) == (math.inf, False, math.inf)
+    assert looptime == 6
+    dog.close()
