@@ -225,8 +225,8 @@ class Pool:
         try:
             started = self._loop.time()
             while not await self._try_open():
-                if not self._waiting() or self._closing:
-                    return
+                if not self._waiting() or self._closing or self._opening > 1:
+                    return  # nobody waits, or another task asks already: a host that is away is asked by one
                 away = self._loop.time() - started
                 await asyncio.sleep(CONNECT.delay(away, random.random()))  # noqa: S311 - jitter, not a secret
         finally:
