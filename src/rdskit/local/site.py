@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ from rdskit.local.control.layout import Layout, read_json, write_json
 from rdskit.local.engines.processes import end_orphans
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 __all__ = [
     "DEFAULT_PORT",
@@ -104,14 +105,15 @@ def up(data: Path, port: int | None = None) -> SiteStatus:
     """
     begun = time.monotonic()
     layout = Layout(data)
-    if _locked(layout):
-        return _join(layout, port, begun)
-    chosen = _prepare(layout, port)
-    arguments, environment = command(data, chosen)
-    child = _spawn(layout, arguments, environment)
-    _await(
-        lambda: _ready(layout, child), _UP_TIMEOUT, f"the local RDS on {data} did not become ready: see {layout.log}"
-    )
+    layout.make()
+    with _starting(layout):
+        if _locked(layout):
+            return _join(layout, port, begun)
+        chosen = _prepare(layout, port)
+        arguments, environment = command(data, chosen)
+        child = _spawn(layout, arguments, environment)
+        late = f"the local RDS on {data} did not become ready: see {layout.log}"
+        _await(lambda: _ready(layout, child), _UP_TIMEOUT, late)
     return _running(layout, seconds=time.monotonic() - begun)
 
 
@@ -227,6 +229,14 @@ def _prepare(layout: Layout, port: int | None) -> int:
     write_json(layout.settings, {"port": chosen})
     layout.daemon.unlink(missing_ok=True)
     return chosen
+
+
+@contextmanager
+def _starting(layout: Layout) -> Iterator[None]:
+    """One start at a time: whoever comes second finds the first one's daemon."""
+    with layout.start.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _join(layout: Layout, port: int | None, begun: float) -> SiteStatus:

@@ -29,6 +29,11 @@ class Layout:
         return self.data / "daemon.lock"
 
     @property
+    def start(self) -> Path:
+        """Locked by whoever starts the daemon, until it is ready."""
+        return self.data / "start.lock"
+
+    @property
     def daemon(self) -> Path:
         """What the daemon says of itself: pid, port, ready or an error."""
         return self.data / "daemon.json"

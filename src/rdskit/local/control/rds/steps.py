@@ -187,6 +187,7 @@ class Reboot(Step):
     parameters: Mapping[str, str]
     force_failover: bool
     status = "rebooting"
+    done = "restarted"
     failure = "incompatible-parameters"
     failed = "parameters-refused"
 

