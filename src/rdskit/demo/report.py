@@ -17,7 +17,7 @@ def verdict(report: Report) -> str:
     if report.complaints:
         return "Not good: " + "; ".join(report.complaints) + "."
     unknown = report.figures.unknown
-    told = f"; {unknown} outcomes unknown, and told so" if unknown else ""
+    told = f"; {unknown} outcome{'s' if unknown > 1 else ''} unknown, and told so" if unknown else ""
     return f"Nothing lost, nothing doubled, nothing stale{told}."
 
 
