@@ -66,7 +66,8 @@ def up(
         return _print_json(found.as_dict())
     verb = "already up" if found.already else f"up in {found.seconds:.1f} s"
     _say(f"[green]{verb}[/] at [bold]{found.endpoint}[/], data in {found.data}")
-    _say('eval "$(rdskit local env)" points AWS SDKs and rdskit at it')
+    place = f" --data {shlex.quote(str(data))}" if data else ""
+    _say(f'eval "$(rdskit local env{place})" points AWS SDKs and rdskit at it')
     return None
 
 

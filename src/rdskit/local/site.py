@@ -55,6 +55,7 @@ _UP_TIMEOUT = 90.0
 _DOWN_TIMEOUT = 60.0
 _POLL = 0.02
 _LOG_LINES = 5
+_LOG_LIMIT = 5 * 1024**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +152,11 @@ def down(data: Path) -> SiteStatus:
         end_orphans(layout.fleet, "postgres")
         return status(data)
     pid = _pid(layout)
-    if pid is not None:
-        os.kill(pid, signal.SIGTERM)
-    gone = f"the local RDS on {data} (pid {pid}) did not stop: see {layout.log}"
-    _await(lambda: not _locked(layout) and (pid is None or _ended(pid)), _DOWN_TIMEOUT, gone)
+    if pid is not None and not _stopped(layout, pid, signal.SIGTERM):
+        _stopped(layout, pid, signal.SIGKILL)
+    end_orphans(layout.fleet, "postgres")
+    if _locked(layout):
+        raise LocalError(f"The local RDS on {data} (pid {pid}) did not stop: see {layout.log}.")
     return SiteStatus(running=False, data=str(data), port=_remembered(layout), seconds=time.monotonic() - begun)
 
 
@@ -253,6 +255,8 @@ def _join(layout: Layout, port: int | None, begun: float) -> SiteStatus:
 
 def _spawn(layout: Layout, arguments: list[str], environment: dict[str, str]) -> int:
     """Start the daemon in a session of its own, so that it outlives its terminal; returns its pid."""
+    if layout.log.exists() and layout.log.stat().st_size > _LOG_LIMIT:
+        layout.log.replace(layout.log.with_suffix(".log.1"))
     log = os.open(layout.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         actions = [
@@ -311,13 +315,26 @@ def _pid(layout: Layout) -> int | None:
 
 
 def _ended(pid: int) -> bool:
-    """Whether a process is gone; our own child is reaped."""
+    """Whether a process is gone, or waits for a parent that does not care; our own child is reaped."""
     try:
-        if os.waitpid(pid, os.WNOHANG)[0] == pid:
-            return True
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
     except ChildProcessError:
-        return not psutil.pid_exists(pid)
-    return False
+        pass
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _stopped(layout: Layout, pid: int, number: signal.Signals) -> bool:
+    """Send a signal to the daemon; whether it ended in time."""
+    os.kill(pid, number)
+    deadline = time.monotonic() + _DOWN_TIMEOUT
+    while _locked(layout) or not _ended(pid):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL)
+    return True
 
 
 def _last_words(layout: Layout) -> str:

@@ -49,12 +49,12 @@ class LocalSite:
     data: Path
     port: int
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, region: str | None = None) -> Any:
         variables = site.env(self.data)
         return boto3.client(
             service,  # type: ignore[call-overload]  # a service's name at run time
             endpoint_url=variables["AWS_ENDPOINT_URL"],
-            region_name=variables["AWS_DEFAULT_REGION"],
+            region_name=region or variables["AWS_DEFAULT_REGION"],
             aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
             config=RETRY,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import queue
 import re
+import threading
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -71,8 +74,19 @@ def test_managed_password_is_random_and_opens_the_database(local: LocalSite) -> 
     with pytest.raises(psycopg.OperationalError):
         local.connect(instance, credentials["password"])
 
-    local.delete("managed")
     secrets = local.client("secretsmanager")
+    previous = secrets.get_secret_value(SecretId=secret["SecretArn"], VersionStage="AWSPREVIOUS")
+    assert json.loads(previous["SecretString"]) == credentials
+
+    version = secrets.rotate_secret(SecretId=secret["SecretArn"])["VersionId"]
+    local.settle("managed")
+    current = secrets.get_secret_value(SecretId=secret["SecretArn"])
+    assert current["VersionId"] == version
+    local.connect(instance, json.loads(current["SecretString"])["password"]).close()
+    write = {"SecretId": secret["SecretArn"], "SecretString": "{}"}
+    assert code_of(lambda: secrets.put_secret_value(**write)) == "InvalidRequestException"
+
+    local.delete("managed")
     assert code_of(lambda: secrets.describe_secret(SecretId=secret["SecretArn"])) == "ResourceNotFoundException"
 
 
@@ -259,3 +273,51 @@ def test_events_reach_the_topics_of_subscriptions(local: LocalSite) -> None:
     assert told["Event ID"].endswith("#RDS-EVENT-0005")
     local.delete("announced")
     assert "Messages" not in sqs.receive_message(QueueUrl=queue), "deletion is another category"
+
+
+def test_slow_receiver_of_a_notification_holds_nobody_up(local: LocalSite) -> None:
+    received: queue.Queue[str] = queue.Queue()
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            # The receiver calls back before it answers: this works only if nobody waits for its answer.
+            local.client("sts").get_caller_identity()
+            self.send_response(200)
+            self.end_headers()
+            received.put(told["Type"])
+
+        def log_message(self, *_: object) -> None:
+            """Silence."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        try:
+            sns = local.client("sns")
+            topic = sns.create_topic(Name="hooks")["TopicArn"]
+            sns.subscribe(TopicArn=topic, Protocol="http", Endpoint=f"http://127.0.0.1:{server.server_port}/")
+            sns.publish(TopicArn=topic, Message="hello")
+            assert received.get(timeout=20) == "Notification"
+        finally:
+            server.shutdown()
+            serving.join()
+
+
+def test_regions_are_apart(local: LocalSite) -> None:
+    elsewhere = local.client("rds", "us-east-2")
+    elsewhere.create_db_instance(
+        DBInstanceIdentifier="abroad",
+        DBInstanceClass="db.t4g.micro",
+        Engine="postgres",
+        MasterUsername="app",
+        MasterUserPassword=PASSWORD,
+    )
+    elsewhere.get_waiter("db_instance_available").wait(DBInstanceIdentifier="abroad")
+    (instance,) = elsewhere.describe_db_instances()["DBInstances"]
+    assert instance["AvailabilityZone"] == "us-east-2a"
+    assert instance["DBInstanceArn"] == "arn:aws:rds:us-east-2:123456789012:db:abroad"
+    local.connect(instance).close()
+    assert code_of(lambda: local.describe("abroad")) == "DBInstanceNotFound"
+    elsewhere.delete_db_instance(DBInstanceIdentifier="abroad", SkipFinalSnapshot=True)
+    elsewhere.get_waiter("db_instance_deleted").wait(DBInstanceIdentifier="abroad")

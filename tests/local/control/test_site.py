@@ -182,3 +182,25 @@ def test_secrets_are_not_in_the_log(fresh: LocalSite) -> None:
     log = (fresh.data / "daemon.log").read_text()
     assert PASSWORD not in log
     assert "very-private-word" not in log
+
+
+def test_pages_that_steer_the_emulation_are_closed(fresh: LocalSite) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", fresh.port, timeout=10)
+    try:
+        scope = "AWS4-HMAC-SHA256 Credential=AKIA/20260101/eu-west-1/rds/aws4_request, Signature=0"
+        connection.request("POST", "/moto-api/reset", headers={"Authorization": scope, "Origin": "http://evil.example"})
+        answer = connection.getresponse()
+        assert answer.status == 403
+        assert answer.getheader("Access-Control-Allow-Origin") is None
+    finally:
+        connection.close()
+
+
+def test_state_of_another_version_says_what_to_do(fresh: LocalSite) -> None:
+    fresh.client("ssm").put_parameter(Name="/x", Value="1", Type="String")
+    site.down(fresh.data)
+    (file,) = (fresh.data / "services").glob("iam.*.aws.state")
+    file.write_bytes(file.read_bytes().replace(b"moto 5.", b"moto 4.", 1))
+    with pytest.raises(LocalError, match=r"written as 'rdskit-state 1 moto 4\..*rdskit local reset"):
+        site.up(fresh.data)
+    assert not site.status(fresh.data).running

@@ -21,6 +21,8 @@ _ENDPOINT_PREFIXES = {"cloudwatch": "monitoring"}
 
 def prepare() -> None:
     """Change what the emulation loads. Call before its services are imported."""
+    # No web page in the developer's browser has any business with the local RDS.
+    os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"
     # Codes such as InvalidAction are in no service's model; SDKs know them all the same.
     warnings.filterwarnings("ignore", message=r".*does not match an error shape")
     os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"

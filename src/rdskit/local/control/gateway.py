@@ -31,6 +31,10 @@ _log = logging.getLogger(__name__)
 _SCOPE = re.compile(r"Credential=[^/,\s]+/\d{8}/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
 
 
+_EMULATION_PAGES = ("/moto-api", "/latest/", "/favicon.ico")
+"""Pages by which the emulation can be reset or steered; the local RDS has its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """One of the local RDS's own pages.
@@ -84,6 +88,8 @@ class Gateway:
         service = service_of_signing_name(scope["service"])
         if service not in SERVICES:
             return render(_not_served(service), service, content_type)
+        if environ.get("PATH_INFO", "").startswith(_EMULATION_PAGES):
+            return render(Fault("AccessDenied", "This page is not part of AWS.", 403), service, content_type)
         body = _buffer_body(environ)
         action = _action(environ, body)
         try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from moto.rds.models import rds_backends
 from moto.sqs.models import Queue
 
+from rdskit.local.control import managed_secrets
 from rdskit.local.control.administrator import register
 from rdskit.local.control.deliveries import HttpDeliveries
 from rdskit.local.control.gateway import Gateway, Route
@@ -107,6 +108,7 @@ class ControlPlane:
         Queue.wait_for_messages = lambda queue, timeout: self._monitor.wait_until(  # type: ignore[assignment, method-assign]
             lambda: bool(queue.messages), timeout
         )
+        managed_secrets.install()
         self._deliveries.install()
         self._store.attach()
 

@@ -153,6 +153,22 @@ class LocalRDSBackend(RDSBackend):
         self.workflows.begin(instance, steps.Reboot(instance.applied_parameters, force_failover))
         return instance
 
+    def rotate(self, secret_arn: str, version_id: str) -> None:
+        """Give the master user whose credentials are in a managed secret a new random password.
+
+        Args:
+            secret_arn: of the secret.
+            version_id: of its new version.
+
+        Raises:
+            InvalidStateError: the instance is not available.
+        """
+        for instance in self.instances():
+            secret = getattr(instance, "master_user_secret", None)
+            if secret is not None and secret.secret_arn == secret_arn:
+                rules.check_usable(instance.db_instance_identifier, instance.status)
+                self.workflows.begin(instance, steps.ResetPassword(new_password(), version_id))
+
     def stop_db_instance(
         self, db_instance_identifier: str, db_snapshot_identifier: str | None = None
     ) -> LocalDBInstance:
@@ -193,7 +209,9 @@ class LocalRDSBackend(RDSBackend):
             skip_snapshot=skip_snapshot,
             final_snapshot=final_snapshot,
         )
-        replicas = tuple(self.instance(name).dbi_resource_id for name in instance.replicas)
+        copies = [self.instance(name) for name in instance.replicas]
+        rules.check_replicas_settled(identifier, {each.db_instance_identifier: each.status for each in copies})
+        replicas = tuple(each.dbi_resource_id for each in copies if each.status != "failed")
         self.workflows.begin(instance, steps.Delete(replicas))
         return instance
 
@@ -201,8 +219,10 @@ class LocalRDSBackend(RDSBackend):
 
     def settle(self, instance: LocalDBInstance, step: steps.Step) -> None:
         """Take note of a step that is done: what the API shows from now on, and the event. Inside the monitor."""
-        if isinstance(step, (steps.Create, steps.ResetPassword)):
-            self._settle_password(instance, step.password)
+        if isinstance(step, steps.Create):
+            self._settle_password(instance, step.password, None)
+        elif isinstance(step, steps.ResetPassword):
+            self._settle_password(instance, step.password, step.version_id)
         elif isinstance(step, steps.Reboot) or (
             isinstance(step, steps.ApplyParameters) and instance.parameter_apply_status == "applying"
         ):
@@ -297,13 +317,14 @@ class LocalRDSBackend(RDSBackend):
         if password is not None:
             self.workflows.begin(instance, steps.ResetPassword(password))
 
-    def _settle_password(self, instance: LocalDBInstance, password: str) -> None:
+    def _settle_password(self, instance: LocalDBInstance, password: str, version_id: str | None) -> None:
         """The database has the password: only now does the secret say so."""
         if instance.manage_master_user_password:
             instance.master_user_secret = self._keeper().activate(  # type: ignore[assignment]  # ours, as above
                 instance.master_user_secret,  # type: ignore[arg-type]  # ours, as above
                 instance.master_username or "",
                 password,
+                version_id,
             )
 
     def _apply_settings(self, instance: LocalDBInstance, change: Modification) -> None:

@@ -20,6 +20,7 @@ __all__ = [
     "check_no_snapshot",
     "check_password",
     "check_replica",
+    "check_replicas_settled",
     "check_startable",
     "check_stoppable",
     "check_usable",
@@ -148,6 +149,13 @@ def check_replica(identifier: str, *, is_replica: bool) -> None:
     """Refuse to promote what is no replica."""
     if not is_replica:
         raise InvalidStateError(f"DB instance {identifier} is not a read replica.")
+
+
+def check_replicas_settled(identifier: str, replicas: Mapping[str, str]) -> None:
+    """Refuse to delete a source whose replicas (name → status) cannot be promoted first."""
+    for name, status in replicas.items():
+        if status not in ("available", "failed"):
+            raise InvalidStateError(f"Cannot delete {identifier} now: its read replica {name} is {status}.")
 
 
 def check_group_family(group: str, family: str | None, wanted: str) -> None:

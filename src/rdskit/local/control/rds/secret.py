@@ -60,8 +60,16 @@ class SecretKeeper:
         key = self._kms.describe_key(secret.kms_key_id or "")
         return MasterUserSecret(secret_arn=secret.arn, kms_key_id=key.arn)
 
-    def activate(self, secret: MasterUserSecret, user: str, password: str) -> MasterUserSecret:
+    def activate(
+        self, secret: MasterUserSecret, user: str, password: str, version_id: str | None = None
+    ) -> MasterUserSecret:
         """Say in the secret what the database now accepts; the password before stays readable as AWSPREVIOUS.
+
+        Args:
+            secret: as shown so far.
+            user: the master user.
+            password: that the database accepts.
+            version_id: of a new version; by default random.
 
         Returns:
             The secret as ``active``.
@@ -73,7 +81,7 @@ class SecretKeeper:
                 secret_id=secret.secret_arn,
                 secret_string=text,
                 secret_binary=None,  # type: ignore[arg-type]  # declared str, but None is what it stores for text
-                client_request_token=str(uuid.uuid4()),
+                client_request_token=version_id or str(uuid.uuid4()),
                 version_stages=["AWSCURRENT"],
             )
         return replace(secret, secret_status="active")  # noqa: S106 - a status

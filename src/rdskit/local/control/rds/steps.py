@@ -130,9 +130,14 @@ class CreateReplica(Step):
 
 @dataclass(frozen=True)
 class ResetPassword(Step):
-    """Give the master user another password."""
+    """Give the master user another password.
+
+    Attributes:
+        version_id: of the managed secret's new version, where somebody asked for one of that name.
+    """
 
     password: str = field(repr=False)
+    version_id: str | None = None
     status = "resetting-master-credentials"
     done = "password-reset"
 
