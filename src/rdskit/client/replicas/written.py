@@ -49,7 +49,9 @@ class Written:
             lease.give_back()
             return
         self._capturing = True
-        self._owner.spawn(self._capture(lease), "capture position")
+        task = self._owner.spawn(self._capture(lease), "capture position")
+        # Not in a `finally` of the task: one that is cancelled before it began never gets there.
+        task.add_done_callback(lambda ended: self._captured_on(lease, well=not ended.cancelled() and ended.result()))
 
     async def known(self, timeout: float) -> bool:
         """Wait until every write acknowledged by now is covered.
@@ -70,7 +72,7 @@ class Written:
             return False
         return self._captured >= wanted
 
-    async def _capture(self, lease: Lease) -> None:
+    async def _capture(self, lease: Lease) -> bool:
         try:
             while not self.is_known:
                 upto = self._acknowledged
@@ -80,7 +82,13 @@ class Written:
                 self._progressed.set()
         except DriverError:
             lease.lender.suspect()  # the position stays unknown: reads go to the writer until a capture succeeds there
-        finally:
-            self._capturing = False
-            self._progressed.set()
+            return False
+        return True
+
+    def _captured_on(self, lease: Lease, *, well: bool) -> None:
+        self._capturing = False
+        self._progressed.set()
+        if well:
+            self.capture(lease)  # a write may have been acknowledged since; gives the connection back if none was
+        else:
             lease.give_back()
