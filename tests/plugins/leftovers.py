@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-GRACE = 10.0  # seconds in which a process that was told to end may still be ending
+GRACE = 5.0  # seconds in which a process that was told to end may still be ending
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 ELSEWHERE_ALLOWED = ("/dev/", "/proc/", "/sys/")
 

@@ -1,0 +1,82 @@
+"""The suite's own rules bite: what a test leaves behind fails the run and is named."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PLUGINS = [f"tests.plugins.{name}" for name in ("isolation", "leftovers", "skips", "tasks")]
+
+
+def run_suite(folder: Path, code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run one test file under the rules, as a suite of its own."""
+    (folder / "test_inner.py").write_text(code)
+    command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT)]
+    command += [word for plugin in PLUGINS for word in ("-p", plugin)] + ["-p", "no:cacheprovider"]
+    return subprocess.run(
+        [*command, str(folder / "test_inner.py")],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_tidy_suite_is_green_and_its_directory_is_gone(tmp_path: Path) -> None:
+    done = run_suite(tmp_path, "import os\ndef test_it(tmp_path):\n    print('HOME', os.environ['HOME'])\n")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (
+            (
+                "import subprocess, sys\n"
+                "def test_it():\n"
+                "    global left\n"
+                "    forever = [sys.executable, '-c', 'import signal; signal.pause()']\n"
+                "    left = subprocess.Popen(forever, start_new_session=True)\n"
+            ),
+            "was left behind",
+        ),
+        (
+            "def test_it():\n    open('/tmp/rdskit-test-outside', 'w').close()\n",
+            "a file outside the checkout was written: /tmp/rdskit-test-outside",
+        ),
+        (
+            "import pathlib\ndef test_it():\n    pathlib.Path.home().joinpath('.leaked').write_text('x')\n",
+            ".leaked",
+        ),
+        (
+            (
+                "import asyncio\n"
+                "async def test_it():\n"
+                "    global left\n"
+                "    left = asyncio.get_running_loop().create_task(asyncio.Event().wait(), name='forgotten')\n"
+            ),
+            "tasks were left running: ['forgotten",
+        ),
+    ],
+    ids=["process", "file", "home", "task"],
+)
+def test_what_is_left_behind_fails_the_run(tmp_path: Path, code: str, words: str) -> None:
+    try:
+        done = run_suite(tmp_path, code)
+    finally:
+        Path("/tmp/rdskit-test-outside").unlink(missing_ok=True)  # noqa: S108 - outside on purpose
+    assert done.returncode == 1, done.stdout
+    assert words in done.stdout
+
+
+@pytest.mark.parametrize(("ci", "status"), [("true", 1), ("", 0)])
+def test_a_skip_that_is_not_listed_fails_in_ci(tmp_path: Path, ci: str, status: int) -> None:
+    done = run_suite(tmp_path, "import pytest\ndef test_it():\n    pytest.skip('no reason')\n", CI=ci)
+    assert done.returncode == status, done.stdout
+    assert "NOT RUN" in done.stdout
