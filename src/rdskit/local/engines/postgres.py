@@ -67,7 +67,7 @@ class PostgresServer:
         template = _template(templates, self.binaries, self.account)
         shutil.copytree(template, self.data, symlinks=True)
         configuration.write_access(self.data, self.account)
-        self._privilege.own(self.data)
+        self._privilege.own(self.data.parent)
 
     def configure(self, settings: Mapping[str, str]) -> None:
         """Write the configuration; :meth:`reload` or a start makes it count.
@@ -162,6 +162,7 @@ class PostgresServer:
         Args:
             source: a primary or a standby.
         """
+        self._privilege.own(self.data.parent)
         self._run(
             *("pg_basebackup", "-D", str(self.data), "-X", "stream", "-c", "fast", "--no-password"),
             *("-h", source.address.host, "-p", str(source.address.port), "-U", source.account.user),
@@ -245,8 +246,8 @@ class PostgresServer:
             stderr=log,
             cwd=self.data,
             env=_environment(),
-            user=self._privilege.user,
             start_new_session=True,  # a Ctrl-C in the terminal is for the owner, who stops its servers in order
+            **self._privilege.identity,
         )
 
     def _accepts_logins(self) -> bool:
@@ -296,17 +297,22 @@ def run_program(
         LocalError: it failed; the message has its own.
     """
     how = privilege.current()
-    answer = subprocess.run(
-        [*how.prefix, binaries.program(program), *arguments],
-        capture_output=True,
-        text=True,
-        errors="replace",
-        stdin=subprocess.DEVNULL,
-        env=_environment() | ({"PGPASSWORD": account.password} if account else {}),
-        user=how.user,
-        timeout=timeout,
-        check=False,
-    )
+    try:
+        answer = subprocess.run(
+            [*how.prefix, binaries.program(program), *arguments],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            env=_environment() | ({"PGPASSWORD": account.password} if account else {}),
+            timeout=timeout,
+            check=False,
+            **how.identity,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise LocalError(
+            f"{program} of {binaries.directory} cannot be run as {how.user or 'this user'}: {error}"
+        ) from error
     if answer.returncode != 0:
         raise LocalError(f"{program} failed ({answer.returncode}): {(answer.stderr or answer.stdout).strip()}")
 
@@ -332,9 +338,10 @@ def _template(templates: Path, binaries: Binaries, account: Account) -> Path:
 def _make_template(directory: Path, binaries: Binaries, account: Account) -> None:
     shutil.rmtree(directory, ignore_errors=True)
     draft = directory.with_name(f"{directory.name}.{secrets.token_hex(4)}")
-    draft.mkdir(parents=True, mode=0o700)
-    configuration.write_whole(draft / "password", account.password)
     how = privilege.current()
+    directory.parent.mkdir(parents=True, exist_ok=True, mode=how.directory_mode)
+    draft.mkdir(mode=how.directory_mode)
+    configuration.write_whole(draft / "password", account.password)
     how.own(draft)
     run_program(
         binaries,

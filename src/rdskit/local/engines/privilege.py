@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import functools
 import os
+import pwd
 import shutil
 import subprocess
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from rdskit.errors import LocalError
 
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
 
 _NAMESPACE = ("unshare", "--map-user=1000", "--map-group=1000", "--")
 _OTHERS_MAY_ENTER = 0o001
+
+
+class Identity(TypedDict, total=False):
+    """The arguments of :class:`subprocess.Popen` that change the user; none of them stays the present one."""
+
+    user: str
+    group: int
+    extra_groups: list[str | int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +43,18 @@ class Privilege:
     prefix: tuple[str, ...] = ()
     user: str | None = None
 
+    @property
+    def directory_mode(self) -> int:
+        """Mode of the directories that hold the servers' data; secrets are in files of mode 0600."""
+        return 0o700 if self.user is None else 0o711
+
+    @property
+    def identity(self) -> Identity:
+        """As whom :class:`subprocess.Popen` runs a program."""
+        if self.user is None:
+            return Identity()
+        return Identity(user=self.user, group=pwd.getpwnam(self.user).pw_gid, extra_groups=[])
+
     def own(self, path: Path) -> None:
         """Give a file or a whole directory to the user that the programs run as.
 
@@ -42,8 +63,10 @@ class Privilege:
         """
         if self.user is None:
             return
+        uid = pwd.getpwnam(self.user).pw_uid
         for parent in path.absolute().parents:
-            if not parent.stat().st_mode & _OTHERS_MAY_ENTER:
+            about = parent.stat()
+            if not (about.st_uid == uid or about.st_mode & _OTHERS_MAY_ENTER):
                 raise LocalError(
                     f"PostgreSQL cannot run as root, and user {self.user} may not enter {parent}: "
                     f"use a data directory elsewhere, or run as an ordinary user"

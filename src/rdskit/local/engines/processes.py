@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from rdskit.local.engines.waiting import poll
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -47,21 +49,22 @@ def resume_tree(pid: int) -> None:
 
 def is_suspended(pid: int) -> bool:
     """Whether a process is stopped by a signal."""
-    process = _process(pid)
-    try:
-        return process is not None and process.status() == psutil.STATUS_STOPPED
-    except psutil.NoSuchProcess:
-        return False
+    return _status(pid) == psutil.STATUS_STOPPED
 
 
 def wait_gone(pids: Iterable[int], timeout: float = _WAIT) -> bool:
-    """Wait until none of the processes exists any more.
+    """Wait until none of the processes runs any more; one that its parent has not yet taken note of does not run.
 
     Returns:
-        Whether all have gone within ``timeout`` seconds.
+        Whether all have ended within ``timeout`` seconds.
     """
-    alive = [each for each in map(_process, pids) if each is not None and each.status() != psutil.STATUS_ZOMBIE]
-    return not psutil.wait_procs(alive, timeout=timeout)[1] if alive else True
+    left = list(pids)
+
+    def ended() -> bool:
+        left[:] = [pid for pid in left if _runs(pid)]
+        return not left
+
+    return poll(ended, timeout=timeout)
 
 
 def wait_for_exit(pids: Iterable[int], timeout: float) -> None:
@@ -96,8 +99,9 @@ def end_orphans(directory: Path, program: str) -> list[int]:
     ours = [each for each in psutil.process_iter() if _works_below(each, directory.resolve(), program)]
     for each in ours:
         _send(each.pid, signal.SIGKILL)
-    psutil.wait_procs(ours, timeout=_WAIT)
-    return [each.pid for each in ours]
+    pids = [each.pid for each in ours]
+    wait_gone(pids)
+    return pids
 
 
 def _exit_announcement(pid: int) -> int | None:
@@ -128,6 +132,18 @@ def _children(pid: int) -> list[int]:
         return [each.pid for each in process.children()] if process else []
     except psutil.NoSuchProcess:
         return []
+
+
+def _runs(pid: int) -> bool:
+    return _status(pid) not in (None, psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+
+
+def _status(pid: int) -> str | None:
+    process = _process(pid)
+    try:
+        return process.status() if process else None
+    except psutil.NoSuchProcess:
+        return None
 
 
 def _process(pid: int) -> psutil.Process | None:

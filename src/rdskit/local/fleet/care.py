@@ -47,6 +47,7 @@ class Care:
 
     def begin(self) -> None:
         """Watch from now on."""
+        self.instance.check_open()
         self._ended.clear()
         self._thread = threading.Thread(target=self._watch, name=f"rdskit-{self.instance.resource_id}", daemon=True)
         self._thread.start()
@@ -64,6 +65,7 @@ class Care:
 
     def restore_standby(self, first: Way) -> Restoration:
         """Bring the standby back in the background, beginning with the cheapest way that may work."""
+        self.instance.check_open()
         self.cancel_restoration()
         self._restoration = Restoration(self.instance, first)
         self._restoration.start()
@@ -140,6 +142,8 @@ class Care:
             self._check_replica()
         elif self.instance.in_sync:
             self._check_stream()
+        else:
+            self._lost_stream = None
 
     def _decide(self) -> Action:
         instance = self.instance

@@ -113,12 +113,22 @@ class Instance:
         """Have a standby from now on; it is still to be made."""
         self.standby = self._node(record)
 
+    def check_open(self) -> None:
+        """Refuse to start anything for an instance that is being closed or deleted.
+
+        Raises:
+            LocalError: it is.
+        """
+        if self.closing.is_set():
+            raise LocalError(f"{self.resource_id} is being closed: nothing of it is started any more")
+
     def start_primary(self) -> None:
         """Configure and start the server behind the endpoint.
 
         Raises:
             LocalError: it does not start. If that is due to its parameters, it runs with the former ones.
         """
+        self.check_open()
         self._ensure_address()
         refused = None
         try:

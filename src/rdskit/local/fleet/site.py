@@ -41,7 +41,6 @@ class Site:
     def server(self, resource_id: str, node: NodeRecord) -> PostgresServer:
         """The server of a node, as its data directory needs it."""
         directory = self.store.node(resource_id, node.name)
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         data = directory / "data"
         version = data / "PG_VERSION"
         major = int(version.read_text()) if version.exists() else None

@@ -101,7 +101,6 @@ class Restoration:
         incomplete = node.server.data.parent / _INCOMPLETE
         if way is not Way.RESTART:
             node.server.kill()
-            incomplete.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             incomplete.touch()
             if way is Way.REWIND:
                 node.server.rewind(instance.primary.server)

@@ -9,6 +9,7 @@ import shutil
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from rdskit.local.engines import privilege
 from rdskit.local.engines.addresses import Address
 from rdskit.local.engines.configuration import write_whole
 from rdskit.local.fleet.model import FailoverRecord
@@ -81,7 +82,7 @@ class Store:
     def ensure(self) -> None:
         """Make the directories."""
         for directory in (self.root, self.instances, self.templates, self.certificates):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            directory.mkdir(mode=privilege.current().directory_mode, parents=True, exist_ok=True)
 
     def admin_password(self) -> str:
         """The password of the fleet's own superuser; made once."""
@@ -91,8 +92,11 @@ class Store:
         return file.read_text(encoding="utf-8")
 
     def node(self, resource_id: str, name: str) -> Path:
-        """The directory of one server of an instance."""
-        return self.instances / resource_id / name
+        """The directory of one server of an instance; made if it is not there."""
+        directory = self.instances / resource_id / name
+        for each in (directory.parent, directory):
+            each.mkdir(mode=privilege.current().directory_mode, exist_ok=True)
+        return directory
 
     def save(self, record: InstanceRecord) -> None:
         """Remember an instance; when this returns it survives a crash."""
