@@ -64,10 +64,9 @@ class LocalRds:
         return arn
 
     def delete(self, *identifiers: str) -> None:
-        """Delete instances, replicas first."""
+        """Delete instances one after the other; replicas come first."""
         for identifier in identifiers:
             self.rds.delete_db_instance(DBInstanceIdentifier=identifier, SkipFinalSnapshot=True)
-        for identifier in identifiers:
             self.rds.get_waiter("db_instance_deleted").wait(DBInstanceIdentifier=identifier)
 
     def server_processes(self, identifier: str, title: str) -> list[psutil.Process]:
