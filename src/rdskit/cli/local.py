@@ -59,7 +59,7 @@ def up(
     """Start the local RDS; returns when it is ready."""
     directory = site.data_directory(data)
     if foreground:
-        arguments, environment = site.prepare_foreground(directory, port)
+        arguments, environment = site.foreground(directory, port)
         os.execve(arguments[0], arguments, environment)  # noqa: S606 - our own daemon takes this process's place
     found = site.up(directory, port)
     if as_json:

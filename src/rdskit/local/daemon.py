@@ -19,11 +19,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from rdskit.errors import LocalError
 from rdskit.local.control.keypair import ensure_key_pair
 from rdskit.local.control.layout import Layout, write_json
+from rdskit.local.control.loopback import ADDRESS, url
 from rdskit.local.engines.providers import find_postgres
 from rdskit.local.fleet import Fleet
 
@@ -37,7 +38,7 @@ __all__ = ["main"]
 
 _log = logging.getLogger(__name__)
 
-ADDRESS = "127.0.0.1"
+_LOCK_PATIENCE = 2.0
 
 
 class Notices:
@@ -119,7 +120,7 @@ class Daemon:
     def _serve(self, plane: ControlPlane, listener: socket.socket) -> None:
         with plane.server(listener, self._health).running():
             self._say(ready=True)
-            _log.info("ready at http://%s:%s", ADDRESS, self._port)
+            _log.info("ready at %s", url(self._port))
             self._stop.wait()
             _log.info("stopping")
 
@@ -163,11 +164,23 @@ def main(arguments: list[str] | None = None) -> int:
 def _lock(layout: Layout) -> Iterator[None]:
     layout.make()
     with layout.lock.open("w") as file:
+        if not _locked(file):
+            raise LocalError(f"A local RDS is already running on {layout.data}: see `rdskit local status`.")
+        yield
+
+
+def _locked(file: IO[str]) -> bool:
+    """Take the lock; somebody who only looks whether we live may hold it for a moment."""
+    deadline = time.monotonic() + _LOCK_PATIENCE
+    while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise LocalError(f"A local RDS is already running on {layout.data}: see `rdskit local status`.") from None
-        yield
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        else:
+            return True
 
 
 @contextmanager

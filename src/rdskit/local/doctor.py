@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rdskit.errors import LocalError
 from rdskit.local import site
+from rdskit.local.control.loopback import check_port
 from rdskit.local.engines import privilege
 from rdskit.local.engines.providers import POSTGRES_PROVIDERS
 
@@ -86,7 +87,7 @@ def _api(data: Path) -> Finding:
     if found.running:
         return Finding("AWS API", "ok", f"up at {found.endpoint}, pid {found.pid}")
     try:
-        site.check_port(found.port)
+        check_port(found.port)
     except LocalError as error:
         return Finding("AWS API", "warn", str(error), "rdskit local up --port N")
     return Finding("AWS API", "ok", f"down; port {found.port} is free", "rdskit local up")

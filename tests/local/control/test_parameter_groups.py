@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local.control.conftest import until
+from tests.local.control.conftest import PASSWORD, until
 
 if TYPE_CHECKING:
     from mypy_boto3_rds.type_defs import DBInstanceTypeDef
@@ -86,3 +86,35 @@ def test_default_group_describes_the_engine_and_cannot_be_modified(local: LocalS
     assert len(defaults["EngineDefaults"]["Parameters"]) == 100
     assert defaults["EngineDefaults"]["Marker"]
     local.delete("plain")
+
+
+def test_values_that_no_server_can_run_with_are_told_and_repaired(local: LocalSite) -> None:
+    rds = local.rds
+    family = rds.describe_db_engine_versions(Engine="postgres")["DBEngineVersions"][0]["DBParameterGroupFamily"]
+    rds.create_db_parameter_group(DBParameterGroupName="greedy", DBParameterGroupFamily=family, Description="x")
+    change: Any = {"ParameterName": "shared_buffers", "ParameterValue": "1000000000", "ApplyMethod": "pending-reboot"}
+    rds.modify_db_parameter_group(DBParameterGroupName="greedy", Parameters=[change])
+
+    rds.create_db_instance(
+        DBInstanceIdentifier="never",
+        DBInstanceClass="db.t4g.micro",
+        Engine="postgres",
+        MasterUsername="app",
+        MasterUserPassword=PASSWORD,
+        DBParameterGroupName="greedy",
+    )
+    until(lambda: local.describe("never")["DBInstanceStatus"] == "failed")
+    assert any("creation failed" in message for message in local.messages("never"))
+    local.delete("never")
+
+    local.create("repaired")
+    rds.modify_db_instance(DBInstanceIdentifier="repaired", DBParameterGroupName="greedy")
+    assert apply_status(local, "repaired") == "pending-reboot"
+    rds.reboot_db_instance(DBInstanceIdentifier="repaired")
+    until(lambda: local.describe("repaired")["DBInstanceStatus"] == "incompatible-parameters")
+    assert any("incompatible-parameters" in message for message in local.messages("repaired"))
+    rds.reset_db_parameter_group(DBParameterGroupName="greedy", ResetAllParameters=True)
+    rds.reboot_db_instance(DBInstanceIdentifier="repaired")
+    local.connect(local.settle("repaired")).close()
+    local.delete("repaired")
+    rds.delete_db_parameter_group(DBParameterGroupName="greedy")

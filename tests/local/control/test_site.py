@@ -204,3 +204,18 @@ def test_state_of_another_version_says_what_to_do(fresh: LocalSite) -> None:
     with pytest.raises(LocalError, match=r"written as 'rdskit-state 1 moto 4\..*rdskit local reset"):
         site.up(fresh.data)
     assert not site.status(fresh.data).running
+
+
+def test_single_primary_that_dies_is_brought_back_and_the_api_says_so(fresh: LocalSite) -> None:
+    instance = fresh.create("alone")
+    with fresh.connect(instance) as connection:
+        connection.execute("create table kept as select 1 as id")
+        row = connection.execute("select pg_backend_pid()").fetchone()
+        assert row is not None
+        primary = psutil.Process(row[0]).parent()
+    assert primary is not None
+    primary.kill()
+    until(lambda: "DB instance restarted" in fresh.messages("alone"))
+    with fresh.connect(fresh.settle("alone")) as connection:
+        assert connection.execute("select id from kept").fetchone() == (1,)
+    assert "DB instance shutdown" in fresh.messages("alone")

@@ -86,6 +86,9 @@ class ControlPlane:
                 return
             kind = event.kind if event.kind in EVENTS else "notice"
             instance.backend.record(instance, kind, reason=event.message)  # type: ignore[attr-defined]  # always ours
+            if event.kind == "stopped-unexpectedly" and not instance.steps:
+                instance.running = False
+                instance.show_whether_running()
             self._workflows.begin(instance, Observe())
             self._save()
             self._monitor.announce()

@@ -30,7 +30,7 @@ EVENTS = {
     "create-failed": EventKind("RDS-EVENT-0278", "creation", "The DB instance creation failed. {reason}"),
     "deleted": EventKind("RDS-EVENT-0003", "deletion", "DB instance deleted"),
     "restarted": EventKind("RDS-EVENT-0006", "availability", "DB instance restarted"),
-    "shutdown": EventKind("RDS-EVENT-0004", "availability", "DB instance shutdown"),
+    "stopped-unexpectedly": EventKind("RDS-EVENT-0004", "availability", "DB instance shutdown"),
     "stopped": EventKind("RDS-EVENT-0087", "notification", "DB instance stopped"),
     "started": EventKind("RDS-EVENT-0088", "notification", "DB instance started"),
     "failover-started": EventKind("RDS-EVENT-0013", "failover", "Multi-AZ instance failover started."),

@@ -50,14 +50,20 @@ class LocalDBInstance(DBInstance):
         self.applied_parameters: dict[str, str] = {}
         self.license_model = "postgresql-license"
         self.ca_certificate_identifier = "rds-ca-rsa2048-g1"
-        self.replication_stopped: str | None = None
+        self.running = False
 
     def learn(self, facts: InstanceFacts) -> None:
         """Take over what the servers say of themselves."""
+        self.running = facts.running
         self.served_at = (facts.endpoint.address, facts.endpoint.port)
         self.zones = (facts.zone, facts.secondary_zone or self.zones[1])
         if facts.pending_restart:
             self.parameter_apply_status = "pending-reboot"
+
+    def show_whether_running(self) -> None:
+        """An available instance whose servers ended by themselves is being brought back; until then it reboots."""
+        if self.status in ("available", "rebooting"):
+            self.status = "available" if self.running else "rebooting"
 
     def subject(self) -> Subject:
         """What the servers must know of this instance."""
@@ -118,9 +124,8 @@ class LocalDBInstance(DBInstance):
         """How a read replica's replication is, and nothing for other instances."""
         if not self.is_replica or self.status == "creating":
             return []
-        stopped = self.replication_stopped
-        info: dict[str, object] = {"StatusType": "read replication", "Normal": stopped is None}
-        return [info | ({"Status": "error", "Message": stopped} if stopped else {"Status": "replicating"})]
+        status = "replicating" if self.running else "stopped"
+        return [{"StatusType": "read replication", "Normal": self.running, "Status": status}]
 
     @property
     def db_parameter_group_status_list(self) -> list[dict[str, str]]:

@@ -13,6 +13,7 @@ from moto.rds.exceptions import DBInstanceAlreadyExists, DBInstanceNotFoundError
 from moto.rds.models import RDSBackend
 
 from rdskit.local.control.rds import rules, steps
+from rdskit.local.control.rds.creation import inherited_from, settings_of
 from rdskit.local.control.rds.events import EVENTS, Event
 from rdskit.local.control.rds.instance import LocalDBInstance
 from rdskit.local.control.rds.modification import Current, Modification, plan
@@ -28,50 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalRDSBackend"]
 
-_CREATION_SETTINGS = (
-    "db_instance_identifier",
-    "db_instance_class",
-    "engine",
-    "port",
-    "allocated_storage",
-    "max_allocated_storage",
-    "backup_retention_period",
-    "auto_minor_version_upgrade",
-    "db_name",
-    "db_subnet_group_name",
-    "db_parameter_group_name",
-    "copy_tags_to_snapshot",
-    "iops",
-    "master_username",
-    "multi_az",
-    "preferred_backup_window",
-    "preferred_maintenance_window",
-    "publicly_accessible",
-    "storage_type",
-    "storage_encrypted",
-    "kms_key_id",
-    "tags",
-    "vpc_security_group_ids",
-    "deletion_protection",
-    "option_group_name",
-    "enable_cloudwatch_logs_exports",
-    "enable_iam_database_authentication",
-    "storage_throughput",
-    "monitoring_interval",
-    "monitoring_role_arn",
-)
-_INHERITED_BY_REPLICA = (
-    "engine",
-    "engine_version",
-    "allocated_storage",
-    "db_name",
-    "master_username",
-    "storage_type",
-    "db_parameter_group_name",
-    "db_instance_class",
-    "port",
-    "storage_encrypted",
-)
 _EVENTS_KEPT = 2000
 
 
@@ -95,9 +52,8 @@ class LocalRDSBackend(RDSBackend):
         managed = bool(db_kwargs.get("manage_master_user_password"))
         user, password = db_kwargs.get("master_username"), db_kwargs.get("master_user_password")
         rules.check_master_credentials(user, password, managed=managed)
-        settings = {name: db_kwargs[name] for name in _CREATION_SETTINGS if db_kwargs.get(name) is not None}
         zones = rules.zones(self.region_name, db_kwargs.get("availability_zone"))
-        instance = self._make(zones, {**settings, "engine_version": version})
+        instance = self._make(zones, {**settings_of(db_kwargs), "engine_version": version})
         if managed:
             password = self._manage_password(instance, db_kwargs.get("master_user_secret_kms_key_id"))
         if group := db_kwargs.get("db_parameter_group_name"):
@@ -113,11 +69,9 @@ class LocalRDSBackend(RDSBackend):
         identifier = self._new_identifier(db_kwargs["db_instance_identifier"])
         source = self.instance(db_kwargs["source_db_instance_identifier"].rpartition(":")[2])
         rules.check_usable(source.db_instance_identifier, source.status)
-        asked = {name: db_kwargs[name] for name in _CREATION_SETTINGS if db_kwargs.get(name) is not None}
-        inherited = {name: value for name in _INHERITED_BY_REPLICA if (value := getattr(source, name)) is not None}
         own = {"multi_az": False, "source_db_instance_identifier": source.db_instance_identifier}
         zones = rules.zones(self.region_name, db_kwargs.get("availability_zone"))
-        replica = self._make(zones, {**inherited, **asked, **own})
+        replica = self._make(zones, {**inherited_from(source), **settings_of(db_kwargs), **own})
         replica.set_as_replica()
         self.databases[identifier] = replica
         source.add_replica(replica)
@@ -130,7 +84,7 @@ class LocalRDSBackend(RDSBackend):
     def modify_db_instance(self, db_instance_identifier: str, db_kwargs: Mapping[str, Any]) -> LocalDBInstance:
         """Change settings at once and begin the steps that the servers need."""
         instance = self.instance(db_instance_identifier)
-        rules.check_usable(instance.db_instance_identifier, instance.status)
+        rules.check_changeable(instance.db_instance_identifier, instance.status)
         change = plan(_current(instance), db_kwargs, instance.pending_modified_values)
         if change.parameter_group:
             self._associate_group(instance, change.parameter_group)
@@ -147,7 +101,7 @@ class LocalRDSBackend(RDSBackend):
     def reboot(self, identifier: str, *, force_failover: bool) -> LocalDBInstance:
         """Restart the servers, or fail over to the standby."""
         instance = self.instance(identifier)
-        rules.check_usable(instance.db_instance_identifier, instance.status)
+        rules.check_changeable(instance.db_instance_identifier, instance.status)
         rules.check_failover(instance.db_instance_identifier, multi_az=instance.multi_az, forced=force_failover)
         instance.applied_parameters = self.group_values(instance)
         self.workflows.begin(instance, steps.Reboot(instance.applied_parameters, force_failover))
@@ -229,6 +183,8 @@ class LocalRDSBackend(RDSBackend):
             instance.parameter_apply_status = "in-sync"
         elif isinstance(step, steps.Promote):
             self._become_independent(instance)
+        elif isinstance(step, steps.Observe):
+            instance.show_whether_running()
         elif isinstance(step, steps.Delete):
             self._forget(instance)
         if step.done:

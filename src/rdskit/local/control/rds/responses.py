@@ -209,9 +209,8 @@ class LocalRDSResponse(RDSResponse):
         return str(self.params["DBInstanceIdentifier"])
 
     def _settled(self) -> bool:
-        identifier = self.params.get("DBInstanceIdentifier")
-        instances = self.backend.instances()
-        chosen = [each for each in instances if identifier in (None, each.db_instance_identifier)]
+        identifier = str(self.params.get("DBInstanceIdentifier") or "").rpartition(":")[2].lower()
+        chosen = [each for each in self.backend.instances() if identifier in ("", each.db_instance_identifier)]
         return all(each.status in SETTLED for each in chosen)
 
     def _page(self, name: str, found: Sequence[object]) -> ActionResult:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SETTLED",
+    "check_changeable",
     "check_delete",
     "check_engine",
     "check_failover",
@@ -91,6 +92,12 @@ def check_usable(identifier: str, status: str) -> None:
     """Refuse an operation that needs a running instance."""
     if status != "available":
         raise InvalidStateError(f"Database instance {identifier} is not in available state, it is {status}.")
+
+
+def check_changeable(identifier: str, status: str) -> None:
+    """Refuse to modify or reboot what is at work; wrong parameters are repaired by exactly that."""
+    if status != "incompatible-parameters":
+        check_usable(identifier, status)
 
 
 def check_stoppable(identifier: str, status: str, *, replicas: Collection[str], source: str | None) -> None:

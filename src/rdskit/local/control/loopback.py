@@ -1,0 +1,76 @@
+"""The daemon's address: whether its port is free, and what it answers there."""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import json
+import socket
+from typing import Any
+
+import psutil
+
+from rdskit.errors import LocalError
+
+__all__ = ["ADDRESS", "ask", "check_port", "url"]
+
+ADDRESS = "127.0.0.1"
+
+_TIMEOUT = 10.0
+
+
+def url(port: int) -> str:
+    """The URL of the AWS API."""
+    return f"http://{ADDRESS}:{port}"
+
+
+def check_port(port: int) -> None:
+    """Refuse a port that the AWS API cannot have.
+
+    Raises:
+        LocalError: somebody listens there, named if this user may know, or the port cannot be bound at all.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((ADDRESS, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise LocalError(
+                    f"Port {port} at {ADDRESS} is taken{_listener_name(port)}: "
+                    "stop that, or choose another with `--port N`."
+                ) from None
+            raise LocalError(f"Port {port} at {ADDRESS} cannot be used: {error.strerror}.") from error
+
+
+def ask(port: int, page: str) -> Any:
+    """What one of the local RDS's own pages says.
+
+    Raises:
+        LocalError: there is no answer.
+    """
+    connection = http.client.HTTPConnection(ADDRESS, port, timeout=_TIMEOUT)
+    try:
+        connection.request("GET", f"/_rdskit/{page}")
+        return json.loads(connection.getresponse().read())
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise LocalError(
+            f"The local RDS at {url(port)} does not answer ({error}): see `rdskit local status`."
+        ) from error
+    finally:
+        connection.close()
+
+
+def _listener_name(port: int) -> str:
+    """Who listens on a port, as far as this user may know."""
+    try:
+        connections = psutil.net_connections(kind="tcp4")
+    except psutil.AccessDenied:
+        return ""
+    for each in connections:
+        if each.status == psutil.CONN_LISTEN and each.laddr and each.laddr.port == port and each.pid:
+            try:
+                return f" by {psutil.Process(each.pid).name()} (pid {each.pid})"
+            except psutil.Error:
+                return f" by pid {each.pid}"
+    return ""
