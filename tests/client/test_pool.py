@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import collections
+import dataclasses
 from typing import TYPE_CHECKING
 
 import pytest
 
 import rdskit
+from rdskit.local.engines.throwaway import throwaway_postgres
+from tests.plugins.waiting import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
     from tests.plugins.postgres import TestDatabase
 
 
@@ -70,3 +77,49 @@ async def test_credentials_are_read_again_when_the_server_refuses_them(database:
     async with rdskit.connect(database.url, tls="off", credentials=Rotating(), min_size=0) as db:
         assert await db.fetch_value("select 1") == 1
     assert Rotating.asked[:2] == [False, True]
+
+
+async def test_after_a_long_outage_callers_are_told_at_once_and_the_host_is_found_again(tmp_path: Path) -> None:
+    """The server goes away and comes back; attempts stay few however many ask."""
+    with throwaway_postgres(tmp_path) as server:
+        url = f"postgresql://{server.superuser}:{server.password}@{server.host}:{server.port}/postgres"
+        async with rdskit.connect(url, tls="off", max_size=4, max_waiting=2000, timeout=1.0) as db:
+            db._cluster.writer.limits = dataclasses.replace(db._cluster.writer.limits, patience=0.5)
+            await db.fetch_value("select 1")
+            await asyncio.to_thread(server.kill)
+
+            async def call(delay: float) -> str:
+                await asyncio.sleep(delay)
+                try:
+                    await db.fetch_value("select 1")
+                except rdskit.ConnectError as error:
+                    return type(error).__name__
+                return "answer"
+
+            outcomes = collections.Counter(await asyncio.gather(*(call(number / 1000) for number in range(1000))))
+            assert outcomes["answer"] == 0
+            assert outcomes["CircuitOpen"] > 100
+            assert outcomes["ConnectError"] > 100
+            assert db.stats().writer.failed_connects <= 1100
+
+            await asyncio.to_thread(server.start)
+            assert await eventually(lambda: _answered(call), 10)
+
+
+async def _answered(call: Callable[[float], Awaitable[str]]) -> bool:
+    return await call(0) == "answer"
+
+
+def test_a_database_stays_in_its_event_loop(database: TestDatabase) -> None:
+    async def connect() -> rdskit.Database:
+        return await rdskit.connect(database.url, tls="off", min_size=0)
+
+    async def use(db: rdskit.Database) -> None:
+        await db.fetch_value("select 1")
+
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        db = first.run(connect())
+        with pytest.raises(rdskit.ConfigError, match="belongs to another event loop"):
+            second.run(use(db))
+        assert first.run(db.fetch_value("select 1")) == 1
+        first.run(db.close())

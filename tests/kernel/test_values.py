@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from rdskit.errors import ConfigError
 from rdskit.kernel.backoff import Backoff, OutageBackoff
+from rdskit.kernel.breaker import Breaker
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.positions import format_lsn, normalise_insert_lsn, parse_lsn
 from rdskit.kernel.targets import Engine, parse_target
@@ -43,6 +44,15 @@ def test_backoff_stays_under_its_ceiling(attempt: int, uniform: float) -> None:
 def test_waiting_for_a_host_costs_a_share_of_its_outage(away: float, uniform: float) -> None:
     delay = OutageBackoff(share=0.1, floor=0.01, cap=1.0).delay(away, uniform)
     assert 0 <= delay <= min(1.0, max(0.01, 0.1 * away))
+
+
+def test_a_breaker_opens_after_the_patience_of_its_callers_and_closes_at_once() -> None:
+    breaker = Breaker()
+    assert not breaker.is_open(100.0, 30.0)
+    breaker = breaker.failed(100.0).failed(120.0)
+    assert not breaker.is_open(129.9, 30.0)
+    assert breaker.is_open(130.0, 30.0)
+    assert not Breaker().is_open(1000.0, 30.0)
 
 
 def test_targets() -> None:

@@ -25,6 +25,7 @@ class PoolLimits:
         max_size: connections open at most.
         max_waiting: callers that may wait at most; more are refused at once, so that the others are served in time.
         connect_timeout: for one attempt to open a connection.
+        patience: after so long without one successful attempt, new callers are told at once instead of waiting.
         lifetime: after it a connection is replaced; shortened by up to 20 % at random, so that not all end together.
         idle_time: a connection beyond ``min_size`` that nobody used for so long is closed.
         check_after: a connection that was idle for longer is asked for a sign of life before it is lent.
@@ -34,6 +35,7 @@ class PoolLimits:
     max_size: int = 10
     max_waiting: int = 100
     connect_timeout: float = 5.0
+    patience: float = 30.0
     lifetime: float = 1800.0
     idle_time: float = 600.0
     check_after: float = 1.0

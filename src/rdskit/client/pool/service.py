@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from rdskit.client.pool.model import Lease, PoolLimits, PoolStats
 from rdskit.client.pool.policy import expiry, is_due, needs_check, openings_wanted
 from rdskit.client.pool.watchdog import Watchdog
-from rdskit.errors import PoolTimeout, RdskitError
+from rdskit.errors import CircuitOpen, PoolTimeout, RdskitError
 from rdskit.kernel.backoff import CONNECT
+from rdskit.kernel.breaker import Breaker
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
 from rdskit.runtime.tasks import TaskOwner
@@ -49,6 +50,7 @@ class Pool:
         self._closing = False
         self._emptied: asyncio.Future[None] | None = None
         self._last_error: Exception | None = None
+        self._breaker = Breaker()
         self._opened = self._closed = self._failed = 0
         self.watchdog = Watchdog(self._all)
         self._tasks = TaskOwner(f"pool {endpoint}")
@@ -143,8 +145,7 @@ class Pool:
     # -- waiting ---------------------------------------------------------------------------------------------------
 
     async def _wait(self, deadline: Deadline) -> Lease:
-        if self._closing:
-            raise Retired
+        self._refuse_in_vain()
         if len(self._waiters) >= self.limits.max_waiting:
             raise PoolTimeout(
                 f"{len(self._waiters)} callers already wait for a connection to {self.endpoint} (max_waiting); "
@@ -166,6 +167,16 @@ class Pool:
                 timer.cancel()
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
+
+    def _refuse_in_vain(self) -> None:
+        """Tell a caller at once who would wait for nothing."""
+        if self._closing:
+            raise Retired
+        if self._breaker.is_open(self._loop.time(), self.limits.patience):
+            raise CircuitOpen(
+                f"{self.endpoint} has not been reached for over {self.limits.patience:g} s and is asked again every "
+                f"second; the last attempt said: {self._last_error}"
+            ) from self._last_error
 
     def _expire(self, waiter: asyncio.Future[Lease], budget: float | None) -> None:
         if waiter.done() or budget is None:
@@ -225,13 +236,16 @@ class Pool:
         try:
             started = self._loop.time()
             while not await self._try_open():
-                if not self._waiting() or self._closing or self._opening > 1:
+                if self._closing or self._opening > 1 or not self._is_awaited():
                     return  # nobody waits, or another task asks already: a host that is away is asked by one
                 away = self._loop.time() - started
                 await asyncio.sleep(CONNECT.delay(away, random.random()))  # noqa: S311 - jitter, not a secret
         finally:
             self._opening -= 1
             self._grow()
+
+    def _is_awaited(self) -> bool:
+        return self._waiting() > 0 or self._breaker.is_open(self._loop.time(), self.limits.patience)
 
     async def _try_open(self) -> bool:
         generation = self._generation
@@ -249,12 +263,14 @@ class Pool:
     def _note_failed_open(self, error: Exception, *, final: bool) -> bool:
         self._failed += 1
         self._last_error = error
+        self._breaker = self._breaker.failed(self._loop.time())
         if final:
             self._fail_waiters(error)
         return final
 
     def _admit(self, connection: Connection, generation: int) -> None:
         self._last_error = None
+        self._breaker = Breaker()
         self._opened += 1
         now = self._loop.time()
         expires_at = expiry(self.limits, now, random.random())  # noqa: S311 - jitter, not a secret

@@ -10,7 +10,7 @@ import asyncio
 import math
 from typing import TYPE_CHECKING, TypeVar
 
-from rdskit.errors import QueryTimeout
+from rdskit.errors import ConfigError, QueryTimeout
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
 
@@ -41,9 +41,12 @@ class Watchdog:
 
         Raises:
             DriverError: with ``Failure.TIMEOUT``, when it was ended.
+            ConfigError: called from another event loop than the pool's.
         """
         caller = asyncio.current_task(self._loop)
-        assert caller is not None
+        if caller is None:
+            call.close()
+            raise ConfigError("the database belongs to another event loop; connect once in each loop")
         lease.caller = caller
         lease.cancelling = caller.cancelling()
         lease.due = due
