@@ -13,8 +13,11 @@ from rdskit.errors import AwsError, LocalError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rdskit import Database
+
 PRIMARY, REPLICA, DATABASE = "rdskit-demo", "rdskit-demo-replica", "shop"
 _READY = 120.0  # seconds for an instance to become available
+_LAG_TIMEOUT = 2.0  # seconds for one question to the primary
 _LOOK = 0.1  # seconds between two looks while waiting
 _HOPELESS = frozenset({"failed", "incompatible-parameters", "storage-full", "restore-error"})
 
@@ -76,6 +79,18 @@ async def members() -> tuple[Member, ...]:
         for found, part in ((primary, "writer"), (replica, "reader"))
         if found is not None
     )
+
+
+async def replica_lag(db: Database) -> float | None:
+    """Seconds that the replica is behind, as the primary sees it; None while nothing streams or nothing is behind.
+
+    Source: PostgreSQL documentation, ``pg_stat_replication.replay_lag``. The synchronous standby is no reader.
+    """
+    async with db.transaction(read_only=True, timeout=_LAG_TIMEOUT) as tx:  # a transaction runs on the writer
+        lag: float | None = await tx.fetch_value(
+            "select max(extract(epoch from replay_lag))::float8 from pg_stat_replication where sync_state = 'async'"
+        )
+        return lag
 
 
 async def available(identifier: str) -> dict[str, Any]:

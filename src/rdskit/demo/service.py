@@ -15,6 +15,7 @@ import psutil
 import rdskit
 from rdskit.demo import estate
 from rdskit.demo.load import Load
+from rdskit.demo.lookout import Lookout
 from rdskit.demo.model import Failover
 from rdskit.demo.policy import pulse_of, report_of
 from rdskit.demo.shop import open_shop, read_books
@@ -33,7 +34,6 @@ _T = TypeVar("_T")
 
 FAILOVER_AT = 0.35  # share of the load's time after which the failover is asked for
 _REFRESH = 0.25  # seconds between two views of the load
-_ASK = 2.0  # seconds between two questions to the API about its instances
 _WATCH = 0.1  # seconds between two looks whether the local RDS lives
 _RECORD = 20.0  # seconds that the record of an asked failover may take
 _RECORD_LOOK = 0.5  # seconds between two looks for it
@@ -128,33 +128,38 @@ class Demo:
             self._wall, self._started = dt.datetime.now(dt.UTC), asyncio.get_running_loop().time()
             load = Load(db, secrets.token_hex(4), self._clock)
             self._view.say(f"{self._plan.writers} writers and {self._plan.readers} readers, {self._plan.seconds:g} s")
-            failover = await self._load(load, zone)
+            failover = await self._load(load, Lookout(db), zone)
         return await self._settle(found, load, failover, zone)
 
-    async def _load(self, load: Load, zone: str) -> Failover | None:
+    async def _load(self, load: Load, lookout: Lookout, zone: str) -> Failover | None:
         self._loading = True
         async with asyncio.TaskGroup() as group:
             customers = group.create_task(load.run(self._plan.writers, self._plan.readers), name="load")
-            show = group.create_task(self._show(load), name="view")
-            director = group.create_task(self._fail_over(zone), name="failover")
+            shown = [
+                group.create_task(lookout.run(), name="lookout"),
+                group.create_task(self._show(load, lookout), name="view"),
+            ]
+            director = group.create_task(self._fail_over(zone, lookout), name="failover")
             with contextlib.suppress(TimeoutError):  # the load's time is over; otherwise somebody ended it
                 await asyncio.wait_for(self._stop.wait(), self._plan.seconds)
             load.stop()
             await customers
             self._loading = False
-            show.cancel()
+            for task in shown:
+                task.cancel()
             if self._stop.is_set():
                 director.cancel()
                 return None
         return director.result()
 
-    async def _fail_over(self, zone: str) -> Failover | None:
+    async def _fail_over(self, zone: str, lookout: Lookout) -> Failover | None:
         """Ask for the failover when it is time, and wait for its record."""
         await asyncio.sleep(self._plan.seconds * FAILOVER_AT)
         self._view.say("asking for a failover: RebootDBInstance(ForceFailover=True)")
         await estate.fail_over()
         failover = await self._recorded()
         if failover is not None:
+            lookout.look_again()
             self._view.mark(failover, (zone, await estate.zone()))
         return failover
 
@@ -188,13 +193,10 @@ class Demo:
             zones=(zone, await estate.zone()),
         )
 
-    async def _show(self, load: Load) -> None:
-        """Keep the view up to date. The API is asked rarely: answering costs it as much as many orders."""
-        members, asked = await estate.members(), self._clock()
+    async def _show(self, load: Load, lookout: Lookout) -> None:
+        """Keep the view up to date."""
         while True:
-            if self._clock() - asked > _ASK:
-                members, asked = await estate.members(), self._clock()
-            self._view.show(pulse_of(load.journal, self._clock()), members)
+            self._view.show(pulse_of(load.journal, self._clock()), lookout.members)
             await asyncio.sleep(_REFRESH)
 
     def _clock(self) -> float:

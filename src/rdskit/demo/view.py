@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
@@ -86,7 +87,8 @@ class LiveView:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._live = Live(console=console, refresh_per_second=8, transient=True)
+        self._live = Live(Spinner("dots"), console=console, refresh_per_second=8, transient=True)
+        self._seen = (0.0, 0)
         self._rates: deque[tuple[float, float]] = deque(maxlen=HISTORY)
         self._failover: tuple[Failover, str] | None = None
 
@@ -106,7 +108,10 @@ class LiveView:
 
     def show(self, pulse: Pulse, members: Iterable[Member]) -> None:
         """Draw the view anew."""
-        self._rates.append((pulse.elapsed, pulse.orders_per_second))
+        elapsed, acknowledged = pulse.elapsed - self._seen[0], pulse.acknowledged - self._seen[1]
+        self._seen = (pulse.elapsed, pulse.acknowledged)
+        if elapsed > 0:
+            self._rates.append((pulse.elapsed, acknowledged / elapsed))
         strip = Text("  ").append_text(self._strip())
         fell = Text(f"  {self._failover[1]}" if self._failover else "", style="bold red")
         self._live.update(Group("", server_table(members), "", Text(f"  {rates(pulse)}"), strip, fell))
