@@ -42,10 +42,30 @@ async def test_too_many_callers_are_refused_at_once(database: TestDatabase) -> N
 
 
 async def test_waiting_ends_at_the_deadline_and_says_why(database: TestDatabase) -> None:
-    async with rdskit.connect(database.url, tls="off", max_size=1) as db, db.transaction():
+    async with rdskit.connect(database.url, tls="off", max_size=1) as db:
+        slow = asyncio.ensure_future(db.fetch_value("select count(*) from generate_series(1, 3000000)"))
+        await asyncio.sleep(0)
         with pytest.raises(rdskit.PoolTimeout, match=r"became free within 0\.05 s: 1 of 1 are open"):
             await db.fetch_value("select 1", timeout=0.05)
         assert db.stats().writer.waiting == 0
+        assert await slow == 3000000
+
+
+async def test_blocks_that_wait_for_each_other_are_told_at_once(database: TestDatabase) -> None:
+    async with rdskit.connect(database.url, tls="off", max_size=3) as db:
+        entered = asyncio.Barrier(3)
+
+        async def nested() -> int:
+            async with db.transaction():
+                await entered.wait()
+                number: int = await db.fetch_value("select 1")
+                return number
+
+        outcomes = await asyncio.gather(*(nested() for _ in range(3)), return_exceptions=True)
+        refused = [outcome for outcome in outcomes if isinstance(outcome, rdskit.PoolTimeout)]
+        assert len(refused) == 1
+        assert "use its transaction instead of the database" in str(refused[0])
+        assert outcomes.count(1) == 2
 
 
 async def test_a_dead_server_costs_few_attempts_and_one_clear_error_each(database: TestDatabase) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rdskit.client.database.executor import Executor
 from rdskit.client.database.status import Health, HostHealth, Stats
 from rdskit.client.failover import Cluster
+from rdskit.client.pool import holding
 from rdskit.client.replicas import Readers, Written
 from rdskit.client.transactions import Transaction, begin, begin_text, repeat
 from rdskit.errors import ConfigError
@@ -139,7 +140,8 @@ class Database:
         patience = Deadline.after(deadline.bounded(self._timeout) if self._timeout is not None else timeout)
         lease, transaction = await begin(self._cluster, self._statements, text, deadline, self._timeout, patience)
         try:
-            yield transaction
+            with holding(lease.lender):
+                yield transaction
             await transaction.commit()
         except BaseException as error:
             if isinstance(error, Exception):

@@ -5,7 +5,8 @@ Connections are opened by the pool's own tasks, so that a caller who gives up ne
 that is away sees one attempt at a time however many wait for it.
 """
 
+from rdskit.client.pool.holding import holding
 from rdskit.client.pool.model import Lease, PoolLimits, PoolStats
 from rdskit.client.pool.service import Pool, Retired
 
-__all__ = ["Lease", "Pool", "PoolLimits", "PoolStats", "Retired"]
+__all__ = ["Lease", "Pool", "PoolLimits", "PoolStats", "Retired", "holding"]

@@ -7,6 +7,7 @@ import random
 from collections import deque
 from typing import TYPE_CHECKING
 
+from rdskit.client.pool.holding import holds
 from rdskit.client.pool.model import Lease, PoolLimits, PoolStats
 from rdskit.client.pool.policy import expiry, is_due, needs_check, openings_wanted
 from rdskit.client.pool.watchdog import Watchdog
@@ -45,6 +46,7 @@ class Pool:
         self._all: set[Lease] = set()
         self._waiters: deque[asyncio.Future[Lease]] = deque()
         self._opening = 0
+        self._nested = 0
         self._epoch = 0
         self._generation = 0
         self._closing = False
@@ -151,9 +153,13 @@ class Pool:
                 f"{len(self._waiters)} callers already wait for a connection to {self.endpoint} (max_waiting); "
                 "send less at once, or raise max_size if the server has room"
             )
+        nested = holds(self)
+        if nested:
+            self._refuse_deadlock()
         waiter: asyncio.Future[Lease] = self._loop.create_future()
         timer = None if deadline.at is None else self._loop.call_at(deadline.at, self._expire, waiter, deadline.budget)
         self._waiters.append(waiter)
+        self._nested += nested
         self._grow()
         try:
             return await waiter
@@ -163,6 +169,7 @@ class Pool:
                 self.give_back(waiter.result())
             raise
         finally:
+            self._nested -= nested
             if timer is not None:
                 timer.cancel()
             if waiter in self._waiters:
@@ -177,6 +184,14 @@ class Pool:
                 f"{self.endpoint} has not been reached for over {self.limits.patience:g} s and is asked again every "
                 f"second; the last attempt said: {self._last_error}"
             ) from self._last_error
+
+    def _refuse_deadlock(self) -> None:
+        """Refuse the wait that would leave every connection in the hands of a block that waits for another one."""
+        if self._nested + 1 >= self.limits.max_size:
+            raise PoolTimeout(
+                f"all {self.limits.max_size} connections to {self.endpoint} are held by transaction blocks, and each "
+                "waits for one more: inside such a block use its transaction instead of the database, or raise max_size"
+            )
 
     def _expire(self, waiter: asyncio.Future[Lease], budget: float | None) -> None:
         if waiter.done() or budget is None:
