@@ -102,6 +102,8 @@ class PostgresServer:
         if self.alive:
             return
         processes.end_orphans(self.data, "postgres")
+        # Nobody works here any more, so the file is stale; its pid may exist all the same, unreaped or used again.
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
         with self.log.open("ab") as log:
             self._log_start = log.tell()
             self._process = self._spawn(log)

@@ -1,0 +1,249 @@
+"""Where the programs of MySQL and MariaDB come from: the system, else packages unpacked for this user alone."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from rdskit.errors import LocalError
+from rdskit.local.engines import unpacked
+from rdskit.local.engines.unpacked import PackageSet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+Product = Literal["MariaDB", "MySQL"]
+
+_VERSION = re.compile(r"Ver (\d+\.\d+\.\d+)")
+
+MARIADB_PACKAGES = PackageSet(
+    name="mariadb",
+    title="MariaDB",
+    packages=("mariadb-server-core", "mariadb-client-core", "mariadb-backup"),
+    programs=("mariadb", "mariadb-backup", "mariadb-binlog", "mariadb-dump", "mbstream"),
+)
+MYSQL_PACKAGES = PackageSet(
+    name="mysql",
+    title="MySQL",
+    packages=("mysql-server-core", "mysql-client-core"),
+    programs=("mysql", "mysqlbinlog", "mysqldump"),
+    suite="sid",
+)
+#: Ubuntu has MySQL in each release; its server is named by its series.
+MYSQL_PACKAGES_UBUNTU = PackageSet(
+    name="mysql",
+    title="MySQL",
+    packages=("mysql-server-core-8*", "mysql-client-core-8*"),
+    programs=MYSQL_PACKAGES.programs,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """One installation of MySQL or MariaDB.
+
+    Attributes:
+        product: which of the two.
+        version: as the server prints it, such as ``"10.11.14"``.
+        provider: who installed it, for ``rdskit local doctor``.
+        server: the server's program.
+        folders: where its other programs are.
+        share: its messages and bootstrap scripts.
+        options: what the server must be told to find its own files.
+        loader: words put before each program; empty where the system's own loader does.
+    """
+
+    product: Product
+    version: str
+    provider: str
+    server: Path
+    folders: tuple[Path, ...]
+    share: Path
+    options: tuple[str, ...] = ()
+    loader: tuple[str, ...] = ()
+
+    @property
+    def series(self) -> tuple[int, int]:
+        """The release series, such as ``(10, 11)``."""
+        major, minor, *_ = map(int, self.version.split("."))
+        return major, minor
+
+    @property
+    def process_name(self) -> str:
+        """As the running server is named in the table of processes."""
+        return Path(self.loader[0]).name if self.loader else self.server.name
+
+    def command(self, program: Path | str) -> list[str]:
+        """The words that run one of its programs.
+
+        Raises:
+            LocalError: the program is not installed.
+        """
+        path = program if isinstance(program, Path) else self._find(program)
+        return [*self.loader, str(path)]
+
+    def _find(self, program: str) -> Path:
+        for folder in self.folders:
+            if (folder / program).is_file():
+                return folder / program
+        raise LocalError(f"{program} of {self.product} {self.version} is not installed in {self.folders[0]}")
+
+
+class Provider(Protocol):
+    """One kind of place where MySQL or MariaDB may be installed."""
+
+    @property
+    def name(self) -> str:
+        """As shown by ``rdskit local doctor``."""
+        ...
+
+    def find(self) -> Iterator[Installation]:
+        """Every usable installation, the preferred one first; nothing is downloaded."""
+        ...
+
+
+class SystemServer:
+    """A server that the system's package manager has installed, or one on PATH.
+
+    Args:
+        product: MySQL or MariaDB.
+        programs: the names of its server.
+        companions: programs without which it is of no use to us.
+    """
+
+    name = "system"
+    _sbin = Path("/usr/sbin")
+    _shares = ("share/mysql", "share/mariadb")
+
+    def __init__(self, product: Product, programs: Sequence[str], companions: Sequence[str]) -> None:
+        self._product = product
+        self._programs = programs
+        self._companions = companions
+
+    def find(self) -> Iterator[Installation]:
+        """The server on PATH or in ``/usr/sbin``."""
+        if not all(map(shutil.which, self._companions)):
+            return
+        for program in self._programs:
+            path = shutil.which(program) or shutil.which(program, path=str(self._sbin))
+            if path:
+                yield from self._inspect(Path(path).resolve())
+
+    def _inspect(self, server: Path) -> Iterator[Installation]:
+        product, version = identify([str(server)])
+        base = server.parent.parent
+        share = next((base / name for name in self._shares if (base / name).is_dir()), base / "share")
+        companions = (Path(found).parent for name in self._companions if (found := shutil.which(name)))
+        if product == self._product:
+            folders = tuple(dict.fromkeys((base / "bin", server.parent, *companions)))
+            yield Installation(product, version, self.name, server, folders, share)
+
+
+class UnpackedServer:
+    """A server from packages in this user's cache.
+
+    Args:
+        packages: what is unpacked.
+        program: the server's name.
+        cache: the folder of all sets; None takes the user's.
+    """
+
+    name = "unpacked"
+
+    def __init__(self, packages: PackageSet, program: str, cache: Path | None = None) -> None:
+        self._packages = packages
+        self._program = program
+        self._cache = cache
+
+    def find(self) -> Iterator[Installation]:
+        """The unpacked server, if that was done before."""
+        root = unpacked.find_unpacked(self._packages, self._cache or unpacked.cache_directory())
+        if root:
+            yield self._inspect(root)
+
+    def ensure(self, report: Callable[[str], None]) -> Installation:
+        """The unpacked server; downloads and unpacks it the first time."""
+        return self._inspect(
+            unpacked.ensure_unpacked(self._packages, self._cache or unpacked.cache_directory(), report)
+        )
+
+    def _inspect(self, root: Path) -> Installation:
+        usr = root / "usr"
+        loader = _loader(root)
+        server = usr / "sbin" / self._program
+        product, version = identify([*loader, str(server)])
+        if product is None:
+            raise LocalError(f"{server} cannot be run: remove {root}, so that it is unpacked anew")
+        share = usr / "share" / "mysql"
+        options = (
+            f"--basedir={usr}",
+            f"--plugin-dir={usr / 'lib' / 'mysql' / 'plugin'}",
+            f"--lc-messages-dir={share}",
+            f"--character-sets-dir={share / 'charsets'}",
+        )
+        folders = (usr / "bin", usr / "sbin")
+        return Installation(product, version, self.name, server, folders, share, options, loader)
+
+
+def identify(command: Sequence[str]) -> tuple[Product | None, str]:
+    """Which product and version a server's program is; ``(None, "")`` where it does not run."""
+    try:
+        answer = subprocess.run(
+            [*command, "--no-defaults", "--version"], capture_output=True, text=True, check=False, timeout=30
+        )
+    except OSError:
+        return None, ""
+    version = _VERSION.search(answer.stdout)
+    if answer.returncode != 0 or version is None:
+        return None, ""
+    return ("MariaDB" if "MariaDB" in answer.stdout else "MySQL"), version.group(1)
+
+
+def _loader(root: Path) -> tuple[str, ...]:
+    libraries = [path for top in (root / "lib", root / "usr" / "lib") for path in sorted(top.glob("*-linux-gnu*"))]
+    for folder in libraries:
+        for loader in sorted(folder.glob("ld-linux*.so.*")):
+            return (str(loader), "--library-path", ":".join(map(str, libraries)))
+    raise LocalError(f"{root} holds no dynamic loader: remove it, so that it is unpacked anew")
+
+
+SYSTEM_MARIADB = SystemServer("MariaDB", ("mariadbd", "mysqld"), ("mariadb-backup",))
+SYSTEM_MYSQL = SystemServer("MySQL", ("mysqld",), ())
+UNPACKED_MARIADB = UnpackedServer(MARIADB_PACKAGES, "mariadbd")
+UNPACKED_MYSQL = UnpackedServer(MYSQL_PACKAGES if unpacked.is_debian() else MYSQL_PACKAGES_UBUNTU, "mysqld")
+
+MARIADB_PROVIDERS: tuple[Provider, ...] = (SYSTEM_MARIADB, UNPACKED_MARIADB)
+MYSQL_PROVIDERS: tuple[Provider, ...] = (SYSTEM_MYSQL, UNPACKED_MYSQL)
+
+
+def installed(providers: Iterable[Provider]) -> list[Installation]:
+    """Every installation that the providers know, the preferred one first; nothing is downloaded."""
+    return [installation for provider in providers for installation in provider.find()]
+
+
+def ensure_mariadb(report: Callable[[str], None] = lambda _: None) -> Installation:
+    """The preferred MariaDB; unpacked into the user's cache where none is there.
+
+    Args:
+        report: told what is going on, as a download takes some seconds.
+
+    Raises:
+        LocalError: it is not installed and cannot be unpacked.
+    """
+    return next(iter(installed(MARIADB_PROVIDERS)), None) or UNPACKED_MARIADB.ensure(report)
+
+
+def ensure_mysql(report: Callable[[str], None] = lambda _: None) -> Installation:
+    """The preferred MySQL; unpacked into the user's cache where none is there.
+
+    Args:
+        report: told what is going on, as a download takes some seconds.
+
+    Raises:
+        LocalError: it is not installed and cannot be unpacked.
+    """
+    return next(iter(installed(MYSQL_PROVIDERS)), None) or UNPACKED_MYSQL.ensure(report)

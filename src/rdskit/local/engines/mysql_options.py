@@ -1,0 +1,154 @@
+"""The option files that tell a MySQL or MariaDB server how to run. All are written whole, by us alone.
+
+A server gets the settings that matter to durability as RDS has them, and small buffers. It reads no other option file.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from rdskit.errors import LocalError
+from rdskit.local.engines.configuration import write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from rdskit.local.engines.addresses import Address
+    from rdskit.local.engines.sql import Account
+
+OPTION_FILE = "rdskit.cnf"
+#: Its presence makes a server start as a standby; it holds the options that differ then.
+STANDBY_FILE = "rdskit.standby.cnf"
+
+#: Milliseconds; a commit waits for its acknowledgement until the local RDS decides otherwise, never on its own.
+_FOR_EVER = "4294967295"
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
+
+_COMMON: Mapping[str, str] = {
+    "character_set_server": "utf8mb4",
+    "default_time_zone": "+00:00",
+    "lower_case_table_names": "0",
+    "skip_name_resolve": "ON",
+    "local_infile": "OFF",
+    "secure_file_priv": "NULL",
+    "log_bin": "binlog",
+    "relay_log": "relay",
+    "binlog_row_image": "FULL",
+    "binlog_row_metadata": "FULL",
+    "sync_binlog": "1",
+    "innodb_flush_log_at_trx_commit": "1",
+    # The number of asynchronous I/O contexts is a limit of the whole system.
+    "innodb_use_native_aio": "OFF",
+    "innodb_buffer_pool_size": "32M",
+    "key_buffer_size": "1M",
+    "max_connections": "200",
+    "open_files_limit": "4096",
+    "table_open_cache": "400",
+    "table_definition_cache": "400",
+    "thread_cache_size": "8",
+}
+
+MARIADB_DEFAULTS: Mapping[str, str] = {
+    **_COMMON,
+    "binlog_format": "ROW",
+    "log_slave_updates": "ON",
+    "gtid_strict_mode": "ON",
+    "slave_net_timeout": "10",
+    "innodb_log_file_size": "32M",
+    "aria_pagecache_buffer_size": "8M",
+    "performance_schema": "OFF",
+    "rpl_semi_sync_master_wait_point": "AFTER_SYNC",
+    "rpl_semi_sync_master_timeout": _FOR_EVER,
+}
+
+MYSQL_DEFAULTS: Mapping[str, str] = {
+    **_COMMON,
+    "plugin_load_add": "semisync_source.so;semisync_replica.so;mysql_clone.so",
+    "mysqlx": "OFF",
+    "gtid_mode": "ON",
+    "enforce_gtid_consistency": "ON",
+    "replica_net_timeout": "10",
+    "replica_parallel_workers": "2",
+    "innodb_redo_log_capacity": "32M",
+    "temptable_max_ram": "16M",
+    "auto_generate_certs": "OFF",
+    "rpl_semi_sync_source_wait_point": "AFTER_SYNC",
+    "rpl_semi_sync_source_timeout": _FOR_EVER,
+    # The performance schema at its own sizes takes half of what the whole server needs.
+    "performance_schema_digests_size": "500",
+    "performance_schema_error_size": "0",
+    "performance_schema_events_stages_history_long_size": "0",
+    "performance_schema_events_statements_history_long_size": "100",
+    "performance_schema_events_transactions_history_long_size": "0",
+    "performance_schema_events_waits_history_long_size": "0",
+    "performance_schema_max_statement_classes": "300",
+}
+
+
+def option_text(address: Address, settings: Mapping[str, str]) -> str:
+    """The text of the server's option file.
+
+    Args:
+        address: where it listens.
+        settings: everything else; names as in SQL.
+
+    Raises:
+        LocalError: a name is none, or a value cannot be written in an option file.
+    """
+    fixed = {"bind_address": address.host, "port": str(address.port), "socket": ""}
+    return _section("mysqld", {**settings, **fixed})
+
+
+def client_text(address: Address, account: Account) -> str:
+    """The text of an option file by which one of the server's programs logs in; no password is in its command."""
+    return _section(
+        "client",
+        {
+            "protocol": "tcp",
+            "host": address.host,
+            "port": str(address.port),
+            "user": account.user,
+            "password": account.password,
+        },
+    )
+
+
+def command_line(options: Mapping[str, str]) -> list[str]:
+    """The options as words of a command."""
+    return [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+
+
+def write_standby(data: Path, options: Mapping[str, str]) -> None:
+    """Note that the server of this data directory is a standby, started with ``options``."""
+    write_whole(data / STANDBY_FILE, _section("mysqld", options))
+
+
+def read_standby(data: Path) -> dict[str, str] | None:
+    """The options of a standby; None for a primary."""
+    try:
+        lines = (data / STANDBY_FILE).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return None
+    pairs = (line.partition("=") for line in lines if "=" in line)
+    return {name.strip(): value.strip().strip('"') for name, _, value in pairs}
+
+
+def _section(name: str, options: Mapping[str, str]) -> str:
+    lines = [f"{_checked(option)} = {_quoted(option, value)}" for option, value in options.items()]
+    return "\n".join(["# Written by rdskit: changed with parameter groups, not by hand.", f"[{name}]", *lines, ""])
+
+
+def _checked(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise LocalError(f"{name!r} is not the name of a server variable")
+    return name
+
+
+def _quoted(name: str, value: str) -> str:
+    if any(ord(character) < ord(" ") for character in value):
+        raise LocalError(f"the value of {name} has a control character: an option file cannot hold it")
+    escaped = value.replace("\\", "\\\\")
+    return f'"{escaped}"'

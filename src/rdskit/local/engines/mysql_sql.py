@@ -1,0 +1,215 @@
+"""The local RDS's own SQL for MySQL and MariaDB: the only module that knows PyMySQL.
+
+The shape is that of :mod:`rdskit.local.engines.sql`: every call has a deadline of its own, and a question may be sent
+now and its answer fetched later.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+import pymysql
+from pymysql.connections import Connection
+from pymysql.constants import COMMAND, CR, ER
+from pymysql.converters import encoders, escape_string
+
+from rdskit.local.engines.sql import Account, Row, SessionLost, StatementRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from rdskit.local.engines.addresses import Address
+
+__all__ = ["Account", "MySQLSession", "Row", "ServerRefused", "SessionLost"]
+
+_TIMEOUT = 10.0
+_CLIENT_ERRORS = range(CR.CR_ERROR_FIRST, CR.CR_ERROR_LAST + 1)
+#: The server says these as it closes the connection: the shutdown, a KILL, and the one that it did not announce.
+_FAREWELLS = (ER.SERVER_SHUTDOWN, 1927, 3169)
+
+
+class ServerRefused(StatementRefused):
+    """The server answered with an error.
+
+    Attributes:
+        errno: MySQL's own error number.
+    """
+
+    def __init__(self, message: str, sqlstate: str, errno: int) -> None:
+        super().__init__(message, sqlstate)
+        self.errno = errno
+
+
+class _Wire(Connection[Any]):
+    """PyMySQL's connection, with the two halves of a query apart."""
+
+    def send(self, sql: str) -> None:
+        self._execute_command(COMMAND.COM_QUERY, sql)
+
+    def receive(self, timeout: float) -> Any:
+        self._read_timeout = timeout
+        self._read_query_result()
+        return self._result
+
+    def fileno(self) -> int:
+        return int(self._sock.fileno())
+
+
+class MySQLSession:
+    """One connection in autocommit mode, whose every call ends before a deadline; one thread at a time may use it."""
+
+    def __init__(self, connection: _Wire, name: str) -> None:
+        self._connection = connection
+        self._name = name
+
+    @classmethod
+    def open(
+        cls,
+        address: Address,
+        account: Account,
+        database: str | None = None,
+        *,
+        timeout: float = _TIMEOUT,
+        ca: Path | None = None,
+    ) -> Self:
+        """Log in.
+
+        Args:
+            address: the server's or the endpoint's.
+            account: who logs in.
+            database: the default one; None has none.
+            timeout: seconds for the connection, and again for the login.
+            ca: certificate authority that the server must prove itself by; None connects without TLS.
+
+        Raises:
+            SessionLost: no login before the deadline, or it was refused.
+        """
+        try:
+            connection = _Wire(
+                host=address.host,
+                port=address.port,
+                user=account.user,
+                password=account.password,
+                database=database,
+                charset="utf8mb4",
+                conv=dict(encoders),  # no decoders: each value stays in the server's text form
+                autocommit=True,
+                connect_timeout=timeout,
+                read_timeout=timeout,
+                write_timeout=timeout,
+                program_name="rdsadmin",
+                ssl_disabled=ca is None,
+                ssl_ca=str(ca) if ca else None,
+                ssl_verify_identity=ca is not None,
+                ssl_verify_cert=ca is not None,
+            )
+        except pymysql.Error as error:
+            raise SessionLost(f"{account.user} cannot log in at {address}: {_text(error)}") from error
+        return cls(connection, str(address))
+
+    def execute(self, sql: str, *parameters: str | float | None, timeout: float = _TIMEOUT) -> list[Row]:
+        """Run one statement.
+
+        Args:
+            sql: with ``%s`` for each parameter; without parameters, ``%`` is itself.
+            parameters: quoted into the text.
+            timeout: seconds until the answer must be there; a session that was late is of no further use.
+
+        Returns:
+            The rows, each value in the server's text form.
+
+        Raises:
+            ServerRefused: the server answered with an error.
+            SessionLost: the connection ended, or the deadline passed.
+        """
+        self.send(sql, *parameters)
+        return self.receive(timeout)
+
+    def record(self, sql: str, *, timeout: float = _TIMEOUT) -> Mapping[str, str | None]:
+        """The first row of an answer by column name, as for ``SHOW REPLICA STATUS``; empty where there is none."""
+        self.send(sql)
+        result = self._result(timeout)
+        if not result.rows:
+            return {}
+        return dict(zip((field.name for field in result.fields), _row(result.rows[0]), strict=True))
+
+    def send(self, sql: str, *parameters: str | float | None) -> None:
+        """Send one statement without waiting for its answer, which :meth:`receive` fetches.
+
+        Raises:
+            SessionLost: the connection has ended.
+        """
+        text = sql % tuple(map(self._connection.literal, parameters)) if parameters else sql
+        try:
+            self._connection.send(text)
+        except pymysql.Error as error:
+            raise SessionLost(f"{self._name}: {_text(error)}") from error
+
+    def answered(self) -> bool:
+        """Whether the answer to what was sent is there, or the connection ended, without waiting for it."""
+        return not self.usable or self._readable(0.0)
+
+    def receive(self, timeout: float = _TIMEOUT) -> list[Row]:
+        """The answer to what was sent; raises as :meth:`execute` does."""
+        return [_row(row) for row in self._result(timeout).rows or ()]
+
+    def identifier(self, name: str) -> str:
+        """A name quoted for use in a statement."""
+        return "`" + name.replace("`", "``") + "`"
+
+    def literal(self, text: str) -> str:
+        """A text quoted for use in a statement that takes no parameters."""
+        return f"'{escape_string(text)}'"
+
+    def fileno(self) -> int:
+        """The socket, to wait for the server's end of it."""
+        return self._connection.fileno()
+
+    @property
+    def usable(self) -> bool:
+        """Whether another statement may be sent."""
+        return bool(self._connection.open)
+
+    def close(self) -> None:
+        """Close the connection; closing twice is fine."""
+        if self.usable:
+            self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _result(self, timeout: float) -> Any:
+        deadline = time.monotonic() + timeout
+        try:
+            if not self._readable(timeout):
+                self.close()
+                raise SessionLost(f"{self._name}: no answer before the deadline")
+            return self._connection.receive(max(0.001, deadline - time.monotonic()))
+        except pymysql.Error as error:
+            raise self._refusal(error) from error
+
+    def _refusal(self, error: pymysql.Error) -> SessionLost | ServerRefused:
+        number = int(error.args[0]) if error.args else 0
+        if number == 0 or number in _CLIENT_ERRORS or number in _FAREWELLS:
+            self.close()
+            return SessionLost(f"{self._name}: {_text(error)}")
+        return ServerRefused(f"{self._name}: {_text(error)}", getattr(error, "sqlstate", None) or "", number)
+
+    def _readable(self, timeout: float) -> bool:
+        poller = select.poll()
+        poller.register(self._connection.fileno(), select.POLLIN)
+        return bool(poller.poll(timeout * 1000))
+
+
+def _row(values: tuple[Any, ...]) -> Row:
+    return tuple(value.decode(errors="replace") if isinstance(value, bytes) else value for value in values)
+
+
+def _text(error: pymysql.Error) -> str:
+    return f"{error.args[1]} ({error.args[0]})" if len(error.args) > 1 else str(error)
