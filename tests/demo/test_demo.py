@@ -178,6 +178,15 @@ def test_ctrl_c_under_load_gives_a_partial_report_and_a_clean_end(folder: Path, 
 
 
 @pytest.mark.timeout(240)
+def test_the_users_own_aws_account_is_out_of_reach(folder: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "my-company")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_RDS", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")
+    with DemoRun(folder, port, seconds=2) as demo:
+        assert demo.end() == 0, demo.text
+
+
+@pytest.mark.timeout(240)
 def test_ctrl_c_while_it_starts_ends_at_once_and_leaves_nothing(folder: Path, port: int) -> None:
     with DemoRun(folder, port) as demo:
         demo.wait_for("starting the local RDS")

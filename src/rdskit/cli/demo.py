@@ -13,6 +13,7 @@ from rdskit.demo.model import Report
 from rdskit.demo.report import as_json, as_page, as_text
 from rdskit.demo.service import Demo, Plan
 from rdskit.demo.view import view_for
+from rdskit.errors import ConfigError
 from rdskit.local.site import data_directory
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -69,9 +70,19 @@ async def run(plan: Plan, console: Console) -> Report:
 
 
 def write(report: Report, json_file: Path | None, html_file: Path) -> list[Path]:
-    """Write the report's files and tell which."""
-    html_file.write_text(as_page(report), encoding="utf-8")
-    if json_file is None:
-        return [html_file]
-    json_file.write_text(json.dumps(as_json(report), indent=2) + "\n", encoding="utf-8")
-    return [html_file, json_file]
+    """Write the report's files and tell which.
+
+    Raises:
+        ConfigError: one of them cannot be written.
+    """
+    contents = {html_file: as_page(report)}
+    if json_file is not None:
+        contents[json_file] = json.dumps(as_json(report), indent=2) + "\n"
+    for path, content in contents.items():
+        try:
+            path.write_text(content, encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(
+                f"{path} cannot be written: {error.strerror}; choose another with --html and --json"
+            ) from error
+    return list(contents)

@@ -23,7 +23,7 @@ from rdskit.errors import LocalError
 from rdskit.local import site
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
 
     from rdskit.demo.estate import Estate
@@ -69,7 +69,7 @@ class Demo:
         self._stop = asyncio.Event()
         self._task: asyncio.Task[Report] | None = None
         self._loading = False
-        self._started = 0.0
+        self._started = self._seconds = 0.0
         self._wall = dt.datetime.now(dt.UTC)
 
     async def run(self) -> Report:
@@ -111,7 +111,7 @@ class Demo:
         try:
             pid = (await _undivided(lambda: site.up(data, self._plan.port))).pid
             assert pid is not None, data
-            os.environ.update(site.env(data))
+            _use_only(site.env(data))
             yield pid
         finally:
             crashed = pid is not None and not _lives(pid)
@@ -144,13 +144,12 @@ class Demo:
                 await asyncio.wait_for(self._stop.wait(), self._plan.seconds)
             load.stop()
             await customers
-            self._loading = False
+            self._seconds, self._loading = self._clock(), False
             for task in shown:
                 task.cancel()
             if self._stop.is_set():
                 director.cancel()
-                return None
-        return director.result()
+        return None if director.cancelled() else director.result()
 
     async def _fail_over(self, zone: str, lookout: Lookout) -> Failover | None:
         """Ask for the failover when it is time, and wait for its record."""
@@ -176,7 +175,6 @@ class Demo:
         return None
 
     async def _settle(self, found: Estate, load: Load, failover: Failover | None, zone: str) -> Report:
-        seconds = self._clock()
         self._view.say("counting")
         async with rdskit.connect(found.target, credentials=found.credentials, readers="off") as writer:
             books = await read_books(writer)
@@ -188,7 +186,7 @@ class Demo:
             started_at=self._wall.isoformat(timespec="seconds"),
             writers=self._plan.writers,
             readers=self._plan.readers,
-            seconds=seconds,
+            seconds=self._seconds,
             interrupted=self._stop.is_set(),
             zones=(zone, await estate.zone()),
         )
@@ -201,6 +199,13 @@ class Demo:
 
     def _clock(self) -> float:
         return asyncio.get_running_loop().time() - self._started
+
+
+def _use_only(environment: Mapping[str, str]) -> None:
+    """Point AWS and rdskit at the local RDS, and at nothing else: the user's own account must not be reached."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ.update(environment)
 
 
 async def _watch(pid: int, data: Path) -> None:
@@ -234,4 +239,6 @@ async def _undivided(work: Callable[[], _T]) -> _T:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
         await asyncio.wait([running])
+        if not running.cancelled():
+            running.exception()  # looked at: what counts is that somebody wants to end
         raise
