@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
+    from rdskit.kernel.endpoints import Endpoint
     from tests.plugins.postgres import TestDatabase
 
 
@@ -88,15 +89,16 @@ async def test_tls_is_demanded_by_default(database: TestDatabase) -> None:
 
 async def test_credentials_are_read_again_when_the_server_refuses_them(database: TestDatabase) -> None:
     class Rotating:
-        asked: list[bool] = []  # noqa: RUF012 - one object, one test
+        asked: list[rdskit.Login | None] = []  # noqa: RUF012 - one object, one test
 
-        async def login(self, *, refresh: bool = False) -> rdskit.Login:
-            self.asked.append(refresh)
-            return rdskit.Login(database.user, database.password if refresh else "the one before")
+        async def login(self, endpoint: Endpoint, *, refused: rdskit.Login | None = None) -> rdskit.Login:
+            assert endpoint == (database.host, database.port)
+            self.asked.append(refused)
+            return rdskit.Login(database.user, database.password if refused else "the one before")
 
     async with rdskit.connect(database.url, tls="off", credentials=Rotating(), min_size=0) as db:
         assert await db.fetch_value("select 1") == 1
-    assert Rotating.asked[:2] == [False, True]
+    assert Rotating.asked[:2] == [None, rdskit.Login(database.user, "the one before")]
 
 
 async def test_after_a_long_outage_callers_are_told_at_once_and_the_host_is_found_again(tmp_path: Path) -> None:

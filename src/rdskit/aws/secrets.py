@@ -8,16 +8,14 @@ from typing import Any
 from rdskit.aws.session import call
 from rdskit.errors import AwsError, ConfigError
 
+_NOT_FOUND = "ResourceNotFoundException"
 
-async def read_secret(identifier: str, stage: str = "AWSCURRENT") -> dict[str, Any]:
-    """Read a secret that holds a JSON object.
+
+async def read_secret(identifier: str) -> dict[str, Any]:
+    """Read the current version of a secret that holds a JSON object.
 
     Args:
         identifier: the secret's name or ARN.
-        stage: the version's staging label.
-
-    Returns:
-        The object.
 
     Raises:
         ConfigError: there is no such secret, or it holds no JSON object. The message never repeats its content.
@@ -25,12 +23,26 @@ async def read_secret(identifier: str, stage: str = "AWSCURRENT") -> dict[str, A
         ConnectError: it cannot be reached.
     """
     try:
-        answer = await call("secretsmanager", "get_secret_value", SecretId=identifier, VersionStage=stage)
+        return await _read(identifier, "AWSCURRENT")
     except AwsError as error:
-        if error.code == "ResourceNotFoundException":
-            message = f"secret {identifier!r} does not exist in this account and region; check its name or ARN"
-            raise ConfigError(message) from error
-        raise
+        if error.code != _NOT_FOUND:
+            raise
+        message = f"secret {identifier!r} does not exist in this account and region; check its name or ARN"
+        raise ConfigError(message) from error
+
+
+async def read_pending_secret(identifier: str) -> dict[str, Any] | None:
+    """Read the version that a rotation under way has made; None if there is none. Raises as ``read_secret`` does."""
+    try:
+        return await _read(identifier, "AWSPENDING")
+    except AwsError as error:
+        if error.code != _NOT_FOUND:
+            raise
+        return None
+
+
+async def _read(identifier: str, stage: str) -> dict[str, Any]:
+    answer = await call("secretsmanager", "get_secret_value", SecretId=identifier, VersionStage=stage)
     try:
         content = json.loads(answer["SecretString"])
     except (KeyError, ValueError):

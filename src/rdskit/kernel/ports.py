@@ -55,11 +55,13 @@ class Login:
 class Credentials(Protocol):
     """Anything that can say who to log in as."""
 
-    async def login(self, *, refresh: bool = False) -> Login:
-        """Give user and password.
+    async def login(self, endpoint: Endpoint, *, refused: Login | None = None) -> Login:
+        """Give user and password for a host.
 
         Args:
-            refresh: the server refused what was given before; read it again from where it comes from.
+            endpoint: whom to log in to; an IAM token is signed for one host and port.
+            refused: what that host has just refused. Give something else if there is: a password that was rotated. To
+                give the same again means that there is nothing else.
         """
         ...
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from rdskit.errors import ConfigError
 from rdskit.kernel.ports import Login
+
+if TYPE_CHECKING:
+    from rdskit.kernel.endpoints import Endpoint
 
 
 class StaticCredentials:
@@ -14,7 +18,7 @@ class StaticCredentials:
     def __init__(self, user: str, password: str | None) -> None:
         self._login = Login(user, password)
 
-    async def login(self, *, refresh: bool = False) -> Login:  # noqa: ARG002 - the port's signature; nothing to re-read
+    async def login(self, endpoint: Endpoint, *, refused: Login | None = None) -> Login:  # noqa: ARG002 - the port's
         """Give what was given."""
         return self._login
 
@@ -25,7 +29,7 @@ class EnvironmentCredentials:
     def __init__(self, user: str | None = None) -> None:
         self._user = user
 
-    async def login(self, *, refresh: bool = False) -> Login:  # noqa: ARG002 - the environment is read each time anyway
+    async def login(self, endpoint: Endpoint, *, refused: Login | None = None) -> Login:  # noqa: ARG002 - the port's
         """Read the environment.
 
         Raises:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from rdskit.client.credentials import SecretCredentials
 from rdskit.client.pool import Lease, Pool, PoolLimits, Retired
 from rdskit.errors import AuthenticationError, NoWriterError, RdskitError
 from rdskit.kernel.failures import Failure
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _LOOK_EVERY = 30.0  # seconds between two looks at the API while all is well; each costs one call an instance
 _LOOK_AGAIN = 1.0  # seconds between two looks after a failure
 _CLOSE_TIMEOUT = 2.0  # seconds for a connection that turned out to be of no use
+_ROTATION_PAUSES = (0.0, 0.0, 0.1, 0.2, 0.4)  # seconds before a refused login is tried again
 _log = logging.getLogger("rdskit.failover")
 
 
@@ -42,6 +44,7 @@ class Access:
     ) -> None:
         self.driver = driver
         self.credentials = credentials
+        self.credentials_rotate = isinstance(credentials, SecretCredentials)
         self.database = database
         self.tls = tls
         self.connect_timeout = connect_timeout
@@ -50,16 +53,22 @@ class Access:
     async def open(self, host: Host) -> Connection:
         """Open a connection and verify that the host has the role that the topology says.
 
-        A login that is refused is tried once more with credentials that are read again: they may have been rotated.
+        A login that is refused is tried again as long as the credentials have something else to offer, and for a moment
+        longer: while a password is rotated neither the old nor the new one may be the right one.
         """
         options = ConnectOptions(host.endpoint, self.database, self.tls, self.connect_timeout, self.application_name)
-        try:
-            connection = await self.driver.connect(options, await self.credentials.login())
-        except DriverError as error:
-            if not isinstance(error.public, AuthenticationError):
-                raise
-            connection = await self.driver.connect(options, await self.credentials.login(refresh=True))
-        return await self._verified(connection, host)
+        login = await self.credentials.login(host.endpoint)
+        for pause in _ROTATION_PAUSES:
+            try:
+                return await self._verified(await self.driver.connect(options, login), host)
+            except DriverError as error:
+                if not isinstance(error.public, AuthenticationError):
+                    raise
+                refused, login = login, await self.credentials.login(host.endpoint, refused=login)
+                if login == refused and not self.credentials_rotate:
+                    raise
+            await asyncio.sleep(pause)
+        return await self._verified(await self.driver.connect(options, login), host)
 
     async def _verified(self, connection: Connection, host: Host) -> Connection:
         if host.role is Role.WRITER and connection.role is not Role.WRITER:
