@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 from typing import TYPE_CHECKING
 
@@ -68,7 +69,7 @@ async def test_nothing_lost_doubled_or_stale_through_failovers(
     for _ in range(FAILOVERS):
         before = len(acknowledged)
         await asyncio.to_thread(local_rds.fail_over, orders)
-        await eventually(lambda enough=before + 100: _more_than(acknowledged, enough), 30)
+        await eventually(functools.partial(_more_than, acknowledged, before + 100), 30)
     await eventually(lambda: _readers_serve(db, 2), 30)
     over.set()
     await asyncio.gather(*workers)
