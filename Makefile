@@ -53,6 +53,6 @@ lock: .venv/.dev
 	@$(PY) tools/lock.py
 
 clean:
-	@if [ -x $(PY) ] && [ -d .rdskit ]; then $(PY) -m rdskit.cli local reset --yes --data .rdskit; fi
+	@if [ -x $(PY) ] && [ -d .rdskit ]; then $(PY) -m rdskit.cli local down --data .rdskit; fi
 	@rm -rf .venv .rdskit .pytest_tmp .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage dist build demo-report.*
 	@find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +

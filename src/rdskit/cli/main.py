@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import importlib
 import sys
-from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
+from rdskit import __version__
 from rdskit.errors import RdskitError
 
 #: name → (module that holds the Typer ``app``, what it is for)
@@ -81,7 +81,7 @@ def print_error(error: RdskitError) -> None:
 def print_version(asked: bool) -> None:  # noqa: FBT001 - an option's callback takes its value by position
     """Print the version and end, when asked."""
     if asked:
-        typer.echo(f"rdskit {version('rdskit')} (Python {sys.version.split()[0]})")
+        typer.echo(f"rdskit {__version__} (Python {sys.version.split()[0]})")
         raise typer.Exit
 
 
