@@ -92,10 +92,8 @@ def up(data: Path, port: int | None = None) -> SiteStatus:
     layout.make()
     daemon = DaemonProcess(layout)
     with daemon.starting():
-        already = daemon.alive
-        if already:
-            daemon.await_ready()
-        else:
+        already = daemon.alive and _answers(daemon)
+        if not already:
             daemon.start(_choose_port(layout, port))
     found = _running(layout, seconds=time.monotonic() - begun, already=already)
     if port not in (None, found.port):
@@ -146,8 +144,7 @@ def status(data: Path) -> SiteStatus:
         try:
             return _running(layout)
         except LocalError:
-            # It may have ended between the two looks.
-            if daemon.alive:
+            if not daemon.ends_soon():
                 raise
     return SiteStatus(running=False, data=str(data), port=_remembered(layout))
 
@@ -193,6 +190,18 @@ def failovers(data: Path, identifier: str | None = None) -> list[dict[str, Any]]
     """
     found: list[dict[str, Any]] = ask(_remembered(Layout(data)), "failovers")
     return [each for each in found if identifier in (None, each["identifier"])]
+
+
+def _answers(daemon: DaemonProcess) -> bool:
+    """Whether a living daemon answers, once it is ready; False for one that is just ending."""
+    daemon.await_ready()
+    try:
+        ask(int(daemon.said.get("port", 0)), "health")
+    except LocalError:
+        if not daemon.ends_soon():
+            raise
+        return False
+    return True
 
 
 def _choose_port(layout: Layout, port: int | None) -> int:

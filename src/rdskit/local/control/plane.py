@@ -82,7 +82,8 @@ class ControlPlane:
         """Take note of what happened to servers by themselves. Called by the fleet; calls nothing of it."""
         with self._monitor:
             instance = self._by_resource_id().get(event.resource_id)
-            if instance is None:
+            if instance is None or instance.status in ("creating", "deleting"):
+                # What happens on the way in and out is part of the way.
                 return
             kind = event.kind if event.kind in EVENTS else "notice"
             instance.backend.record(instance, kind, reason=event.message)  # type: ignore[attr-defined]  # always ours

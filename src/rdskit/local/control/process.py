@@ -24,6 +24,7 @@ __all__ = ["DaemonProcess"]
 
 _UP_TIMEOUT = 90.0
 _DOWN_TIMEOUT = 60.0
+_LAST_MOMENTS = 2.0
 _POLL = 0.02
 _LOG_LINES = 5
 _LOG_LIMIT = 5 * 1024**2
@@ -96,6 +97,10 @@ class DaemonProcess:
             LocalError: it did not become ready in time.
         """
         self._await(lambda: bool(self.said.get("ready")), "is starting, but did not become ready")
+
+    def ends_soon(self) -> bool:
+        """Whether it is about to end: a process that dies loses its connections before its lock."""
+        return _within(_LAST_MOMENTS, lambda: not self.alive)
 
     def stop(self) -> None:
         """End it: first politely.

@@ -27,7 +27,8 @@ class EventKind:
 
 EVENTS = {
     "created": EventKind("RDS-EVENT-0005", "creation", "DB instance created"),
-    "create-failed": EventKind("RDS-EVENT-0278", "creation", "The DB instance creation failed. {reason}"),
+    "create-failed": EventKind("RDS-EVENT-0278", "failure", "The DB instance creation failed. {reason}"),
+    "replica-create-failed": EventKind("RDS-EVENT-0202", "read replica", "Read replica creation failed. {reason}"),
     "deleted": EventKind("RDS-EVENT-0003", "deletion", "DB instance deleted"),
     "restarted": EventKind("RDS-EVENT-0006", "availability", "DB instance restarted"),
     "stopped-unexpectedly": EventKind("RDS-EVENT-0004", "availability", "DB instance shutdown"),
@@ -56,13 +57,14 @@ EVENTS = {
     "parameters-refused": EventKind(
         "RDS-EVENT-0035", "failure", "Database instance put into incompatible-parameters. {reason}"
     ),
-    "failed": EventKind("RDS-EVENT-0031", "failure", "DB instance put into failed state. {reason}"),
-    "recovered": EventKind("RDS-EVENT-0021", "recovery", "Recovery of the DB instance is complete."),
-    "operation-failed": EventKind("RDS-EVENT-0022", "failure", "Error while {reason}"),
+    "failed": EventKind("RDS-EVENT-0031", "failure", "DB instance put into failed. {reason}"),
+    "standby-lost": EventKind("RDS-EVENT-0361", "recovery", "Recovery of standby DB instance has started."),
+    "standby-rebuilt": EventKind("RDS-EVENT-0362", "recovery", "Recovery of standby DB instance has completed."),
+    "replica-rebuilt": EventKind("RDS-EVENT-0046", "read replica", "Replication for the Read Replica resumed"),
     "replica-promoted": EventKind(
-        "RDS-EVENT-0062", "read replica", "Promoted Read Replica instance to a stand-alone database instance."
+        "RDS-EVENT-0062", "read replica", "Replication for the Read Replica has been manually stopped"
     ),
-    "notice": EventKind("RDS-EVENT-0189", "notification", "{reason}"),
+    "notice": EventKind("RDS-EVENT-0044", "notification", "{reason}"),
 }
 
 

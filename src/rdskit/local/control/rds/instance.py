@@ -33,7 +33,7 @@ class LocalDBInstance(DBInstance):
     Attributes:
         steps: work on the servers that is not done yet, the one under way first; stored with the instance.
         zones: of the primary and of the standby.
-        pending_modified_values: asked for, not yet applied.
+        deferred: changes that were asked for and wait for ApplyImmediately, by their RDS names.
         parameter_apply_status: ``in-sync``, ``applying`` or ``pending-reboot``.
         applied_parameters: what the servers were last told to use.
     """
@@ -45,7 +45,7 @@ class LocalDBInstance(DBInstance):
         self.zones = zones
         self.steps: list[Step] = []
         self.served_at: tuple[str, int] | None = None
-        self.pending_modified_values: dict[str, object] = {}
+        self.deferred: dict[str, Any] = {}
         self.parameter_apply_status = "in-sync"
         self.applied_parameters: dict[str, str] = {}
         self.license_model = "postgresql-license"
@@ -108,6 +108,12 @@ class LocalDBInstance(DBInstance):
     def secondary_availability_zone(self) -> str | None:
         """The zone of the standby; swaps with the primary's at a failover."""
         return self.zones[1] if self.multi_az and self.served_at else None
+
+    @property
+    def pending_modified_values(self) -> dict[str, Any]:
+        """What waits to be applied, and what is being applied right now."""
+        under_way = {name: value for step in self.steps for name, value in step.changes.items()}
+        return {**self.deferred, **under_way}
 
     @property
     def latest_restorable_time(self) -> None:  # type: ignore[override]  # moto invents one

@@ -47,18 +47,19 @@ class LocalRDSBackend(RDSBackend):
 
     def create_db_instance(self, db_kwargs: Mapping[str, Any]) -> LocalDBInstance:
         """Accept a new instance; a step makes its servers."""
-        identifier = self._new_identifier(db_kwargs["db_instance_identifier"])
+        identifier = db_kwargs["db_instance_identifier"].lower()
+        self._check_new_identifier(identifier)
         version = rules.check_engine(db_kwargs["engine"], db_kwargs.get("engine_version"), self.engines.versions())
         managed = bool(db_kwargs.get("manage_master_user_password"))
         user, password = db_kwargs.get("master_username"), db_kwargs.get("master_user_password")
         rules.check_master_credentials(user, password, managed=managed)
         zones = rules.zones(self.region_name, db_kwargs.get("availability_zone"))
         instance = self._make(zones, {**settings_of(db_kwargs), "engine_version": version})
-        if managed:
-            password = self._manage_password(instance, db_kwargs.get("master_user_secret_kms_key_id"))
         if group := db_kwargs.get("db_parameter_group_name"):
             self._associate_group(instance, group)
             instance.parameter_apply_status = "in-sync"
+        if managed:
+            password = self._manage_password(instance, db_kwargs.get("master_user_secret_kms_key_id"))
         self.databases[identifier] = instance
         instance.applied_parameters = self.group_values(instance)
         self.workflows.begin(instance, steps.Create(password or "", instance.applied_parameters))
@@ -66,7 +67,8 @@ class LocalRDSBackend(RDSBackend):
 
     def create_db_instance_read_replica(self, db_kwargs: Mapping[str, Any]) -> LocalDBInstance:
         """Accept a new read replica; a step clones the source."""
-        identifier = self._new_identifier(db_kwargs["db_instance_identifier"])
+        identifier = db_kwargs["db_instance_identifier"].lower()
+        self._check_new_identifier(identifier)
         source = self.instance(db_kwargs["source_db_instance_identifier"].rpartition(":")[2])
         rules.check_usable(source.db_instance_identifier, source.status)
         own = {"multi_az": False, "source_db_instance_identifier": source.db_instance_identifier}
@@ -85,13 +87,14 @@ class LocalRDSBackend(RDSBackend):
         """Change settings at once and begin the steps that the servers need."""
         instance = self.instance(db_instance_identifier)
         rules.check_changeable(instance.db_instance_identifier, instance.status)
-        change = plan(_current(instance), db_kwargs, instance.pending_modified_values)
+        change = plan(_current(instance), db_kwargs, instance.deferred)
+        if change.new_identifier:
+            self._check_new_identifier(change.new_identifier)
         if change.parameter_group:
             self._associate_group(instance, change.parameter_group)
         self._apply_settings(instance, change)
         self._change_password(instance, change, db_kwargs.get("MasterUserSecretKmsKeyId"))
         if change.multi_az is not None:
-            instance.multi_az = change.multi_az
             conversion = steps.AddStandby() if change.multi_az else steps.RemoveStandby()
             self.workflows.begin(instance, conversion)
         if change.new_identifier:
@@ -181,6 +184,8 @@ class LocalRDSBackend(RDSBackend):
             isinstance(step, steps.ApplyParameters) and instance.parameter_apply_status == "applying"
         ):
             instance.parameter_apply_status = "in-sync"
+        elif isinstance(step, (steps.AddStandby, steps.RemoveStandby)):
+            instance.multi_az = isinstance(step, steps.AddStandby)
         elif isinstance(step, steps.Promote):
             self._become_independent(instance)
         elif isinstance(step, steps.Observe):
@@ -240,11 +245,10 @@ class LocalRDSBackend(RDSBackend):
 
     # ---- details --------------------------------------------------------------------------------------------------
 
-    def _new_identifier(self, identifier: str) -> str:
+    def _check_new_identifier(self, identifier: str) -> None:
         if identifier in self.databases:
             raise DBInstanceAlreadyExists
         self._validate_db_identifier(identifier)
-        return identifier.lower()
 
     def _make(self, zones: tuple[str, str], settings: Mapping[str, Any]) -> LocalDBInstance:
         # The emulation declares methods for CloudFormation that it defines nowhere.
@@ -288,7 +292,7 @@ class LocalRDSBackend(RDSBackend):
         if window := settings.get("preferred_maintenance_window"):
             settings["preferred_maintenance_window"] = window.lower()
         instance.update(**settings)
-        instance.pending_modified_values = change.pending
+        instance.deferred = change.pending
 
     def _associate_group(self, instance: LocalDBInstance, name: str) -> None:
         """A newly associated group takes effect at the next reboot, dynamic parameters included (RDS User Guide)."""
@@ -302,7 +306,7 @@ class LocalRDSBackend(RDSBackend):
         instance.parameter_apply_status = "pending-reboot" if differs else "in-sync"
 
     def _rename(self, instance: LocalDBInstance, name: str) -> None:
-        identifier, before = self._new_identifier(name), instance.db_instance_identifier
+        identifier, before = name.lower(), instance.db_instance_identifier
         del self.databases[before]
         instance.db_instance_identifier = identifier
         self.databases[identifier] = instance

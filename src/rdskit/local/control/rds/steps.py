@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 from rdskit.errors import LocalError
@@ -71,6 +72,7 @@ class Step(ABC):
         result: status afterwards; None leaves it as it is.
         failure: status when the servers could not do it; None leaves it as it is.
         removes: whether the instance is gone afterwards.
+        changes: what PendingModifiedValues shows until the step is done.
         begun: the event when the work begins, a key of `events.EVENTS`.
         done: the event when it is done.
         failed: the event when it failed, with the reason.
@@ -80,9 +82,10 @@ class Step(ABC):
     result: ClassVar[str | None] = "available"
     failure: ClassVar[str | None] = "available"
     removes: ClassVar[bool] = False
+    changes: ClassVar[Mapping[str, object]] = MappingProxyType({})
     begun: ClassVar[str | None] = None
     done: ClassVar[str | None] = None
-    failed: ClassVar[str] = "operation-failed"
+    failed: ClassVar[str] = "notice"
 
     @abstractmethod
     def perform(self, fleet: Fleet, subject: Subject) -> None:
@@ -119,7 +122,7 @@ class CreateReplica(Step):
     status = "creating"
     failure = "failed"
     done = "created"
-    failed = "create-failed"
+    failed = "replica-create-failed"
 
     def perform(self, fleet: Fleet, subject: Subject) -> None:
         """Begin anew where a crash left half a replica."""
@@ -139,6 +142,7 @@ class ResetPassword(Step):
     password: str = field(repr=False)
     version_id: str | None = None
     status = "resetting-master-credentials"
+    changes = MappingProxyType({"MasterUserPassword": "****"})
     done = "password-reset"
 
     def perform(self, fleet: Fleet, subject: Subject) -> None:
@@ -150,6 +154,7 @@ class ResetPassword(Step):
 class AddStandby(Step):
     """Convert to Multi-AZ."""
 
+    changes = MappingProxyType({"MultiAZ": True})
     begun = "multi-az-started"
     done = "multi-az-finished"
 
@@ -162,6 +167,7 @@ class AddStandby(Step):
 class RemoveStandby(Step):
     """Convert to Single-AZ."""
 
+    changes = MappingProxyType({"MultiAZ": False})
     begun = "single-az-started"
     done = "single-az-finished"
 
