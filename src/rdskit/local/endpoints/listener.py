@@ -137,5 +137,6 @@ class Listener:
 def _tls_context(state: EndpointState) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.num_tickets = 0  # as PostgreSQL: no client resumes a session, and a ticket costs every handshake
     context.load_cert_chain(state.certificate, state.key)
     return context

@@ -35,6 +35,7 @@ _STATUS_LINE = 7
 _LOG_TAIL = 2000
 _COMPLAINT = re.compile(r":(ERROR|FATAL|PANIC|HINT):  ")
 _CHECKPOINT = 60.0
+_STANDBY_SIGNAL = "standby.signal"
 
 
 class PostgresServer:
@@ -201,7 +202,7 @@ class PostgresServer:
 
     def become_standby(self) -> None:
         """Start as a standby next time."""
-        (self.data / "standby.signal").touch(mode=0o600)
+        (self.data / _STANDBY_SIGNAL).touch(mode=0o600)
         self._privilege.own(self.data)
 
     def connect(self, database: str = "postgres", *, timeout: float = 5.0) -> Session:
@@ -217,6 +218,11 @@ class PostgresServer:
     def alive(self) -> bool:
         """Whether the server's process runs (a paused one does)."""
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def is_standby(self) -> bool:
+        """Whether its data are a standby's; a promotion ends that."""
+        return (self.data / _STANDBY_SIGNAL).exists()
 
     @property
     def suspended(self) -> bool:

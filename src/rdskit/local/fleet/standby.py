@@ -23,7 +23,9 @@ _log = logging.getLogger(__name__)
 
 _INCOMPLETE: Final = "incomplete"  # a file beside data that cannot be started from
 _PAUSE: Final = 5.0
-_SYNC: Final = 30.0
+_CATCH_UP: Final = 120.0
+_SYNC: Final = 5.0
+_CHECKPOINT: Final = 30.0
 _LOCK_POLL: Final = 0.02
 _JOIN: Final = 0.1
 
@@ -99,17 +101,15 @@ class Restoration:
     def _prepare(self, way: Way) -> None:
         instance, node = self._instance, self._node()
         incomplete = node.server.data.parent / _INCOMPLETE
+        if way is not Way.CLONE and (incomplete.exists() or not node.server.data.exists()):
+            raise LocalError("its data are incomplete")
+        if way is Way.RESTART and not node.server.is_standby:
+            raise LocalError("it has been a primary")
         if way is not Way.RESTART:
             node.server.kill()
             incomplete.touch()
-            if way is Way.REWIND:
-                node.server.rewind(instance.primary.server)
-            else:
-                node.server.remove()
-                node.server.clone(instance.primary.server)
+            self._copy(way, node)
             incomplete.unlink()
-        elif incomplete.exists() or not node.server.data.exists():
-            raise LocalError("its data are incomplete")
         with self._exclusive():
             instance.configure_standby()
         if node.server.alive:
@@ -117,11 +117,21 @@ class Restoration:
         node.server.start()
         node.forgive()
 
+    def _copy(self, way: Way, node: Node) -> None:
+        source = self._instance.primary.server
+        if way is Way.REWIND:
+            node.server.rewind(source)
+        else:
+            node.server.remove()
+            node.server.clone(source)
+
     def _synchronise(self) -> None:
         """Have the primary wait for the standby, and make sure that it does."""
         instance = self._instance
         with instance.primary.server.connect() as session:
             self._until(lambda: _state(session)[0] == "streaming", REBUILD_AFTER, "it does not stream")
+            # From here on writers wait for the standby: only when it keeps up.
+            self._until_received(session, _CATCH_UP)
             with self._exclusive():
                 instance.synchronous = True
                 instance.configure()
@@ -130,12 +140,16 @@ class Restoration:
             # Backends wait only once the checkpointer has published the new setting, which nothing shows. It reads its
             # settings between checkpoints: after two of them it has. What was flushed until now may not have waited.
             for _ in range(2):
-                session.execute("checkpoint", timeout=_SYNC)
-            barrier = position(session.execute("select pg_current_wal_flush_lsn()")[0][0] or "0/0")
-            self._until(lambda: position(_state(session)[2] or "0/0") >= barrier, _SYNC, "it lags")
+                session.execute("checkpoint", timeout=_CHECKPOINT)
+            self._until_received(session, _SYNC)
         with self._exclusive():
             instance.open_takeover()
             instance.in_sync = True
+
+    def _until_received(self, session: Session, timeout: float) -> None:
+        """Wait until the standby has on disk what the primary has now."""
+        now = position(session.execute("select pg_current_wal_flush_lsn()")[0][0] or "0/0")
+        self._until(lambda: position(_state(session)[2] or "0/0") >= now, timeout, "it lags")
 
     def _give_up(self) -> None:
         """Writers must not wait for a standby that does not come; whoever cancels sees to that himself."""
