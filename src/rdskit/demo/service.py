@@ -17,7 +17,7 @@ from rdskit.demo import estate
 from rdskit.demo.load import Load
 from rdskit.demo.lookout import Lookout
 from rdskit.demo.model import Failover
-from rdskit.demo.policy import pulse_of, report_of
+from rdskit.demo.policy import first_writes_after, pulse_of, report_of
 from rdskit.demo.shop import open_shop, read_books
 from rdskit.errors import LocalError
 from rdskit.local import site
@@ -36,6 +36,7 @@ FAILOVER_AT = 0.35  # share of the load's time after which the failover is asked
 _REFRESH = 0.25  # seconds between two views of the load
 _WATCH = 0.1  # seconds between two looks whether the local RDS lives
 _RECORD = 20.0  # seconds that the record of an asked failover may take
+_COME_BACK = 10.0  # seconds that the load goes on for a writer that is not back
 _RECORD_LOOK = 0.5  # seconds between two looks for it
 
 
@@ -139,9 +140,11 @@ class Demo:
                 group.create_task(lookout.run(), name="lookout"),
                 group.create_task(self._show(load, lookout), name="view"),
             ]
-            director = group.create_task(self._fail_over(zone, lookout), name="failover")
-            with contextlib.suppress(TimeoutError):  # the load's time is over; otherwise somebody ended it
-                await asyncio.wait_for(self._stop.wait(), self._plan.seconds)
+            director = group.create_task(self._fail_over(load, zone, lookout), name="failover")
+            stopped = group.create_task(self._stop.wait(), name="stop")
+            await asyncio.wait({stopped}, timeout=self._plan.seconds)
+            await asyncio.wait({stopped, director}, return_when=asyncio.FIRST_COMPLETED)
+            stopped.cancel()
             load.stop()
             await customers
             self._seconds, self._loading = self._clock(), False
@@ -151,8 +154,8 @@ class Demo:
                 director.cancel()
         return None if director.cancelled() else director.result()
 
-    async def _fail_over(self, zone: str, lookout: Lookout) -> Failover | None:
-        """Ask for the failover when it is time, and wait for its record."""
+    async def _fail_over(self, load: Load, zone: str, lookout: Lookout) -> Failover | None:
+        """Ask for the failover when it is time, wait for its record, and for every writer to be back."""
         await asyncio.sleep(self._plan.seconds * FAILOVER_AT)
         self._view.say("asking for a failover: RebootDBInstance(ForceFailover=True)")
         await estate.fail_over()
@@ -160,7 +163,17 @@ class Demo:
         if failover is not None:
             lookout.look_again()
             self._view.mark(failover, (zone, await estate.zone()))
+            await self._everybody_back(load, failover)
         return failover
+
+    async def _everybody_back(self, load: Load, failover: Failover) -> None:
+        """Wait until each writer has placed an order on the new primary; the report tells who never did."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_COME_BACK):
+                while True:
+                    if None not in first_writes_after(load.journal.writes, failover, self._plan.writers):
+                        return
+                    await asyncio.sleep(_REFRESH)
 
     async def _recorded(self) -> Failover | None:
         """The failover of this run, once the local RDS has recorded it."""
