@@ -251,6 +251,10 @@ def test_action_that_would_only_pretend_is_refused_as_an_aws_error(local: LocalS
         local.rds.create_db_cluster(DBClusterIdentifier="c", Engine="aurora-postgresql")
     with pytest.raises(ClientError, match="does not serve 'dynamodb'"):
         local.client("dynamodb").list_tables()
+    with pytest.raises(ClientError, match="valid region, not 'mars-1'"):
+        local.client("rds", "mars-1").describe_db_instances()
+    arn = "arn:aws:rds:eu-west-1:123456789012:db:nobody"
+    assert code_of(lambda: local.rds.list_tags_for_resource(ResourceName=arn)) == "DBInstanceNotFound"
 
 
 def test_events_reach_the_topics_of_subscriptions(local: LocalSite) -> None:

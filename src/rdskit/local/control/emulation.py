@@ -12,6 +12,7 @@ import warnings
 from typing import Any
 
 from botocore.session import Session
+from moto import settings
 from moto.utilities import utils
 
 __all__ = ["prepare"]
@@ -22,7 +23,7 @@ _ENDPOINT_PREFIXES = {"cloudwatch": "monitoring"}
 def prepare() -> None:
     """Change what the emulation loads. Call before its services are imported."""
     # No web page in the developer's browser has any business with the local RDS.
-    os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"
+    settings.DISABLE_GLOBAL_CORS = True
     # Codes such as InvalidAction are in no service's model; SDKs know them all the same.
     warnings.filterwarnings("ignore", message=r".*does not match an error shape")
     os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"

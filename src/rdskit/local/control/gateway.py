@@ -15,7 +15,7 @@ from botocore.model import OperationNotFoundError
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from rdskit.local.control.faults import Answer, Fault, render
-from rdskit.local.control.services import SERVICES, changed_by, service_of_signing_name
+from rdskit.local.control.services import SERVICES, changed_by, is_region, service_of_signing_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -82,14 +82,9 @@ class Gateway:
     def _aws(self, environ: WSGIEnvironment) -> Answer:
         content_type = environ.get("CONTENT_TYPE", "")
         scope = _SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
-        if scope is None:
-            fault = Fault("MissingAuthenticationToken", "Request is missing Authentication Token", 403)
-            return render(fault, None, content_type)
-        service = service_of_signing_name(scope["service"])
-        if service not in SERVICES:
-            return render(_not_served(service), service, content_type)
-        if environ.get("PATH_INFO", "").startswith(_EMULATION_PAGES):
-            return render(Fault("AccessDenied", "This page is not part of AWS.", 403), service, content_type)
+        service = service_of_signing_name(scope["service"]) if scope else ""
+        if refusal := _refusal(environ, service, scope["region"] if scope else None):
+            return render(refusal, service, content_type)
         body = _buffer_body(environ)
         action = _action(environ, body)
         try:
@@ -112,10 +107,24 @@ class Gateway:
         return answer
 
 
-def _not_served(service: str) -> Fault:
-    return Fault(
-        "UnknownOperationException", f"The local RDS does not serve {service!r}; it serves {', '.join(SERVICES)}."
-    )
+def _refusal(environ: WSGIEnvironment, service: str, region: str | None) -> Fault | None:
+    """Why a request is not for the emulation, if it is not.
+
+    Args:
+        environ: the request.
+        service: that it is signed for.
+        region: that it is signed for; None where it is not signed.
+    """
+    if region is None:
+        return Fault("MissingAuthenticationToken", "Request is missing Authentication Token", 403)
+    if service not in SERVICES:
+        served = ", ".join(SERVICES)
+        return Fault("UnknownOperationException", f"The local RDS does not serve {service!r}; it serves {served}.")
+    if environ.get("PATH_INFO", "").startswith(_EMULATION_PAGES):
+        return Fault("AccessDenied", "This page is not part of AWS.", 403)
+    if not is_region(region):
+        return Fault("SignatureDoesNotMatch", f"Credential should be scoped to a valid region, not {region!r}.", 403)
+    return None
 
 
 def _buffer_body(environ: WSGIEnvironment) -> bytes:

@@ -9,7 +9,7 @@ from moto.backends import get_backend
 if TYPE_CHECKING:
     from moto.core.base_backend import BackendDict
 
-__all__ = ["ACCOUNT", "SERVICES", "backends_of", "changed_by", "service_of_signing_name"]
+__all__ = ["ACCOUNT", "SERVICES", "backends_of", "changed_by", "is_region", "service_of_signing_name"]
 
 ACCOUNT = "123456789012"
 """The account of everyone who signs with a key of the local RDS."""
@@ -39,6 +39,11 @@ def changed_by(service: str, action: str) -> tuple[str, ...]:
     if action.startswith(_READING):
         return ()
     return _REACH.get(service, (service,))
+
+
+def is_region(name: str) -> bool:
+    """Whether AWS has a region of that name."""
+    return name in backends_of("ec2")[ACCOUNT].regions
 
 
 def backends_of(service: str) -> BackendDict[Any]:

@@ -55,6 +55,8 @@ class LocalRDSBackend(RDSBackend):
         rules.check_master_credentials(user, password, managed=managed)
         zones = rules.zones(self.region_name, db_kwargs.get("availability_zone"))
         instance = self._make(zones, {**settings_of(db_kwargs), "engine_version": version})
+        if instance.storage_encrypted and not db_kwargs.get("kms_key_id"):
+            instance.kms_key_id = self.kms.describe_key("alias/aws/rds").arn
         if group := db_kwargs.get("db_parameter_group_name"):
             self._associate_group(instance, group)
             instance.parameter_apply_status = "in-sync"
@@ -242,6 +244,12 @@ class LocalRDSBackend(RDSBackend):
         """The values that the instance's parameter group sets, by name."""
         group = instance.db_parameter_groups()[0]
         return {name: each["ParameterValue"] for name, each in group.parameters.items()}
+
+    def _get_resource_for_tagging(self, arn: str) -> Any:
+        resource = super()._get_resource_for_tagging(arn)
+        if resource is None:
+            raise DBInstanceNotFoundError(arn)
+        return resource
 
     # ---- details --------------------------------------------------------------------------------------------------
 

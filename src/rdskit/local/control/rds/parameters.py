@@ -74,7 +74,12 @@ class Assignment:
     method: str
 
 
-_OF_RDS = (Parameter("rds.force_ssl", "Force SSL connections.", False, "boolean", None, "0,1", True, "system", "0"),)
+_OF_RDS = (
+    Parameter("rds.force_ssl", "Force SSL connections.", False, "boolean", None, "0,1", True, "system", "0"),
+    Parameter(
+        "rds.logical_replication", "Enables logical decoding.", True, "boolean", None, "0,1", True, "system", "0"
+    ),
+)
 
 
 def family_of(engine: str, version: str) -> str:

@@ -59,7 +59,6 @@ OFFERED = frozenset(
         "DescribeEventSubscriptions",
         "DescribeEvents",
         "DescribeGlobalClusters",
-        "DescribeOptionGroups",
         "ListTagsForResource",
         "ModifyDBInstance",
         "ModifyDBParameterGroup",
