@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rdskit.local.engines.configuration import DEFAULTS
 from rdskit.local.fleet.policy import (
     LATE,
     MISSES_ALLOWED,
@@ -75,6 +76,11 @@ def test_positions_compare_as_numbers() -> None:
     assert position("0/FFFFFFFF") + 1 == position("1/0")
     assert is_ahead(position("1/0"), position("0/FFFFFFFF"))
     assert not is_ahead(position("1/0"), position("1/0"))
+
+
+def test_the_limits_of_recovery_are_those_of_our_servers() -> None:
+    for name in ("max_connections", "max_wal_senders"):
+        assert str(RECOVERY_LIMITS[name]) == DEFAULTS[name]
 
 
 def test_a_standby_is_never_below_its_primary() -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _BACKLOG: Final = 512
+_ACCEPT_PAUSE: Final = 0.5
 _NEGOTIATION: Final = 60.0  # seconds, as the server's own authentication_timeout
 
 
@@ -91,12 +92,19 @@ class Listener:
             except BlockingIOError:
                 return
             except OSError as error:
+                # Out of descriptors, most likely: the client waits in the queue until some are free again.
                 _log.warning("endpoint %s cannot accept a connection: %s", self._state.name, error)
+                self._loop.remove_reader(listener)
+                self._loop.call_later(_ACCEPT_PAUSE, self._accept_again, listener)
                 return
             client.setblocking(False)
             task = self._loop.create_task(self._serve(client))
             self._negotiations.add(task)
             task.add_done_callback(self._negotiations.discard)
+
+    def _accept_again(self, listener: socket.socket) -> None:
+        if listener is self._socket:
+            self._loop.add_reader(listener, self._accept, listener)
 
     async def _serve(self, client: socket.socket) -> None:
         session = ClientSession(self._loop, client)

@@ -45,7 +45,10 @@ host replication all 127.0.0.0/8 scram-sha-256
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Replace a file in one step, readable by its owner only: a crash leaves the old text or the new one."""
+    """Replace a file in one step, readable by its owner only.
+
+    A crash leaves the old text or the new one; after the return, the new one.
+    """
     draft = path.with_name(f"{path.name}.new")
     draft.touch(mode=0o600)
     with draft.open("w", encoding="utf-8") as file:
@@ -53,6 +56,11 @@ def write_whole(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 def settings_text(address: Address, settings: Mapping[str, str]) -> str:

@@ -117,11 +117,11 @@ class Care:
 
     def _observe(self) -> None:
         instance = self.instance
-        began = time.monotonic()
         nodes = instance.nodes
         for node in nodes:
             following = instance.is_replica or node is not instance.primary
             node.send_probe(FOLLOWER_PROBE if following else PRIMARY_PROBE)
+        began = time.monotonic()
         wait_for_exit([node.server.pid for node in nodes if node.server.alive and node.server.pid], PROBE_INTERVAL)
         late = time.monotonic() - began - PROBE_INTERVAL
         for node in nodes:

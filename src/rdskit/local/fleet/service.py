@@ -59,23 +59,11 @@ class Fleet:
         """
         self._store.ensure()
         self._owner = _own(self._store.root / "fleet.lock")
-        left = end_orphans(self._store.instances, "postgres")
-        if left:
-            _log.warning("ended %d processes that an earlier local RDS had left", len(left))
-        records = list(self._store.load())
-        self._present = Site(
-            store=self._store,
-            addresses=AddressBook(self._store.root, [each for record in records for each in record.addresses]),
-            authority=LocalAuthority(self._store.root),
-            endpoints=self._endpoints,
-            account=Account(roles.ADMIN, self._store.admin_password()),
-            notify=self._notify,
-        )
-        self._site.authority.ensure()
-        self._endpoints.start()
-        for record in records:
-            self._keep(record)
-        self._each(operations.bring_back)
+        try:
+            self._bring_up()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Stop all servers cleanly. No process is left; the state stays on disk."""
@@ -202,6 +190,25 @@ class Fleet:
         if self._present is None:
             raise LocalError("the fleet is not started: call start() first")
         return self._present
+
+    def _bring_up(self) -> None:
+        left = end_orphans(self._store.instances, "postgres")
+        if left:
+            _log.warning("ended %d processes that an earlier local RDS had left", len(left))
+        records = list(self._store.load())
+        self._present = Site(
+            store=self._store,
+            addresses=AddressBook(self._store.root, [each for record in records for each in record.addresses]),
+            authority=LocalAuthority(self._store.root),
+            endpoints=self._endpoints,
+            account=Account(roles.ADMIN, self._store.admin_password()),
+            notify=self._notify,
+        )
+        self._site.authority.ensure()
+        self._endpoints.start()
+        for record in records:
+            self._keep(record)
+        self._each(operations.bring_back)
 
     def _reserve(self, spec: InstanceSpec, source_id: str | None) -> Care:
         if spec.engine != "postgres":
