@@ -8,5 +8,6 @@ pytest_plugins = [
     "tests.plugins.skips",
     "tests.plugins.tasks",
     "tests.plugins.postgres",
+    "tests.plugins.mysql_family",
     "tests.plugins.local_rds",
 ]

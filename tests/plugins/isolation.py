@@ -14,11 +14,15 @@ from pathlib import Path
 import psutil
 import pytest
 
+from rdskit.local.engines.unpacked import cache_directory
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 RUNS = CHECKOUT / ".pytest_tmp"
 #: In the environment of everything that this run starts: by it a left-over process is known.
 MARK = "RDSKIT_TEST_RUN"
 FOREIGN = ("AWS_", "PG", "MYSQL_", "RDSKIT_", "XDG_")
+#: The one place outside the checkout: servers that are unpacked there once serve every run of this user.
+SERVERS = cache_directory()
 
 
 def run_directory() -> Path:
@@ -40,6 +44,7 @@ def isolate_environment(directory: Path) -> None:
     for name, folder in (("HOME", "home"), ("TMPDIR", "tmp")):
         (directory / folder).mkdir()
         os.environ[name] = str(directory / folder)
+    os.environ["XDG_CACHE_HOME"] = str(SERVERS.parent.parent)
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
     os.environ[MARK] = str(directory)
     tempfile.tempdir = None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from tests.plugins.isolation import CHECKOUT, MARK, run_directory
+from tests.plugins.isolation import CHECKOUT, MARK, SERVERS, run_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 GRACE = 5.0  # seconds in which a process that was told to end may still be ending
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-ELSEWHERE_ALLOWED = ("/dev/", "/proc/", "/sys/")
+ELSEWHERE_ALLOWED = ("/dev/", "/proc/", "/sys/", f"{SERVERS}/")
 
 BREACHES = pytest.StashKey[list[str]]()
 written_elsewhere: set[str] = set()

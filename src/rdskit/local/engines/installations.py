@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shutil
 import subprocess
@@ -134,7 +135,7 @@ class SystemServer:
                 yield from self._inspect(Path(path).resolve())
 
     def _inspect(self, server: Path) -> Iterator[Installation]:
-        product, version = identify([str(server)])
+        product, version = identify(str(server))
         base = server.parent.parent
         share = next((base / name for name in self._shares if (base / name).is_dir()), base / "share")
         companions = (Path(found).parent for name in self._companions if (found := shutil.which(name)))
@@ -175,7 +176,7 @@ class UnpackedServer:
         usr = root / "usr"
         loader = _loader(root)
         server = usr / "sbin" / self._program
-        product, version = identify([*loader, str(server)])
+        product, version = identify(*loader, str(server))
         if product is None:
             raise LocalError(f"{server} cannot be run: remove {root}, so that it is unpacked anew")
         share = usr / "share" / "mysql"
@@ -189,12 +190,11 @@ class UnpackedServer:
         return Installation(product, version, self.name, server, folders, share, options, loader)
 
 
-def identify(command: Sequence[str]) -> tuple[Product | None, str]:
-    """Which product and version a server's program is; ``(None, "")`` where it does not run."""
+@functools.cache
+def identify(*command: str) -> tuple[Product | None, str]:
+    """Which product and version a server's program is, found out once; ``(None, "")`` where it does not run."""
     try:
-        answer = subprocess.run(
-            [*command, "--no-defaults", "--version"], capture_output=True, text=True, check=False, timeout=30
-        )
+        answer = subprocess.run([*command, "--no-defaults", "--version"], capture_output=True, text=True, check=False)
     except OSError:
         return None, ""
     version = _VERSION.search(answer.stdout)

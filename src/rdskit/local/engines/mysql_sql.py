@@ -18,7 +18,8 @@ from pymysql.converters import encoders, escape_string
 from rdskit.local.engines.sql import Account, Row, SessionLost, StatementRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import socket
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from rdskit.local.engines.addresses import Address
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["Account", "MySQLSession", "Row", "ServerRefused", "SessionLost"]
 
 _TIMEOUT = 10.0
+#: Without decoders, so that each value stays in the server's text form.
+_ENCODERS: dict[Any, Any] = dict(encoders)
 _CLIENT_ERRORS = range(CR.CR_ERROR_FIRST, CR.CR_ERROR_LAST + 1)
 #: The server says these as it closes the connection: the shutdown, a KILL, and the one that it did not announce.
 _FAREWELLS = (ER.SERVER_SHUTDOWN, 1927, 3169)
@@ -43,8 +46,15 @@ class ServerRefused(StatementRefused):
         self.errno = errno
 
 
-class _Wire(Connection[Any]):
+class _Wire(Connection):
     """PyMySQL's connection, with the two halves of a query apart."""
+
+    # What its published types leave out.
+    _sock: socket.socket
+    _result: Any
+    _read_timeout: float
+    _execute_command: Callable[[int, str], None]
+    _read_query_result: Callable[[], int]
 
     def send(self, sql: str) -> None:
         self._execute_command(COMMAND.COM_QUERY, sql)
@@ -55,7 +65,7 @@ class _Wire(Connection[Any]):
         return self._result
 
     def fileno(self) -> int:
-        return int(self._sock.fileno())
+        return self._sock.fileno()
 
 
 class MySQLSession:
@@ -95,7 +105,7 @@ class MySQLSession:
                 password=account.password,
                 database=database,
                 charset="utf8mb4",
-                conv=dict(encoders),  # no decoders: each value stays in the server's text form
+                conv=_ENCODERS,
                 autocommit=True,
                 connect_timeout=timeout,
                 read_timeout=timeout,
@@ -142,7 +152,7 @@ class MySQLSession:
         Raises:
             SessionLost: the connection has ended.
         """
-        text = sql % tuple(map(self._connection.literal, parameters)) if parameters else sql
+        text = sql % tuple(map(self._connection.escape, parameters)) if parameters else sql
         try:
             self._connection.send(text)
         except pymysql.Error as error:

@@ -1,0 +1,155 @@
+"""One MariaDB server.
+
+Replication by GTID: https://mariadb.com/kb/en/gtid/; semi-synchronous: https://mariadb.com/kb/en/semisynchronous-replication/.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from rdskit.errors import LocalError
+from rdskit.local.engines.configuration import write_whole
+from rdskit.local.engines.mysql_family import MySQLFamilyServer
+from rdskit.local.engines.mysql_model import Dialect
+from rdskit.local.engines.mysql_options import MARIADB_DEFAULTS, client_text
+from rdskit.local.engines.mysql_programs import run_to_end
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rdskit.local.engines.mysql_sql import MySQLSession
+    from rdskit.local.engines.sql import Account
+
+_SCRIPTS = (
+    "mysql_system_tables.sql",
+    "mysql_performance_tables.sql",
+    "mysql_system_tables_data.sql",
+    "fill_help_tables.sql",
+    "maria_add_gis_sp_bootstrap.sql",
+    "mysql_sys_schema.sql",
+)
+#: As mariadb-backup names it: where in the source's binary log the copy ends. Newer releases have another name.
+_BACKUP_POSITION = ("xtrabackup_binlog_info", "mariadb_backup_binlog_info")
+_GTID_COLUMN = 2
+
+
+class MariaDBServer(MySQLFamilyServer):
+    """A MariaDB server of ours."""
+
+    dialect: ClassVar[Dialect] = Dialect(
+        defaults=MARIADB_DEFAULTS,
+        # With this role a former primary takes back at its start what its standby never acknowledged (MDEV-21117).
+        standby={"read_only": "ON", "init_rpl_role": "SLAVE"},
+        source_waits="rpl_semi_sync_master_enabled",
+        replica_acknowledges="rpl_semi_sync_slave_enabled",
+        replica="Slave",
+        source="Master",
+    )
+
+    def clone(self, source: Self) -> None:
+        """Make the data directory a physical copy of a running server's; it will start as a standby.
+
+        Args:
+            source: a primary or a standby, which goes on working.
+        """
+        login = self.data.with_name(f"{self.data.name}.login.cnf")
+        write_whole(login, client_text(source.address, source.account))
+        try:
+            self._run_program(
+                "mariadb-backup",
+                *(f"--defaults-file={login}", "--backup", f"--target-dir={self.data}", f"--datadir={source.data}"),
+            )
+        finally:
+            login.unlink()
+        self._run_program("mariadb-backup", "--no-defaults", "--prepare", f"--target-dir={self.data}")
+        self.become_standby()
+
+    def position(self) -> str:
+        """The last GTID of each domain that is in the binary log, such as ``0-1-100``."""
+        with self.connect() as session:
+            return session.execute("select @@global.gtid_binlog_pos")[0][0] or ""
+
+    def wait_for_position(self, position: str, timeout: float) -> bool:
+        """Wait until a replica has applied ``position``; whether it did so within ``timeout`` seconds."""
+        with self.connect() as session:
+            return _wait(session, position, timeout)
+
+    def _bootstrap(self, data: Path) -> None:
+        data.mkdir(mode=0o700)
+        scripts = [(self.installation.share / name).read_text(encoding="utf-8") for name in _SCRIPTS]
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as script:
+            script.write("create database mysql;\nuse mysql;\nset @auth_root_socket = null;\n")
+            script.writelines(f"{text}\n" for text in scripts)
+            script.write(_only_user(self.account))
+            script.seek(0)
+            run_to_end(
+                self._server_command(
+                    "--no-defaults",
+                    *("--bootstrap", "--silent-startup", f"--datadir={data}", "--log-warnings=0"),
+                    *("--innodb-log-file-size=32M", "--innodb-use-native-aio=OFF"),
+                ),
+                stdin=script,
+            )
+
+    def _validate(self, options: Path) -> None:
+        run_to_end(self._server_command(f"--defaults-file={options}", "--help", "--verbose"))
+
+    def _point_at(self, session: MySQLSession, source: MySQLFamilyServer) -> None:
+        copied = self._copied_position()
+        if copied is not None:
+            # The copy has no binary log: what the source's knew is the past of its own.
+            session.execute("set global gtid_binlog_state = %s", copied)
+        session.execute("set global gtid_slave_pos = @@global.gtid_binlog_pos")
+        session.execute(
+            "change master to master_host = %s, master_port = %s, master_user = %s, master_password = %s, "
+            "master_use_gtid = slave_pos, master_connect_retry = 1, master_heartbeat_period = 2",
+            *(source.address.host, source.address.port, source.account.user, source.account.password),
+        )
+
+    def _copied_position(self) -> str | None:
+        for name in _BACKUP_POSITION:
+            path = self.data / name
+            if path.exists():
+                columns = path.read_text(encoding="utf-8").split()
+                path.unlink()
+                return columns[_GTID_COLUMN] if len(columns) > _GTID_COLUMN else ""
+        return None
+
+    def _apply_received(self, session: MySQLSession, timeout: float) -> bool:
+        received = session.record("show replica status").get("Gtid_IO_Pos")
+        return not received or _wait(session, received, timeout)
+
+    def _is_part_of(self, source: Self) -> bool:
+        # The source itself refuses a replica whose position is not in its history (error 1236, gtid_strict_mode).
+        return source.alive
+
+    def _refuse_writes(self, session: MySQLSession) -> None:
+        session.execute("set global read_only = on")
+
+    def _accept_writes(self, session: MySQLSession) -> None:
+        session.execute("set global read_only = off")
+
+
+def native_password_hash(password: str) -> str:
+    """The hash by which ``mysql_native_password`` knows a password: ``*`` and SHA-1 of SHA-1, in hexadecimal."""
+    once = hashlib.sha1(password.encode(), usedforsecurity=False).digest()
+    return "*" + hashlib.sha1(once, usedforsecurity=False).hexdigest().upper()
+
+
+def _only_user(account: Account) -> str:
+    if not account.user.replace("_", "").isalnum():
+        raise LocalError(f"{account.user!r} cannot be a superuser's name: use letters, digits and _")
+    return (
+        "flush privileges;\n"
+        f"create user `{account.user}`@`%` identified by password '{native_password_hash(account.password)}';\n"
+        f"grant all on *.* to `{account.user}`@`%` with grant option;\n"
+        "drop user if exists root@localhost;\n"
+        "delete from mysql.global_priv where user in ('', 'root');\n"
+    )
+
+
+def _wait(session: MySQLSession, position: str, timeout: float) -> bool:
+    answer = session.execute("select master_gtid_wait(%s, %s)", position, timeout, timeout=timeout + 5)
+    return answer[0][0] == "0"

@@ -1,0 +1,118 @@
+"""One MySQL server.
+
+Replication by GTID, semi-synchronous replication and the clone plugin: MySQL 9.7 Reference Manual, chapters
+"Replication" and "The Clone Plugin".
+"""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from rdskit.local.engines.configuration import write_whole
+from rdskit.local.engines.mysql_family import MySQLFamilyServer
+from rdskit.local.engines.mysql_model import Dialect
+from rdskit.local.engines.mysql_options import MYSQL_DEFAULTS
+from rdskit.local.engines.mysql_programs import run_to_end
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rdskit.local.engines.mysql_sql import MySQLSession
+
+#: The server generates this pair at its initialisation; passwords travel under it where there is no TLS.
+_KEY_PAIR = ("private_key.pem", "public_key.pem")
+_CLONE_TIMEOUT = 300.0
+
+
+class MySQLServer(MySQLFamilyServer):
+    """A MySQL server of ours."""
+
+    dialect: ClassVar[Dialect] = Dialect(
+        defaults=MYSQL_DEFAULTS,
+        standby={"super_read_only": "ON"},
+        source_waits="rpl_semi_sync_source_enabled",
+        replica_acknowledges="rpl_semi_sync_replica_enabled",
+        replica="Replica",
+        source="Source",
+    )
+
+    def clone(self, source: Self) -> None:
+        """Make the data directory a physical copy of a running server's; it will start as a standby.
+
+        Args:
+            source: a primary or a standby, which goes on working.
+        """
+        with source.connect() as session:
+            session.execute("clone local data directory = %s", str(self.data), timeout=_CLONE_TIMEOUT)
+        for name in _KEY_PAIR:
+            shutil.copy2(source.data / name, self.data / name)
+        self.become_standby()
+
+    def position(self) -> str:
+        """The set of all committed GTIDs."""
+        with self.connect() as session:
+            return _one_line(session.execute("select @@global.gtid_executed")[0][0])
+
+    def wait_for_position(self, position: str, timeout: float) -> bool:
+        """Wait until a replica has applied ``position``; whether it did so within ``timeout`` seconds."""
+        with self.connect() as session:
+            return _wait(session, position, timeout)
+
+    def _bootstrap(self, data: Path) -> None:
+        script = data.with_name("account.sql")
+        user = f"'{self.account.user}'@'%'"
+        write_whole(
+            script,
+            f"create user {user} identified by '{self.account.password}';\n"
+            f"grant all on *.* to {user} with grant option;\n"
+            "drop user root@localhost;\n",
+        )
+        run_to_end(
+            self._server_command(
+                "--no-defaults",
+                *("--initialize-insecure", f"--datadir={data}", f"--init-file={script}", "--disable-log-bin"),
+                *("--innodb-redo-log-capacity=32M", "--innodb-use-native-aio=OFF", "--auto-generate-certs=OFF"),
+            )
+        )
+        script.unlink()
+        # The file holds the server's identity, which is another one in each copy.
+        (data / "auto.cnf").unlink()
+
+    def _validate(self, options: Path) -> None:
+        run_to_end(self._server_command(f"--defaults-file={options}", "--validate-config"))
+
+    def _point_at(self, session: MySQLSession, source: MySQLFamilyServer) -> None:
+        # A copy of a replica still knows its source's source.
+        session.execute("reset replica all")
+        session.execute(
+            "change replication source to source_host = %s, source_port = %s, source_user = %s, source_password = %s, "
+            "source_auto_position = 1, source_connect_retry = 1, source_retry_count = 0, "
+            "source_heartbeat_period = 2, get_source_public_key = 1",
+            *(source.address.host, source.address.port, source.account.user, source.account.password),
+        )
+
+    def _apply_received(self, session: MySQLSession, timeout: float) -> bool:
+        received = _one_line(session.record("show replica status").get("Retrieved_Gtid_Set"))
+        return not received or _wait(session, received, timeout)
+
+    def _is_part_of(self, source: Self) -> bool:
+        with self.connect() as session:
+            answer = session.execute("select gtid_subset(@@global.gtid_executed, %s)", source.position())
+        return answer[0][0] == "1"
+
+    def _refuse_writes(self, session: MySQLSession) -> None:
+        session.execute("set global super_read_only = on")
+
+    def _accept_writes(self, session: MySQLSession) -> None:
+        session.execute("set global super_read_only = off")
+        session.execute("set global read_only = off")
+
+
+def _one_line(gtids: str | None) -> str:
+    return (gtids or "").replace("\n", "")
+
+
+def _wait(session: MySQLSession, position: str, timeout: float) -> bool:
+    answer = session.execute("select wait_for_executed_gtid_set(%s, %s)", position, timeout, timeout=timeout + 5)
+    return answer[0][0] == "0"

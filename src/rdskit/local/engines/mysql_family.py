@@ -1,0 +1,395 @@
+"""What MySQL and MariaDB servers have in common: their data directory, their process, and replication by GTID."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shutil
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+from rdskit.errors import LocalError
+from rdskit.local.engines import mysql_options, privilege, processes
+from rdskit.local.engines.configuration import write_whole
+from rdskit.local.engines.mysql_model import Dialect, Replication
+from rdskit.local.engines.mysql_programs import environment, initialised, run_to_end
+from rdskit.local.engines.mysql_sql import MySQLSession, ServerRefused, SessionLost
+from rdskit.local.engines.server_process import ServerProcess
+from rdskit.local.engines.waiting import poll
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from rdskit.local.engines.addresses import Address
+    from rdskit.local.engines.installations import Installation
+    from rdskit.local.engines.sql import Account
+
+_COMPLAINT = re.compile(r"\[ERROR\]|\[FATAL\]|got signal")
+_WHOLE_NUMBER = re.compile(r"(-?\d+)([KMGT]?)", re.IGNORECASE)
+_UNIT = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_NEEDS_RESTART = 1238
+_SERVER_IDS = 2**32 - 2
+
+
+class MySQLFamilyServer(ABC):
+    """A MySQL or MariaDB server of ours: initialised, configured, started, fenced, cloned and promoted by us alone.
+
+    A server whose data directory is marked as a standby's starts read-only and follows its source again.
+
+    Args:
+        data: its data directory; the log is beside it.
+        address: where it listens.
+        installation: the programs to run.
+        account: its superuser, which also replicates.
+    """
+
+    dialect: ClassVar[Dialect]
+
+    def __init__(self, data: Path, address: Address, installation: Installation, account: Account) -> None:
+        self.data = data.absolute()
+        self.address = address
+        self.installation = installation
+        self.account = account
+        self.log = self.data.with_name(f"{self.data.name}.log")
+        title = f"{installation.product} in {self.data}"
+        self._process = ServerProcess(title, self.data, self.log, _COMPLAINT)
+        self._configured: dict[str, str] = {}
+        self._in_force: dict[str, str] = {}
+
+    def init(self, templates: Path) -> None:
+        """Make the data directory: a copy of an initialised one, which costs a fraction of the initialisation.
+
+        Args:
+            templates: where initialised directories are kept for the next server.
+        """
+        template = initialised(templates.absolute(), self.installation, self.account, self._bootstrap)
+        shutil.copytree(template, self.data, symlinks=True)
+
+    def configure(self, settings: Mapping[str, str]) -> None:
+        """Write the option file; :meth:`reload` or a start makes it count.
+
+        Args:
+            settings: what differs from the defaults, all of it; names as in SQL.
+
+        Raises:
+            LocalError: the server refuses a name or a value; the old file stays.
+        """
+        merged = {**self.dialect.defaults, **{_canonical(name): value for name, value in settings.items()}}
+        text = mysql_options.option_text(self.address, merged)
+        draft = self.data / "candidate.cnf"
+        write_whole(draft, text)
+        try:
+            self._validate(draft)
+        finally:
+            draft.unlink()
+        write_whole(self.data / mysql_options.OPTION_FILE, text)
+        self._configured = merged
+
+    def start(self, timeout: float = 60.0) -> None:
+        """Start the server and wait until it accepts logins; crash recovery included.
+
+        Args:
+            timeout: seconds.
+
+        Raises:
+            LocalError: it ended, or accepted no login in time; the message has the end of its log.
+        """
+        if self.alive:
+            return
+        processes.end_orphans(self.data, self.installation.process_name)
+        standby = mysql_options.read_standby(self.data)
+        self._process.spawn(self._command(standby or {}), environment())
+        if not self._accepts_logins(timeout):
+            self.kill()
+            product = self.installation.product
+            raise LocalError(f"{product} in {self.data} did not start on {self.address}: {self.last_words()}")
+        self._in_force = dict(self._configured)
+        if standby is not None:
+            self._follow_again()
+
+    def stop(self, timeout: float = 30.0) -> None:
+        """Stop the server cleanly; kill it if it does not end within ``timeout`` seconds."""
+        self._process.stop(timeout)
+
+    def fence(self) -> None:
+        """SIGKILL to the server: when this returns it can acknowledge nothing any more."""
+        self._process.fence()
+
+    def kill(self) -> None:
+        """Fence the server and wait until it is gone."""
+        self._process.kill()
+
+    def pause(self) -> None:
+        """Hang the server: it is stopped where it is."""
+        self._process.pause()
+
+    def resume(self) -> None:
+        """Let a paused server go on."""
+        self._process.resume()
+
+    def reload(self) -> frozenset[str]:
+        """Have the running server take over what was configured since its start.
+
+        Returns:
+            The names whose new values need a restart.
+
+        Raises:
+            ServerRefused: the server refuses a value.
+        """
+        wanted, present = self._configured, self._in_force
+        changed = {name: value for name, value in wanted.items() if present.get(name) != value}
+        dropped = present.keys() - wanted.keys()
+        later = self.set_variables({**changed, **dict.fromkeys(dropped)})
+        for name in (changed.keys() | dropped) - later:
+            if name in wanted:
+                present[name] = wanted[name]
+            else:
+                del present[name]
+        return later
+
+    def set_variables(self, values: Mapping[str, str | None]) -> frozenset[str]:
+        """Set global variables of the running server; None is the variable's own default.
+
+        Returns:
+            The names that only a restart can change; they are left as they are.
+
+        Raises:
+            ServerRefused: the server refuses a value.
+        """
+        later = set()
+        with self.connect() as session:
+            for name, value in values.items():
+                try:
+                    session.execute(f"set global {name} = {_expression(session, value)}")
+                except ServerRefused as refusal:
+                    if refusal.errno != _NEEDS_RESTART:
+                        raise
+                    later.add(name)
+        return frozenset(later)
+
+    @abstractmethod
+    def clone(self, source: Self) -> None:
+        """Make the data directory a physical copy of a running server's; it will start as a standby.
+
+        Args:
+            source: a primary or a standby, which goes on working.
+        """
+
+    def follow(self, source: MySQLFamilyServer, *, acknowledge: bool = False) -> None:
+        """Have this running server replicate from ``source``, from where it is, and refuse writes.
+
+        Args:
+            source: the server to replicate from.
+            acknowledge: whether it tells the source of each transaction that it has received (semi-synchronous).
+        """
+        self.become_standby(acknowledge=acknowledge)
+        with self.connect() as session:
+            session.execute("stop replica", timeout=30)
+            self._refuse_writes(session)
+            self._set(session, self.dialect.replica_acknowledges, on=acknowledge)
+            self._set(session, self.dialect.source_waits, on=False)
+            self._point_at(session, source)
+            session.execute("start replica")
+
+    def promote(self, timeout: float = 30.0) -> None:
+        """Make a standby the primary: it applies all that it has received, then accepts writes.
+
+        Args:
+            timeout: seconds for applying.
+
+        Raises:
+            LocalError: it could not apply everything in time; it stays a standby.
+        """
+        with self.connect() as session:
+            session.execute("stop replica io_thread", timeout=timeout)
+            if not self._apply_received(session, timeout):
+                raise LocalError(
+                    f"{self.installation.product} at {self.address} did not apply all that it has received within "
+                    f"{timeout:g} s: {self.replication().error or 'wait, then promote again'}"
+                )
+            session.execute("stop replica")
+            session.execute("reset replica all")
+            (self.data / mysql_options.STANDBY_FILE).unlink(missing_ok=True)
+            self._set(session, self.dialect.replica_acknowledges, on=False)
+            self._accept_writes(session)
+
+    def rejoin(
+        self, source: Self, *, acknowledge: bool = False, timeout: float = 10.0
+    ) -> Literal["followed", "cloned"]:
+        """Bring a stopped former primary back as a standby of ``source``.
+
+        Where its history is part of the source's it follows from where it is; where it has transactions that the
+        source never received, or the source no longer has what it needs, it is cloned anew.
+
+        Args:
+            source: the running server whose history counts.
+            acknowledge: as in :meth:`follow`.
+            timeout: seconds in which replication must have begun.
+
+        Returns:
+            Which of the two was done.
+        """
+        self.become_standby(acknowledge=True)
+        self.start()
+        if self._is_part_of(source):
+            self.follow(source, acknowledge=acknowledge)
+            if poll(self._replication_decided, timeout=timeout) and not self.replication().error:
+                return "followed"
+        self._clone_anew(source)
+        self.follow(source, acknowledge=acknowledge)
+        return "cloned"
+
+    def require_acknowledgement(self, *, on: bool) -> None:
+        """Whether each commit waits until a semi-synchronous standby has received it; without one it waits for ever."""
+        with self.connect() as session:
+            self._set(session, self.dialect.source_waits, on=on)
+
+    def become_standby(self, *, acknowledge: bool = False) -> None:
+        """Start as a standby next time; ``acknowledge`` as in :meth:`follow`."""
+        acknowledging = {self.dialect.replica_acknowledges: "ON" if acknowledge else "OFF"}
+        mysql_options.write_standby(self.data, {**self.dialect.standby, **acknowledging})
+
+    @abstractmethod
+    def position(self) -> str:
+        """The GTIDs that this server has committed, in its product's own notation."""
+
+    @abstractmethod
+    def wait_for_position(self, position: str, timeout: float) -> bool:
+        """Wait until a replica has applied ``position``; whether it did so within ``timeout`` seconds."""
+
+    def replication(self) -> Replication:
+        """How replication goes here."""
+        with self.connect() as session:
+            status = session.record("show replica status")
+        word = self.dialect.replica
+        lag = status.get(f"Seconds_Behind_{self.dialect.source}")
+        return Replication(
+            receiving=status.get(f"{word}_IO_Running") == "Yes",
+            applying=status.get(f"{word}_SQL_Running") == "Yes",
+            lag=None if lag is None else int(lag),
+            error=status.get("Last_IO_Error") or status.get("Last_SQL_Error") or "",
+        )
+
+    def connect(self, database: str | None = None, *, timeout: float = 5.0) -> MySQLSession:
+        """Log in as the superuser; ``timeout`` in seconds."""
+        return MySQLSession.open(self.address, self.account, database, timeout=timeout)
+
+    def remove(self) -> None:
+        """Delete the data directory and the log of a stopped server."""
+        shutil.rmtree(self.data, ignore_errors=True)
+        self.log.unlink(missing_ok=True)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the server's process runs (a paused one does)."""
+        return self._process.alive
+
+    @property
+    def suspended(self) -> bool:
+        """Whether the server's process is stopped by a signal: it accepts no connection."""
+        return self._process.suspended
+
+    @property
+    def pid(self) -> int | None:
+        """The process that was started last."""
+        return self._process.pid
+
+    def last_words(self) -> str:
+        """What the server has complained of since its last start; the end of its log if of nothing."""
+        return self._process.last_words()
+
+    @abstractmethod
+    def _bootstrap(self, data: Path) -> None:
+        """Initialise an empty data directory whose only user is the account."""
+
+    @abstractmethod
+    def _validate(self, options: Path) -> None:
+        """Have the server's program read an option file; raises LocalError where it complains."""
+
+    @abstractmethod
+    def _point_at(self, session: MySQLSession, source: MySQLFamilyServer) -> None:
+        """Say where to replicate from, and from which position."""
+
+    @abstractmethod
+    def _apply_received(self, session: MySQLSession, timeout: float) -> bool:
+        """Wait until everything received is applied; whether it was in time."""
+
+    @abstractmethod
+    def _is_part_of(self, source: Self) -> bool:
+        """Whether the source may have every transaction of this server."""
+
+    @abstractmethod
+    def _refuse_writes(self, session: MySQLSession) -> None:
+        """Be read-only from now on."""
+
+    @abstractmethod
+    def _accept_writes(self, session: MySQLSession) -> None:
+        """Be read-only no longer."""
+
+    def _replication_decided(self) -> bool:
+        replication = self.replication()
+        return bool(replication.error) or (replication.receiving and replication.applying)
+
+    def _clone_anew(self, source: Self) -> None:
+        options = (self.data / mysql_options.OPTION_FILE).read_text(encoding="utf-8")
+        self.kill()
+        shutil.rmtree(self.data)
+        self.clone(source)
+        write_whole(self.data / mysql_options.OPTION_FILE, options)
+        self.start()
+
+    def _follow_again(self) -> None:
+        with self.connect() as session:
+            if session.record("show replica status"):
+                session.execute("start replica")
+
+    def _set(self, session: MySQLSession, variable: str, *, on: bool) -> None:
+        session.execute(f"set global {variable} = {'on' if on else 'off'}")
+
+    def _command(self, options: Mapping[str, str]) -> list[str]:
+        # A new identity at each start: a server ignores what was written under its own, also when it is what this
+        # very server has lost. The GTIDs and not the identities make the history.
+        return self._server_command(
+            f"--defaults-file={self.data / mysql_options.OPTION_FILE}",
+            f"--datadir={self.data}",
+            f"--server-id={1 + secrets.randbelow(_SERVER_IDS)}",
+            "--skip-slave-start",
+            *mysql_options.command_line(options),
+        )
+
+    def _server_command(self, first: str, *arguments: str) -> list[str]:
+        # ``first`` names the option files, which the server wants to hear of before anything else.
+        how = privilege.current()
+        # Where there are no namespaces, root's servers run as root: another user could enter neither the cache nor,
+        # often, the data directory. Only our own account has the FILE privilege.
+        as_root = ("--user=root",) if how.user else ()
+        server = self.installation.command(self.installation.server)
+        return [*how.prefix, *server, first, *self.installation.options, *as_root, *arguments]
+
+    def _run_program(self, program: str, *arguments: str) -> None:
+        run_to_end([*privilege.current().prefix, *self.installation.command(program), *arguments])
+
+    def _accepts_logins(self, timeout: float) -> bool:
+        decided = poll(lambda: not self.alive or self._login_works(), timeout=timeout)
+        return decided and self.alive
+
+    def _login_works(self) -> bool:
+        try:
+            self.connect(timeout=1.0).close()
+        except SessionLost:
+            return False
+        return True
+
+
+def _canonical(name: str) -> str:
+    return name.lower().replace("-", "_")
+
+
+def _expression(session: MySQLSession, value: str | None) -> str:
+    if value is None:
+        return "default"
+    number = _WHOLE_NUMBER.fullmatch(value)
+    if number:
+        return str(int(number[1]) * _UNIT[number[2].upper()])
+    return session.literal(value)

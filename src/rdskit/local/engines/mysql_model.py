@@ -1,0 +1,47 @@
+"""Values of MySQL-family servers: how each product spells things, and how its replication goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How one product spells what both can do.
+
+    Attributes:
+        defaults: settings of a server, where nothing else is asked for.
+        standby: options that make a server refuse writes from its start.
+        source_waits: the variable by which a source waits for an acknowledgement.
+        replica_acknowledges: the variable by which a replica gives it.
+        replica: the first word of its columns in ``SHOW REPLICA STATUS``.
+        source: the last word of its column for the lag.
+    """
+
+    defaults: Mapping[str, str]
+    standby: Mapping[str, str]
+    source_waits: str
+    replica_acknowledges: str
+    replica: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replication:
+    """How replication goes on a replica.
+
+    Attributes:
+        receiving: whether it is connected to its source.
+        applying: whether it applies what it has received.
+        lag: seconds behind the source, as the server itself says; None where it does not know.
+        error: what stopped it; empty where nothing did.
+    """
+
+    receiving: bool
+    applying: bool
+    lag: int | None
+    error: str
