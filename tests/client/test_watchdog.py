@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rdskit.client.pool.model import Lease
+from rdskit.client.pool.lease import Lease
 from rdskit.client.pool.watchdog import Watchdog
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError

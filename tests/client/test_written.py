@@ -6,7 +6,7 @@ import asyncio
 import math
 from typing import Any
 
-from rdskit.client.pool.model import Lease
+from rdskit.client.pool.lease import Lease
 from rdskit.client.replicas.written import Written
 from rdskit.errors import FailoverError
 from rdskit.kernel.failures import Failure

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from rdskit.client.pool.model import Lease, PoolLimits
+    from rdskit.client.pool.model import PoolLimits
 
 # Opening is work for the server too: a pool that fills up opens this many at once, and one alone while the host fails.
 OPENING_AT_ONCE = 2
 LIFETIME_JITTER = 0.2
+
+
+class Kept(Protocol):
+    """What a pool knows of a connection that it keeps."""
+
+    expires_at: float
+    used_at: float
+    epoch: int
 
 
 def expiry(limits: PoolLimits, now: float, uniform: float) -> float:
@@ -35,11 +43,11 @@ def openings_wanted(
     return max(0, min(missing, limits.max_size - size, at_once - opening))
 
 
-def is_due(lease: Lease, limits: PoolLimits, now: float, *, spare: bool) -> bool:
+def is_due(lease: Kept, limits: PoolLimits, now: float, *, spare: bool) -> bool:
     """Whether an idle connection is closed now: too old, or unused for long and not needed for the minimum."""
     return now >= lease.expires_at or (spare and now - lease.used_at >= limits.idle_time)
 
 
-def needs_check(lease: Lease, limits: PoolLimits, now: float, epoch: int) -> bool:
+def needs_check(lease: Kept, limits: PoolLimits, now: float, epoch: int) -> bool:
     """Whether a connection must show a sign of life before it is lent: it was idle, or its host failed since."""
     return now - lease.used_at > limits.check_after or lease.epoch != epoch

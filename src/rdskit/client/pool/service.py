@@ -8,7 +8,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from rdskit.client.pool.holding import holds
-from rdskit.client.pool.model import Lease, PoolLimits, PoolStats
+from rdskit.client.pool.lease import Lease
+from rdskit.client.pool.model import PoolLimits, PoolStats
 from rdskit.client.pool.policy import expiry, is_due, needs_check, openings_wanted
 from rdskit.client.pool.watchdog import Watchdog
 from rdskit.errors import CircuitOpen, PoolTimeout, RdskitError

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Coroutine
     from typing import Any
 
-    from rdskit.client.pool.model import Lease
+    from rdskit.client.pool.lease import Lease
 
 T = TypeVar("T")
 

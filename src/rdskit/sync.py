@@ -1,0 +1,262 @@
+"""The sync facade: the same database for code without an event loop.
+
+One background thread runs the event loop of all databases of the process. Callers wait in their own threads, and code
+given to ``run`` and inside ``transaction`` runs in the caller's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import os
+import queue
+import threading
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from rdskit.client.database import connect as _connect
+from rdskit.client.database.database import DEFAULT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+    from types import TracebackType
+
+    from rdskit.client.database.database import Database as AsyncDatabase
+    from rdskit.client.database.status import Health, Stats
+    from rdskit.client.transactions import Transaction as AsyncTransaction
+    from rdskit.kernel.ports import Params, Result, Row
+    from rdskit.kernel.topology import Topology
+
+T = TypeVar("T")
+
+
+class _RollBack(Exception):  # noqa: N818 - a signal between two threads
+    """The caller's block raised: undo the transaction. Never leaves this module."""
+
+
+@functools.cache
+def _loop_of(_process: int) -> asyncio.AbstractEventLoop:
+    """The background loop of a process; a forked child gets one of its own."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="rdskit", daemon=True).start()
+    return loop
+
+
+def _wait(work: Coroutine[Any, Any, T]) -> T:
+    """Run on the background loop and wait; Ctrl-C ends the work too, not only the waiting."""
+    future = asyncio.run_coroutine_threadsafe(work, _loop_of(os.getpid()))
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()
+        raise
+
+
+class Transaction:
+    """``rdskit.client.transactions.Transaction`` without ``await``."""
+
+    def __init__(self, transaction: AsyncTransaction) -> None:
+        self._transaction = transaction
+
+    def fetch_one(self, sql: str, params: Params | None = None, /, **named: Any) -> Row | None:
+        """Run a statement and give its first row, or None."""
+        return _wait(self._transaction.fetch_one(sql, params, **named))
+
+    def fetch_all(self, sql: str, params: Params | None = None, /, **named: Any) -> list[Row]:
+        """Run a statement and give all its rows."""
+        return _wait(self._transaction.fetch_all(sql, params, **named))
+
+    def fetch_value(self, sql: str, params: Params | None = None, /, **named: Any) -> Any:
+        """Run a statement and give the first column of its first row, or None."""
+        return _wait(self._transaction.fetch_value(sql, params, **named))
+
+    def execute(self, sql: str, params: Params | None = None, /, **named: Any) -> Result:
+        """Run a statement and give the number of rows that it matched."""
+        return _wait(self._transaction.execute(sql, params, **named))
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Open a savepoint: what happens inside is undone alone when the block ends with an exception."""
+        with _block(self._transaction.transaction()):
+            yield self
+
+
+class Database:
+    """``rdskit.Database`` without ``await``; safe for use by many threads."""
+
+    def __init__(self, database: AsyncDatabase) -> None:
+        self._database = database
+
+    def __repr__(self) -> str:
+        return repr(self._database).replace("rdskit.", "rdskit.sync.", 1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def fetch_one(
+        self, sql: str, params: Params | None = None, /, *, timeout: float | None = DEFAULT, **named: Any
+    ) -> Row | None:
+        """Run a statement and give its first row, or None; arguments and errors as for the async method."""
+        return _wait(self._database.fetch_one(sql, params, timeout=timeout, **named))
+
+    def fetch_all(
+        self, sql: str, params: Params | None = None, /, *, timeout: float | None = DEFAULT, **named: Any
+    ) -> list[Row]:
+        """Run a statement and give all its rows."""
+        return _wait(self._database.fetch_all(sql, params, timeout=timeout, **named))
+
+    def fetch_value(
+        self, sql: str, params: Params | None = None, /, *, timeout: float | None = DEFAULT, **named: Any
+    ) -> Any:
+        """Run a statement and give the first column of its first row, or None."""
+        return _wait(self._database.fetch_value(sql, params, timeout=timeout, **named))
+
+    def execute(
+        self, sql: str, params: Params | None = None, /, *, timeout: float | None = DEFAULT, **named: Any
+    ) -> Result:
+        """Run a statement and give the number of rows that it matched."""
+        return _wait(self._database.execute(sql, params, timeout=timeout, **named))
+
+    @contextlib.contextmanager
+    def transaction(
+        self,
+        *,
+        isolation: str | None = None,
+        read_only: bool = False,
+        deferrable: bool = False,
+        timeout: float | None = None,
+    ) -> Iterator[Transaction]:
+        """Open a transaction on the writer; it commits when the block ends, and rolls back when it raises."""
+        opening = self._database.transaction(
+            isolation=isolation, read_only=read_only, deferrable=deferrable, timeout=timeout
+        )
+        with _block(opening) as transaction:
+            yield Transaction(transaction)
+
+    def run(
+        self,
+        closure: Callable[..., T],
+        *,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        isolation: str | None = None,
+        timeout: float | None = DEFAULT,
+    ) -> T:
+        """Run ``closure(tx, *args, **kwargs)`` in a transaction, again as a whole after a conflict or a failover."""
+        turns: queue.SimpleQueue[tuple[AsyncTransaction, asyncio.Future[T]] | None] = queue.SimpleQueue()
+
+        async def attempt(transaction: AsyncTransaction) -> T:
+            answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+            turns.put((transaction, answer))
+            return await answer
+
+        loop = _loop_of(os.getpid())
+        work = self._database.run(attempt, isolation=isolation, timeout=timeout)
+        future = asyncio.run_coroutine_threadsafe(work, loop)
+        future.add_done_callback(lambda _: turns.put(None))
+        try:
+            while (turn := turns.get()) is not None:
+                transaction, answer = turn
+                _take_turn(loop, answer, functools.partial(closure, Transaction(transaction), *args, **kwargs or {}))
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def topology(self) -> Topology:
+        """The hosts of the cluster as they were last seen."""
+        return _wait(self._database.topology())
+
+    def stats(self) -> Stats:
+        """Counters and sizes of every pool."""
+
+        async def ask() -> Stats:
+            return self._database.stats()
+
+        return _wait(ask())
+
+    def health(self) -> Health:
+        """Ask every host for a sign of life."""
+        return _wait(self._database.health())
+
+    def close(self) -> None:
+        """Close all connections. May be called twice."""
+        _wait(self._database.close())
+
+
+def connect(target: str, **options: Any) -> Database:
+    """Connect to a database; the arguments are those of ``rdskit.connect``.
+
+    Raises:
+        RdskitError: an option is wrong, or the writer cannot be used.
+    """
+
+    async def opened() -> AsyncDatabase:
+        return await _connect(target, **options)
+
+    return Database(_wait(opened()))
+
+
+def _take_turn(loop: asyncio.AbstractEventLoop, answer: asyncio.Future[T], closure: Callable[[], T]) -> None:
+    """Run the closure in this thread and hand its result to the waiting attempt."""
+    try:
+        result = closure()
+    except Exception as error:  # noqa: BLE001 - carried to the attempt, which decides whether to repeat
+        loop.call_soon_threadsafe(_settle, answer, None, error)
+    else:
+        loop.call_soon_threadsafe(_settle, answer, result, None)
+
+
+def _settle(answer: asyncio.Future[Any], result: Any, error: Exception | None) -> None:
+    if answer.done():
+        return
+    if error is not None:
+        answer.set_exception(error)
+    else:
+        answer.set_result(result)
+
+
+@contextlib.contextmanager
+def _block(block: contextlib.AbstractAsyncContextManager[T]) -> Iterator[T]:
+    """Hold an async block open while the caller's thread runs the code inside; it begins and ends in one task."""
+    entered: queue.SimpleQueue[T | None] = queue.SimpleQueue()
+    leave: asyncio.Future[bool] = _wait(_new_future())
+
+    async def hold() -> None:
+        try:
+            async with block as inside:
+                entered.put(inside)
+                _end(well=await leave)
+        except _RollBack:
+            return
+        finally:
+            entered.put(None)  # wakes a caller whose block never opened
+
+    loop = _loop_of(os.getpid())
+    holding = asyncio.run_coroutine_threadsafe(hold(), loop)
+    inside = entered.get()
+    if inside is None:
+        holding.result()
+        raise RuntimeError("the block ended before it began")
+    try:
+        yield inside
+    except BaseException:
+        loop.call_soon_threadsafe(_settle, leave, False, None)
+        holding.result()
+        raise
+    loop.call_soon_threadsafe(_settle, leave, True, None)
+    holding.result()
+
+
+def _end(*, well: bool) -> None:
+    if not well:
+        raise _RollBack
+
+
+async def _new_future() -> asyncio.Future[bool]:
+    return asyncio.get_running_loop().create_future()

@@ -1,0 +1,86 @@
+"""The sync facade on a real server: the same promises without an event loop."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+import rdskit
+from rdskit import sync
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.plugins.postgres import TestDatabase
+
+
+@pytest.fixture
+def db(database: TestDatabase) -> Iterator[sync.Database]:
+    with sync.connect(database.url, tls="off", max_size=6) as db:
+        db.execute("create table account (id int primary key, balance int not null check (balance >= 0))")
+        db.execute("insert into account values (1, 100), (2, 100)")
+        yield db
+
+
+def _balances(db: sync.Database) -> list[int]:
+    return [row.balance for row in db.fetch_all("select balance from account order by id")]
+
+
+def test_statements(db: sync.Database) -> None:
+    row = db.fetch_one("select id, balance from account where id = :id", id=1)
+    assert row is not None
+    assert (row.id, row["balance"]) == (1, 100)
+    assert db.execute("update account set balance = 5 where id in :ids", ids=[1, 2]) == 2
+    assert db.fetch_value("select sum(balance)::int from account") == 10
+    assert db.health().ok
+    assert db.stats().writer.in_use == 0
+    assert len(db.topology().hosts) == 1
+    with pytest.raises(rdskit.QueryTimeout):
+        db.fetch_all("select pg_sleep(10)", timeout=0.1)
+
+
+def test_a_block_commits_or_rolls_back_and_nests(db: sync.Database) -> None:
+    with db.transaction(isolation="serializable") as tx:
+        tx.execute("update account set balance = balance - 10 where id = 1")
+        with pytest.raises(rdskit.IntegrityError), tx.transaction():
+            tx.execute("update account set balance = -1 where id = 2")
+        assert tx.fetch_value("select balance from account where id = 1") == 90
+    with pytest.raises(ZeroDivisionError), db.transaction() as tx:
+        tx.execute("update account set balance = 0")
+        _ = 1 / 0
+    assert _balances(db) == [90, 100]
+    with pytest.raises(rdskit.ConfigError, match="is not a level"), db.transaction(isolation="chaos"):
+        pass
+
+
+def test_run_runs_in_the_callers_thread_and_repeats_after_conflicts(db: sync.Database) -> None:
+    threads: set[str] = set()
+
+    def increment(tx: sync.Transaction, by: int) -> int:
+        threads.add(threading.current_thread().name)
+        balance: int = tx.fetch_value("select balance from account where id = 1")
+        tx.execute("update account set balance = :b where id = 1", b=balance + by)
+        return balance + by
+
+    with ThreadPoolExecutor(6, thread_name_prefix="caller") as pool:
+        list(pool.map(lambda _: db.run(increment, args=(1,), isolation="serializable"), range(30)))
+    assert _balances(db) == [130, 100]
+    assert all(name.startswith("caller") for name in threads)
+
+
+def test_run_raises_what_the_closure_raises(db: sync.Database) -> None:
+    def refuse(tx: sync.Transaction) -> None:
+        tx.execute("update account set balance = 0")
+        raise LookupError("no")
+
+    with pytest.raises(LookupError):
+        db.run(refuse)
+    assert _balances(db) == [100, 100]
+
+
+def test_a_wrong_target_is_one_clear_error() -> None:
+    with pytest.raises(rdskit.ConfigError, match="is not one that rdskit knows"):
+        sync.connect("orders")
