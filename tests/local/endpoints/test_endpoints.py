@@ -89,13 +89,9 @@ def test_bytes_smuggled_before_the_handshake_end_the_session(bench: Bench) -> No
     with raw(bench) as client:
         client.sendall(SSL_REQUEST + startup)
         assert client.recv(1) == b"S"
-        context = ssl.create_default_context(cafile=str(bench.ca))
-        host = bench.address.host
-        with (
-            context.wrap_socket(client, server_hostname=host, do_handshake_on_connect=False) as secured,
-            pytest.raises((ssl.SSLError, ConnectionResetError)),
-        ):
-            secured.do_handshake()
+        with pytest.raises(ConnectionResetError):
+            while client.recv(4096):
+                continue  # the alert of a handshake that failed
 
 
 def test_large_results_and_large_statements_arrive_whole(bench: Bench) -> None:
