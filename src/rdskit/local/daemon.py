@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from queue import SimpleQueue
 from typing import IO, TYPE_CHECKING
 
 from rdskit.errors import LocalError
@@ -77,11 +78,12 @@ class Daemon:
         self._layout = layout
         self._port = port
         self._postgres = find_postgres()
-        self._stop = threading.Event()
+        # Its put() may be called from a signal handler, whatever the main thread is doing; an Event's set() may not.
+        self._stop: SimpleQueue[None] = SimpleQueue()
 
     def stop(self, *_: object) -> None:
         """End `run`; may be called from a signal handler."""
-        self._stop.set()
+        self._stop.put(None)
 
     def run(self) -> None:
         """Serve until `stop`.
@@ -121,7 +123,7 @@ class Daemon:
         with plane.server(listener, self._health).running():
             self._say(ready=True)
             _log.info("ready at %s", url(self._port))
-            self._stop.wait()
+            self._stop.get()
             _log.info("stopping")
 
     def _health(self) -> object:

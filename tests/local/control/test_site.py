@@ -51,15 +51,15 @@ def page(local: LocalSite, path: str) -> Any:
         connection.close()
 
 
-def test_up_is_ready_and_a_second_up_finds_it(fresh: LocalSite) -> None:
-    again = site.up(fresh.data)
+def test_up_is_ready_and_a_second_up_finds_it(local: LocalSite) -> None:
+    again = site.up(local.data)
     assert again.already
-    assert again.port == fresh.port
+    assert again.port == local.port
     assert again.health is not None
     assert again.health["ready"] is True
     assert again.health["pid"] == again.pid
-    with pytest.raises(LocalError, match=f"already up at port {fresh.port}"):
-        site.up(fresh.data, free_port())
+    with pytest.raises(LocalError, match=f"already up at port {local.port}"):
+        site.up(local.data, free_port())
 
 
 def test_two_ups_at_once_start_one_daemon(tmp_path: Path) -> None:
@@ -115,8 +115,8 @@ def test_taken_port_names_the_listener_and_the_next_step(tmp_path: Path) -> None
     assert not site.status(tmp_path / "data").running
 
 
-def test_env_points_an_sdk_at_it(fresh: LocalSite, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in site.env(fresh.data).items():
+def test_env_points_an_sdk_at_it(local: LocalSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in site.env(local.data).items():
         monkeypatch.setenv(name, value)
     boto3.DEFAULT_SESSION = None
     identity = boto3.client("sts").get_caller_identity()
@@ -124,8 +124,8 @@ def test_env_points_an_sdk_at_it(fresh: LocalSite, monkeypatch: pytest.MonkeyPat
     keys = boto3.client("iam").list_access_keys(UserName="rdskit")["AccessKeyMetadata"]
     assert [each["AccessKeyId"] for each in keys] == [os.environ["AWS_ACCESS_KEY_ID"]]
     secret = os.environ["AWS_SECRET_ACCESS_KEY"]
-    assert secret not in (fresh.data / "daemon.log").read_text()
-    assert (fresh.data / "key-pair.json").stat().st_mode & 0o777 == 0o600
+    assert secret not in (local.data / "daemon.log").read_text()
+    assert (local.data / "key-pair.json").stat().st_mode & 0o777 == 0o600
 
 
 def test_env_before_the_first_up_says_what_to_do(tmp_path: Path) -> None:
@@ -133,31 +133,33 @@ def test_env_before_the_first_up_says_what_to_do(tmp_path: Path) -> None:
         site.env(tmp_path)
 
 
-def test_failovers_are_recorded_with_their_promotion_time(fresh: LocalSite) -> None:
-    fresh.create("moving", MultiAZ=True)
-    fresh.rds.reboot_db_instance(DBInstanceIdentifier="moving", ForceFailover=True)
-    fresh.settle("moving")
-    (record,) = page(fresh, "/_rdskit/failovers?identifier=moving")
+def test_failovers_are_recorded_with_their_promotion_time(local: LocalSite) -> None:
+    local.create("moving", MultiAZ=True)
+    local.rds.reboot_db_instance(DBInstanceIdentifier="moving", ForceFailover=True)
+    local.settle("moving")
+    (record,) = page(local, "/_rdskit/failovers?identifier=moving")
     assert record["identifier"] == "moving"
     assert record["cause"] == "requested"
     assert 0 < record["promotion_ms"] < 60_000
-    assert site.failovers(fresh.data, "moving") == [record]
-    assert page(fresh, "/_rdskit/failovers?identifier=other") == []
-    assert "pages" in page(fresh, "/_rdskit/nonsense")
+    assert site.failovers(local.data, "moving") == [record]
+    assert page(local, "/_rdskit/failovers?identifier=other") == []
+    assert "pages" in page(local, "/_rdskit/nonsense")
+    local.delete("moving")
 
 
-def test_primary_that_dies_is_failed_over_and_the_api_says_so(fresh: LocalSite) -> None:
-    before = fresh.create("dying", MultiAZ=True)
-    with fresh.connect(before) as connection:
+def test_primary_that_dies_is_failed_over_and_the_api_says_so(local: LocalSite) -> None:
+    before = local.create("dying", MultiAZ=True)
+    with local.connect(before) as connection:
         row = connection.execute("select pg_backend_pid()").fetchone()
         assert row is not None
         primary = psutil.Process(row[0]).parent()
     assert primary is not None
     primary.kill()
-    until(lambda: fresh.describe("dying")["AvailabilityZone"] == before["SecondaryAvailabilityZone"])
-    assert fresh.describe("dying")["DBInstanceStatus"] == "available"
-    assert "Multi-AZ instance failover completed" in fresh.messages("dying")
-    fresh.connect(fresh.describe("dying")).close()
+    until(lambda: local.describe("dying")["AvailabilityZone"] == before["SecondaryAvailabilityZone"])
+    assert local.describe("dying")["DBInstanceStatus"] == "available"
+    assert "Multi-AZ instance failover completed" in local.messages("dying")
+    local.connect(local.describe("dying")).close()
+    local.delete("dying")
 
 
 def test_doctor_names_the_engines_and_the_ways(tmp_path: Path) -> None:
@@ -175,17 +177,18 @@ def test_reset_refuses_a_directory_that_is_not_its_own(tmp_path: Path) -> None:
     assert precious.exists()
 
 
-def test_secrets_are_not_in_the_log(fresh: LocalSite) -> None:
-    fresh.create("discreet")
-    fresh.rds.modify_db_instance(DBInstanceIdentifier="discreet", MasterUserPassword="very-private-word")
-    fresh.settle("discreet")
-    log = (fresh.data / "daemon.log").read_text()
+def test_secrets_are_not_in_the_log(local: LocalSite) -> None:
+    local.create("discreet")
+    local.rds.modify_db_instance(DBInstanceIdentifier="discreet", MasterUserPassword="very-private-word")
+    local.settle("discreet")
+    log = (local.data / "daemon.log").read_text()
     assert PASSWORD not in log
     assert "very-private-word" not in log
+    local.delete("discreet")
 
 
-def test_pages_that_steer_the_emulation_are_closed(fresh: LocalSite) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", fresh.port, timeout=10)
+def test_pages_that_steer_the_emulation_are_closed(local: LocalSite) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", local.port, timeout=10)
     try:
         scope = "AWS4-HMAC-SHA256 Credential=AKIA/20260101/eu-west-1/rds/aws4_request, Signature=0"
         connection.request("POST", "/moto-api/reset", headers={"Authorization": scope, "Origin": "http://evil.example"})
@@ -210,16 +213,17 @@ def test_state_of_another_version_says_what_to_do(fresh: LocalSite) -> None:
     assert not site.status(fresh.data).running
 
 
-def test_single_primary_that_dies_is_brought_back_and_the_api_says_so(fresh: LocalSite) -> None:
-    instance = fresh.create("alone")
-    with fresh.connect(instance) as connection:
+def test_single_primary_that_dies_is_brought_back_and_the_api_says_so(local: LocalSite) -> None:
+    instance = local.create("alone")
+    with local.connect(instance) as connection:
         connection.execute("create table kept as select 1 as id")
         row = connection.execute("select pg_backend_pid()").fetchone()
         assert row is not None
         primary = psutil.Process(row[0]).parent()
     assert primary is not None
     primary.kill()
-    until(lambda: "DB instance restarted" in fresh.messages("alone"))
-    with fresh.connect(fresh.settle("alone")) as connection:
+    until(lambda: "DB instance restarted" in local.messages("alone"))
+    with local.connect(local.settle("alone")) as connection:
         assert connection.execute("select id from kept").fetchone() == (1,)
-    assert "DB instance shutdown" in fresh.messages("alone")
+    assert "DB instance shutdown" in local.messages("alone")
+    local.delete("alone")

@@ -197,6 +197,12 @@ class LocalRDSBackend(RDSBackend):
         if step.done:
             self.record(instance, step.done)
 
+    def give_up(self, instance: LocalDBInstance, step: steps.Step, reason: str) -> None:
+        """Take note of a step that the servers could not do. Inside the monitor."""
+        if isinstance(step, steps.ApplyParameters):
+            instance.parameter_apply_status = "failed-to-apply"
+        self.record(instance, step.failed, reason=reason)
+
     def record(self, instance: LocalDBInstance, kind: str, *, reason: str = "") -> None:
         """Add an event and publish it to the topics of the subscriptions that want it. Inside the monitor.
 

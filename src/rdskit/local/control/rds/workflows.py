@@ -28,6 +28,9 @@ class Recorder(Protocol):
     def settle(self, instance: LocalDBInstance, step: Step) -> None:
         """Take note of a step that is done."""
 
+    def give_up(self, instance: LocalDBInstance, step: Step, reason: str) -> None:
+        """Take note of a step that failed."""
+
     def record(self, instance: LocalDBInstance, kind: str, *, reason: str = "") -> None:
         """Add an event."""
 
@@ -93,6 +96,14 @@ class Workflows:
             self._publish()
 
     def _do(self, instance: LocalDBInstance, step: Step) -> None:
+        reason = self._attempt(instance, step)
+        with self._monitor:
+            if reason is not None:
+                _recorder(instance).give_up(instance, step, reason)
+            self._finish(instance, step.result if reason is None else step.failure)
+
+    def _attempt(self, instance: LocalDBInstance, step: Step) -> str | None:
+        """Do a step and take note of it; what went wrong, if anything."""
         try:
             step.perform(self._fleet, instance.subject())
             facts = None if step.removes else self._fleet.describe(instance.dbi_resource_id)
@@ -100,27 +111,26 @@ class Workflows:
                 if facts is not None:
                     instance.learn(facts)
                 _recorder(instance).settle(instance, step)
-                self._finish(instance, step.result)
         except LocalError as error:
-            self._fail(instance, step, str(error))
-        except Exception as error:  # noqa: BLE001 - a worker that dies would leave the status untrue for ever
-            self._fail(instance, step, f"{type(step).__name__}: {type(error).__name__}: {error}")
-
-    def _fail(self, instance: LocalDBInstance, step: Step, reason: str) -> None:
-        _log.exception("%s: %s failed", instance.db_instance_identifier, type(step).__name__)
-        with self._monitor:
-            _recorder(instance).record(instance, step.failed, reason=reason)
-            self._finish(instance, step.failure)
+            _log.exception("%s: %s failed", instance.db_instance_identifier, type(step).__name__)
+            return str(error)
+        except Exception as error:  # noqa: BLE001 - a worker that died would leave the status untrue for ever
+            _log.exception("%s: %s failed unexpectedly", instance.db_instance_identifier, type(step).__name__)
+            return f"{type(step).__name__}: {type(error).__name__}: {error}"
+        return None
 
     def _finish(self, instance: LocalDBInstance, status: str | None) -> None:
         instance.steps.pop(0)
         following = next((step.status for step in instance.steps if step.status), None)
-        if following or status:
-            instance.status = following or status or instance.status
+        instance.status = following or status or instance.status
         self._publish()
 
     def _publish(self) -> None:
-        self._save()
+        try:
+            self._save()
+        except LocalError:
+            # Nobody waits for an answer here; the next call that changes something tells its caller.
+            _log.exception("the state of the control plane was not saved")
         self._monitor.announce()
 
 
