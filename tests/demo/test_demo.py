@@ -152,15 +152,18 @@ def test_a_run_loses_nothing_and_leaves_nothing_and_the_next_one_does_so_too(fol
 
 @pytest.mark.timeout(240)
 def test_keep_leaves_the_local_rds_up_and_one_that_was_up_stays_up(folder: Path, port: int) -> None:
-    with DemoRun(folder, port, seconds=2, options=("--keep",)) as demo:
-        assert demo.end() == 0, demo.text
-    kept = site.status(demo.data)
-    assert kept.running
-    with DemoRun(folder, port, seconds=2) as again:
-        assert again.end() == 0, again.text
-    assert site.status(again.data).pid == kept.pid
-    site.down(again.data)
-    assert_nothing_runs_on(again.data)
+    data = folder / "data"
+    try:
+        with DemoRun(folder, port, seconds=2, options=("--keep",)) as demo:
+            assert demo.end() == 0, demo.text
+        kept = site.status(data)
+        assert kept.running
+        with DemoRun(folder, port, seconds=2) as again:
+            assert again.end() == 0, again.text
+        assert site.status(data).pid == kept.pid
+    finally:
+        site.down(data)
+    assert_nothing_runs_on(data)
 
 
 @pytest.mark.timeout(240)
