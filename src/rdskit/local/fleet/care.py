@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _RETRY: Final = 5.0
+_CLIENTS_FIRST: Final = 0.75  # seconds after a failover in which the machine belongs to clients that reconnect
 
 
 class Care:
@@ -63,11 +64,16 @@ class Care:
         for node in self.instance.nodes:
             node.hang_up()
 
-    def restore_standby(self, first: Way) -> Restoration:
-        """Bring the standby back in the background, beginning with the cheapest way that may work."""
+    def restore_standby(self, first: Way, *, after: float = 0.0) -> Restoration:
+        """Bring the standby back in the background, beginning with the cheapest way that may work.
+
+        Args:
+            first: that way.
+            after: seconds until the work begins.
+        """
         self.instance.check_open()
         self.cancel_restoration()
-        self._restoration = Restoration(self.instance, first)
+        self._restoration = Restoration(self.instance, first, after=after)
         self._restoration.start()
         return self._restoration
 
@@ -83,7 +89,7 @@ class Care:
         """Fail over, and see to the old primary and the read replicas. The caller holds the instance's lock."""
         replicas = list(self._replicas())
         record = fail_over(self.instance, cause, replicas)
-        self.restore_standby(Way.REWIND)
+        self.restore_standby(Way.REWIND, after=_CLIENTS_FIRST)
         for replica in replicas:
             threading.Thread(
                 target=_follow, args=(replica,), name=f"rdskit-follow-{replica.resource_id}", daemon=True

@@ -44,10 +44,12 @@ class Restoration:
     Args:
         instance: whose standby.
         first: the cheapest way that may work.
+        after: seconds to leave the machine to others before the work begins.
     """
 
-    def __init__(self, instance: Instance, first: Way) -> None:
+    def __init__(self, instance: Instance, first: Way, *, after: float = 0.0) -> None:
         self._instance = instance
+        self._after = after
         self._ways = list(Way)[list(Way).index(first) :]
         self._cancelled = threading.Event()
         self._done = threading.Event()
@@ -75,6 +77,7 @@ class Restoration:
         return self._thread.is_alive()
 
     def _run(self) -> None:
+        self._cancelled.wait(self._after)
         while not self._cancelled.is_set():
             if any(self._attempt(way) for way in self._ways):
                 self._done.set()
