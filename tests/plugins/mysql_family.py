@@ -15,7 +15,7 @@ from rdskit.local.engines.throwaway_mysql import throwaway_mariadb, throwaway_my
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rdskit.local.engines.throwaway_mysql import ThrowawayMariaDB, ThrowawayMySQL
+    from rdskit.local.engines.throwaway_mysql import ThrowawayFamilyServer, ThrowawayMariaDB, ThrowawayMySQL
 
 numbers = itertools.count(1)
 
@@ -38,7 +38,7 @@ class FamilyDatabase:
 
 
 @contextlib.contextmanager
-def fresh_database(server: ThrowawayMariaDB | ThrowawayMySQL) -> Iterator[FamilyDatabase]:
+def fresh_database(server: ThrowawayFamilyServer) -> Iterator[FamilyDatabase]:
     """A database for the length of the block; afterwards it is dropped, whoever is still connected to it."""
     name = f"test_{next(numbers)}"
     with server.connect() as session:

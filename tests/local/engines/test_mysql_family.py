@@ -12,7 +12,7 @@ import pytest
 from rdskit.errors import LocalError
 from rdskit.local.engines import processes
 from rdskit.local.engines.mysql_sql import MySQLSession, ServerRefused, SessionLost
-from rdskit.local.engines.throwaway_mysql import throwaway_mariadb, throwaway_mysql
+from rdskit.local.engines.throwaway_mysql import ThrowawayFamilyServer, throwaway_mariadb, throwaway_mysql
 from rdskit.local.engines.waiting import poll
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rdskit.local.engines.throwaway_mysql import ThrowawayMariaDB, ThrowawayMySQL
     from tests.plugins.mysql_family import FamilyDatabase
 
-Run = Callable[..., AbstractContextManager["ThrowawayMariaDB | ThrowawayMySQL"]]
+Run = Callable[..., AbstractContextManager[ThrowawayFamilyServer]]
 PRODUCTS: dict[str, Run] = {"mariadb": throwaway_mariadb, "mysql": throwaway_mysql}
 
 
@@ -32,9 +32,7 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(params=sorted(PRODUCTS))
-def server(
-    request: pytest.FixtureRequest, tmp_path: Path, templates: Path
-) -> Iterator[ThrowawayMariaDB | ThrowawayMySQL]:
+def server(request: pytest.FixtureRequest, tmp_path: Path, templates: Path) -> Iterator[ThrowawayFamilyServer]:
     with PRODUCTS[request.param](tmp_path, templates=templates) as running:
         yield running
 
@@ -53,7 +51,7 @@ def test_nothing_is_left_after_the_block(product: str, tmp_path: Path, templates
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_server_lives_through_what_befalls_it(server: ThrowawayMariaDB | ThrowawayMySQL) -> None:
+def test_a_server_lives_through_what_befalls_it(server: ThrowawayFamilyServer) -> None:
     with server.connect() as session:
         session.execute("create database shop")
         session.execute("create table shop.kept (id int primary key) engine = innodb")
@@ -75,7 +73,7 @@ def test_a_server_lives_through_what_befalls_it(server: ThrowawayMariaDB | Throw
         assert value(session, "select count(*) from kept") == "2"
 
 
-def test_the_settings_that_durability_rests_on(server: ThrowawayMariaDB | ThrowawayMySQL) -> None:
+def test_the_settings_that_durability_rests_on(server: ThrowawayFamilyServer) -> None:
     with server.connect() as session:
         names = ("binlog_format", "binlog_row_image", "binlog_row_metadata", "sync_binlog")
         values = [value(session, f"select @@global.{name}") for name in names]
@@ -84,7 +82,7 @@ def test_the_settings_that_durability_rests_on(server: ThrowawayMariaDB | Throwa
         assert value(session, "select group_concat(user) from mysql.user where user in ('', 'root')") is None
 
 
-def test_an_invalid_value_leaves_the_old_options(server: ThrowawayMariaDB | ThrowawayMySQL) -> None:
+def test_an_invalid_value_leaves_the_old_options(server: ThrowawayFamilyServer) -> None:
     before = (server.data / "rdskit.cnf").read_text()
     with pytest.raises(LocalError, match="no_such_variable"):
         server.configure({"no_such_variable": "1"})
@@ -95,7 +93,7 @@ def test_an_invalid_value_leaves_the_old_options(server: ThrowawayMariaDB | Thro
     assert (server.data / "rdskit.cnf").read_text() == before
 
 
-def test_reload_applies_what_can_be_changed_and_names_the_rest(server: ThrowawayMariaDB | ThrowawayMySQL) -> None:
+def test_reload_applies_what_can_be_changed_and_names_the_rest(server: ThrowawayFamilyServer) -> None:
     with server.connect() as session:
         default = value(session, "select @@global.sort_buffer_size")
         server.configure({"sort-buffer-size": "1M", "back_log": "77"})
@@ -106,7 +104,7 @@ def test_reload_applies_what_can_be_changed_and_names_the_rest(server: Throwaway
         assert value(session, "select @@global.sort_buffer_size") == default
 
 
-def test_a_server_that_does_not_start_says_why(server: ThrowawayMariaDB | ThrowawayMySQL) -> None:
+def test_a_server_that_does_not_start_says_why(server: ThrowawayFamilyServer) -> None:
     server.stop()
     (server.data / "ibdata1").write_bytes(b"this is no tablespace")
     with pytest.raises(LocalError, match=r"did not start on[\s\S]*ERROR"):
@@ -114,9 +112,7 @@ def test_a_server_that_does_not_start_says_why(server: ThrowawayMariaDB | Throwa
     assert not server.alive
 
 
-def test_what_a_crashed_owner_left_is_ended_by_directory(
-    server: ThrowawayMariaDB | ThrowawayMySQL, tmp_path: Path
-) -> None:
+def test_what_a_crashed_owner_left_is_ended_by_directory(server: ThrowawayFamilyServer, tmp_path: Path) -> None:
     name = server.installation.process_name
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -126,7 +122,7 @@ def test_what_a_crashed_owner_left_is_ended_by_directory(
     assert poll(lambda: not server.alive, timeout=5)
 
 
-def test_errors_carry_both_numbers_and_late_answers_come_later(server: ThrowawayMariaDB | ThrowawayMySQL) -> None:
+def test_errors_carry_both_numbers_and_late_answers_come_later(server: ThrowawayFamilyServer) -> None:
     with server.connect() as session:
         with pytest.raises(ServerRefused, match="no_such") as caught:
             session.execute("select * from mysql.no_such")

@@ -38,10 +38,10 @@ class Source:
 
     @property
     def text(self) -> str:
-        """The entry as a deb822 stanza."""
+        """The entry as a deb822 stanza; from an archive in the file system apt copies, else it would read in place."""
         fields = {
             "Types": "deb",
-            "URIs": " ".join(self.uris),
+            "URIs": " ".join(re.sub(r"^file:", "copy:", uri) for uri in self.uris),
             "Suites": " ".join(self.suites),
             "Components": " ".join(self.components),
             "Signed-By": self.signed_by,

@@ -44,6 +44,7 @@ class MariaDBServer(MySQLFamilyServer):
         standby={"read_only": "ON", "init_rpl_role": "SLAVE"},
         source_waits="rpl_semi_sync_master_enabled",
         replica_acknowledges="rpl_semi_sync_slave_enabled",
+        skip_start="skip_slave_start",
         replica="Slave",
         source="Master",
     )

@@ -33,6 +33,7 @@ class MySQLServer(MySQLFamilyServer):
         standby={"super_read_only": "ON"},
         source_waits="rpl_semi_sync_source_enabled",
         replica_acknowledges="rpl_semi_sync_replica_enabled",
+        skip_start="skip_replica_start",
         replica="Replica",
         source="Source",
     )
@@ -88,7 +89,7 @@ class MySQLServer(MySQLFamilyServer):
         session.execute(
             "change replication source to source_host = %s, source_port = %s, source_user = %s, source_password = %s, "
             "source_auto_position = 1, source_connect_retry = 1, source_retry_count = 0, "
-            "source_heartbeat_period = 2, get_source_public_key = 1",
+            "source_heartbeat_period = 2, source_ssl = 0, get_source_public_key = 1",
             *(source.address.host, source.address.port, source.account.user, source.account.password),
         )
 

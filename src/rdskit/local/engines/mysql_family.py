@@ -98,15 +98,12 @@ class MySQLFamilyServer(ABC):
         if self.alive:
             return
         processes.end_orphans(self.data, self.installation.process_name)
-        standby = mysql_options.read_standby(self.data)
-        self._process.spawn(self._command(standby or {}), environment())
+        self._process.spawn(self._command(mysql_options.read_standby(self.data)), environment())
         if not self._accepts_logins(timeout):
             self.kill()
             product = self.installation.product
             raise LocalError(f"{product} in {self.data} did not start on {self.address}: {self.last_words()}")
         self._in_force = dict(self._configured)
-        if standby is not None:
-            self._follow_again()
 
     def stop(self, timeout: float = 30.0) -> None:
         """Stop the server cleanly; kill it if it does not end within ``timeout`` seconds."""
@@ -183,7 +180,7 @@ class MySQLFamilyServer(ABC):
             source: the server to replicate from.
             acknowledge: whether it tells the source of each transaction that it has received (semi-synchronous).
         """
-        self.become_standby(acknowledge=acknowledge)
+        self._mark_standby(acknowledge=acknowledge, replicate=True)
         with self.connect() as session:
             session.execute("stop replica", timeout=30)
             self._refuse_writes(session)
@@ -246,9 +243,8 @@ class MySQLFamilyServer(ABC):
             self._set(session, self.dialect.source_waits, on=on)
 
     def become_standby(self, *, acknowledge: bool = False) -> None:
-        """Start as a standby next time; ``acknowledge`` as in :meth:`follow`."""
-        acknowledging = {self.dialect.replica_acknowledges: "ON" if acknowledge else "OFF"}
-        mysql_options.write_standby(self.data, {**self.dialect.standby, **acknowledging})
+        """Start as a standby next time, following nobody yet; ``acknowledge`` as in :meth:`follow`."""
+        self._mark_standby(acknowledge=acknowledge, replicate=False)
 
     @abstractmethod
     def position(self) -> str:
@@ -339,13 +335,16 @@ class MySQLFamilyServer(ABC):
         write_whole(self.data / mysql_options.OPTION_FILE, options)
         self.start()
 
-    def _follow_again(self) -> None:
-        with self.connect() as session:
-            if session.record("show replica status"):
-                session.execute("start replica")
+    def _mark_standby(self, *, acknowledge: bool, replicate: bool) -> None:
+        # A copy still knows the source of its source: it must not begin to replicate by itself.
+        own = {
+            self.dialect.replica_acknowledges: _switch(acknowledge),
+            self.dialect.skip_start: _switch(not replicate),
+        }
+        mysql_options.write_standby(self.data, {**self.dialect.standby, **own})
 
     def _set(self, session: MySQLSession, variable: str, *, on: bool) -> None:
-        session.execute(f"set global {variable} = {'on' if on else 'off'}")
+        session.execute(f"set global {variable} = {_switch(on)}")
 
     def _command(self, options: Mapping[str, str]) -> list[str]:
         # A new identity at each start: a server ignores what was written under its own, also when it is what this
@@ -354,7 +353,6 @@ class MySQLFamilyServer(ABC):
             f"--defaults-file={self.data / mysql_options.OPTION_FILE}",
             f"--datadir={self.data}",
             f"--server-id={1 + secrets.randbelow(_SERVER_IDS)}",
-            "--skip-slave-start",
             *mysql_options.command_line(options),
         )
 
@@ -380,6 +378,10 @@ class MySQLFamilyServer(ABC):
         except SessionLost:
             return False
         return True
+
+
+def _switch(on: bool) -> str:  # noqa: FBT001 - it has no other argument
+    return "ON" if on else "OFF"
 
 
 def _canonical(name: str) -> str:

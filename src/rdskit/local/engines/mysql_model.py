@@ -18,6 +18,7 @@ class Dialect:
         standby: options that make a server refuse writes from its start.
         source_waits: the variable by which a source waits for an acknowledgement.
         replica_acknowledges: the variable by which a replica gives it.
+        skip_start: the variable by which a restarted replica waits to be told.
         replica: the first word of its columns in ``SHOW REPLICA STATUS``.
         source: the last word of its column for the lag.
     """
@@ -26,6 +27,7 @@ class Dialect:
     standby: Mapping[str, str]
     source_waits: str
     replica_acknowledges: str
+    skip_start: str
     replica: str
     source: str
 

@@ -73,8 +73,12 @@ MYSQL_DEFAULTS: Mapping[str, str] = {
     "replica_net_timeout": "10",
     "replica_parallel_workers": "2",
     "innodb_redo_log_capacity": "32M",
+    "innodb_log_buffer_size": "4M",
+    "innodb_log_writer_threads": "OFF",
+    "innodb_doublewrite_pages": "8",
     "temptable_max_ram": "16M",
     "auto_generate_certs": "OFF",
+    "tls_version": "",
     "rpl_semi_sync_source_wait_point": "AFTER_SYNC",
     "rpl_semi_sync_source_timeout": _FOR_EVER,
     # The performance schema at its own sizes takes half of what the whole server needs.
@@ -84,7 +88,11 @@ MYSQL_DEFAULTS: Mapping[str, str] = {
     "performance_schema_events_statements_history_long_size": "100",
     "performance_schema_events_transactions_history_long_size": "0",
     "performance_schema_events_waits_history_long_size": "0",
-    "performance_schema_max_statement_classes": "300",
+    "performance_schema_max_statement_classes": "256",
+    "performance_schema_max_thread_instances": "260",
+    "performance_schema_hosts_size": "16",
+    "performance_schema_users_size": "32",
+    "performance_schema_accounts_size": "32",
 }
 
 
@@ -126,12 +134,12 @@ def write_standby(data: Path, options: Mapping[str, str]) -> None:
     write_whole(data / STANDBY_FILE, _section("mysqld", options))
 
 
-def read_standby(data: Path) -> dict[str, str] | None:
-    """The options of a standby; None for a primary."""
+def read_standby(data: Path) -> dict[str, str]:
+    """The options of a standby; none for a primary."""
     try:
         lines = (data / STANDBY_FILE).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
-        return None
+        return {}
     pairs = (line.partition("=") for line in lines if "=" in line)
     return {name.strip(): value.strip().strip('"') for name, _, value in pairs}
 

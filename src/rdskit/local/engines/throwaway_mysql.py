@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rdskit.local.engines.installations import Installation
 
 
-class _Throwaway(MySQLFamilyServer):
+class ThrowawayFamilyServer(MySQLFamilyServer):
     """A running server and how to reach it; the superuser may do everything."""
 
     @property
@@ -67,11 +67,11 @@ class _Throwaway(MySQLFamilyServer):
         return twin
 
 
-class ThrowawayMariaDB(_Throwaway, MariaDBServer):
+class ThrowawayMariaDB(ThrowawayFamilyServer, MariaDBServer):
     """A running MariaDB."""
 
 
-class ThrowawayMySQL(_Throwaway, MySQLServer):
+class ThrowawayMySQL(ThrowawayFamilyServer, MySQLServer):
     """A running MySQL."""
 
 

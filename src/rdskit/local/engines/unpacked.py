@@ -64,13 +64,14 @@ def find_unpacked(packages: PackageSet, cache: Path) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def ensure_unpacked(packages: PackageSet, cache: Path, report: Callable[[str], None]) -> Path:
+def ensure_unpacked(packages: PackageSet, cache: Path, report: Callable[[str], None], apt: Path = _APT) -> Path:
     """Unpack a set unless that was done before; two processes that want it at once do it once.
 
     Args:
         packages: the set.
         cache: the folder of all sets.
         report: told what is going on, as this may take a minute.
+        apt: the folder of apt's configuration, which names the machine's archives.
 
     Returns:
         The folder of the set, laid out like the root of a system.
@@ -84,16 +85,16 @@ def ensure_unpacked(packages: PackageSet, cache: Path, report: Callable[[str], N
     _require_apt(packages)
     cache.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _lock(cache / f"{packages.name}.lock"):
-        return find_unpacked(packages, cache) or _unpack(packages, cache, report)
+        return find_unpacked(packages, cache) or _unpack(packages, cache, report, apt)
 
 
-def _unpack(packages: PackageSet, cache: Path, report: Callable[[str], None]) -> Path:
+def _unpack(packages: PackageSet, cache: Path, report: Callable[[str], None], apt: Path) -> Path:
     # What an interrupted attempt has downloaded stays in the draft and is used; what it has unpacked may be half.
     draft = cache / f"{packages.name}.draft"
     root = draft / "root"
     shutil.rmtree(root, ignore_errors=True)
     report(f"{packages.title} is not installed: downloading it once into {cache}")
-    archives = _download(packages, draft)
+    archives = _download(packages, draft, apt)
     for archive in archives:
         _run(["dpkg", "-x", str(archive), str(root)], packages, timeout=_UNPACK_TIMEOUT)
     _slim(root, packages.programs)
@@ -104,8 +105,8 @@ def _unpack(packages: PackageSet, cache: Path, report: Callable[[str], None]) ->
     return target
 
 
-def _download(packages: PackageSet, draft: Path) -> list[Path]:
-    options = _private_state(draft, _sources(packages))
+def _download(packages: PackageSet, draft: Path, apt: Path) -> list[Path]:
+    options = _private_state(draft, _sources(packages, apt))
     _run(["apt-get", *options, "update"], packages, timeout=_NETWORK_TIMEOUT)
     _run(
         ["apt-get", *options, "install", "--yes", "--download-only", "--no-install-recommends", *packages.packages],
@@ -139,19 +140,19 @@ def _private_state(draft: Path, sources: Sequence[apt_sources.Source]) -> list[s
     return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
 
 
-def _sources(packages: PackageSet) -> list[apt_sources.Source]:
+def _sources(packages: PackageSet, apt: Path) -> list[apt_sources.Source]:
     codename = _release().get("VERSION_CODENAME", "")
-    found = list(machine_sources())
+    found = list(machine_sources(apt))
     if packages.suite:
         chosen = apt_sources.other_suite(found, codename, packages.suite)
     else:
         chosen = apt_sources.of_release(found, codename)
     if not chosen:
-        raise LocalError(f"{packages.title}: no package archive is named in {_APT}; {_by_hand(packages)}")
+        raise LocalError(f"{packages.title}: no package archive is named in {apt}; {_by_hand(packages)}")
     return chosen
 
 
-def machine_sources(folder: Path = _APT) -> Iterator[apt_sources.Source]:
+def machine_sources(folder: Path) -> Iterator[apt_sources.Source]:
     """Every entry of the machine's apt sources."""
     for path in (folder / "sources.list", *sorted(folder.glob("sources.list.d/*.list"))):
         if path.is_file():
@@ -175,7 +176,7 @@ def is_debian() -> bool:
 def _slim(root: Path, programs: Sequence[str]) -> None:
     for folder in _NOT_NEEDED_TO_RUN:
         shutil.rmtree(root / folder, ignore_errors=True)
-    for program in (root / "usr" / "bin").iterdir():
+    for program in (root / "usr" / "bin").glob("*"):
         if program.name not in programs:
             program.unlink()
 
