@@ -1,0 +1,81 @@
+"""Wrong input and missing pieces: one error that names the thing and the next step."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+import rdskit
+from rdskit.client.tls import tls_context
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.plugins.postgres import TestDatabase
+
+
+async def test_an_unknown_host() -> None:
+    with pytest.raises(rdskit.ConnectError, match=r"host 'db\.invalid' is unknown .*check its spelling"):
+        await rdskit.connect("postgresql://app:x@db.invalid/shop", tls="off")
+
+
+async def test_an_unknown_database(database: TestDatabase) -> None:
+    url = database.url.replace(database.name, "nowhere")
+    with pytest.raises(rdskit.ConnectError, match="database 'nowhere' does not exist"):
+        await rdskit.connect(url, tls="off")
+
+
+async def test_a_missing_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "rdskit.drivers.postgres", raising=False)
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    with pytest.raises(rdskit.ConfigError, match=r"pip install 'rdskit\[postgres\]'"):
+        await rdskit.connect("postgresql://app:x@127.0.0.1/shop", tls="off")
+
+
+async def test_a_missing_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "a configuration that no other test has cached")
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    with pytest.raises(rdskit.ConfigError, match=r"pip install 'rdskit\[aws\]'"):
+        await rdskit.connect("rds://orders")
+
+
+async def test_no_user_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PGUSER", raising=False)
+    with pytest.raises(rdskit.ConfigError, match="no user is given"):
+        await rdskit.connect("postgresql://127.0.0.1/shop", tls="off")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tls": "maybe"}, "tls='maybe' is not a mode"),
+        ({"tls": "off", "consistency": "sometimes"}, "consistency='sometimes'"),
+        ({"tls": "off", "readers": "all"}, "readers='all'"),
+        ({"tls": "off", "timeout": 0}, "timeout=0 leaves no time"),
+        ({"tls": "off", "max_size": 0}, "max_size at least 1"),
+        ({"tls": "off", "credentials": "vault:x"}, "credentials='vault' is not known"),
+        ({"ca": "/nowhere/ca.pem"}, "authority file '/nowhere/ca.pem' cannot be read"),
+    ],
+)
+async def test_wrong_options(options: dict[str, object], message: str) -> None:
+    with pytest.raises(rdskit.ConfigError) as caught:
+        await rdskit.connect("postgresql://app:x@127.0.0.1:1/shop", **options)  # type: ignore[arg-type]  # on purpose
+    assert message in str(caught.value)
+
+
+def test_an_authority_that_is_none(tmp_path: Path) -> None:
+    wrong = tmp_path / "ca.pem"
+    wrong.write_text("not a certificate")
+    with pytest.raises(rdskit.ConfigError, match="is not a PEM certificate"):
+        tls_context("verify-full", wrong)
+
+
+def test_one_context_for_the_process_and_the_shipped_authorities() -> None:
+    context = tls_context("verify-full")
+    assert context is not None
+    assert context is tls_context("verify-full")
+    assert context.check_hostname
+    names = [str(ca["subject"]) for ca in context.get_ca_certs()]
+    assert sum("Amazon RDS" in name for name in names) > 50
