@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rdskit.local.engines.installations import MARIADB_PROVIDERS, MYSQL_PROVIDERS, installed
+from rdskit.local.engines.installations import (
+    MARIADB_PROVIDERS,
+    MYSQL_PROVIDERS,
+    ensure_mariadb,
+    ensure_mysql,
+    installed,
+)
 from rdskit.local.engines.throwaway_mysql import throwaway_mariadb, throwaway_mysql
 
 if TYPE_CHECKING:
@@ -56,6 +62,19 @@ def pytest_report_header() -> str:
     found = [each for providers in (MYSQL_PROVIDERS, MARIADB_PROVIDERS) for each in installed(providers)[:1]]
     names = (f"{each.product} {each.version} ({each.provider})" for each in found)
     return f"servers: {', '.join(names) or 'MySQL and MariaDB will be unpacked when a test needs them'}"
+
+
+def needs_server(item: pytest.Item) -> bool:
+    """Whether a test is about these servers, by its file or by its fixtures."""
+    names = (item.path.stem, *getattr(item, "fixturenames", ()))
+    return any("mysql" in name or "mariadb" in name for name in names)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    # Before the first test: a download must not count against a test's own time limit.
+    if not session.config.option.collectonly and any(map(needs_server, session.items)):
+        ensure_mariadb(print)
+        ensure_mysql(print)
 
 
 @pytest.fixture(scope="session")

@@ -9,12 +9,12 @@ import hashlib
 import tempfile
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from rdskit.errors import LocalError
 from rdskit.local.engines.configuration import write_whole
 from rdskit.local.engines.mysql_family import MySQLFamilyServer
 from rdskit.local.engines.mysql_model import Dialect
 from rdskit.local.engines.mysql_options import MARIADB_DEFAULTS, client_text
 from rdskit.local.engines.mysql_programs import run_to_end
+from rdskit.local.engines.mysql_sql import literal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,12 +140,11 @@ def native_password_hash(password: str) -> str:
 
 
 def _only_user(account: Account) -> str:
-    if not account.user.replace("_", "").isalnum():
-        raise LocalError(f"{account.user!r} cannot be a superuser's name: use letters, digits and _")
+    user = f"{literal(account.user)}@'%'"
     return (
         "flush privileges;\n"
-        f"create user `{account.user}`@`%` identified by password '{native_password_hash(account.password)}';\n"
-        f"grant all on *.* to `{account.user}`@`%` with grant option;\n"
+        f"create user {user} identified by password '{native_password_hash(account.password)}';\n"
+        f"grant all on *.* to {user} with grant option;\n"
         "drop user if exists root@localhost;\n"
         "delete from mysql.global_priv where user in ('', 'root');\n"
     )

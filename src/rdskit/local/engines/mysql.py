@@ -6,6 +6,7 @@ Replication by GTID, semi-synchronous replication and the clone plugin: MySQL 9.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -14,11 +15,10 @@ from rdskit.local.engines.mysql_family import MySQLFamilyServer
 from rdskit.local.engines.mysql_model import Dialect
 from rdskit.local.engines.mysql_options import MYSQL_DEFAULTS
 from rdskit.local.engines.mysql_programs import run_to_end
+from rdskit.local.engines.mysql_sql import MySQLSession, ServerRefused, SessionLost, literal
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from rdskit.local.engines.mysql_sql import MySQLSession
 
 #: The server generates this pair at its initialisation; passwords travel under it where there is no TLS.
 _KEY_PAIR = ("private_key.pem", "public_key.pem")
@@ -50,6 +50,13 @@ class MySQLServer(MySQLFamilyServer):
             shutil.copy2(source.data / name, self.data / name)
         self.become_standby()
 
+    def stop(self, timeout: float = 30.0) -> None:
+        """Stop the server cleanly; kill it if it does not end within ``timeout`` seconds."""
+        if self.alive:
+            self.resume()
+            self._dismiss_replicas()
+        super().stop(timeout)
+
     def position(self) -> str:
         """The set of all committed GTIDs."""
         with self.connect() as session:
@@ -60,12 +67,20 @@ class MySQLServer(MySQLFamilyServer):
         with self.connect() as session:
             return _wait(session, position, timeout)
 
+    def _dismiss_replicas(self) -> None:
+        # Left to itself, a server that is told to end holds on to a connected replica for 2 to 11 s. One that does not
+        # answer, or whose replica has gone meanwhile, needs none of this.
+        with contextlib.suppress(SessionLost, ServerRefused), self.connect(timeout=1.0) as session:
+            for number, _, _, _, command, *_ in session.execute("show processlist"):
+                if command and command.startswith("Binlog Dump"):
+                    session.execute(f"kill {number}")
+
     def _bootstrap(self, data: Path) -> None:
         script = data.with_name("account.sql")
-        user = f"'{self.account.user}'@'%'"
+        user = f"{literal(self.account.user)}@'%'"
         write_whole(
             script,
-            f"create user {user} identified by '{self.account.password}';\n"
+            f"create user {user} identified by {literal(self.account.password)};\n"
             f"grant all on *.* to {user} with grant option;\n"
             "drop user root@localhost;\n",
         )

@@ -231,7 +231,7 @@ class MySQLFamilyServer(ABC):
         self.start()
         if self._is_part_of(source):
             self.follow(source, acknowledge=acknowledge)
-            if poll(self._replication_decided, timeout=timeout) and not self.replication().error:
+            if poll(self._replication_decided, timeout=timeout) and self.replication().healthy:
                 return "followed"
         self._clone_anew(source)
         self.follow(source, acknowledge=acknowledge)
@@ -265,6 +265,7 @@ class MySQLFamilyServer(ABC):
             applying=status.get(f"{word}_SQL_Running") == "Yes",
             lag=None if lag is None else int(lag),
             error=status.get("Last_IO_Error") or status.get("Last_SQL_Error") or "",
+            retrying=status.get(f"{word}_IO_Running") == "Connecting",
         )
 
     def connect(self, database: str | None = None, *, timeout: float = 5.0) -> MySQLSession:
@@ -325,7 +326,7 @@ class MySQLFamilyServer(ABC):
 
     def _replication_decided(self) -> bool:
         replication = self.replication()
-        return bool(replication.error) or (replication.receiving and replication.applying)
+        return replication.broken or replication.healthy
 
     def _clone_anew(self, source: Self) -> None:
         options = (self.data / mysql_options.OPTION_FILE).read_text(encoding="utf-8")

@@ -40,10 +40,22 @@ class Replication:
         receiving: whether it is connected to its source.
         applying: whether it applies what it has received.
         lag: seconds behind the source, as the server itself says; None where it does not know.
-        error: what stopped it; empty where nothing did.
+        error: its latest trouble; empty where there is none.
+        retrying: whether it tries to connect again by itself.
     """
 
     receiving: bool
     applying: bool
     lag: int | None
     error: str
+    retrying: bool = False
+
+    @property
+    def healthy(self) -> bool:
+        """Whether everything goes on."""
+        return self.receiving and self.applying
+
+    @property
+    def broken(self) -> bool:
+        """Whether it has stopped with an error and does not go on by itself."""
+        return bool(self.error) and not self.retrying and not self.healthy

@@ -78,7 +78,6 @@ MYSQL_DEFAULTS: Mapping[str, str] = {
     "innodb_doublewrite_pages": "8",
     "temptable_max_ram": "16M",
     "auto_generate_certs": "OFF",
-    "tls_version": "",
     "rpl_semi_sync_source_wait_point": "AFTER_SYNC",
     "rpl_semi_sync_source_timeout": _FOR_EVER,
     # The performance schema at its own sizes takes half of what the whole server needs.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from rdskit.local.engines.addresses import Address
 
-__all__ = ["Account", "MySQLSession", "Row", "ServerRefused", "SessionLost"]
+__all__ = ["Account", "MySQLSession", "Row", "ServerRefused", "SessionLost", "literal"]
 
 _TIMEOUT = 10.0
 #: Without decoders, so that each value stays in the server's text form.
@@ -172,7 +172,7 @@ class MySQLSession:
 
     def literal(self, text: str) -> str:
         """A text quoted for use in a statement that takes no parameters."""
-        return f"'{escape_string(text)}'"
+        return literal(text)
 
     def fileno(self) -> int:
         """The socket, to wait for the server's end of it."""
@@ -215,6 +215,11 @@ class MySQLSession:
         poller = select.poll()
         poller.register(self._connection.fileno(), select.POLLIN)
         return bool(poller.poll(timeout * 1000))
+
+
+def literal(text: str) -> str:
+    """A text quoted for use in a statement."""
+    return f"'{escape_string(text)}'"
 
 
 def _row(values: tuple[Any, ...]) -> Row:

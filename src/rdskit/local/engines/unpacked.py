@@ -29,6 +29,8 @@ _UNPACK_TIMEOUT = 300.0
 _NOT_NEEDED_TO_RUN = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/perl", "usr/lib/mysql-test")
 _ARCHIVES_NOT_NEEDED = ("perl", "libperl", "gcc-")
 _LAST_LINES = 3
+#: Containers, for one, empty the system's own cache of packages after each update.
+_NO_HOOKS = tuple(f"#clear APT::Update::{moment};" for moment in ("Pre-Invoke", "Post-Invoke", "Post-Invoke-Success"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +108,10 @@ def _unpack(packages: PackageSet, cache: Path, report: Callable[[str], None], ap
 
 
 def _download(packages: PackageSet, draft: Path, apt: Path) -> list[Path]:
-    options = _private_state(draft, _sources(packages, apt))
-    _run(["apt-get", *options, "update"], packages, timeout=_NETWORK_TIMEOUT)
+    command = ["apt-get", "-c", str(_private_state(draft, _sources(packages, apt)))]
+    _run([*command, "update"], packages, timeout=_NETWORK_TIMEOUT)
     _run(
-        ["apt-get", *options, "install", "--yes", "--download-only", "--no-install-recommends", *packages.packages],
+        [*command, "install", "--yes", "--download-only", "--no-install-recommends", *packages.packages],
         packages,
         timeout=_NETWORK_TIMEOUT,
     )
@@ -117,7 +119,7 @@ def _download(packages: PackageSet, draft: Path, apt: Path) -> list[Path]:
     return [archive for archive in archives if not archive.name.startswith(_ARCHIVES_NOT_NEEDED)]
 
 
-def _private_state(draft: Path, sources: Sequence[apt_sources.Source]) -> list[str]:
+def _private_state(draft: Path, sources: Sequence[apt_sources.Source]) -> Path:
     for folder in ("lists/partial", "archives/partial", "sources"):
         (draft / folder).mkdir(parents=True, exist_ok=True)
     status = draft / "status"
@@ -133,11 +135,12 @@ def _private_state(draft: Path, sources: Sequence[apt_sources.Source]) -> list[s
         "Dir::Etc::SourceParts": draft / "sources",
         # The user that apt drops to when it is root may not enter a private cache.
         "APT::Sandbox::User": "",
-        "APT::Update::Post-Invoke": "",
-        "APT::Get::List-Cleanup": "false",
         "Debug::NoLocking": "true",
     }
-    return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
+    lines = [*_NO_HOOKS, *(f'{name} "{value}";' for name, value in settings.items()), ""]
+    configuration = draft / "apt.conf"
+    configuration.write_text("\n".join(lines))
+    return configuration
 
 
 def _sources(packages: PackageSet, apt: Path) -> list[apt_sources.Source]:
