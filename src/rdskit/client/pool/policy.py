@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from rdskit.client.pool.model import PoolLimits
 
-# Opening is work for the server too: a pool that fills up opens this many at once, and one alone while the host fails.
+# Opening is work for the server too: a pool that fills up opens this many at once. The first one is opened alone, so
+# that after an outage somebody works as soon as possible, and so is the one that asks whether a host is back.
 OPENING_AT_ONCE = 2
 LIFETIME_JITTER = 0.2
 
@@ -39,7 +40,7 @@ def openings_wanted(
         for_minimum: whether to open for the minimum too, and not for callers only.
     """
     missing = max(waiting - opening, limits.min_size - size if for_minimum else 0)
-    at_once = 1 if failing else OPENING_AT_ONCE
+    at_once = 1 if failing or size == opening else OPENING_AT_ONCE
     return max(0, min(missing, limits.max_size - size, at_once - opening))
 
 
