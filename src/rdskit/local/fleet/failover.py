@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from rdskit.errors import LocalError
@@ -15,7 +16,7 @@ from rdskit.local.fleet.policy import is_ahead, position
 from rdskit.local.fleet.roles import heartbeat
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from rdskit.local.fleet.instance import Instance
@@ -53,15 +54,17 @@ def fail_over(instance: Instance, cause: FailoverCause, replicas: Iterable[Insta
     if new is None or not instance.in_sync:
         raise LocalError(f"{instance.resource_id} has no standby in sync: wait until it has, or restart the primary")
     writer = instance.open_takeover()
-    at = dt.datetime.now(dt.UTC)
     instance.site.tell(instance.resource_id, "failover-started", f"Multi-AZ failover started: {_REASONS[cause]}")
     instance.refuse()
-    started = time.monotonic()
+    running = [replica for replica in replicas if replica.primary.server.alive]
+    at, started = dt.datetime.now(dt.UTC), time.monotonic()
     old.server.fence()
-    new.server.promote()
-    _first_write(writer)
-    promotion_ms = (time.monotonic() - started) * 1000
-    retire_diverged(replicas, new.server.data)
+    with ThreadPoolExecutor(max_workers=max(1, len(running)), thread_name_prefix="rdskit-received") as pool:
+        received = {replica: pool.submit(_received, replica) for replica in running}
+        new.server.promote()
+        _first_write(writer)
+        promotion_ms = (time.monotonic() - started) * 1000
+        retire_diverged({replica: future.result() for replica, future in received.items()}, new.server.data)
     record = FailoverRecord(instance.resource_id, cause, at, round(promotion_ms, 3))
     _swap(instance, record)
     instance.accept()
@@ -71,21 +74,19 @@ def fail_over(instance: Instance, cause: FailoverCause, replicas: Iterable[Insta
     return record
 
 
-def retire_diverged(replicas: Iterable[Instance], promoted: Path) -> None:
+def retire_diverged(received: Mapping[Instance, int | None], promoted: Path) -> None:
     """Close the endpoints of replicas that hold WAL which the promoted standby never had.
 
     An asynchronous replica may have received what the synchronous standby had not; it would serve rows that do not
-    exist. One that does not answer in time is taken for such a one.
+    exist. One that did not answer in time is taken for such a one.
 
     Args:
-        replicas: of the instance that fails over.
+        received: how far each running replica had received when the old primary was gone; None if it did not tell.
         promoted: data directory of the new primary.
     """
     switch_point = _switch_point(promoted)
-    for replica in replicas:
-        if not replica.primary.server.alive:
-            continue
-        if not _agrees(replica, switch_point):
+    for replica, end in received.items():
+        if end is None or is_ahead(end, switch_point):
             _log.warning("%s is ahead of the new primary and out of service", replica.resource_id)
             replica.diverged = True
             replica.refuse()
@@ -127,8 +128,8 @@ def _switch_point(data: Path) -> int:
     return position(last.split("\t")[1])
 
 
-def _agrees(replica: Instance, switch_point: int) -> bool:
-    """Whether a replica has received nothing beyond the switch point, and receives nothing more of the old timeline."""
+def _received(replica: Instance) -> int | None:
+    """How far a replica has received, once it receives nothing more of the old timeline; None if it does not tell."""
     sql = """
         select coalesce(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()),
                not exists (select from pg_stat_wal_receiver where status = 'streaming')
@@ -140,9 +141,8 @@ def _agrees(replica: Instance, switch_point: int) -> bool:
                 return session.execute(sql, timeout=_REPLICA_ANSWER)[0][1] == "t"
 
             if not poll(ended, timeout=_REPLICA_ANSWER, interval=_PROBE):
-                return False
-            received = session.execute(sql, timeout=_REPLICA_ANSWER)[0][0]
+                return None
+            return position(session.execute(sql, timeout=_REPLICA_ANSWER)[0][0] or "0/0")
     except (SessionLost, StatementRefused) as error:
         _log.warning("%s does not tell its position: %s", replica.resource_id, error)
-        return False
-    return not is_ahead(position(received or "0/0"), switch_point)
+        return None
