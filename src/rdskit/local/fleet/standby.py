@@ -12,6 +12,7 @@ from rdskit.errors import LocalError
 from rdskit.local.engines.waiting import poll
 from rdskit.local.fleet.node import STANDBY, Node
 from rdskit.local.fleet.policy import REBUILD_AFTER, position
+from rdskit.local.fleet.roles import ADMIN_DATABASE, heartbeat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,7 +26,6 @@ _INCOMPLETE: Final = "incomplete"  # a file beside data that cannot be started f
 _PAUSE: Final = 5.0
 _CATCH_UP: Final = 120.0
 _SYNC: Final = 5.0
-_CHECKPOINT: Final = 30.0
 _LOCK_POLL: Final = 0.02
 _JOIN: Final = 0.1
 
@@ -140,14 +140,32 @@ class Restoration:
                 instance.configure()
                 instance.primary.server.reload()
             self._until(lambda: _state(session)[1] == "sync", _SYNC, "it is not taken as synchronous")
-            # Backends wait only once the checkpointer has published the new setting, which nothing shows. It reads its
-            # settings between checkpoints: after two of them it has. What was flushed until now may not have waited.
-            for _ in range(2):
-                session.execute("checkpoint", timeout=_CHECKPOINT)
+            # Backends wait only once the checkpointer has published the new setting, and that shows in one thing alone:
+            # that one of them waits. What was flushed before need not have waited.
+            with self._writing():
+                self._until(lambda: _a_backend_waits(session), _SYNC, "no commit waits for it")
             self._until_received(session, _SYNC)
         with self._exclusive():
             instance.open_takeover()
             instance.in_sync = True
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Small commits, one after the other, so that there is always one that has to wait."""
+        over = threading.Event()
+
+        def write() -> None:
+            with contextlib.suppress(LocalError), self._instance.primary.server.connect(ADMIN_DATABASE) as writer:
+                while not over.is_set():
+                    heartbeat(writer, timeout=_SYNC)
+
+        thread = threading.Thread(target=write, name=f"rdskit-commits-{self._instance.resource_id}", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     def _until_received(self, session: Session, timeout: float) -> None:
         """Wait until the standby has on disk what the primary has now."""
@@ -184,6 +202,10 @@ class Restoration:
             yield
         finally:
             lock.release()
+
+
+def _a_backend_waits(session: Session) -> bool:
+    return session.execute("select exists (select from pg_stat_activity where wait_event = 'SyncRep')")[0][0] == "t"
 
 
 def _state(session: Session) -> tuple[str | None, ...]:
