@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 import shutil
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
     from rdskit.local.engines.installations import Installation
     from rdskit.local.engines.sql import Account
 
+_log = logging.getLogger(__name__)
+
 _COMPLAINT = re.compile(r"\[ERROR\]|\[FATAL\]|got signal")
-_WHOLE_NUMBER = re.compile(r"(-?\d+)([KMGT]?)", re.IGNORECASE)
-_UNIT = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _NEEDS_RESTART = 1238
 _SERVER_IDS = 2**32 - 2
 
@@ -75,7 +76,7 @@ class MySQLFamilyServer(ABC):
         Raises:
             LocalError: the server refuses a name or a value; the old file stays.
         """
-        merged = {**self.dialect.defaults, **{_canonical(name): value for name, value in settings.items()}}
+        merged = {**self.dialect.defaults, **{mysql_options.canonical(name): value for name, value in settings.items()}}
         text = mysql_options.option_text(self.address, merged)
         draft = self.data / "candidate.cnf"
         write_whole(draft, text)
@@ -158,7 +159,7 @@ class MySQLFamilyServer(ABC):
         with self.connect() as session:
             for name, value in values.items():
                 try:
-                    session.execute(f"set global {name} = {_expression(session, value)}")
+                    session.execute(f"set global {name} = {mysql_options.expression(value)}")
                 except ServerRefused as refusal:
                     if refusal.errno != _NEEDS_RESTART:
                         raise
@@ -231,7 +232,7 @@ class MySQLFamilyServer(ABC):
         self.start()
         if self._is_part_of(source):
             self.follow(source, acknowledge=acknowledge)
-            if poll(self._replication_decided, timeout=timeout) and self.replication().healthy:
+            if self._replicates(timeout):
                 return "followed"
         self._clone_anew(source)
         self.follow(source, acknowledge=acknowledge)
@@ -324,9 +325,17 @@ class MySQLFamilyServer(ABC):
     def _accept_writes(self, session: MySQLSession) -> None:
         """Be read-only no longer."""
 
-    def _replication_decided(self) -> bool:
-        replication = self.replication()
-        return replication.broken or replication.healthy
+    def _replicates(self, timeout: float) -> bool:
+        seen = [self.replication()]
+
+        def decided() -> bool:
+            seen.append(self.replication())
+            return seen[-1].broken or seen[-1].healthy
+
+        poll(decided, timeout=timeout)
+        if not seen[-1].healthy:
+            _log.warning("%s at %s cannot follow: %s", self.installation.product, self.address, seen[-1])
+        return seen[-1].healthy
 
     def _clone_anew(self, source: Self) -> None:
         options = (self.data / mysql_options.OPTION_FILE).read_text(encoding="utf-8")
@@ -339,13 +348,13 @@ class MySQLFamilyServer(ABC):
     def _mark_standby(self, *, acknowledge: bool, replicate: bool) -> None:
         # A copy still knows the source of its source: it must not begin to replicate by itself.
         own = {
-            self.dialect.replica_acknowledges: _switch(acknowledge),
-            self.dialect.skip_start: _switch(not replicate),
+            self.dialect.replica_acknowledges: mysql_options.switch(acknowledge),
+            self.dialect.skip_start: mysql_options.switch(not replicate),
         }
         mysql_options.write_standby(self.data, {**self.dialect.standby, **own})
 
     def _set(self, session: MySQLSession, variable: str, *, on: bool) -> None:
-        session.execute(f"set global {variable} = {_switch(on)}")
+        session.execute(f"set global {variable} = {mysql_options.switch(on)}")
 
     def _command(self, options: Mapping[str, str]) -> list[str]:
         # A new identity at each start: a server ignores what was written under its own, also when it is what this
@@ -379,20 +388,3 @@ class MySQLFamilyServer(ABC):
         except SessionLost:
             return False
         return True
-
-
-def _switch(on: bool) -> str:  # noqa: FBT001 - it has no other argument
-    return "ON" if on else "OFF"
-
-
-def _canonical(name: str) -> str:
-    return name.lower().replace("-", "_")
-
-
-def _expression(session: MySQLSession, value: str | None) -> str:
-    if value is None:
-        return "default"
-    number = _WHOLE_NUMBER.fullmatch(value)
-    if number:
-        return str(int(number[1]) * _UNIT[number[2].upper()])
-    return session.literal(value)

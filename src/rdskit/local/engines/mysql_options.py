@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rdskit.errors import LocalError
 from rdskit.local.engines.configuration import write_whole
+from rdskit.local.engines.mysql_sql import literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +27,9 @@ STANDBY_FILE = "rdskit.standby.cnf"
 _FOR_EVER = "4294967295"
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
+
+_WHOLE_NUMBER = re.compile(r"(-?\d+)([KMGT]?)", re.IGNORECASE)
+_UNIT = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 _COMMON: Mapping[str, str] = {
     "character_set_server": "utf8mb4",
@@ -143,6 +147,26 @@ def read_standby(data: Path) -> dict[str, str]:
     return {name.strip(): value.strip().strip('"') for name, _, value in pairs}
 
 
+def canonical(name: str) -> str:
+    """A variable's name as SQL has it, whatever its spelling in an option file."""
+    return name.lower().replace("-", "_")
+
+
+def switch(on: bool) -> str:  # noqa: FBT001 - it has no other argument
+    """The value of a variable that is on or off."""
+    return "ON" if on else "OFF"
+
+
+def expression(value: str | None) -> str:
+    """An option file's value as ``SET GLOBAL`` takes it; None is the variable's own default."""
+    if value is None:
+        return "default"
+    number = _WHOLE_NUMBER.fullmatch(value)
+    if number:
+        return str(int(number[1]) * _UNIT[number[2].upper()])
+    return literal(value)
+
+
 def _section(name: str, options: Mapping[str, str]) -> str:
     lines = [f"{_checked(option)} = {_quoted(option, value)}" for option, value in options.items()]
     return "\n".join(["# Written by rdskit: changed with parameter groups, not by hand.", f"[{name}]", *lines, ""])
@@ -157,5 +181,5 @@ def _checked(name: str) -> str:
 def _quoted(name: str, value: str) -> str:
     if any(ord(character) < ord(" ") for character in value):
         raise LocalError(f"the value of {name} has a control character: an option file cannot hold it")
-    escaped = value.replace("\\", "\\\\")
+    escaped = re.sub(r"""([\\"'])""", r"\\\1", value)
     return f'"{escaped}"'

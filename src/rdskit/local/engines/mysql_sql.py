@@ -195,6 +195,8 @@ class MySQLSession:
         self.close()
 
     def _result(self, timeout: float) -> Any:
+        if not self.usable:
+            raise SessionLost(f"{self._name}: the connection is closed")
         deadline = time.monotonic() + timeout
         try:
             if not self._readable(timeout):
@@ -205,7 +207,7 @@ class MySQLSession:
             raise self._refusal(error) from error
 
     def _refusal(self, error: pymysql.Error) -> SessionLost | ServerRefused:
-        number = int(error.args[0]) if error.args else 0
+        number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
         if number == 0 or number in _CLIENT_ERRORS or number in _FAREWELLS:
             self.close()
             return SessionLost(f"{self._name}: {_text(error)}")
