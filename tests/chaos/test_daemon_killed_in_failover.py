@@ -35,7 +35,7 @@ DAEMON = textwrap.dedent(
     except LocalError:
         spec = InstanceSpec("db-VICTIM", "postgres", "shop", "throwaway", "shop", 5432, True, ("a", "b"), {})
         endpoint = fleet.create(spec)
-    print(endpoint.address, endpoint.port, flush=True)
+    print(endpoint.host, endpoint.port, flush=True)
     if sys.argv[2] == "stay":
         sys.stdin.read()
         fleet.close()

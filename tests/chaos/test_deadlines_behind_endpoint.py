@@ -16,11 +16,13 @@ import asyncpg
 import pytest
 
 from rdskit.local.engines.waiting import poll
-from rdskit.local.fleet import Endpoint, Fleet, FleetEvent, InstanceSpec
+from rdskit.local.fleet import Fleet, FleetEvent, InstanceSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from rdskit.kernel.endpoints import Endpoint
 
 WRITERS = 20
 DEADLINE = 0.2
@@ -43,7 +45,7 @@ class Clients:
 
     async def connect(self) -> asyncpg.Connection:
         return await asyncpg.connect(
-            host=self._endpoint.address,
+            host=self._endpoint.host,
             port=self._endpoint.port,
             user=SPEC.master_user,
             password=SPEC.master_password,

@@ -11,12 +11,14 @@ import pytest
 from rdskit.local.certificates import LocalAuthority
 from rdskit.local.endpoints.model import EndpointState
 from rdskit.local.endpoints.process import EndpointProcess
-from rdskit.local.engines.addresses import Address, AddressBook
+from rdskit.local.engines.addresses import AddressBook
 from rdskit.local.engines.throwaway import ThrowawayPostgres, throwaway_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from rdskit.kernel.endpoints import Endpoint
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Bench:
     ca: Path
 
     @property
-    def address(self) -> Address:
+    def address(self) -> Endpoint:
         return self.state.address
 
     def connect(self, **options: str) -> psycopg.Connection:

@@ -17,8 +17,8 @@ import psycopg
 import pytest
 
 from rdskit.errors import LocalError
+from rdskit.kernel.endpoints import Endpoint
 from rdskit.local.endpoints.postgres import Request, classify
-from rdskit.local.engines.addresses import Address
 from rdskit.local.engines.throwaway import throwaway_postgres
 from rdskit.local.engines.waiting import poll
 
@@ -207,7 +207,7 @@ def test_the_process_ends_when_its_pipe_does(bench: Bench) -> None:
 
 
 def test_a_taken_address_is_said_plainly(bench: Bench) -> None:
-    taken = Address(bench.server.host, bench.server.port)
+    taken = Endpoint(bench.server.host, bench.server.port)
     with pytest.raises(LocalError, match=r"other.*in use"):
         bench.process.set(
             type(bench.state)("other", taken, bench.state.certificate, bench.state.key, bench.server.address)

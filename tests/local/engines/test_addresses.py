@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from rdskit.errors import LocalError
-from rdskit.local.engines.addresses import Address, AddressBook, free_port
+from rdskit.kernel.endpoints import Endpoint
+from rdskit.local.engines.addresses import AddressBook, free_port
 
 
 def test_each_address_is_handed_out_once(tmp_path: Path) -> None:
@@ -47,5 +48,5 @@ def test_a_port_taken_everywhere_is_said_plainly() -> None:
 
 
 def test_an_address_reads_as_host_and_port() -> None:
-    assert str(Address("127.0.0.2", 5432)) == "127.0.0.2:5432"
+    assert str(Endpoint("127.0.0.2", 5432)) == "127.0.0.2:5432"
     assert free_port("192.0.2.1") is None

@@ -13,11 +13,13 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from rdskit.local.engines.waiting import poll
-from rdskit.local.fleet import Endpoint, Fleet, FleetEvent, InstanceSpec
+from rdskit.local.fleet import Fleet, FleetEvent, InstanceSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from rdskit.kernel.endpoints import Endpoint
 
 PASSWORD = "a password with 'quotes'"
 ZONES = ("eu-west-1a", "eu-west-1b")
@@ -40,7 +42,7 @@ def spec(resource_id: str = "db-ORDERS", *, multi_az: bool = False, **parameters
 def connect(endpoint: Endpoint, ca: Path, *, password: str = PASSWORD, **options: str) -> psycopg.Connection:
     """Log in as the master user, verifying the server fully."""
     settings = {
-        "host": endpoint.address,
+        "host": endpoint.host,
         "port": str(endpoint.port),
         "user": "shop_admin",
         "password": password,

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from rdskit.kernel.endpoints import Endpoint
 from rdskit.local.engines.waiting import poll
-from rdskit.local.fleet import Endpoint, Fleet
+from rdskit.local.fleet import Fleet
 from tests.local.fleet.conftest import Harness, connect, spec
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ OWNER = textwrap.dedent(
     fleet.start()
     spec = InstanceSpec("db-ORDERS", "postgres", "shop_admin", sys.argv[2], "shop", 5432, True, ("a", "b"), {})
     endpoint = fleet.create(spec)
-    print(endpoint.address, endpoint.port, flush=True)
+    print(endpoint.host, endpoint.port, flush=True)
     threading.Event().wait()
     """
 )

@@ -67,7 +67,7 @@ def test_deleting_leaves_nothing(harness: Harness, root: Path) -> None:
 def test_two_instances_have_the_same_port_on_addresses_of_their_own(harness: Harness) -> None:
     first, second = harness.fleet.create(spec("db-ONE")), harness.fleet.create(spec("db-TWO"))
     assert first.port == second.port == 5432
-    assert first.address != second.address
+    assert first.host != second.host
 
 
 def test_stopping_keeps_the_data(harness: Harness) -> None:

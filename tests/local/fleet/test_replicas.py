@@ -16,7 +16,7 @@ from rdskit.local.engines.waiting import poll
 from tests.local.fleet.conftest import Harness, spec
 
 if TYPE_CHECKING:
-    from rdskit.local.fleet import Endpoint
+    from rdskit.kernel.endpoints import Endpoint
 
 
 def make(harness: Harness, *, multi_az: bool = False) -> tuple[Endpoint, Endpoint]:

@@ -6,7 +6,7 @@ import datetime as dt
 import stat
 from typing import TYPE_CHECKING
 
-from rdskit.local.engines.addresses import Address
+from rdskit.kernel.endpoints import Endpoint
 from rdskit.local.fleet.model import FailoverRecord
 from rdskit.local.fleet.store import InstanceRecord, NodeRecord, Store
 
@@ -18,10 +18,10 @@ def record() -> InstanceRecord:
     return InstanceRecord(
         resource_id="db-ONE",
         master_user="shop",
-        endpoint=Address("127.0.0.5", 5432),
+        endpoint=Endpoint("127.0.0.5", 5432),
         zones=("eu-1a", "eu-1b"),
-        primary=NodeRecord("a", Address("127.0.0.6", 40001), "eu-1a"),
-        standby=NodeRecord("b", Address("127.0.0.7", 40002), "eu-1b"),
+        primary=NodeRecord("a", Endpoint("127.0.0.6", 40001), "eu-1a"),
+        standby=NodeRecord("b", Endpoint("127.0.0.7", 40002), "eu-1b"),
         parameters={"work_mem": "8192"},
         proven={},
         failovers=(FailoverRecord("db-ONE", "requested", dt.datetime(2026, 1, 2, tzinfo=dt.UTC), 41.5),),

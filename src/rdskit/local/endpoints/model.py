@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rdskit.local.engines.addresses import Address
+from rdskit.kernel.endpoints import Endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +23,10 @@ class EndpointState:
     """
 
     name: str
-    address: Address
+    address: Endpoint
     certificate: str
     key: str
-    backend: Address | None = None
+    backend: Endpoint | None = None
     require_tls: bool = False
 
 
@@ -74,4 +74,4 @@ def decode_answer(line: bytes) -> Answer:
 
 def _state(fields: dict[str, Any]) -> EndpointState:
     address, backend = fields.pop("address"), fields.pop("backend")
-    return EndpointState(**fields, address=Address(**address), backend=Address(**backend) if backend else None)
+    return EndpointState(**fields, address=Endpoint(*address), backend=Endpoint(*backend) if backend else None)

@@ -10,10 +10,10 @@ import hashlib
 import socket
 import sys
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rdskit.errors import LocalError
+from rdskit.kernel.endpoints import Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,17 +21,6 @@ if TYPE_CHECKING:
 
 _FIRST_OCTET, _OCTETS, _HOSTS = 64, 64, range(1, 255)
 _NETWORKS_TRIED = 4
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Address:
-    """Where a server listens: an IP address and a TCP port."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
 
 
 class AddressBook:
@@ -42,12 +31,12 @@ class AddressBook:
         taken: addresses already in use by recorded servers.
     """
 
-    def __init__(self, root: Path, taken: Iterable[Address] = ()) -> None:
+    def __init__(self, root: Path, taken: Iterable[Endpoint] = ()) -> None:
         self._root = root.absolute()
         self._taken = set(taken)
         self._lock = threading.Lock()
 
-    def allocate(self, port: int | None = None) -> Address:
+    def allocate(self, port: int | None = None) -> Endpoint:
         """An address that nobody listens on.
 
         Args:
@@ -67,17 +56,17 @@ class AddressBook:
             f"stop it, or ask for another port"
         )
 
-    def release(self, address: Address) -> None:
+    def release(self, address: Endpoint) -> None:
         """Give an address back."""
         with self._lock:
             self._taken.discard(address)
 
-    def _claim(self, host: str, port: int | None) -> Address | None:
+    def _claim(self, host: str, port: int | None) -> Endpoint | None:
         hosts = {address.host for address in self._taken}
         if _own_addresses() and host in hosts:
             return None
         free = free_port(host, port if _own_addresses() else None)
-        return None if free is None else Address(host, free)
+        return None if free is None else Endpoint(host, free)
 
     def _hosts(self) -> Iterator[str]:
         if not _own_addresses():

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from rdskit.local.engines.addresses import Address
+    from rdskit.kernel.endpoints import Endpoint
     from rdskit.local.engines.sql import Account
 
 PASSWORD_FILE = "rdskit.pgpass"  # noqa: S105 - a file's name
@@ -63,14 +63,14 @@ def write_whole(path: Path, text: str) -> None:
         os.close(directory)
 
 
-def settings_text(address: Address, settings: Mapping[str, str]) -> str:
+def settings_text(address: Endpoint, settings: Mapping[str, str]) -> str:
     """The text of ``postgresql.conf``: the defaults, overridden by ``settings``, and the address."""
     fixed = {"listen_addresses": address.host, "port": str(address.port)}
     lines = (f"{name} = {_quoted(value)}" for name, value in {**DEFAULTS, **settings, **fixed}.items())
     return "\n".join(["# Written by rdskit: changed with parameter groups, not by hand.", *lines, ""])
 
 
-def upstream(source: Address, account: Account, data: Path, name: str) -> dict[str, str]:
+def upstream(source: Endpoint, account: Account, data: Path, name: str) -> dict[str, str]:
     """The settings with which a standby streams from ``source``.
 
     The password is in a file of its own: a server logs ``primary_conninfo`` whenever it changes.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from rdskit.local.engines.addresses import Address
+    from rdskit.kernel.endpoints import Endpoint
     from rdskit.local.engines.installations import Installation
     from rdskit.local.engines.sql import Account
 
@@ -47,7 +47,7 @@ class MySQLFamilyServer(ABC):
 
     dialect: ClassVar[Dialect]
 
-    def __init__(self, data: Path, address: Address, installation: Installation, account: Account) -> None:
+    def __init__(self, data: Path, address: Endpoint, installation: Installation, account: Account) -> None:
         self.data = data.absolute()
         self.address = address
         self.installation = installation

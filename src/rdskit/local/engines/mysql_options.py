@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from rdskit.local.engines.addresses import Address
+    from rdskit.kernel.endpoints import Endpoint
     from rdskit.local.engines.sql import Account
 
 OPTION_FILE = "rdskit.cnf"
@@ -99,7 +99,7 @@ MYSQL_DEFAULTS: Mapping[str, str] = {
 }
 
 
-def option_text(address: Address, settings: Mapping[str, str]) -> str:
+def option_text(address: Endpoint, settings: Mapping[str, str]) -> str:
     """The text of the server's option file.
 
     Args:
@@ -113,7 +113,7 @@ def option_text(address: Address, settings: Mapping[str, str]) -> str:
     return _section("mysqld", {**settings, **fixed})
 
 
-def client_text(address: Address, account: Account) -> str:
+def client_text(address: Endpoint, account: Account) -> str:
     """The text of an option file by which one of the server's programs logs in; no password is in its command."""
     return _section(
         "client",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from rdskit.local.engines.addresses import Address
+    from rdskit.kernel.endpoints import Endpoint
 
 __all__ = ["Account", "MySQLSession", "Row", "ServerRefused", "SessionLost", "literal"]
 
@@ -78,7 +78,7 @@ class MySQLSession:
     @classmethod
     def open(
         cls,
-        address: Address,
+        address: Endpoint,
         account: Account,
         database: str | None = None,
         *,

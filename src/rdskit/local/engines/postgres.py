@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from rdskit.local.engines.addresses import Address
+    from rdskit.kernel.endpoints import Endpoint
     from rdskit.local.engines.providers import Binaries
 
 StopMode = Literal["smart", "fast", "immediate"]
@@ -48,7 +48,7 @@ class PostgresServer:
         account: its superuser, which also replicates.
     """
 
-    def __init__(self, data: Path, address: Address, binaries: Binaries, account: Account) -> None:
+    def __init__(self, data: Path, address: Endpoint, binaries: Binaries, account: Account) -> None:
         self.data = data.absolute()
         self.address = address
         self.binaries = binaries

@@ -20,7 +20,7 @@ from rdskit.errors import LocalError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rdskit.local.engines.addresses import Address
+    from rdskit.kernel.endpoints import Endpoint
 
 Row = tuple[str | None, ...]
 
@@ -64,7 +64,7 @@ class Session:
     @classmethod
     def open(
         cls,
-        address: Address,
+        address: Endpoint,
         account: Account,
         database: str = "postgres",
         *,

@@ -10,7 +10,7 @@ from rdskit.errors import LocalError
 from rdskit.local.engines.configuration import upstream
 from rdskit.local.engines.sql import Session, SessionLost
 from rdskit.local.fleet import parameters
-from rdskit.local.fleet.model import Endpoint, InstanceFacts
+from rdskit.local.fleet.model import InstanceFacts
 from rdskit.local.fleet.node import STANDBY, Node
 from rdskit.local.fleet.policy import standby_limits
 from rdskit.local.fleet.roles import ADMIN_DATABASE
@@ -18,8 +18,8 @@ from rdskit.local.fleet.roles import ADMIN_DATABASE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rdskit.kernel.endpoints import Endpoint
     from rdskit.local.endpoints.model import EndpointState
-    from rdskit.local.engines.addresses import Address
     from rdskit.local.fleet.site import Site
     from rdskit.local.fleet.store import InstanceRecord, NodeRecord
 
@@ -193,7 +193,7 @@ class Instance:
         return InstanceFacts(
             resource_id=record.resource_id,
             running=self.primary.server.alive,
-            endpoint=Endpoint(record.endpoint.host, record.endpoint.port),
+            endpoint=record.endpoint,
             zone=record.primary.zone,
             secondary_zone=record.standby.zone if record.standby else None,
             standby_in_sync=self.in_sync if record.standby else None,
@@ -218,7 +218,7 @@ class Instance:
             return {**own, **limits, **stream}
         return {**own, "synchronous_standby_names": STANDBY if self.synchronous else ""}
 
-    def _endpoint_state(self, backend: Address | None) -> EndpointState:
+    def _endpoint_state(self, backend: Endpoint | None) -> EndpointState:
         return self.site.endpoint(
             self.resource_id, self.record.endpoint, backend, require_tls=self.translation.require_tls
         )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import datetime as dt
 
+    from rdskit.kernel.endpoints import Endpoint
+
 EventKind = Literal[
     "failover-started",
     "failover-completed",
@@ -47,14 +49,6 @@ class InstanceSpec:
     multi_az: bool
     zones: tuple[str, str]
     parameters: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where clients connect, in the API's words."""
-
-    address: str
-    port: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from rdskit.local.fleet.model import Endpoint, FailoverRecord, FleetEvent, InstanceFacts, InstanceSpec
+    from rdskit.kernel.endpoints import Endpoint
+    from rdskit.local.fleet.model import FailoverRecord, FleetEvent, InstanceFacts, InstanceSpec
 
 _log = logging.getLogger(__name__)
 

@@ -16,9 +16,10 @@ from rdskit.local.fleet.model import EventKind, FleetEvent
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rdskit.kernel.endpoints import Endpoint
     from rdskit.local.certificates import LocalAuthority
     from rdskit.local.endpoints.process import EndpointProcess
-    from rdskit.local.engines.addresses import Address, AddressBook
+    from rdskit.local.engines.addresses import AddressBook
     from rdskit.local.engines.sql import Account
     from rdskit.local.fleet.store import InstanceRecord, NodeRecord, Store
 
@@ -53,7 +54,7 @@ class Site:
                 self._binaries[major] = find_postgres(major)
             return self._binaries[major]
 
-    def endpoint(self, name: str, address: Address, backend: Address | None, *, require_tls: bool) -> EndpointState:
+    def endpoint(self, name: str, address: Endpoint, backend: Endpoint | None, *, require_tls: bool) -> EndpointState:
         """The state of an instance's endpoint; its certificate is issued when first needed."""
         files = self.authority.issue(self.store.certificates, name, [address.host])
         return EndpointState(name, address, str(files.certificate), str(files.key), backend, require_tls)

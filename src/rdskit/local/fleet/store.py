@@ -9,8 +9,8 @@ import shutil
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from rdskit.kernel.endpoints import Endpoint
 from rdskit.local.engines import privilege
-from rdskit.local.engines.addresses import Address
 from rdskit.local.engines.configuration import write_whole
 from rdskit.local.fleet.model import FailoverRecord
 
@@ -26,7 +26,7 @@ class NodeRecord:
     """One server of an instance: its directory's name, its address and its availability zone."""
 
     name: str
-    address: Address
+    address: Endpoint
     zone: str
 
 
@@ -50,7 +50,7 @@ class InstanceRecord:
 
     resource_id: str
     master_user: str
-    endpoint: Address
+    endpoint: Endpoint
     zones: tuple[str, str]
     primary: NodeRecord
     standby: NodeRecord | None
@@ -61,7 +61,7 @@ class InstanceRecord:
     failovers: tuple[FailoverRecord, ...] = ()
 
     @property
-    def addresses(self) -> list[Address]:
+    def addresses(self) -> list[Endpoint]:
         """All addresses in use by the instance."""
         return [self.endpoint, self.primary.address, *([self.standby.address] if self.standby else [])]
 
@@ -130,7 +130,7 @@ def _record(fields: dict[str, Any]) -> InstanceRecord:
     return InstanceRecord(
         resource_id=fields["resource_id"],
         master_user=fields["master_user"],
-        endpoint=Address(**fields["endpoint"]),
+        endpoint=Endpoint(*fields["endpoint"]),
         zones=(fields["zones"][0], fields["zones"][1]),
         primary=_node(fields["primary"]),
         standby=_node(fields["standby"]) if fields["standby"] else None,
@@ -143,7 +143,7 @@ def _record(fields: dict[str, Any]) -> InstanceRecord:
 
 
 def _node(fields: dict[str, Any]) -> NodeRecord:
-    return NodeRecord(fields["name"], Address(**fields["address"]), fields["zone"])
+    return NodeRecord(fields["name"], Endpoint(*fields["address"]), fields["zone"])
 
 
 def _failover(fields: dict[str, Any]) -> FailoverRecord:

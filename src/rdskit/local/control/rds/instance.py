@@ -55,7 +55,7 @@ class LocalDBInstance(DBInstance):
     def learn(self, facts: InstanceFacts) -> None:
         """Take over what the servers say of themselves."""
         self.running = facts.running
-        self.served_at = (facts.endpoint.address, facts.endpoint.port)
+        self.served_at = (facts.endpoint.host, facts.endpoint.port)
         self.zones = (facts.zone, facts.secondary_zone or self.zones[1])
         if facts.pending_restart:
             self.parameter_apply_status = "pending-reboot"
