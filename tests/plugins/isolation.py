@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -52,6 +53,8 @@ def isolate_environment(directory: Path) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    # A run that is told to end ends as with Ctrl-C: its fixtures stop the servers that they started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     remove_runs_of_the_dead()
     directory = run_directory()
     directory.mkdir(mode=0o700, parents=True)
