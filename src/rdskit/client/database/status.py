@@ -24,7 +24,7 @@ class Stats:
         readers: the readers' pools, by identifier.
         reads_by_reader: reads that each reader has served.
         reads_sent_to_writer: reads that no reader was fresh enough for.
-        failures: how often the writer failed under a call.
+        failures: signs that the writer failed: calls and idle connections that were lost.
     """
 
     writer: PoolStats

@@ -130,8 +130,7 @@ class Cluster:
             self.writer.retire()
         else:
             return
-        self.failures += 1
-        self._wake.set()
+        self._writer_failed()
 
     async def close(self) -> None:
         """Close every pool and end every task."""
@@ -164,7 +163,14 @@ class Cluster:
         return next((pool for known, pool in self._pools.items() if _same(known, host)), None)
 
     def _pool_for(self, host: Host) -> Pool:
+        if host.role is Role.WRITER:
+            return Pool(host.endpoint, lambda: self._access.open(host), self._limits, on_failure=self._writer_failed)
         return Pool(host.endpoint, lambda: self._access.open(host), self._limits)
+
+    def _writer_failed(self) -> None:
+        """A connection to the writer was lost, under a call or while it was idle: there may be another writer now."""
+        self.failures += 1
+        self._wake.set()
 
 
 def _same(one: Host, other: Host) -> bool:

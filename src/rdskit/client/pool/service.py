@@ -38,8 +38,16 @@ class Retired(Exception):  # noqa: N818 - a signal to whoever waits, not a failu
 class Pool:
     """Connections to one host."""
 
-    def __init__(self, endpoint: Endpoint, open_one: Callable[[], Awaitable[Connection]], limits: PoolLimits) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        open_one: Callable[[], Awaitable[Connection]],
+        limits: PoolLimits,
+        *,
+        on_failure: Callable[[], None] = lambda: None,
+    ) -> None:
         self.endpoint = endpoint
+        self._on_failure = on_failure
         self.limits = limits
         self._open_one = open_one
         self._loop = asyncio.get_running_loop()
@@ -341,6 +349,8 @@ class Pool:
         if not self._all and self._emptied is not None and not self._emptied.done():
             self._emptied.set_result(None)
         self._closed += 1
+        if lease.connection.broken and not self._closing:
+            self._on_failure()
         self._tasks.spawn(lease.connection.close(_CLOSE_TIMEOUT), "close")
         self._grow()
 
