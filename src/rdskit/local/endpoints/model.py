@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 from rdskit.kernel.endpoints import Endpoint
+
+Protocol = Literal["postgresql", "mysql"]
+
+
+@dataclass(frozen=True, slots=True)
+class InternalAccount:
+    """By whom an endpoint asks the backend who an IAM user is, and how it logs one in.
+
+    Attributes:
+        user: the backend's superuser.
+        password: of that user.
+        database: where a PostgreSQL session of it goes; its answers are the same in each.
+        iam_secret: the password that every IAM user of a MySQL or MariaDB backend has there; one per local RDS, as a
+            copy of a server keeps it.
+    """
+
+    user: str
+    password: str = field(repr=False)
+    database: str = "postgres"
+    iam_secret: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +40,10 @@ class EndpointState:
         key: file of its private key, PEM.
         backend: the server that new connections reach; None refuses them.
         require_tls: refuse a session in the clear, as ``rds.force_ssl=1`` asks.
+        protocol: what clients and the backend speak; ``mysql`` is MariaDB's too.
+        iam: whether IAM authentication is enabled; an IAM user is refused where it is not.
+        account: None has no IAM users: every login is the backend's own affair.
+        socket: directory of a PostgreSQL backend's private Unix socket, by which IAM users come in.
     """
 
     name: str
@@ -28,6 +52,10 @@ class EndpointState:
     key: str
     backend: Endpoint | None = None
     require_tls: bool = False
+    protocol: Protocol = "postgresql"
+    iam: bool = False
+    account: InternalAccount | None = None
+    socket: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +83,56 @@ class Answer:
     error: str = ""
 
 
-def encode(message: Command | Answer) -> bytes:
-    """One line of JSON."""
-    return json.dumps(asdict(message), separators=(",", ":")).encode() + b"\n"
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Whether a token opens the door: asked by the endpoint process, as no secret key leaves the daemon.
+
+    Attributes:
+        number: repeated in the verdict.
+        name: which endpoint.
+        user: who wants to log in.
+        token: what was given as the password.
+    """
+
+    number: int
+    name: str
+    user: str
+    token: str = field(repr=False)
 
 
-def decode_command(line: bytes) -> Command:
-    """The command in one line."""
-    fields = json.loads(line)
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer to a question: ``reason`` is empty if the token is good."""
+
+    number: int
+    reason: str = ""
+
+
+def encode(message: Command | Verdict | Answer | Question) -> bytes:
+    """One line of JSON: what kind of message it is, and its fields."""
+    return json.dumps([type(message).__name__, asdict(message)], separators=(",", ":")).encode() + b"\n"
+
+
+def decode_order(line: bytes) -> Command | Verdict:
+    """What the daemon says in one line."""
+    kind, fields = json.loads(line)
+    if kind == Verdict.__name__:
+        return Verdict(**fields)
     state = fields.pop("state")
     return Command(**fields, state=_state(state) if state else None)
 
 
-def decode_answer(line: bytes) -> Answer:
-    """The answer in one line."""
-    return Answer(**json.loads(line))
+def decode_report(line: bytes) -> Answer | Question:
+    """What the endpoint process says in one line."""
+    kind, fields = json.loads(line)
+    return Question(**fields) if kind == Question.__name__ else Answer(**fields)
 
 
 def _state(fields: dict[str, Any]) -> EndpointState:
-    address, backend = fields.pop("address"), fields.pop("backend")
-    return EndpointState(**fields, address=Endpoint(*address), backend=Endpoint(*backend) if backend else None)
+    address, backend, account = (fields.pop(name) for name in ("address", "backend", "account"))
+    return EndpointState(
+        **fields,
+        address=Endpoint(*address),
+        backend=Endpoint(*backend) if backend else None,
+        account=InternalAccount(**account) if account else None,
+    )

@@ -8,20 +8,28 @@ import logging
 import subprocess
 import sys
 import threading
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import TYPE_CHECKING
 
 from rdskit.errors import LocalError
-from rdskit.local.endpoints.model import Command, EndpointState, decode_answer, encode
+from rdskit.local.endpoints.model import Answer, Command, EndpointState, Question, Verdict, decode_report, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    Judge = Callable[[str, str, str], str]
 
 _log = logging.getLogger(__name__)
 
 _ANSWER = 10.0
 _QUICK_DEATHS = 5
+_JUDGES = 8
+
+
+def refuse_all(name: str, user: str, token: str) -> str:  # noqa: ARG001 - a judge is called with these
+    """The judge of a local RDS that knows no access keys."""
+    return "IAM authentication is not set up"
 
 
 class EndpointProcess:
@@ -29,9 +37,15 @@ class EndpointProcess:
 
     It holds nothing that is not here too: when it dies, a new one gets the same table. It ends by itself when this
     process ends, since its standard input does.
+
+    Args:
+        judge: called with an endpoint's name, a user and the token that was given as its password; returns why the
+            login is refused, empty if it is not. It runs in threads of this process, several at a time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, judge: Judge = refuse_all) -> None:
+        self._judge = judge
+        self._judges = ThreadPoolExecutor(_JUDGES, "rdskit-judge")
         self._table: dict[str, EndpointState] = {}
         self._waiting: dict[int, Future[str]] = {}
         self._numbers = itertools.count(1)
@@ -79,6 +93,7 @@ class EndpointProcess:
         with self._lock:
             self._closing = True
             process = self._process
+        self._judges.shutdown(wait=False, cancel_futures=True)
         if process is None:
             return
         _hang_up(process)
@@ -145,15 +160,38 @@ class EndpointProcess:
         if process is None or process.stdout is None:
             return
         for line in process.stdout:
-            answer = decode_answer(line)
-            with self._lock:
-                waiting = self._waiting.pop(answer.number, None)
-            if waiting is not None:
-                waiting.set_result(answer.error)
-            elif answer.error:
-                _log.error("%s", answer.error)
-            yield answer.number
+            report = decode_report(line)
+            if isinstance(report, Question):
+                self._consider(process, report)
+            else:
+                self._take(report)
+                yield report.number
         process.stdout.close()
+
+    def _take(self, answer: Answer) -> None:
+        with self._lock:
+            waiting = self._waiting.pop(answer.number, None)
+        if waiting is not None:
+            waiting.set_result(answer.error)
+        elif answer.error:
+            _log.error("%s", answer.error)
+
+    def _consider(self, process: subprocess.Popen[bytes], question: Question) -> None:
+        with self._lock:
+            if not self._closing:
+                self._judges.submit(self._pronounce, process, question)
+
+    def _pronounce(self, process: subprocess.Popen[bytes], question: Question) -> None:
+        try:
+            reason = self._judge(question.name, question.user, question.token)
+        except Exception:  # noqa: BLE001 - the judge is another room's: whatever it raises, the login is refused
+            _log.exception("a login of %s at endpoint %s cannot be judged", question.user, question.name)
+            reason = "the token cannot be judged: see the log of the local RDS"
+        # Only the process that asked may hear it: its successor numbers its own questions.
+        with self._lock, contextlib.suppress(OSError, ValueError):
+            if process.stdin is not None:
+                process.stdin.write(encode(Verdict(question.number, reason)))
+                process.stdin.flush()
 
     def _replace(self) -> None:
         if self._process is not None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 
+from rdskit.local.endpoints.judgement import Judgement
 from rdskit.local.endpoints.listener import Listener
-from rdskit.local.endpoints.model import Answer, Command, decode_command, encode
+from rdskit.local.endpoints.model import Answer, Command, Question, Verdict, decode_order, encode
 
 _LONGEST_COMMAND = 1 << 20
 
@@ -14,8 +15,9 @@ _LONGEST_COMMAND = 1 << 20
 class EndpointServer:
     """All endpoints of one daemon, on one loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, judgement: Judgement) -> None:
         self._loop = loop
+        self._judgement = judgement
         self._listeners: dict[str, Listener] = {}
 
     def carry_out(self, command: Command) -> Answer:
@@ -49,10 +51,18 @@ async def serve() -> None:
     loop = asyncio.get_running_loop()
     commands = asyncio.StreamReader(limit=_LONGEST_COMMAND)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
-    server = EndpointServer(loop)
-    answers = sys.stdout.buffer
+    judgement = Judgement(_report)
+    server = EndpointServer(loop, judgement)
     # The pipe ends with the daemon, however it ends: no endpoint outlives it.
     while line := await commands.readline():
-        answers.write(encode(server.carry_out(decode_command(line))))
-        answers.flush()
+        order = decode_order(line)
+        if isinstance(order, Verdict):
+            judgement.deliver(order)
+        else:
+            _report(server.carry_out(order))
     server.close()
+
+
+def _report(message: Answer | Question) -> None:
+    sys.stdout.buffer.write(encode(message))
+    sys.stdout.buffer.flush()
