@@ -7,18 +7,23 @@ from hypothesis import strategies as st
 
 from rdskit.client.replicas.policy import ADMITTED, QUARANTINED, Load, choose, lags, next_admission, peak_ewma
 from rdskit.kernel.ports import ReaderProgress
+from rdskit.kernel.positions import GtidPosition, GtidSet, Lsn, Position
 
 
 def _at(position: int, received: int | None = None) -> ReaderProgress:
+    return _having(Lsn(position), Lsn(received or position))
+
+
+def _having(position: Position, received: Position | None = None) -> ReaderProgress:
     return ReaderProgress(replays=True, position=position, received=received or position, lag=0.0)
 
 
 def test_a_reader_that_follows_is_admitted_once_it_replays_what_only_the_new_writer_wrote() -> None:
-    state = next_admission(QUARANTINED, 1000, _at(1000))
+    state = next_admission(QUARANTINED, Lsn(1000), _at(1000))
     assert not state.admitted
-    state = next_admission(state, 1200, _at(1100))
+    state = next_admission(state, Lsn(1200), _at(1100))
     assert not state.admitted
-    assert next_admission(state, 1300, _at(1200)).admitted
+    assert next_admission(state, Lsn(1300), _at(1200)).admitted
 
 
 @given(st.integers(1000, 2000), st.lists(st.integers(0, 100), min_size=1, max_size=50))
@@ -27,13 +32,54 @@ def test_a_reader_with_another_history_is_never_admitted(stuck_at: int, growth: 
     state, writer = QUARANTINED, 1000
     for step in growth:
         writer += step
-        state = next_admission(state, writer, _at(stuck_at))
+        state = next_admission(state, Lsn(writer), _at(stuck_at))
         assert not state.admitted
+
+
+def _gtids(text: str) -> GtidSet:
+    """``a:1-5,b:7`` with sources for short."""
+    return GtidSet.parse(text)
+
+
+def test_a_mysql_reader_is_admitted_while_the_writer_keeps_writing() -> None:
+    state = next_admission(QUARANTINED, _gtids("a:1-9,b:1"), _having(_gtids("a:1-9")))
+    state = next_admission(state, _gtids("a:1-9,b:1-5"), _having(_gtids("a:1-9,b:1-4")))
+    assert not state.admitted
+    assert next_admission(state, _gtids("a:1-9,b:1-9"), _having(_gtids("a:1-9,b:1-8"))).admitted
+
+
+def test_a_mysql_reader_with_a_transaction_the_writer_never_had_is_never_admitted() -> None:
+    """It follows the new writer in everything else: its set grows beyond every target."""
+    state = QUARANTINED
+    for last in range(2, 50):
+        state = next_admission(state, _gtids(f"a:1-9,b:1-{last}"), _having(_gtids(f"a:1-10,b:1-{last}")))
+        assert not state.admitted
+
+
+def test_a_mysql_reader_that_received_what_the_writer_never_had_is_not_admitted_before_it_is_gone() -> None:
+    """Received and not yet replayed: the replayed set alone would look fine."""
+    state = next_admission(QUARANTINED, _gtids("a:1-9,b:1"), _having(_gtids("a:1-9"), _gtids("a:1-10")))
+    for last in range(2, 6):
+        progress = _having(_gtids(f"a:1-9,b:1-{last}"), _gtids(f"a:1-10,b:1-{last}"))
+        state = next_admission(state, _gtids(f"a:1-9,b:1-{last}"), progress)
+        assert not state.admitted
+    state = next_admission(state, _gtids("a:1-9,b:1-6"), _having(_gtids("a:1-9,b:1-6")))
+    state = next_admission(state, _gtids("a:1-9,b:1-7"), _having(_gtids("a:1-9,b:1-7")))
+    assert next_admission(state, _gtids("a:1-9,b:1-8"), _having(_gtids("a:1-9,b:1-8"))).admitted
+
+
+def test_a_mariadb_reader_that_stands_still_is_not_admitted_when_the_numbers_meet() -> None:
+    """It holds 0-1-50; the new writer, which never had that, has a 0-2-50 of its own and goes on."""
+    state, stuck = QUARANTINED, _having(GtidPosition.parse("0-1-50"))
+    for last in range(48, 60):
+        state = next_admission(state, GtidPosition.parse(f"0-2-{last}"), stuck)
+        assert not state.admitted
+    assert next_admission(state, GtidPosition.parse("0-2-70"), _having(GtidPosition.parse("0-2-65"))).admitted
 
 
 @given(st.integers(0, 2**40))
 def test_who_is_admitted_stays_so(position: int) -> None:
-    assert next_admission(ADMITTED, position, _at(0)) == ADMITTED
+    assert next_admission(ADMITTED, Lsn(position), _at(0)) == ADMITTED
 
 
 def test_lag_has_hysteresis() -> None:

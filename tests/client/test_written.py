@@ -11,6 +11,7 @@ from rdskit.client.replicas.written import Written
 from rdskit.errors import FailoverError
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
+from rdskit.kernel.positions import Lsn, Position
 from rdskit.runtime.tasks import TaskOwner
 
 
@@ -37,12 +38,12 @@ class Writer:
         self.answer = asyncio.Event()
         self.fails = False
 
-    async def written_position(self, timeout: float) -> int:  # noqa: ARG002 - the port's signature
+    async def written_position(self, timeout: float) -> Position:  # noqa: ARG002 - the port's signature
         self.asked += 1
         await self.answer.wait()
         if self.fails:
             raise DriverError(Failure.LOST, FailoverError("gone"))
-        return 1000 + self.asked
+        return Lsn(1000 + self.asked)
 
 
 def _lease(writer: Any, pool: Any) -> Lease:
@@ -62,7 +63,7 @@ async def test_one_capture_serves_all_writes_acknowledged_before_it_began() -> N
     assert writer.asked <= 2
     await owner.join(1)
     assert len(pool.returned) == 10
-    assert written.position == 1000 + writer.asked
+    assert written.position == Lsn(1000 + writer.asked)
     await owner.close()
 
 

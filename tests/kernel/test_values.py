@@ -10,28 +10,7 @@ from rdskit.errors import ConfigError
 from rdskit.kernel.backoff import Backoff, OutageBackoff
 from rdskit.kernel.breaker import Breaker
 from rdskit.kernel.endpoints import Endpoint
-from rdskit.kernel.positions import format_lsn, normalise_insert_lsn, parse_lsn
 from rdskit.kernel.targets import Engine, parse_target
-
-SEGMENT = 16 * 1024 * 1024
-
-
-@given(st.integers(0, 2**64 - 1))
-def test_positions_survive_their_text(position: int) -> None:
-    assert parse_lsn(format_lsn(position)) == position
-
-
-@given(st.integers(0, 2**48))
-def test_a_normalised_position_is_at_most_a_header_earlier_and_stays(position: int) -> None:
-    normal = normalise_insert_lsn(position)
-    assert 0 <= position - normal <= 40
-    assert normalise_insert_lsn(normal) == normal
-
-
-def test_positions_behind_a_header_move_to_its_front() -> None:
-    assert normalise_insert_lsn(5 * SEGMENT + 40) == 5 * SEGMENT
-    assert normalise_insert_lsn(5 * SEGMENT + 8192 + 24) == 5 * SEGMENT + 8192
-    assert normalise_insert_lsn(5 * SEGMENT + 8192 + 25) == 5 * SEGMENT + 8192 + 25
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))

@@ -22,10 +22,11 @@ from rdskit.errors import (
     SerializationError,
     StatementError,
     TLSError,
+    TooManyConnections,
 )
 from rdskit.kernel.failures import Failure, failure_of_sqlstate, is_transient_refusal
 from rdskit.kernel.ports import DriverError, ReaderProgress, Result
-from rdskit.kernel.positions import normalise_insert_lsn, parse_lsn
+from rdskit.kernel.positions import START, Lsn
 from rdskit.kernel.topology import Role
 
 if TYPE_CHECKING:
@@ -125,17 +126,17 @@ class PostgresConnection:
             self.interrupted = True
             raise
 
-    async def written_position(self, timeout: float | None) -> int:
+    async def written_position(self, timeout: float | None) -> Lsn:
         """Where the writer's log ends now, normalised so that a replica can reach it."""
         row = await self.fetch_one("select pg_current_wal_insert_lsn()::text", (), timeout)
-        return normalise_insert_lsn(parse_lsn(row[0]))
+        return Lsn.parse(row[0]).normalised()
 
     async def reader_progress(self, timeout: float | None) -> ReaderProgress:
         """How far this reader has come."""
         replays, replayed, received, lag = await self.fetch_one(_PROGRESS, (), timeout)
         if not replays:
-            return ReaderProgress(replays=False, position=0, received=0, lag=0.0)
-        return ReaderProgress(replays=True, position=parse_lsn(replayed), received=parse_lsn(received), lag=lag)
+            return ReaderProgress(replays=False, position=START, received=START, lag=0.0)
+        return ReaderProgress(replays=True, position=Lsn.parse(replayed), received=Lsn.parse(received), lag=lag)
 
     async def reset(self, timeout: float) -> None:
         """Take back everything a caller changed in the session; prepared statements survive."""
@@ -290,7 +291,8 @@ def _unreachable(error: Exception, options: ConnectOptions) -> str:
 
 def _refused_answer(error: asyncpg.PostgresError, sqlstate: str, options: ConnectOptions) -> DriverError:
     failure = Failure.LOST if is_transient_refusal(sqlstate) else Failure.REFUSED
-    public: RdskitError = ConnectError(f"{options.endpoint} refused the connection: {error} [SQLSTATE {sqlstate}]")
+    kind = TooManyConnections if sqlstate == "53300" else ConnectError
+    public: RdskitError = kind(f"{options.endpoint} refused the connection: {error} [SQLSTATE {sqlstate}]")
     if sqlstate == "3D000":
         message = f"database {options.database!r} does not exist at {options.endpoint}; create it or correct the target"
         public = ConnectError(message)

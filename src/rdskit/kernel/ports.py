@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from rdskit.kernel.endpoints import Endpoint
     from rdskit.kernel.failures import Failure
+    from rdskit.kernel.positions import Position
     from rdskit.kernel.topology import Role
 
 
@@ -130,8 +131,8 @@ class Connection(Protocol):
         """Run BEGIN, COMMIT, ROLLBACK or SAVEPOINT and give the server's command tag."""
         ...
 
-    async def written_position(self, timeout: float | None) -> int:
-        """Where the writer's log ends now, normalised so that a replica can reach it."""
+    async def written_position(self, timeout: float | None) -> Position | None:
+        """Where the writer's log ends now, such that a replica can reach it; None if this server keeps no positions."""
         ...
 
     async def reader_progress(self, timeout: float | None) -> ReaderProgress:
@@ -161,14 +162,15 @@ class ReaderProgress:
 
     Attributes:
         replays: whether it is a replica at all (a promoted one is not).
-        position: last position replayed, in bytes.
-        received: last position received, in bytes; never less than ``position``.
-        lag: seconds that the last replayed transaction lies behind, 0 when everything received is replayed.
+        position: last position replayed.
+        received: last position received; covers ``position``.
+        lag: seconds that the last replayed transaction lies behind, 0 when everything received is replayed; infinite
+            while replication stands still.
     """
 
     replays: bool
-    position: int
-    received: int
+    position: Position
+    received: Position
     lag: float
 
 

@@ -1,6 +1,16 @@
-"""How far a server's log has come: PostgreSQL log sequence numbers."""
+"""How far a server's log has come: log sequence numbers and GTIDs, as values that know which of them includes which.
+
+Sources: PostgreSQL ``access/xlog_internal.h``; MySQL manual, "GTID Format and Storage" (sets, intervals, tags); MariaDB
+documentation, "Global Transaction ID".
+"""
 
 from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, TypeVar, final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 _PAGE = 8192
 _SEGMENT = 16 * 1024 * 1024
@@ -10,39 +20,253 @@ _PAGE_HEADER = 24
 _SEGMENT_HEADER = 40
 
 
-def parse_lsn(text: str) -> int:
-    """Read PostgreSQL's ``X/Y`` form.
+class Position:
+    """What a server has written or replayed. Immutable; ``str`` gives the server's own form.
 
-    Args:
-        text: two hexadecimal halves, as ``pg_lsn`` prints them.
-
-    Returns:
-        The position in bytes from the start of the log.
+    Positions of one engine form a lattice: ``covers`` is its order, ``merge`` its least upper bound. ``START`` lies
+    below them all.
     """
-    high, _, low = text.partition("/")
-    return (int(high, 16) << 32) | int(low, 16)
+
+    __slots__ = ()
+
+    def covers(self, other: Position) -> bool:
+        """Whether everything up to ``other`` is included.
+
+        Raises:
+            TypeError: ``other`` is a position of another engine.
+        """
+        raise NotImplementedError
+
+    def merge(self, other: Position) -> Position:
+        """The least position that covers both.
+
+        Raises:
+            TypeError: ``other`` is a position of another engine.
+        """
+        raise NotImplementedError
 
 
-def format_lsn(position: int) -> str:
-    """Write a position in PostgreSQL's ``X/Y`` form."""
-    return f"{position >> 32:X}/{position & 0xFFFFFFFF:X}"
+@final
+class _Start(Position):
+    """Nothing has been written."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return ""
+
+    def __repr__(self) -> str:
+        return "START"
+
+    def covers(self, other: Position) -> bool:
+        return other is self
+
+    def merge(self, other: Position) -> Position:
+        return other
 
 
-def normalise_insert_lsn(position: int, segment: int = _SEGMENT) -> int:
-    """Turn an insert position into one that a replica can reach by replaying.
+START: Final[Position] = _Start()
 
-    ``pg_current_wal_insert_lsn()`` may already stand behind the header of a page on which no record ends yet; a
-    replica's replay position then stays in front of that header for as long as nothing more is written.
 
-    Args:
-        position: what the writer reported, in bytes.
-        segment: the server's ``wal_segment_size`` in bytes.
+@final
+class Lsn(int, Position):
+    """A PostgreSQL log sequence number: bytes from the start of the log."""
 
-    Returns:
-        The end of the last record at or before the position.
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Lsn:
+        """Read PostgreSQL's ``X/Y`` form.
+
+        Args:
+            text: two hexadecimal halves, as ``pg_lsn`` prints them.
+        """
+        high, _, low = text.partition("/")
+        return cls((int(high, 16) << 32) | int(low, 16))
+
+    def __str__(self) -> str:
+        return f"{self >> 32:X}/{self & 0xFFFFFFFF:X}"
+
+    def __repr__(self) -> str:
+        return f"Lsn({str(self)!r})"
+
+    def covers(self, other: Position) -> bool:
+        """Whether the log up to ``other`` is included."""
+        return other is START or self >= _same(Lsn, other)
+
+    def merge(self, other: Position) -> Lsn:
+        """The later of the two."""
+        return self if self.covers(other) else _same(Lsn, other)
+
+    def normalised(self, segment: int = _SEGMENT) -> Lsn:
+        """Turn an insert position into one that a replica can reach by replaying.
+
+        ``pg_current_wal_insert_lsn()`` may already stand behind the header of a page on which no record ends yet; a
+        replica's replay position then stays in front of that header for as long as nothing more is written.
+
+        Args:
+            segment: the server's ``wal_segment_size`` in bytes.
+
+        Returns:
+            The end of the last record at or before the position.
+        """
+        if self % segment <= _SEGMENT_HEADER:
+            return Lsn(self - self % segment)
+        if self % _PAGE <= _PAGE_HEADER:
+            return Lsn(self - self % _PAGE)
+        return self
+
+
+@final
+class GtidPosition(Position):
+    """A MariaDB GTID position: the last transaction of each replication domain.
+
+    Attributes:
+        domains: server id and sequence number by domain id. Which server wrote a transaction is kept for the text form
+            only: within a domain the sequence number orders.
     """
-    if position % segment <= _SEGMENT_HEADER:
-        return position - position % segment
-    if position % _PAGE <= _PAGE_HEADER:
-        return position - position % _PAGE
-    return position
+
+    __slots__ = ("domains",)
+
+    def __init__(self, domains: Mapping[int, tuple[int, int]]) -> None:
+        """Make a position of (server id, sequence number) by domain id."""
+        self.domains = MappingProxyType(dict(domains))
+
+    @classmethod
+    def parse(cls, text: str) -> GtidPosition:
+        """Read ``domain-server-sequence,…``; of a domain that is named twice, the later one counts."""
+        domains: dict[int, tuple[int, int]] = {}
+        for gtid in text.split(",") if text.strip() else ():
+            domain, server, sequence = (int(part) for part in gtid.split("-"))
+            if domain not in domains or domains[domain][1] < sequence:
+                domains[domain] = (server, sequence)
+        return cls(domains)
+
+    def __str__(self) -> str:
+        return ",".join(f"{domain}-{server}-{seq}" for domain, (server, seq) in sorted(self.domains.items()))
+
+    def __repr__(self) -> str:
+        return f"GtidPosition({str(self)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, GtidPosition) and self._sequences() == other._sequences()
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._sequences().items()))
+
+    def covers(self, other: Position) -> bool:
+        """Whether each domain of ``other`` has come at least as far."""
+        if other is START:
+            return True
+        mine = self.domains
+        theirs = _same(GtidPosition, other).domains.items()
+        return all(domain in mine and mine[domain][1] >= sequence for domain, (_, sequence) in theirs)
+
+    def merge(self, other: Position) -> GtidPosition:
+        """The later transaction of each domain."""
+        if other is START:
+            return self
+        merged = dict(self.domains)
+        for domain, gtid in _same(GtidPosition, other).domains.items():
+            if domain not in merged or merged[domain][1] < gtid[1]:
+                merged[domain] = gtid
+        return GtidPosition(merged)
+
+    def _sequences(self) -> dict[int, int]:
+        return {domain: sequence for domain, (_, sequence) in self.domains.items()}
+
+
+_Interval = tuple[int, int]
+
+
+@final
+class GtidSet(Position):
+    """A MySQL GTID set.
+
+    Attributes:
+        intervals: of transaction numbers, first and last included, by source (``uuid`` or ``uuid:tag``).
+    """
+
+    __slots__ = ("intervals",)
+
+    def __init__(self, intervals: Mapping[str, Iterable[_Interval]]) -> None:
+        """Make a set; intervals may overlap and need no order."""
+        joined = {source: _joined(parts) for source, parts in intervals.items()}
+        self.intervals = MappingProxyType({source: parts for source, parts in sorted(joined.items()) if parts})
+
+    @classmethod
+    def parse(cls, text: str) -> GtidSet:
+        """Read ``uuid:1-5:7,uuid:tag:1-3``; a tag holds for the intervals behind it."""
+        intervals: dict[str, list[_Interval]] = {}
+        for entry in "".join(text.split()).lower().split(","):
+            uuid, *parts = entry.split(":")
+            source = uuid
+            for part in parts:
+                if not part[0].isdigit():
+                    source = f"{uuid}:{part}"
+                    continue
+                first, _, last = part.partition("-")
+                intervals.setdefault(source, []).append((int(first), int(last or first)))
+        return cls(intervals)
+
+    def __str__(self) -> str:
+        return ",".join(f"{source}:{':'.join(map(_shown, parts))}" for source, parts in self.intervals.items())
+
+    def __repr__(self) -> str:
+        return f"GtidSet({str(self)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, GtidSet) and self.intervals == other.intervals
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    def covers(self, other: Position) -> bool:
+        """Whether every transaction of ``other`` is in this set."""
+        if other is START:
+            return True
+        mine, theirs = self.intervals, _same(GtidSet, other).intervals
+        return all(source in mine and _includes(mine[source], parts) for source, parts in theirs.items())
+
+    def merge(self, other: Position) -> GtidSet:
+        """The union."""
+        if other is START:
+            return self
+        mine, theirs = self.intervals, _same(GtidSet, other).intervals
+        return GtidSet({source: (*mine.get(source, ()), *theirs.get(source, ())) for source in {*mine, *theirs}})
+
+
+_T = TypeVar("_T", bound=Position)
+
+
+def _same(kind: type[_T], other: Position) -> _T:
+    if not isinstance(other, kind):
+        raise TypeError(f"{other!r} is not a {kind.__name__}: positions of different engines cannot be compared")
+    return other
+
+
+def _joined(intervals: Iterable[_Interval]) -> tuple[_Interval, ...]:
+    """Sorted, with overlapping and adjacent intervals made one."""
+    done: list[_Interval] = []
+    for first, last in sorted(intervals):
+        if done and first <= done[-1][1] + 1:
+            done[-1] = (done[-1][0], max(done[-1][1], last))
+        else:
+            done.append((first, last))
+    return tuple(done)
+
+
+def _includes(outer: tuple[_Interval, ...], inner: tuple[_Interval, ...]) -> bool:
+    remaining = iter(outer)
+    current = next(remaining, None)
+    for first, last in inner:
+        while current is not None and current[1] < last:
+            current = next(remaining, None)
+        if current is None or current[0] > first:
+            return False
+    return True
+
+
+def _shown(interval: _Interval) -> str:
+    first, last = interval
+    return str(first) if first == last else f"{first}-{last}"

@@ -11,6 +11,7 @@ from rdskit.errors import ConfigError, FailoverError, OutcomeUnknown, ReadOnlyEr
 from rdskit.kernel.backoff import TRANSACTION
 from rdskit.kernel.failures import Action, Failure, Phase, action_for
 from rdskit.kernel.ports import DriverError
+from rdskit.kernel.positions import START
 from rdskit.kernel.sql import Kind, Statement
 from rdskit.runtime.deadlines import Deadline
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from rdskit.client.failover import Cluster
     from rdskit.client.pool import Lease
     from rdskit.client.replicas import Readers, Written
+    from rdskit.kernel.positions import Position
 
 _KNOWN_WITHIN = 0.05  # seconds that a read waits to learn what it must see, before it goes to the writer
 # How often a failure may be answered by doing the statement again. A lost connection is limited by the deadline alone.
@@ -157,10 +159,10 @@ class Executor:
         borrowed.give_back()
         return answer
 
-    async def _position_to_see(self) -> int | None:
+    async def _position_to_see(self) -> Position | None:
         """What the read must see; None when only the writer can tell."""
         if self._consistency == "eventual":
-            return 0
+            return START
         if not self._written.is_known and not await self._written.known(_KNOWN_WITHIN):
             return None
         return self._written.position

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rdskit.kernel.ports import ReaderProgress
+    from rdskit.kernel.positions import Position
 
 LAG_LIMIT = 10.0  # seconds behind at which a reader of RDS gets no more reads; it comes back at half of that
 _TIME_CONSTANT = 1.0  # seconds over which a latency is forgotten
@@ -17,9 +18,11 @@ _TIME_CONSTANT = 1.0  # seconds over which a latency is forgotten
 class Admission(NamedTuple):
     """Whether a reader follows the writer that we write to.
 
-    After a failover a reader may have received log that the new writer never had. Its position then looks far ahead
-    while it stands still. Positions alone cannot show that, but two of them can: once the new writer has written beyond
-    everything the reader had, only a reader that really follows it gets there.
+    After a failover a reader may have received log that the new writer never had. A log sequence number and a MariaDB
+    position then look far ahead while the reader stands still; one alone cannot show that, but two of them can: once
+    the new writer has written beyond everything the reader had, only a reader that really follows it gets there.
+    (MariaDB has the new writer refuse a reader whose last transaction it never had.) A MySQL set shows it at once: the
+    writer's set never comes to cover what the reader has received.
 
     Attributes:
         admitted: it follows.
@@ -28,15 +31,15 @@ class Admission(NamedTuple):
     """
 
     admitted: bool
-    received: int | None = None
-    target: int | None = None
+    received: Position | None = None
+    target: Position | None = None
 
 
 QUARANTINED = Admission(admitted=False)
 ADMITTED = Admission(admitted=True)
 
 
-def next_admission(before: Admission, writer_position: int, progress: ReaderProgress) -> Admission:
+def next_admission(before: Admission, writer_position: Position, progress: ReaderProgress) -> Admission:
     """Decide after one more look at writer and reader.
 
     Args:
@@ -46,12 +49,19 @@ def next_admission(before: Admission, writer_position: int, progress: ReaderProg
     """
     if before.admitted or not progress.replays:
         return before
-    target = before.target
-    if target is None and before.received is not None and writer_position > before.received:
-        target = writer_position
-    if target is not None and progress.position >= target:
+    target = _target(before, writer_position)
+    if target is not None and progress.position.covers(target):
         return ADMITTED
     return Admission(admitted=False, received=progress.received, target=target)
+
+
+def _target(before: Admission, writer_position: Position) -> Position | None:
+    """What the reader must replay; None as long as it may hold what the writer never had."""
+    if before.received is None or not writer_position.covers(before.received):
+        return None
+    if before.target is None and before.received.covers(writer_position):
+        return None
+    return before.target or writer_position
 
 
 def lags(lag: float, *, was_lagging: bool) -> bool:

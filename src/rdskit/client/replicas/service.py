@@ -19,11 +19,13 @@ from rdskit.client.replicas.policy import (
 )
 from rdskit.errors import RdskitError
 from rdskit.kernel.ports import DriverError, ReaderProgress
+from rdskit.kernel.positions import START
 from rdskit.runtime.deadlines import Deadline
 from rdskit.runtime.periodic import every
 
 if TYPE_CHECKING:
     from rdskit.client.failover import Cluster
+    from rdskit.kernel.positions import Position
     from rdskit.runtime.tasks import TaskOwner
 
 _WATCH_EVERY = 0.5  # seconds between two looks at each reader
@@ -59,9 +61,13 @@ class Reader:
         known = self.progress
         return known is not None and known.replays and self.admission.admitted and not self.lagging
 
-    def has_replayed(self, position: int) -> bool:
+    def has_replayed(self, position: Position) -> bool:
         """Whether it was seen to have replayed a position."""
-        return self.progress is not None and self.progress.position >= position
+        return self.progress is not None and (position is START or self.progress.position.covers(position))
+
+    def is_ahead_of(self, other: Reader) -> bool:
+        """Whether it was seen to have replayed at least what another reader has."""
+        return other.progress is None or self.has_replayed(other.progress.position)
 
     def vouches_for(self, lease: Lease) -> bool:
         """Whether what is known of the reader holds for this connection.
@@ -116,17 +122,17 @@ class Readers:
         self._follow_topology()
         return list(self._known.values())
 
-    async def borrow(self, position: int, deadline: Deadline) -> Borrowed | None:
+    async def borrow(self, position: Position, deadline: Deadline) -> Borrowed | None:
         """Lend a reader that has replayed a position; None sends the read to the writer.
 
         Args:
-            position: what the read must see; 0 for whatever is there.
+            position: what the read must see; ``START`` for whatever is there.
             deadline: of the whole call.
         """
         serving = [reader for reader in self.known() if reader.can_serve()]
         fresh = [reader for reader in serving if reader.has_replayed(position)]
         if serving:
-            reader = _chosen(fresh) if fresh else max(serving, key=_position)
+            reader = _chosen(fresh) if fresh else _furthest(serving)
             borrowed = await self._lend(reader, deadline)
             if borrowed is not None and (
                 (fresh and reader.vouches_for(borrowed.lease)) or await _catches_up(reader, borrowed, position)
@@ -166,7 +172,7 @@ class Readers:
             await asyncio.sleep(_WATCH_SOON)
             self._wake.set()
 
-    async def _writer_position(self) -> int | None:
+    async def _writer_position(self) -> Position | None:
         pool = self._cluster.writer
         try:
             lease = await pool.acquire(Deadline.after(_WATCH_TIMEOUT))
@@ -179,7 +185,7 @@ class Readers:
         finally:
             lease.give_back()
 
-    async def _look_at(self, reader: Reader, writer_position: int | None) -> None:
+    async def _look_at(self, reader: Reader, writer_position: Position | None) -> None:
         try:
             lease = await reader.pool.acquire(Deadline.after(_WATCH_TIMEOUT))
         except (RdskitError, Retired):
@@ -205,8 +211,11 @@ async def _ask(reader: Reader, lease: Lease) -> ReaderProgress:
     return progress
 
 
-def _position(reader: Reader) -> int:
-    return reader.progress.position if reader.progress else 0
+def _furthest(readers: list[Reader]) -> Reader:
+    furthest, *others = readers
+    for reader in others:
+        furthest = reader if reader.is_ahead_of(furthest) else furthest
+    return furthest
 
 
 def _chosen(readers: list[Reader]) -> Reader:
@@ -214,7 +223,7 @@ def _chosen(readers: list[Reader]) -> Reader:
     return choose(candidates, random.random(), random.random())  # noqa: S311 - balancing, not a secret
 
 
-async def _catches_up(reader: Reader, borrowed: Borrowed, position: int) -> bool:
+async def _catches_up(reader: Reader, borrowed: Borrowed, position: Position) -> bool:
     """Wait for a borrowed reader; it is given back when it takes too long."""
     loop = asyncio.get_running_loop()
     end, pause = loop.time() + _CATCH_UP, _FIRST_PAUSE

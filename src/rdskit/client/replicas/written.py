@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from rdskit.kernel.ports import DriverError
+from rdskit.kernel.positions import START, Position
 
 if TYPE_CHECKING:
     from rdskit.client.pool import Lease
@@ -19,6 +20,9 @@ class Written:
 
     One capture is under way at most. It covers every write acknowledged before it began, so under load many writes
     share one round trip.
+
+    A server without positions (MySQL with ``gtid_mode`` off) is not asked again: after its first write, the session's
+    reads go to the writer.
     """
 
     def __init__(self, owner: TaskOwner) -> None:
@@ -27,7 +31,8 @@ class Written:
         self._captured = 0
         self._capturing = False
         self._progressed = asyncio.Event()
-        self.position = 0
+        self._untracked = False
+        self.position: Position = START
 
     @property
     def is_known(self) -> bool:
@@ -45,7 +50,8 @@ class Written:
 
     def capture(self, lease: Lease) -> None:
         """Read the position on a connection to the writer, and give the connection back."""
-        if self._capturing or self.is_known or lease.connection.broken or lease.connection.interrupted:
+        unusable = self._untracked or lease.connection.broken or lease.connection.interrupted
+        if self._capturing or self.is_known or unusable:
             lease.give_back()
             return
         self._capturing = True
@@ -77,7 +83,10 @@ class Written:
             while not self.is_known:
                 upto = self._acknowledged
                 position = await lease.connection.written_position(_CAPTURE_TIMEOUT)
-                self.position = max(self.position, position)
+                if position is None:
+                    self._untracked = True
+                    return False
+                self.position = self.position.merge(position)
                 self._captured = max(self._captured, upto)
                 self._progressed.set()
         except DriverError:
