@@ -27,6 +27,7 @@ from rdskit.errors import (
     StaleReadError,
     StatementError,
     TLSError,
+    TooManyConnections,
 )
 from rdskit.kernel.ports import Credentials, Login, Result, Row
 
@@ -61,6 +62,7 @@ __all__ = [
     "StaleReadError",
     "StatementError",
     "TLSError",
+    "TooManyConnections",
     "__version__",
     "connect",
 ]

@@ -7,6 +7,7 @@ RdskitError
 │   ├── TLSError                the certificate or the handshake was refused
 │   ├── NoWriterError           no writable host was found before the deadline
 │   ├── PoolTimeout             no connection became free in time, or the queue is full
+│   ├── TooManyConnections      the server takes no more connections
 │   └── CircuitOpen             the host failed repeatedly; not tried again yet
 ├── QueryError                  the server answered with an error (``sqlstate`` or ``errno`` set)
 │   ├── IntegrityError          a constraint refused the row
@@ -47,6 +48,7 @@ __all__ = [
     "StaleReadError",
     "StatementError",
     "TLSError",
+    "TooManyConnections",
 ]
 
 
@@ -76,6 +78,10 @@ class NoWriterError(ConnectError):
 
 class PoolTimeout(ConnectError):  # noqa: N818 - the public name says what happened
     """No connection became free in time, or too many callers wait already."""
+
+
+class TooManyConnections(ConnectError):  # noqa: N818 - the public name says what happened
+    """The server takes no more connections, from anybody or for this user."""
 
 
 class CircuitOpen(ConnectError):  # noqa: N818 - the public name says what happened
@@ -142,6 +148,11 @@ class AwsError(RdskitError):
     def __init__(self, operation: str, code: str, message: str) -> None:
         super().__init__(f"AWS {operation} was refused: {message} [{code}]")
         self.code = code
+        self._told = (operation, code, message)
+
+    def __reduce__(self) -> tuple[type[AwsError], tuple[str, str, str]]:
+        """Survive pickling, which crosses process pools."""
+        return type(self), self._told
 
 
 class LocalError(RdskitError):
