@@ -54,5 +54,6 @@ class OutageBackoff(NamedTuple):
         return min(self.cap, max(self.floor, self.share * away)) * uniform
 
 
-CONNECT = OutageBackoff(share=0.1, floor=0.01, cap=1.0)
+# The cap leaves time for the connection itself: a host that is back is in use within a second.
+CONNECT = OutageBackoff(share=0.1, floor=0.01, cap=0.8)
 TRANSACTION = Backoff(base=0.01, cap=1.0)

@@ -24,4 +24,5 @@ def holding(lender: object) -> Iterator[None]:
 
 def holds(lender: object) -> bool:
     """Whether the running code is inside a block that holds a connection of this pool."""
-    return any(one is lender for one in _held.get())
+    held = _held.get()
+    return bool(held) and any(one is lender for one in held)

@@ -32,7 +32,19 @@ class PoolLimits:
 
 @dataclass(frozen=True, slots=True)
 class PoolStats:
-    """What a pool holds at one moment, and what it has done so far."""
+    """What a pool holds at one moment, and what it has done so far.
+
+    Attributes:
+        endpoint: the host, as ``name:port``.
+        size: connections open.
+        idle: of these, the ones that nobody uses.
+        in_use: of these, the ones on loan.
+        waiting: callers without a connection.
+        opened: connections opened so far.
+        closed: connections closed so far.
+        failed_connects: attempts to open one that failed so far.
+        breaker_is_open: the host has been away for so long that callers are told at once.
+    """
 
     endpoint: str
     size: int
@@ -42,3 +54,4 @@ class PoolStats:
     opened: int
     closed: int
     failed_connects: int
+    breaker_is_open: bool = False

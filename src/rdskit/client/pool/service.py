@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
 from typing import TYPE_CHECKING
 
 from rdskit.client.pool.holding import holds
 from rdskit.client.pool.lease import Lease
 from rdskit.client.pool.model import PoolLimits, PoolStats
+from rdskit.client.pool.opener import Opener, again
 from rdskit.client.pool.policy import expiry, is_due, needs_check, openings_wanted
+from rdskit.client.pool.queue import WaitingQueue
 from rdskit.client.pool.watchdog import Watchdog
-from rdskit.errors import CircuitOpen, PoolTimeout, RdskitError
-from rdskit.kernel.backoff import CONNECT
-from rdskit.kernel.breaker import Breaker
+from rdskit.errors import PoolTimeout
+from rdskit.kernel.events import ConnectionClosed, PoolWaited
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
+from rdskit.runtime.observers import NOBODY, Observers
 from rdskit.runtime.tasks import TaskOwner
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _CLOSE_TIMEOUT = 2.0  # seconds for one connection to say goodbye, then its socket is cut
 _CHECK_TIMEOUT = 1.0  # seconds for a sign of life
 _TIDY_EVERY = 5.0  # seconds between two looks for old and idle connections
+_LAST_LOAN = -1  # the generation of a connection that is too old to be lent once more
 
 
 class Retired(Exception):  # noqa: N818 - a signal to whoever waits, not a failure
@@ -45,26 +47,37 @@ class Pool:
         limits: PoolLimits,
         *,
         on_failure: Callable[[], None] = lambda: None,
+        on_reached: Callable[[], None] = lambda: None,
+        observers: Observers = NOBODY,
     ) -> None:
+        """Make an empty pool; it opens its minimum by itself.
+
+        Args:
+            endpoint: the host.
+            open_one: opens one connection to it.
+            limits: how large the pool grows, and how long its connections live.
+            on_failure: called when a connection was lost, under a call or while it was idle.
+            on_reached: called when the host has shown a sign of life after that.
+            observers: who hears of connections and of waiting.
+        """
         self.endpoint = endpoint
-        self._on_failure = on_failure
         self.limits = limits
-        self._open_one = open_one
+        self.generation = 0
+        self._on_failure = on_failure
+        self._on_reached = on_reached
+        self._observers = observers
         self._loop = asyncio.get_running_loop()
         self._idle: list[Lease] = []
         self._all: set[Lease] = set()
-        self._waiters: deque[asyncio.Future[Lease]] = deque()
-        self._opening = 0
+        self._queue = WaitingQueue(self._overdue)
         self._nested = 0
         self._epoch = 0
-        self._generation = 0
         self._closing = False
         self._emptied: asyncio.Future[None] | None = None
-        self._last_error: Exception | None = None
-        self._breaker = Breaker()
-        self._opened = self._closed = self._failed = 0
+        self._opened = self._closed = 0
         self.watchdog = Watchdog(self._all)
         self._tasks = TaskOwner(f"pool {endpoint}")
+        self._opener = Opener(self, open_one, self._tasks, observers)
         self._tidying = self._tasks.spawn(self._tidy_forever(), "tidy")
 
     # -- lending ---------------------------------------------------------------------------------------------------
@@ -75,7 +88,7 @@ class Pool:
         Args:
             now: the loop's clock.
         """
-        if not self._idle or self._waiters:
+        if not self._idle:
             return None
         lease = self._idle[-1]
         if lease.connection.broken or needs_check(lease, self.limits, now, self._epoch):
@@ -91,11 +104,15 @@ class Pool:
             ConnectError: none could be opened before the deadline; the last reason is its cause.
             Retired: the host was taken out of use meanwhile.
         """
+        wait = self._wait_observed if self._observers else self._wait
+        first = False
         while True:
-            free = self._idle and all(waiter.done() for waiter in self._waiters)
-            lease = self._idle.pop() if free else await self._wait(deadline)
+            lease = self._idle.pop() if self._idle else await wait(deadline, first=first)
+            first = True  # who was handed something of no use does not go to the end of the queue
             now = self._loop.time()
-            if lease.connection.broken or now >= lease.expires_at:
+            if now >= lease.expires_at:
+                lease.generation = _LAST_LOAN
+            if lease.connection.broken:
                 self._discard(lease)
             elif not needs_check(lease, self.limits, now, self._epoch) or await self._is_alive(lease):
                 lease.used_at = now
@@ -104,12 +121,12 @@ class Pool:
     def give_back(self, lease: Lease) -> None:
         """Take a connection back; what is not usable by the next caller is cleaned or closed in the background."""
         connection = lease.connection
-        if connection.broken or lease.generation != self._generation or self._closing:
+        if connection.broken or lease.generation != self.generation or self._closing:
             self._discard(lease)
         elif lease.dirty or connection.interrupted:
             self._tasks.spawn(self._clean(lease), "clean")
-        else:
-            self._lend_on(lease)
+        elif not self._queue.serve(lease):
+            self._idle.append(lease)  # an idle connection means that nobody waits
 
     def suspect(self) -> None:
         """Something failed at this host: every connection must show a sign of life before it is lent again."""
@@ -117,7 +134,7 @@ class Pool:
 
     def retire(self) -> None:
         """The host changed its role: no connection opened so far is lent again."""
-        self._generation += 1
+        self.generation += 1
         idle, self._idle = self._idle, []
         for lease in idle:
             self._discard(lease)
@@ -130,10 +147,11 @@ class Pool:
             size=size,
             idle=idle,
             in_use=size - idle,
-            waiting=self._waiting(),
+            waiting=len(self._queue),
             opened=self._opened,
             closed=self._closed,
-            failed_connects=self._failed,
+            failed_connects=self._opener.failed,
+            breaker_is_open=self._opener.breaker_is_open,
         )
 
     async def close(self, timeout: float = _CLOSE_TIMEOUT) -> None:
@@ -141,7 +159,9 @@ class Pool:
         self._closing = True
         self._tidying.cancel()
         self.watchdog.close()
-        self._fail_waiters(Retired())
+        self._opener.close()
+        self._queue.refuse(Retired)
+        self._queue.close()
         idle, self._idle = self._idle, []
         for lease in idle:
             self._discard(lease)
@@ -153,23 +173,16 @@ class Pool:
         await self._tasks.join(_CLOSE_TIMEOUT)
         await self._tasks.close()
 
-    # -- waiting ---------------------------------------------------------------------------------------------------
+    # -- waiting and growing ---------------------------------------------------------------------------------------
 
-    async def _wait(self, deadline: Deadline) -> Lease:
-        self._refuse_in_vain()
-        if len(self._waiters) >= self.limits.max_waiting:
-            raise PoolTimeout(
-                f"{len(self._waiters)} callers already wait for a connection to {self.endpoint} (max_waiting); "
-                "send less at once, or raise max_size if the server has room"
-            )
+    async def _wait(self, deadline: Deadline, *, first: bool) -> Lease:
+        self._require_hope()
         nested = holds(self)
         if nested:
             self._refuse_deadlock()
-        waiter: asyncio.Future[Lease] = self._loop.create_future()
-        timer = None if deadline.at is None else self._loop.call_at(deadline.at, self._expire, waiter, deadline.budget)
-        self._waiters.append(waiter)
+        waiter = self._queue.join(deadline, first=first)
         self._nested += nested
-        self._grow()
+        self.grow()
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -179,20 +192,28 @@ class Pool:
             raise
         finally:
             self._nested -= nested
-            if timer is not None:
-                timer.cancel()
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
+            self._queue.leave(waiter)
 
-    def _refuse_in_vain(self) -> None:
-        """Tell a caller at once who would wait for nothing."""
+    async def _wait_observed(self, deadline: Deadline, *, first: bool) -> Lease:
+        started, error = self._loop.time(), None
+        try:
+            return await self._wait(deadline, first=first)
+        except BaseException as failed:
+            error = type(failed).__name__
+            raise
+        finally:
+            self._observers.notify(PoolWaited(str(self.endpoint), self._loop.time() - started, error))
+
+    def _require_hope(self) -> None:
+        """Tell a caller at once who would wait for nothing, or for too long."""
         if self._closing:
             raise Retired
-        if self._breaker.is_open(self._loop.time(), self.limits.patience):
-            raise CircuitOpen(
-                f"{self.endpoint} has not been reached for over {self.limits.patience:g} s and is asked again every "
-                f"second; the last attempt said: {self._last_error}"
-            ) from self._last_error
+        self._opener.refuse_in_vain()
+        if len(self._queue) >= self.limits.max_waiting:
+            raise PoolTimeout(
+                f"{len(self._queue)} callers already wait for a connection to {self.endpoint} (max_waiting); "
+                "send less at once, or raise max_size if the server has room"
+            )
 
     def _refuse_deadlock(self) -> None:
         """Refuse the wait that would leave every connection in the hands of a block that waits for another one."""
@@ -202,105 +223,48 @@ class Pool:
                 "waits for one more: inside such a block use its transaction instead of the database, or raise max_size"
             )
 
-    def _expire(self, waiter: asyncio.Future[Lease], budget: float | None) -> None:
-        if waiter.done() or budget is None:
-            return
-        error = self._last_error
-        if error is not None:
-            failure = type(error)(f"{error} (tried for {budget:g} s)")
-            failure.__cause__ = error.__cause__
-            waiter.set_exception(failure)
-            return
-        waiter.set_exception(
-            PoolTimeout(
-                f"no connection to {self.endpoint} became free within {budget:g} s: {len(self._all)} of "
-                f"{self.limits.max_size} are open and {len(self._waiters)} callers wait; raise max_size or timeout, "
-                "or look for a call that keeps its connection"
-            )
+    def _overdue(self, deadline: Deadline) -> Exception:
+        assert deadline.budget is not None, deadline
+        return self._opener.overdue(
+            deadline.budget,
+            f"no connection to {self.endpoint} became free within {deadline.budget:g} s: {len(self._all)} of "
+            f"{self.limits.max_size} are open and {len(self._queue)} callers wait; raise max_size or timeout, "
+            "or look for a call that keeps its connection",
         )
 
-    def _waiting(self) -> int:
-        return sum(not waiter.done() for waiter in self._waiters)
+    def is_waited_for(self) -> bool:
+        """Whether a caller waits for a connection."""
+        return len(self._queue) > 0
 
-    def _next_waiter(self) -> asyncio.Future[Lease] | None:
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                return waiter
-        return None
-
-    def _lend_on(self, lease: Lease) -> None:
-        waiter = self._next_waiter()
-        if waiter is None:
-            self._idle.append(lease)
-        else:
-            waiter.set_result(lease)
-
-    def _fail_waiters(self, error: Exception) -> None:
-        while (waiter := self._next_waiter()) is not None:
-            waiter.set_exception(error)
-
-    # -- opening ---------------------------------------------------------------------------------------------------
-
-    def _grow(self, *, for_minimum: bool = False) -> None:
+    def grow(self, *, for_minimum: bool = False) -> None:
+        """Begin to open what is missing."""
+        size = len(self._all) + self._opener.opening
+        if size >= self.limits.max_size or self._closing:
+            return
         wanted = openings_wanted(
             self.limits,
-            size=len(self._all) + self._opening,
-            opening=self._opening,
-            waiting=self._waiting(),
-            failing=self._last_error is not None,
+            size=size,
+            opening=self._opener.opening,
+            waiting=len(self._queue),
+            failing=self._opener.error is not None,
             for_minimum=for_minimum,
         )
-        for _ in range(0 if self._closing else wanted):
-            self._opening += 1
-            self._tasks.spawn(self._open_for_waiters(), "open")
+        for _ in range(wanted):
+            self._opener.begin()
 
-    async def _open_for_waiters(self) -> None:
-        """Open one connection, trying again for as long as somebody waits for it."""
-        try:
-            started = self._loop.time()
-            while not await self._try_open():
-                if self._closing or self._opening > 1 or not self._is_awaited():
-                    return  # nobody waits, or another task asks already: a host that is away is asked by one
-                away = self._loop.time() - started
-                await asyncio.sleep(CONNECT.delay(away, random.random()))  # noqa: S311 - jitter, not a secret
-        finally:
-            self._opening -= 1
-            self._grow()
-
-    def _is_awaited(self) -> bool:
-        return self._waiting() > 0 or self._breaker.is_open(self._loop.time(), self.limits.patience)
-
-    async def _try_open(self) -> bool:
-        generation = self._generation
-        try:
-            connection = await self._open_one()
-        except DriverError as error:
-            error.public.__cause__ = error.__cause__
-            return self._note_failed_open(error.public, final=error.failure is Failure.REFUSED)
-        except RdskitError as error:
-            # Credentials or topology could not be had: nothing about the host that another attempt would change.
-            return self._note_failed_open(error, final=True)
-        self._admit(connection, generation)
-        return True
-
-    def _note_failed_open(self, error: Exception, *, final: bool) -> bool:
-        self._failed += 1
-        self._last_error = error
-        self._breaker = self._breaker.failed(self._loop.time())
-        if final:
-            self._fail_waiters(error)
-        return final
-
-    def _admit(self, connection: Connection, generation: int) -> None:
-        self._last_error = None
-        self._breaker = Breaker()
+    def admit(self, connection: Connection, generation: int) -> None:
+        """Take a new connection into the pool."""
         self._opened += 1
         now = self._loop.time()
         expires_at = expiry(self.limits, now, random.random())  # noqa: S311 - jitter, not a secret
         lease = Lease(connection, self, now=now, expires_at=expires_at, epoch=self._epoch, generation=generation)
         self._all.add(lease)
+        self._on_reached()
         self.give_back(lease)
+
+    def refuse(self, error: Exception) -> None:
+        """Give everybody who waits the reason why there is no connection."""
+        self._queue.refuse(lambda: again(error))
 
     # -- cleaning and closing --------------------------------------------------------------------------------------
 
@@ -316,6 +280,7 @@ class Pool:
             self.give_back(lease)
             raise
         lease.epoch = epoch
+        self._on_reached()
         return True
 
     async def _clean(self, lease: Lease) -> None:
@@ -351,8 +316,10 @@ class Pool:
         self._closed += 1
         if lease.connection.broken and not self._closing:
             self._on_failure()
+        if self._observers:
+            self._observers.notify(ConnectionClosed(str(self.endpoint), lease.connection.broken))
         self._tasks.spawn(lease.connection.close(_CLOSE_TIMEOUT), "close")
-        self._grow()
+        self.grow()
 
     async def _all_returned(self, timeout: float) -> None:
         if not self._all:
@@ -362,7 +329,7 @@ class Pool:
 
     async def _tidy_forever(self) -> None:
         while True:
-            self._grow(for_minimum=True)
+            self.grow(for_minimum=True)
             await asyncio.sleep(_TIDY_EVERY)
             self._tidy()
 
