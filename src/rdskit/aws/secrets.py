@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 from rdskit.aws.session import call
 from rdskit.errors import AwsError, ConfigError
 
 _NOT_FOUND = "ResourceNotFoundException"
 
 
-async def read_secret(identifier: str) -> dict[str, Any]:
-    """Read the current version of a secret that holds a JSON object.
+async def read_secret(identifier: str) -> str:
+    """Read the current version of a secret.
 
     Args:
-        identifier: the secret's name or ARN.
+        identifier: the secret's name or ARN; an ARN is read in its own region.
+
+    Returns:
+        Its text.
 
     Raises:
-        ConfigError: there is no such secret, or it holds no JSON object. The message never repeats its content.
+        ConfigError: there is no such secret, or it holds bytes instead of text.
         AwsError: Secrets Manager refused.
         ConnectError: it cannot be reached.
     """
@@ -31,7 +31,7 @@ async def read_secret(identifier: str) -> dict[str, Any]:
         raise ConfigError(message) from error
 
 
-async def read_pending_secret(identifier: str) -> dict[str, Any] | None:
+async def read_pending_secret(identifier: str) -> str | None:
     """Read the version that a rotation under way has made; None if there is none. Raises as ``read_secret`` does."""
     try:
         return await _read(identifier, "AWSPENDING")
@@ -41,13 +41,16 @@ async def read_pending_secret(identifier: str) -> dict[str, Any] | None:
         return None
 
 
-async def _read(identifier: str, stage: str) -> dict[str, Any]:
-    answer = await call("secretsmanager", "get_secret_value", SecretId=identifier, VersionStage=stage)
-    try:
-        content = json.loads(answer["SecretString"])
-    except (KeyError, ValueError):
-        content = None
-    if not isinstance(content, dict):
-        # The parser's own error would quote the secret.
-        raise ConfigError(f"secret {identifier!r} holds no JSON object; rdskit reads the shape that RDS writes")
-    return content
+async def _read(identifier: str, stage: str) -> str:
+    region = _region_of_arn(identifier)
+    answer = await call("secretsmanager", "get_secret_value", region=region, SecretId=identifier, VersionStage=stage)
+    text = answer.get("SecretString")
+    if not isinstance(text, str):
+        raise ConfigError(f"secret {identifier!r} holds binary data; rdskit reads text: store it as a SecretString")
+    return text
+
+
+def _region_of_arn(identifier: str) -> str | None:
+    """The region of ``arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:NAME``; None for a plain name."""
+    parts = identifier.split(":")
+    return parts[3] if parts[0] == "arn" and len(parts) > len("PSRAKN") and parts[3] else None

@@ -4,54 +4,79 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import os
 import threading
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from rdskit.errors import AwsError, ConfigError, ConnectError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-_building = threading.Lock()  # boto3's default session is not thread-safe while it makes a client
+_building = threading.Lock()  # botocore's sessions are not thread-safe while they make a client
+_CONFIDENTIAL = frozenset({"secretsmanager", "ssm", "sts"})
+_TALKATIVE = ("botocore.auth", "botocore.endpoint", "botocore.parsers")  # they log requests and answers whole, at DEBUG
+_hushed: ContextVar[bool] = ContextVar("rdskit_aws_hushed", default=False)
+
+HINT = 'set AWS_DEFAULT_REGION and credentials, or run: eval "$(rdskit local env)"'
+"""What to do where AWS is not configured."""
 
 
-_CONFIGURED_BY = ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_ACCESS_KEY_ID")
+def configuration() -> int:
+    """A number that changes with every variable that configures AWS: what was made for other ones is not used again."""
+    return hash(frozenset((name, value) for name, value in os.environ.items() if name.startswith("AWS_")))
 
 
-@functools.cache
-def _client(service: str, _configuration: tuple[str | None, ...]) -> Any:
+@functools.lru_cache(maxsize=8)
+def _session(_configuration: int) -> Any:
     try:
         import boto3  # noqa: PLC0415 - an optional and heavy dependency: loaded on first use
-        from botocore.config import Config  # noqa: PLC0415 - same
     except ImportError as error:
         raise ConfigError("AWS is needed here, and boto3 is not installed: pip install 'rdskit[aws]'") from error
+    for name in _TALKATIVE:
+        logging.getLogger(name).addFilter(_is_not_hushed)
+    return boto3.Session()
+
+
+@functools.lru_cache(maxsize=64)
+def _client(service: str, region: str | None, configured: int) -> Any:
+    session = _session(configured)
+    from botocore.config import Config  # noqa: PLC0415 - boto3 is loaded by now
+
     config = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 3})
-    make: Any = boto3.client  # its overloads list every service by a literal name
-    return make(service, config=config)
+    return session.client(service, region_name=region, config=config)
 
 
-def client(service: str) -> Any:
+def client(service: str, region: str | None = None) -> Any:
     """Give the process's boto3 client for a service, configured by the standard variables and profiles.
+
+    Args:
+        service: as boto3 names it.
+        region: whose endpoint to use; by default the configured one.
 
     Raises:
         ConfigError: boto3 is missing, or region or profile are not configured.
     """
     with _building:
         try:
-            return _client(service, tuple(os.environ.get(name) for name in _CONFIGURED_BY))
+            return _client(service, region, configuration())
         except ConfigError:
             raise
         except Exception as error:  # botocore's errors have no common base but its own, which needs the import
-            raise ConfigError(f"AWS client for {service!r} cannot be made: {error}; {_HINT}") from error
+            raise ConfigError(f"AWS client for {service!r} cannot be made: {error}; {HINT}") from error
 
 
-async def call(service: str, operation: str, **arguments: Any) -> dict[str, Any]:
+async def call(service: str, operation: str, *, region: str | None = None, **arguments: Any) -> dict[str, Any]:
     """Call one AWS operation in a thread.
 
     Args:
-        service: as boto3 names it.
+        service: as boto3 names it. What goes to and comes from a service that keeps secrets is not logged, whatever
+            level boto3's loggers have.
         operation: the client's method.
+        region: whose endpoint to use; by default the configured one.
         arguments: the operation's parameters.
 
     Returns:
@@ -62,7 +87,12 @@ async def call(service: str, operation: str, **arguments: Any) -> dict[str, Any]
         ConnectError: the endpoint cannot be reached.
         ConfigError: no credentials or region are configured.
     """
-    return await asyncio.to_thread(_call, lambda: getattr(client(service), operation), operation, arguments)
+
+    def bound() -> Any:
+        return getattr(client(service, region), operation)
+
+    with _hush(service):
+        return await asyncio.to_thread(_call, bound, operation, arguments)
 
 
 def _call(method: Callable[[], Any], operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -75,10 +105,20 @@ def _call(method: Callable[[], Any], operation: str, arguments: dict[str, Any]) 
         details = error.response.get("Error", {})
         raise AwsError(operation, details.get("Code", "Unknown"), details.get("Message", str(error))) from error
     except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError) as error:
-        raise ConfigError(f"AWS {operation}: {error}; {_HINT}") from error
+        raise ConfigError(f"AWS {operation}: {error}; {HINT}") from error
     except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
         raise ConnectError(f"AWS {operation} cannot reach its endpoint: {error}; check AWS_ENDPOINT_URL") from error
     return answer
 
 
-_HINT = 'set AWS_DEFAULT_REGION and credentials, or run: eval "$(rdskit local env)"'
+@contextmanager
+def _hush(service: str) -> Iterator[None]:
+    token = _hushed.set(service in _CONFIDENTIAL)
+    try:
+        yield
+    finally:
+        _hushed.reset(token)
+
+
+def _is_not_hushed(_: logging.LogRecord) -> bool:
+    return not _hushed.get()

@@ -1,6 +1,23 @@
 """Who to log in as: a port with one method, and what implements it."""
 
-from rdskit.client.credentials.secret import SecretCredentials
-from rdskit.client.credentials.static import EnvironmentCredentials, StaticCredentials
+from rdskit.client.credentials.choose import check_credentials, choose_credentials
+from rdskit.client.credentials.content import SecretContent
+from rdskit.client.credentials.environment import EnvironmentCredentials
+from rdskit.client.credentials.iam import Iam, IamCredentials
+from rdskit.client.credentials.policy import pause_after_refusal
+from rdskit.client.credentials.static import StaticCredentials
+from rdskit.client.credentials.stored import SecretStore, StoredCredentials, read_content
 
-__all__ = ["EnvironmentCredentials", "SecretCredentials", "StaticCredentials"]
+__all__ = [
+    "EnvironmentCredentials",
+    "Iam",
+    "IamCredentials",
+    "SecretContent",
+    "SecretStore",
+    "StaticCredentials",
+    "StoredCredentials",
+    "check_credentials",
+    "choose_credentials",
+    "pause_after_refusal",
+    "read_content",
+]

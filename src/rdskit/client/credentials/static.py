@@ -1,11 +1,9 @@
-"""Credentials that are at hand: in the target, or in the environment."""
+"""Credentials that are at hand: in the target."""
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
-from rdskit.errors import ConfigError
 from rdskit.kernel.ports import Login
 
 if TYPE_CHECKING:
@@ -21,21 +19,3 @@ class StaticCredentials:
     async def login(self, endpoint: Endpoint, *, refused: Login | None = None) -> Login:  # noqa: ARG002 - the port's
         """Give what was given."""
         return self._login
-
-
-class EnvironmentCredentials:
-    """User and password from ``PGUSER`` and ``PGPASSWORD``, read at each login so that a change is seen."""
-
-    def __init__(self, user: str | None = None) -> None:
-        self._user = user
-
-    async def login(self, endpoint: Endpoint, *, refused: Login | None = None) -> Login:  # noqa: ARG002 - the port's
-        """Read the environment.
-
-        Raises:
-            ConfigError: no user is named anywhere.
-        """
-        user = self._user or os.environ.get("PGUSER")
-        if not user:
-            raise ConfigError("no user is given: name one in the target, set PGUSER, or pass credentials=")
-        return Login(user, os.environ.get("PGPASSWORD"))

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from types import TracebackType
 
+    from rdskit.client.credentials import Iam
     from rdskit.client.database.database import Database
     from rdskit.kernel.ports import Credentials
 
@@ -44,7 +45,7 @@ class Connecting:
 def connect(
     target: str,
     *,
-    credentials: str | Credentials | None = None,
+    credentials: str | Credentials | Iam | None = None,
     tls: str = "verify-full",
     ca: str | os.PathLike[str] | None = None,
     consistency: str = "session",
@@ -61,8 +62,9 @@ def connect(
     Args:
         target: ``postgresql://[user[:password]@]host[:port]/dbname``, ``rds://[user[:password]@]IDENTIFIER[/dbname]``
             or ``secretsmanager:ID[/dbname]``.
-        credentials: ``"env"``, ``"secretsmanager:ID"``, or any object with the port's ``login()``; None takes user and
-            password from the target, else from the environment.
+        credentials: ``"env"``, ``"iam"``, ``"secretsmanager:ID"``, ``"ssm:/path"``, ``rdskit.credentials.Iam(…)``, or
+            any object with the port's ``login()``; None takes user and password from the target, else from the
+            environment.
         tls: ``"verify-full"``, ``"require"`` or ``"off"``.
         ca: a PEM file with an authority to trust besides those of RDS; ``RDSKIT_CA`` adds another.
         consistency: where reads may go: ``"session"`` (a replica that shows what was written through this object),

@@ -11,6 +11,7 @@ from rdskit.errors import ConfigError
 if TYPE_CHECKING:
     import os
 
+    from rdskit.client.credentials import Iam
     from rdskit.kernel.ports import Credentials
 
 CONSISTENCIES = ("session", "strong", "eventual")
@@ -20,7 +21,7 @@ CONSISTENCIES = ("session", "strong", "eventual")
 class Options:
     """Everything but the target. See ``connect`` for what each means."""
 
-    credentials: str | Credentials | None = field(default=None, repr=False)
+    credentials: str | Credentials | Iam | None = field(default=None, repr=False)
     tls: str = "verify-full"
     ca: str | os.PathLike[str] | None = None
     consistency: str = "session"

@@ -6,8 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rdskit.aws.rds import describe_instance
-from rdskit.aws.secrets import read_secret
-from rdskit.client.credentials import EnvironmentCredentials, SecretCredentials, StaticCredentials
+from rdskit.client.credentials import (
+    SecretContent,
+    SecretStore,
+    StoredCredentials,
+    check_credentials,
+    choose_credentials,
+    read_content,
+)
 from rdskit.client.failover import InstanceSource, Source, StaticSource
 from rdskit.client.failover.cluster import Access
 from rdskit.client.tls import tls_context
@@ -17,9 +23,6 @@ from rdskit.kernel.sql import Dialect
 from rdskit.kernel.targets import DEFAULT_PORTS, Engine, Target, parse_target
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
-
     from rdskit.client.database.options import Options
     from rdskit.kernel.ports import Credentials, Driver
     from rdskit.runtime.tasks import TaskOwner
@@ -57,12 +60,13 @@ async def resolve(text: str, options: Options, owner: TaskOwner) -> Resolved:
     """
     target = parse_target(text)
     tls = tls_context(options.tls, options.ca)
+    check_credentials(options.credentials, encrypted=tls is not None)
+    credentials: Credentials | None = None
     if target.secret is not None:
         target, credentials = await _from_secret(target.secret, owner)
-        credentials = _chosen(options.credentials, target, owner) if options.credentials else credentials
-    else:
-        credentials = _chosen(options.credentials, target, owner)
     engine, database, source = await _located(target)
+    if credentials is None or options.credentials is not None:
+        credentials = choose_credentials(options.credentials, target, engine, owner)
     access = Access(
         _driver(engine),
         credentials,
@@ -87,44 +91,29 @@ async def _from_secret(identifier: str, owner: TaskOwner) -> tuple[Target, Crede
     """A target that comes from a secret as a whole; the last part is a database name if no secret is called so."""
     database = None
     try:
-        secret = await read_secret(identifier)
+        secret = await read_content(identifier)
     except ConfigError:
         identifier, slash, database = identifier.rpartition("/")
         if not slash or not identifier:
             raise
-        secret = await read_secret(identifier)
-    return _target_of(secret, identifier, database), SecretCredentials(identifier, owner)
+        secret = await read_content(identifier)
+    target = _target_of(secret, identifier, database)
+    return target, StoredCredentials(SecretStore(identifier), target.user, owner)
 
 
-def _target_of(secret: Mapping[str, Any], identifier: str, database: str | None) -> Target:
-    name = database or secret.get("dbname")
-    instance = secret.get("dbInstanceIdentifier")
-    if instance:
-        return Target(identifier=instance, database=name)
-    host = secret.get("host")
-    if not host:
-        keys = ", ".join(sorted(secret)) or "none"
+def _target_of(secret: SecretContent, identifier: str, database: str | None) -> Target:
+    name = database or secret.database
+    if secret.instance:
+        return Target(identifier=secret.instance, user=secret.user, database=name)
+    if not secret.host:
+        keys = ", ".join(secret.keys) or "none"
         raise ConfigError(
             f"secret {identifier!r} names no host (its keys are: {keys}); give the target as "
             f"rds://IDENTIFIER with credentials='secretsmanager:{identifier}'"
         )
-    engine = _engine(str(secret.get("engine", "postgres")))
-    return Target(engine=engine, endpoint=Endpoint(host, int(secret.get("port", DEFAULT_PORTS[engine]))), database=name)
-
-
-def _chosen(credentials: str | Credentials | None, target: Target, owner: TaskOwner) -> Credentials:
-    if credentials is not None and not isinstance(credentials, str):
-        return credentials
-    if credentials is None and target.user and target.password is not None:
-        return StaticCredentials(target.user, target.password)
-    if credentials is None or credentials == "env":
-        return EnvironmentCredentials(target.user)
-    if credentials.startswith("secretsmanager:"):
-        return SecretCredentials(credentials.removeprefix("secretsmanager:"), owner)
-    raise ConfigError(
-        f"credentials={credentials.partition(':')[0]!r} is not known; "
-        "choose 'env', 'secretsmanager:ID', or an object with a login() method"
-    )
+    engine = _engine(secret.engine or "postgres")
+    endpoint = Endpoint(secret.host, secret.port or DEFAULT_PORTS[engine])
+    return Target(engine=engine, endpoint=endpoint, user=secret.user, database=name)
 
 
 def _engine(name: str) -> Engine:

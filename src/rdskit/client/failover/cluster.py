@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from rdskit.client.credentials import SecretCredentials
+from rdskit.client.credentials import pause_after_refusal
 from rdskit.client.pool import Lease, Pool, PoolLimits, Retired
 from rdskit.errors import AuthenticationError, NoWriterError, RdskitError
 from rdskit.kernel.failures import Failure
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 _LOOK_EVERY = 30.0  # seconds between two looks at the API while all is well; each costs one call an instance
 _LOOK_AGAIN = 1.0  # seconds between two looks after a failure
 _CLOSE_TIMEOUT = 2.0  # seconds for a connection that turned out to be of no use
-_ROTATION_PAUSES = (0.0, 0.0, 0.1, 0.2, 0.4)  # seconds before a refused login is tried again
 _log = logging.getLogger("rdskit.failover")
 
 
@@ -44,7 +43,7 @@ class Access:
     ) -> None:
         self.driver = driver
         self.credentials = credentials
-        self.credentials_rotate = isinstance(credentials, SecretCredentials)
+        self.credentials_rotate = bool(getattr(credentials, "rotates", False))
         self.database = database
         self.tls = tls
         self.connect_timeout = connect_timeout
@@ -53,22 +52,28 @@ class Access:
     async def open(self, host: Host) -> Connection:
         """Open a connection and verify that the host has the role that the topology says.
 
-        A login that is refused is tried again as long as the credentials have something else to offer, and for a moment
-        longer: while a password is rotated neither the old nor the new one may be the right one.
+        A login that is refused is tried again as long as the credentials have something else to offer. Those that
+        rotate are asked again for as long as one attempt to connect may take: in the middle of a rotation neither the
+        old nor the new password may be the right one.
         """
-        options = ConnectOptions(host.endpoint, self.database, self.tls, self.connect_timeout, self.application_name)
+        loop = asyncio.get_running_loop()
+        started, refusals = loop.time(), 0
         login = await self.credentials.login(host.endpoint)
-        for pause in _ROTATION_PAUSES:
+        while True:
             try:
-                return await self._verified(await self.driver.connect(options, login), host)
+                return await self._verified(await self.driver.connect(self._options(host), login), host)
             except DriverError as error:
                 if not isinstance(error.public, AuthenticationError):
                     raise
+                refusals += 1
+                pause = pause_after_refusal(refusals, loop.time() - started, self.connect_timeout)
                 refused, login = login, await self.credentials.login(host.endpoint, refused=login)
-                if login == refused and not self.credentials_rotate:
+                if pause is None or (login == refused and not self.credentials_rotate):
                     raise
             await asyncio.sleep(pause)
-        return await self._verified(await self.driver.connect(options, login), host)
+
+    def _options(self, host: Host) -> ConnectOptions:
+        return ConnectOptions(host.endpoint, self.database, self.tls, self.connect_timeout, self.application_name)
 
     async def _verified(self, connection: Connection, host: Host) -> Connection:
         if host.role is Role.WRITER and connection.role is not Role.WRITER:

@@ -1,0 +1,71 @@
+"""From the ``credentials=`` of ``rdskit.connect`` to an implementation of the port."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rdskit.client.credentials.environment import MYSQL_NAMES, POSTGRES_NAMES, EnvironmentCredentials
+from rdskit.client.credentials.iam import Iam, IamCredentials
+from rdskit.client.credentials.static import StaticCredentials
+from rdskit.client.credentials.stored import ParameterStore, SecretStore, StoredCredentials
+from rdskit.errors import ConfigError
+from rdskit.kernel.targets import Engine
+
+if TYPE_CHECKING:
+    from rdskit.kernel.ports import Credentials
+    from rdskit.kernel.targets import Target
+    from rdskit.runtime.tasks import TaskOwner
+
+
+_KINDS = ("secretsmanager", "ssm")
+_VARIABLES = {Engine.POSTGRES: POSTGRES_NAMES}
+
+
+def check_credentials(option: str | Credentials | Iam | None, *, encrypted: bool) -> None:
+    """Refuse an option that is not known, or does not fit the others, before anything is sent.
+
+    Args:
+        option: as in ``rdskit.connect``.
+        encrypted: whether connections use TLS; a token is sent over nothing else.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
+    if (isinstance(option, Iam) or option == "iam") and not encrypted:
+        raise ConfigError(
+            "credentials='iam' with tls='off' would send the token in the clear, and RDS refuses it; "
+            "leave tls= at 'verify-full'"
+        )
+    if isinstance(option, str) and option not in {"env", "iam"}:
+        kind, _, rest = option.partition(":")
+        if kind not in _KINDS or not rest.strip("/"):
+            raise ConfigError(
+                f"credentials={kind!r} is not known; "
+                "choose 'env', 'iam', 'secretsmanager:ID', 'ssm:/path', or an object with a login() method"
+            )
+
+
+def choose_credentials(
+    option: str | Credentials | Iam | None, target: Target, engine: Engine, owner: TaskOwner
+) -> Credentials:
+    """Give what implements an option that was checked.
+
+    Args:
+        option: as in ``rdskit.connect``.
+        target: its user and password count where the option leaves them open.
+        engine: decides which variables of the environment count.
+        owner: keeps background work, such as reading a secret for many callers at once.
+    """
+    if option == "iam":
+        return IamCredentials(Iam(), target.user, owner)
+    if isinstance(option, Iam):
+        return IamCredentials(option, target.user, owner)
+    if option is not None and not isinstance(option, str):
+        return option
+    if option is None and target.user and target.password is not None:
+        return StaticCredentials(target.user, target.password)
+    if option is None or option == "env":
+        return EnvironmentCredentials(target.user, _VARIABLES.get(engine, MYSQL_NAMES))
+    kind, _, rest = option.partition(":")
+    store = ParameterStore(rest) if kind == "ssm" else SecretStore(rest)
+    return StoredCredentials(store, target.user, owner)

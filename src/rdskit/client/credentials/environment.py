@@ -1,0 +1,96 @@
+"""User and password from the environment, or from a ``.env`` file beside the program."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rdskit.errors import ConfigError
+from rdskit.kernel.ports import Login
+
+if TYPE_CHECKING:
+    from rdskit.kernel.endpoints import Endpoint
+
+POSTGRES_NAMES = ("PGUSER", "PGPASSWORD")
+MYSQL_NAMES = ("MYSQL_USER", "MYSQL_PASSWORD")
+
+_LINE = re.compile(r"\s*(?:export\s+)?(?P<name>[A-Za-z_]\w*)\s*=\s*(?P<value>.*?)\s*")
+_QUOTED = re.compile(r"""'(?P<literal>[^']*)'|"(?P<escaped>(?:[^"\\]|\\.)*)\"""")
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
+
+
+class EnvironmentCredentials:
+    """User and password from two variables, looked up at each login so that a change is seen.
+
+    A variable that is not set is looked for in ``.env``; no variable is ever changed.
+
+    Args:
+        user: from the target; wins over the variable.
+        names: of the two variables.
+    """
+
+    def __init__(self, user: str | None = None, names: tuple[str, str] = POSTGRES_NAMES) -> None:
+        self._user = user
+        self._names = names
+
+    async def login(self, endpoint: Endpoint, *, refused: Login | None = None) -> Login:  # noqa: ARG002 - the port's
+        """Read the environment.
+
+        Raises:
+            ConfigError: no user is named anywhere, or the file cannot be read.
+        """
+        user_name, password_name = self._names
+        found = {name: value for name in self._names if (value := os.environ.get(name)) is not None}
+        if password_name not in found or not (self._user or found.get(user_name)):
+            found = {**read_env_file(), **found}
+        user = self._user or found.get(user_name)
+        if not user:
+            raise ConfigError(f"no user is given: name one in the target, set {user_name}, or pass credentials=")
+        return Login(user, found.get(password_name))
+
+
+def read_env_file() -> dict[str, str]:
+    """The variables in ``.env``: of the running script's directory, else of the working directory.
+
+    Parent directories are not searched: a file that somebody else may write must not decide who logs in.
+
+    Raises:
+        ConfigError: the file cannot be read. The message never quotes it.
+    """
+    script = getattr(sys.modules.get("__main__"), "__file__", None)
+    for directory in ([Path(script).resolve().parent] if script else []) + [Path.cwd()]:
+        path = directory / ".env"
+        try:
+            return parse_env(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            continue
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise ConfigError(f"{path} cannot be read: {reason}")
+    return {}
+
+
+def parse_env(text: str) -> dict[str, str]:
+    r"""Read lines of ``NAME=value``.
+
+    ``export`` in front and comments are allowed. A value in single quotes is taken as it is; in double quotes ``\n``,
+    ``\r``, ``\t`` and an escaped character mean what they mean in Python. An unquoted value ends before `` #``. Nothing
+    is expanded. A line that is none of this is passed over.
+    """
+    found = {}
+    for line in text.splitlines():
+        if match := _LINE.fullmatch(line):
+            found[match["name"]] = _value(match["value"])
+    return found
+
+
+def _value(written: str) -> str:
+    quoted = _QUOTED.match(written)
+    if quoted is None:
+        return re.split(r"(?:^|\s)#", written, maxsplit=1)[0].rstrip()
+    if quoted["literal"] is not None:
+        return quoted["literal"]
+    return re.sub(r"\\(.)", lambda escape: _ESCAPES.get(escape[1], escape[1]), quoted["escaped"])

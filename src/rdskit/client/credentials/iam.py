@@ -1,0 +1,156 @@
+"""Logins by IAM: a token instead of a password, signed on this machine and thrown away after minutes."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rdskit.aws.keys import AwsKeys, assume_role, configured_region, resolve_keys
+from rdskit.aws.token import sign_token
+from rdskit.client.credentials.policy import is_worth_minting, region_of_host, role_keys_serve, token_serves
+from rdskit.errors import ConfigError
+from rdskit.kernel.endpoints import Endpoint
+from rdskit.kernel.ports import Login
+from rdskit.runtime.single_flight import SingleFlight
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from rdskit.runtime.tasks import TaskOwner
+
+
+@dataclass(frozen=True, slots=True)
+class Iam:
+    """How to log in by IAM, for ``rdskit.connect(…, credentials=Iam(…))``; ``credentials="iam"`` is ``Iam()``.
+
+    Attributes:
+        user: the database user; by default the target's, else the environment's.
+        region: of the instance; by default the one in its host name, else the configured one.
+        host: as RDS knows it, where the target is an alias (CNAME); a token for the alias would be refused.
+        port: that goes with ``host``; by default the target's.
+        role_arn: a role to assume (STS AssumeRole) with the keys of this process.
+        session_name: shows in CloudTrail as who assumed it.
+        external_id: where the role's trust policy asks for one.
+        keys: an async callable that gives ``AwsKeys``, where they come from somewhere else: SAML, Okta, a vault. Called
+            when the former ones are about to end, and when a token made of them is refused.
+    """
+
+    user: str | None = None
+    region: str | None = None
+    host: str | None = None
+    port: int | None = None
+    role_arn: str | None = None
+    session_name: str = "rdskit"
+    external_id: str | None = None
+    keys: Callable[[], Awaitable[AwsKeys]] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.keys is not None and self.role_arn is not None:
+            raise ConfigError("Iam(keys=…, role_arn=…): give one of them; keys= can assume the role itself")
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    login: Login
+    minted: dt.datetime
+    keys_expire: dt.datetime | None
+
+
+class KeySource:
+    """The keys to sign with: of the process, of a role, or of a callable; temporary ones are renewed in time."""
+
+    def __init__(self, how: Iam, owner: TaskOwner, now: Callable[[], dt.datetime]) -> None:
+        self._how = how
+        self._now = now
+        self._keys: AwsKeys | None = None
+        self._renewing: SingleFlight[AwsKeys] = SingleFlight(owner, "renew AWS keys")
+
+    async def keys(self, region: str, *, anew: bool) -> AwsKeys:
+        """Keys that can sign for some minutes at least.
+
+        Args:
+            region: whose STS to ask for a role.
+            anew: do not use what was there before.
+        """
+        if self._how.role_arn is None and self._how.keys is None:
+            return await resolve_keys(anew=anew)
+        if anew or self._keys is None or not role_keys_serve(self._keys.expires, self._now()):
+            self._keys = await self._renewing.run(lambda: self._renewed(region, anew=anew))
+        return self._keys
+
+    async def _renewed(self, region: str, *, anew: bool) -> AwsKeys:
+        if self._how.keys is not None:
+            return await self._how.keys()
+        assert self._how.role_arn is not None
+        if anew:
+            await resolve_keys(anew=True)
+        name, external = self._how.session_name, self._how.external_id
+        return await assume_role(self._how.role_arn, session_name=name, external_id=external, region=region)
+
+
+class IamCredentials:
+    """A token for each endpoint, kept for 14.5 of its 15 minutes.
+
+    A token that is refused is minted anew once, with keys that are looked up again; a refusal of that one stands.
+
+    Args:
+        how: user, region, keys.
+        user: who logs in if ``how`` does not say.
+        owner: keeps the minting, which all who wait for it share.
+        now: the time, with a zone.
+    """
+
+    def __init__(
+        self, how: Iam, user: str | None, owner: TaskOwner, *, now: Callable[[], dt.datetime] | None = None
+    ) -> None:
+        self._how = how
+        self._user = how.user or user
+        self._owner = owner
+        self._now = now or (lambda: dt.datetime.now(dt.UTC))
+        self._source = KeySource(how, owner, self._now)
+        self._tokens: dict[Endpoint, _Token] = {}
+        self._minting: dict[Endpoint, SingleFlight[_Token]] = {}
+
+    async def login(self, endpoint: Endpoint, *, refused: Login | None = None) -> Login:
+        """Give the user and a token that serves.
+
+        Raises:
+            ConfigError: the user or the region is not known, or there are no AWS credentials.
+            AwsError: the role may not be assumed.
+            ConnectError: STS cannot be reached.
+        """
+        token = self._tokens.get(endpoint)
+        if token is None or self._is_spent(token, refused):
+            flight = self._minting.setdefault(endpoint, SingleFlight(self._owner, f"mint token for {endpoint}"))
+            token = await flight.run(lambda: self._mint(endpoint, anew=refused is not None))
+        return token.login
+
+    def _is_spent(self, token: _Token, refused: Login | None) -> bool:
+        now = self._now()
+        if not token_serves(token.minted, token.keys_expire, now):
+            return True
+        return token.login == refused and is_worth_minting(token.minted, now)
+
+    async def _mint(self, endpoint: Endpoint, *, anew: bool) -> _Token:
+        named = Endpoint(self._how.host or endpoint.host, self._how.port or endpoint.port)
+        user, region = self._named_user(), await self._region(named)
+        keys = await self._source.keys(region, anew=anew)
+        minted = self._now()
+        token = _Token(Login(user, sign_token(keys, named, user, region, minted)), minted, keys.expires)
+        self._tokens[endpoint] = token
+        return token
+
+    def _named_user(self) -> str:
+        if not self._user:
+            raise ConfigError("credentials='iam' needs a user: name it in the target, as in rds://USER@IDENTIFIER")
+        return self._user
+
+    async def _region(self, endpoint: Endpoint) -> str:
+        region = self._how.region or region_of_host(endpoint.host) or await configured_region()
+        if region is None:
+            raise ConfigError(
+                f"the region of {endpoint.host!r} is not known: its name holds none, and neither AWS_REGION, "
+                "AWS_DEFAULT_REGION nor the profile names one; set one of them, or pass Iam(region=…)"
+            )
+        return region
