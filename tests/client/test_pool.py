@@ -145,3 +145,48 @@ def test_a_database_stays_in_its_event_loop(database: TestDatabase) -> None:
             second.run(use(db))
         assert first.run(db.fetch_value("select 1")) == 1
         first.run(db.close())
+
+
+async def test_closing_ends_the_wait_of_every_caller(database: TestDatabase) -> None:
+    db = await rdskit.connect(database.url, tls="off", max_size=1)
+    calls = [asyncio.ensure_future(db.fetch_value("select pg_sleep(0.3)", timeout=None)) for _ in range(3)]
+    await asyncio.sleep(0)
+    await db.close()
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert outcomes[0] is None or isinstance(outcomes[0], rdskit.RdskitError)
+    for outcome in outcomes[1:]:
+        assert isinstance(outcome, rdskit.ConfigError), outcome
+        assert "was closed while a call waited" in str(outcome)
+
+
+async def test_a_server_that_is_full_is_asked_seldom_and_those_connections_that_it_gave_serve_all(
+    database: TestDatabase,
+) -> None:
+    admin = await rdskit.connect(database.url, tls="off", min_size=0, max_size=1)
+    await admin.execute("create role crowded login password 'crowded-word' connection limit 2")
+    try:
+        url = f"postgresql://crowded:crowded-word@{database.host}:{database.port}/{database.name}"
+        async with rdskit.connect(url, tls="off", min_size=0, max_size=8) as db:
+            answers = await asyncio.gather(*(db.fetch_value(f"select {n} from pg_sleep(0.02)") for n in range(60)))
+            assert answers == list(range(60))
+            stats = db.stats().writer
+            assert (stats.opened, stats.breaker_is_open) == (2, False)
+            assert 1 <= stats.failed_connects <= 60
+            held = [asyncio.ensure_future(db.fetch_value("select pg_sleep(0.5)")) for _ in range(2)]
+            await asyncio.sleep(0)
+            with pytest.raises(rdskit.TooManyConnections, match=r"too many connections.*2 of 8 are open"):
+                await db.fetch_value("select 1", timeout=0.2)
+            await asyncio.gather(*held)
+    finally:
+        await admin.execute("drop role crowded")
+        await admin.close()
+
+
+async def test_credentials_that_raise_are_told_to_the_caller_at_once(database: TestDatabase) -> None:
+    class Broken:
+        async def login(self, endpoint: Endpoint, *, refused: rdskit.Login | None = None) -> rdskit.Login:  # noqa: ARG002 - the port's
+            raise KeyError("vault")
+
+    with pytest.raises(rdskit.ConnectError, match="raised KeyError") as caught:
+        await rdskit.connect(database.url, tls="off", credentials=Broken())
+    assert isinstance(caught.value.__cause__, KeyError)

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable
     from types import TracebackType
 
     from rdskit.client.credentials import Iam
     from rdskit.client.database.database import Database
+    from rdskit.kernel.events import Observer
     from rdskit.kernel.ports import Credentials
 
 
@@ -56,6 +57,7 @@ def connect(
     max_waiting: int | None = None,
     connect_timeout: float = 5.0,
     application_name: str = "rdskit",
+    observers: Iterable[Observer] = (),
 ) -> Connecting:
     """Connect to a database: ``async with rdskit.connect(…) as db`` or ``db = await rdskit.connect(…)``.
 
@@ -76,6 +78,8 @@ def connect(
         max_waiting: callers that may wait for one at most; ten for each connection if None.
         connect_timeout: seconds for one attempt to open a connection.
         application_name: what the server shows for these connections.
+        observers: functions that are called with each event of ``rdskit.events``, on the event loop: they must return
+            at once. One that raises is reported once and never disturbs a query.
 
     Raises:
         RdskitError: when the result is awaited or entered: an option is wrong, or the writer cannot be used.

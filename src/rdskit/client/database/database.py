@@ -7,6 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rdskit.client.database.executor import Executor
+from rdskit.client.database.observed import ObservedExecutor
 from rdskit.client.database.status import Health, HostHealth, Stats
 from rdskit.client.failover import Cluster
 from rdskit.client.pool import holding
@@ -15,6 +16,7 @@ from rdskit.client.transactions import Transaction, begin, begin_text, repeat
 from rdskit.errors import ConfigError
 from rdskit.kernel.sql import StatementCache, bind_call
 from rdskit.runtime.deadlines import Deadline
+from rdskit.runtime.observers import Observers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -48,7 +50,13 @@ class Database:
         self._timeout = options.timeout
         self._tasks = owner
         self._statements = StatementCache(resolved.dialect)
-        self._cluster = Cluster(resolved.source, resolved.access, options.limits, readers=options.readers == "auto")
+        self._cluster = Cluster(
+            resolved.source,
+            resolved.access,
+            options.limits,
+            readers=options.readers == "auto",
+            observers=Observers(options.observers),
+        )
         self._written = Written(owner)
         self._name = str(resolved.target)
         self._readers: Readers | None = None
@@ -58,7 +66,8 @@ class Database:
     async def _start(self) -> None:
         await self._cluster.start(Deadline.after(min(self._timeout or 30.0, self._options.limits.connect_timeout * 2)))
         self._readers = Readers(self._cluster, self._tasks) if self._options.readers == "auto" else None
-        self._executor = Executor(self._cluster, self._readers, self._written, self._options.consistency)
+        executor = ObservedExecutor if self._cluster.observers else Executor
+        self._executor = executor(self._cluster, self._readers, self._written, self._options.consistency)
 
     def __repr__(self) -> str:
         return f"<rdskit.Database {self._name}{' (closed)' if self._closed else ''}>"
@@ -144,12 +153,14 @@ class Database:
                 yield transaction
             await transaction.commit()
         except BaseException as error:
-            if isinstance(error, Exception):
-                await transaction.rollback()
-            if transaction.may_have_committed:
-                self._written.lost_track()
             lease.dirty = True
-            lease.give_back()
+            try:
+                if isinstance(error, Exception):
+                    await transaction.rollback()
+            finally:  # a cancellation that arrives during the rollback must not keep the connection
+                if transaction.may_have_committed:
+                    self._written.lost_track()
+                lease.give_back()
             raise
         if transaction.writes and self._cluster.readers:
             self._written.wrote(lease)
@@ -187,7 +198,7 @@ class Database:
         def attempt() -> contextlib.AbstractAsyncContextManager[Transaction]:
             return self.transaction(isolation=isolation, timeout=deadline.remaining())
 
-        return await repeat(attempt, closure, args, kwargs or {}, deadline)
+        return await repeat(attempt, closure, args, kwargs or {}, deadline, self._cluster.retries)
 
     # -- what it is and how it does --------------------------------------------------------------------------------
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from rdskit.kernel.positions import Position
 
 _KNOWN_WITHIN = 0.05  # seconds that a read waits to learn what it must see, before it goes to the writer
-# How often a failure may be answered by doing the statement again. A lost connection is limited by the deadline alone.
+# How often a failure may be answered by doing the statement again; a lost connection by the deadline alone. All calls
+# together share the cluster's retry budget, conflicts excepted: a server that reports one is well.
 _REPEATS = {Failure.LOST: math.inf, Failure.READ_ONLY: 8, Failure.CONFLICT: 8, Failure.UNWELL: 1}
 
 
@@ -46,6 +47,7 @@ class Executor:
         self._readers = readers
         self._written = written
         self._consistency = consistency
+        self._retries = cluster.retries
         self._loop = asyncio.get_running_loop()
 
     async def run(
@@ -81,6 +83,8 @@ class Executor:
             lease.give_back()
         else:
             self._settle(lease, statement)
+        if self._retries.in_debt:
+            self._retries.succeeded()
         return answer
 
     # -- the writer ------------------------------------------------------------------------------------------------
@@ -103,6 +107,8 @@ class Executor:
                 raise
             else:
                 self._settle(lease, work.statement)
+                if self._retries.in_debt:
+                    self._retries.succeeded()
                 return answer
 
     async def _consider(self, work: Work, error: DriverError, repeats: dict[Failure, int]) -> None:
@@ -111,7 +117,15 @@ class Executor:
         self._cluster.report(error.failure)
         action = action_for(error.failure, Phase.STATEMENT, writes=writes)
         repeats[error.failure] = count = repeats.get(error.failure, 0) + 1
+        if error.failure is Failure.TIMEOUT:
+            self._retries.timed_out()
         if action is Action.RETRY and count <= _REPEATS[error.failure] and not work.deadline.passed:
+            if error.failure is not Failure.CONFLICT and not self._retries.may_retry():
+                raise FailoverError(
+                    f"{error.public}; nothing was changed, and it is not tried again: too many calls fail (the retry "
+                    "budget is spent)"
+                ) from error.__cause__
+            self._retrying(work.statement, error.failure, count)
             if error.failure is not Failure.LOST:  # a lost host is waited for where connections are opened
                 pause = TRANSACTION.delay(count, random.random())  # noqa: S311 - jitter, not a secret
                 await asyncio.sleep(work.deadline.bounded(pause))
@@ -119,6 +133,9 @@ class Executor:
         if action is Action.UNKNOWN and writes:
             self._written.lost_track()
         raise _told(error, action) from error.__cause__
+
+    def _retrying(self, statement: Statement, failure: Failure, count: int) -> None:
+        """A statement is about to be sent again; for whoever wants to know."""
 
     def _abandon(self, lease: Lease, statement: Statement) -> None:
         """The caller gave up in mid-flight; a write may have happened."""

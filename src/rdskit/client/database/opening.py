@@ -41,4 +41,4 @@ def options_of(given: Mapping[str, Any]) -> Options:
         max_waiting=10 * max_size if max_waiting is None else max_waiting,
         connect_timeout=rest.pop("connect_timeout"),
     )
-    return Options(limits=limits, **rest)
+    return Options(limits=limits, observers=tuple(rest.pop("observers")), **rest)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import os
 
     from rdskit.client.credentials import Iam
+    from rdskit.kernel.events import Observer
     from rdskit.kernel.ports import Credentials
 
 CONSISTENCIES = ("session", "strong", "eventual")
@@ -29,6 +30,7 @@ class Options:
     timeout: float | None = 30.0
     limits: PoolLimits = field(default_factory=PoolLimits)
     application_name: str = "rdskit"
+    observers: tuple[Observer, ...] = ()
 
     def __post_init__(self) -> None:
         if self.consistency not in CONSISTENCIES:
@@ -44,3 +46,6 @@ class Options:
                 f"min_size={self.limits.min_size} and max_size={self.limits.max_size} do not fit: "
                 "0 ≤ min_size ≤ max_size, and max_size at least 1"
             )
+        for observer in self.observers:
+            if not callable(observer):
+                raise ConfigError(f"observer {observer!r} cannot be called; give functions that take one event")

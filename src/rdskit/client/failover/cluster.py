@@ -8,15 +8,21 @@ from typing import TYPE_CHECKING
 
 from rdskit.client.credentials import pause_after_refusal
 from rdskit.client.pool import Lease, Pool, PoolLimits, Retired
-from rdskit.errors import AuthenticationError, NoWriterError, RdskitError
+from rdskit.errors import AuthenticationError, ConfigError, NoWriterError, RdskitError
+from rdskit.kernel.budget import budget_for
+from rdskit.kernel.events import CredentialsRotated, FailoverCompleted, FailoverStarted
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import Connection, ConnectOptions, DriverError
 from rdskit.kernel.topology import Host, Role, Topology
+from rdskit.runtime.observers import NOBODY, Observers
 from rdskit.runtime.periodic import every
+from rdskit.runtime.retries import Retries
 from rdskit.runtime.tasks import TaskOwner
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
     from ssl import SSLContext
+    from typing import Any
 
     from rdskit.client.failover.sources import Source
     from rdskit.kernel.ports import Credentials, Driver
@@ -49,7 +55,7 @@ class Access:
         self.connect_timeout = connect_timeout
         self.application_name = application_name
 
-    async def open(self, host: Host) -> Connection:
+    async def open(self, host: Host, observers: Observers = NOBODY) -> Connection:
         """Open a connection and verify that the host has the role that the topology says.
 
         A login that is refused is tried again as long as the credentials have something else to offer. Those that
@@ -61,7 +67,7 @@ class Access:
         login = await self.credentials.login(host.endpoint)
         while True:
             try:
-                return await self._verified(await self.driver.connect(self._options(host), login), host)
+                connection = await self._verified(await self.driver.connect(self._options(host), login), host)
             except DriverError as error:
                 if not isinstance(error.public, AuthenticationError):
                     raise
@@ -70,6 +76,10 @@ class Access:
                 refused, login = login, await self.credentials.login(host.endpoint, refused=login)
                 if pause is None or (login == refused and not self.credentials_rotate):
                     raise
+            else:
+                if refusals and observers:
+                    observers.notify(CredentialsRotated(str(host.endpoint), login.user))
+                return connection
             await asyncio.sleep(pause)
 
     def _options(self, host: Host) -> ConnectOptions:
@@ -92,20 +102,30 @@ class Cluster:
         writer: the pool of the writer.
         readers: the pools of the readers, by identifier.
         topology: what was found last.
+        failures: signs so far that the writer failed.
+        retries: what all calls may still repeat.
+        observers: who hears of what happens.
     """
 
-    def __init__(self, source: Source, access: Access, limits: PoolLimits, *, readers: bool) -> None:
+    def __init__(
+        self, source: Source, access: Access, limits: PoolLimits, *, readers: bool, observers: Observers = NOBODY
+    ) -> None:
         self._source = source
         self._access = access
         self._limits = limits
         self._wants_readers = readers
         self._tasks = TaskOwner("cluster")
         self._wake = asyncio.Event()
+        self._adopted = asyncio.Event()
+        self._closed = False
+        self._lost_at: float | None = None
         self._pools: dict[Host, Pool] = {}
         self.topology = Topology(())
         self.writer: Pool
         self.readers: dict[str, Pool] = {}
         self.failures = 0
+        self.retries = Retries(budget_for(limits.max_size))
+        self.observers = observers
 
     async def start(self, deadline: Deadline) -> None:
         """Find the hosts and prove that the writer can be used.
@@ -119,13 +139,24 @@ class Cluster:
             self._tasks.spawn(every(_LOOK_EVERY, self._look, self._wake), "topology")
 
     async def acquire_writer(self, deadline: Deadline) -> Lease:
-        """Lend a connection to the writer, wherever it is by then."""
+        """Lend a connection to the writer, wherever it is by then.
+
+        Raises:
+            ConnectError: there was none before the deadline.
+            ConfigError: the database was closed meanwhile.
+        """
         while True:
+            adopted = self._adopted
             try:
                 return await self.writer.acquire(deadline)
             except Retired:
-                if deadline.passed:
-                    raise NoWriterError("the writer moved, and no connection to it was made in time") from None
+                if self._closed:
+                    raise ConfigError("the database was closed while a call waited for a connection") from None
+            try:
+                async with asyncio.timeout_at(deadline.at):
+                    await adopted.wait()
+            except TimeoutError:
+                raise NoWriterError("the writer moved, and no connection to it was made in time") from None
 
     def report(self, failure: Failure) -> None:
         """Tell what a call learned of the writer, so that others do not have to learn it again."""
@@ -139,6 +170,7 @@ class Cluster:
 
     async def close(self) -> None:
         """Close every pool and end every task."""
+        self._closed = True
         await self._tasks.close()
         await asyncio.gather(*(pool.close() for pool in self._pools.values()))
 
@@ -163,19 +195,43 @@ class Cluster:
         self.writer = (
             next((pool for host, pool in self._pools.items() if host.role is Role.WRITER), None) or self.writer
         )
+        self._adopted.set()
+        self._adopted = asyncio.Event()
 
     def _known(self, host: Host) -> Pool | None:
         return next((pool for known, pool in self._pools.items() if _same(known, host)), None)
 
     def _pool_for(self, host: Host) -> Pool:
-        if host.role is Role.WRITER:
-            return Pool(host.endpoint, lambda: self._access.open(host), self._limits, on_failure=self._writer_failed)
-        return Pool(host.endpoint, lambda: self._access.open(host), self._limits)
+        def open_one() -> Coroutine[Any, Any, Connection]:
+            return self._access.open(host, self.observers)
+
+        if host.role is Role.READER:
+            return Pool(host.endpoint, open_one, self._limits, observers=self.observers)
+        return Pool(
+            host.endpoint,
+            open_one,
+            self._limits,
+            on_failure=self._writer_failed,
+            on_reached=lambda: self._writer_reached(host),
+            observers=self.observers,
+        )
 
     def _writer_failed(self) -> None:
         """A connection to the writer was lost, under a call or while it was idle: there may be another writer now."""
         self.failures += 1
         self._wake.set()
+        if self._lost_at is None:
+            self._lost_at = asyncio.get_running_loop().time()
+            if self.observers:
+                self.observers.notify(FailoverStarted(str(self.writer.endpoint)))
+
+    def _writer_reached(self, host: Host) -> None:
+        if self._lost_at is None:
+            return
+        lost_at, self._lost_at = self._lost_at, None
+        if self.observers:
+            seconds = asyncio.get_running_loop().time() - lost_at
+            self.observers.notify(FailoverCompleted(str(host.endpoint), seconds))
 
 
 def _same(one: Host, other: Host) -> bool:

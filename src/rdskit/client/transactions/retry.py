@@ -7,6 +7,7 @@ import random
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rdskit.client.transactions.policy import may_repeat
+from rdskit.errors import FailoverError
 from rdskit.kernel.backoff import TRANSACTION
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from rdskit.client.transactions.transaction import Transaction
     from rdskit.runtime.deadlines import Deadline
+    from rdskit.runtime.retries import Retries
 
 T = TypeVar("T")
 
@@ -25,6 +27,7 @@ async def repeat(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     deadline: Deadline,
+    retries: Retries,
 ) -> T:
     """Run a closure in a transaction until it commits.
 
@@ -36,6 +39,8 @@ async def repeat(
         args: its positional arguments.
         kwargs: its keyword arguments.
         deadline: after it the last error is raised.
+        retries: what may still be repeated after a failure of the host; conflicts are not counted, because a server
+            that reports one is well.
 
     Returns:
         What the closure returned in the attempt that committed.
@@ -50,6 +55,8 @@ async def repeat(
             # A closure may dress up what the transaction told it; the transaction's own word decides.
             told = transaction.failure if transaction is not None and transaction.failure is not None else error
             if not may_repeat(told) or deadline.passed:
+                raise
+            if isinstance(told, FailoverError) and not retries.may_retry():
                 raise
         else:
             return result

@@ -8,9 +8,11 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from rdskit.errors import ConfigError, FailoverError, OutcomeUnknown, QueryError, RdskitError
+from rdskit.kernel.events import QueryFinished
 from rdskit.kernel.failures import Action, Failure, Phase, action_for
 from rdskit.kernel.ports import DriverError
 from rdskit.kernel.sql import Kind, Statement, StatementCache, bind_call
+from rdskit.runtime.observers import NOBODY, Observers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,7 +32,10 @@ class Transaction:
         failure: the error after which nothing of this transaction can be committed, or None.
         writes: whether anything in it may have changed data.
         may_have_committed: COMMIT was sent for writes.
+        observers: who hears of its statements.
     """
+
+    observers: Observers = NOBODY
 
     def __init__(
         self, lease: Lease, statements: StatementCache, deadline: Deadline, timeout: float | None, *, read_only: bool
@@ -171,6 +176,21 @@ class Transaction:
         return self._timeout if left is None else min(left, self._timeout)
 
 
+class ObservedTransaction(Transaction):
+    """A transaction that tells observers of its statements; chosen only when somebody listens."""
+
+    async def _run(self, method: str, sql: str, params: Params | None, named: dict[str, Any]) -> Any:
+        clock = asyncio.get_running_loop().time
+        started, error = clock(), None
+        try:
+            return await super()._run(method, sql, params, named)
+        except BaseException as failed:
+            error = type(failed).__name__
+            raise
+        finally:
+            self.observers.notify(QueryFinished(sql, clock() - started, error))
+
+
 async def begin(
     cluster: Cluster,
     statements: StatementCache,
@@ -196,10 +216,13 @@ async def begin(
         except DriverError as error:
             lease.give_back()
             cluster.report(error.failure)
-            if error.failure is not Failure.LOST or patience.passed:
+            if error.failure is not Failure.LOST or patience.passed or not cluster.retries.may_retry():
                 raise error.public from error.__cause__
         except BaseException:
             lease.give_back()
             raise
         else:
-            return lease, Transaction(lease, statements, deadline, timeout, read_only=" read only" in text)
+            kind = ObservedTransaction if cluster.observers else Transaction
+            transaction = kind(lease, statements, deadline, timeout, read_only=" read only" in text)
+            transaction.observers = cluster.observers
+            return lease, transaction

@@ -1,0 +1,34 @@
+"""The executor that tells observers what it does; chosen only when somebody listens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rdskit.client.database.executor import Executor
+from rdskit.kernel.events import QueryFinished, QueryRetried
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rdskit.kernel.failures import Failure
+    from rdskit.kernel.sql import Statement
+
+
+class ObservedExecutor(Executor):
+    """Runs statements like its base, and tells of each."""
+
+    async def run(
+        self, method: str, statement: Statement, text: str, args: Sequence[Any], timeout: float | None
+    ) -> Any:
+        """Run a statement on the right host, and tell how it went."""
+        started, error = self._loop.time(), None
+        try:
+            return await super().run(method, statement, text, args, timeout)
+        except BaseException as failed:
+            error = type(failed).__name__
+            raise
+        finally:
+            self._cluster.observers.notify(QueryFinished(statement.source, self._loop.time() - started, error))
+
+    def _retrying(self, statement: Statement, failure: Failure, count: int) -> None:
+        self._cluster.observers.notify(QueryRetried(statement.source, failure.name, count))

@@ -1,0 +1,110 @@
+"""What observers are told, and that they cannot disturb what they observe."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, TypeVar
+
+import pytest
+
+import rdskit
+from rdskit import events
+from rdskit.client.database.executor import Executor
+from tests.plugins.waiting import eventually
+
+if TYPE_CHECKING:
+    from rdskit.events import Event
+    from rdskit.kernel.endpoints import Endpoint
+    from tests.plugins.postgres import TestDatabase
+
+T = TypeVar("T")
+
+
+def of_kind(heard: list[Event], kind: type[T]) -> list[T]:
+    return [event for event in heard if isinstance(event, kind)]
+
+
+async def test_connections_queries_and_waiting_are_told(database: TestDatabase) -> None:
+    heard: list[Event] = []
+    async with rdskit.connect(database.url, tls="off", min_size=1, max_size=1, observers=[heard.append]) as db:
+        await db.execute("create table secrets (id int primary key, word text)")
+        await db.execute("insert into secrets values (1, :word)", word="hunter2-parameter")
+        with pytest.raises(rdskit.IntegrityError):
+            await db.execute("insert into secrets values (1, :word)", word="hunter2-parameter")
+        async with db.transaction() as tx:
+            await tx.fetch_all("select word from secrets where id = :id", id=1)
+        await asyncio.gather(*(db.fetch_value("select 1") for _ in range(3)))
+    endpoint = f"{database.host}:{database.port}"
+    assert [opened.endpoint for opened in of_kind(heard, events.ConnectionOpened)] == [endpoint]
+    assert [closed.broken for closed in of_kind(heard, events.ConnectionClosed)] == [False]
+    queries = of_kind(heard, events.QueryFinished)
+    assert [query.sql for query in queries if query.error == "IntegrityError"] == [
+        "insert into secrets values (1, :word)"
+    ]
+    assert [query.error for query in queries if "where id = :id" in query.sql] == [None]
+    assert all(query.seconds > 0 for query in queries)
+    waits = of_kind(heard, events.PoolWaited)
+    assert [wait.error for wait in waits if wait.seconds > 0][-2:] == [None, None]
+    assert "hunter2" not in repr(heard)
+    assert database.password not in repr(heard)
+
+
+async def test_a_lost_writer_and_a_retried_read_are_told(database: TestDatabase) -> None:
+    heard: list[Event] = []
+    async with rdskit.connect(database.url, tls="off", min_size=0, max_size=2, observers=[heard.append]) as db:
+        reading = asyncio.ensure_future(db.fetch_value("select sum(n) from generate_series(1, 3000000) n"))
+        find = "select pid from pg_stat_activity where state = 'active' and query like 'select sum(n)%' limit 1"
+        pid = await eventually(lambda: db.fetch_value(find))
+        await db.fetch_value("select pg_terminate_backend(:pid)", pid=pid)
+        assert await reading == 3000000 * 3000001 // 2
+    retried = of_kind(heard, events.QueryRetried)
+    assert [(one.failure, one.attempt) for one in retried] == [("LOST", 1)]
+    assert len(of_kind(heard, events.FailoverStarted)) == 1
+    assert [done.writer for done in of_kind(heard, events.FailoverCompleted)] == [f"{database.host}:{database.port}"]
+    assert db._cluster.retries.budget.spent <= 5
+
+
+async def test_failed_connects_and_rotated_credentials_are_told(database: TestDatabase) -> None:
+    heard: list[Event] = []
+
+    class Rotating:
+        async def login(self, endpoint: Endpoint, *, refused: rdskit.Login | None = None) -> rdskit.Login:  # noqa: ARG002 - the port's
+            return rdskit.Login(database.user, database.password if refused else "the one before")
+
+    async with rdskit.connect(
+        database.url, tls="off", min_size=0, credentials=Rotating(), observers=[heard.append]
+    ) as db:
+        await db.fetch_value("select 1")
+    assert events.CredentialsRotated(f"{database.host}:{database.port}", database.user) in heard
+
+    with pytest.raises(rdskit.ConnectError):
+        await rdskit.connect(
+            f"postgresql://nobody:x@{database.host}:1/none", tls="off", connect_timeout=0.2, observers=[heard.append]
+        )
+    failed = of_kind(heard, events.ConnectionFailed)
+    assert {(one.endpoint, one.error) for one in failed} == {(f"{database.host}:1", "ConnectError")}
+
+
+async def test_an_observer_that_raises_is_reported_once_and_disturbs_nothing(
+    database: TestDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[Event] = []
+
+    def broken(_event: Event) -> None:
+        raise LookupError("observer's own trouble")
+
+    with caplog.at_level(logging.ERROR, "rdskit.observers"):
+        async with rdskit.connect(database.url, tls="off", observers=[broken, heard.append]) as db:
+            for number in range(5):
+                assert await db.fetch_value("select :n::int", n=number) == number
+    assert len(caplog.records) == 1
+    assert "broken" in caplog.text
+    assert len(of_kind(heard, events.QueryFinished)) == 5
+
+
+async def test_when_nobody_listens_the_plain_executor_runs(database: TestDatabase) -> None:
+    async with rdskit.connect(database.url, tls="off", min_size=0) as db:
+        assert type(db._executor) is Executor
+    with pytest.raises(rdskit.ConfigError, match="observer 'log' cannot be called"):
+        await rdskit.connect(database.url, tls="off", observers=["log"])  # type: ignore[list-item]  # on purpose
