@@ -43,7 +43,7 @@ _LOCK_PATIENCE = 2.0
 
 
 class Notices:
-    """Keeps what the fleet reports until the control plane is there to hear it."""
+    """What the fleet says to the control plane: kept until that is there to hear it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -57,6 +57,12 @@ class Notices:
                 self._early.append(event)
                 return
         self._plane.notice(event)
+
+    def judge(self, resource_id: str, user: str, token: str) -> str:
+        """Have an IAM token judged; refused while there is nobody to judge it."""
+        with self._lock:
+            plane = self._plane
+        return plane.judge(resource_id, user, token) if plane else "the local RDS is starting; try again"
 
     def attach(self, plane: ControlPlane) -> None:
         """Pass on what was kept, and everything from now on."""
@@ -94,7 +100,7 @@ class Daemon:
         with _lock(self._layout), _listener(self._port) as listener:
             self._say(ready=False)
             notices = Notices()
-            fleet = Fleet(self._layout.fleet, notify=notices)
+            fleet = Fleet(self._layout.fleet, notify=notices, judge=notices.judge)
             try:
                 plane = self._start(fleet)
                 notices.attach(plane)

@@ -31,6 +31,9 @@ _log = logging.getLogger(__name__)
 _SCOPE = re.compile(r"Credential=[^/,\s]+/\d{8}/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
 
 
+_UNSIGNED = {"AssumeRoleWithSAML": "sts", "AssumeRoleWithWebIdentity": "sts"}
+"""What is asked by those who have no AWS keys yet, and the service that they ask."""
+
 _EMULATION_PAGES = ("/moto-api", "/latest/", "/favicon.ico")
 """Pages by which the emulation can be reset or steered; the local RDS has its own."""
 
@@ -81,12 +84,11 @@ class Gateway:
 
     def _aws(self, environ: WSGIEnvironment) -> Answer:
         content_type = environ.get("CONTENT_TYPE", "")
+        action = _action(environ, _buffer_body(environ))
         scope = _SCOPE.search(environ.get("HTTP_AUTHORIZATION", ""))
-        service = service_of_signing_name(scope["service"]) if scope else ""
+        service = service_of_signing_name(scope["service"]) if scope else _UNSIGNED.get(action, "")
         if refusal := _refusal(environ, service, scope["region"] if scope else None):
             return render(refusal, service, content_type)
-        body = _buffer_body(environ)
-        action = _action(environ, body)
         try:
             return self._dispatch(environ, service, action)
         except (OperationNotFoundError, NotImplementedError):
@@ -115,14 +117,14 @@ def _refusal(environ: WSGIEnvironment, service: str, region: str | None) -> Faul
         service: that it is signed for.
         region: that it is signed for; None where it is not signed.
     """
-    if region is None:
+    if region is None and not service:
         return Fault("MissingAuthenticationToken", "Request is missing Authentication Token", 403)
     if service not in SERVICES:
         served = ", ".join(SERVICES)
         return Fault("UnknownOperationException", f"The local RDS does not serve {service!r}; it serves {served}.")
     if environ.get("PATH_INFO", "").startswith(_EMULATION_PAGES):
         return Fault("AccessDenied", "This page is not part of AWS.", 403)
-    if not is_region(region):
+    if region is not None and not is_region(region):
         return Fault("SignatureDoesNotMatch", f"Credential should be scoped to a valid region, not {region!r}.", 403)
     return None
 

@@ -11,6 +11,7 @@ from rdskit.local.control import managed_secrets
 from rdskit.local.control.administrator import register
 from rdskit.local.control.deliveries import HttpDeliveries
 from rdskit.local.control.gateway import Gateway, Route
+from rdskit.local.control.iam import TokenJudge
 from rdskit.local.control.monitor import Monitor
 from rdskit.local.control.persistence import StateStore
 from rdskit.local.control.rds.engines import Engines
@@ -53,6 +54,7 @@ class ControlPlane:
         self._store = StateStore(layout.state, SERVICES)
         self._workflows = Workflows(fleet, self._monitor, self._save)
         self._deliveries = HttpDeliveries()
+        self._judge = TokenJudge(self._monitor, lambda resource_id: self._by_resource_id().get(resource_id))
         self._open_doors(Engines(postgres))
         with self._monitor:
             register(key_pair)
@@ -93,6 +95,10 @@ class ControlPlane:
             self._workflows.begin(instance, Observe())
             self._save()
             self._monitor.announce()
+
+    def judge(self, resource_id: str, user: str, token: str) -> str:
+        """Why the endpoint of an instance refuses a token; empty if it does not. Called by the fleet, in any thread."""
+        return self._judge(resource_id, user, token)
 
     def close(self) -> None:
         """Let steps that are under way finish, and save."""

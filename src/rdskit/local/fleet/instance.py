@@ -220,7 +220,11 @@ class Instance:
 
     def _endpoint_state(self, backend: Endpoint | None) -> EndpointState:
         return self.site.endpoint(
-            self.resource_id, self.record.endpoint, backend, require_tls=self.translation.require_tls
+            self.resource_id,
+            self.record.endpoint,
+            backend,
+            require_tls=self.translation.require_tls,
+            iam=self.record.iam,
         )
 
     def _ensure_address(self) -> None:

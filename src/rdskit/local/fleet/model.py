@@ -38,6 +38,7 @@ class InstanceSpec:
         multi_az: with a synchronous standby.
         zones: availability zones of the primary and of the standby.
         parameters: what the parameter group sets; everything else has its default.
+        iam: whether IAM users may log in.
     """
 
     resource_id: str
@@ -49,6 +50,7 @@ class InstanceSpec:
     multi_az: bool
     zones: tuple[str, str]
     parameters: Mapping[str, str]
+    iam: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,6 +210,15 @@ def set_master_password(care: Care, password: str) -> None:
         roles.set_password(care.instance.primary.server, care.instance.record.master_user, password)
 
 
+def set_iam(care: Care, *, enabled: bool) -> None:
+    """Enable or disable IAM authentication at the endpoint."""
+    instance = care.instance
+    with instance.lock:
+        instance.remember(iam=enabled)
+        if not instance.record.stopped:
+            instance.accept()
+
+
 def _stop_servers(instance: Instance) -> None:
     """The standby last: a primary that stops hands everything over first."""
     instance.release_writers()

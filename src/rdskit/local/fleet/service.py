@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 from rdskit.errors import LocalError
 from rdskit.local.certificates import LocalAuthority
-from rdskit.local.endpoints.process import EndpointProcess
+from rdskit.local.endpoints.process import EndpointProcess, refuse_all
 from rdskit.local.engines.addresses import AddressBook
 from rdskit.local.engines.processes import end_orphans
 from rdskit.local.engines.sql import Account
@@ -41,14 +41,21 @@ class Fleet:
     Args:
         root: the data directory; nothing is written elsewhere.
         notify: told of everything that happens; called from the fleet's own threads, and must not call back.
+        judge: called with a resource id, a user and an IAM token; returns why the token is refused, or nothing.
     """
 
-    def __init__(self, root: Path, *, notify: Callable[[FleetEvent], None]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        notify: Callable[[FleetEvent], None],
+        judge: Callable[[str, str, str], str] = refuse_all,
+    ) -> None:
         self._store = Store(root)
         self._notify = notify
         self._kept: dict[str, Care] = {}
         self._lock = threading.Lock()
-        self._endpoints = EndpointProcess()
+        self._endpoints = EndpointProcess(judge)
         self._owner: IO[str] | None = None
         self._present: Site | None = None
 
@@ -118,6 +125,10 @@ class Fleet:
     def set_master_password(self, resource_id: str, password: str) -> None:
         """Give the master user another password."""
         operations.set_master_password(self._care(resource_id), password)
+
+    def set_iam(self, resource_id: str, enabled: bool) -> None:  # noqa: FBT001 - one obvious argument
+        """Let IAM users in, or refuse them; connections that exist stay."""
+        operations.set_iam(self._care(resource_id), enabled=enabled)
 
     def apply_parameters(self, resource_id: str, parameters: Mapping[str, str]) -> frozenset[str]:
         """Set exactly these parameters; those not named have their defaults again.
@@ -230,6 +241,7 @@ class Fleet:
                 parameters=dict(spec.parameters),
                 proven=dict(spec.parameters),
                 source_id=source_id,
+                iam=spec.iam,
             )
             return self._keep(record)
 

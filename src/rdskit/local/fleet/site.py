@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rdskit.local.endpoints.model import EndpointState
+from rdskit.local.endpoints.model import EndpointState, InternalAccount
 from rdskit.local.engines.postgres import PostgresServer
 from rdskit.local.engines.providers import Binaries, find_postgres
 from rdskit.local.fleet.model import EventKind, FleetEvent
@@ -54,10 +54,21 @@ class Site:
                 self._binaries[major] = find_postgres(major)
             return self._binaries[major]
 
-    def endpoint(self, name: str, address: Endpoint, backend: Endpoint | None, *, require_tls: bool) -> EndpointState:
+    def endpoint(
+        self, name: str, address: Endpoint, backend: Endpoint | None, *, require_tls: bool, iam: bool
+    ) -> EndpointState:
         """The state of an instance's endpoint; its certificate is issued when first needed."""
         files = self.authority.issue(self.store.certificates, name, [address.host])
-        return EndpointState(name, address, str(files.certificate), str(files.key), backend, require_tls)
+        return EndpointState(
+            name,
+            address,
+            str(files.certificate),
+            str(files.key),
+            backend,
+            require_tls,
+            iam=iam,
+            account=InternalAccount(self.account.user, self.account.password, iam_secret=self.store.iam_secret()),
+        )
 
     def forget(self, record: InstanceRecord) -> None:
         """Delete everything of an instance."""

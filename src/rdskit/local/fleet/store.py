@@ -46,6 +46,7 @@ class InstanceRecord:
         source_id: of a read replica.
         stopped: on purpose.
         failovers: the latest ones.
+        iam: whether IAM users may log in.
     """
 
     resource_id: str
@@ -59,6 +60,7 @@ class InstanceRecord:
     source_id: str | None = None
     stopped: bool = False
     failovers: tuple[FailoverRecord, ...] = ()
+    iam: bool = False
 
     @property
     def addresses(self) -> list[Endpoint]:
@@ -86,10 +88,11 @@ class Store:
 
     def admin_password(self) -> str:
         """The password of the fleet's own superuser; made once."""
-        file = self.root / "rdsadmin.secret"
-        if not file.exists():
-            write_whole(file, secrets.token_urlsafe(24))
-        return file.read_text(encoding="utf-8")
+        return self._secret("rdsadmin.secret")
+
+    def iam_secret(self) -> str:
+        """The password that every IAM user of a MySQL or MariaDB server has there; made once."""
+        return self._secret("iam.secret")
 
     def node(self, resource_id: str, name: str) -> Path:
         """The directory of one server of an instance; made if it is not there."""
@@ -116,6 +119,12 @@ class Store:
         self._file(resource_id).unlink(missing_ok=True)
         shutil.rmtree(self.instances / resource_id, ignore_errors=True)
 
+    def _secret(self, name: str) -> str:
+        file = self.root / name
+        if not file.exists():
+            write_whole(file, secrets.token_urlsafe(24))
+        return file.read_text(encoding="utf-8")
+
     def _file(self, resource_id: str) -> Path:
         return self.instances / resource_id / "instance.json"
 
@@ -139,6 +148,7 @@ def _record(fields: dict[str, Any]) -> InstanceRecord:
         source_id=fields["source_id"],
         stopped=fields["stopped"],
         failovers=tuple(_failover(each) for each in fields["failovers"]),
+        iam=fields.get("iam", False),
     )
 
 

@@ -75,6 +75,7 @@ class LocalDBInstance(DBInstance):
             port=int(self.port or DBInstance.default_port(self.engine)),
             multi_az=self.multi_az,
             zones=self.zones,
+            iam=self.enable_iam_database_authentication,
         )
 
     @property

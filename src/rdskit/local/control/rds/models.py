@@ -94,7 +94,10 @@ class LocalRDSBackend(RDSBackend):
             self._check_new_identifier(change.new_identifier)
         if change.parameter_group:
             self._associate_group(instance, change.parameter_group)
+        with_iam = instance.enable_iam_database_authentication
         self._apply_settings(instance, change)
+        if instance.enable_iam_database_authentication != with_iam:
+            self.workflows.begin(instance, steps.ConfigureIam(not with_iam))
         self._change_password(instance, change, db_kwargs.get("MasterUserSecretKmsKeyId"))
         if change.multi_az is not None:
             conversion = steps.AddStandby() if change.multi_az else steps.RemoveStandby()

@@ -29,6 +29,7 @@ _AT_ONCE = (
     "PubliclyAccessible",
     "VpcSecurityGroupIds",
     "CACertificateIdentifier",
+    "EnableIAMDatabaseAuthentication",
 )
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AddStandby",
     "ApplyParameters",
+    "ConfigureIam",
     "Create",
     "CreateReplica",
     "Delete",
@@ -47,6 +48,7 @@ class Subject:
     port: int
     multi_az: bool
     zones: tuple[str, str]
+    iam: bool = False
 
     def spec(self, password: str, parameters: Mapping[str, str]) -> InstanceSpec:
         """The specification of new servers for the instance."""
@@ -60,6 +62,7 @@ class Subject:
             multi_az=self.multi_az,
             zones=self.zones,
             parameters=dict(parameters),
+            iam=self.iam,
         )
 
 
@@ -174,6 +177,18 @@ class RemoveStandby(Step):
     def perform(self, fleet: Fleet, subject: Subject) -> None:
         """Convert; once more changes nothing."""
         fleet.set_multi_az(subject.resource_id, False)
+
+
+@dataclass(frozen=True)
+class ConfigureIam(Step):
+    """Let IAM users in, or refuse them."""
+
+    enabled: bool
+    status = "configuring-iam-database-auth"
+
+    def perform(self, fleet: Fleet, subject: Subject) -> None:
+        """Tell the endpoint; once more changes nothing."""
+        fleet.set_iam(subject.resource_id, self.enabled)
 
 
 @dataclass(frozen=True)
