@@ -11,16 +11,24 @@ from rdskit.kernel.endpoints import Endpoint
 
 
 class Engine(Enum):
-    """A family of servers that speak one protocol."""
+    """A kind of server; MySQL and MariaDB speak one protocol and differ in what lies behind it."""
 
     POSTGRES = "postgres"
+    MYSQL = "mysql"
+    MARIADB = "mariadb"
 
 
-DEFAULT_PORTS = {Engine.POSTGRES: 5432}
-_SCHEMES = {"postgresql": Engine.POSTGRES, "postgres": Engine.POSTGRES}
+DEFAULT_PORTS = {Engine.POSTGRES: 5432, Engine.MYSQL: 3306, Engine.MARIADB: 3306}
+_SCHEMES = {
+    "postgresql": Engine.POSTGRES,
+    "postgres": Engine.POSTGRES,
+    "mysql": Engine.MYSQL,
+    "mariadb": Engine.MARIADB,
+}
+_SHOWN_SCHEMES = {Engine.POSTGRES: "postgresql", Engine.MYSQL: "mysql", Engine.MARIADB: "mariadb"}
 FORMS = (
-    "postgresql://[user[:password]@]host[:port]/dbname, rds://[user[:password]@]IDENTIFIER[/dbname] "
-    "or secretsmanager:ID[/dbname]"
+    "postgresql://[user[:password]@]host[:port]/dbname, mysql://…, mariadb://…, "
+    "rds://[user[:password]@]IDENTIFIER[/dbname] or secretsmanager:ID[/dbname]"
 )
 
 
@@ -55,7 +63,7 @@ class Target:
         name = f"/{self.database}" if self.database else ""
         if self.identifier is not None:
             return f"rds://{user}{self.identifier}{name}"
-        scheme = "postgresql" if self.engine is Engine.POSTGRES else "?"
+        scheme = _SHOWN_SCHEMES[self.engine] if self.engine is not None else "?"
         return f"{scheme}://{user}{self.endpoint}{name}"
 
 

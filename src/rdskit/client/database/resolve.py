@@ -31,8 +31,12 @@ _ENGINES = {
     "postgres": Engine.POSTGRES,
     "postgresql": Engine.POSTGRES,
     "aurora-postgresql": Engine.POSTGRES,
+    "mysql": Engine.MYSQL,
+    "aurora": Engine.MYSQL,
+    "aurora-mysql": Engine.MYSQL,
+    "mariadb": Engine.MARIADB,
 }
-_DIALECTS = {Engine.POSTGRES: Dialect.POSTGRES}
+_DIALECTS = {Engine.POSTGRES: Dialect.POSTGRES, Engine.MYSQL: Dialect.MYSQL, Engine.MARIADB: Dialect.MYSQL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +128,22 @@ def _engine(name: str) -> Engine:
 
 
 def _driver(engine: Engine) -> Driver:
-    assert engine is Engine.POSTGRES, engine
+    return _postgres_driver() if engine is Engine.POSTGRES else _mysql_driver()
+
+
+def _postgres_driver() -> Driver:
     try:
         from rdskit.drivers.postgres import AsyncpgDriver  # noqa: PLC0415 - an optional driver, loaded on first use
     except ImportError as error:
         raise ConfigError("PostgreSQL needs asyncpg, which is not installed: pip install 'rdskit[postgres]'") from error
     return AsyncpgDriver()
+
+
+def _mysql_driver() -> Driver:
+    try:
+        from rdskit.drivers.mysql import AsyncmyDriver  # noqa: PLC0415 - an optional driver, loaded on first use
+    except ImportError as error:
+        raise ConfigError(
+            "MySQL and MariaDB need asyncmy, which is not installed: pip install 'rdskit[mysql]'"
+        ) from error
+    return AsyncmyDriver()

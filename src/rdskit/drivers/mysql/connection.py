@@ -1,0 +1,268 @@
+"""One MySQL or MariaDB connection behind the connection port.
+
+asyncmy closes a connection whose call is cancelled, because an answer may be half read. Here the next use, or the pool
+that cleans the connection, opens another session in its place, and that one ends the old session on the server. So a
+deadline costs one login, and no KILL can come late and hit another statement.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from asyncmy.constants import SERVER_STATUS
+
+from rdskit.drivers.mysql.failures import failed, leaves_answer_unread, timed_out
+from rdskit.drivers.mysql.replication import Replication
+from rdskit.drivers.mysql.statements import Answer, Statements
+from rdskit.errors import FailoverError, QueryError, StatementError
+from rdskit.kernel.failures import Failure
+from rdskit.kernel.ports import DriverError, ReaderProgress, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from rdskit.drivers.mysql.rows import Row
+    from rdskit.drivers.mysql.session import Session
+    from rdskit.kernel.ports import ConnectOptions
+    from rdskit.kernel.positions import Position
+
+_HARMLESS: Final = frozenset({Failure.REFUSED, Failure.CONFLICT, Failure.TIMEOUT})
+_BEGIN: Final = re.compile(
+    r"begin(?: isolation level (?P<level>[a-z ]+?))?(?P<only> read only)?(?P<deferrable> deferrable)?"
+)
+T = TypeVar("T")
+
+
+class MysqlConnection:
+    """One session at a time behind the connection port.
+
+    Attributes:
+        endpoint: the host.
+        role: what the server said it was.
+        broken: of no use any more.
+        interrupted: a call was given up; the next use replaces the session.
+    """
+
+    __slots__ = (
+        "_aborted",
+        "_database",
+        "_reopen",
+        "_replication",
+        "_session",
+        "_statements",
+        "broken",
+        "endpoint",
+        "interrupted",
+        "role",
+    )
+
+    def __init__(self, session: Session, options: ConnectOptions, reopen: Callable[[], Awaitable[Session]]) -> None:
+        self._reopen = reopen
+        self._database = options.database
+        self._aborted = False
+        self.endpoint = options.endpoint
+        self.role = session.role
+        self.broken = False
+        self.interrupted = False
+        self._adopt(session)
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open, or was when its session had to be replaced."""
+        return self._aborted or bool(self._session.raw.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS)
+
+    async def fetch_one(self, text: str, args: Sequence[Any], timeout: float | None) -> Row | None:
+        """Run a statement and give its first row."""
+        return (await self._run(text, args, timeout)).first()
+
+    async def fetch_all(self, text: str, args: Sequence[Any], timeout: float | None) -> list[Row]:
+        """Run a statement and give all rows."""
+        return (await self._run(text, args, timeout)).all()
+
+    async def execute(self, text: str, args: Sequence[Any], timeout: float | None) -> Result:
+        """Run a statement and give the number of rows that it matched.
+
+        ``insert … on duplicate key update`` counts a row that was updated twice: the server's own way.
+        """
+        answer = await self._run(text, args, timeout)
+        return Result(answer.matched, answer.last_id or None)
+
+    async def control(self, text: str, timeout: float | None) -> str:
+        """Run BEGIN, COMMIT, ROLLBACK or SAVEPOINT and give the command's name.
+
+        BEGIN takes PostgreSQL's options. A COMMIT after a call was given up inside the transaction gives ``ROLLBACK``:
+        that is what has become of it.
+        """
+        verb = text.partition(" ")[0].upper()
+        await self._guarded(self._control(text), timeout)
+        if self._aborted and text.lower() in {"commit", "rollback"}:
+            self._aborted = False
+            return "ROLLBACK"
+        return verb
+
+    async def written_position(self, timeout: float | None) -> Position | None:
+        """Where the writer's log ends now; None where ``gtid_mode`` is off, or nothing is logged.
+
+        Without positions a session's reads go to the writer after its first write. RDS for MySQL has ``gtid_mode``
+        OFF_PERMISSIVE by default; set it to ON in the parameter group to read from replicas.
+        """
+        return await self._within(self._replication.written(), timeout)
+
+    async def reader_progress(self, timeout: float | None) -> ReaderProgress:
+        """How far this reader has come."""
+        return await self._within(self._replication.progress(), timeout)
+
+    async def reset(self, timeout: float) -> None:
+        """Take back everything a caller changed in the session; its statements are prepared again when next used."""
+        await self._guarded(self._reset(), timeout)
+
+    async def ping(self, timeout: float) -> None:
+        """One round trip; after a call that was given up, replace the session."""
+        await self._guarded(self._ping(), timeout)
+
+    async def close(self, timeout: float) -> None:
+        """Say goodbye to the server, and end there what was given up; abort when that takes longer than ``timeout``."""
+        try:
+            async with asyncio.timeout(timeout):
+                if self.interrupted and not self.broken:
+                    await self._replace()
+                self.broken = True
+                await self._session.raw.ensure_closed()
+        except (DriverError, OSError):  # TimeoutError is one: nobody is there to say goodbye to
+            self.abort()
+
+    def abort(self) -> None:
+        """Drop the socket at once."""
+        self.broken = True
+        transport = self._session.raw._transport  # noqa: SLF001 - asyncmy can only close, which waits for what is unsent
+        if transport is not None:
+            transport.abort()
+
+    # -- running -------------------------------------------------------------------------------------------------------
+
+    async def _run(self, text: str, args: Sequence[Any], timeout: float | None) -> Answer:
+        if timeout is not None:
+            return await self._within(self._run(text, args, None), timeout)
+        try:
+            if self.interrupted or self._aborted:
+                await self._ready()
+            return await self._statements.run(text, args)
+        except DriverError:
+            raise
+        except Exception as error:
+            raise self._failed(error) from error
+        except BaseException:
+            self.interrupted = True
+            raise
+
+    async def _guarded(self, call: Awaitable[None], timeout: float | None) -> None:
+        try:
+            async with asyncio.timeout(timeout):
+                await call
+        except DriverError:
+            raise
+        except Exception as error:
+            raise self._failed(error) from error
+        except BaseException:
+            self.interrupted = True
+            raise
+
+    async def _within(self, call: Awaitable[T], timeout: float | None) -> T:
+        try:
+            async with asyncio.timeout(timeout):
+                return await call
+        except TimeoutError as error:
+            raise self._failed(error) from error
+
+    async def _control(self, text: str) -> None:
+        if self.interrupted:
+            await self._replace()
+        if not self._aborted:
+            for statement in _translated(text):
+                await self._session.raw.query(statement)
+        elif text.lower() not in {"commit", "rollback"}:
+            raise _aborted()
+
+    async def _reset(self) -> None:
+        if self.interrupted:
+            await self._replace()
+        else:
+            self._statements = Statements(self._session.raw)
+            await self._session.reset(self._database)
+        self._aborted = False
+
+    async def _ping(self) -> None:
+        if self.interrupted:
+            await self._replace()
+        await self._session.raw.ping(reconnect=False)
+
+    # -- sessions ------------------------------------------------------------------------------------------------------
+
+    async def _ready(self) -> None:
+        if self.interrupted:
+            await self._replace()
+        if self._aborted:
+            raise _aborted()
+
+    async def _replace(self) -> None:
+        """Open another session in the place of the one whose call was given up, and end that one on the server."""
+        given_up, in_transaction = self._session, self.in_transaction
+        given_up.raw.close()
+        try:
+            fresh = await self._reopen()
+        except DriverError:
+            self.broken = True
+            raise
+        try:
+            await fresh.end(given_up)
+        except BaseException:
+            fresh.raw.close()
+            raise
+        self._adopt(fresh)
+        self._aborted = in_transaction
+        self.interrupted = False
+        if fresh.role is not self.role:
+            self.broken = True
+            message = f"{self.endpoint} has changed its role: it is the {fresh.role.name.lower()} now"
+            raise DriverError(Failure.LOST, FailoverError(message))
+
+    def _adopt(self, session: Session) -> None:
+        self._session = session
+        self._statements = Statements(session.raw)
+        self._replication = Replication(session.flavor, self._ask)
+        # The server closed an idle connection: whoever holds it next would only learn it the hard way.
+        session.raw._proto._closed_waiter.add_done_callback(lambda _: self._ended(session))  # noqa: SLF001 - asyncmy tells nobody
+
+    def _ended(self, session: Session) -> None:
+        if session is self._session and not self.interrupted:
+            self.broken = True
+
+    async def _ask(self, text: str) -> Row | None:
+        return await self.fetch_one(text, (), None)
+
+    def _failed(self, error: Exception) -> DriverError:
+        if isinstance(error, TimeoutError):
+            self.interrupted = True
+            return timed_out(self.endpoint)
+        mapped = failed(error, self.endpoint, connected=self._session.raw.connected)
+        self.interrupted = self.interrupted or leaves_answer_unread(error)
+        self.broken = self.broken or mapped.failure not in _HARMLESS
+        return mapped
+
+
+def _translated(text: str) -> list[str]:
+    """BEGIN with PostgreSQL's options, in MySQL's words; anything else as it is."""
+    options = _BEGIN.fullmatch(text)
+    if options is None:
+        return [text]
+    if options["deferrable"]:
+        raise DriverError(Failure.REFUSED, StatementError("deferrable=True is PostgreSQL's: leave it out"))
+    level = [f"set transaction isolation level {options['level']}"] if options["level"] else []
+    return [*level, f"start transaction{options['only'] or ''}"]
+
+
+def _aborted() -> DriverError:
+    message = "a statement of this transaction was given up, so it was rolled back: leave the block and begin again"
+    return DriverError(Failure.REFUSED, QueryError(message, sqlstate="25P02"))

@@ -1,0 +1,90 @@
+"""How far a MySQL or MariaDB server has written or replayed, asked for in the fewest round trips that its rights allow.
+
+What a replica has received and how far it lags is told by ``SHOW REPLICA STATUS`` only, which needs REPLICATION CLIENT
+(MySQL; SLAVE MONITOR on MariaDB), as RDS's master user has it. Without that right a replica's own set of transactions
+is all there is: its lag in seconds stays unknown and counts as 0.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+from rdskit.kernel.ports import DriverError, ReaderProgress
+from rdskit.kernel.positions import START, GtidPosition, GtidSet, Position
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from rdskit.drivers.mysql.rows import Row
+    from rdskit.drivers.mysql.session import Flavor
+
+    Ask = Callable[[str], Awaitable[Row | None]]
+
+_ACCESS_DENIED: Final = 1227
+_REPLICA_WORDS: Final = (8, 0, 22)  # since then REPLICA and SOURCE, before SLAVE and MASTER
+
+# Null where the server numbers no transactions: RDS for MySQL has gtid_mode OFF_PERMISSIVE unless told otherwise.
+_MYSQL_WRITTEN: Final = "select if(@@global.gtid_mode in ('ON', 'ON_PERMISSIVE'), @@global.gtid_executed, null)"
+_MARIADB_WRITTEN: Final = "select if(@@global.log_bin, @@global.gtid_current_pos, null)"
+
+
+class Replication:
+    """Asks one connection for positions."""
+
+    def __init__(self, flavor: Flavor, ask: Ask) -> None:
+        self._flavor = flavor
+        self._ask = ask
+        self._may_see_status = True
+
+    async def written(self) -> Position | None:
+        """The last transaction that this server has; None if it numbers none.
+
+        The server's position and not the session's last: it covers whatever other connections wrote as well.
+        """
+        row = await self._ask(_MARIADB_WRITTEN if self._flavor.is_mariadb else _MYSQL_WRITTEN)
+        text = row[0] if row is not None else None
+        return None if text is None else self._parsed(text)
+
+    async def progress(self) -> ReaderProgress:
+        """How far this replica has come."""
+        status = await self._status() if self._may_see_status else None
+        if self._may_see_status and status is None:
+            return ReaderProgress(replays=False, position=START, received=START, lag=0.0)
+        if status is None:
+            return await self._progress_without_status()
+        position = await self._replayed(status)
+        received = self._parsed(status.get("Retrieved_Gtid_Set") or status.get("Gtid_IO_Pos") or "")
+        return ReaderProgress(replays=True, position=position, received=position.merge(received), lag=_lag(status))
+
+    async def _progress_without_status(self) -> ReaderProgress:
+        name = "gtid_slave_pos" if self._flavor.is_mariadb else "gtid_executed"
+        row = await self._ask(f"select @@global.read_only, @@global.{name}")
+        assert row is not None
+        position = self._parsed(row[1])
+        return ReaderProgress(replays=bool(row[0]), position=position, received=position, lag=0.0)
+
+    async def _status(self) -> Row | None:
+        new = not self._flavor.is_mariadb and self._flavor.version >= _REPLICA_WORDS
+        try:
+            return await self._ask("show replica status" if new else "show slave status")
+        except DriverError as error:
+            if getattr(error.public, "errno", None) != _ACCESS_DENIED:
+                raise
+            self._may_see_status = False
+            return None
+
+    async def _replayed(self, status: Any) -> Position:
+        if not self._flavor.is_mariadb:
+            return GtidSet.parse(status["Executed_Gtid_Set"])
+        row = await self._ask("select @@global.gtid_slave_pos")
+        assert row is not None
+        return GtidPosition.parse(row[0])
+
+    def _parsed(self, text: str) -> Position:
+        return GtidPosition.parse(text) if self._flavor.is_mariadb else GtidSet.parse(text)
+
+
+def _lag(status: Any) -> float:
+    seconds = status.get("Seconds_Behind_Source", status.get("Seconds_Behind_Master"))
+    return math.inf if seconds is None else float(seconds)

@@ -1,0 +1,159 @@
+"""One asyncmy connection, set up as ours: what is opened first, and again when a call was given up."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from asyncmy import connection as asyncmy_connection
+from asyncmy.constants import CLIENT
+from asyncmy.errors import MySQLError, OperationalError
+
+from rdskit.drivers.mysql.failures import number_of
+from rdskit.drivers.mysql.values import DECODERS
+from rdskit.kernel.topology import Role
+
+if TYPE_CHECKING:
+    from rdskit.kernel.ports import ConnectOptions, Login
+
+_COM_RESET_CONNECTION: Final = 0x1F
+_GONE: Final = frozenset({1094, 1095})  # no such session any more, or its number belongs to somebody else by now
+# Our compiler reads texts in the default lexical modes (no ANSI_QUOTES, no NO_BACKSLASH_ESCAPES), and a value that does
+# not fit is an error, never cut. ONLY_FULL_GROUP_BY is MySQL's own default and not MariaDB's.
+_STRICT: Final = "STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
+_Connection: Any = asyncmy_connection.Connection
+_log = logging.getLogger("rdskit.drivers.mysql")
+
+
+@dataclass(frozen=True, slots=True)
+class Flavor:
+    """What differs between MySQL and MariaDB for a session.
+
+    Attributes:
+        is_mariadb: MariaDB.
+        version: major, minor, patch.
+    """
+
+    is_mariadb: bool
+    version: tuple[int, ...]
+
+    @classmethod
+    def of(cls, version: str) -> Flavor:
+        """Read the handshake's version; MariaDB may put ``5.5.5-`` in front of its own."""
+        numbers = version.removeprefix("5.5.5-").partition("-")[0]
+        return cls("mariadb" in version.lower(), tuple(int(part) for part in numbers.split(".") if part.isdecimal()))
+
+    @property
+    def set_up(self) -> str:
+        """The statement that makes a session ours."""
+        mode = _STRICT if self.is_mariadb else f"ONLY_FULL_GROUP_BY,{_STRICT}"
+        return f"set names utf8mb4, time_zone = '+00:00', autocommit = 1, sql_mode = '{mode}'"
+
+    @property
+    def identify(self) -> str:
+        """The query for the role, and for what tells this server from any other behind the same name."""
+        if self.is_mariadb:
+            # MariaDB has no super_read_only, and no id of its own before 11.
+            return "select @@global.read_only or @@innodb_read_only, concat_ws('/', @@hostname, @@server_id, @@datadir)"
+        return "select @@global.read_only or @@global.super_read_only or @@innodb_read_only, @@server_uuid"
+
+
+class ClearPasswordRefused:
+    """Stands in for every way of logging in that would send the password in the clear over a clear connection."""
+
+    def __init__(self, connection: Any) -> None:
+        pass
+
+    def authenticate(self, packet: Any) -> Any:  # noqa: ARG002 - asyncmy's signature
+        """Refuse.
+
+        Raises:
+            OperationalError: always.
+        """
+        raise OperationalError(2061, "the server asks for the password in the clear, and the connection has no TLS")
+
+
+_CLEAR_LOGINS: Final = dict.fromkeys(("mysql_clear_password", "dialog", "mysql_old_password"), ClearPasswordRefused)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A connection that was set up.
+
+    Attributes:
+        raw: asyncmy's connection; untyped, because half of what we need of it is missing from its stubs.
+        flavor: which engine answers.
+        role: what the server said it was.
+        server: tells this server from any other.
+    """
+
+    raw: Any
+    flavor: Flavor
+    role: Role
+    server: str
+
+    async def end(self, other: Session) -> None:
+        """End another session on the same server, and with it whatever it still does.
+
+        The session and not its statement: a KILL QUERY that comes late would hit whatever runs next.
+        """
+        if other.server != self.server:
+            return  # behind the name there is another server now; the number belongs to somebody else there
+        try:
+            await self.raw.query(f"kill {other.raw.thread_id()}")
+        except MySQLError as error:
+            if number_of(error) not in _GONE:
+                _log.warning("a call that was given up could not be ended on the server: %s", error)
+
+    async def reset(self, database: str | None) -> None:
+        """Take back everything that a caller changed; prepared statements are gone afterwards."""
+        await self.raw._execute_command(_COM_RESET_CONNECTION, b"")  # noqa: SLF001 - asyncmy has no call for it
+        await self.raw._read_ok_packet()  # noqa: SLF001 - same
+        await self.raw.query(self.flavor.set_up)
+        if database is not None:
+            await self.raw.select_db(database)
+
+
+async def open_session(raw: Any) -> Session:
+    """Connect and set up; a connection that cannot be used is closed again.
+
+    Raises:
+        Exception: asyncmy's or the socket's.
+    """
+    try:
+        await raw.connect()
+        flavor = Flavor.of(raw.server_version)
+        await raw.query(flavor.set_up)
+        await raw.query(flavor.identify)
+        (read_only, server), *_ = raw._result.rows  # noqa: SLF001 - where `query` leaves its answer
+    except BaseException:
+        raw.close()
+        raise
+    return Session(raw, flavor, Role.READER if read_only else Role.WRITER, str(server))
+
+
+def new_connection(options: ConnectOptions, login: Login) -> Any:
+    """Give an asyncmy connection that is not connected yet."""
+    raw: Any = _Connection(
+        host=options.endpoint.host,
+        port=options.endpoint.port,
+        user=login.user,
+        password=(login.password or "").encode(),
+        database=options.database,
+        ssl=options.tls,
+        connect_timeout=options.timeout,
+        autocommit=None,  # set up with everything else in one statement
+        client_flag=CLIENT.FOUND_ROWS,  # rows that matched, as PostgreSQL counts, not rows that changed
+        conv=DECODERS,
+        program_name=options.application_name,
+        auth_plugin_map={} if options.tls is not None else _CLEAR_LOGINS,
+    )
+    # asyncmy always asks for it. One text is one statement, whatever it holds.
+    raw._client_flag &= ~CLIENT.MULTI_STATEMENTS  # noqa: SLF001 - no option for it
+    return raw
+
+
+def offers_tls(raw: Any) -> bool:
+    """Whether the server's greeting, if there was one, offers TLS."""
+    return bool(getattr(raw, "server_capabilities", CLIENT.SSL) & CLIENT.SSL)

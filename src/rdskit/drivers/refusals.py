@@ -1,0 +1,58 @@
+"""What a connection that cannot be opened means, where that does not depend on the engine: network, names and TLS."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import TYPE_CHECKING
+
+from rdskit.errors import ConnectError, TLSError
+from rdskit.kernel.failures import Failure
+from rdskit.kernel.ports import DriverError
+
+if TYPE_CHECKING:
+    from rdskit.kernel.endpoints import Endpoint
+    from rdskit.kernel.ports import ConnectOptions
+
+
+def refused_by_network(error: Exception, options: ConnectOptions) -> DriverError:
+    """Say what an error of the socket or of its TLS layer means; ``LOST`` is worth another attempt."""
+    endpoint = options.endpoint
+    if isinstance(error, ssl.SSLError):
+        return DriverError(Failure.REFUSED, TLSError(_tls_message(error, endpoint)))
+    if isinstance(error, socket.gaierror):
+        message = (
+            f"host {endpoint.host!r} is unknown ({error.strerror}); check its spelling and the DNS of this network"
+        )
+        return DriverError(Failure.REFUSED, ConnectError(message))
+    if isinstance(error, TimeoutError):
+        message = f"{endpoint} did not answer within {options.timeout:g} s; check the security group and the network"
+        return DriverError(Failure.LOST, ConnectError(message))
+    message = f"{endpoint} cannot be reached: {said(error)}; check that the server runs there"
+    return DriverError(Failure.LOST, ConnectError(message))
+
+
+def no_tls_offered(endpoint: Endpoint) -> DriverError:
+    """The server speaks no TLS, and the caller wants it."""
+    message = f"{endpoint} offers no TLS; turn it on at the server, or pass tls='off' for a server on this machine"
+    return DriverError(Failure.REFUSED, TLSError(message))
+
+
+def unknown_database(options: ConnectOptions) -> DriverError:
+    """The server has no database of that name."""
+    message = f"database {options.database!r} does not exist at {options.endpoint}; create it or correct the target"
+    return DriverError(Failure.REFUSED, ConnectError(message))
+
+
+def said(error: Exception) -> str:
+    """An error's own words, or its name where it has none."""
+    return str(error) or type(error).__name__
+
+
+def _tls_message(error: ssl.SSLError, endpoint: Endpoint) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"the certificate of {endpoint} was refused: {error.verify_message}; "
+            "pass ca=PATH or set RDSKIT_CA to the authority that signed it"
+        )
+    return f"TLS with {endpoint} failed: {error}"
