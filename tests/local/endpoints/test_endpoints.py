@@ -79,9 +79,13 @@ def test_gssapi_is_declined_and_the_session_goes_on(bench: Bench) -> None:
 def test_tls_without_asking_is_refused_at_once(bench: Bench) -> None:
     with raw(bench) as client:
         client.sendall(bytes.fromhex("1603010200010001fc0303"))
-        # Its bytes are left unread, so the end of the connection is a reset.
-        with pytest.raises(ConnectionResetError):
-            client.recv(1)
+        assert client.recv(100) == bytes.fromhex("15030100020278")
+        assert client.recv(1) == b""
+
+
+def test_libpq_hears_why_tls_without_asking_is_refused(bench: Bench) -> None:
+    with pytest.raises(psycopg.OperationalError, match="no application protocol"):
+        bench.connect(sslnegotiation="direct", sslmode="require")
 
 
 def test_bytes_smuggled_before_the_handshake_end_the_session(bench: Bench) -> None:
@@ -247,7 +251,7 @@ async def test_a_hundred_connections_at_once(bench: Bench) -> None:
         (struct.pack("!ii", 5, 196608), Request.UNSUPPORTED),
         (struct.pack("!ii", 20000, 196608), Request.UNSUPPORTED),
         (b"GET / HT", Request.UNSUPPORTED),
-        (bytes.fromhex("1603010200010001"), Request.UNSUPPORTED),
+        (bytes.fromhex("1603010200010001"), Request.DIRECT_TLS),
     ],
 )
 def test_the_first_bytes_are_told_apart(greeting: bytes, request_kind: Request) -> None:

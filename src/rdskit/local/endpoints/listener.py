@@ -9,11 +9,17 @@ import ssl
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from rdskit.local.endpoints.relay import Relay, abort, close
-from rdskit.local.endpoints.session import ClientSession
+from rdskit.local.endpoints.negotiation import Reception
+from rdskit.local.endpoints.protocols import NEGOTIATIONS, iam_users
+from rdskit.local.endpoints.relay import Relay
+from rdskit.local.endpoints.wire import accepted
 
 if TYPE_CHECKING:
+    from rdskit.local.endpoints.iam_users import IamUsers
+    from rdskit.local.endpoints.judgement import Judgement
     from rdskit.local.endpoints.model import EndpointState
+    from rdskit.local.endpoints.relay import Inspect
+    from rdskit.local.endpoints.wire import Wire
 
 _log = logging.getLogger(__name__)
 
@@ -28,10 +34,13 @@ class Listener:
     Args:
         loop: the loop that serves it.
         state: what to be at first.
+        judgement: tells good tokens from bad ones.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, state: EndpointState) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, state: EndpointState, judgement: Judgement) -> None:
         self._loop = loop
+        self._judgement = judgement
+        self._users: IamUsers | None = None
         self._state = replace(state, backend=None)
         self._socket: socket.socket | None = None
         self._relays: set[Relay] = set()
@@ -47,7 +56,10 @@ class Listener:
         """
         if (state.certificate, state.key) != (self._state.certificate, self._state.key):
             self._tls = _tls_context(state)
+        moved = (state.backend, state.account) != (self._state.backend, self._state.account)
         self._state = state
+        if moved:
+            self._follow_backend()
         if state.backend is None:
             self._refuse()
         elif self._socket is None:
@@ -64,6 +76,8 @@ class Listener:
         """Stop listening and reset every connection."""
         self._refuse()
         self.cut()
+        if self._users is not None:
+            self._users.close()
 
     def _listen(self) -> None:
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -97,7 +111,6 @@ class Listener:
                 self._loop.remove_reader(listener)
                 self._loop.call_later(_ACCEPT_PAUSE, self._accept_again, listener)
                 return
-            client.setblocking(False)
             task = self._loop.create_task(self._serve(client))
             self._negotiations.add(task)
             task.add_done_callback(self._negotiations.discard)
@@ -107,39 +120,32 @@ class Listener:
             self._loop.add_reader(listener, self._accept, listener)
 
     async def _serve(self, client: socket.socket) -> None:
-        session = ClientSession(self._loop, client)
+        reception = Reception(self._state, self._tls, self._judgement, self._users)
+        negotiation = NEGOTIATIONS[self._state.protocol](self._loop, accepted(self._loop, client), reception)
         try:
             async with asyncio.timeout(_NEGOTIATION):
-                first = await session.negotiate(self._tls, require_tls=self._state.require_tls)
-                backend = await self._reach_backend(first) if first else None
-        except (OSError, EOFError, TimeoutError) as error:
+                agreed = await negotiation.run()
+        except (OSError, EOFError) as error:
             _log.debug("endpoint %s: a session ended before it began: %s", self._state.name, error)
-            abort(session.socket)
+            negotiation.abort()
             return
-        except asyncio.CancelledError:
-            abort(session.socket)
+        except BaseException:
+            negotiation.abort()
             raise
-        if backend is None:
-            close(session.socket)
-            return
-        relay = Relay(self._loop, session.socket, backend, self._relays.discard)
+        if agreed and negotiation.backend is not None:
+            self._relay(negotiation.client, negotiation.backend, negotiation.inspect)
+        else:
+            negotiation.close()
+
+    def _relay(self, client: Wire, backend: Wire, inspect: Inspect | None) -> None:
+        relay = Relay(self._loop, client.socket, backend.socket, self._relays.discard, inspect)
         self._relays.add(relay)
         relay.start()
 
-    async def _reach_backend(self, first: bytes) -> socket.socket:
-        target = self._state.backend
-        if target is None:
-            raise ConnectionRefusedError("the endpoint has no backend at the moment")
-        backend = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        try:
-            backend.setblocking(False)
-            backend.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await self._loop.sock_connect(backend, (target.host, target.port))
-            await self._loop.sock_sendall(backend, first)
-        except BaseException:
-            backend.close()
-            raise
-        return backend
+    def _follow_backend(self) -> None:
+        if self._users is not None:
+            self._users.close()
+        self._users = iam_users(self._loop, self._state)
 
 
 def _tls_context(state: EndpointState) -> ssl.SSLContext:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    #: Is given what was read and returns what is to be written instead, which may be nothing yet.
+    Inspect = Callable[[memoryview], memoryview]
+
 _BUFFER_SIZE: Final = 256 * 1024
 _TLS_RECORD: Final = 16 * 1024
 _READS_IN_A_ROW: Final = 32  # then the other connections have their turn
@@ -27,7 +30,15 @@ _view = memoryview(_buffer)
 
 
 class Direction:
-    """One way through a relay: what ``source`` sends is written to ``target``; it is read no faster than that."""
+    """One way through a relay: what ``source`` sends is written to ``target``; it is read no faster than that.
+
+    Args:
+        loop: the loop that serves it.
+        source: non-blocking.
+        target: non-blocking.
+        ended: called at the end of either, with whether it was a failure.
+        inspect: sees and may change what is moved.
+    """
 
     def __init__(
         self,
@@ -35,11 +46,13 @@ class Direction:
         source: socket.socket,
         target: socket.socket,
         ended: Callable[[bool], None],
+        inspect: Inspect | None = None,
     ) -> None:
         self._loop = loop
         self._source = source
         self._target = target
         self._ended = ended
+        self._inspect = inspect
         self._left = memoryview(b"")
 
     def start(self) -> None:
@@ -75,9 +88,10 @@ class Direction:
         if not count:
             self._ended(False)
             return False
-        sent = self._send(_view[:count])
-        if sent < count:
-            self._left = memoryview(bytes(_view[sent:count]))
+        data = _view[:count] if self._inspect is None else self._inspect(_view[:count])
+        sent = self._send(data) if data else 0
+        if sent < len(data):
+            self._left = memoryview(bytes(data[sent:]))
             self._loop.remove_reader(self._source)
             self._loop.add_writer(self._target, self._on_writable)
             return False
@@ -107,6 +121,7 @@ class Relay:
         client: non-blocking, negotiated.
         backend: non-blocking, connected.
         closed: called once, when both are closed.
+        inspect: sees and may change what the client sends.
     """
 
     def __init__(
@@ -115,11 +130,12 @@ class Relay:
         client: socket.socket,
         backend: socket.socket,
         closed: Callable[[Relay], None],
+        inspect: Inspect | None = None,
     ) -> None:
         self._sockets = (client, backend)
         self._closed = closed
         self._directions = (
-            Direction(loop, client, backend, self._on_end),
+            Direction(loop, client, backend, self._on_end, inspect),
             Direction(loop, backend, client, self._on_end),
         )
 

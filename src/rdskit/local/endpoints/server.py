@@ -39,7 +39,7 @@ class EndpointServer:
             if listener is not None:
                 self._listeners.pop(command.name).close()
         elif listener is None:
-            self._listeners[command.name] = Listener(self._loop, command.state)
+            self._listeners[command.name] = Listener(self._loop, command.state, self._judgement)
         else:
             listener.apply(command.state)
             if command.cut:

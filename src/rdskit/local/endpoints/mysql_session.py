@@ -1,0 +1,174 @@
+"""How a MySQL or MariaDB session begins: encrypted on both sides or on none, with a token or as the backend wants it.
+
+A session that the client encrypts is encrypted to the backend too: so the backend's own rules about TLS hold (``REQUIRE
+SSL``, passwords that travel under TLS only), and whatever follows the login packet is relayed as it is.
+"""
+
+from __future__ import annotations
+
+import functools
+import ssl
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from rdskit.local.endpoints import mysql, mysql_auth
+from rdskit.local.endpoints.iam_users import IamUsers
+from rdskit.local.endpoints.mysql import UNSUPPORTED, Capability, Greeting, Kind, Login
+from rdskit.local.endpoints.mysql_statements import StatementInspector, UserStatements
+from rdskit.local.endpoints.negotiation import Negotiation
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from rdskit.kernel.endpoints import Endpoint
+    from rdskit.local.endpoints.iam_users import Session
+    from rdskit.local.endpoints.model import InternalAccount
+    from rdskit.local.endpoints.wire import Wire
+
+_LONGEST_PACKET: Final = 65536  # before the session; a token has about two thousand bytes
+_CLEAR_PASSWORD: Final = "mysql_clear_password"  # noqa: S105 - a plugin's name
+_FAST_ENOUGH: Final = b"\x01\x03"
+_FULL_AUTHENTICATION: Final = b"\x01\x04"
+
+_IS_IAM_USER: Final = "select count(*) > 0 from mysql.user where user = %s and authentication_string in (%s, %s)"
+
+
+class PacketStream:
+    """A connection as a sequence of packets, numbered by both sides in turn.
+
+    Args:
+        wire: the connection.
+    """
+
+    def __init__(self, wire: Wire) -> None:
+        self.wire = wire
+        self._number = 0
+
+    async def receive(self) -> bytes:
+        """The payload of the next packet."""
+        header = await self.wire.read(mysql.HEADER)
+        length = int.from_bytes(header[:3], "little")
+        if length > _LONGEST_PACKET:
+            raise mysql.ProtocolError(f"a packet of {length} bytes does not belong to a login")
+        self._number = (header[3] + 1) % 256
+        return await self.wire.read(length)
+
+    async def send(self, payload: bytes) -> None:
+        """Send a packet."""
+        await self.wire.write(len(payload).to_bytes(3, "little") + bytes([self._number]) + payload)
+        self._number = (self._number + 1) % 256
+
+
+class MySQLNegotiation(Negotiation):
+    """The opening of a MySQL or MariaDB session."""
+
+    async def run(self) -> bool:
+        """Answer the client until its session can be relayed; whether it can be."""
+        client, server = PacketStream(self.client), PacketStream(await self.reach_backend())
+        first = await server.receive()
+        if first[:1] == bytes([Kind.ERROR]):
+            return await _refuse(client, first)
+        greeting = Greeting.parse(first)
+        await client.send(greeting.without(UNSUPPORTED))
+        packet = await self._agree_on_tls(client, server)
+        return await self._log_in(client, server, greeting, packet)
+
+    async def _agree_on_tls(self, client: PacketStream, server: PacketStream) -> bytes:
+        """Encrypt both sides if the client asks for it; the login packet."""
+        packet = await _receive_restricted(client)
+        if not mysql.is_ssl_request(packet):
+            return packet
+        await server.send(packet)
+        await client.wire.start_tls(self.reception.tls, server_side=True)
+        await server.wire.start_tls(_backend_tls(), server_side=False)
+        return await _receive_restricted(client)
+
+    async def _log_in(self, client: PacketStream, server: PacketStream, greeting: Greeting, packet: bytes) -> bool:
+        login = Login.parse(packet)
+        if self.reception.state.require_tls and not self.client.encrypted:
+            return await _refuse(client, mysql.tls_required())
+        if await self.is_iam_user(login.user.decode(errors="replace")):
+            admitted = await self._admit(client, server, greeting, login)
+        else:
+            await server.send(packet)
+            admitted = True
+        self.inspect = self._inspector(greeting, login)
+        return admitted
+
+    async def _admit(self, client: PacketStream, server: PacketStream, greeting: Greeting, login: Login) -> bool:
+        reason = self.iam_refusal()
+        if not reason and not login.capabilities & Capability.PLUGIN_AUTH:
+            reason = "the client cannot send a token: it has no authentication plugins"
+        reason = reason or await self.token_refusal(login.user.decode(errors="replace"), await _ask_for_token(client))
+        if reason:
+            return await _refuse(client, mysql.access_denied(login.user, self.peer, reason))
+        answer = await self._enter(server, greeting, login)
+        await client.send(answer)
+        return answer[0] == Kind.OK
+
+    async def _enter(self, server: PacketStream, greeting: Greeting, login: Login) -> bytes:
+        """Log the user in with the internal password; the backend's last word."""
+        secret = self._secret
+        plugin = mysql_auth.stored(secret, mariadb=greeting.is_mariadb).plugin
+        response = mysql_auth.respond(plugin, secret, greeting.scramble)
+        await server.send(login.authenticated_by(plugin, response).encode())
+        while True:
+            packet = await server.receive()
+            if packet[:1] == bytes([Kind.SWITCH]):
+                await server.send(mysql_auth.respond(*_switch(packet, secret)))
+            elif packet == _FULL_AUTHENTICATION:
+                await server.send(secret.encode() + b"\0")
+            elif packet != _FAST_ENOUGH:
+                return packet
+
+    def _inspector(self, greeting: Greeting, login: Login) -> StatementInspector | None:
+        if not self._secret:
+            return None
+        mariadb = greeting.is_mariadb
+        statements = UserStatements(mysql_auth.stored(self._secret, mariadb=mariadb), mariadb=mariadb)
+        return StatementInspector(statements.rewrite, attributes=bool(login.capabilities & Capability.QUERY_ATTRIBUTES))
+
+    @property
+    def _secret(self) -> str:
+        account = self.reception.state.account
+        return account.iam_secret if account else ""
+
+
+def iam_users(loop: asyncio.AbstractEventLoop, backend: Endpoint, account: InternalAccount) -> IamUsers:
+    """Who asks a backend for its IAM users."""
+    hashes = [mysql_auth.stored(account.iam_secret, mariadb=mariadb).hash for mariadb in (True, False)]
+    return IamUsers(loop, partial(_log_in, backend, account), _IS_IAM_USER, *hashes)
+
+
+def _log_in(backend: Endpoint, account: InternalAccount) -> Session:
+    from rdskit.local.engines.mysql_sql import Account, MySQLSession  # noqa: PLC0415 - drivers are slow to load
+
+    return MySQLSession.open(backend, Account(account.user, account.password), timeout=5.0)
+
+
+async def _ask_for_token(client: PacketStream) -> str:
+    await client.send(mysql.switch_to(_CLEAR_PASSWORD))
+    return (await client.receive()).rstrip(b"\0").decode(errors="replace")
+
+
+async def _receive_restricted(client: PacketStream) -> bytes:
+    return mysql.restrict(await client.receive(), UNSUPPORTED)
+
+
+async def _refuse(client: PacketStream, error: bytes) -> bool:
+    await client.send(error)
+    return False
+
+
+def _switch(packet: bytes, secret: str) -> tuple[str, str, bytes]:
+    plugin, scramble = mysql.parse_switch(packet)
+    return plugin, secret, scramble
+
+
+@functools.cache
+def _backend_tls() -> ssl.SSLContext:
+    # The backend is a server of the same local RDS on the loopback network, also reached in the clear.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context

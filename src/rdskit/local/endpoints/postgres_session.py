@@ -1,0 +1,126 @@
+"""How a PostgreSQL session begins: TLS or not, a cancellation or a login, with a token or as the backend wants it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from rdskit.local.endpoints import postgres
+from rdskit.local.endpoints.iam_users import IamUsers
+from rdskit.local.endpoints.negotiation import Negotiation
+from rdskit.local.endpoints.postgres import Request, Startup
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from rdskit.kernel.endpoints import Endpoint
+    from rdskit.local.endpoints.iam_users import Session
+    from rdskit.local.endpoints.model import InternalAccount
+    from rdskit.local.endpoints.wire import Wire
+
+_LONGEST_PASSWORD: Final = 65536
+_LONGEST_SOCKET_PATH: Final = 107  # sun_path of unix(7), without its last zero byte
+_CLIENT_HELLO: Final = 16384
+
+# Members of rds_iam in effect, as RDS has it: the master may only hand the role out, and a superuser is in all roles.
+_IS_IAM_USER: Final = """
+select count(*) from pg_roles u, pg_roles i
+where u.rolname = $1 and not u.rolsuper and i.rolname = 'rds_iam' and pg_has_role(u.oid, i.oid, 'USAGE')
+"""
+
+
+class PostgresNegotiation(Negotiation):
+    """The opening of a PostgreSQL session."""
+
+    async def run(self) -> bool:
+        """Answer the client until its session can be relayed; whether it can be."""
+        while True:
+            greeting = await self.client.read(postgres.GREETING.size)
+            request, rest = postgres.classify(greeting)
+            if request is Request.TLS and not self.client.encrypted:
+                await self.client.write(b"S")
+                await self.client.start_tls(self.reception.tls, server_side=True)
+            elif request is Request.GSS:
+                await self.client.write(b"N")
+            elif request in (Request.STARTUP, Request.CANCEL):
+                packet = greeting + await self.client.read(rest)
+                return await (self._start(packet) if request is Request.STARTUP else self._pass(packet))
+            else:
+                return await self._turn_away(request)
+
+    async def _start(self, packet: bytes) -> bool:
+        startup = Startup.parse(packet[postgres.GREETING.size :])
+        if self.reception.state.require_tls and not self.client.encrypted:
+            return await self._refuse(postgres.tls_required(startup, self.peer))
+        if await self.is_iam_user(startup.user):
+            return await self._admit(startup, packet)
+        return await self._pass(packet)
+
+    async def _pass(self, packet: bytes) -> bool:
+        backend = await self.reach_backend()
+        await backend.write(packet)
+        return True
+
+    async def _admit(self, startup: Startup, packet: bytes) -> bool:
+        reason = self.iam_refusal()
+        if reason and not self.client.encrypted:
+            return await self._refuse(postgres.unencrypted_iam(startup, self.peer, reason))
+        reason = reason or await self.token_refusal(startup.user, await self._ask_for_token())
+        if reason:
+            return await self._refuse(postgres.token_refused(startup, reason))
+        backend = await self._reach_socket()
+        await backend.write(packet)
+        return True
+
+    async def _ask_for_token(self) -> str:
+        await self.client.write(postgres.PASSWORD_PLEASE)
+        kind, length = postgres.MESSAGE.unpack(await self.client.read(postgres.MESSAGE.size))
+        if kind != b"p" or not 4 < length < _LONGEST_PASSWORD:  # noqa: PLR2004 - the length counts its own four bytes
+            raise ConnectionAbortedError("the client answered something else than a password")
+        return (await self.client.read(length - 4)).rstrip(b"\0").decode(errors="replace")
+
+    async def _reach_socket(self) -> Wire:
+        state = self.reception.state
+        if state.backend is None or not state.socket:
+            raise ConnectionRefusedError("the endpoint has no backend at the moment")
+        backend = self.adopt(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        await _connect(self._loop, backend.socket, Path(state.socket), f".s.PGSQL.{state.backend.port}")
+        return backend
+
+    async def _turn_away(self, request: Request) -> bool:
+        if request is Request.DIRECT_TLS:
+            # Bytes left unread would make the end a reset, which overtakes what is said here.
+            await self.client.read_some(_CLIENT_HELLO)
+            await self.client.write(postgres.NO_DIRECT_TLS)
+        return False
+
+    async def _refuse(self, error: bytes) -> bool:
+        await self.client.write(error)
+        return False
+
+
+def iam_users(loop: asyncio.AbstractEventLoop, backend: Endpoint, account: InternalAccount) -> IamUsers:
+    """Who asks a backend for its IAM users."""
+    return IamUsers(loop, partial(_log_in, backend, account), _IS_IAM_USER)
+
+
+def _log_in(backend: Endpoint, account: InternalAccount) -> Session:
+    # Most endpoint processes of tests never need it, and it takes a tenth of a second to load.
+    from rdskit.local.engines.sql import Account, Session  # noqa: PLC0415 - see above
+
+    return Session.open(backend, Account(account.user, account.password), account.database, timeout=5.0)
+
+
+async def _connect(loop: asyncio.AbstractEventLoop, connection: socket.socket, directory: Path, name: str) -> None:
+    if len(os.fsencode(directory / name)) <= _LONGEST_SOCKET_PATH:
+        await loop.sock_connect(connection, str(directory / name))
+        return
+    # A longer path is reached by way of an open descriptor of its directory (Linux).
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        await loop.sock_connect(connection, f"/proc/self/fd/{descriptor}/{name}")
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,29 @@
+"""The protocols that endpoints speak."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from rdskit.local.endpoints import mysql_session, postgres_session
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Mapping
+
+    from rdskit.local.endpoints.iam_users import IamUsers
+    from rdskit.local.endpoints.model import EndpointState, Protocol
+    from rdskit.local.endpoints.negotiation import Negotiation
+
+NEGOTIATIONS: Final[Mapping[Protocol, type[Negotiation]]] = {
+    "postgresql": postgres_session.PostgresNegotiation,
+    "mysql": mysql_session.MySQLNegotiation,
+}
+
+
+def iam_users(loop: asyncio.AbstractEventLoop, state: EndpointState) -> IamUsers | None:
+    """Who asks the endpoint's backend for its IAM users; None where there is no backend or no account to ask."""
+    if state.backend is None or state.account is None:
+        return None
+    if state.protocol == "mysql":
+        return mysql_session.iam_users(loop, state.backend, state.account)
+    return postgres_session.iam_users(loop, state.backend, state.account)
