@@ -23,9 +23,8 @@ from rdskit.kernel.ports import DriverError, ReaderProgress, Result
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from rdskit.drivers.mysql.rows import Row
     from rdskit.drivers.mysql.session import Session
-    from rdskit.kernel.ports import ConnectOptions
+    from rdskit.kernel.ports import ConnectOptions, Row
     from rdskit.kernel.positions import Position
 
 _HARMLESS: Final = frozenset({Failure.REFUSED, Failure.CONFLICT, Failure.TIMEOUT})

@@ -16,8 +16,8 @@ from rdskit.kernel.positions import START, GtidPosition, GtidSet, Position
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from rdskit.drivers.mysql.rows import Row
     from rdskit.drivers.mysql.session import Flavor
+    from rdskit.kernel.ports import Row
 
     Ask = Callable[[str], Awaitable[Row | None]]
 

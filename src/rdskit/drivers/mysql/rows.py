@@ -10,6 +10,8 @@ from asyncmy.constants import FIELD_TYPE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from rdskit.kernel import ports
+
 _METHODS = frozenset({"get", "items", "keys", "values"})
 
 
@@ -74,7 +76,7 @@ class Shape:
         self.row = row_class(tuple(column[0] for column in description))
         self._timestamps = [i for i, column in enumerate(description) if column[1] == FIELD_TYPE.TIMESTAMP]
 
-    def rows(self, values: Iterable[tuple[Any, ...]]) -> list[Row]:
+    def rows(self, values: Iterable[tuple[Any, ...]]) -> list[ports.Row]:
         """Make rows."""
         row = self.row
         if self._timestamps:

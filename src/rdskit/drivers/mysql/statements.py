@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 from asyncmy.errors import MySQLError
 
 from rdskit.drivers.mysql.failures import number_of
-from rdskit.drivers.mysql.rows import Row, Shape
+from rdskit.drivers.mysql.rows import Shape
 from rdskit.drivers.mysql.values import bound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from rdskit.kernel.ports import Row
 
 # A server keeps 16,382 in all (max_prepared_stmt_count): enough for 128 connections.
 _KEPT: Final = 128
