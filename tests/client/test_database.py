@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -133,7 +134,10 @@ async def test_health_and_stats(db: rdskit.Database) -> None:
     assert health.ok
     assert health.writer.latency is not None
     assert health.writer.latency < 2
+    assert health.status == "ok"
+    assert json.loads(json.dumps(health.as_dict()))["writer"]["pool"]["breaker_is_open"] is False
     stats = db.stats()
+    assert stats.retries_left == 100
     assert stats.writer.size >= 1
     assert stats.writer.in_use == 0
     assert database_name(db) in repr(db)

@@ -22,6 +22,11 @@ class RetryBudget(NamedTuple):
     capacity: int = 500
     spent: int = 0
 
+    @property
+    def retries_left(self) -> int:
+        """How many retries it still pays for."""
+        return (self.capacity - self.spent) // RETRY_COST
+
     def retried(self) -> RetryBudget | None:
         """The budget after one more retry; None when there is none left."""
         spent = self.spent + RETRY_COST

@@ -216,6 +216,7 @@ class Database:
             reads_by_reader=served,
             reads_sent_to_writer=self._readers.spilled if self._readers else 0,
             failures=self._cluster.failures,
+            retries_left=self._cluster.retries.budget.retries_left,
         )
 
     async def health(self) -> Health:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from rdskit.client.pool import Retired
 from rdskit.errors import RdskitError
@@ -25,6 +25,7 @@ class Stats:
         reads_by_reader: reads that each reader has served.
         reads_sent_to_writer: reads that no reader was fresh enough for.
         failures: signs that the writer failed: calls and idle connections that were lost.
+        retries_left: how many more calls may be sent again before successes have filled the retry budget.
     """
 
     writer: PoolStats
@@ -32,6 +33,7 @@ class Stats:
     reads_by_reader: dict[str, int]
     reads_sent_to_writer: int
     failures: int
+    retries_left: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +41,23 @@ class HostHealth:
     """One host's sign of life.
 
     Attributes:
+        name: the host's identifier; ``writer`` for the writer.
+        endpoint: as ``name:port``.
         latency: seconds for a round trip, waiting for a connection included; None when there was no answer.
-        problem: why there was none.
+        pool: what its pool held when it was asked.
+        problem: why there was no answer.
     """
 
     name: str
     endpoint: str
     latency: float | None
+    pool: PoolStats
     problem: str | None = None
+
+    @property
+    def reachable(self) -> bool:
+        """Whether it has answered."""
+        return self.problem is None
 
     @classmethod
     async def of(cls, name: str, pool: Pool, timeout: float) -> HostHealth:
@@ -60,18 +71,29 @@ class HostHealth:
             finally:
                 lease.give_back()
         except (RdskitError, DriverError, Retired) as error:
-            return cls(name, str(pool.endpoint), None, str(error))
-        return cls(name, str(pool.endpoint), loop.time() - started)
+            return cls(name, str(pool.endpoint), None, pool.stats(), str(error) or type(error).__name__)
+        return cls(name, str(pool.endpoint), loop.time() - started, pool.stats())
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Signs of life of all hosts."""
+    """Signs of life of all hosts, for a load balancer's check and for whoever is on call."""
 
     writer: HostHealth
     readers: tuple[HostHealth, ...]
 
     @property
     def ok(self) -> bool:
-        """Whether the application can write."""
-        return self.writer.problem is None
+        """Whether the application can write: what a load balancer should go by."""
+        return self.writer.reachable
+
+    @property
+    def status(self) -> str:
+        """``ok``; ``degraded`` when a reader gives no sign of life; ``down`` when the writer gives none."""
+        if not self.ok:
+            return "down"
+        return "ok" if all(reader.reachable for reader in self.readers) else "degraded"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain values, for JSON."""
+        return {"status": self.status, **asdict(self)}
