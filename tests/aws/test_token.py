@@ -16,6 +16,7 @@ from rdskit.kernel.endpoints import Endpoint
 
 SECRETS = st.text(string.ascii_letters + string.digits + "/+", min_size=40, max_size=40)
 USERS = st.text(string.ascii_letters + string.digits + "_-. @ä", min_size=1, max_size=20)
+CLIENTS = boto3.Session()
 SESSIONS = st.none() | st.text(string.ascii_letters + "/+=", min_size=20, max_size=60)
 
 
@@ -28,7 +29,7 @@ def parts(token: str) -> tuple[str, list[tuple[str, str]]]:
 def test_a_token_is_the_sdks_own(secret: str, user: str, session: str | None, region: str) -> None:
     host = "orders.abc123.eu-west-1.rds.amazonaws.com"
     client = CLIENTS.client(
-        "rds", region, aws_access_key_id="AKIAEXAMPLE", aws_secret_access_key=secret, **_of(session)
+        "rds", region, aws_access_key_id="AKIAEXAMPLE", aws_secret_access_key=secret, aws_session_token=session
     )
     theirs = client.generate_db_auth_token(host, 5432, user, region)
     stamp = dict(parse_qsl(theirs.partition("/?")[2]))["X-Amz-Date"]
@@ -50,10 +51,3 @@ def test_a_host_is_signed_in_lower_case() -> None:
     moment = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
     token = sign_token(AwsKeys("AKIA", "secret"), Endpoint("Orders.Example", 5432), "app", "eu-west-1", moment)
     assert token.startswith("orders.example:5432/?Action=connect&DBUser=app&")
-
-
-CLIENTS = boto3.Session()
-
-
-def _of(session: str | None) -> dict[str, str]:
-    return {"aws_session_token": session} if session else {}
