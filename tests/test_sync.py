@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -10,11 +12,14 @@ import pytest
 
 import rdskit
 from rdskit import sync
+from rdskit.client.transactions import Transaction as AsyncTransaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.plugins.postgres import TestDatabase
+
+NOT_FOR_CALLERS = {"leave_to_parent", "commit", "rollback"}
 
 
 @pytest.fixture
@@ -79,6 +84,49 @@ def test_run_raises_what_the_closure_raises(db: sync.Database) -> None:
     with pytest.raises(LookupError):
         db.run(refuse)
     assert _balances(db) == [100, 100]
+
+
+def test_every_method_of_the_async_database_is_there() -> None:
+    for asynchronous, synchronous in ((rdskit.Database, sync.Database), (AsyncTransaction, sync.Transaction)):
+        methods = {name for name, one in vars(asynchronous).items() if callable(one) and not name.startswith("_")}
+        assert methods - NOT_FOR_CALLERS <= set(vars(synchronous)), asynchronous
+        for name in methods - NOT_FOR_CALLERS:
+            theirs, ours = (
+                list(inspect.signature(getattr(one, name)).parameters) for one in (asynchronous, synchronous)
+            )
+            assert ours == theirs, name
+
+
+def test_ctrl_c_ends_the_call_and_gives_the_connection_back(database: TestDatabase) -> None:
+    with sync.connect(database.url, tls="off", max_size=1) as db:
+        for interrupted in (_query, _transaction, _run):
+            alarm = threading.Timer(0.3, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
+            alarm.start()
+            with pytest.raises(KeyboardInterrupt):
+                interrupted(db)
+            alarm.join()
+            assert db.fetch_value("select 1") == 1
+            assert db.stats().writer.in_use == 0
+
+
+def _query(db: sync.Database) -> None:
+    db.fetch_value("select pg_sleep(20)")
+
+
+def _transaction(db: sync.Database) -> None:
+    with db.transaction() as tx:
+        tx.fetch_value("select pg_sleep(20)")
+
+
+def _run(db: sync.Database) -> None:
+    db.run(lambda tx: tx.fetch_value("select pg_sleep(20)"))
+
+
+def test_many_threads_share_few_connections(database: TestDatabase) -> None:
+    with sync.connect(database.url, tls="off", max_size=3, max_waiting=40) as db, ThreadPoolExecutor(40) as threads:
+        answers = list(threads.map(lambda n: db.fetch_value("select :n::int", n=n), range(400)))
+        assert answers == list(range(400))
+        assert db.stats().writer.opened <= 3
 
 
 def test_a_wrong_target_is_one_clear_error() -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from rdskit.client.database import connect as _connect
 from rdskit.client.database.database import DEFAULT
+from rdskit.client.database.inheritance import belongs_to_this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -34,17 +35,34 @@ class _RollBack(Exception):  # noqa: N818 - a signal between two threads
     """The caller's block raised: undo the transaction. Never leaves this module."""
 
 
-@functools.cache
-def _loop_of(_process: int) -> asyncio.AbstractEventLoop:
-    """The background loop of a process; a forked child gets one of its own."""
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="rdskit", daemon=True).start()
-    return loop
+class _Background:
+    """The background loop of this process, started when first needed; a forked child gets one of its own."""
+
+    def __init__(self) -> None:
+        self._starting = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._parents: list[asyncio.AbstractEventLoop | None] = []
+        os.register_at_fork(after_in_child=self._forget)
+
+    def loop(self) -> asyncio.AbstractEventLoop:
+        with self._starting:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=self._loop.run_forever, name="rdskit", daemon=True).start()
+            return self._loop
+
+    def _forget(self) -> None:
+        self._parents.append(self._loop)  # never collected: that would close what the parent still uses
+        self._loop = None
+        self._starting = threading.Lock()  # another thread of the parent may have held the old one
 
 
-def _wait(work: Coroutine[Any, Any, T]) -> T:
+_background = _Background()
+
+
+def wait(work: Coroutine[Any, Any, T]) -> T:
     """Run on the background loop and wait; Ctrl-C ends the work too, not only the waiting."""
-    future = asyncio.run_coroutine_threadsafe(work, _loop_of(os.getpid()))
+    future = asyncio.run_coroutine_threadsafe(work, _background.loop())
     try:
         return future.result()
     except BaseException:
@@ -60,19 +78,19 @@ class Transaction:
 
     def fetch_one(self, sql: str, params: Params | None = None, /, **named: Any) -> Row | None:
         """Run a statement and give its first row, or None."""
-        return _wait(self._transaction.fetch_one(sql, params, **named))
+        return wait(self._transaction.fetch_one(sql, params, **named))
 
     def fetch_all(self, sql: str, params: Params | None = None, /, **named: Any) -> list[Row]:
         """Run a statement and give all its rows."""
-        return _wait(self._transaction.fetch_all(sql, params, **named))
+        return wait(self._transaction.fetch_all(sql, params, **named))
 
     def fetch_value(self, sql: str, params: Params | None = None, /, **named: Any) -> Any:
         """Run a statement and give the first column of its first row, or None."""
-        return _wait(self._transaction.fetch_value(sql, params, **named))
+        return wait(self._transaction.fetch_value(sql, params, **named))
 
     def execute(self, sql: str, params: Params | None = None, /, **named: Any) -> Result:
         """Run a statement and give the number of rows that it matched."""
-        return _wait(self._transaction.execute(sql, params, **named))
+        return wait(self._transaction.execute(sql, params, **named))
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -82,13 +100,38 @@ class Transaction:
 
 
 class Database:
-    """``rdskit.Database`` without ``await``; safe for use by many threads."""
+    """``rdskit.Database`` without ``await``; safe for use by many threads.
 
-    def __init__(self, database: AsyncDatabase) -> None:
-        self._database = database
+    A forked child that uses it connects anew, so that a server may open it before it forks its workers.
+    """
+
+    def __init__(self, target: str, options: dict[str, Any]) -> None:
+        self._target = target
+        self._options = options
+        self._opening = threading.Lock()
+        self._opened: AsyncDatabase | None = None
+        self._was_closed = False
+        self._name = repr(self._database).replace("rdskit.", "rdskit.sync.", 1)  # connects, or raises
+        belongs_to_this_process(self)
 
     def __repr__(self) -> str:
-        return repr(self._database).replace("rdskit.", "rdskit.sync.", 1)
+        return self._name if self._opened is None else repr(self._opened).replace("rdskit.", "rdskit.sync.", 1)
+
+    @property
+    def _database(self) -> AsyncDatabase:
+        """The database on the background loop of this process; opened on first use."""
+        if self._opened is None:
+            with self._opening:
+                if self._opened is None:
+                    self._opened = wait(_open(self._target, self._options))
+        return self._opened
+
+    def leave_to_parent(self) -> None:
+        """Open anew on the next use: this process was forked. Called by the fork itself."""
+        self._opening = threading.Lock()  # another thread of the parent may have held the old one
+        if self._opened is not None and not self._was_closed:
+            self._opened = None
+        belongs_to_this_process(self)
 
     def __enter__(self) -> Self:
         return self
@@ -102,25 +145,25 @@ class Database:
         self, sql: str, params: Params | None = None, /, *, timeout: float | None = DEFAULT, **named: Any
     ) -> Row | None:
         """Run a statement and give its first row, or None; arguments and errors as for the async method."""
-        return _wait(self._database.fetch_one(sql, params, timeout=timeout, **named))
+        return wait(self._database.fetch_one(sql, params, timeout=timeout, **named))
 
     def fetch_all(
         self, sql: str, params: Params | None = None, /, *, timeout: float | None = DEFAULT, **named: Any
     ) -> list[Row]:
         """Run a statement and give all its rows."""
-        return _wait(self._database.fetch_all(sql, params, timeout=timeout, **named))
+        return wait(self._database.fetch_all(sql, params, timeout=timeout, **named))
 
     def fetch_value(
         self, sql: str, params: Params | None = None, /, *, timeout: float | None = DEFAULT, **named: Any
     ) -> Any:
         """Run a statement and give the first column of its first row, or None."""
-        return _wait(self._database.fetch_value(sql, params, timeout=timeout, **named))
+        return wait(self._database.fetch_value(sql, params, timeout=timeout, **named))
 
     def execute(
         self, sql: str, params: Params | None = None, /, *, timeout: float | None = DEFAULT, **named: Any
     ) -> Result:
         """Run a statement and give the number of rows that it matched."""
-        return _wait(self._database.execute(sql, params, timeout=timeout, **named))
+        return wait(self._database.execute(sql, params, timeout=timeout, **named))
 
     @contextlib.contextmanager
     def transaction(
@@ -155,7 +198,7 @@ class Database:
             turns.put((transaction, answer))
             return await answer
 
-        loop = _loop_of(os.getpid())
+        loop = _background.loop()
         work = self._database.run(attempt, isolation=isolation, timeout=timeout)
         future = asyncio.run_coroutine_threadsafe(work, loop)
         future.add_done_callback(lambda _: turns.put(None))
@@ -170,7 +213,7 @@ class Database:
 
     def topology(self) -> Topology:
         """The hosts of the cluster as they were last seen."""
-        return _wait(self._database.topology())
+        return wait(self._database.topology())
 
     def stats(self) -> Stats:
         """Counters and sizes of every pool."""
@@ -178,15 +221,22 @@ class Database:
         async def ask() -> Stats:
             return self._database.stats()
 
-        return _wait(ask())
+        return wait(ask())
 
     def health(self) -> Health:
         """Ask every host for a sign of life."""
-        return _wait(self._database.health())
+        return wait(self._database.health())
+
+    @property
+    def closed(self) -> bool:
+        """Whether it can be used no more."""
+        return self._was_closed
 
     def close(self) -> None:
         """Close all connections. May be called twice."""
-        _wait(self._database.close())
+        self._was_closed = True
+        if self._opened is not None:
+            wait(self._opened.close())
 
 
 def connect(target: str, **options: Any) -> Database:
@@ -195,11 +245,11 @@ def connect(target: str, **options: Any) -> Database:
     Raises:
         RdskitError: an option is wrong, or the writer cannot be used.
     """
+    return Database(target, options)
 
-    async def opened() -> AsyncDatabase:
-        return await _connect(target, **options)
 
-    return Database(_wait(opened()))
+async def _open(target: str, options: dict[str, Any]) -> AsyncDatabase:
+    return await _connect(target, **options)
 
 
 def _take_turn(loop: asyncio.AbstractEventLoop, answer: asyncio.Future[T], closure: Callable[[], T]) -> None:
@@ -225,7 +275,7 @@ def _settle(answer: asyncio.Future[Any], result: Any, error: Exception | None) -
 def _block(block: contextlib.AbstractAsyncContextManager[T]) -> Iterator[T]:
     """Hold an async block open while the caller's thread runs the code inside; it begins and ends in one task."""
     entered: queue.SimpleQueue[T | None] = queue.SimpleQueue()
-    leave: asyncio.Future[bool] = _wait(_new_future())
+    leave: asyncio.Future[bool] = wait(_new_future())
 
     async def hold() -> None:
         try:
@@ -237,20 +287,24 @@ def _block(block: contextlib.AbstractAsyncContextManager[T]) -> Iterator[T]:
         finally:
             entered.put(None)  # wakes a caller whose block never opened
 
-    loop = _loop_of(os.getpid())
+    loop = _background.loop()
     holding = asyncio.run_coroutine_threadsafe(hold(), loop)
-    inside = entered.get()
-    if inside is None:
-        holding.result()
-        raise RuntimeError("the block ended before it began")
     try:
-        yield inside
-    except BaseException:
-        loop.call_soon_threadsafe(_settle, leave, False, None)
+        inside = entered.get()
+        if inside is None:
+            holding.result()
+            assert inside is not None, "the block ended before it began, and raised nothing"
+        try:
+            yield inside
+        except BaseException:
+            loop.call_soon_threadsafe(_settle, leave, False, None)
+            holding.result()
+            raise
+        loop.call_soon_threadsafe(_settle, leave, True, None)
         holding.result()
+    except BaseException:
+        holding.cancel()  # after Ctrl-C in a wait of ours the block must not stay open; otherwise it has ended already
         raise
-    loop.call_soon_threadsafe(_settle, leave, True, None)
-    holding.result()
 
 
 def _end(*, well: bool) -> None:

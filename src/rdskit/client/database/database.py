@@ -7,6 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rdskit.client.database.executor import Executor
+from rdskit.client.database.inheritance import belongs_to_this_process
 from rdskit.client.database.observed import ObservedExecutor
 from rdskit.client.database.status import Health, HostHealth, Stats
 from rdskit.client.failover import Cluster
@@ -61,7 +62,8 @@ class Database:
         self._name = str(resolved.target)
         self._readers: Readers | None = None
         self._executor: Executor
-        self._closed = False
+        self._refusal: str | None = None
+        belongs_to_this_process(self)
 
     async def _start(self) -> None:
         await self._cluster.start(Deadline.after(min(self._timeout or 30.0, self._options.limits.connect_timeout * 2)))
@@ -70,7 +72,19 @@ class Database:
         self._executor = executor(self._cluster, self._readers, self._written, self._options.consistency)
 
     def __repr__(self) -> str:
-        return f"<rdskit.Database {self._name}{' (closed)' if self._closed else ''}>"
+        return f"<rdskit.Database {self._name}{' (closed)' if self.closed else ''}>"
+
+    @property
+    def closed(self) -> bool:
+        """Whether it can be used no more."""
+        return self._refusal is not None
+
+    def leave_to_parent(self) -> None:
+        """Be of no use in this process, which was forked from the one that opened it; called by the fork itself."""
+        self._refusal = self._refusal or (
+            f"the database {self._name} was opened by the process that this one was forked from, and its connections "
+            "belong there: connect anew after the fork"
+        )
 
     # -- statements ------------------------------------------------------------------------------------------------
 
@@ -230,14 +244,14 @@ class Database:
 
     async def close(self) -> None:
         """Close all connections; calls under way get a moment to end. May be called twice."""
-        if not self._closed:
-            self._closed = True
+        if self._refusal is None:
+            self._refusal = f"the database {self._name} is closed; open it again with rdskit.connect"
             await self._tasks.close()
             await self._cluster.close()
 
     def _require_open(self) -> None:
-        if self._closed:
-            raise ConfigError(f"the database {self._name} is closed; open it again with rdskit.connect")
+        if self._refusal is not None:
+            raise ConfigError(self._refusal)
 
 
 async def open_database(resolved: Resolved, options: Options, owner: TaskOwner) -> Database:
