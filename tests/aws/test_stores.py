@@ -1,0 +1,168 @@
+"""Credentials that AWS keeps, read from the local RDS's Secrets Manager, Parameter Store and STS."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+
+import rdskit
+from rdskit.aws.keys import assume_role, resolve_keys
+from rdskit.aws.secrets import read_pending_secret, read_secret
+from rdskit.client.credentials import StoredCredentials, choose_credentials, read_content
+from rdskit.kernel.endpoints import Endpoint
+from rdskit.kernel.targets import Engine, Target
+from rdskit.runtime.tasks import TaskOwner
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.plugins.local_rds import LocalRds
+
+ENDPOINT = Endpoint("127.0.0.1", 5432)
+
+pytestmark = pytest.mark.usefixtures("local_rds")
+
+
+@pytest.fixture
+async def owner() -> AsyncIterator[TaskOwner]:
+    found = TaskOwner("test")
+    yield found
+    await found.close()
+
+
+def store_secret(name: str, **content: Any) -> str:
+    arn: str = boto3.client("secretsmanager").create_secret(Name=name, **content)["ARN"]
+    return arn
+
+
+def store_parameter(name: str, value: str) -> None:
+    boto3.client("ssm").put_parameter(Name=name, Value=value, Type="SecureString", Overwrite=True)
+
+
+async def login(option: str, owner: TaskOwner, *, user: str | None = None) -> rdskit.Login:
+    credentials = choose_credentials(option, Target(user=user), Engine.POSTGRES, owner)
+    return await credentials.login(ENDPOINT)
+
+
+async def test_a_secret_by_name_and_by_arn_in_its_own_region(owner: TaskOwner, monkeypatch: pytest.MonkeyPatch) -> None:
+    arn = store_secret("stores/json", SecretString=json.dumps({"username": "app", "password": "one"}))
+    assert await login("secretsmanager:stores/json", owner) == rdskit.Login("app", "one")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    assert await login(f"secretsmanager:{arn}", owner) == rdskit.Login("app", "one")
+    with pytest.raises(rdskit.ConfigError, match="'stores/json' does not exist in this account and region"):
+        await login("secretsmanager:stores/json", owner)
+
+
+async def test_a_secret_that_is_a_password(owner: TaskOwner) -> None:
+    store_secret("stores/plain", SecretString="correct-horse")
+    assert await login("secretsmanager:stores/plain", owner, user="app") == rdskit.Login("app", "correct-horse")
+
+
+async def test_a_binary_secret_is_refused() -> None:
+    store_secret("stores/binary", SecretBinary=b"hunter2")
+    with pytest.raises(rdskit.ConfigError, match="'stores/binary' holds binary data; rdskit reads text"):
+        await read_content("stores/binary")
+
+
+async def test_the_pending_version_of_a_secret(owner: TaskOwner) -> None:
+    store_secret("stores/pending", SecretString=json.dumps({"username": "app", "password": "current"}))
+    assert await read_pending_secret("stores/pending") is None
+    credentials = choose_credentials("secretsmanager:stores/pending", Target(), Engine.POSTGRES, owner)
+    current = await credentials.login(ENDPOINT)
+    boto3.client("secretsmanager").put_secret_value(
+        SecretId="stores/pending",
+        SecretString=json.dumps({"username": "app", "password": "next"}),
+        VersionStages=["AWSPENDING"],
+    )
+    assert await credentials.login(ENDPOINT) == current, "nobody was refused"
+    assert (await credentials.login(ENDPOINT, refused=current)).password == "next"
+    assert json.loads(await read_secret("stores/pending"))["password"] == "current"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "path", "user", "expected"),
+    [
+        ({"/one/json": '{"username": "app", "password": "p"}'}, "/one/json", None, ("app", "p")),
+        ({"/one/bare": "correct-horse"}, "/one/bare", "app", ("app", "correct-horse")),
+        ({"/one/tree/user": "app", "/one/tree/password": "p"}, "/one/tree", None, ("app", "p")),
+        ({"/one/names/username": "app", "/one/names/password": "p"}, "/one/names/", None, ("app", "p")),
+        ({"/one/pass/password": "p"}, "/one/pass", "app", ("app", "p")),
+    ],
+    ids=["json", "bare", "tree", "username", "password only"],
+)
+async def test_a_parameter(
+    owner: TaskOwner, parameters: dict[str, str], path: str, user: str | None, expected: tuple[str, str]
+) -> None:
+    for name, value in parameters.items():
+        store_parameter(name, value)
+    assert await login(f"ssm:{path}", owner, user=user) == rdskit.Login(*expected)
+
+
+async def test_a_parameter_that_changes_is_read_again_once_it_is_refused(owner: TaskOwner) -> None:
+    store_parameter("/two/json", '{"username": "app", "password": "one"}')
+    credentials = choose_credentials("ssm:/two/json", Target(), Engine.POSTGRES, owner)
+    assert isinstance(credentials, StoredCredentials)
+    one = await credentials.login(ENDPOINT)
+    store_parameter("/two/json", '{"username": "app", "password": "two"}')
+    assert await credentials.login(ENDPOINT) is one
+    assert (await credentials.login(ENDPOINT, refused=one)).password == "two"
+
+
+async def test_a_parameter_that_is_not_there(owner: TaskOwner) -> None:
+    with pytest.raises(rdskit.ConfigError, match=r"parameter '/nowhere' does not exist .* nor any below it"):
+        await login("ssm:/nowhere", owner)
+
+
+async def test_an_assumed_role_gives_temporary_keys() -> None:
+    trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "sts:AssumeRole"}]}
+    role = boto3.client("iam").create_role(RoleName="stores", AssumeRolePolicyDocument=json.dumps(trust))["Role"]
+    keys = await assume_role(role["Arn"], session_name="test")
+    assert keys.access_key_id.startswith("ASIA")
+    assert keys.session_token
+    assert keys.expires is not None
+    assert keys.expires.tzinfo is not None
+
+
+async def test_saml_is_asked_without_keys(local_rds: LocalRds, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert local_rds.data.exists()
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    given = boto3.Session().client("sts").assume_role_with_saml(**saml_request("federated"))["Credentials"]
+    assert given["AccessKeyId"].startswith("ASIA")
+
+
+async def test_no_secret_is_logged_whatever_the_level(owner: TaskOwner, caplog: pytest.LogCaptureFixture) -> None:
+    store_secret("stores/quiet", SecretString=json.dumps({"username": "app", "password": "correct-horse-77"}))
+    store_parameter("/three/quiet", "correct-horse-88")
+    role = boto3.client("iam").create_role(RoleName="quiet", AssumeRolePolicyDocument="{}")["Role"]
+    with caplog.at_level(logging.DEBUG):
+        await login("secretsmanager:stores/quiet", owner)
+        await login("ssm:/three/quiet", owner, user="app")
+        keys = await assume_role(role["Arn"], session_name="quiet")
+        own = await resolve_keys()
+    assert caplog.records, "boto3 logs much at this level"
+    for secret in ("correct-horse", keys.secret_access_key, str(keys.session_token), own.secret_access_key):
+        assert secret not in caplog.text
+
+
+def saml_request(session: str) -> dict[str, Any]:
+    """What an identity provider's assertion becomes."""
+    role, provider = "arn:aws:iam::123456789012:role/federated", "arn:aws:iam::123456789012:saml-provider/idp"
+    attributes = {"Role": f"{role},{provider}", "RoleSessionName": session, "SessionDuration": "900"}
+    told = "".join(
+        f'<saml:Attribute Name="https://aws.amazon.com/SAML/Attributes/{name}">'
+        f"<saml:AttributeValue>{value}</saml:AttributeValue></saml:Attribute>"
+        for name, value in attributes.items()
+    )
+    assertion = (
+        '<samlp:Response xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" '
+        'xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion"><saml:Assertion><saml:AttributeStatement>'
+        f"{told}</saml:AttributeStatement></saml:Assertion></samlp:Response>"
+    )
+    encoded = base64.b64encode(assertion.encode()).decode()
+    return {"RoleArn": role, "PrincipalArn": provider, "SAMLAssertion": encoded}
