@@ -34,13 +34,25 @@ def tls_context(mode: str, ca: str | os.PathLike[str] | None = None) -> ssl.SSLC
         _log.warning("tls=%r: the identity of the database server is not verified", mode)
     if mode == "off":
         return None
+    return _build(mode, further_authorities(ca))
+
+
+def further_authorities(ca: str | os.PathLike[str] | None) -> tuple[tuple[str, int], ...]:
+    """The files that are trusted beside the shipped bundle, each with its time of change in nanoseconds.
+
+    Args:
+        ca: path of a PEM file; the one that ``RDSKIT_CA`` names is added.
+
+    Raises:
+        ConfigError: a file cannot be read.
+    """
     extra = tuple(str(path) for path in (ca, os.environ.get("RDSKIT_CA")) if path)
-    return _build(mode, tuple((path, _stamp(path)) for path in extra))
+    return tuple((path, _stamp(path)) for path in extra)
 
 
 @functools.lru_cache(maxsize=16)
 def _build(mode: str, extra: tuple[tuple[str, int], ...]) -> ssl.SSLContext:
-    context = ssl.create_default_context(cadata=_bundle())
+    context = ssl.create_default_context(cadata=authorities())
     for path, _ in extra:
         try:
             context.load_verify_locations(cafile=path)
@@ -52,7 +64,8 @@ def _build(mode: str, extra: tuple[tuple[str, int], ...]) -> ssl.SSLContext:
     return context
 
 
-def _bundle() -> str:
+def authorities() -> str:
+    """The shipped bundle: the certificate authorities of RDS in every region, as PEM."""
     return Path(__file__).with_name("rds-ca-bundle.pem").read_text(encoding="utf-8")
 
 

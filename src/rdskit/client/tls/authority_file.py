@@ -1,0 +1,40 @@
+"""The authorities as one file, for drivers whose TLS is not Python's: libpq reads ``sslrootcert`` from a path."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import tempfile
+from pathlib import Path
+
+from rdskit.client.tls.context import authorities, further_authorities
+
+
+def authority_file(ca: str | os.PathLike[str] | None = None) -> str:
+    """Give the path of a file that holds the shipped bundle and whatever else is trusted.
+
+    The file is private to this user and removed when the process ends; all callers with the same arguments share it.
+
+    Args:
+        ca: path of a PEM file with further authorities; the file that ``RDSKIT_CA`` names is added too.
+
+    Raises:
+        ConfigError: a file cannot be read.
+    """
+    return _write(os.getpid(), further_authorities(ca))
+
+
+@functools.lru_cache(maxsize=16)
+def _write(process: int, further: tuple[tuple[str, int], ...]) -> str:
+    texts = [authorities(), *(Path(path).read_text(encoding="utf-8") for path, _ in further)]
+    descriptor, path = tempfile.mkstemp(prefix="rdskit-ca-", suffix=".pem")  # mode 0600
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write("\n".join(texts))
+    atexit.register(_remove, path, process)
+    return path
+
+
+def _remove(path: str, process: int) -> None:
+    if os.getpid() == process:  # a forked child must not take its parent's file away
+        Path(path).unlink(missing_ok=True)
