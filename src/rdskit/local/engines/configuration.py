@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 PASSWORD_FILE = "rdskit.pgpass"  # noqa: S105 - a file's name
 
 DEFAULTS: Mapping[str, str] = {
-    "unix_socket_directories": "",
     "password_encryption": "scram-sha-256",
     "max_connections": "200",
     "superuser_reserved_connections": "5",
@@ -37,8 +36,10 @@ DEFAULTS: Mapping[str, str] = {
     "lc_messages": "C",
 }
 
+# The socket's directory is open to our own processes only: through it the endpoint lets in whose token it has checked.
 _HBA = """\
 # Written by rdskit; the endpoint asks for TLS, this server is reached over the loopback network only.
+local all         +rds_iam       trust
 host all         all 127.0.0.0/8 scram-sha-256
 host replication all 127.0.0.0/8 scram-sha-256
 """
@@ -63,9 +64,15 @@ def write_whole(path: Path, text: str) -> None:
         os.close(directory)
 
 
-def settings_text(address: Endpoint, settings: Mapping[str, str]) -> str:
-    """The text of ``postgresql.conf``: the defaults, overridden by ``settings``, and the address."""
-    fixed = {"listen_addresses": address.host, "port": str(address.port)}
+def settings_text(address: Endpoint, sockets: str, settings: Mapping[str, str]) -> str:
+    """The text of ``postgresql.conf``: the defaults, overridden by ``settings``, and where the server listens.
+
+    Args:
+        address: where it listens.
+        sockets: directory of its private Unix socket, as seen from its data directory: a whole path may be too long.
+        settings: everything else.
+    """
+    fixed = {"listen_addresses": address.host, "port": str(address.port), "unix_socket_directories": sockets}
     lines = (f"{name} = {_quoted(value)}" for name, value in {**DEFAULTS, **settings, **fixed}.items())
     return "\n".join(["# Written by rdskit: changed with parameter groups, not by hand.", *lines, ""])
 

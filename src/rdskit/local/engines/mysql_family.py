@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from rdskit.errors import LocalError
+from rdskit.local.certificates import LocalAuthority
 from rdskit.local.engines import mysql_options, privilege, processes
 from rdskit.local.engines.configuration import write_whole
 from rdskit.local.engines.mysql_model import Dialect, Replication
@@ -76,7 +77,11 @@ class MySQLFamilyServer(ABC):
         Raises:
             LocalError: the server refuses a name or a value; the old file stays.
         """
-        merged = {**self.dialect.defaults, **{mysql_options.canonical(name): value for name, value in settings.items()}}
+        merged = {
+            **self.dialect.defaults,
+            **self._tls(),
+            **{mysql_options.canonical(name): value for name, value in settings.items()},
+        }
         text = mysql_options.option_text(self.address, merged)
         draft = self.data / "candidate.cnf"
         write_whole(draft, text)
@@ -325,6 +330,13 @@ class MySQLFamilyServer(ABC):
     def _accept_writes(self, session: MySQLSession) -> None:
         """Be read-only no longer."""
 
+    def _tls(self) -> dict[str, str]:
+        """The options of its certificate, which is made where there is none yet."""
+        # What is encrypted up to the endpoint goes on encrypted: REQUIRE SSL holds, and a password sent in the clear
+        # under TLS stays so.
+        files = LocalAuthority(self.data).issue(self.data, "rdskit", [self.address.host])
+        return {"ssl_cert": str(files.certificate), "ssl_key": str(files.key)}
+
     def _replicates(self, timeout: float) -> bool:
         seen = [self.replication()]
 
@@ -342,6 +354,7 @@ class MySQLFamilyServer(ABC):
         self.kill()
         shutil.rmtree(self.data)
         self.clone(source)
+        self._tls()
         write_whole(self.data / mysql_options.OPTION_FILE, options)
         self.start()
 

@@ -46,6 +46,9 @@ class PostgresServer:
         address: where it listens.
         binaries: the programs to run.
         account: its superuser, which also replicates.
+
+    Attributes:
+        sockets: directory of its private Unix socket, by which members of ``rds_iam`` come in without a password.
     """
 
     def __init__(self, data: Path, address: Endpoint, binaries: Binaries, account: Account) -> None:
@@ -54,6 +57,7 @@ class PostgresServer:
         self.binaries = binaries
         self.account = account
         self.log = self.data.with_name(f"{self.data.name}.log")
+        self.sockets = self.data.with_name(f"{self.data.name}.sockets")
         self._privilege = privilege.current()
         self._process: subprocess.Popen[bytes] | None = None
         self._tree: list[int] = []
@@ -79,7 +83,7 @@ class PostgresServer:
         Raises:
             LocalError: PostgreSQL refuses a name or a value; the old configuration stays.
         """
-        text = configuration.settings_text(self.address, settings)
+        text = configuration.settings_text(self.address, f"../{self.sockets.name}", settings)
         draft = self.data / "candidate.conf"
         configuration.write_whole(draft, text)
         self._privilege.own(draft)
@@ -105,6 +109,7 @@ class PostgresServer:
         processes.end_orphans(self.data, "postgres")
         # Nobody works here any more, so the file is stale; its pid may exist all the same, unreaped or used again.
         (self.data / "postmaster.pid").unlink(missing_ok=True)
+        self._make_sockets()
         with self.log.open("ab") as log:
             self._log_start = log.tell()
             self._process = self._spawn(log)
@@ -210,8 +215,9 @@ class PostgresServer:
         return Session.open(self.address, self.account, database, timeout=timeout)
 
     def remove(self) -> None:
-        """Delete the data directory and the log of a stopped server."""
+        """Delete the data directory, the sockets and the log of a stopped server."""
         shutil.rmtree(self.data, ignore_errors=True)
+        shutil.rmtree(self.sockets, ignore_errors=True)
         self.log.unlink(missing_ok=True)
 
     @property
@@ -257,6 +263,12 @@ class PostgresServer:
             start_new_session=True,  # a Ctrl-C in the terminal is for the owner, who stops its servers in order
             **self._privilege.identity,
         )
+
+    def _make_sockets(self) -> None:
+        # A killed server leaves its socket and a lock on it, with a pid that may be somebody else's by now.
+        shutil.rmtree(self.sockets, ignore_errors=True)
+        self.sockets.mkdir(mode=0o700)
+        self._privilege.own(self.sockets)
 
     def _accepts_logins(self) -> bool:
         # Line 1 must be our own child: a stale file of a killed server has another pid.
