@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import socket
-import ssl
+import json
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from rdskit.drivers.refusals import no_tls_offered, refused_by_network, said, unknown_database
 from rdskit.errors import (
     AuthenticationError,
     ConfigError,
@@ -17,11 +17,9 @@ from rdskit.errors import (
     IntegrityError,
     QueryError,
     QueryTimeout,
-    RdskitError,
     ReadOnlyError,
     SerializationError,
     StatementError,
-    TLSError,
     TooManyConnections,
 )
 from rdskit.kernel.failures import Failure, failure_of_sqlstate, is_transient_refusal
@@ -62,6 +60,14 @@ class Row(asyncpg.Record):  # type: ignore[misc]  # asyncpg ships no types
         except KeyError:
             columns = ", ".join(self.keys())
             raise AttributeError(f"the row has no column {name!r}; its columns are: {columns}") from None
+
+
+class _Raw(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
+    __slots__ = ()
+
+    def get_reset_query(self) -> str:
+        """What takes a session back to its beginning; the inherited query leaves temporary tables and ``currval``."""
+        return f"{super().get_reset_query()}\ndiscard temp;\ndiscard sequences;"
 
 
 class PostgresConnection:
@@ -208,11 +214,19 @@ class AsyncpgDriver:
                 ssl=options.tls or False,
                 timeout=options.timeout,
                 record_class=Row,
+                connection_class=_Raw,
                 server_settings={"application_name": options.application_name},
             )
+            for name in ("json", "jsonb"):  # built-in types: registered without a round trip
+                await raw.set_type_codec(name, schema="pg_catalog", encoder=_json_text, decoder=json.loads)
         except Exception as error:
             raise _refused(error, options, login) from error
         return PostgresConnection(raw, options)
+
+
+def _json_text(value: Any) -> str:
+    """A ``str`` is JSON text already, as on MySQL; anything else is written as JSON."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 _PUBLIC_BY_STATE: dict[str, type[QueryError]] = {
@@ -258,7 +272,7 @@ def _mapped_interface(error: Exception, endpoint: object) -> DriverError:
 
 
 def _lost(error: Exception, endpoint: object) -> DriverError:
-    return DriverError(Failure.LOST, FailoverError(f"connection to {endpoint} was lost: {_said(error)}"))
+    return DriverError(Failure.LOST, FailoverError(f"connection to {endpoint} was lost: {said(error)}"))
 
 
 def _refused(error: Exception, options: ConnectOptions, login: Login) -> DriverError:
@@ -269,49 +283,19 @@ def _refused(error: Exception, options: ConnectOptions, login: Login) -> DriverE
         return DriverError(Failure.REFUSED, AuthenticationError(message))
     if isinstance(error, asyncpg.PostgresError) and error.sqlstate:
         return _refused_answer(error, error.sqlstate, options)
-    if isinstance(error, ssl.SSLError) or "rejected SSL upgrade" in str(error):
-        return DriverError(Failure.REFUSED, TLSError(_tls_message(error, endpoint)))
-    if isinstance(error, socket.gaierror):
-        message = (
-            f"host {endpoint.host!r} is unknown ({error.strerror}); check its spelling and the DNS of this network"
-        )
-        return DriverError(Failure.REFUSED, ConnectError(message))
+    if "rejected SSL upgrade" in str(error):
+        return no_tls_offered(endpoint)
     if isinstance(error, OSError | asyncpg.PostgresError | asyncpg.InternalClientError):
-        return DriverError(Failure.LOST, ConnectError(_unreachable(error, options)))
+        return refused_by_network(error, options)
     return DriverError(Failure.REFUSED, ConfigError(f"cannot connect to {endpoint}: {error}"))
-
-
-def _unreachable(error: Exception, options: ConnectOptions) -> str:
-    if isinstance(error, TimeoutError):
-        return (
-            f"{options.endpoint} did not answer within {options.timeout:g} s; check the security group and the network"
-        )
-    return f"{options.endpoint} cannot be reached: {_said(error)}; check that the server runs there"
 
 
 def _refused_answer(error: asyncpg.PostgresError, sqlstate: str, options: ConnectOptions) -> DriverError:
     failure = Failure.LOST if is_transient_refusal(sqlstate) else Failure.REFUSED
     kind = TooManyConnections if sqlstate == "53300" else ConnectError
-    public: RdskitError = kind(f"{options.endpoint} refused the connection: {error} [SQLSTATE {sqlstate}]")
     if sqlstate == "3D000":
-        message = f"database {options.database!r} does not exist at {options.endpoint}; create it or correct the target"
-        public = ConnectError(message)
-    return DriverError(failure, public)
-
-
-def _tls_message(error: Exception, endpoint: object) -> str:
-    if "rejected SSL upgrade" in str(error):
-        return f"{endpoint} offers no TLS; turn it on at the server, or pass tls='off' for a server on this machine"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return (
-            f"the certificate of {endpoint} was refused: {error.verify_message}; "
-            "pass ca=PATH or set RDSKIT_CA to the authority that signed it"
-        )
-    return f"TLS with {endpoint} failed: {error}"
-
-
-def _said(error: Exception) -> str:
-    return str(error) or type(error).__name__
+        return unknown_database(options)
+    return DriverError(failure, kind(f"{options.endpoint} refused the connection: {error} [SQLSTATE {sqlstate}]"))
 
 
 def _brief(text: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Final
 
-from asyncmy.errors import MySQLError
+from asyncmy.errors import MySQLError, ProgrammingError
 
 from rdskit.drivers.refusals import no_tls_offered, refused_by_network, said, unknown_database
 from rdskit.errors import (
@@ -97,6 +97,8 @@ def _meaning(number: int, state: str, text: str) -> tuple[Failure, type[QueryErr
 
 
 def _failed_here(error: Exception, endpoint: Endpoint, *, connected: bool) -> DriverError:
+    if isinstance(error, ProgrammingError) and connected:  # as many values as parameters: checked before it sends
+        return DriverError(Failure.REFUSED, StatementError(said(error)))
     if isinstance(error, MySQLError | OSError | struct.error) or not connected:
         return _lost(error, endpoint)
     return DriverError(Failure.REFUSED, StatementError(f"a value cannot be sent or read: {said(error)}"))
