@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PLUGINS = [f"tests.plugins.{name}" for name in ("isolation", "leftovers", "skips", "tasks")]
+PLUGINS = [f"tests.plugins.{name}" for name in ("isolation", "confidentiality", "leftovers", "skips", "tasks")]
 
 
 def run_suite(folder: Path, code: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -80,3 +80,53 @@ def test_a_skip_that_is_not_listed_fails_in_ci(tmp_path: Path, ci: str, status: 
     done = run_suite(tmp_path, "import pytest\ndef test_it():\n    pytest.skip('no reason')\n", CI=ci)
     assert done.returncode == status, done.stdout
     assert "NOT RUN" in done.stdout
+
+
+LOGIN = "from rdskit.kernel.ports import Login\nlogin = Login('app', 'S3cret-of-this-run')\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "place"),
+    [
+        ("def test_it():\n    print('using', login.password)\n", "captured stdout call"),
+        (
+            "import logging\ndef test_it():\n    logging.getLogger('rdskit').warning('with %s', login.password)\n",
+            "captured log call",
+        ),
+        (
+            (
+                "import pytest, rdskit\n"
+                "def test_it():\n"
+                "    with pytest.raises(rdskit.ConnectError):\n"
+                "        raise rdskit.AuthenticationError(f'postgresql://app:{login.password}@db was refused')\n"
+            ),
+            "the message of AuthenticationError",
+        ),
+        (
+            (
+                "from rdskit.events import QueryFinished\n"
+                "from rdskit.runtime.observers import Observers\n"
+                "def test_it():\n"
+                "    sql = f'alter role app password {login.password!r}'\n"
+                "    Observers([print]).notify(QueryFinished(sql, 0.1, None))\n"
+            ),
+            "an event of the class QueryFinished",
+        ),
+        (
+            "def test_it(tmp_path):\n    (tmp_path / 'daemon.log').write_text(login.password)\n    assert 0\n",
+            "daemon.log",
+        ),
+    ],
+    ids=["stdout", "log", "error", "event", "file"],
+)
+def test_a_secret_that_is_shown_fails_the_run(tmp_path: Path, code: str, place: str) -> None:
+    done = run_suite(tmp_path, LOGIN + code)
+    assert done.returncode == 1, done.stdout
+    told = [line for line in done.stdout.splitlines() if line.startswith("SHOWN")]
+    assert place in "".join(told), done.stdout
+    assert "S3cret-of-this-run" not in "".join(told)
+
+
+def test_secrets_that_are_used_and_not_shown_are_fine(tmp_path: Path) -> None:
+    done = run_suite(tmp_path, LOGIN + "def test_it():\n    print(login)\n")
+    assert done.returncode == 0, done.stdout

@@ -17,6 +17,7 @@ from rdskit.local.engines.installations import (
     installed,
 )
 from rdskit.local.engines.throwaway_mysql import throwaway_mariadb, throwaway_mysql
+from tests.plugins.confidentiality import keep_confidential
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +48,7 @@ class FamilyDatabase:
 def fresh_database(server: ThrowawayFamilyServer) -> Iterator[FamilyDatabase]:
     """A database for the length of the block; afterwards it is dropped, whoever is still connected to it."""
     name = f"test_{next(numbers)}"
+    keep_confidential(server.password)
     with server.connect() as session:
         session.execute(f"create database {name}")
     scheme = server.installation.product.lower()

@@ -16,6 +16,7 @@ from psycopg import sql
 
 from rdskit.local.engines.providers import find_postgres
 from rdskit.local.engines.throwaway import throwaway_postgres
+from tests.plugins.confidentiality import keep_confidential
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,6 +85,7 @@ def pytest_report_header() -> str:
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThrowawayPostgres]:
     """A PostgreSQL of this run's own: ``host``, ``port``, ``superuser``, ``password``, ``dsn``."""
     with throwaway_postgres(tmp_path_factory.mktemp("postgres")) as server:
+        keep_confidential(server.password)
         yield server
 
 
