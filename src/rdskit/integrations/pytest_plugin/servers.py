@@ -1,0 +1,66 @@
+"""Throw-away servers as the ini options want them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+try:
+    from rdskit.local.engines.installations import ensure_mariadb, ensure_mysql
+    from rdskit.local.engines.providers import find_postgres
+    from rdskit.local.engines.throwaway import throwaway_postgres
+    from rdskit.local.engines.throwaway_mysql import throwaway_mariadb, throwaway_mysql
+except ImportError as error:
+    raise pytest.UsageError(f"rdskit's servers need {error.name}: pip install 'rdskit[local]'") from error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from rdskit.local.engines.throwaway import ThrowawayPostgres
+    from rdskit.local.engines.throwaway_mysql import ThrowawayMariaDB, ThrowawayMySQL
+
+
+def postgres(config: pytest.Config, directory: Path) -> AbstractContextManager[ThrowawayPostgres]:
+    """A PostgreSQL of the wanted major version, with the settings of the ini file."""
+    major: str = config.getini("rdskit_postgres_major")
+    if major and not major.isdecimal():
+        raise pytest.UsageError(f"rdskit_postgres_major = {major} is not a major version; give a number such as 17")
+    binaries = find_postgres(int(major) if major else None)
+    return throwaway_postgres(directory, settings=settings(config, "postgres"), binaries=binaries)
+
+
+def mysql(config: pytest.Config, directory: Path) -> AbstractContextManager[ThrowawayMySQL]:
+    """A MySQL with the settings of the ini file; unpacked into the user's cache where none is installed."""
+    installation = ensure_mysql(reporter(config))
+    return throwaway_mysql(directory, settings=settings(config, "mysql"), installation=installation)
+
+
+def mariadb(config: pytest.Config, directory: Path) -> AbstractContextManager[ThrowawayMariaDB]:
+    """A MariaDB with the settings of the ini file; unpacked into the user's cache where none is installed."""
+    installation = ensure_mariadb(reporter(config))
+    return throwaway_mariadb(directory, settings=settings(config, "mariadb"), installation=installation)
+
+
+def settings(config: pytest.Config, engine: str) -> dict[str, str]:
+    """What ``rdskit_<engine>_settings`` says.
+
+    Raises:
+        UsageError: a line is no ``name = value``.
+    """
+    option = f"rdskit_{engine}_settings"
+    found = {}
+    for line in config.getini(option):
+        name, equals, value = line.partition("=")
+        if not equals or not name.strip():
+            raise pytest.UsageError(f"{option}: {line!r} is no setting; write name = value")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def reporter(config: pytest.Config) -> Callable[[str], None]:
+    """Tells whoever watches the run that a server is being downloaded; a worker of xdist has nobody to tell."""
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    return terminal.write_line if terminal is not None else lambda _: None
