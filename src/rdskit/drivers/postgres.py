@@ -12,17 +12,14 @@ from rdskit.errors import (
     AuthenticationError,
     ConfigError,
     ConnectError,
-    DeadlockError,
     FailoverError,
-    IntegrityError,
     QueryError,
     QueryTimeout,
-    ReadOnlyError,
-    SerializationError,
     StatementError,
     TooManyConnections,
 )
-from rdskit.kernel.failures import Failure, failure_of_sqlstate, is_transient_refusal
+from rdskit.kernel.answers import meaning_of_sqlstate
+from rdskit.kernel.failures import Failure, is_transient_refusal
 from rdskit.kernel.ports import DriverError, ReaderProgress, Result
 from rdskit.kernel.positions import START, Lsn
 from rdskit.kernel.topology import Role
@@ -229,15 +226,6 @@ def _json_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-_PUBLIC_BY_STATE: dict[str, type[QueryError]] = {
-    "40001": SerializationError,
-    "40P01": DeadlockError,
-    "25006": ReadOnlyError,
-    "57014": QueryTimeout,
-}
-_PUBLIC_BY_CLASS: dict[str, type[QueryError]] = {"23": IntegrityError, "42": StatementError}
-
-
 def _mapped(error: Exception, text: str, endpoint: object) -> DriverError:
     """Say what an error of a running call means."""
     if isinstance(error, asyncpg.PostgresError) and error.sqlstate:
@@ -256,10 +244,9 @@ def _mapped(error: Exception, text: str, endpoint: object) -> DriverError:
 
 
 def _mapped_answer(error: asyncpg.PostgresError, sqlstate: str, endpoint: object) -> DriverError:
-    failure = failure_of_sqlstate(sqlstate)
-    if failure is Failure.LOST:
+    failure, public = meaning_of_sqlstate(sqlstate)
+    if not issubclass(public, QueryError):
         return _lost(error, endpoint)
-    public = _PUBLIC_BY_STATE.get(sqlstate) or _PUBLIC_BY_CLASS.get(sqlstate[:2], QueryError)
     detail = "".join(f"; {part}" for part in (getattr(error, "detail", None), getattr(error, "hint", None)) if part)
     return DriverError(failure, public(f"{error.args[0]}{detail} [SQLSTATE {sqlstate}]", sqlstate=sqlstate))
 

@@ -15,17 +15,14 @@ from rdskit.errors import (
     AuthenticationError,
     ConfigError,
     ConnectError,
-    DeadlockError,
     FailoverError,
-    IntegrityError,
     QueryError,
     QueryTimeout,
-    ReadOnlyError,
-    SerializationError,
     StatementError,
     TLSError,
     TooManyConnections,
 )
+from rdskit.kernel.answers import LOGIN_REFUSED, TOO_MANY_CONNECTIONS, is_transient_errno, meaning_of_errno
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
 
@@ -33,25 +30,6 @@ if TYPE_CHECKING:
     from rdskit.kernel.endpoints import Endpoint
     from rdskit.kernel.ports import ConnectOptions, Login
 
-_CLIENT_ERRORS: Final = range(2000, 3000)  # raised by the client library: the connection was cut or lost its order
-# 1053 shutdown, 1077/1079/1080 ended, 1152 to 1161 network trouble, 1927 killed (MariaDB), 4031 idle for too long
-_LOST: Final = frozenset({1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1927, 4031})
-# 1021 disk full, 1030 storage engine, 1037/1041 out of memory, 1135 out of threads
-_UNWELL: Final = frozenset({1021, 1030, 1037, 1041, 1135})
-_DEADLOCK: Final = 1213
-# 1205 lock wait timeout, 1020 row changed since it was read (MariaDB), 3101 refused by group certification.
-# After 1205 the transaction is still open, and COMMIT would keep its earlier statements: only ROLLBACK may follow.
-_CONFLICTS: Final = frozenset({1205, _DEADLOCK, 1020, 3101})
-_READ_ONLY: Final = frozenset({1792, 1836})
-_OPTION_PREVENTS: Final = 1290  # for many options; read-only is one of them
-# 1317 KILL QUERY, 3024 max_execution_time, 1969 max_statement_time (MariaDB): the server says that it was undone
-_ENDED: Final = frozenset({1317, 1969, 3024})
-# Constraints whose SQLSTATE is not of class 23: 1364 no default, 1557 foreign key, 3819 and 4025 check.
-_INTEGRITY: Final = frozenset({1364, 1557, 3819, 4025})
-
-# 1044 database, 1045 password, 1130 host, 1698 plug-in, 1820/1862 expired, 2059/2061 no such plug-in here, 3118 locked
-_LOGIN: Final = frozenset({1044, 1045, 1130, 1698, 1820, 1862, 2059, 2061, 3118, 4151})
-_TOO_MANY: Final = frozenset({1040, 1129, 1203, 1226})
 _BAD_HANDSHAKE: Final = 1043
 _TLS_DEMANDED: Final = 3159
 _UNKNOWN_DATABASE: Final = 1049
@@ -74,26 +52,12 @@ def failed(error: Exception, endpoint: Endpoint, *, connected: bool) -> DriverEr
     number = number_of(error)
     if number is None or number == 0:  # InterfaceError(0, …): asyncmy's "not connected"
         return _failed_here(error, endpoint, connected=connected)
-    if number in _LOST or number in _CLIENT_ERRORS:
-        return _lost(error, endpoint)
     state = getattr(error, "sqlstate", None)
     text = str(error.args[1]) if len(error.args) > 1 else str(error)
-    failure, public = _meaning(number, state or "", text)
+    failure, public = meaning_of_errno(number, state or "", text)
+    if not issubclass(public, QueryError):
+        return _lost(error, endpoint)
     return DriverError(failure, public(f"{text} [{number}]", sqlstate=state, errno=number))
-
-
-def _meaning(number: int, state: str, text: str) -> tuple[Failure, type[QueryError]]:
-    if number in _CONFLICTS:
-        return Failure.CONFLICT, DeadlockError if number == _DEADLOCK else SerializationError
-    if number in _READ_ONLY or (number == _OPTION_PREVENTS and "read-only" in text.replace("_", "-").lower()):
-        return Failure.READ_ONLY, ReadOnlyError
-    if number in _UNWELL:
-        return Failure.UNWELL, QueryError
-    if number in _ENDED:
-        return Failure.REFUSED, QueryTimeout
-    if number in _INTEGRITY or state.startswith("23"):
-        return Failure.REFUSED, IntegrityError
-    return Failure.REFUSED, StatementError if state.startswith("42") else QueryError
 
 
 def _failed_here(error: Exception, endpoint: Endpoint, *, connected: bool) -> DriverError:
@@ -139,7 +103,7 @@ def refused(error: Exception, options: ConnectOptions, login: Login) -> DriverEr
 
 def _refused_answer(error: Exception, number: int, options: ConnectOptions, login: Login) -> DriverError:
     endpoint, reason = options.endpoint, f"{error.args[-1]} [{number}]"
-    if number in _LOGIN:
+    if number in LOGIN_REFUSED:
         message = f"{endpoint} refused the login of user {login.user!r}: {reason}; check the user name and the password"
         return DriverError(Failure.REFUSED, AuthenticationError(message))
     if number == _TLS_DEMANDED:
@@ -149,7 +113,6 @@ def _refused_answer(error: Exception, number: int, options: ConnectOptions, logi
         return no_tls_offered(endpoint)
     if number == _UNKNOWN_DATABASE:
         return unknown_database(options)
-    kind = TooManyConnections if number in _TOO_MANY else ConnectError
-    transient = number in _TOO_MANY or number in _LOST or number in _CLIENT_ERRORS
+    kind = TooManyConnections if number in TOO_MANY_CONNECTIONS else ConnectError
     public = kind(f"{endpoint} refused the connection: {reason}")
-    return DriverError(Failure.LOST if transient else Failure.REFUSED, public)
+    return DriverError(Failure.LOST if is_transient_errno(number) else Failure.REFUSED, public)

@@ -1,0 +1,96 @@
+"""A target for connections that our own drivers do not open: which host to connect to now, and with which login."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from typing import TYPE_CHECKING, Final
+
+from rdskit.client.database.location import Located, locate
+from rdskit.errors import AwsError, ConnectError
+from rdskit.runtime.single_flight import SingleFlight
+from rdskit.runtime.tasks import TaskOwner
+
+if TYPE_CHECKING:
+    from rdskit.client.credentials import Iam
+    from rdskit.kernel.endpoints import Endpoint
+    from rdskit.kernel.ports import Credentials, Login
+    from rdskit.kernel.targets import Target
+    from rdskit.kernel.topology import Topology
+
+_TOPOLOGY_SERVES: Final = 30.0  # seconds between two looks at the API while all is well
+_log = logging.getLogger("rdskit.failover")
+
+
+class _State:
+    """What one process has found out; tasks and loops do not survive a fork."""
+
+    def __init__(self) -> None:
+        owner = self.owner = TaskOwner("destination")
+        self.locating: SingleFlight[Located] = SingleFlight(owner, "look the target up")
+        self.looking: SingleFlight[Topology] = SingleFlight(owner, "look at the topology")
+        self.located: Located | None = None
+        self.topology: Topology | None = None
+        self.looked_at = 0.0
+
+
+class Destination:
+    """Where one target is. All calls of a process run on one and the same event loop.
+
+    Args:
+        target: as parsed.
+        option: ``credentials=`` of ``rdskit.connect``, checked.
+    """
+
+    def __init__(self, target: Target, option: str | Credentials | Iam | None) -> None:
+        self._target = target
+        self._option = option
+        self._states: dict[int, _State] = {}
+
+    async def located(self) -> Located:
+        """Look the target up, once.
+
+        Raises:
+            ConfigError: it names something that does not exist.
+            RdskitError: AWS could not be asked.
+        """
+        state = self._state()
+        if state.located is None:
+            state.located = await state.locating.run(lambda: locate(self._target, self._option, state.owner))
+        return state.located
+
+    async def topology(self, *, anew: bool = False) -> Topology:
+        """The hosts.
+
+        Args:
+            anew: look again, because a host did not answer as it should.
+
+        Raises:
+            RdskitError: it cannot be told, and never was before.
+        """
+        state, now = self._state(), asyncio.get_running_loop().time()
+        source = (await self.located()).source
+        known = state.topology
+        if known is not None and not (source.changes and (anew or now - state.looked_at > _TOPOLOGY_SERVES)):
+            return known
+        try:
+            state.topology = await state.looking.run(source.topology)
+        except (AwsError, ConnectError) as error:
+            if known is None:
+                raise
+            _log.warning("the topology could not be read, the last one stays in use: %s", error)
+            return known
+        state.looked_at = now
+        return state.topology
+
+    async def login(self, endpoint: Endpoint, refused: Login | None = None) -> Login:
+        """User and password for a host; ``refused`` is what it has just refused.
+
+        Raises:
+            RdskitError: the credentials cannot be had.
+        """
+        return await (await self.located()).credentials.login(endpoint, refused=refused)
+
+    def _state(self) -> _State:
+        return self._states.setdefault(os.getpid(), _State())

@@ -1,0 +1,107 @@
+"""What a server's error answer means: for the work, and for the application.
+
+Sources: PostgreSQL appendix A (error codes); MySQL "Server Error Message Reference" and "Client Error Message
+Reference"; MariaDB "Error Codes".
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from rdskit.errors import (
+    DeadlockError,
+    FailoverError,
+    IntegrityError,
+    QueryError,
+    QueryTimeout,
+    RdskitError,
+    ReadOnlyError,
+    SerializationError,
+    StatementError,
+)
+from rdskit.kernel.failures import Failure, failure_of_sqlstate
+
+
+class Meaning(NamedTuple):
+    """What an error is.
+
+    Attributes:
+        failure: for the connection and for the work.
+        public: the exception of ``rdskit.errors`` that stands for it.
+    """
+
+    failure: Failure
+    public: type[RdskitError]
+
+
+_BY_STATE: Final[dict[str, type[QueryError]]] = {
+    "40001": SerializationError,
+    "40P01": DeadlockError,
+    "25006": ReadOnlyError,
+    "57014": QueryTimeout,
+}
+_BY_CLASS: Final[dict[str, type[QueryError]]] = {"23": IntegrityError, "42": StatementError}
+
+_CLIENT_ERRORS: Final = range(2000, 3000)  # raised by the client library: the connection was cut or lost its order
+# 1053 shutdown, 1077/1079/1080 ended, 1152 to 1161 network trouble, 1927 killed (MariaDB), 4031 idle for too long
+_LOST: Final = frozenset({1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1927, 4031})
+# 1021 disk full, 1030 storage engine, 1037/1041 out of memory, 1135 out of threads
+_UNWELL: Final = frozenset({1021, 1030, 1037, 1041, 1135})
+_DEADLOCK: Final = 1213
+# 1205 lock wait timeout, 1020 row changed since it was read (MariaDB), 3101 refused by group certification.
+# After 1205 the transaction is still open, and COMMIT would keep its earlier statements: only ROLLBACK may follow.
+_CONFLICTS: Final = frozenset({1205, _DEADLOCK, 1020, 3101})
+_READ_ONLY: Final = frozenset({1792, 1836})
+_OPTION_PREVENTS: Final = 1290  # for many options; read-only is one of them
+# 1317 KILL QUERY, 3024 max_execution_time, 1969 max_statement_time (MariaDB): the server says that it was undone
+_ENDED: Final = frozenset({1317, 1969, 3024})
+# Constraints whose SQLSTATE is not of class 23: 1364 no default, 1557 foreign key, 3819 and 4025 check.
+_INTEGRITY: Final = frozenset({1364, 1557, 3819, 4025})
+
+#: Error numbers with which a login is refused: 1044 database, 1045 password, 1130 host, 1698 plug-in, 1820/1862
+#: expired, 2059/2061 no such plug-in here, 3118 locked.
+LOGIN_REFUSED: Final = frozenset({1044, 1045, 1130, 1698, 1820, 1862, 2059, 2061, 3118, 4151})
+#: Error numbers with which a server takes no more connections, from anybody, this host or this user.
+TOO_MANY_CONNECTIONS: Final = frozenset({1040, 1129, 1203, 1226})
+
+
+def meaning_of_sqlstate(sqlstate: str) -> Meaning:
+    """What an error of PostgreSQL means, by its SQLSTATE."""
+    failure = failure_of_sqlstate(sqlstate)
+    if failure is Failure.LOST:
+        return Meaning(failure, FailoverError)
+    return Meaning(failure, _BY_STATE.get(sqlstate) or _BY_CLASS.get(sqlstate[:2], QueryError))
+
+
+def meaning_of_errno(number: int, state: str, text: str) -> Meaning:
+    """What an error of MySQL or MariaDB, or of their client library, means.
+
+    Args:
+        number: the error number.
+        state: the SQLSTATE, or the empty string where the driver gives none.
+        text: the message; 1290 tells only there which option it was.
+    """
+    if number in _LOST or number in _CLIENT_ERRORS:
+        return Meaning(Failure.LOST, FailoverError)
+    if number in _CONFLICTS:
+        return Meaning(Failure.CONFLICT, DeadlockError if number == _DEADLOCK else SerializationError)
+    if number in _READ_ONLY or (number == _OPTION_PREVENTS and "read-only" in text.replace("_", "-").lower()):
+        return Meaning(Failure.READ_ONLY, ReadOnlyError)
+    if number in _UNWELL:
+        return Meaning(Failure.UNWELL, QueryError)
+    if number in _ENDED:
+        return Meaning(Failure.REFUSED, QueryTimeout)
+    return Meaning(Failure.REFUSED, _refusal(number, state))
+
+
+def is_transient_errno(number: int) -> bool:
+    """Tell whether a server that refused a *connection* with this error is worth asking again."""
+    if number in LOGIN_REFUSED:
+        return False
+    return number in TOO_MANY_CONNECTIONS or number in _LOST or number in _CLIENT_ERRORS
+
+
+def _refusal(number: int, state: str) -> type[QueryError]:
+    if number in _INTEGRITY or state.startswith("23"):
+        return IntegrityError
+    return StatementError if state.startswith("42") else QueryError
