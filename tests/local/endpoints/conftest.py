@@ -1,15 +1,18 @@
-"""An endpoint process in front of a real server."""
+"""An endpoint process in front of real servers, and a judge of tokens that says what a test tells it to."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+import contextlib
+import threading
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 import psycopg
+import pymysql
 import pytest
 
 from rdskit.local.certificates import LocalAuthority
-from rdskit.local.endpoints.model import EndpointState
+from rdskit.local.endpoints.model import EndpointState, InternalAccount
 from rdskit.local.endpoints.process import EndpointProcess
 from rdskit.local.engines.addresses import AddressBook
 from rdskit.local.engines.throwaway import ThrowawayPostgres, throwaway_postgres
@@ -19,6 +22,37 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rdskit.kernel.endpoints import Endpoint
+    from rdskit.local.engines.throwaway_mysql import ThrowawayFamilyServer
+
+IAM_SECRET = "the password of those who have none"
+TOKEN = "token-" + "0123456789abcdef" * 80  # as long as those of temporary credentials
+
+
+class Judge:
+    """Takes one token for good and refuses all others."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, str]] = []
+        self.open = threading.Event()
+        self.open.set()
+
+    def __call__(self, name: str, user: str, token: str) -> str:
+        self.asked.append((name, user, token))
+        self.open.wait(20)
+        return "" if token == TOKEN else "that is a password, not a token"
+
+
+class Server(Protocol):
+    """What the throw-away servers have in common."""
+
+    @property
+    def address(self) -> Endpoint: ...
+
+    @property
+    def superuser(self) -> str: ...
+
+    @property
+    def password(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -55,6 +89,89 @@ class Bench:
         self.process.set(replace(self.state, **changes), cut=cut)  # type: ignore[arg-type]  # fields by name
 
 
+@dataclass(frozen=True)
+class FamilyBench:
+    """An endpoint that speaks MySQL, the process that serves it and the server behind it."""
+
+    process: EndpointProcess
+    state: EndpointState
+    server: ThrowawayFamilyServer
+    ca: Path
+
+    @property
+    def address(self) -> Endpoint:
+        return self.state.address
+
+    def connect(self, *, tls: bool = True, **options: Any) -> pymysql.connections.Connection[Any]:
+        """A connection through the endpoint, verifying its certificate if there is TLS."""
+        encrypted = {"ssl_ca": str(self.ca), "ssl_verify_cert": True, "ssl_verify_identity": True}
+        return pymysql.connect(
+            **{
+                "host": self.address.host,
+                "port": self.address.port,
+                "user": self.server.superuser,
+                "password": self.server.password,
+                "connect_timeout": 10,
+                "read_timeout": 30,
+                "autocommit": True,
+                **(encrypted if tls else {"ssl_disabled": True}),
+                **options,
+            }
+        )
+
+    def ask(self, sql: str, *values: object, **options: Any) -> Any:
+        """The first value of a query's answer, on a connection of its own."""
+        with self.connect(**options) as connection, connection.cursor() as cursor:
+            cursor.execute(sql, values or None)
+            row = cursor.fetchone()
+        return row and row[0]
+
+    def set(self, *, cut: bool = False, **changes: object) -> None:
+        """Change the endpoint; what is not named stays as it was made."""
+        self.process.set(replace(self.state, **changes), cut=cut)  # type: ignore[arg-type]  # fields by name
+
+
+class LoginRefused(Exception):  # noqa: N818 - what a client was told
+    """The endpoint or the server refused a login."""
+
+
+@dataclass
+class Door:
+    """An endpoint with IAM users, on whatever engine.
+
+    ``jane`` logs in with a token, ``bob`` with his password.
+    """
+
+    engine: str
+    bench: Bench | FamilyBench
+    judge: Judge
+    password: str = field(default="bob's password", repr=False)
+
+    def enter(self, user: str, password: str, *, tls: bool = True) -> Any:
+        """Log in; the connection."""
+        try:
+            if isinstance(self.bench, Bench):
+                sslmode = "verify-full" if tls else "disable"
+                return self.bench.connect(user=user, password=password, sslmode=sslmode)
+            return self.bench.connect(user=user, password=password, tls=tls)
+        except (psycopg.OperationalError, pymysql.OperationalError) as error:
+            raise LoginRefused(str(error)) from error
+
+    def whoami(self, user: str, password: str, *, tls: bool = True) -> str:
+        """Log in, and ask the server who that is."""
+        with self.enter(user, password, tls=tls) as connection, connection.cursor() as cursor:
+            cursor.execute("select current_user")
+            return str(cursor.fetchone()[0]).partition("@")[0]
+
+    def sessions(self, user: str) -> int:
+        """How many sessions a user has on the server."""
+        sql = "select count(*) from information_schema.processlist where user = %s"
+        if self.engine == "postgres":
+            sql = "select count(*) from pg_stat_activity where usename = $1"
+        with self.bench.server.connect() as session:
+            return int(session.execute(sql, user)[0][0] or 0)
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThrowawayPostgres]:
     with throwaway_postgres(tmp_path_factory.mktemp("server")) as running:
@@ -62,18 +179,71 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThrowawayPostgr
 
 
 @pytest.fixture
-def process() -> Iterator[EndpointProcess]:
-    process = EndpointProcess()
+def judge() -> Iterator[Judge]:
+    judge = Judge()
+    yield judge
+    judge.open.set()
+
+
+@pytest.fixture
+def process(judge: Judge) -> Iterator[EndpointProcess]:
+    process = EndpointProcess(judge)
     process.start()
     yield process
     process.close()
 
 
+def make_state(directory: Path, server: Server, port: int) -> EndpointState:
+    """An endpoint of its own address and certificate in front of a server."""
+    address = AddressBook(directory, taken=[server.address]).allocate(port)
+    files = LocalAuthority(directory).issue(directory, "orders", [address.host])
+    return EndpointState("orders", address, str(files.certificate), str(files.key), server.address)
+
+
 @pytest.fixture
 def bench(tmp_path: Path, server: ThrowawayPostgres, process: EndpointProcess) -> Bench:
-    address = AddressBook(tmp_path, taken=[server.address]).allocate(5432)
-    authority = LocalAuthority(tmp_path)
-    files = authority.issue(tmp_path, "orders", [address.host])
-    state = EndpointState("orders", address, str(files.certificate), str(files.key), server.address)
+    state = make_state(tmp_path, server, 5432)
     process.set(state)
-    return Bench(process, state, server, authority.ensure())
+    return Bench(process, state, server, LocalAuthority(tmp_path).ensure())
+
+
+def make_family_bench(directory: Path, server: ThrowawayFamilyServer, process: EndpointProcess) -> FamilyBench:
+    account = InternalAccount(server.superuser, server.password, iam_secret=IAM_SECRET)
+    state = replace(make_state(directory, server, 3306), protocol="mysql", iam=True, account=account)
+    process.set(state)
+    return FamilyBench(process, state, server, LocalAuthority(directory).ensure())
+
+
+@pytest.fixture(params=["mysql", "mariadb"])
+def family_bench(request: pytest.FixtureRequest, tmp_path: Path, process: EndpointProcess) -> FamilyBench:
+    return make_family_bench(tmp_path, request.getfixturevalue(request.param), process)
+
+
+@pytest.fixture(params=["postgres", "mysql", "mariadb"])
+def door(request: pytest.FixtureRequest, tmp_path: Path, process: EndpointProcess, judge: Judge) -> Iterator[Door]:
+    if request.param == "postgres":
+        with postgres_door(tmp_path, request.getfixturevalue("server"), process, judge) as opened:
+            yield opened
+        return
+    bench = make_family_bench(tmp_path, request.getfixturevalue(request.param), process)
+    opened = Door(request.param, bench, judge)
+    bench.ask("create user jane identified with AWSAuthenticationPlugin as 'RDS'")
+    bench.ask("create user bob identified by %s", opened.password)
+    yield opened
+    with bench.server.connect() as session:
+        session.execute("drop user jane, bob")
+
+
+@contextlib.contextmanager
+def postgres_door(directory: Path, server: ThrowawayPostgres, process: EndpointProcess, judge: Judge) -> Iterator[Door]:
+    account = InternalAccount(server.superuser, server.password)
+    state = replace(make_state(directory, server, 5432), iam=True, account=account, socket=str(server.sockets))
+    process.set(state)
+    opened = Door("postgres", Bench(process, state, server, LocalAuthority(directory).ensure()), judge)
+    with server.connect() as session:
+        session.execute("create role rds_iam nologin")
+        session.execute("create role jane login in role rds_iam")
+        session.execute("create role bob login password " + session.literal(opened.password))
+    yield opened
+    with server.connect() as session:
+        session.execute("drop role jane, bob, rds_iam")

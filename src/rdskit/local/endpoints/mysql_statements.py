@@ -23,7 +23,7 @@ _TEXT_COMMANDS: Final = (_COM_QUERY, 0x16)  # the other is COM_STMT_PREPARE
 _NO_ATTRIBUTES: Final = b"\x00\x01"
 
 #: Up to here a statement is looked at whatever it begins with; a longer one must begin as those that are rewritten.
-_SHORT: Final = 32 * 1024
+_SHORT: Final = 4 * 1024
 _BEGINNING: Final = 1024
 _USER_STATEMENT: Final = re.compile(
     rb"(?:\s|/\*(?!M?!).*?\*/|(?:#|--\s)[^\n]*\n|/\*M?!\d*)*+(?:create|alter)\b", re.IGNORECASE | re.DOTALL
