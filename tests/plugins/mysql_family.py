@@ -16,6 +16,7 @@ from rdskit.local.engines.installations import (
     ensure_mysql,
     installed,
 )
+from rdskit.local.engines.mysql_sql import ServerRefused
 from rdskit.local.engines.throwaway_mysql import throwaway_mariadb, throwaway_mysql
 from tests.plugins.confidentiality import keep_confidential
 
@@ -56,7 +57,8 @@ def fresh_database(server: ThrowawayFamilyServer) -> Iterator[FamilyDatabase]:
     with server.connect() as session:
         # An open transaction of a connection that a test forgot would hold the drop up for ever.
         for (number,) in session.execute("select id from information_schema.processlist where db = %s", name):
-            session.execute(f"kill {number}")
+            with contextlib.suppress(ServerRefused):  # it has ended by itself meanwhile
+                session.execute(f"kill {number}")
         session.execute(f"drop database {name}")
 
 
