@@ -225,6 +225,7 @@ class Instance:
             backend,
             require_tls=self.translation.require_tls,
             iam=self.record.iam,
+            sockets=self.primary.server.sockets,
         )
 
     def _ensure_address(self) -> None:

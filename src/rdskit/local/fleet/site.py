@@ -15,6 +15,7 @@ from rdskit.local.fleet.model import EventKind, FleetEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from rdskit.kernel.endpoints import Endpoint
     from rdskit.local.certificates import LocalAuthority
@@ -55,7 +56,14 @@ class Site:
             return self._binaries[major]
 
     def endpoint(
-        self, name: str, address: Endpoint, backend: Endpoint | None, *, require_tls: bool, iam: bool
+        self,
+        name: str,
+        address: Endpoint,
+        backend: Endpoint | None,
+        *,
+        require_tls: bool,
+        iam: bool,
+        sockets: Path,
     ) -> EndpointState:
         """The state of an instance's endpoint; its certificate is issued when first needed."""
         files = self.authority.issue(self.store.certificates, name, [address.host])
@@ -68,6 +76,7 @@ class Site:
             require_tls,
             iam=iam,
             account=InternalAccount(self.account.user, self.account.password, iam_secret=self.store.iam_secret()),
+            socket=str(sockets),
         )
 
     def forget(self, record: InstanceRecord) -> None:

@@ -1,0 +1,336 @@
+"""IAM authentication, enforced: who gets in with a token, and in which words everyone else is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import json
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+
+import rdskit
+from rdskit.aws.keys import assume_role, resolve_keys
+from rdskit.aws.token import sign_token
+from rdskit.credentials import AwsKeys, Iam
+from rdskit.kernel.endpoints import Endpoint
+from rdskit.local.certificates import LocalAuthority
+from rdskit.local.endpoints.model import EndpointState
+from rdskit.local.endpoints.process import EndpointProcess
+from tests.plugins.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from pathlib import Path
+
+    from tests.plugins.local_rds import LocalRds
+
+ENGINES = ("postgres",)
+PASSWORD = "correct-horse-battery"
+REGION = "eu-west-1"
+MAKE_IAM_USER = {
+    "postgres": ("create user {0}", "grant rds_iam to {0}"),
+    "mysql": ("create user {0} identified with AWSAuthenticationPlugin as 'RDS'",),
+    "mariadb": ("create user {0} identified via AWSAuthenticationPlugin using 'RDS'",),
+}
+SCHEMES = {"postgres": "postgresql", "mysql": "mysql", "mariadb": "mariadb"}
+PROTOCOLS = {"postgres": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
+
+
+@dataclass(frozen=True)
+class Estate:
+    """An instance with IAM users, seen from its clients."""
+
+    engine: str
+    identifier: str
+    resource_id: str
+    endpoint: Endpoint
+
+    def url(self, user: str, endpoint: Endpoint | None = None) -> str:
+        return f"{SCHEMES[self.engine]}://{user}@{endpoint or self.endpoint}/app"
+
+    async def whoami(self, user: str, credentials: Any, **options: Any) -> str:
+        """Log in and ask the server who that is."""
+        url = self.url(user, options.pop("endpoint", None))
+        async with rdskit.connect(url, credentials=credentials, min_size=0, timeout=10, **options) as db:
+            return str(await db.fetch_value("select current_user")).partition("@")[0]
+
+    async def refusal(self, user: str, credentials: Any, **options: Any) -> str:
+        """Try to log in and give the words of the refusal."""
+        with pytest.raises(rdskit.AuthenticationError) as caught:
+            await self.whoami(user, credentials, **options)
+        await goodbyes()
+        return str(caught.value)
+
+    def resource(self, user: str) -> str:
+        return f"arn:aws:rds-db:{REGION}:123456789012:dbuser:{self.resource_id}/{user}"
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def estate(request: pytest.FixtureRequest, local_rds: LocalRds) -> Iterator[Estate]:
+    engine = request.param
+    identifier = f"iam-{engine}"
+    rds = local_rds.rds
+    rds.create_db_instance(
+        DBInstanceIdentifier=identifier,
+        DBInstanceClass="db.t3.micro",
+        Engine=engine,
+        AllocatedStorage=20,
+        DBName="app",
+        MasterUsername="keeper",
+        MasterUserPassword=PASSWORD,
+        EnableIAMDatabaseAuthentication=True,
+    )
+    local_rds.await_available(identifier)
+    found = rds.describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"][0]
+    assert found["IAMDatabaseAuthenticationEnabled"]
+    endpoint = Endpoint(found["Endpoint"]["Address"], found["Endpoint"]["Port"])
+    asyncio.run(make_users(engine, endpoint))
+    yield Estate(engine, identifier, found["DbiResourceId"], endpoint)
+    local_rds.delete(identifier)
+
+
+async def make_users(engine: str, endpoint: Endpoint) -> None:
+    async with rdskit.connect(f"{SCHEMES[engine]}://keeper:{PASSWORD}@{endpoint}/app", min_size=0) as db:
+        for user in ("ada", "bob"):
+            for statement in MAKE_IAM_USER[engine]:
+                await db.execute(statement.format(user))
+
+
+def principal(name: str, *statements: dict[str, Any]) -> AwsKeys:
+    """A new IAM user with a policy of its own, and its access key."""
+    iam = boto3.client("iam")
+    iam.create_user(UserName=name)
+    if statements:
+        iam.put_user_policy(UserName=name, PolicyName="own", PolicyDocument=document(*statements))
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    return AwsKeys(key["AccessKeyId"], key["SecretAccessKey"])
+
+
+def document(*statements: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+
+
+def allow(resource: str, effect: str = "Allow") -> dict[str, Any]:
+    return {"Effect": effect, "Action": "rds-db:connect", "Resource": resource}
+
+
+def signed_by(keys: AwsKeys, **options: Any) -> Iam:
+    async def give() -> AwsKeys:
+        return keys
+
+    return Iam(keys=give, **options)
+
+
+@dataclass(frozen=True)
+class Forged:
+    """Credentials that sign for whom and when the test says."""
+
+    keys: AwsKeys
+    user: str | None = None
+    ahead: float = 0.0
+    change: Callable[[str], str] = str
+
+    async def login(self, endpoint: Endpoint, *, refused: rdskit.Login | None = None) -> rdskit.Login:
+        assert refused is None or refused.user == "ada"
+        signed_at = NOW + dt.timedelta(seconds=self.ahead)
+        token = sign_token(self.keys, endpoint, self.user or "ada", REGION, signed_at)
+        return rdskit.Login("ada", self.change(token))
+
+
+NOW = dt.datetime.now(dt.UTC)
+
+
+@pytest.fixture
+async def own_keys() -> AwsKeys:
+    """The key pair of the local RDS, which may do everything."""
+    return await resolve_keys()
+
+
+async def goodbyes() -> None:
+    """Wait until refused connections have ended: TLS takes a round trip for it, and the driver does not wait."""
+    loop = asyncio.get_running_loop()
+
+    async def ended() -> bool:
+        open_ones = loop._transports.values()  # type: ignore[attr-defined]  # asyncio's own table of connections
+        return all(each._sock is None for each in open_ones)
+
+    await eventually(ended, 10)
+
+
+async def test_a_token_of_the_administrator(estate: Estate) -> None:
+    assert await estate.whoami("ada", "iam") == "ada"
+    assert await estate.whoami("ada", Iam(region=REGION), endpoint=estate.endpoint, tls="require") == "ada"
+
+
+async def test_a_policy_for_one_user_of_one_instance(estate: Estate) -> None:
+    keys = principal(f"{estate.engine}-one", allow(estate.resource("ada")))
+    assert await estate.whoami("ada", signed_by(keys)) == "ada"
+    assert f"rds-db:connect on {estate.resource('bob')} is allowed by no policy of arn:aws:iam::" in (
+        await estate.refusal("bob", signed_by(keys))
+    )
+
+
+async def test_policies_of_a_group_and_a_managed_one(estate: Estate) -> None:
+    iam, keys = boto3.client("iam"), principal(f"{estate.engine}-member")
+    group, wide = f"{estate.engine}-group", estate.resource("*").replace(estate.resource_id, "*")
+    iam.create_group(GroupName=group)
+    iam.add_user_to_group(GroupName=group, UserName=f"{estate.engine}-member")
+    policy = iam.create_policy(PolicyName=group, PolicyDocument=document(allow(wide)))["Policy"]["Arn"]
+    iam.attach_group_policy(GroupName=group, PolicyArn=policy)
+    assert await estate.whoami("bob", signed_by(keys)) == "bob"
+    iam.put_group_policy(
+        GroupName=group, PolicyName="not-bob", PolicyDocument=document(allow(estate.resource("bob"), "Deny"))
+    )
+    assert "is denied by a policy of arn:aws:iam::" in await estate.refusal("bob", signed_by(keys))
+    assert await estate.whoami("ada", signed_by(keys)) == "ada"
+
+
+async def test_an_assumed_role(estate: Estate) -> None:
+    iam, name = boto3.client("iam"), f"{estate.engine}-role"
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document())["Role"]["Arn"]
+    assert "is allowed by no policy of arn:aws:sts::123456789012:assumed-role/" in (
+        await estate.refusal("ada", Iam(role_arn=role))
+    )
+    iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=document(allow(estate.resource("ada"))))
+    assert await estate.whoami("ada", Iam(role_arn=role, session_name="orders")) == "ada"
+    keys = await assume_role(role, session_name="orders")
+    without = AwsKeys(keys.access_key_id, keys.secret_access_key)
+    assert "comes with another session token, or with none" in await estate.refusal("ada", signed_by(without))
+
+
+async def test_keys_that_open_nothing(estate: Estate, own_keys: AwsKeys) -> None:
+    wrong = AwsKeys(own_keys.access_key_id, "another secret access key")
+    assert f"key {wrong.access_key_id} has another secret access key" in await estate.refusal("ada", signed_by(wrong))
+    unknown = AwsKeys("AKIAUNKNOWN", own_keys.secret_access_key)
+    assert "access key AKIAUNKNOWN is not known" in await estate.refusal("ada", signed_by(unknown))
+    nothing = principal(f"{estate.engine}-nothing")
+    assert "is allowed by no policy of" in await estate.refusal("ada", signed_by(nothing))
+    boto3.client("iam").update_access_key(
+        UserName=f"{estate.engine}-nothing", AccessKeyId=nothing.access_key_id, Status="Inactive"
+    )
+    assert f"access key {nothing.access_key_id} is inactive" in await estate.refusal("ada", signed_by(nothing))
+
+
+async def test_tokens_for_something_else(estate: Estate, own_keys: AwsKeys) -> None:
+    assert "is for user 'bob', the login is by 'ada'" in await estate.refusal("ada", Forged(own_keys, user="bob"))
+    assert f"is for region us-east-1, the instance is in {REGION}" in (
+        await estate.refusal("ada", Iam(region="us-east-1"))
+    )
+    assert f"is for host db.example.com:{estate.endpoint.port}, this is {estate.endpoint}" in (
+        await estate.refusal("ada", Iam(host="db.example.com"))
+    )
+
+
+async def test_tokens_out_of_their_time(estate: Estate, own_keys: AwsKeys) -> None:
+    assert "the token expired " in await estate.refusal("ada", Forged(own_keys, ahead=-1000))
+    assert "the token is not yet valid" in await estate.refusal("ada", Forged(own_keys, ahead=1000))
+
+
+async def test_what_is_no_token(estate: Estate, own_keys: AwsKeys) -> None:
+    password = Forged(own_keys, change=lambda _: PASSWORD)
+    assert "that is a password, not a token" in await estate.refusal("ada", password)
+    cut = Forged(own_keys, change=lambda token: token[:-80])
+    assert "the token is malformed: X-Amz-Signature is missing" in await estate.refusal("ada", cut)
+
+
+async def test_no_token_without_tls(estate: Estate, own_keys: AwsKeys) -> None:
+    message = await estate.refusal("ada", Forged(own_keys), tls="off")
+    assert "TLS" in message
+    assert "X-Amz-Signature" not in message
+
+
+async def test_the_master_user_has_a_password(estate: Estate) -> None:
+    url = estate.url("keeper").replace("keeper@", f"keeper:{PASSWORD}@")
+    async with rdskit.connect(url, min_size=0) as db:
+        assert str(await db.fetch_value("select current_user")).startswith("keeper")
+    assert "X-Amz-Signature" not in await estate.refusal("keeper", "iam")
+
+
+async def test_an_instance_without_iam_authentication(estate: Estate, local_rds: LocalRds) -> None:
+    def switch(*, on: bool) -> dict[str, Any]:
+        local_rds.rds.modify_db_instance(
+            DBInstanceIdentifier=estate.identifier, EnableIAMDatabaseAuthentication=on, ApplyImmediately=True
+        )
+        local_rds.await_available(estate.identifier)
+        found: dict[str, Any] = local_rds.rds.describe_db_instances(DBInstanceIdentifier=estate.identifier)
+        instance: dict[str, Any] = found["DBInstances"][0]
+        return instance
+
+    try:
+        assert not switch(on=False)["IAMDatabaseAuthenticationEnabled"]
+        assert "IAM authentication is not enabled" in await estate.refusal("ada", "iam")
+    finally:
+        assert switch(on=True)["IAMDatabaseAuthenticationEnabled"]
+    assert await estate.whoami("ada", "iam") == "ada"
+
+
+async def test_another_authority(estate: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RDSKIT_CA")
+    with pytest.raises(rdskit.TLSError, match=r"certificate of .* was refused: .*; pass ca=PATH or set RDSKIT_CA"):
+        await estate.whoami("ada", "iam")
+
+
+@pytest.fixture
+async def alias(estate: Estate) -> AsyncIterator[Endpoint]:
+    """Another address of the instance, which its certificate does not name."""
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(*estate.endpoint)
+        await asyncio.gather(pump(reader, back), pump(there, writer))
+
+    server = await asyncio.start_server(relay, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    yield Endpoint(host, port)
+    server.close()
+    await server.wait_closed()
+
+
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    finally:
+        writer.close()
+
+
+async def test_another_host_name(estate: Estate, alias: Endpoint) -> None:
+    with pytest.raises(rdskit.TLSError, match="IP address mismatch"):
+        await estate.whoami("ada", "iam", endpoint=alias)
+    real = Iam(host=estate.endpoint.host, port=estate.endpoint.port)
+    assert await estate.whoami("ada", real, endpoint=alias, tls="require") == "ada"
+
+
+async def test_an_expired_certificate(estate: Estate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = LocalAuthority(tmp_path)
+    authority.ensure()
+    monkeypatch.setattr("rdskit.local.certificates._TEN_YEARS", dt.timedelta(minutes=-1))
+    files = authority.issue(tmp_path, "expired", ["127.0.0.1"])
+    address = Endpoint("127.0.0.1", free_port())
+    process = EndpointProcess()
+    process.start()
+    try:
+        process.set(
+            EndpointState(
+                "expired",
+                address,
+                str(files.certificate),
+                str(files.key),
+                backend=estate.endpoint,
+                protocol=PROTOCOLS[estate.engine],  # type: ignore[arg-type]  # one of the two
+            )
+        )
+        with pytest.raises(rdskit.TLSError, match="certificate has expired"):
+            await estate.whoami("ada", "iam", endpoint=address, ca=authority.certificate_file)
+    finally:
+        process.close()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
