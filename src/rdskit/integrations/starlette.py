@@ -1,0 +1,115 @@
+"""Starlette, and whatever is built on it: one database for each application, outages told as 503, a health endpoint.
+
+app = Starlette(
+    routes=[Route("/orders", orders), Route("/health", health)],
+    lifespan=lifespan("rds://orders/shop", credentials="iam"),
+    exception_handlers=exception_handlers,
+)
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, Final, TypedDict
+
+from starlette.requests import HTTPConnection, Request  # noqa: TC002 - FastAPI reads the annotations of dependencies
+from starlette.responses import JSONResponse, Response
+
+import rdskit
+from rdskit.errors import (
+    AuthenticationError,
+    ConfigError,
+    ConnectError,
+    FailoverError,
+    OutcomeUnknown,
+    QueryTimeout,
+    RdskitError,
+    StaleReadError,
+    TLSError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
+
+    from starlette.applications import Starlette
+
+__all__ = ["database", "exception_handlers", "health", "lifespan", "retry_after"]
+
+_PASSING: Final = (ConnectError, FailoverError, StaleReadError, QueryTimeout)
+# A wrong password or certificate does not pass, and what may have happened must not be sent again.
+_LASTING: Final = (AuthenticationError, TLSError, OutcomeUnknown)
+_RETRY_AFTER: Final = 2  # seconds
+
+
+class State(TypedDict):
+    """What ``lifespan`` puts into ``request.state``."""
+
+    rdskit: rdskit.Database
+
+
+def lifespan(target: str, **options: Any) -> Callable[[Starlette], AbstractAsyncContextManager[State]]:
+    """An application's ``lifespan=`` that connects when it starts and closes the database when it ends.
+
+    The application does not start when its writer cannot be reached. With a lifespan of your own, enter this one in it
+    and yield its state together with yours: ``async with lifespan(…)(app) as state: yield {**state, "mine": …}``.
+
+    Args:
+        target: as for ``rdskit.connect``.
+        options: as for ``rdskit.connect``.
+    """
+
+    @contextlib.asynccontextmanager
+    async def connected(_: Starlette) -> AsyncIterator[State]:
+        async with rdskit.connect(target, **options) as db:
+            yield {"rdskit": db}
+
+    return connected
+
+
+def database(connection: HTTPConnection) -> rdskit.Database:
+    """The database of the application that a request or a WebSocket belongs to.
+
+    Raises:
+        ConfigError: the application was made without ``lifespan``, or its lifespan did not run.
+    """
+    found: rdskit.Database | None = getattr(connection.state, "rdskit", None)
+    if found is None:
+        raise ConfigError(
+            "the application has no database: make it with lifespan=rdskit.integrations.…lifespan(TARGET)"
+        )
+    return found
+
+
+async def health(request: Request) -> JSONResponse:
+    """What ``db.health()`` says, for a load balancer: 200 while the application can write, else 503."""
+    found = await database(request).health()
+    if found.ok:
+        return JSONResponse(found.as_dict(), headers={"Cache-Control": "no-store"})
+    headers = {"Cache-Control": "no-store", "Retry-After": str(_RETRY_AFTER)}
+    return JSONResponse(found.as_dict(), status_code=503, headers=headers)
+
+
+def retry_after(error: Exception) -> int | None:
+    """Seconds after which a request that failed may be sent again; None where that would not help, or do harm.
+
+    An ``OutcomeUnknown`` may have happened: told as a 503, some client would repeat it.
+    """
+    passes = isinstance(error, _PASSING) and not isinstance(error, _LASTING)
+    return _RETRY_AFTER if passes else None
+
+
+async def unavailable(_: Request, error: Exception) -> Response:
+    """Answer 503 with ``Retry-After`` for an outage; raise any other error again, which makes it a 500 with its trace.
+
+    The error itself, which may name hosts, stays in the server's log.
+    """
+    seconds = retry_after(error)
+    if seconds is None:
+        raise error
+    body = {"detail": "the database is not available"}
+    return JSONResponse(body, status_code=503, headers={"Retry-After": str(seconds)})
+
+
+exception_handlers: Mapping[Any, Callable[[Request, Exception], Any]] = {RdskitError: unavailable}
+"""For ``exception_handlers=`` of the application."""
