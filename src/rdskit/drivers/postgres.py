@@ -20,7 +20,7 @@ from rdskit.errors import (
 )
 from rdskit.kernel.answers import meaning_of_sqlstate
 from rdskit.kernel.failures import Failure, is_transient_refusal
-from rdskit.kernel.ports import DriverError, ReaderProgress, Result
+from rdskit.kernel.ports import DriverError, ReaderProgress, Result, ServerCapacity
 from rdskit.kernel.positions import START, Lsn
 from rdskit.kernel.topology import Role
 
@@ -40,6 +40,17 @@ select pg_is_in_recovery(),
        coalesce(greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()), pg_last_wal_replay_lsn())::text,
        case when pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() then 0
             else coalesce(extract(epoch from now() - pg_last_xact_replay_timestamp()), 0) end::float8
+"""
+
+
+_CAPACITY = """
+select current_setting('max_connections')::int,
+       (select sum(coalesce(nullif(current_setting(name, true), ''), '0')::int)
+          from unnest(array['superuser_reserved_connections', 'reserved_connections',
+                            'rds.rds_superuser_reserved_connections', 'rds.superuser_reserved_connections']) name)::int,
+       (select min(allowed) from (select rolconnlimit from pg_roles where rolname = current_user
+                                  union all select datconnlimit from pg_database where datname = current_database()
+                                 ) limits (allowed) where allowed >= 0)
 """
 
 
@@ -129,6 +140,10 @@ class PostgresConnection:
             self.interrupted = True
             raise
 
+    async def capacity(self, timeout: float | None) -> ServerCapacity:
+        """How many connections the server takes; slots that are kept for administrators count as reserved."""
+        return ServerCapacity(*await self.fetch_one(_CAPACITY, (), timeout))
+
     async def written_position(self, timeout: float | None) -> Lsn:
         """Where the writer's log ends now, normalised so that a replica can reach it."""
         row = await self.fetch_one("select pg_current_wal_insert_lsn()::text", (), timeout)
@@ -195,6 +210,26 @@ class PostgresConnection:
         return mapped
 
 
+class StatelessPostgresConnection(PostgresConnection):
+    """A connection whose statements have no name on the server: RDS Proxy pins those that have one.
+
+    Each use prepares anew, because nothing would tell that a table has changed since. With its own cache off, asyncpg
+    sends Parse, Bind and Execute together, so that it does not matter which server connection the proxy takes.
+    """
+
+    __slots__ = ()
+
+    async def fetch_one(self, text: str, args: Sequence[Any], timeout: float | None) -> Any:
+        """Run a statement and give its first row."""
+        self._statements.clear()
+        return await super().fetch_one(text, args, timeout)
+
+    async def fetch_all(self, text: str, args: Sequence[Any], timeout: float | None) -> list[Any]:
+        """Run a statement and give all rows."""
+        self._statements.clear()
+        return await super().fetch_all(text, args, timeout)
+
+
 class AsyncpgDriver:
     """Opens PostgreSQL connections."""
 
@@ -212,13 +247,14 @@ class AsyncpgDriver:
                 timeout=options.timeout,
                 record_class=Row,
                 connection_class=_Raw,
+                statement_cache_size=0 if options.stateless else 100,
                 server_settings={"application_name": options.application_name},
             )
             for name in ("json", "jsonb"):  # built-in types: registered without a round trip
                 await raw.set_type_codec(name, schema="pg_catalog", encoder=_json_text, decoder=json.loads)
         except Exception as error:
             raise _refused(error, options, login) from error
-        return PostgresConnection(raw, options)
+        return StatelessPostgresConnection(raw, options) if options.stateless else PostgresConnection(raw, options)
 
 
 def _json_text(value: Any) -> str:

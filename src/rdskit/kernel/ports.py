@@ -69,13 +69,44 @@ class Credentials(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ConnectOptions:
-    """Where and how one connection is opened."""
+    """Where and how one connection is opened.
+
+    Attributes:
+        endpoint: the host.
+        database: the database to open, or None for the server's default.
+        tls: how to encrypt and verify, or None for a connection in the clear.
+        timeout: seconds for the attempt.
+        application_name: what the server shows for the connection.
+        stateless: keep nothing in the session that a proxy would have to pin, such as named prepared statements.
+    """
 
     endpoint: Endpoint
     database: str | None
     tls: SSLContext | None
     timeout: float
     application_name: str
+    stateless: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCapacity:
+    """How many connections a server takes.
+
+    Attributes:
+        max_connections: from everybody together.
+        reserved: of these, the ones that ordinary users never get.
+        allowed: what this user or this database may have at most; None for no limit of its own.
+    """
+
+    max_connections: int
+    reserved: int
+    allowed: int | None = None
+
+    @property
+    def room(self) -> int:
+        """What an application may open at most, if nobody else is connected."""
+        shared = self.max_connections - self.reserved
+        return shared if self.allowed is None else min(shared, self.allowed)
 
 
 class DriverError(Exception):
@@ -129,6 +160,10 @@ class Connection(Protocol):
 
     async def control(self, text: str, timeout: float | None) -> str:
         """Run BEGIN, COMMIT, ROLLBACK or SAVEPOINT and give the server's command tag."""
+        ...
+
+    async def capacity(self, timeout: float | None) -> ServerCapacity:
+        """How many connections the server takes."""
         ...
 
     async def written_position(self, timeout: float | None) -> Position | None:

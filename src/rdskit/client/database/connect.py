@@ -58,6 +58,8 @@ def connect(
     connect_timeout: float = 5.0,
     application_name: str = "rdskit",
     observers: Iterable[Observer] = (),
+    processes: int | None = None,
+    pinning: str = "auto",
 ) -> Connecting:
     """Connect to a database: ``async with rdskit.connect(…) as db`` or ``db = await rdskit.connect(…)``.
 
@@ -80,6 +82,10 @@ def connect(
         application_name: what the server shows for these connections.
         observers: functions that are called with each event of ``rdskit.events``, on the event loop: they must return
             at once. One that raises is reported once and never disturbs a query.
+        processes: how many processes connect like this one, to check that the server has room for all of them; None
+            takes ``WEB_CONCURRENCY``, else 1.
+        pinning: ``"avoid"`` keeps nothing in a session that an RDS Proxy would pin; ``"auto"`` does so where the
+            host's name is an RDS Proxy's; ``"allow"`` never.
 
     Raises:
         RdskitError: when the result is awaited or entered: an option is wrong, or the writer cannot be used.

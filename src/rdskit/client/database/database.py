@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from rdskit.client.database.capacity import check_budget
 from rdskit.client.database.executor import Executor
 from rdskit.client.database.inheritance import belongs_to_this_process
 from rdskit.client.database.observed import ObservedExecutor
@@ -67,6 +68,7 @@ class Database:
 
     async def _start(self) -> None:
         await self._cluster.start(Deadline.after(min(self._timeout or 30.0, self._options.limits.connect_timeout * 2)))
+        await check_budget(self._cluster, self._options.limits, self._options.processes)
         self._readers = Readers(self._cluster, self._tasks) if self._options.readers == "auto" else None
         executor = ObservedExecutor if self._cluster.observers else Executor
         self._executor = executor(self._cluster, self._readers, self._written, self._options.consistency)
@@ -167,11 +169,11 @@ class Database:
                 yield transaction
             await transaction.commit()
         except BaseException as error:
-            lease.dirty = True
             try:
                 if isinstance(error, Exception):
                     await transaction.rollback()
             finally:  # a cancellation that arrives during the rollback must not keep the connection
+                lease.dirty = lease.dirty or lease.connection.in_transaction
                 if transaction.may_have_committed:
                     self._written.lost_track()
                 lease.give_back()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from rdskit.client.database.database import open_database
@@ -41,4 +42,15 @@ def options_of(given: Mapping[str, Any]) -> Options:
         max_waiting=10 * max_size if max_waiting is None else max_waiting,
         connect_timeout=rest.pop("connect_timeout"),
     )
-    return Options(limits=limits, observers=tuple(rest.pop("observers")), **rest)
+    processes = rest.pop("processes")
+    return Options(
+        limits=limits,
+        observers=tuple(rest.pop("observers")),
+        processes=_processes(os.environ.get("WEB_CONCURRENCY")) if processes is None else processes,
+        **rest,
+    )
+
+
+def _processes(concurrency: str | None) -> int:
+    """What Gunicorn, Uvicorn and platforms set to the number of worker processes; 1 where nobody says."""
+    return int(concurrency) if concurrency and concurrency.isdecimal() and int(concurrency) else 1

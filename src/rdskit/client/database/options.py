@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rdskit.kernel.events import Observer
     from rdskit.kernel.ports import Credentials
 
+PINNING = ("auto", "avoid", "allow")
 CONSISTENCIES = ("session", "strong", "eventual")
 
 
@@ -31,6 +32,8 @@ class Options:
     limits: PoolLimits = field(default_factory=PoolLimits)
     application_name: str = "rdskit"
     observers: tuple[Observer, ...] = ()
+    processes: int = 1
+    pinning: str = "auto"
 
     def __post_init__(self) -> None:
         if self.consistency not in CONSISTENCIES:
@@ -46,6 +49,10 @@ class Options:
                 f"min_size={self.limits.min_size} and max_size={self.limits.max_size} do not fit: "
                 "0 ≤ min_size ≤ max_size, and max_size at least 1"
             )
+        if self.processes < 1:
+            raise ConfigError(f"processes={self.processes!r} is not a number of processes; give 1 or more")
+        if self.pinning not in PINNING:
+            raise ConfigError(f"pinning={self.pinning!r} is not known; choose one of {', '.join(PINNING)}")
         for observer in self.observers:
             if not callable(observer):
                 raise ConfigError(f"observer {observer!r} cannot be called; give functions that take one event")

@@ -56,6 +56,7 @@ async def resolve(text: str, options: Options, owner: TaskOwner) -> Resolved:
         tls=tls,
         connect_timeout=options.limits.connect_timeout,
         application_name=options.application_name,
+        pinning=options.pinning,
     )
     return Resolved(located.target, located.engine, _DIALECTS[located.engine], located.source, access)
 

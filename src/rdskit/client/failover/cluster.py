@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from rdskit.client.failover.sources import Source
+    from rdskit.kernel.endpoints import Endpoint
     from rdskit.kernel.ports import Credentials, Driver
     from rdskit.runtime.deadlines import Deadline
 
@@ -46,6 +48,7 @@ class Access:
         tls: SSLContext | None,
         connect_timeout: float,
         application_name: str,
+        pinning: str = "auto",
     ) -> None:
         self.driver = driver
         self.credentials = credentials
@@ -54,6 +57,11 @@ class Access:
         self.tls = tls
         self.connect_timeout = connect_timeout
         self.application_name = application_name
+        self._pinning = pinning
+
+    def is_stateless(self, endpoint: Endpoint) -> bool:
+        """Whether sessions on a host keep nothing that a proxy would have to pin."""
+        return self._pinning == "avoid" or (self._pinning == "auto" and endpoint.is_rds_proxy)
 
     async def open(self, host: Host, observers: Observers = NOBODY) -> Connection:
         """Open a connection and verify that the host has the role that the topology says.
@@ -83,7 +91,14 @@ class Access:
             await asyncio.sleep(pause)
 
     def _options(self, host: Host) -> ConnectOptions:
-        return ConnectOptions(host.endpoint, self.database, self.tls, self.connect_timeout, self.application_name)
+        return ConnectOptions(
+            host.endpoint,
+            self.database,
+            self.tls,
+            self.connect_timeout,
+            self.application_name,
+            stateless=self.is_stateless(host.endpoint),
+        )
 
     async def _verified(self, connection: Connection, host: Host) -> Connection:
         if host.role is Role.WRITER and connection.role is not Role.WRITER:
@@ -158,6 +173,11 @@ class Cluster:
             except TimeoutError:
                 raise NoWriterError("the writer moved, and no connection to it was made in time") from None
 
+    @property
+    def is_stateless(self) -> bool:
+        """Whether sessions on the writer keep nothing that a proxy would have to pin."""
+        return self._access.is_stateless(self.writer.endpoint)
+
     def report(self, failure: Failure) -> None:
         """Tell what a call learned of the writer, so that others do not have to learn it again."""
         if failure in {Failure.LOST, Failure.UNWELL}:
@@ -205,12 +225,13 @@ class Cluster:
         def open_one() -> Coroutine[Any, Any, Connection]:
             return self._access.open(host, self.observers)
 
+        limits = dataclasses.replace(self._limits, resets=not self._access.is_stateless(host.endpoint))
         if host.role is Role.READER:
-            return Pool(host.endpoint, open_one, self._limits, observers=self.observers)
+            return Pool(host.endpoint, open_one, limits, observers=self.observers)
         return Pool(
             host.endpoint,
             open_one,
-            self._limits,
+            limits,
             on_failure=self._writer_failed,
             on_reached=lambda: self._writer_reached(host),
             observers=self.observers,

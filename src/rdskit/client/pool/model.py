@@ -18,6 +18,8 @@ class PoolLimits:
         lifetime: after it a connection is replaced; shortened by up to 20 % at random, so that not all end together.
         idle_time: a connection beyond ``min_size`` that nobody used for so long is closed.
         check_after: a connection that was idle for longer is asked for a sign of life before it is lent.
+        resets: a session that a caller changed is reset and kept; otherwise its connection is closed, which is what
+            gives a server connection back that a proxy has pinned to it.
     """
 
     min_size: int = 2
@@ -28,6 +30,7 @@ class PoolLimits:
     lifetime: float = 1800.0
     idle_time: float = 600.0
     check_after: float = 1.0
+    resets: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from rdskit.client.pool.model import PoolLimits
@@ -42,6 +42,35 @@ def openings_wanted(
     missing = max(waiting - opening, limits.min_size - size if for_minimum else 0)
     at_once = 1 if failing or size == opening else OPENING_AT_ONCE
     return max(0, min(missing, limits.max_size - size, at_once - opening))
+
+
+class Overdraft(NamedTuple):
+    """More connections than a server takes.
+
+    Attributes:
+        hopeless: not even the minimum of every process fits.
+        wanted: connections that all processes may open together.
+        room: what the server has for them.
+    """
+
+    hopeless: bool
+    wanted: int
+    room: int
+
+
+def overdraft(limits: PoolLimits, processes: int, room: int) -> Overdraft | None:
+    """Check the connection budget; None when it is kept.
+
+    Args:
+        limits: of the pool in each process.
+        processes: how many processes have such a pool.
+        room: connections that the server has for them.
+    """
+    if limits.min_size * processes > room:
+        return Overdraft(hopeless=True, wanted=limits.min_size * processes, room=room)
+    if limits.max_size * processes > room:
+        return Overdraft(hopeless=False, wanted=limits.max_size * processes, room=room)
+    return None
 
 
 def is_due(lease: Kept, limits: PoolLimits, now: float, *, spare: bool) -> bool:

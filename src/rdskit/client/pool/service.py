@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _CLOSE_TIMEOUT = 2.0  # seconds for one connection to say goodbye, then its socket is cut
 _CHECK_TIMEOUT = 1.0  # seconds for a sign of life
 _TIDY_EVERY = 5.0  # seconds between two looks for old and idle connections
-_LAST_LOAN = -1  # the generation of a connection that is too old to be lent once more
+_LAST_LOAN = -1  # the generation of a connection that is not to be lent once more
 
 
 class Retired(Exception):  # noqa: N818 - a signal to whoever waits, not a failure
@@ -291,7 +291,9 @@ class Pool:
                 await self._calm(connection)
             if connection.in_transaction:
                 await connection.control("rollback", _CLOSE_TIMEOUT)
-            if lease.dirty:
+            if lease.dirty and not self.limits.resets:
+                lease.generation = _LAST_LOAN
+            elif lease.dirty:
                 await connection.reset(_CLOSE_TIMEOUT)
                 lease.dirty = False
         except DriverError:

@@ -18,7 +18,7 @@ from rdskit.drivers.mysql.replication import Replication
 from rdskit.drivers.mysql.statements import Answer, Statements
 from rdskit.errors import FailoverError, QueryError, StatementError
 from rdskit.kernel.failures import Failure
-from rdskit.kernel.ports import DriverError, ReaderProgress, Result
+from rdskit.kernel.ports import DriverError, ReaderProgress, Result, ServerCapacity
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -100,6 +100,14 @@ class MysqlConnection:
             self._aborted = False
             return "ROLLBACK"
         return verb
+
+    async def capacity(self, timeout: float | None) -> ServerCapacity:
+        """How many connections the server takes; ``max_user_connections`` is this user's own limit."""
+        text = "select @@global.max_connections, @@session.max_user_connections"
+        row = await self.fetch_one(text, (), timeout)
+        assert row is not None, text
+        most, own = row
+        return ServerCapacity(int(most), 0, int(own) or None)
 
     async def written_position(self, timeout: float | None) -> Position | None:
         """Where the writer's log ends now; None where ``gtid_mode`` is off, or nothing is logged.
