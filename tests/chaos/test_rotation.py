@@ -1,63 +1,150 @@
-"""The master password changes again and again under load, and no query fails."""
+"""Passwords change and tokens expire under load, and no query fails."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import datetime as dt
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
 
 import rdskit
+from rdskit.client.credentials import IamCredentials, StaticCredentials
+from rdskit.credentials import Iam
+from rdskit.runtime.tasks import TaskOwner
 from tests.plugins.waiting import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from rdskit.kernel.endpoints import Endpoint
     from tests.plugins.local_rds import LocalRds
 
-ROTATIONS = 4
+SECONDS = 60.0
+EVERY = 2.0
 WORKERS = 4
+EXPIRES_SOON = -890.0  # seconds that a clock is late: its tokens have ten of their fifteen minutes' seconds left
+
+
+class Load:
+    """Queries without end, each on a connection of its own, so that each logs in as things are at that moment."""
+
+    def __init__(self, db: rdskit.Database) -> None:
+        self._db = db
+        self._over = asyncio.Event()
+        self.answered = 0
+        self.failed: list[Exception] = []
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        workers = [asyncio.ensure_future(self._work()) for _ in range(WORKERS)]
+        try:
+            yield
+        finally:
+            self._over.set()
+            await asyncio.gather(*workers)
+
+    async def more(self, answers: int) -> None:
+        """Wait until so many more queries were answered, or one failed."""
+        enough = self.answered + answers
+
+        async def seen() -> bool:
+            return self.answered >= enough or bool(self.failed)
+
+        await eventually(seen, 30)
+
+    async def _work(self) -> None:
+        while not self._over.is_set():
+            try:
+                self._db._cluster.writer.retire()
+                await self._db.fetch_value("select 1")
+                self.answered += 1
+            except rdskit.RdskitError as error:
+                self.failed.append(error)
 
 
 @pytest.mark.chaos
-async def test_rotation_under_load_fails_no_query(local_rds: LocalRds) -> None:
+@pytest.mark.timeout(240)
+async def test_a_password_that_changes_every_two_seconds_fails_no_query(local_rds: LocalRds) -> None:
     local_rds.create("rotating")
     secret = local_rds.secret("rotating")
     manager = boto3.client("secretsmanager")
-    failed: list[Exception] = []
-    answered = 0
-    over = asyncio.Event()
+    versions = {version_of(manager, secret)}
+    loop = asyncio.get_running_loop()
 
     async with rdskit.connect("rds://rotating", credentials=f"secretsmanager:{secret}", max_size=4) as db:
-
-        async def work() -> None:
-            nonlocal answered
-            while not over.is_set():
-                try:
-                    # Each query on a connection of its own: every one of them logs in with the password of the moment.
-                    db._cluster.writer.retire()
-                    await db.fetch_value("select 1")
-                    answered += 1
-                except rdskit.RdskitError as error:
-                    failed.append(error)
-
-        workers = [asyncio.ensure_future(work()) for _ in range(WORKERS)]
-        seen = {_version(manager, secret)}
-        for _ in range(ROTATIONS):
-            await asyncio.to_thread(manager.rotate_secret, SecretId=secret)
-            enough = answered + 20
-
-            async def more_or_failed(enough: int = enough) -> bool:
-                return answered >= enough or bool(failed)
-
-            await eventually(more_or_failed, 30)
-            seen.add(_version(manager, secret))
-        over.set()
-        await asyncio.gather(*workers)
-    assert not failed
-    assert len(seen) == ROTATIONS + 1
+        load = Load(db)
+        async with load.running():
+            due, end = loop.time(), loop.time() + SECONDS
+            while due < end and not load.failed:
+                await asyncio.to_thread(local_rds.await_available, "rotating")
+                await asyncio.to_thread(manager.rotate_secret, SecretId=secret)
+                due += EVERY
+                await asyncio.sleep(due - loop.time())  # the rhythm of the test, not a wait for anything
+                versions.add(version_of(manager, secret))
+            await load.more(20)
+    assert not load.failed
+    assert len(versions) >= SECONDS / EVERY / 2, f"{len(versions)} passwords"
+    print(f"{len(versions)} passwords in {SECONDS:g} s, {load.answered} logins and queries, none failed")  # noqa: T201
     local_rds.delete("rotating")
 
 
-def _version(manager: object, secret: str) -> str:
-    value: str = manager.get_secret_value(SecretId=secret)["VersionId"]  # type: ignore[attr-defined]  # boto3 makes it
+class Recorded:
+    """Credentials whose every answer is remembered."""
+
+    def __init__(self, credentials: IamCredentials) -> None:
+        self._credentials = credentials
+        self.given: dict[rdskit.Login, None] = {}
+        self.refused: set[rdskit.Login] = set()
+
+    async def login(self, endpoint: Endpoint, *, refused: rdskit.Login | None = None) -> rdskit.Login:
+        if refused is not None:
+            self.refused.add(refused)
+        login = await self._credentials.login(endpoint, refused=refused)
+        self.given[login] = None
+        return login
+
+
+@pytest.mark.chaos
+async def test_tokens_that_expire_fail_no_query(local_rds: LocalRds) -> None:
+    local_rds.create("expiring", EnableIAMDatabaseAuthentication=True)
+    master = f"secretsmanager:{local_rds.secret('expiring')}"
+    async with rdskit.connect("rds://expiring", credentials=master, min_size=0) as db:
+        await db.execute("create user ada")
+        await db.execute("grant rds_iam to ada")
+    owner, late = TaskOwner("test"), EXPIRES_SOON
+
+    def clock() -> dt.datetime:
+        return dt.datetime.now(dt.UTC) + dt.timedelta(seconds=late)
+
+    credentials = Recorded(IamCredentials(Iam(), "ada", owner, now=clock))
+    async with rdskit.connect("rds://ada@expiring", credentials=credentials, max_size=4) as db:
+        load = Load(db)
+        async with load.running():
+            await load.more(20)
+            first = next(iter(credentials.given))
+
+            async def refused() -> bool:
+                return bool(credentials.refused) or bool(load.failed)
+
+            # The server finds the token too old before this client does: it is minted anew, and nobody notices.
+            await eventually(refused, 30)
+            await load.more(20)
+            assert credentials.refused == {first}
+            # The client's own clock passes the token's time: it is minted anew before anybody is refused.
+            known, late = set(credentials.given), 0.0
+            await load.more(20)
+            assert set(credentials.given) > known
+            assert credentials.refused == {first}
+    assert not load.failed
+    with pytest.raises(rdskit.AuthenticationError, match="the token expired"):
+        await rdskit.connect("rds://expiring", credentials=StaticCredentials("ada", first.password))
+    await owner.close()
+    local_rds.delete("expiring")
+
+
+def version_of(manager: Any, secret: str) -> str:
+    value: str = manager.get_secret_value(SecretId=secret)["VersionId"]
     return value
