@@ -102,8 +102,8 @@ class FamilyBench:
     def address(self) -> Endpoint:
         return self.state.address
 
-    def connect(self, *, tls: bool = True, **options: Any) -> pymysql.connections.Connection[Any]:
-        """A connection through the endpoint, verifying its certificate if there is TLS."""
+    def connect(self, *, tls: bool = True, **options: Any) -> Any:
+        """A PyMySQL connection through the endpoint, verifying its certificate if there is TLS."""
         encrypted = {"ssl_ca": str(self.ca), "ssl_verify_cert": True, "ssl_verify_identity": True}
         return pymysql.connect(
             **{

@@ -88,7 +88,7 @@ class Greeting:
     def without(self, unsupported: Capability) -> bytes:
         """The payload, with some capabilities taken out."""
         payload = bytearray(self._payload)
-        kept = self.capabilities & ~unsupported
+        kept = int(self.capabilities) & ~int(unsupported)  # of flags that have no name here too
         struct.pack_into("<H", payload, self._at, kept & 0xFFFF)
         struct.pack_into("<H", payload, self._at + 5, kept >> 16)
         return bytes(payload)
@@ -205,7 +205,7 @@ def is_ssl_request(payload: bytes) -> bool:
 
 def restrict(payload: bytes, unsupported: Capability) -> bytes:
     """A client's first packet, with some capabilities taken out."""
-    return struct.pack("<I", requested(payload) & ~unsupported) + payload[4:]
+    return struct.pack("<I", int(requested(payload)) & ~int(unsupported)) + payload[4:]
 
 
 def switch_to(plugin: str) -> bytes:
