@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import json
 import stat
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
@@ -211,3 +212,21 @@ def everything_about(error: BaseException | None) -> str:
     if error is None:
         return ""
     return f"{error!r} {vars(error)!r} {everything_about(error.__cause__)} {everything_about(error.__context__)}"
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_token_of_keys_in_the_environment_needs_no_sdk() -> None:
+    code = (
+        "import asyncio, sys\n"
+        "from rdskit.client.credentials import Iam, IamCredentials\n"
+        "from rdskit.kernel.endpoints import Endpoint\n"
+        "from rdskit.runtime.tasks import TaskOwner\n"
+        "async def main():\n"
+        "    owner = TaskOwner('test')\n"
+        f"    await IamCredentials(Iam(), 'app', owner).login(Endpoint({ORDERS.host!r}, 5432))\n"
+        "    await owner.close()\n"
+        "asyncio.run(main())\n"
+        "print([name for name in ('boto3', 'botocore') if name in sys.modules])\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "[]"

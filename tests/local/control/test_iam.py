@@ -227,6 +227,7 @@ async def test_tokens_for_something_else(estate: Estate, own_keys: AwsKeys) -> N
 
 async def test_tokens_out_of_their_time(estate: Estate, own_keys: AwsKeys) -> None:
     assert "the token expired " in await estate.refusal("ada", Forged(own_keys, ahead=-1000))
+    assert "this machine's clock" in await estate.refusal("ada", Iam(user="ada", region="us-east-1"))
     assert "the token is not yet valid" in await estate.refusal("ada", Forged(own_keys, ahead=1000))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from rdskit.aws.keys import AwsKeys, assume_role, configured_region, resolve_keys
 from rdskit.aws.token import sign_token
@@ -99,7 +99,16 @@ class IamCredentials:
         user: who logs in if ``how`` does not say.
         owner: keeps the minting, which all who wait for it share.
         now: the time, with a zone.
+
+    Attributes:
+        advice: what to check when the server refuses: RDS itself does not tell which of these it was.
     """
+
+    advice: ClassVar[str] = (
+        "it was an IAM token: check that IAM authentication is enabled for the instance, that the user is made for it "
+        "(GRANT rds_iam, or AWSAuthenticationPlugin), that a policy allows rds-db:connect on dbuser:RESOURCE-ID/USER, "
+        "the region, the real host name behind an alias (Iam(host=…)), and this machine's clock"
+    )
 
     def __init__(
         self, how: Iam, user: str | None, owner: TaskOwner, *, now: Callable[[], dt.datetime] | None = None

@@ -83,9 +83,11 @@ class StoredCredentials:
 
     Attributes:
         rotates: a refused login is worth another attempt a moment later, even with the same password.
+        advice: what to check when the server refuses all the same.
     """
 
     rotates: ClassVar[bool] = True
+    advice: ClassVar[str] = "what the store holds was read again, and its pending version, if any, was tried too"
 
     def __init__(self, store: Store, user: str | None, owner: TaskOwner) -> None:
         self._store = store

@@ -83,12 +83,17 @@ class Access:
                 pause = pause_after_refusal(refusals, loop.time() - started, self.connect_timeout)
                 refused, login = login, await self.credentials.login(host.endpoint, refused=login)
                 if pause is None or (login == refused and not self.credentials_rotate):
-                    raise
+                    raise self._explained(error) from error.__cause__
             else:
                 if refusals and observers:
                     observers.notify(CredentialsRotated(str(host.endpoint), login.user))
                 return connection
             await asyncio.sleep(pause)
+
+    def _explained(self, error: DriverError) -> DriverError:
+        """A refused login with what its credentials know about it; the server itself says little."""
+        advice = getattr(self.credentials, "advice", None)
+        return DriverError(error.failure, AuthenticationError(f"{error.public}; {advice}")) if advice else error
 
     def _options(self, host: Host) -> ConnectOptions:
         return ConnectOptions(
