@@ -33,6 +33,7 @@ from rdskit.kernel.ports import Credentials, Login, Result, Row
 
 if TYPE_CHECKING:
     from rdskit.client.database.database import Database
+    from rdskit.dbapi import dbapi_connect
 
 __version__ = "0.1.0"
 
@@ -65,6 +66,7 @@ __all__ = [
     "TooManyConnections",
     "__version__",
     "connect",
+    "dbapi_connect",
 ]
 
 
@@ -75,4 +77,8 @@ def __getattr__(name: str) -> Any:
         from rdskit.client.database.database import Database  # noqa: PLC0415
 
         return Database
+    if name == "dbapi_connect":  # starts a background loop, which asynchronous code never needs
+        from rdskit.dbapi import dbapi_connect  # noqa: PLC0415
+
+        return dbapi_connect
     raise AttributeError(f"module 'rdskit' has no attribute {name!r}")

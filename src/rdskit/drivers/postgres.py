@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from rdskit.drivers.postgres_bulk import PortalCursor, SourceError, execute_pipelined, insert_rows
+from rdskit.drivers.postgres_json import set_json_codecs
 from rdskit.drivers.refusals import no_tls_offered, refused_by_network, said, unknown_database
 from rdskit.errors import (
     AuthenticationError,
@@ -22,12 +24,14 @@ from rdskit.kernel.answers import meaning_of_sqlstate
 from rdskit.kernel.failures import Failure, is_transient_refusal
 from rdskit.kernel.ports import DriverError, ReaderProgress, Result, ServerCapacity
 from rdskit.kernel.positions import START, Lsn
+from rdskit.kernel.sql.returning import with_returning
 from rdskit.kernel.topology import Role
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from rdskit.kernel.ports import ConnectOptions, Login
+    from rdskit.kernel.ports import ConnectOptions, Login, Portions
+    from rdskit.kernel.sql.insert import Insertion
 
 # Prepared statements kept per connection; the oldest goes first.
 _STATEMENTS = 256
@@ -130,6 +134,34 @@ class PostgresConnection:
         count = tag.rpartition(" ")[2]
         return Result(int(count) if count.isdecimal() else 0)
 
+    async def insert_many(self, insertion: Insertion, portions: Portions) -> int:
+        """Insert rows by COPY; a few as pipelined statements."""
+        first = await anext(portions, ())
+        try:
+            with self._watched(f"insert into {insertion.table}"):
+                return await insert_rows(self._raw, insertion, first, portions)
+        except SourceError as error:
+            raise error.error from None
+
+    async def execute_many(self, text: str, portions: Portions) -> int:
+        """Run a statement for each parameter set, pipelined where the rows can be counted."""
+        counted = with_returning(text)
+        total = 0
+        async for portion in portions:
+            if counted is None:
+                total += sum([await self.execute(text, args, None) for args in portion])
+            else:
+                with self._watched(text):
+                    total += await execute_pipelined(self._raw, counted, portion)
+        return total
+
+    async def open_cursor(self, text: str, args: Sequence[Any], timeout: float | None) -> PortalCursor:
+        """Open a portal."""
+        with self._watched(text):
+            # Not one of those kept: inside a transaction a statement that is out of date cannot be prepared again.
+            statement = await self._raw.prepare(text, timeout=timeout)
+            return PortalCursor(await statement.cursor(*args, timeout=timeout), self._watched)
+
     async def control(self, text: str, timeout: float | None) -> str:
         """Run BEGIN, COMMIT, ROLLBACK or SAVEPOINT and give the server's command tag."""
         try:
@@ -203,6 +235,16 @@ class PostgresConnection:
             return  # the table changed under the prepared statement: the server refused to run it, nothing has happened
         raise self._mapped(error, text) from error
 
+    @contextlib.contextmanager
+    def _watched(self, text: str) -> Iterator[None]:
+        try:
+            yield
+        except _ERRORS as error:
+            raise self._mapped(error, text) from error
+        except BaseException:
+            self.interrupted = True
+            raise
+
     def _mapped(self, error: Exception, text: str) -> DriverError:
         mapped = _mapped(error, text, self.endpoint)
         self.interrupted = self.interrupted or mapped.failure is Failure.TIMEOUT
@@ -248,18 +290,13 @@ class AsyncpgDriver:
                 record_class=Row,
                 connection_class=_Raw,
                 statement_cache_size=0 if options.stateless else 100,
+                max_cacheable_statement_size=1,  # none: COPY would keep the columns' types, whatever ALTER does
                 server_settings={"application_name": options.application_name},
             )
-            for name in ("json", "jsonb"):  # built-in types: registered without a round trip
-                await raw.set_type_codec(name, schema="pg_catalog", encoder=_json_text, decoder=json.loads)
+            await set_json_codecs(raw)
         except Exception as error:
             raise _refused(error, options, login) from error
         return StatelessPostgresConnection(raw, options) if options.stateless else PostgresConnection(raw, options)
-
-
-def _json_text(value: Any) -> str:
-    """A ``str`` is JSON text already, as on MySQL; anything else is written as JSON."""
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _mapped(error: Exception, text: str, endpoint: object) -> DriverError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rdskit.kernel.endpoints import Endpoint
     from rdskit.kernel.failures import Failure
     from rdskit.kernel.positions import Position
+    from rdskit.kernel.sql.insert import Insertion
     from rdskit.kernel.topology import Role
 
 
@@ -123,6 +124,24 @@ class DriverError(Exception):
         self.public = public
 
 
+Portion = Sequence[Sequence[Any]]
+"""Rows, or parameter sets, that are handed on together."""
+Portions = AsyncIterator[Portion]
+"""All of them, made while they are taken: never all in memory. A portion smaller than ``PORTION`` is the last."""
+
+
+class Cursor(Protocol):
+    """A result that stays on the server and is fetched piece by piece."""
+
+    async def fetch(self, count: int, timeout: float | None) -> Sequence[Row]:
+        """The next rows; fewer than ``count`` mean that there are no more."""
+        ...
+
+    async def close(self, timeout: float | None) -> None:
+        """Tell the server to drop what is left."""
+        ...
+
+
 class Connection(Protocol):
     """One open connection.
 
@@ -156,6 +175,26 @@ class Connection(Protocol):
 
     async def execute(self, text: str, args: Sequence[Any], timeout: float | None) -> Result:
         """Run a statement and give the number of rows that it matched."""
+        ...
+
+    async def insert_many(self, insertion: Insertion, portions: Portions) -> int:
+        """Insert rows, all or none if a transaction is open and then rolled back on an error.
+
+        Returns:
+            How many rows were inserted or updated.
+
+        Raises:
+            DriverError: the server refused them, or a value cannot be sent.
+            Exception: whatever the portions raise, as it is.
+        """
+        ...
+
+    async def execute_many(self, text: str, portions: Portions) -> int:
+        """Run a statement that gives no rows for each parameter set; give the number of rows matched in all."""
+        ...
+
+    async def open_cursor(self, text: str, args: Sequence[Any], timeout: float | None) -> Cursor:
+        """Run a query whose rows stay on the server. Needs an open transaction, and lasts no longer than that."""
         ...
 
     async def control(self, text: str, timeout: float | None) -> str:

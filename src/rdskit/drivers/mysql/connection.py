@@ -8,11 +8,14 @@ deadline costs one login, and no KILL can come late and hit another statement.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from asyncmy.constants import SERVER_STATUS
 
+from rdskit.drivers.mysql.bulk import Inserting
+from rdskit.drivers.mysql.cursor import ServerCursor, open_cursor
 from rdskit.drivers.mysql.failures import failed, leaves_answer_unread, timed_out
 from rdskit.drivers.mysql.replication import Replication
 from rdskit.drivers.mysql.statements import Answer, Statements
@@ -21,11 +24,12 @@ from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError, ReaderProgress, Result, ServerCapacity
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from rdskit.drivers.mysql.session import Session
-    from rdskit.kernel.ports import ConnectOptions, Row
+    from rdskit.kernel.ports import ConnectOptions, Portions, Row
     from rdskit.kernel.positions import Position
+    from rdskit.kernel.sql.insert import Insertion
 
 _HARMLESS: Final = frozenset({Failure.REFUSED, Failure.CONFLICT, Failure.TIMEOUT})
 _BEGIN: Final = re.compile(
@@ -87,6 +91,28 @@ class MysqlConnection:
         """
         answer = await self._run(text, args, timeout)
         return Result(answer.matched, answer.last_id or None)
+
+    async def insert_many(self, insertion: Insertion, portions: Portions) -> int:
+        """Insert rows by statements of many rows each."""
+        await self._ready()
+        inserting = Inserting(self._session.raw, insertion)
+        inserted = 0
+        async for portion in portions:
+            with self._watched():
+                inserted += await inserting.insert(portion)
+        with self._watched():
+            await inserting.close()
+        return inserted
+
+    async def execute_many(self, text: str, portions: Portions) -> int:
+        """Run a statement for each parameter set."""
+        return sum([await self.execute(text, args, None) async for portion in portions for args in portion])
+
+    async def open_cursor(self, text: str, args: Sequence[Any], timeout: float | None) -> ServerCursor:
+        """Open a cursor."""
+        await self._within(self._ready(), timeout)
+        with self._watched():
+            return await open_cursor(self._session.raw, text, args, self._watched)
 
     async def control(self, text: str, timeout: float | None) -> str:
         """Run BEGIN, COMMIT, ROLLBACK or SAVEPOINT and give the command's name.
@@ -158,6 +184,16 @@ class MysqlConnection:
             return await self._statements.run(text, args)
         except DriverError:
             raise
+        except Exception as error:
+            raise self._failed(error) from error
+        except BaseException:
+            self.interrupted = True
+            raise
+
+    @contextlib.contextmanager
+    def _watched(self) -> Iterator[None]:
+        try:
+            yield
         except Exception as error:
             raise self._failed(error) from error
         except BaseException:

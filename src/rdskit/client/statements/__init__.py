@@ -1,0 +1,8 @@
+"""Statements beyond a single one: many rows in, many rows out, pages, and rows as the caller's own types."""
+
+from rdskit.client.statements.bulk import Pace, execute_many, insert_many
+from rdskit.client.statements.into import into_all, into_one
+from rdskit.client.statements.pages import Page, Pages
+from rdskit.client.statements.stream import stream
+
+__all__ = ["Pace", "Page", "Pages", "execute_many", "insert_many", "into_all", "into_one", "stream"]

@@ -1,0 +1,96 @@
+"""Pages of a query by keyset: one statement each, and nothing kept in between."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from rdskit.client.statements.into import into_all
+from rdskit.errors import ConfigError
+from rdskit.kernel.sql.keyset import SIZE, Keyset, bounds, decode_cursor, encode_cursor, key_of, page_text
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+    from rdskit.kernel.ports import Row
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page.
+
+    Attributes:
+        rows: its rows, in the order of the key.
+        next: the cursor for ``after=`` that gives the page behind it; None if there was none when it was read.
+        previous: the cursor for ``before=`` that gives the page in front of it; None on the first page.
+    """
+
+    rows: list[T]
+    next: str | None
+    previous: str | None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """What is paged, and from where.
+
+    Attributes:
+        query: the query and its order.
+        params: the query's own parameters.
+        size: rows on a page.
+        after: begin behind the row of this cursor.
+        before: begin in front of the row of this cursor, and go backward.
+    """
+
+    query: Keyset
+    params: Mapping[str, Any]
+    size: int
+    after: str | None = None
+    before: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ConfigError(f"size={self.size} leaves pages empty; give at least 1")
+        if self.after is not None and self.before is not None:
+            raise ConfigError("after= and before= were both given: pages go forward from one, or backward from the other")
+
+    async def read(
+        self, fetch: Callable[[str, Mapping[str, Any]], Awaitable[list[Row]]], into: type[T] | None
+    ) -> AsyncIterator[Page[T]]:
+        """Read page after page; the first one is given even if it is empty.
+
+        Args:
+            fetch: runs a statement with its parameters.
+            into: what each row becomes; None leaves it a row.
+        """
+        backward = self.before is not None
+        cursor = self.before if backward else self.after
+        while True:
+            key = None if cursor is None else decode_cursor(self.query, cursor)
+            text = page_text(self.query, bounded=key is not None, backward=backward)
+            # One row more than asked tells whether there is another page.
+            params = {**self.params, **bounds(self.query, key or ()), SIZE: self.size + 1}
+            page = self._page(await fetch(text, params), bounded=key is not None, backward=backward)
+            cursor = page.previous if backward else page.next
+            yield Page(into_all(page.rows, into), page.next, page.previous)
+            if cursor is None:
+                return
+
+    def _page(self, rows: list[Row], *, bounded: bool, backward: bool) -> Page[Row]:
+        more, rows = len(rows) > self.size, rows[: self.size]
+        if not rows:
+            return Page([], None, None)
+        if backward:
+            rows.reverse()
+        first, last = self._cursor(rows[0]), self._cursor(rows[-1])
+        if backward:
+            return Page(rows, last, first if more else None)
+        return Page(rows, last if more else None, first if bounded else None)
+
+    def _cursor(self, row: Row) -> str:
+        return encode_cursor(self.query, key_of(self.query, row))

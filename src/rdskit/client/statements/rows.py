@@ -1,0 +1,107 @@
+"""The rows of an insert: read from whatever the caller has, held to the columns of the first one."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from rdskit.errors import ConfigError
+from rdskit.kernel.sql.insert import PORTION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rdskit.kernel.ports import Portion
+
+Source = Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]]
+
+
+async def portions_of(rows: Source) -> AsyncIterator[Sequence[Any]]:
+    """Read a source in portions; only the last one is smaller.
+
+    Raises:
+        ConfigError: it is not a source of rows.
+    """
+    if isinstance(rows, AsyncIterable):
+        async for portion in _read_async(rows):
+            yield portion
+    elif isinstance(rows, Iterable) and not isinstance(rows, str | bytes | Mapping):
+        iterator = iter(rows)
+        while portion := list(itertools.islice(iterator, PORTION)):
+            yield portion
+    else:
+        raise ConfigError(f"rows are a {type(rows).__name__}: give an iterable, or async iterable, of mappings")
+
+
+async def _read_async(rows: AsyncIterable[Any]) -> AsyncIterator[list[Any]]:
+    portion: list[Any] = []
+    async for row in rows:
+        portion.append(row)
+        if len(portion) == PORTION:
+            yield portion
+            portion = []
+    if portion:
+        yield portion
+
+
+class Columns:
+    """The columns of the first row, which every other must have: no more, no fewer, in any order.
+
+    Attributes:
+        names: the columns.
+    """
+
+    def __init__(self, first: Any) -> None:
+        """Read the columns of the first row.
+
+        Raises:
+            ConfigError: it is not a mapping, or has no columns.
+        """
+        if not hasattr(first, "keys"):
+            raise ConfigError(f"row 1 is a {type(first).__name__}: give mappings of column names to values")
+        self.names: tuple[str, ...] = tuple(first.keys())
+        if not self.names:
+            raise ConfigError("row 1 has no columns: give mappings of column names to values")
+        self._widths = {len(self.names)}
+        self._values: Callable[[Any], tuple[Any, ...]] = _getter(self.names)
+
+    def values(self, rows: Sequence[Any], before: int) -> Portion:
+        """The values of rows, in the order of the columns.
+
+        Args:
+            rows: mappings.
+            before: how many rows came before these.
+
+        Raises:
+            ConfigError: a row has other columns.
+        """
+        try:
+            if set(map(len, rows)) == self._widths:
+                return list(map(self._values, rows))
+        except (KeyError, TypeError, IndexError):
+            pass  # looked for below
+        raise self._difference(rows, before)
+
+    def _difference(self, rows: Sequence[Any], before: int) -> ConfigError:
+        for number, row in enumerate(rows, start=before + 1):
+            if not hasattr(row, "keys"):
+                return ConfigError(f"row {number} is a {type(row).__name__}: give mappings of column names to values")
+            given = set(row.keys())
+            if given != set(self.names):
+                return ConfigError(f"row {number} {_told(self.names, given)} than row 1; nothing was inserted")
+        raise AssertionError("rows with the same columns were refused")
+
+
+def _told(names: Sequence[str], given: set[str]) -> str:
+    lacks = [f"lacks {name!r}" for name in names if name not in given]
+    more = [f"has {name!r} besides" for name in sorted(given - set(names), key=str)]
+    return f"has other columns ({', '.join(lacks + more)})"
+
+
+def _getter(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
+    if len(names) > 1:
+        return itemgetter(*names)
+    (name,) = names
+    return lambda row: (row[name],)

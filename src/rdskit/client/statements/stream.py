@@ -1,0 +1,55 @@
+"""Rows that are read while they are used, from a cursor on the server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rdskit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from rdskit.client.pool import Lease
+    from rdskit.kernel.ports import Row
+    from rdskit.kernel.sql import Statement
+
+
+def require_stream(statement: Statement, batch: int) -> None:
+    """Refuse what cannot be streamed.
+
+    Raises:
+        ConfigError: the statement gives no rows, or the batch is empty.
+    """
+    if not statement.returns_rows:
+        raise ConfigError(f"{statement.source.strip()[:60]!r} gives no rows to stream: use execute")
+    if batch < 1:
+        raise ConfigError(f"batch={batch} fetches nothing; give at least 1")
+
+
+async def stream(
+    lease: Lease, text: str, args: Sequence[Any], batch: int, due: Callable[[], float]
+) -> AsyncIterator[Sequence[Row]]:
+    """Read a query in batches, in the open transaction of a connection.
+
+    Args:
+        lease: the connection.
+        text: what the driver is given.
+        args: its arguments.
+        batch: rows fetched at a time, which is what is kept in memory.
+        due: gives the moment when the next round trip must have ended, on the loop's clock.
+
+    Raises:
+        DriverError: the server refused it, or was lost.
+    """
+    cursor = await lease.run(lease.connection.open_cursor(text, args, None), due())
+    full = True
+    try:
+        while full:
+            rows = await lease.run(cursor.fetch(batch, None), due())
+            full = len(rows) == batch
+            if rows:
+                yield rows
+    except GeneratorExit:
+        await lease.run(cursor.close(None), due())
+        raise
+    await lease.run(cursor.close(None), due())

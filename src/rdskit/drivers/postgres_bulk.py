@@ -1,0 +1,172 @@
+"""Many rows to and from PostgreSQL: COPY, pipelined statements, and portals."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncpg
+
+from rdskit.errors import StatementError
+from rdskit.kernel.failures import Failure
+from rdskit.kernel.ports import DriverError
+from rdskit.kernel.sql.insert import STAGING, cut, drop_staging, merge_staging, postgres_values, staging_table
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from contextlib import AbstractContextManager
+
+    from rdskit.kernel.ports import Portion, Portions, Row
+    from rdskit.kernel.sql.insert import Insertion
+
+_FEW: Final = 64
+"""Rows that are sent as statements; to begin a COPY would take longer than that."""
+
+# asyncpg sends up to four buffers of 32 KiB in one go. Beyond that it waits with its statements half sent, and a
+# cancellation in that moment is lost: the call would wait for ever. So one pipeline is never larger than this.
+_PIPELINE_BYTES: Final = 64 * 1024
+_PIPELINE_SETS: Final = 1000
+
+_ASYNCPG_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+
+
+class SourceError(Exception):
+    """What the source of the rows raised, which is not the server's or the driver's doing.
+
+    Attributes:
+        error: it.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class Records:
+    """The rows of an insert, as they are taken.
+
+    Attributes:
+        taken: how many were taken; while one is encoded, its number.
+    """
+
+    def __init__(self, first: Portion, portions: Portions) -> None:
+        self._portion: Portion | None = first
+        self._portions = portions
+        self.taken = 0
+
+    async def __aiter__(self) -> AsyncIterator[Sequence[Any]]:
+        async for portion in self.portions():
+            for record in portion:
+                self.taken += 1
+                yield record
+            # asyncpg waits only when the socket is full: other tasks get their turn here.
+            await asyncio.sleep(0)
+
+    async def portions(self) -> AsyncIterator[Portion]:
+        """The rows in the portions that they come in."""
+        while self._portion is not None:
+            yield self._portion
+            try:
+                self._portion = await anext(self._portions, None)
+            except Exception as error:
+                raise SourceError(error) from error
+
+
+class PortalCursor:
+    """A portal: rows that stay on the server."""
+
+    def __init__(self, cursor: Any, watched: Callable[[str], AbstractContextManager[None]]) -> None:
+        self._cursor = cursor
+        self._watched = watched
+
+    async def fetch(self, count: int, timeout: float | None) -> Sequence[Row]:
+        """The next rows."""
+        with self._watched("fetch"):
+            rows: Sequence[Row] = await self._cursor.fetch(count, timeout=timeout)
+            return rows
+
+    async def close(self, timeout: float | None) -> None:
+        """Close the portal."""
+        with self._watched("close"):
+            await self._cursor._close_portal(timeout)  # noqa: SLF001 - asyncpg leaves it open until the transaction ends
+
+
+async def insert_rows(raw: asyncpg.Connection, insertion: Insertion, first: Portion, portions: Portions) -> int:
+    """Insert rows. Needs an open transaction.
+
+    Args:
+        raw: the connection.
+        insertion: where to, and what happens to a row that is there.
+        first: the first portion of the rows.
+        portions: the others.
+
+    Returns:
+        How many rows were inserted or updated.
+
+    Raises:
+        SourceError: the portions raised.
+        DriverError: a value cannot be sent.
+    """
+    records = Records(first, portions)
+    if len(first) <= _FEW:
+        return await _insert_pipelined(raw, insertion, records)
+    try:
+        async with raw.transaction():  # a savepoint: a COPY that is refused must not end everything
+            return await _insert_copied(raw, insertion, records)
+    except asyncpg.InternalClientError:
+        if records.taken:
+            raise
+        # asyncpg cannot write a column's type in COPY's binary format: an enum, or a type of an extension.
+        return await _insert_pipelined(raw, insertion, records)
+
+
+async def execute_pipelined(raw: asyncpg.Connection, text: str, sets: Portion) -> int:
+    """Run a statement for each parameter set and give the number of rows that it returned in all."""
+    statement = await raw.prepare(text)  # not one of those kept: in a transaction it could not be prepared again
+    return sum([len(await statement.fetchmany(pipeline)) for pipeline in cut(sets, _PIPELINE_SETS, _PIPELINE_BYTES)])
+
+
+async def _insert_copied(raw: asyncpg.Connection, insertion: Insertion, records: Records) -> int:
+    """By COPY; with a conflict clause through a temporary table."""
+    if insertion.on_conflict is None:
+        return await _copy(raw, insertion, records, insertion.table)
+    await raw.execute(staging_table(insertion))
+    await _copy(raw, insertion, records, STAGING)
+    merged = await _merge(raw, insertion)
+    await raw.execute(drop_staging())
+    return merged
+
+
+async def _insert_pipelined(raw: asyncpg.Connection, insertion: Insertion, records: Records) -> int:
+    text = f"{postgres_values(insertion)} returning 1"
+    return sum([await execute_pipelined(raw, text, portion) async for portion in records.portions()])
+
+
+async def _copy(raw: asyncpg.Connection, insertion: Insertion, records: Records, table: str) -> int:
+    schema, _, name = table.rpartition(".")
+    try:
+        tag = await raw.copy_records_to_table(
+            name, schema_name=schema or None, columns=insertion.columns, records=records
+        )
+    except (SourceError, *_ASYNCPG_ERRORS):
+        raise
+    except Exception as error:
+        message = (
+            f"row {records.taken} for table {insertion.table!r} cannot be sent: {error}; "
+            "give values of the columns' types"
+        )
+        raise DriverError(Failure.REFUSED, StatementError(message)) from error
+    return _count(tag)
+
+
+async def _merge(raw: asyncpg.Connection, insertion: Insertion) -> int:
+    """Bring staged rows over; only if a row turns out to be there twice, by the costlier statement."""
+    try:
+        async with raw.transaction():
+            return _count(await raw.execute(merge_staging(insertion, last_only=False)))
+    except asyncpg.CardinalityViolationError:
+        return _count(await raw.execute(merge_staging(insertion, last_only=True)))
+
+
+def _count(tag: str) -> int:
+    return int(tag.rpartition(" ")[2])

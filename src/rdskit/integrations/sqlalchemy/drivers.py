@@ -1,0 +1,166 @@
+"""What differs between the drivers below SQLAlchemy: names of connect arguments, sockets, and who tells the role."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from rdskit.client.tls.arguments import tls_arguments
+from rdskit.errors import ConfigError
+from rdskit.kernel.topology import Role
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Dialect
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+
+    from rdskit.integrations.sqlalchemy.settings import Settings
+    from rdskit.kernel.endpoints import Endpoint
+    from rdskit.kernel.ports import Login
+
+# A host that is gone without a word is found within 10 + 3 · 5 s while idle, and within 20 s while it owes an answer.
+_KEEPALIVE: Final = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 20_000))
+_ROLE_OF_MYSQL: Final = "select @@global.read_only or @@innodb_read_only"
+
+
+@dataclass(frozen=True, slots=True)
+class ArgumentNames:
+    """How a driver calls what every driver takes."""
+
+    database: str
+    timeout: str
+
+
+NAMES: Final = {
+    "psycopg": ArgumentNames("dbname", "connect_timeout"),
+    "psycopg_async": ArgumentNames("dbname", "connect_timeout"),
+    "asyncpg": ArgumentNames("database", "timeout"),
+    "pymysql": ArgumentNames("database", "connect_timeout"),
+    "asyncmy": ArgumentNames("db", "connect_timeout"),
+}
+
+
+def lasting_arguments(driver: str, settings: Settings) -> dict[str, Any]:
+    """What the driver's ``connect`` is given each time: TLS, and how long one attempt may take.
+
+    Raises:
+        ConfigError: the driver is not supported, or a file of ``ca=`` cannot be read.
+    """
+    names = NAMES.get(driver)
+    if names is None:
+        raise ConfigError(f"rdskit does not know the driver {driver!r}; use one of {', '.join(sorted(NAMES))}")
+    seconds = settings.connect_timeout
+    if driver.startswith("psycopg"):
+        seconds = max(2, round(seconds))  # libpq counts whole seconds, and takes 1 for 2
+    return {names.timeout: seconds} | tls_arguments(driver, settings.tls, settings.ca)
+
+
+def arguments_for(driver: str, endpoint: Endpoint, login: Login, database: str | None) -> dict[str, Any]:
+    """What the driver's ``connect`` is given to reach one host as one user."""
+    arguments: dict[str, Any] = {"host": endpoint.host, "port": endpoint.port, "user": login.user}
+    if login.password is not None:
+        arguments["password"] = login.password
+    if database is not None:
+        arguments[NAMES[driver].database] = database
+    return arguments
+
+
+def role_of(dialect: Dialect, connection: DBAPIConnection) -> Role | None:
+    """What the host says it is; None where it does not tell.
+
+    PostgreSQL ≥ 14 reports ``in_hot_standby`` by itself: asking costs no round trip (protocol: ParameterStatus).
+    """
+    if dialect.name == "postgresql":
+        standby = _reported(dialect, connection, "in_hot_standby")
+        return None if standby is None else Role.READER if standby == "on" else Role.WRITER
+    if dialect.name in {"mysql", "mariadb"}:
+        return _role_of_mysql(connection)
+    return None
+
+
+def refuses_writes(dialect: Dialect, connection: DBAPIConnection) -> bool:
+    """Whether the host as a whole takes no writes, after it has refused one with SQLSTATE 25006.
+
+    The alternative is a transaction that somebody has made read-only, on a host where all is well.
+    """
+    reported = [_reported(dialect, connection, name) for name in ("in_hot_standby", "default_transaction_read_only")]
+    return "on" in reported or reported == [None, None]
+
+
+def is_gone(dialect: Dialect, connection: DBAPIConnection) -> bool:
+    """Whether an idle connection has ended, without asking the server unless something has arrived."""
+    raw: Any = dialect.get_driver_connection(connection)
+    if _has_ended(dialect.driver, raw):
+        return True
+    descriptor = _descriptor(dialect.driver, raw)
+    return descriptor is None or (_is_readable(descriptor) and not _answers(dialect, connection))
+
+
+def keep_alive(dialect: Dialect, connection: DBAPIConnection) -> None:
+    """Have the operating system find out when the host is gone."""
+    descriptor = _descriptor(dialect.driver, dialect.get_driver_connection(connection))
+    if descriptor is None:
+        return
+    with socket.socket(fileno=os.dup(descriptor)) as tcp:
+        if tcp.family not in {socket.AF_INET, socket.AF_INET6}:
+            return
+        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEPALIVE:
+            if hasattr(socket, name):  # each system has some of them
+                tcp.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def _has_ended(driver: str, raw: Any) -> bool:
+    """What an asynchronous driver's event loop has seen of the connection's end so far."""
+    if driver == "asyncpg":
+        return bool(raw.is_closed())
+    if driver == "asyncmy":
+        return bool(raw._stream_broken)  # noqa: SLF001 - `connected` only tells whether somebody called close()
+    return False
+
+
+def _descriptor(driver: str, raw: Any) -> int | None:
+    """The file descriptor of the connection's socket; None when it is closed."""
+    if driver.startswith("psycopg"):
+        return None if raw.closed else int(raw.fileno())
+    if driver == "pymysql":
+        return None if raw._sock is None else int(raw._sock.fileno())  # noqa: SLF001 - PyMySQL shows it nowhere else
+    transport = raw._transport  # noqa: SLF001 - the same for asyncpg and asyncmy
+    found = None if transport is None else transport.get_extra_info("socket")
+    return None if found is None else int(found.fileno())
+
+
+def _is_readable(descriptor: int) -> bool:
+    """Whether the server has said something unasked: goodbye, most of the time."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _answers(dialect: Dialect, connection: DBAPIConnection) -> bool:
+    try:
+        return bool(dialect.do_ping(connection))
+    except (dialect.loaded_dbapi.Error, OSError):
+        return False
+
+
+def _reported(dialect: Dialect, connection: DBAPIConnection, name: str) -> str | None:
+    """A setting that PostgreSQL reports by itself whenever it changes."""
+    raw: Any = dialect.get_driver_connection(connection)
+    if dialect.driver == "asyncpg":
+        return getattr(raw.get_settings(), name, None)
+    value: str | None = raw.info.parameter_status(name)
+    return value
+
+
+def _role_of_mysql(connection: DBAPIConnection) -> Role:
+    cursor = connection.cursor()
+    try:
+        cursor.execute(_ROLE_OF_MYSQL)
+        (read_only,) = cursor.fetchone() or (0,)
+    finally:
+        cursor.close()
+    connection.rollback()
+    return Role.READER if read_only else Role.WRITER

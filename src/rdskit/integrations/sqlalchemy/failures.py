@@ -1,0 +1,138 @@
+"""What happens to an engine's errors: a lost or demoted host takes its pooled connections with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from rdskit.integrations.sqlalchemy.drivers import refuses_writes
+from rdskit.integrations.sqlalchemy.policy import meaning_of, told_as
+from rdskit.integrations.sqlalchemy.reports import remember, reported_by
+from rdskit.integrations.sqlalchemy.settings import ENGINES
+from rdskit.kernel.failures import Failure, Phase
+from rdskit.kernel.sql import Dialect as Lexis
+from rdskit.kernel.sql import Kind, compile_statement
+from rdskit.kernel.topology import Role
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection, Engine, ExceptionContext
+
+    from rdskit.kernel.answers import Meaning
+
+_COMMITTING: Final = "rdskit.committing"
+
+
+def watch_errors(engine: Engine, role: Role) -> None:
+    """Classify the errors of an engine.
+
+    Args:
+        engine: whose.
+        role: what its hosts are wanted for: a reader that refuses a write is as well as ever.
+    """
+
+    def note_error(context: ExceptionContext) -> BaseException | None:
+        return _told(context, role)
+
+    event.listen(engine, "handle_error", note_error, retval=True)
+    event.listen(engine, "commit", _note_commit)
+    event.listen(engine, "rollback", _note_rollback)
+
+
+def _note_commit(connection: Connection) -> None:
+    _note(connection, committing=True)
+
+
+def _note_rollback(connection: Connection) -> None:
+    _note(connection, committing=False)
+
+
+def _note(connection: Connection, *, committing: bool) -> None:
+    if not connection.invalidated:  # else there is nothing to send, and nothing to fail
+        connection.info[_COMMITTING] = committing
+
+
+def _told(context: ExceptionContext, role: Role) -> BaseException | None:
+    """Decide what an error means for the pool, and keep with it what it means for the application.
+
+    Returns:
+        What SQLAlchemy is to raise instead; None for what it raises anyway.
+    """
+    if context.connection is None:  # while connecting, where the connector has decided everything
+        return None
+    error = context.original_exception
+    reported = reported_by(error, context.dialect, is_disconnect=context.is_disconnect)
+    if context.sqlalchemy_exception is None and not reported.is_disconnect:
+        return None  # not the database's: a defect of the application, or its deadline
+    meaning = meaning_of(reported)
+    remember(
+        error, told_as(meaning, _phase(context), writes=_may_write(context), text=_name(context), reported=reported)
+    )
+    if not _ends_connection(context, meaning, role):
+        return None
+    context.is_disconnect = True
+    return _as_operational_error(context)
+
+
+def _ends_connection(context: ExceptionContext, meaning: Meaning, role: Role) -> bool:
+    if meaning.failure is Failure.LOST:
+        return True
+    if meaning.failure is not Failure.READ_ONLY or role is Role.READER:
+        return False
+    assert context.connection is not None
+    if context.dialect.name == "postgresql":
+        raw = context.connection.connection.dbapi_connection
+        return raw is None or refuses_writes(context.dialect, raw)
+    return not _is_transaction_read_only(context.original_exception)
+
+
+def _is_transaction_read_only(error: BaseException) -> bool:
+    """MySQL and MariaDB have a number of its own (1792) for a transaction that somebody made read-only."""
+    return bool(error.args) and error.args[0] == 1792  # noqa: PLR2004 - named above
+
+
+def _as_operational_error(context: ExceptionContext) -> OperationalError | None:
+    """A lost connection is an ``OperationalError`` with every driver, as applications expect it."""
+    present = context.sqlalchemy_exception
+    if isinstance(present, OperationalError):
+        return None
+    error = context.original_exception
+    hidden = context.engine.hide_parameters if context.engine is not None else True
+    return OperationalError(
+        context.statement,
+        context.parameters,
+        error,
+        hide_parameters=hidden,
+        connection_invalidated=True,
+        code="e3q8",
+        ismulti=present.ismulti if isinstance(present, DBAPIError) else None,
+    )
+
+
+def _phase(context: ExceptionContext) -> Phase:
+    assert context.connection is not None
+    if context.statement is None:
+        is_committing = not context.connection.invalidated and context.connection.info.get(_COMMITTING)
+        return Phase.COMMIT if is_committing else Phase.TRANSACTION
+    return Phase.STATEMENT if _commits_itself(context) else Phase.TRANSACTION
+
+
+def _commits_itself(context: ExceptionContext) -> bool:
+    """Whether each statement is a transaction of its own."""
+    assert context.connection is not None
+    raw: Any = None if context.connection.invalidated else context.connection.connection.dbapi_connection
+    return raw is not None and bool(context.dialect.detect_autocommit_setting(raw))
+
+
+def _may_write(context: ExceptionContext) -> bool:
+    if context.statement is None or context.dialect.name not in ENGINES:
+        return True
+    lexis = Lexis.POSTGRES if context.dialect.name == "postgresql" else Lexis.MYSQL
+    return compile_statement(context.statement, lexis).kind is not Kind.READ
+
+
+def _name(context: ExceptionContext) -> str:
+    if context.statement is not None:
+        return " ".join(context.statement.split())[:80]
+    return "COMMIT" if _phase(context) is Phase.COMMIT else "the end of the transaction"

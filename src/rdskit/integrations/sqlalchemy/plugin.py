@@ -1,0 +1,111 @@
+"""The plugin: ``postgresql+psycopg://…?plugin=rdskit`` wherever a SQLAlchemy URL is taken."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy
+from sqlalchemy import event
+from sqlalchemy.engine import CreateEnginePlugin
+
+from rdskit.client.database.destination import Destination
+from rdskit.errors import ConfigError
+from rdskit.integrations.sqlalchemy.checkout import watch_checkouts
+from rdskit.integrations.sqlalchemy.connector import Connector
+from rdskit.integrations.sqlalchemy.failures import watch_errors
+from rdskit.integrations.sqlalchemy.settings import QUERY_NAMES, Settings, refuse_tls_names, settings_of, target_of
+from rdskit.kernel.topology import Role
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL, Dialect, Engine
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.pool import ConnectionPoolEntry
+
+_SETTINGS: Final = "rdskit_settings"
+_ROLE: Final = "rdskit_role"
+_DESTINATION: Final = "rdskit_destination"
+
+
+@dataclass(slots=True)
+class Setup:
+    """How an engine was made, so that its sister for readers is made the same way."""
+
+    url: URL
+    options: dict[str, Any] = field(repr=False)
+    settings: Settings
+    destination: Destination
+    role: Role
+    readers: Engine | None = None
+
+
+#: By dialect, because that is what all copies of an engine (``execution_options``) share.
+_setups: weakref.WeakKeyDictionary[Dialect, Setup] = weakref.WeakKeyDictionary()
+
+
+class RdskitPlugin(CreateEnginePlugin):
+    """Gives an engine rdskit's credentials, TLS, writer and error classes.
+
+    In the URL's query: ``target``, ``credentials``, ``tls``, ``ca``, ``timeout`` and ``connect_timeout``, each as in
+    ``rdskit.connect``.
+    """
+
+    def __init__(self, url: URL, kwargs: dict[str, Any]) -> None:
+        super().__init__(url, kwargs)
+        for name in ("creator", "pool"):
+            if kwargs.get(name) is not None:
+                raise ConfigError(f"{name}= opens connections by itself, past rdskit: leave it out, or plugin=rdskit")
+        refuse_tls_names({*url.query, *kwargs.get("connect_args", {})})
+        options = dict(kwargs)
+        settings: Settings = kwargs.pop(_SETTINGS, None) or settings_of(url)
+        role: Role = kwargs.pop(_ROLE, Role.WRITER)
+        destination: Destination | None = kwargs.pop(_DESTINATION, None)
+        if destination is None:
+            destination = Destination(target_of(url, settings), settings.credentials)
+        self._setup = Setup(url, options, settings, destination, role)
+
+    def update_url(self, url: URL) -> URL:
+        """Take what is ours out of the URL."""
+        return url.difference_update_query(QUERY_NAMES)
+
+    def engine_created(self, engine: Engine) -> None:
+        """Hook into the engine."""
+        setup = self._setup
+        connector = Connector(setup.destination, setup.settings, setup.role)
+
+        def open_one(
+            dialect: Dialect, _entry: ConnectionPoolEntry, given: list[Any], arguments: dict[str, Any]
+        ) -> DBAPIConnection:
+            return connector.connect(dialect, given, arguments)
+
+        event.listen(engine, "do_connect", open_one)
+        watch_errors(engine, setup.role)
+        watch_checkouts(engine)
+        _setups[engine.dialect] = setup
+
+
+def readers_of(engine: Engine) -> Engine:
+    """The engine whose connections go to the read replicas of the same target, shared evenly; made on first use.
+
+    Where there is no replica, its connections go to the writer. It is disposed of together with ``engine``.
+
+    Args:
+        engine: one of rdskit's; for an ``AsyncEngine`` its ``sync_engine``.
+
+    Raises:
+        ConfigError: the engine is not one of rdskit's.
+    """
+    setup = _setups.get(engine.dialect)
+    if setup is None:
+        raise ConfigError(
+            f"{engine!r} is not an engine of rdskit's: make it with rdskit.integrations.sqlalchemy.create_engine, "
+            "or write ?plugin=rdskit in its URL"
+        )
+    if setup.role is Role.READER:
+        return engine
+    if setup.readers is None:
+        options = setup.options | {_ROLE: Role.READER, _SETTINGS: setup.settings, _DESTINATION: setup.destination}
+        readers = setup.readers = sqlalchemy.create_engine(setup.url, **options)
+        event.listen(engine, "engine_disposed", lambda _: readers.dispose())
+    return setup.readers

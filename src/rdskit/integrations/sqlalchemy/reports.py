@@ -1,0 +1,74 @@
+"""From a driver's exception to what it reports, whatever the driver."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from rdskit.errors import RdskitError
+from rdskit.integrations.sqlalchemy.policy import Reported
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Dialect
+
+_SQLSTATE: Final = re.compile(r"[0-9A-Z]{5}")
+_ODBC_NUMBER: Final = re.compile(r"\((\d+)\)")  # "[42000] [Microsoft][…] text (1205) (SQLExecDirectW)"
+_ATTRIBUTE: Final = "rdskit_error"
+
+
+def reported_by(error: BaseException, dialect: Dialect, *, is_disconnect: bool = False) -> Reported:
+    """What an exception tells.
+
+    Args:
+        error: the driver's, or the network's.
+        dialect: whose driver it was.
+        is_disconnect: what the dialect says of it.
+    """
+    text = " ".join(str(error).split()) or type(error).__name__
+    # A deadline that the driver was given passes as a TimeoutError too, on a connection that stays.
+    is_network = isinstance(error, OSError | EOFError) and not isinstance(error, TimeoutError)
+    return Reported(dialect.name, text, _sqlstate(error), _number(error), is_disconnect or is_network)
+
+
+def remember(error: BaseException, told: RdskitError) -> None:
+    """Keep with a driver's exception what it means; ``error_of`` finds it there."""
+    setattr(error, _ATTRIBUTE, told)
+
+
+def error_of(error: BaseException) -> RdskitError | None:
+    """The exception of ``rdskit.errors`` that stands for one of SQLAlchemy's.
+
+    ``isinstance(error_of(e), rdskit.OutcomeUnknown)`` asks what no SQLAlchemy exception tells: whether a lost COMMIT
+    may have happened.
+
+    Args:
+        error: what an engine of rdskit's raised, or the driver's exception in its ``orig``.
+
+    Returns:
+        The exception, None if the error came from another engine or from no database at all.
+    """
+    if isinstance(error, RdskitError):
+        return error
+    for holder in (error, getattr(error, "orig", None)):
+        found = getattr(holder, _ATTRIBUTE, None)
+        if isinstance(found, RdskitError):
+            return found
+    return None
+
+
+def _sqlstate(error: BaseException) -> str | None:
+    for candidate in (getattr(error, "sqlstate", None), error.args[0] if error.args else None):
+        if isinstance(candidate, str) and _SQLSTATE.fullmatch(candidate):
+            return candidate
+    return None
+
+
+def _number(error: BaseException) -> int | None:
+    first: Any = error.args[0] if error.args else None
+    code = getattr(first, "code", first)  # oracledb wraps what it has to say in an object
+    if isinstance(code, int) and not isinstance(error, OSError):
+        return code
+    if isinstance(first, str) and len(error.args) > 1 and _SQLSTATE.fullmatch(first):  # pyodbc: state, message
+        found = _ODBC_NUMBER.search(str(error.args[1]))
+        return int(found[1]) if found else None
+    return None

@@ -1,0 +1,63 @@
+"""How code below SQLAlchemy waits: it looks synchronous, and runs in a thread or in a greenlet of an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from sqlalchemy.util import await_only
+
+from rdskit.sync import wait
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from sqlalchemy.engine import Dialect
+
+T = TypeVar("T")
+
+
+class Waiting(Protocol):
+    """Waits without stopping anybody else."""
+
+    def run(self, begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run what ``begin`` gives on rdskit's own event loop, and give its result."""
+        ...
+
+    def pause(self, seconds: float) -> None:
+        """Do nothing for a while."""
+        ...
+
+
+class ThreadWaiting:
+    """In a thread: it is the only one that stops."""
+
+    def run(self, begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run what ``begin`` gives on rdskit's own event loop, and give its result."""
+        return wait(begin())
+
+    def pause(self, seconds: float) -> None:
+        """Do nothing for a while."""
+        time.sleep(seconds)
+
+
+class GreenletWaiting:
+    """Under ``AsyncEngine``: the caller's event loop goes on.
+
+    Credentials and topology belong to rdskit's own loop even so: an engine may be used on several loops one after the
+    other, and a login that is being fetched serves all of them.
+    """
+
+    def run(self, begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run what ``begin`` gives on rdskit's own event loop, and give its result."""
+        return await_only(asyncio.to_thread(lambda: wait(begin())))
+
+    def pause(self, seconds: float) -> None:
+        """Do nothing for a while."""
+        await_only(asyncio.sleep(seconds))
+
+
+def waiting_for(dialect: Dialect) -> Waiting:
+    """How connections of this dialect wait."""
+    return GreenletWaiting() if dialect.is_async else ThreadWaiting()

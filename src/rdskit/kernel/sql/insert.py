@@ -1,0 +1,212 @@
+"""INSERT statements of many rows, with what happens to a row that is there already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from rdskit.errors import ConfigError
+from rdskit.kernel.sql.model import Dialect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+OnConflict = Literal["ignore", "update"]
+
+PORTION: Final = 2048
+"""Rows handed on together; a portion with fewer is the last one."""
+
+MOST_MARKERS: Final = 65_535
+"""Parameters of one prepared statement: 16 bits count them in both protocols (Bind, COM_STMT_PREPARE response)."""
+
+_SMALL: Final = 48
+"""Bytes of a number, date or time in a message, at most."""
+
+_UNKNOWN: Final = 64 * 1024
+"""What counts for a list, or for a value that becomes JSON."""
+
+STAGING: Final = "pg_temp.rdskit_staging"
+"""The temporary table of PostgreSQL through which rows with a conflict clause go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Insertion:
+    """What an insert of many rows does.
+
+    Attributes:
+        table: the table's name, with its schema in front where it needs one.
+        columns: the columns that are given; others get their defaults.
+        on_conflict: ``ignore`` keeps the row that is there, ``update`` overwrites it, None refuses the whole insert.
+        key: the columns of the unique key that tells a row that is there; empty for any unique key.
+    """
+
+    table: str
+    columns: tuple[str, ...]
+    on_conflict: OnConflict | None = None
+    key: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.on_conflict not in {None, "ignore", "update"}:
+            raise ConfigError(
+                f"on_conflict={self.on_conflict!r} is not known; choose 'ignore' or 'update', or leave it"
+            )
+        if self.key and self.on_conflict is None:
+            raise ConfigError("key= says which row is there already: it needs on_conflict='ignore' or 'update'")
+        if missing := [name for name in self.key if name not in self.columns]:
+            raise ConfigError(
+                f"the rows for {self.table!r} have no column {missing[0]!r}, which is part of the key "
+                f"({', '.join(self.key)}): give it in each row, or name another unique key with key="
+            )
+
+    @property
+    def updated(self) -> tuple[str, ...]:
+        """The columns that are overwritten in a row that is there."""
+        return tuple(name for name in self.columns if name not in self.key) if self.on_conflict == "update" else ()
+
+
+def quote_name(name: str, dialect: Dialect) -> str:
+    """Quote an identifier; a dot separates a schema from its table.
+
+    Raises:
+        ConfigError: a part is empty.
+    """
+    parts = name.split(".")
+    if not all(parts):
+        raise ConfigError(f"{name!r} is not the name of a table: write it as table or schema.table")
+    return ".".join(quote_part(part, dialect) for part in parts)
+
+
+def quote_part(name: str, dialect: Dialect) -> str:
+    """Quote an identifier whose dots are part of it."""
+    mark = '"' if dialect is Dialect.POSTGRES else "`"
+    return mark + name.replace(mark, mark * 2) + mark
+
+
+def primary_key_query(dialect: Dialect, table: str) -> tuple[str, list[str | None]]:
+    """The query for the columns of a table's primary key in their order, and its arguments."""
+    if dialect is Dialect.POSTGRES:
+        return _POSTGRES_KEY, [quote_name(table, dialect)]
+    schema, _, name = table.rpartition(".")
+    return _MYSQL_KEY, [schema or None, name]
+
+
+_POSTGRES_KEY: Final = """
+select a.attname::text from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any(i.indkey)
+where i.indrelid = $1::text::regclass and i.indisprimary order by array_position(i.indkey::int2[], a.attnum)
+"""
+_MYSQL_KEY: Final = """
+select column_name from information_schema.statistics
+where table_schema = coalesce(?, database()) and table_name = ? and index_name = 'PRIMARY' order by seq_in_index
+"""
+
+
+def cut(rows: Sequence[Sequence[Any]], most: int, size: int) -> Iterator[Sequence[Sequence[Any]]]:
+    """Cut rows into pieces that are sent as one message.
+
+    Args:
+        rows: the rows.
+        most: rows in a piece.
+        size: bytes of a piece, roughly and never too few; a row that is larger has a piece of its own.
+    """
+    start = total = 0
+    for number, values in enumerate(rows):
+        weight = sum(map(_weight, values))
+        total += weight
+        if number > start and (total > size or number - start >= most):
+            yield rows[start:number]
+            start, total = number, weight
+    if start < len(rows):
+        yield rows[start:]
+
+
+def _weight(value: Any) -> int:
+    if isinstance(value, str):
+        return 4 * len(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return len(value)
+    return _UNKNOWN if isinstance(value, list | tuple | dict | set) else _SMALL
+
+
+# The statements below quote every name; values are parameters or come through COPY.
+
+# -- PostgreSQL --------------------------------------------------------------------------------------------------------
+
+
+def staging_table(insertion: Insertion) -> str:
+    """Make the temporary table that takes the rows first: the columns that are given, and nothing that could refuse."""
+    names, table = _names(insertion, Dialect.POSTGRES), quote_name(insertion.table, Dialect.POSTGRES)
+    return f"create temporary table {STAGING} on commit drop as select {names} from {table} with no data"  # noqa: S608
+
+
+def merge_staging(insertion: Insertion, *, last_only: bool) -> str:
+    """Bring the rows over from the temporary table.
+
+    Args:
+        insertion: what to do.
+        last_only: of rows with the same key take the one given last. PostgreSQL refuses to update one row twice in a
+            statement ("ON CONFLICT DO UPDATE command cannot affect row a second time", SQLSTATE 21000).
+    """
+    names, table = _names(insertion, Dialect.POSTGRES), quote_name(insertion.table, Dialect.POSTGRES)
+    where = f" where not exists ({_later(insertion)})" if last_only else ""
+    source = f"select {names} from {STAGING} as given{where}"  # noqa: S608
+    return f"insert into {table} ({names}) {source} {_postgres_conflict(insertion)}"
+
+
+def drop_staging() -> str:
+    """Remove the temporary table, for the next insert of the same transaction."""
+    return f"drop table {STAGING}"
+
+
+def postgres_values(insertion: Insertion) -> str:
+    """The statement that inserts one row."""
+    names, table = _names(insertion, Dialect.POSTGRES), quote_name(insertion.table, Dialect.POSTGRES)
+    markers = ", ".join(f"${number}" for number in range(1, len(insertion.columns) + 1))
+    return f"insert into {table} ({names}) values ({markers}) {_postgres_conflict(insertion)}"  # noqa: S608
+
+
+def _later(insertion: Insertion) -> str:
+    # COPY into a table made in the same transaction only appends, so the place of a row (ctid) tells their order.
+    names = (quote_part(name, Dialect.POSTGRES) for name in insertion.key)
+    same = " and ".join(f"later.{name} = given.{name}" for name in names)
+    return f"select from {STAGING} as later where {same} and later.ctid > given.ctid"
+
+
+def _postgres_conflict(insertion: Insertion) -> str:
+    if insertion.on_conflict is None:
+        return ""
+    key = ", ".join(quote_part(name, Dialect.POSTGRES) for name in insertion.key)
+    target = f"on conflict ({key})" if key else "on conflict"
+    updated = [quote_part(name, Dialect.POSTGRES) for name in insertion.updated]
+    if not updated:
+        return f"{target} do nothing"
+    return f"{target} do update set {', '.join(f'{name} = excluded.{name}' for name in updated)}"
+
+
+# -- MySQL and MariaDB -------------------------------------------------------------------------------------------------
+
+
+def mysql_values(insertion: Insertion, rows: int) -> str:
+    """The statement that inserts a number of rows.
+
+    One row is written as a SELECT: only then does the server tell whether it was there ("Records: 1  Duplicates: 1").
+    """
+    names, table = _names(insertion, Dialect.MYSQL), quote_name(insertion.table, Dialect.MYSQL)
+    markers = ", ".join("?" * len(insertion.columns))
+    source = f"select {markers}" if rows == 1 else "values " + ", ".join([f"({markers})"] * rows)
+    return f"insert into {table} ({names}) {source}{_mysql_conflict(insertion)}"
+
+
+def _mysql_conflict(insertion: Insertion) -> str:
+    if insertion.on_conflict is None:
+        return ""
+    table = quote_name(insertion.table, Dialect.MYSQL)
+    updated = [quote_part(name, Dialect.MYSQL) for name in insertion.updated]
+    # `values(…)` is what both servers know; MySQL's own row alias is unknown to MariaDB.
+    changes = [f"{table}.{name} = values({name})" for name in updated]
+    # INSERT IGNORE would swallow every error; a column set to itself ignores duplicates alone.
+    first = quote_part(insertion.columns[0], Dialect.MYSQL)
+    return f" on duplicate key update {', '.join(changes) or f'{table}.{first} = {table}.{first}'}"
+
+
+def _names(insertion: Insertion, dialect: Dialect) -> str:
+    return ", ".join(quote_part(name, dialect) for name in insertion.columns)

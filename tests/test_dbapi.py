@@ -1,0 +1,114 @@
+"""Plain driver connections, opened our way: on PostgreSQL and MariaDB, with TLS, through a failover."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import psycopg
+import pymysql
+import pytest
+
+import rdskit
+
+if TYPE_CHECKING:
+    from rdskit.kernel.endpoints import Endpoint
+    from tests.plugins.local_rds import LocalRds
+    from tests.plugins.mysql_family import FamilyDatabase
+    from tests.plugins.postgres import TestDatabase
+
+
+def test_a_plain_psycopg_connection(database: TestDatabase) -> None:
+    with rdskit.dbapi_connect(database.url, tls="off", autocommit=True) as connection:
+        assert type(connection) is psycopg.Connection
+        assert connection.autocommit
+        assert connection.execute("select current_database()").fetchone() == (database.name,)
+        assert connection.execute("show application_name").fetchone() == ("rdskit",)
+
+
+def test_a_plain_pymysql_connection(mariadb_database: FamilyDatabase) -> None:
+    connection = rdskit.dbapi_connect(mariadb_database.url, tls="off", charset="utf8mb4")
+    try:
+        assert type(connection) is pymysql.connections.Connection
+        with connection.cursor() as cursor:
+            cursor.execute("select database(), %s", ("ß💧",))
+            assert cursor.fetchone() == (mariadb_database.name, "ß💧")
+    finally:
+        connection.close()
+
+
+def test_refused_logins_are_tried_with_what_the_credentials_give_next(database: TestDatabase) -> None:
+    class Rotating:
+        asked: list[rdskit.Login | None] = []  # noqa: RUF012 - one object, one test
+
+        async def login(self, endpoint: Endpoint, *, refused: rdskit.Login | None = None) -> rdskit.Login:
+            assert endpoint == (database.host, database.port)
+            self.asked.append(refused)
+            return rdskit.Login(database.user, database.password if refused else "the one before")
+
+    rdskit.dbapi_connect(database.url, tls="off", credentials=Rotating()).close()
+    assert Rotating.asked == [None, rdskit.Login(database.user, "the one before")]
+    with pytest.raises(rdskit.AuthenticationError, match="refused the login of user 'postgres'") as caught:
+        rdskit.dbapi_connect(database.url.replace(database.password, "wrong"), tls="off")
+    assert isinstance(caught.value.__cause__, psycopg.OperationalError)
+
+
+def test_refused_logins_of_mariadb(mariadb_database: FamilyDatabase) -> None:
+    with pytest.raises(rdskit.AuthenticationError, match="refused the login"):
+        rdskit.dbapi_connect(mariadb_database.url.replace(mariadb_database.password, "wrong"), tls="off")
+    with pytest.raises(rdskit.ConnectError, match="Unknown database 'nowhere'"):
+        rdskit.dbapi_connect(mariadb_database.url.replace(mariadb_database.name, "nowhere"), tls="off")
+
+
+def test_a_server_that_is_not_there_is_waited_for_until_the_deadline(database: TestDatabase) -> None:
+    with pytest.raises(rdskit.ConnectError, match=f"{database.host}:1 cannot be reached"):
+        rdskit.dbapi_connect(f"postgresql://nobody:x@{database.host}:1/none", tls="off", timeout=0.3)
+
+
+def test_tls_is_demanded_by_default(database: TestDatabase) -> None:
+    with pytest.raises(rdskit.TLSError, match="does not support SSL"):
+        rdskit.dbapi_connect(database.url)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"host": "elsewhere"}, "host= comes from the target"),
+        ({"password": "x"}, "password= comes from the target"),
+        ({"sslmode": "require"}, "sslmode= is what tls= and ca= decide"),
+    ],
+)
+def test_arguments_that_would_contradict(option: dict[str, str], message: str) -> None:
+    with pytest.raises(rdskit.ConfigError, match=message):
+        rdskit.dbapi_connect("postgresql://app:x@127.0.0.1/shop", tls="off", **option)  # type: ignore[arg-type]  # on purpose
+
+
+@pytest.mark.parametrize(("scheme", "driver"), [("postgresql", "psycopg"), ("mysql", "pymysql")])
+def test_a_missing_driver(monkeypatch: pytest.MonkeyPatch, scheme: str, driver: str) -> None:
+    monkeypatch.setitem(sys.modules, driver, None)
+    with pytest.raises(rdskit.ConfigError, match=r"pip install 'rdskit\[dbapi\]'"):
+        rdskit.dbapi_connect(f"{scheme}://app:x@127.0.0.1/shop", tls="off")
+
+
+def test_an_instance_by_name_with_verified_tls_through_a_failover(local_rds: LocalRds) -> None:
+    local_rds.create("plain", MultiAZ=True)
+    try:
+        credentials = f"secretsmanager:{local_rds.secret('plain')}"
+        with rdskit.dbapi_connect("rds://plain", credentials=credentials, autocommit=True) as connection:
+            assert connection.info.get_parameters()["sslmode"] == "verify-full"
+            assert connection.pgconn.ssl_in_use
+            connection.execute("create table kept (id int)")
+        failover = threading.Thread(target=local_rds.fail_over, args=("plain",))
+        failover.start()
+        try:
+            for number in range(20):
+                with rdskit.dbapi_connect("rds://plain", credentials=credentials, timeout=60) as connection:
+                    row = connection.execute("select pg_is_in_recovery()").fetchone()
+                    assert row == (False,), number
+        finally:
+            failover.join()
+        with rdskit.dbapi_connect("rds://plain", credentials=credentials) as connection:
+            assert connection.execute("select count(*) from kept").fetchone() == (0,)
+    finally:
+        local_rds.delete("plain")
