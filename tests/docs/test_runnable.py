@@ -55,7 +55,11 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
 
 
 #: What a page's blocks must print, where that says more than that they ran.
-PRINTED = {"README": "Ada 12\nGrace 30\n", "local-rds": "PostgreSQL "}
+PRINTED = {
+    "README": "Ada 12\nGrace 30\n",
+    "local-rds": "PostgreSQL ",
+    "credentials": "as ada\nby a role as ada\nnot as the master\n",
+}
 
 
 @pytest.mark.timeout(240)
