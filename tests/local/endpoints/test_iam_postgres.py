@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rdskit.local.endpoints.process import EndpointProcess
+    from rdskit.local.engines.throwaway import ThrowawayPostgres
     from tests.local.endpoints.conftest import Door, Judge
 
 pytestmark = pytest.mark.parametrize("door", ["postgres"], indirect=True)
