@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from rdskit.kernel.endpoints import Endpoint
     from rdskit.kernel.ports import ConnectOptions
 
+_UNKNOWN_AUTHORITY = "pass ca=PATH or set RDSKIT_CA to the authority that signed it"
+_ANOTHER_NAME = "connect by the name that RDS gives as the endpoint; an alias or an address is not in the certificate"
+_ITS_DATES = "check this machine's clock, and whether the server's certificate has to be renewed"
+# By X509_V_ERR_… of OpenSSL: not yet valid, expired, mismatch of host name, e-mail and address.
+_CERTIFICATE_ADVICE = {9: _ITS_DATES, 10: _ITS_DATES, 62: _ANOTHER_NAME, 63: _ANOTHER_NAME, 64: _ANOTHER_NAME}
+
 
 def refused_by_network(error: Exception, options: ConnectOptions) -> DriverError:
     """Say what an error of the socket or of its TLS layer means; ``LOST`` is worth another attempt."""
@@ -51,8 +57,6 @@ def said(error: Exception) -> str:
 
 def _tls_message(error: ssl.SSLError, endpoint: Endpoint) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return (
-            f"the certificate of {endpoint} was refused: {error.verify_message}; "
-            "pass ca=PATH or set RDSKIT_CA to the authority that signed it"
-        )
+        advice = _CERTIFICATE_ADVICE.get(error.verify_code, _UNKNOWN_AUTHORITY)
+        return f"the certificate of {endpoint} was refused: {error.verify_message}; {advice}"
     return f"TLS with {endpoint} failed: {error}"
