@@ -18,7 +18,8 @@ from rdskit.drivers.mysql.bulk import Inserting
 from rdskit.drivers.mysql.cursor import ServerCursor, open_cursor
 from rdskit.drivers.mysql.failures import failed, leaves_answer_unread, timed_out
 from rdskit.drivers.mysql.replication import Replication
-from rdskit.drivers.mysql.statements import Answer, Statements
+from rdskit.drivers.mysql.statements import Prepared, Statements
+from rdskit.drivers.mysql.values import bound
 from rdskit.errors import FailoverError, QueryError, StatementError
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError, ReaderProgress, Result, ServerCapacity
@@ -89,8 +90,8 @@ class MysqlConnection:
 
         ``insert … on duplicate key update`` counts a row that was updated twice: the server's own way.
         """
-        answer = await self._run(text, args, timeout)
-        return Result(answer.matched, answer.last_id or None)
+        prepared = await self._run(text, args, timeout)
+        return Result(prepared.matched, prepared.last_id or None)
 
     async def insert_many(self, insertion: Insertion, portions: Portions) -> int:
         """Insert rows by statements of many rows each."""
@@ -175,20 +176,26 @@ class MysqlConnection:
 
     # -- running -------------------------------------------------------------------------------------------------------
 
-    async def _run(self, text: str, args: Sequence[Any], timeout: float | None) -> Answer:
+    async def _run(self, text: str, args: Sequence[Any], timeout: float | None) -> Prepared:
         if timeout is not None:
             return await self._within(self._run(text, args, None), timeout)
         try:
             if self.interrupted or self._aborted:
                 await self._ready()
-            return await self._statements.run(text, args)
+            prepared = self._statements.get(text) or await self._statements.prepare(text)
+            if not await prepared.statement._execute_cursor(bound(args), prepared):  # noqa: SLF001 - the short way in
+                prepared.take(self._session.raw._result)  # noqa: SLF001 - where it leaves an answer otherwise
         except DriverError:
             raise
         except Exception as error:
-            raise self._failed(error) from error
+            if not self._statements.is_outdated(text, error):
+                raise self._failed(error) from error
         except BaseException:
             self.interrupted = True
             raise
+        else:
+            return prepared
+        return await self._run(text, args, None)
 
     @contextlib.contextmanager
     def _watched(self) -> Iterator[None]:

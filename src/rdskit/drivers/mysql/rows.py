@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from asyncmy.constants import FIELD_TYPE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from rdskit.kernel import ports
 
@@ -66,30 +66,31 @@ class Shape:
 
     Attributes:
         description: what asyncmy says of them; the same object as long as they have not changed.
-        row: the class of the rows.
+        row: makes a row of a tuple of values.
     """
 
-    __slots__ = ("_timestamps", "description", "row")
+    __slots__ = ("description", "row")
 
     def __init__(self, description: Sequence[Sequence[Any]]) -> None:
+        made = row_class(tuple(column[0] for column in description))
+        timestamps = [i for i, column in enumerate(description) if column[1] == FIELD_TYPE.TIMESTAMP]
         self.description = description
-        self.row = row_class(tuple(column[0] for column in description))
-        self._timestamps = [i for i, column in enumerate(description) if column[1] == FIELD_TYPE.TIMESTAMP]
+        self.row: Callable[[tuple[Any, ...]], Row] = made
+        if timestamps:
+            self.row = lambda values: made(_aware(values, timestamps))
 
     def rows(self, values: Iterable[tuple[Any, ...]]) -> list[ports.Row]:
         """Make rows."""
-        row = self.row
-        if self._timestamps:
-            values = map(self._aware, values)
-        return [row(each) for each in values]
+        return list(map(self.row, values))
 
-    def _aware(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        """TIMESTAMP is a moment, sent in the session's time zone, which is UTC."""
-        changed = list(values)
-        for index in self._timestamps:
-            if isinstance(changed[index], datetime):
-                changed[index] = changed[index].replace(tzinfo=UTC)
-        return tuple(changed)
+
+def _aware(values: tuple[Any, ...], timestamps: Sequence[int]) -> list[Any]:
+    """TIMESTAMP is a moment, sent in the session's time zone, which is UTC."""
+    changed = list(values)
+    for index in timestamps:
+        if isinstance(changed[index], datetime):
+            changed[index] = changed[index].replace(tzinfo=UTC)
+    return changed
 
 
 def row_class(columns: tuple[str, ...]) -> type[Row]:

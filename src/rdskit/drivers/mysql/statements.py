@@ -1,4 +1,8 @@
-"""Statements that the server has prepared for one connection."""
+"""Statements that the server has prepared for one connection.
+
+Every query comes through here, so the way is short: asyncmy hands the rows of a result whose columns it knows already
+directly to the statement, without the objects in between.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,9 @@ from asyncmy.errors import MySQLError
 
 from rdskit.drivers.mysql.failures import number_of
 from rdskit.drivers.mysql.rows import Shape
-from rdskit.drivers.mysql.values import bound
+from rdskit.errors import StatementError
+from rdskit.kernel.failures import Failure
+from rdskit.kernel.ports import DriverError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,88 +26,122 @@ _KEPT: Final = 128
 _UNPREPARABLE: Final = 1295
 _PREPARE_AGAIN: Final = frozenset({1243, 1615})  # unknown statement (a proxy changed sides), changed too often
 _NOTHING: Final = Shape(())
+_Values = tuple[Any, ...]
 
 
-class Answer:
-    """What a statement gave.
+class Prepared:
+    """One statement, and what its last run gave.
 
     Attributes:
-        rows: the rows as plain tuples; none for a statement without a result.
-        shape: makes rows of them.
+        statement: asyncmy's, or what stands in for it.
+        used: it was run again since it was last considered for removal.
         matched: how many rows the statement returned or matched.
         last_id: the id generated for the last inserted row; 0 if none was.
     """
 
-    __slots__ = ("last_id", "matched", "rows", "shape")
-
-    def __init__(self, result: Any, shape: Shape) -> None:
-        self.rows: tuple[tuple[Any, ...], ...] = result.rows or ()
-        self.shape = shape
-        self.matched: int = result.affected_rows
-        self.last_id: int = result.insert_id
-
-    def all(self) -> list[Row]:
-        """All rows."""
-        return self.shape.rows(self.rows)
-
-    def first(self) -> Row | None:
-        """The first row, if any."""
-        return self.shape.rows(self.rows[:1])[0] if self.rows else None
-
-
-class _Prepared:
-    __slots__ = ("shape", "statement")
+    __slots__ = ("_rows", "_shape", "last_id", "matched", "statement", "used")
 
     def __init__(self, statement: Any) -> None:
         self.statement = statement
-        self.shape = _NOTHING
+        self.used = False
+        self.matched = 0
+        self.last_id = 0
+        self._rows: Sequence[_Values] = ()
+        self._shape = _NOTHING
 
-    async def run(self, args: Sequence[Any]) -> Answer:
-        result = await self.statement.execute(bound(args))
-        description = result.description
-        if description is not self.shape.description and description is not None:
-            self.shape = Shape(description)
-        return Answer(result, self.shape)
+    def _set_cached_rows(self, rows: Sequence[_Values], description: Any) -> None:
+        # asyncmy's name: it gives rows to whatever was passed as the cursor.
+        if description is not self._shape.description:
+            self._shape = Shape(description)
+        self._rows = rows
+        self.matched = len(rows)
+        self.last_id = 0
+
+    def take(self, result: Any) -> None:
+        """Take an answer that asyncmy could not hand over directly: the first one, or one without rows."""
+        if result.description is not None:
+            self._set_cached_rows(result.rows or (), result.description)
+        else:
+            self._rows = ()
+            self.matched = result.affected_rows
+            self.last_id = result.insert_id
+
+    def first(self) -> Row | None:
+        """The first row, if any; nothing is kept."""
+        rows, self._rows = self._rows, ()
+        return self._shape.row(rows[0]) if rows else None
+
+    def all(self) -> list[Row]:
+        """All rows; nothing is kept."""
+        rows, self._rows = self._rows, ()
+        return self._shape.rows(rows)
+
+
+class _Text:
+    """Stands in for a statement that the server cannot prepare."""
+
+    def __init__(self, raw: Any, text: str) -> None:
+        self._raw = raw
+        self._text = text
+
+    async def _execute_cursor(self, args: Sequence[Any], _: Any) -> bool:
+        if args:
+            message = (
+                f"the server cannot prepare {self._text.strip()!r}, so it cannot take parameters [{_UNPREPARABLE}]"
+            )
+            raise DriverError(Failure.REFUSED, StatementError(message, errno=_UNPREPARABLE))
+        await self._raw.query(self._text)
+        return False
+
+    async def close(self) -> None:
+        """Nothing is kept on the server."""
 
 
 class Statements:
-    """Prepares statements when they are first run, and keeps those used last."""
+    """Keeps the statements that were used last; the rest are closed on the server too."""
 
     __slots__ = ("_prepared", "_raw")
 
     def __init__(self, raw: Any) -> None:
         self._raw = raw
-        self._prepared: dict[str, _Prepared] = {}
+        self._prepared: dict[str, Prepared] = {}
 
-    async def run(self, text: str, args: Sequence[Any]) -> Answer:
-        """Run a statement, with its arguments bound by the server."""
-        prepared = self._prepared.pop(text, None)
-        if prepared is None:
-            try:
-                prepared = _Prepared(await self._prepare(text))
-            except MySQLError as error:
-                if args or number_of(error) != _UNPREPARABLE:
-                    raise
-                return await self._run_text(text)
+    def get(self, text: str) -> Prepared | None:
+        """A statement that is prepared already."""
+        prepared = self._prepared.get(text)
+        if prepared is not None:
+            prepared.used = True
+        return prepared
+
+    async def prepare(self, text: str) -> Prepared:
+        """Have the server prepare a statement."""
+        if len(self._prepared) >= _KEPT:
+            await self._removed().statement.close()  # sends, and waits for no answer
         try:
-            answer = await prepared.run(args)
+            statement = await self._raw.prepare(text)
         except MySQLError as error:
-            if number_of(error) not in _PREPARE_AGAIN:
-                self._prepared[text] = prepared
+            if number_of(error) != _UNPREPARABLE:
                 raise
-            # The server refused to run it, so nothing has happened.
-            prepared = _Prepared(await self._prepare(text))
-            answer = await prepared.run(args)
-        self._prepared[text] = prepared
-        return answer
+            statement = _Text(self._raw, text)
+        prepared = self._prepared[text] = Prepared(statement)
+        return prepared
 
-    async def _prepare(self, text: str) -> Any:
-        while len(self._prepared) >= _KEPT:
-            await self._prepared.pop(next(iter(self._prepared))).statement.close()  # sends, and waits for no answer
-        return await self._raw.prepare(text)
+    def is_outdated(self, text: str, error: Exception) -> bool:
+        """Whether the server refused to run a statement that was prepared before, and preparing it anew may help.
 
-    async def _run_text(self, text: str) -> Answer:
-        """A statement that cannot be prepared, and has no arguments."""
-        await self._raw.query(text)
-        result = self._raw._result  # noqa: SLF001 - where `query` leaves its answer
-        return Answer(result, Shape(result.description) if result.description else _NOTHING)
+        The statement is forgotten then; nothing has happened.
+        """
+        if number_of(error) not in _PREPARE_AGAIN:
+            return False
+        prepared = self._prepared.pop(text, None)
+        return prepared is not None and prepared.used
+
+    def _removed(self) -> Prepared:
+        """The oldest of those that were not used since they were last considered (the clock algorithm)."""
+        while True:
+            text = next(iter(self._prepared))
+            oldest = self._prepared.pop(text)
+            if not oldest.used:
+                return oldest
+            oldest.used = False
+            self._prepared[text] = oldest

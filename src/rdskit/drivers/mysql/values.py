@@ -57,7 +57,7 @@ def bound(args: Sequence[Any]) -> Sequence[Any]:
     Raises:
         TypeError: an argument is of a type that has no counterpart.
     """
-    if _AS_IT_IS.issuperset(map(type, args)):
+    if not args or _AS_IT_IS.issuperset(map(type, args)):
         return args
     return [_bound(value) for value in args]
 
