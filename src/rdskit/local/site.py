@@ -127,7 +127,7 @@ def down(data: Path) -> SiteStatus:
     was_up = daemon.alive
     if was_up:
         daemon.stop()
-    end_orphans(layout.fleet, "postgres")
+    end_orphans(layout.fleet)
     seconds = time.monotonic() - begun if was_up else None
     return SiteStatus(running=False, data=str(data), port=_remembered(layout), seconds=seconds)
 

@@ -11,7 +11,8 @@ import pytest
 
 from rdskit.errors import LocalError
 from rdskit.local.engines import processes
-from rdskit.local.engines.mysql_sql import MySQLSession, ServerRefused, SessionLost
+from rdskit.local.engines.mysql_sql import MySQLSession, ServerRefused
+from rdskit.local.engines.session import SessionLost
 from rdskit.local.engines.throwaway_mysql import ThrowawayFamilyServer, throwaway_mariadb, throwaway_mysql
 from rdskit.local.engines.waiting import poll
 
@@ -113,12 +114,11 @@ def test_a_server_that_does_not_start_says_why(server: ThrowawayFamilyServer) ->
 
 
 def test_what_a_crashed_owner_left_is_ended_by_directory(server: ThrowawayFamilyServer, tmp_path: Path) -> None:
-    name = server.installation.process_name
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    assert processes.end_orphans(elsewhere, name) == []
+    assert processes.end_orphans(elsewhere) == []
     assert server.alive
-    assert processes.end_orphans(tmp_path, name) == [server.pid]
+    assert processes.end_orphans(tmp_path) == [server.pid]
     assert poll(lambda: not server.alive, timeout=5)
 
 

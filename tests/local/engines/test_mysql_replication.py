@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rdskit.local.engines.mysql_sql import Account, MySQLSession, ServerRefused, SessionLost
+from rdskit.local.engines.mysql_sql import MySQLSession, ServerRefused
+from rdskit.local.engines.session import Account, SessionLost
 from rdskit.local.engines.throwaway_mysql import ThrowawayFamilyServer, throwaway_mariadb, throwaway_mysql
 from rdskit.local.engines.waiting import poll
 

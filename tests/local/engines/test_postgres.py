@@ -10,7 +10,8 @@ import pytest
 from rdskit.errors import LocalError
 from rdskit.local.engines import processes
 from rdskit.local.engines.configuration import upstream
-from rdskit.local.engines.sql import Session, SessionLost, StatementRefused
+from rdskit.local.engines.session import Session, SessionLost, StatementRefused
+from rdskit.local.engines.sql import PostgresSession
 from rdskit.local.engines.throwaway import ThrowawayPostgres, throwaway_postgres
 from rdskit.local.engines.waiting import poll
 
@@ -46,7 +47,7 @@ def test_nothing_is_left_after_the_block(tmp_path: Path) -> None:
 def test_a_wrong_password_is_refused(server: ThrowawayPostgres) -> None:
     wrong = type(server.account)("postgres", "guess")
     with pytest.raises(SessionLost, match="password authentication failed"):
-        Session.open(server.address, wrong)
+        PostgresSession.open(server.address, wrong)
 
 
 def test_an_invalid_value_leaves_the_old_configuration(server: ThrowawayPostgres) -> None:
@@ -119,7 +120,7 @@ def test_a_promoted_replica_takes_writes_and_the_old_primary_rejoins(server: Thr
 def test_what_a_crashed_owner_left_is_ended_by_directory(server: ThrowawayPostgres, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    assert processes.end_orphans(elsewhere, "postgres") == []
+    assert processes.end_orphans(elsewhere) == []
     assert server.alive
-    assert server.pid in processes.end_orphans(tmp_path, "postgres")
+    assert server.pid in processes.end_orphans(tmp_path)
     assert not server.alive

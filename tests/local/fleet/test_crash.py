@@ -14,7 +14,8 @@ import pytest
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.local.engines.waiting import poll
 from rdskit.local.fleet import Fleet
-from tests.local.fleet.conftest import Harness, connect, spec
+from tests.local.fleet.clients import connect_postgres
+from tests.local.fleet.conftest import Harness, spec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +54,7 @@ def test_a_killed_owner_leaves_nothing_that_stops_the_next(root: Path) -> None:
         assert owner.stdout is not None
         host, port = owner.stdout.readline().split()
         endpoint = Endpoint(host, int(port))
-        with connect(endpoint, root / "ca.pem") as connection:
+        with connect_postgres(endpoint, root / "ca.pem") as connection:
             connection.execute("create table written as select 1 as id")
         orphans = servers_below(root)
         owner.send_signal(signal.SIGKILL)

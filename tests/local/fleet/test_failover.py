@@ -4,25 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING
 
 import pytest
 
 from rdskit.errors import LocalError
-from rdskit.local.engines.waiting import poll
-from tests.local.fleet.conftest import ZONES, Harness, assert_nothing_lost, spec, writers
-
-if TYPE_CHECKING:
-    from tests.local.fleet.conftest import Writer
-
-
-def more(active: list[Writer], rows: int = 20) -> bool:
-    """Whether every writer gets at least so many further rows acknowledged."""
-    before = [len(writer.acknowledged) for writer in active]
-    return poll(
-        lambda: all(len(writer.acknowledged) >= start + rows for writer, start in zip(active, before, strict=True)),
-        timeout=60,
-    )
+from tests.local.fleet.conftest import ZONES, Harness, assert_nothing_lost, more, spec, writers
 
 
 @pytest.mark.chaos

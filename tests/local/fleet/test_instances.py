@@ -12,7 +12,8 @@ import pytest
 
 from rdskit.errors import LocalError
 from rdskit.local.fleet import Fleet
-from tests.local.fleet.conftest import PASSWORD, Harness, spec
+from tests.local.fleet.clients import PASSWORD
+from tests.local.fleet.conftest import Harness, spec
 
 if TYPE_CHECKING:
     from pathlib import Path

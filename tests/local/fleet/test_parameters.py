@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rdskit.errors import LocalError
-from rdskit.local.fleet.parameters import translate
+from rdskit.local.fleet.mysql.parameters import translate as translate_mysql
+from rdskit.local.fleet.postgres.parameters import translate
 
 
 def test_numbers_keep_their_unit() -> None:
@@ -47,3 +48,24 @@ def test_tls_settings_are_not_the_servers_own() -> None:
         "ssl",
         "ssl_min_protocol_version",
     }
+
+
+def test_mysql_parameters_go_where_they_belong() -> None:
+    translation = translate_mysql(
+        {
+            "max-connections": "300",
+            "time_zone": "utc",
+            "require_secure_transport": "1",
+            "tls_version": "TLSv1.3",
+            "innodb_buffer_pool_size": "{DBInstanceClassMemory*3/4}",
+        }
+    )
+    assert translation.settings == {"max_connections": "300", "default_time_zone": "+00:00"}
+    assert translation.require_tls
+    assert set(translation.ignored) == {"require_secure_transport", "tls_version", "innodb_buffer_pool_size"}
+
+
+@pytest.mark.parametrize("name", ["read_only", "gtid-mode", "rpl_semi_sync_source_enabled", "server_id", "log_bin"])
+def test_what_holds_a_mysql_fleet_together_cannot_be_changed(name: str) -> None:
+    with pytest.raises(LocalError, match="cannot be modified"):
+        translate_mysql({name: "1"})

@@ -10,15 +10,12 @@ from rdskit.local.engines.configuration import DEFAULTS
 from rdskit.local.fleet.policy import (
     LATE,
     MISSES_ALLOWED,
-    RECOVERY_LIMITS,
     Action,
     Health,
     Verdict,
     decide,
-    is_ahead,
-    position,
-    standby_limits,
 )
+from rdskit.local.fleet.postgres.policy import RECOVERY_LIMITS, is_ahead, position, standby_limits
 
 verdicts = st.sampled_from(Verdict)
 

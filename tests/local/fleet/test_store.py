@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def record() -> InstanceRecord:
     return InstanceRecord(
         resource_id="db-ONE",
+        engine="postgres",
         master_user="shop",
         endpoint=Endpoint("127.0.0.5", 5432),
         zones=("eu-1a", "eu-1b"),

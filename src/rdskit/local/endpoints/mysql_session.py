@@ -141,7 +141,8 @@ def iam_users(loop: asyncio.AbstractEventLoop, backend: Endpoint, account: Inter
 
 
 def _log_in(backend: Endpoint, account: InternalAccount) -> Session:
-    from rdskit.local.engines.mysql_sql import Account, MySQLSession  # noqa: PLC0415 - drivers are slow to load
+    from rdskit.local.engines.mysql_sql import MySQLSession  # noqa: PLC0415 - drivers are slow to load
+    from rdskit.local.engines.session import Account  # noqa: PLC0415 - as above
 
     return MySQLSession.open(backend, Account(account.user, account.password), timeout=5.0)
 

@@ -109,9 +109,10 @@ def iam_users(loop: asyncio.AbstractEventLoop, backend: Endpoint, account: Inter
 
 def _log_in(backend: Endpoint, account: InternalAccount) -> Session:
     # Most endpoint processes of tests never need it, and it takes a tenth of a second to load.
-    from rdskit.local.engines.sql import Account, Session  # noqa: PLC0415 - see above
+    from rdskit.local.engines.session import Account  # noqa: PLC0415 - see above
+    from rdskit.local.engines.sql import PostgresSession  # noqa: PLC0415 - see above
 
-    return Session.open(backend, Account(account.user, account.password), account.database, timeout=5.0)
+    return PostgresSession.open(backend, Account(account.user, account.password), account.database, timeout=5.0)
 
 
 async def _connect(loop: asyncio.AbstractEventLoop, connection: socket.socket, directory: Path, name: str) -> None:

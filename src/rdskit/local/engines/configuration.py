@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
+
+from rdskit.local.engines.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from rdskit.kernel.endpoints import Endpoint
-    from rdskit.local.engines.sql import Account
+    from rdskit.local.engines.session import Account
 
 PASSWORD_FILE = "rdskit.pgpass"  # noqa: S105 - a file's name
 
@@ -43,25 +44,6 @@ local all         +rds_iam       trust
 host all         all 127.0.0.0/8 scram-sha-256
 host replication all 127.0.0.0/8 scram-sha-256
 """
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Replace a file in one step, readable by its owner only.
-
-    A crash leaves the old text or the new one; after the return, the new one.
-    """
-    draft = path.with_name(f"{path.name}.new")
-    draft.touch(mode=0o600)
-    with draft.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def settings_text(address: Endpoint, sockets: str, settings: Mapping[str, str]) -> str:

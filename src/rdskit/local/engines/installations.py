@@ -73,11 +73,6 @@ class Installation:
         major, minor, *_ = map(int, self.version.split("."))
         return major, minor
 
-    @property
-    def process_name(self) -> str:
-        """As the running server is named in the table of processes."""
-        return Path(self.loader[0]).name if self.loader else self.server.name
-
     def command(self, program: Path | str) -> list[str]:
         """The words that run one of its programs.
 

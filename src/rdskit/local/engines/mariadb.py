@@ -9,18 +9,19 @@ import hashlib
 import tempfile
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from rdskit.local.engines.configuration import write_whole
-from rdskit.local.engines.mysql_family import MySQLFamilyServer
+from rdskit.local.engines.files import write_whole
+from rdskit.local.engines.mysql_family import REPLICATION_STATUS, MySQLFamilyServer
 from rdskit.local.engines.mysql_model import Dialect
 from rdskit.local.engines.mysql_options import MARIADB_DEFAULTS, client_text
 from rdskit.local.engines.mysql_programs import run_to_end
 from rdskit.local.engines.mysql_sql import literal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from rdskit.local.engines.mysql_sql import MySQLSession
-    from rdskit.local.engines.sql import Account
+    from rdskit.local.engines.session import Account, Session
 
 _SCRIPTS = (
     "mysql_system_tables.sql",
@@ -47,6 +48,7 @@ class MariaDBServer(MySQLFamilyServer):
         skip_start="skip_slave_start",
         replica="Slave",
         source="Master",
+        source_status="Rpl_semi_sync_master_",
     )
 
     def clone(self, source: Self) -> None:
@@ -76,6 +78,25 @@ class MariaDBServer(MySQLFamilyServer):
         """Wait until a replica has applied ``position``; whether it did so within ``timeout`` seconds."""
         with self.connect() as session:
             return _wait(session, position, timeout)
+
+    def received_position(self, session: Session) -> str:
+        """The last GTID of each domain that is received or committed."""
+        received = session.record(REPLICATION_STATUS).get("Gtid_IO_Pos")
+        committed = session.execute("select @@global.gtid_binlog_pos")[0][0]
+        return ",".join(each for each in (committed, received) if each)
+
+    def includes(self, session: Session, position: str, part: str) -> bool:  # noqa: ARG002 - numbers need no server
+        """Whether one position is at least as far as another in each domain; both are of one history."""
+        have = _last_numbers(position)
+        return all(number <= have.get(domain, 0) for domain, number in _last_numbers(part).items())
+
+    def is_part_of(self, source: Self) -> bool:
+        """Whether the source has what this server has written last, under the identity that wrote it."""
+        # Each start of a server has an identity of its own, so equal numbers are equal transactions.
+        with source.connect() as session:
+            history = session.execute("select @@global.gtid_binlog_state")[0][0] or ""
+        written = {(domain, server): number for domain, server, number in _gtids(history)}
+        return all(number <= written.get((domain, server), 0) for domain, server, number in _gtids(self.position()))
 
     def _bootstrap(self, data: Path) -> None:
         data.mkdir(mode=0o700)
@@ -119,12 +140,8 @@ class MariaDBServer(MySQLFamilyServer):
         return None
 
     def _apply_received(self, session: MySQLSession, timeout: float) -> bool:
-        received = session.record("show replica status").get("Gtid_IO_Pos")
+        received = session.record(REPLICATION_STATUS).get("Gtid_IO_Pos")
         return not received or _wait(session, received, timeout)
-
-    def _is_part_of(self, source: Self) -> bool:
-        # The source itself refuses a replica whose position is not in its history (error 1236, gtid_strict_mode).
-        return source.alive
 
     def _refuse_writes(self, session: MySQLSession) -> None:
         session.execute("set global read_only = on")
@@ -148,6 +165,21 @@ def _only_user(account: Account) -> str:
         "drop user if exists root@localhost;\n"
         "delete from mysql.global_priv where user in ('', 'root');\n"
     )
+
+
+def _gtids(position: str) -> Iterator[tuple[int, int, int]]:
+    """Domain, server and number of each GTID in a position such as ``0-1-100,1-1-7``."""
+    for gtid in position.split(","):
+        if gtid:
+            domain, server, number = map(int, gtid.split("-"))
+            yield domain, server, number
+
+
+def _last_numbers(position: str) -> dict[int, int]:
+    last: dict[int, int] = {}
+    for domain, _, number in _gtids(position):
+        last[domain] = max(number, last.get(domain, 0))
+    return last
 
 
 def _wait(session: MySQLSession, position: str, timeout: float) -> bool:

@@ -10,15 +10,18 @@ import contextlib
 import shutil
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from rdskit.local.engines.configuration import write_whole
-from rdskit.local.engines.mysql_family import MySQLFamilyServer
+from rdskit.local.engines.files import write_whole
+from rdskit.local.engines.mysql_family import REPLICATION_STATUS, MySQLFamilyServer
 from rdskit.local.engines.mysql_model import Dialect
 from rdskit.local.engines.mysql_options import MYSQL_DEFAULTS
 from rdskit.local.engines.mysql_programs import run_to_end
-from rdskit.local.engines.mysql_sql import MySQLSession, ServerRefused, SessionLost, literal
+from rdskit.local.engines.mysql_sql import MySQLSession, ServerRefused, literal
+from rdskit.local.engines.session import SessionLost
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from rdskit.local.engines.session import Session
 
 #: The server generates this pair at its initialisation; passwords travel under it where there is no TLS.
 _KEY_PAIR = ("private_key.pem", "public_key.pem")
@@ -36,6 +39,7 @@ class MySQLServer(MySQLFamilyServer):
         skip_start="skip_replica_start",
         replica="Replica",
         source="Source",
+        source_status="Rpl_semi_sync_source_",
     )
 
     def clone(self, source: Self) -> None:
@@ -66,6 +70,22 @@ class MySQLServer(MySQLFamilyServer):
         """Wait until a replica has applied ``position``; whether it did so within ``timeout`` seconds."""
         with self.connect() as session:
             return _wait(session, position, timeout)
+
+    def received_position(self, session: Session) -> str:
+        """The set of all GTIDs that are received or committed."""
+        retrieved = session.record(REPLICATION_STATUS).get("Retrieved_Gtid_Set")
+        executed = session.execute("select @@global.gtid_executed")[0][0]
+        return ",".join(each for each in (_one_line(executed), _one_line(retrieved)) if each)
+
+    def includes(self, session: Session, position: str, part: str) -> bool:
+        """Whether one set of GTIDs has all of another."""
+        return session.execute("select gtid_subset(%s, %s)", part, position)[0][0] == "1"
+
+    def is_part_of(self, source: Self) -> bool:
+        """Whether the source has every transaction of this server, in its own history."""
+        with self.connect() as session:
+            answer = session.execute("select gtid_subset(@@global.gtid_executed, %s)", source.position())
+        return answer[0][0] == "1"
 
     def _dismiss_replicas(self) -> None:
         # Left to itself, a server that is told to end holds on to a connected replica for 2 to 11 s. One that does not
@@ -109,13 +129,8 @@ class MySQLServer(MySQLFamilyServer):
         )
 
     def _apply_received(self, session: MySQLSession, timeout: float) -> bool:
-        received = _one_line(session.record("show replica status").get("Retrieved_Gtid_Set"))
+        received = _one_line(session.record(REPLICATION_STATUS).get("Retrieved_Gtid_Set"))
         return not received or _wait(session, received, timeout)
-
-    def _is_part_of(self, source: Self) -> bool:
-        with self.connect() as session:
-            answer = session.execute("select gtid_subset(@@global.gtid_executed, %s)", source.position())
-        return answer[0][0] == "1"
 
     def _refuse_writes(self, session: MySQLSession) -> None:
         session.execute("set global super_read_only = on")

@@ -6,17 +6,19 @@ import logging
 import re
 import secrets
 import shutil
+import signal
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from rdskit.errors import LocalError
 from rdskit.local.certificates import LocalAuthority
 from rdskit.local.engines import mysql_options, privilege, processes
-from rdskit.local.engines.configuration import write_whole
+from rdskit.local.engines.files import write_whole
 from rdskit.local.engines.mysql_model import Dialect, Replication
 from rdskit.local.engines.mysql_programs import environment, initialised, run_to_end
-from rdskit.local.engines.mysql_sql import MySQLSession, ServerRefused, SessionLost
-from rdskit.local.engines.server_process import ServerProcess
+from rdskit.local.engines.mysql_sql import MySQLSession, ServerRefused
+from rdskit.local.engines.server import DatabaseServer
+from rdskit.local.engines.session import SessionLost
 from rdskit.local.engines.waiting import poll
 
 if TYPE_CHECKING:
@@ -25,16 +27,18 @@ if TYPE_CHECKING:
 
     from rdskit.kernel.endpoints import Endpoint
     from rdskit.local.engines.installations import Installation
-    from rdskit.local.engines.sql import Account
+    from rdskit.local.engines.session import Account, Session
 
 _log = logging.getLogger(__name__)
 
 _COMPLAINT = re.compile(r"\[ERROR\]|\[FATAL\]|got signal")
+REPLICATION_STATUS = "show replica status"
+
 _NEEDS_RESTART = 1238
 _SERVER_IDS = 2**32 - 2
 
 
-class MySQLFamilyServer(ABC):
+class MySQLFamilyServer(DatabaseServer, ABC):
     """A MySQL or MariaDB server of ours: initialised, configured, started, fenced, cloned and promoted by us alone.
 
     A server whose data directory is marked as a standby's starts read-only and follows its source again.
@@ -44,18 +48,17 @@ class MySQLFamilyServer(ABC):
         address: where it listens.
         installation: the programs to run.
         account: its superuser, which also replicates.
+
+    Attributes:
+        promoted_at: its position at its last promotion, before its own first write.
     """
 
     dialect: ClassVar[Dialect]
 
     def __init__(self, data: Path, address: Endpoint, installation: Installation, account: Account) -> None:
-        self.data = data.absolute()
-        self.address = address
+        super().__init__(installation.product, data, address, account, _COMPLAINT)
         self.installation = installation
-        self.account = account
-        self.log = self.data.with_name(f"{self.data.name}.log")
-        title = f"{installation.product} in {self.data}"
-        self._process = ServerProcess(title, self.data, self.log, _COMPLAINT)
+        self.promoted_at = ""
         self._configured: dict[str, str] = {}
         self._in_force: dict[str, str] = {}
 
@@ -103,33 +106,17 @@ class MySQLFamilyServer(ABC):
         """
         if self.alive:
             return
-        processes.end_orphans(self.data, self.installation.process_name)
-        self._process.spawn(self._command(mysql_options.read_standby(self.data)), environment())
+        processes.end_orphans(self.data)
+        command = self._command(mysql_options.read_standby(self.data))
+        self._spawn(command, environment(), privilege.Identity())
         if not self._accepts_logins(timeout):
             self.kill()
-            product = self.installation.product
-            raise LocalError(f"{product} in {self.data} did not start on {self.address}: {self.last_words()}")
+            raise LocalError(f"{self._title} did not start on {self.address}: {self.last_words()}")
         self._in_force = dict(self._configured)
 
     def stop(self, timeout: float = 30.0) -> None:
         """Stop the server cleanly; kill it if it does not end within ``timeout`` seconds."""
-        self._process.stop(timeout)
-
-    def fence(self) -> None:
-        """SIGKILL to the server: when this returns it can acknowledge nothing any more."""
-        self._process.fence()
-
-    def kill(self) -> None:
-        """Fence the server and wait until it is gone."""
-        self._process.kill()
-
-    def pause(self) -> None:
-        """Hang the server: it is stopped where it is."""
-        self._process.pause()
-
-    def resume(self) -> None:
-        """Let a paused server go on."""
-        self._process.resume()
+        self._end(signal.SIGTERM, timeout)
 
     def reload(self) -> frozenset[str]:
         """Have the running server take over what was configured since its start.
@@ -151,6 +138,11 @@ class MySQLFamilyServer(ABC):
                 del present[name]
         return later
 
+    def pending_restart(self) -> frozenset[str]:
+        """The variables whose configured values are not in force yet."""
+        wanted, present = self._configured, self._in_force
+        return frozenset(name for name in wanted.keys() | present.keys() if wanted.get(name) != present.get(name))
+
     def set_variables(self, values: Mapping[str, str | None]) -> frozenset[str]:
         """Set global variables of the running server; None is the variable's own default.
 
@@ -164,7 +156,7 @@ class MySQLFamilyServer(ABC):
         with self.connect() as session:
             for name, value in values.items():
                 try:
-                    session.execute(f"set global {name} = {mysql_options.expression(value)}")
+                    session.execute(f"set global {mysql_options.variable(name)} = {mysql_options.expression(value)}")
                 except ServerRefused as refusal:
                     if refusal.errno != _NEEDS_RESTART:
                         raise
@@ -213,6 +205,7 @@ class MySQLFamilyServer(ABC):
                 )
             session.execute("stop replica")
             session.execute("reset replica all")
+            self.promoted_at = self.position()
             (self.data / mysql_options.STANDBY_FILE).unlink(missing_ok=True)
             self._set(session, self.dialect.replica_acknowledges, on=False)
             self._accept_writes(session)
@@ -235,7 +228,7 @@ class MySQLFamilyServer(ABC):
         """
         self.become_standby(acknowledge=True)
         self.start()
-        if self._is_part_of(source):
+        if self.is_part_of(source):
             self.follow(source, acknowledge=acknowledge)
             if self._replicates(timeout):
                 return "followed"
@@ -263,44 +256,28 @@ class MySQLFamilyServer(ABC):
     def replication(self) -> Replication:
         """How replication goes here."""
         with self.connect() as session:
-            status = session.record("show replica status")
-        word = self.dialect.replica
-        lag = status.get(f"Seconds_Behind_{self.dialect.source}")
-        return Replication(
-            receiving=status.get(f"{word}_IO_Running") == "Yes",
-            applying=status.get(f"{word}_SQL_Running") == "Yes",
-            lag=None if lag is None else int(lag),
-            error=status.get("Last_IO_Error") or status.get("Last_SQL_Error") or "",
-            retrying=status.get(f"{word}_IO_Running") == "Connecting",
-        )
+            return self.replication_seen_by(session)
+
+    def replication_seen_by(self, session: Session) -> Replication:
+        """How replication goes here, by a session of this server."""
+        return Replication.read(session.record(REPLICATION_STATUS), self.dialect)
+
+    @abstractmethod
+    def received_position(self, session: Session) -> str:
+        """The GTIDs that this follower has received, applied or not; ``session`` is one of its own."""
+
+    @abstractmethod
+    def includes(self, session: Session, position: str, part: str) -> bool:
+        """Whether ``position`` has all that ``part`` has; ``session`` may be asked to compare them."""
 
     def connect(self, database: str | None = None, *, timeout: float = 5.0) -> MySQLSession:
         """Log in as the superuser; ``timeout`` in seconds."""
         return MySQLSession.open(self.address, self.account, database, timeout=timeout)
 
-    def remove(self) -> None:
-        """Delete the data directory and the log of a stopped server."""
-        shutil.rmtree(self.data, ignore_errors=True)
-        self.log.unlink(missing_ok=True)
-
     @property
-    def alive(self) -> bool:
-        """Whether the server's process runs (a paused one does)."""
-        return self._process.alive
-
-    @property
-    def suspended(self) -> bool:
-        """Whether the server's process is stopped by a signal: it accepts no connection."""
-        return self._process.suspended
-
-    @property
-    def pid(self) -> int | None:
-        """The process that was started last."""
-        return self._process.pid
-
-    def last_words(self) -> str:
-        """What the server has complained of since its last start; the end of its log if of nothing."""
-        return self._process.last_words()
+    def is_standby(self) -> bool:
+        """Whether its data are a standby's; a promotion ends that."""
+        return (self.data / mysql_options.STANDBY_FILE).exists()
 
     @abstractmethod
     def _bootstrap(self, data: Path) -> None:
@@ -319,8 +296,8 @@ class MySQLFamilyServer(ABC):
         """Wait until everything received is applied; whether it was in time."""
 
     @abstractmethod
-    def _is_part_of(self, source: Self) -> bool:
-        """Whether the source may have every transaction of this server."""
+    def is_part_of(self, source: Self) -> bool:
+        """Whether the source has every transaction of this server, in its own history."""
 
     @abstractmethod
     def _refuse_writes(self, session: MySQLSession) -> None:

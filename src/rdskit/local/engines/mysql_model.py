@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +21,7 @@ class Dialect:
         skip_start: the variable by which a restarted replica waits to be told.
         replica: the first word of its columns in ``SHOW REPLICA STATUS``.
         source: the last word of its column for the lag.
+        source_status: how the names of a semi-synchronous source's status variables begin.
     """
 
     defaults: Mapping[str, str]
@@ -30,6 +31,7 @@ class Dialect:
     skip_start: str
     replica: str
     source: str
+    source_status: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,19 @@ class Replication:
     lag: int | None
     error: str
     retrying: bool = False
+
+    @classmethod
+    def read(cls, status: Mapping[str, str | None], dialect: Dialect) -> Self:
+        """What a row of ``SHOW REPLICA STATUS`` says; an empty one is a server that follows nobody."""
+        receiving = status.get(f"{dialect.replica}_IO_Running")
+        lag = status.get(f"Seconds_Behind_{dialect.source}")
+        return cls(
+            receiving=receiving == "Yes",
+            applying=status.get(f"{dialect.replica}_SQL_Running") == "Yes",
+            lag=None if lag is None else int(lag),
+            error=status.get("Last_IO_Error") or status.get("Last_SQL_Error") or "",
+            retrying=receiving == "Connecting",
+        )
 
     @property
     def healthy(self) -> bool:

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from rdskit.errors import LocalError
-from rdskit.local.engines.configuration import write_whole
+from rdskit.local.engines.files import write_whole
 from rdskit.local.engines.mysql_sql import literal
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rdskit.kernel.endpoints import Endpoint
-    from rdskit.local.engines.sql import Account
+    from rdskit.local.engines.session import Account
 
 OPTION_FILE = "rdskit.cnf"
 #: Its presence makes a server start as a standby; it holds the options that differ then.
@@ -25,6 +25,9 @@ STANDBY_FILE = "rdskit.standby.cnf"
 
 #: Milliseconds; a commit waits for its acknowledgement until the local RDS decides otherwise, never on its own.
 _FOR_EVER = "4294967295"
+
+#: Options whose variable has another name in SQL.
+_VARIABLES = {"default_time_zone": "time_zone"}
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 
@@ -150,6 +153,11 @@ def read_standby(data: Path) -> dict[str, str]:
 def canonical(name: str) -> str:
     """A variable's name as SQL has it, whatever its spelling in an option file."""
     return name.lower().replace("-", "_")
+
+
+def variable(option: str) -> str:
+    """The name in SQL of an option's variable."""
+    return _VARIABLES.get(option, option)
 
 
 def switch(on: bool) -> str:  # noqa: FBT001 - it has no other argument

@@ -10,14 +10,14 @@ import threading
 from typing import IO, TYPE_CHECKING
 
 from rdskit.errors import LocalError
-from rdskit.local.engines.configuration import write_whole
+from rdskit.local.engines.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from rdskit.local.engines.installations import Installation
-    from rdskit.local.engines.sql import Account
+    from rdskit.local.engines.session import Account
 
 _templates_lock = threading.Lock()
 

@@ -1,8 +1,4 @@
-"""The local RDS's own SQL for MySQL and MariaDB: the only module that knows PyMySQL.
-
-The shape is that of :mod:`rdskit.local.engines.sql`: every call has a deadline of its own, and a question may be sent
-now and its answer fetched later.
-"""
+"""The local RDS's own SQL for MySQL and MariaDB: the only module that knows PyMySQL."""
 
 from __future__ import annotations
 
@@ -15,18 +11,15 @@ from pymysql.connections import Connection
 from pymysql.constants import COMMAND, CR, ER
 from pymysql.converters import encoders, escape_string
 
-from rdskit.local.engines.sql import Account, Row, SessionLost, StatementRefused
+from rdskit.local.engines.session import TIMEOUT, Account, Record, Row, Session, SessionLost, StatementRefused
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from rdskit.kernel.endpoints import Endpoint
 
-__all__ = ["Account", "MySQLSession", "Row", "ServerRefused", "SessionLost", "literal"]
-
-_TIMEOUT = 10.0
 #: Without decoders, so that each value stays in the server's text form.
 _ENCODERS: dict[Any, Any] = dict(encoders)
 _CLIENT_ERRORS = range(CR.CR_ERROR_FIRST, CR.CR_ERROR_LAST + 1)
@@ -68,8 +61,8 @@ class _Wire(Connection):
         return self._sock.fileno()
 
 
-class MySQLSession:
-    """One connection in autocommit mode, whose every call ends before a deadline; one thread at a time may use it."""
+class MySQLSession(Session):
+    """A session with MySQL or MariaDB; parameters are marked ``%s``, and without any ``%`` is itself."""
 
     def __init__(self, connection: _Wire, name: str) -> None:
         self._connection = connection
@@ -82,7 +75,7 @@ class MySQLSession:
         account: Account,
         database: str | None = None,
         *,
-        timeout: float = _TIMEOUT,
+        timeout: float = TIMEOUT,
         ca: Path | None = None,
     ) -> Self:
         """Log in.
@@ -111,6 +104,8 @@ class MySQLSession:
                 read_timeout=timeout,
                 write_timeout=timeout,
                 program_name="rdsadmin",
+                # What a user sets for everybody must not change how our own texts are quoted.
+                sql_mode="STRICT_TRANS_TABLES",
                 ssl_disabled=ca is None,
                 ssl_ca=str(ca) if ca else None,
                 ssl_verify_identity=ca is not None,
@@ -119,32 +114,6 @@ class MySQLSession:
         except pymysql.Error as error:
             raise SessionLost(f"{account.user} cannot log in at {address}: {_text(error)}") from error
         return cls(connection, str(address))
-
-    def execute(self, sql: str, *parameters: str | float | None, timeout: float = _TIMEOUT) -> list[Row]:
-        """Run one statement.
-
-        Args:
-            sql: with ``%s`` for each parameter; without parameters, ``%`` is itself.
-            parameters: quoted into the text.
-            timeout: seconds until the answer must be there; a session that was late is of no further use.
-
-        Returns:
-            The rows, each value in the server's text form.
-
-        Raises:
-            ServerRefused: the server answered with an error.
-            SessionLost: the connection ended, or the deadline passed.
-        """
-        self.send(sql, *parameters)
-        return self.receive(timeout)
-
-    def record(self, sql: str, *, timeout: float = _TIMEOUT) -> Mapping[str, str | None]:
-        """The first row of an answer by column name, as for ``SHOW REPLICA STATUS``; empty where there is none."""
-        self.send(sql)
-        result = self._result(timeout)
-        if not result.rows:
-            return {}
-        return dict(zip((field.name for field in result.fields), _row(result.rows[0]), strict=True))
 
     def send(self, sql: str, *parameters: str | float | None) -> None:
         """Send one statement without waiting for its answer, which :meth:`receive` fetches.
@@ -162,9 +131,15 @@ class MySQLSession:
         """Whether the answer to what was sent is there, or the connection ended, without waiting for it."""
         return not self.usable or self._readable(0.0)
 
-    def receive(self, timeout: float = _TIMEOUT) -> list[Row]:
+    def receive(self, timeout: float = TIMEOUT) -> list[Row]:
         """The answer to what was sent; raises as :meth:`execute` does."""
         return [_row(row) for row in self._result(timeout).rows or ()]
+
+    def receive_records(self, timeout: float = TIMEOUT) -> list[Record]:
+        """The answer to what was sent, each row by column name; raises as :meth:`execute` does."""
+        result = self._result(timeout)
+        names = [field.name for field in result.fields or ()]
+        return [dict(zip(names, _row(row), strict=True)) for row in result.rows or ()]
 
     def identifier(self, name: str) -> str:
         """A name quoted for use in a statement."""
@@ -187,12 +162,6 @@ class MySQLSession:
         """Close the connection; closing twice is fine."""
         if self.usable:
             self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _result(self, timeout: float) -> Any:
         if not self.usable:

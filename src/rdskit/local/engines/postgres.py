@@ -9,11 +9,14 @@ import shutil
 import signal
 import subprocess
 import threading
-from typing import IO, TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal
 
 from rdskit.errors import LocalError
 from rdskit.local.engines import configuration, privilege, processes
-from rdskit.local.engines.sql import Account, Session, SessionLost
+from rdskit.local.engines.files import write_whole
+from rdskit.local.engines.server import DatabaseServer
+from rdskit.local.engines.session import Account, SessionLost
+from rdskit.local.engines.sql import PostgresSession
 from rdskit.local.engines.waiting import poll
 
 if TYPE_CHECKING:
@@ -32,13 +35,12 @@ _STOP_SIGNALS: Mapping[StopMode, signal.Signals] = {
 }
 _ACCEPTS_LOGINS = ("ready", "standby")
 _STATUS_LINE = 7
-_LOG_TAIL = 2000
 _COMPLAINT = re.compile(r":(ERROR|FATAL|PANIC|HINT):  ")
 _CHECKPOINT = 60.0
 _STANDBY_SIGNAL = "standby.signal"
 
 
-class PostgresServer:
+class PostgresServer(DatabaseServer):
     """A PostgreSQL server of ours: initialised, configured, started, fenced, cloned and promoted by us alone.
 
     Args:
@@ -52,16 +54,10 @@ class PostgresServer:
     """
 
     def __init__(self, data: Path, address: Endpoint, binaries: Binaries, account: Account) -> None:
-        self.data = data.absolute()
-        self.address = address
+        super().__init__("PostgreSQL", data, address, account, _COMPLAINT)
         self.binaries = binaries
-        self.account = account
-        self.log = self.data.with_name(f"{self.data.name}.log")
         self.sockets = self.data.with_name(f"{self.data.name}.sockets")
         self._privilege = privilege.current()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._tree: list[int] = []
-        self._log_start = 0
 
     def init(self, templates: Path) -> None:
         """Make the data directory: a copy of an initialised one, which costs a third of ``initdb``.
@@ -85,14 +81,14 @@ class PostgresServer:
         """
         text = configuration.settings_text(self.address, f"../{self.sockets.name}", settings)
         draft = self.data / "candidate.conf"
-        configuration.write_whole(draft, text)
+        write_whole(draft, text)
         self._privilege.own(draft)
         try:
             self._run("postgres", "-C", "port", "-D", str(self.data), "-c", f"config_file={draft}")
         finally:
             draft.unlink()
         target = self.data / "postgresql.conf"
-        configuration.write_whole(target, text)
+        write_whole(target, text)
         self._privilege.own(target)
 
     def start(self, timeout: float = 30.0) -> None:
@@ -106,13 +102,13 @@ class PostgresServer:
         """
         if self.alive:
             return
-        processes.end_orphans(self.data, "postgres")
+        processes.end_orphans(self.data)
         # Nobody works here any more, so the file is stale; its pid may exist all the same, unreaped or used again.
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         self._make_sockets()
-        with self.log.open("ab") as log:
-            self._log_start = log.tell()
-            self._process = self._spawn(log)
+        self._privilege.own(self.data)
+        command = [*self._privilege.prefix, self.binaries.program("postgres"), "-D", str(self.data)]
+        self._spawn(command, _environment(), self._privilege.identity)
         ready = poll(lambda: not self.alive or self._accepts_logins(), timeout=timeout)
         if not ready or not self.alive:
             self.kill()
@@ -120,49 +116,18 @@ class PostgresServer:
 
     def stop(self, mode: StopMode = "fast", timeout: float = 30.0) -> None:
         """Stop the server cleanly; kill it if it does not end within ``timeout`` seconds."""
-        process = self._process
-        if process is None or process.poll() is not None:
-            return
-        self.resume()
-        tree = [process.pid, *processes.descendants(process.pid)]
-        process.send_signal(_STOP_SIGNALS[mode])
-        try:
-            process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            self.kill()
-        processes.wait_gone(tree)
-
-    def fence(self) -> None:
-        """SIGKILL to every process of the server: when this returns it can acknowledge nothing any more."""
-        process = self._process
-        if process is not None and process.poll() is None:
-            self._tree = processes.signal_tree(process.pid, signal.SIGKILL)
-
-    def kill(self) -> None:
-        """Fence the server and wait until all of it is gone."""
-        self.fence()
-        if self._process is not None:
-            self._process.wait()
-        processes.wait_gone(self._tree)
-
-    def pause(self) -> None:
-        """Hang the server: every process of it is stopped where it is."""
-        processes.signal_tree(self._running().pid, signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let a paused server go on."""
-        processes.resume_tree(self._running().pid)
+        self._end(_STOP_SIGNALS[mode], timeout)
 
     def reload(self) -> None:
         """Have the running server read its configuration again."""
-        self._running().send_signal(signal.SIGHUP)
+        self._running.send_signal(signal.SIGHUP)
 
     def promote(self) -> None:
         """Ask a standby to become a primary; it accepts writes some milliseconds later."""
         trigger = self.data / "promote"
         trigger.touch(mode=0o600)
         self._privilege.own(trigger)
-        self._running().send_signal(signal.SIGUSR1)
+        self._running.send_signal(signal.SIGUSR1)
 
     def clone(self, source: PostgresServer) -> None:
         """Make the data directory a physical copy of a running server; it will start as a standby.
@@ -210,59 +175,19 @@ class PostgresServer:
         (self.data / _STANDBY_SIGNAL).touch(mode=0o600)
         self._privilege.own(self.data)
 
-    def connect(self, database: str = "postgres", *, timeout: float = 5.0) -> Session:
+    def connect(self, database: str = "postgres", *, timeout: float = 5.0) -> PostgresSession:
         """Log in as the superuser; ``timeout`` in seconds."""
-        return Session.open(self.address, self.account, database, timeout=timeout)
+        return PostgresSession.open(self.address, self.account, database, timeout=timeout)
 
     def remove(self) -> None:
         """Delete the data directory, the sockets and the log of a stopped server."""
-        shutil.rmtree(self.data, ignore_errors=True)
+        super().remove()
         shutil.rmtree(self.sockets, ignore_errors=True)
-        self.log.unlink(missing_ok=True)
-
-    @property
-    def alive(self) -> bool:
-        """Whether the server's process runs (a paused one does)."""
-        return self._process is not None and self._process.poll() is None
 
     @property
     def is_standby(self) -> bool:
         """Whether its data are a standby's; a promotion ends that."""
         return (self.data / _STANDBY_SIGNAL).exists()
-
-    @property
-    def suspended(self) -> bool:
-        """Whether the server's parent process is stopped by a signal: it accepts no connection."""
-        return self.alive and processes.is_suspended(self._running().pid)
-
-    @property
-    def pid(self) -> int | None:
-        """The process that was started last."""
-        return self._process.pid if self._process else None
-
-    def last_words(self) -> str:
-        """What the server has complained of since its last start; the end of its log if of nothing."""
-        try:
-            with self.log.open("rb") as log:
-                log.seek(self._log_start)
-                lines = log.read().decode(errors="replace").splitlines()
-        except FileNotFoundError:
-            return "it has no log"
-        complaints = [line for line in lines if _COMPLAINT.search(line)]
-        return "\n".join(complaints or lines)[-_LOG_TAIL:]
-
-    def _spawn(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
-        self._privilege.own(self.data)
-        return subprocess.Popen(
-            [*self._privilege.prefix, self.binaries.program("postgres"), "-D", str(self.data)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd=self.data,
-            env=_environment(),
-            start_new_session=True,  # a Ctrl-C in the terminal is for the owner, who stops its servers in order
-            **self._privilege.identity,
-        )
 
     def _make_sockets(self) -> None:
         # A killed server leaves its socket and a lock on it, with a pid that may be somebody else's by now.
@@ -286,11 +211,6 @@ class PostgresServer:
         except SessionLost:
             return False
         return True
-
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is None or self._process.poll() is not None:
-            raise LocalError(f"PostgreSQL in {self.data} is not running: start it first")
-        return self._process
 
     def _run(self, program: str, *arguments: str, account: Account | None = None) -> None:
         run_program(self.binaries, program, arguments, account=account)
@@ -361,7 +281,7 @@ def _make_template(directory: Path, binaries: Binaries, account: Account) -> Non
     how = privilege.current()
     directory.parent.mkdir(parents=True, exist_ok=True, mode=how.directory_mode)
     draft.mkdir(mode=how.directory_mode)
-    configuration.write_whole(draft / "password", account.password)
+    write_whole(draft / "password", account.password)
     how.own(draft)
     run_program(
         binaries,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import os
 import select
 import signal
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _WAIT = 10.0
+#: Names of running servers; an unpacked one runs under the name of its own loader.
+_SERVERS = ("postgres", "mysqld", "mariadbd", "ld-linux*.so.*")
 
 
 def descendants(pid: int) -> list[int]:
@@ -83,20 +86,19 @@ def wait_for_exit(pids: Iterable[int], timeout: float) -> None:
             os.close(fd)
 
 
-def end_orphans(directory: Path, program: str) -> list[int]:
-    """Kill what a crashed owner left running below its directory.
+def end_orphans(directory: Path) -> list[int]:
+    """Kill the servers that a crashed owner left running below its directory.
 
-    A process is ours only if it works in a directory below ``directory`` *and* is an instance of ``program``: pids are
-    used again by the system, working directories are not.
+    A process is ours only if it works in a directory below ``directory`` *and* has a server's name: pids are used again
+    by the system, working directories are not.
 
     Args:
         directory: where our servers keep their data.
-        program: name of the server's executable, such as ``"postgres"``.
 
     Returns:
         The processes killed.
     """
-    ours = [each for each in psutil.process_iter() if _works_below(each, directory.resolve(), program)]
+    ours = [each for each in psutil.process_iter() if _is_server_below(each, directory.resolve())]
     for each in ours:
         _send(each.pid, signal.SIGKILL)
     pids = [each.pid for each in ours]
@@ -113,9 +115,11 @@ def _exit_announcement(pid: int) -> int | None:
         return None
 
 
-def _works_below(process: psutil.Process, directory: Path, program: str) -> bool:
+def _is_server_below(process: psutil.Process, directory: Path) -> bool:
     try:
-        return process.name() == program and Path(process.cwd()).is_relative_to(directory)
+        name = process.name()
+        known = any(fnmatch.fnmatchcase(name, pattern) for pattern in _SERVERS)
+        return known and Path(process.cwd()).is_relative_to(directory)
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return False
 

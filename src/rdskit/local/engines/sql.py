@@ -1,61 +1,29 @@
-"""The local RDS's own SQL: the only module that knows psycopg.
-
-A server under test may be stopped or hung at any moment, so every call here has a deadline of its own and none waits
-for ever inside a driver.
-"""
+"""The local RDS's own SQL for PostgreSQL: the only module that knows psycopg."""
 
 from __future__ import annotations
 
 import select
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 import psycopg
 from psycopg import pq
 from psycopg import sql as composed
 
-from rdskit.errors import LocalError
+from rdskit.local.engines.session import TIMEOUT, Account, Record, Row, Session, SessionLost, StatementRefused
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from rdskit.kernel.endpoints import Endpoint
 
-Row = tuple[str | None, ...]
-
 READ_ONLY = "25006"
 
 _FINE = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
-_TIMEOUT = 10.0
 
 
-class SessionLost(LocalError):  # noqa: N818 - says what happened, as the public errors do
-    """The server closed the connection, or did not answer before the deadline."""
-
-
-class StatementRefused(LocalError):  # noqa: N818 - says what happened, as the public errors do
-    """The server answered with an error.
-
-    Attributes:
-        sqlstate: its five-character code.
-    """
-
-    def __init__(self, message: str, sqlstate: str) -> None:
-        super().__init__(message)
-        self.sqlstate = sqlstate
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """A database user and its password."""
-
-    user: str
-    password: str = field(repr=False)
-
-
-class Session:
-    """One connection in autocommit mode, whose every call ends before a deadline; one thread at a time may use it."""
+class PostgresSession(Session):
+    """A session with PostgreSQL; parameters are marked ``$1``, ``$2`` and so on."""
 
     def __init__(self, connection: psycopg.Connection, name: str) -> None:
         self._connection = connection
@@ -68,7 +36,7 @@ class Session:
         account: Account,
         database: str = "postgres",
         *,
-        timeout: float = _TIMEOUT,
+        timeout: float = TIMEOUT,
         ca: Path | None = None,
     ) -> Self:
         """Log in.
@@ -101,31 +69,13 @@ class Session:
             raise SessionLost(f"{account.user} cannot log in to {database} at {address}: {error}") from error
         return cls(connection, f"{database} at {address}")
 
-    def execute(self, sql: str, *parameters: str | None, timeout: float = _TIMEOUT) -> list[Row]:
-        """Run one statement.
-
-        Args:
-            sql: with ``$1``, ``$2``… for the parameters.
-            parameters: in PostgreSQL's text form.
-            timeout: seconds until the answer must be there; a session that was late is of no further use.
-
-        Returns:
-            The rows, each value in PostgreSQL's text form.
-
-        Raises:
-            StatementRefused: the server answered with an error.
-            SessionLost: the connection ended, or the deadline passed.
-        """
-        self.send(sql, *parameters)
-        return self.receive(timeout)
-
-    def send(self, sql: str, *parameters: str | None) -> None:
+    def send(self, sql: str, *parameters: str | float | None) -> None:
         """Send one statement without waiting for its answer, which :meth:`receive` fetches.
 
         Raises:
             SessionLost: the connection has ended.
         """
-        values = [None if value is None else value.encode() for value in parameters]
+        values = [None if value is None else str(value).encode() for value in parameters]
         try:
             self._connection.pgconn.send_query_params(sql.encode(), values)
         except psycopg.OperationalError as error:
@@ -145,16 +95,16 @@ class Session:
             self.close()
             raise SessionLost(f"{self._name}: {error}") from error
 
-    def receive(self, timeout: float = _TIMEOUT) -> list[Row]:
+    def receive(self, timeout: float = TIMEOUT) -> list[Row]:
         """The answer to what was sent; raises as :meth:`execute` does."""
-        result = self._result(time.monotonic() + timeout)
-        if result.status in _FINE:
-            return [_row(result, number) for number in range(result.ntuples)]
-        sqlstate = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
-        message = (result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or result.error_message).decode()
-        if not sqlstate:
-            raise SessionLost(f"{self._name}: {message.strip()}")
-        raise StatementRefused(f"{self._name}: {message} ({sqlstate})", sqlstate)
+        result = self._fine(timeout)
+        return [_row(result, number) for number in range(result.ntuples)]
+
+    def receive_records(self, timeout: float = TIMEOUT) -> list[Record]:
+        """The answer to what was sent, each row by column name; raises as :meth:`execute` does."""
+        result = self._fine(timeout)
+        names = [(result.fname(column) or b"").decode() for column in range(result.nfields)]
+        return [dict(zip(names, _row(result, number), strict=True)) for number in range(result.ntuples)]
 
     def verifier(self, account: Account) -> str:
         """The SCRAM verifier of a password, so that the password itself is in no statement and no server log."""
@@ -184,11 +134,15 @@ class Session:
         """Close the connection; closing twice is fine."""
         self._connection.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def _fine(self, timeout: float) -> pq.abc.PGresult:
+        result = self._result(time.monotonic() + timeout)
+        if result.status in _FINE:
+            return result
+        sqlstate = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
+        message = (result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or result.error_message).decode()
+        if not sqlstate:
+            raise SessionLost(f"{self._name}: {message.strip()}")
+        raise StatementRefused(f"{self._name}: {message} ({sqlstate})", sqlstate)
 
     def _result(self, deadline: float) -> pq.abc.PGresult:
         connection = self._connection.pgconn

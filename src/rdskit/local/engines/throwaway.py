@@ -10,35 +10,16 @@ from rdskit.local.engines.addresses import AddressBook
 from rdskit.local.engines.configuration import upstream
 from rdskit.local.engines.postgres import PostgresServer
 from rdskit.local.engines.providers import Binaries, find_postgres
-from rdskit.local.engines.sql import Account
+from rdskit.local.engines.reachable import Reachable
+from rdskit.local.engines.session import Account
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 
-class ThrowawayPostgres(PostgresServer):
+class ThrowawayPostgres(Reachable, PostgresServer):
     """A running server and how to reach it; the superuser may do everything."""
-
-    @property
-    def host(self) -> str:
-        """Its IP address."""
-        return self.address.host
-
-    @property
-    def port(self) -> int:
-        """Its TCP port."""
-        return self.address.port
-
-    @property
-    def superuser(self) -> str:
-        """The user to log in as."""
-        return self.account.user
-
-    @property
-    def password(self) -> str:
-        """The superuser's password."""
-        return self.account.password
 
     @property
     def dsn(self) -> str:

@@ -11,7 +11,8 @@ from rdskit.local.engines.installations import ensure_mariadb, ensure_mysql
 from rdskit.local.engines.mariadb import MariaDBServer
 from rdskit.local.engines.mysql import MySQLServer
 from rdskit.local.engines.mysql_family import MySQLFamilyServer
-from rdskit.local.engines.sql import Account
+from rdskit.local.engines.reachable import Reachable
+from rdskit.local.engines.session import Account
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,28 +21,8 @@ if TYPE_CHECKING:
     from rdskit.local.engines.installations import Installation
 
 
-class ThrowawayFamilyServer(MySQLFamilyServer):
+class ThrowawayFamilyServer(Reachable, MySQLFamilyServer):
     """A running server and how to reach it; the superuser may do everything."""
-
-    @property
-    def host(self) -> str:
-        """Its IP address."""
-        return self.address.host
-
-    @property
-    def port(self) -> int:
-        """Its TCP port."""
-        return self.address.port
-
-    @property
-    def superuser(self) -> str:
-        """The user to log in as."""
-        return self.account.user
-
-    @property
-    def password(self) -> str:
-        """The superuser's password."""
-        return self.account.password
 
     @property
     def dsn(self) -> str:

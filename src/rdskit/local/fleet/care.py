@@ -11,7 +11,6 @@ from rdskit.errors import LocalError
 from rdskit.local.engines.processes import wait_for_exit
 from rdskit.local.fleet import replicas as replication
 from rdskit.local.fleet.failover import fail_over
-from rdskit.local.fleet.node import FOLLOWER_PROBE, PRIMARY_PROBE
 from rdskit.local.fleet.policy import PROBE_INTERVAL, REBUILD_AFTER, STREAM_GRACE, Action, Verdict, decide
 from rdskit.local.fleet.standby import Restoration, Way
 
@@ -125,8 +124,7 @@ class Care:
         instance = self.instance
         nodes = instance.nodes
         for node in nodes:
-            following = instance.is_replica or node is not instance.primary
-            node.send_probe(FOLLOWER_PROBE if following else PRIMARY_PROBE)
+            node.send_probe(following=instance.is_replica or node is not instance.primary)
         began = time.monotonic()
         wait_for_exit([node.server.pid for node in nodes if node.server.alive and node.server.pid], PROBE_INTERVAL)
         late = time.monotonic() - began - PROBE_INTERVAL
@@ -186,7 +184,7 @@ class Care:
     def _check_stream(self) -> None:
         """A standby that lives and receives nothing would keep writers waiting."""
         instance = self.instance
-        if self._without_stream(instance.primary.probed == ("streaming",)) < STREAM_GRACE:
+        if self._without_stream(instance.standby_streams) < STREAM_GRACE:
             return
         with instance.lock:
             if self._is_wanted() and instance.in_sync:
@@ -197,7 +195,7 @@ class Care:
         """A replica that receives nothing although its source runs cannot be helped by waiting."""
         instance = self.instance
         probed = instance.primary.probed
-        instance.replica_lag = float(probed[1]) if instance.streaming and probed[1] is not None else None
+        instance.replica_lag = probed.lag if probed is not None and probed.streaming else None
         if self._without_stream(instance.streaming) < REBUILD_AFTER or not self._source_runs():
             return
         with instance.lock:

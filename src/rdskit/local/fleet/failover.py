@@ -9,16 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from rdskit.errors import LocalError
-from rdskit.local.engines.sql import READ_ONLY, Session, SessionLost, StatementRefused
 from rdskit.local.engines.waiting import poll
 from rdskit.local.fleet.model import FailoverCause, FailoverRecord
-from rdskit.local.fleet.policy import is_ahead, position
-from rdskit.local.fleet.roles import heartbeat
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
+    from rdskit.local.engines.session import Session
+    from rdskit.local.fleet.engine import Server
     from rdskit.local.fleet.instance import Instance
 
 _log = logging.getLogger(__name__)
@@ -62,9 +60,9 @@ def fail_over(instance: Instance, cause: FailoverCause, replicas: Iterable[Insta
     with ThreadPoolExecutor(max_workers=max(1, len(running)), thread_name_prefix="rdskit-received") as pool:
         received = {replica: pool.submit(_received, replica) for replica in running}
         new.server.promote()
-        _first_write(writer)
+        _first_write(new.server, writer)
         promotion_ms = (time.monotonic() - started) * 1000
-        retire_diverged({replica: future.result() for replica, future in received.items()}, new.server.data)
+        retire_diverged({replica: future.result() for replica, future in received.items()}, new.server)
     record = FailoverRecord(instance.resource_id, cause, at, round(promotion_ms, 3))
     _swap(instance, record)
     instance.accept()
@@ -74,35 +72,28 @@ def fail_over(instance: Instance, cause: FailoverCause, replicas: Iterable[Insta
     return record
 
 
-def retire_diverged(received: Mapping[Instance, int | None], promoted: Path) -> None:
-    """Close the endpoints of replicas that hold WAL which the promoted standby never had.
+def retire_diverged(received: Mapping[Instance, str | None], promoted: Server) -> None:
+    """Close the endpoints of replicas that hold changes which the promoted standby never had.
 
     An asynchronous replica may have received what the synchronous standby had not; it would serve rows that do not
     exist. One that did not answer in time is taken for such a one.
 
     Args:
         received: how far each running replica had received when the old primary was gone; None if it did not tell.
-        promoted: data directory of the new primary.
+        promoted: the new primary.
     """
-    switch_point = _switch_point(promoted)
-    for replica, end in received.items():
-        if end is None or is_ahead(end, switch_point):
+    for replica, position in received.items():
+        if position is None or not promoted.had(position):
             _log.warning("%s is ahead of the new primary and out of service", replica.resource_id)
             replica.diverged = True
             replica.refuse()
 
 
-def _first_write(writer: Session) -> None:
+def _first_write(server: Server, writer: Session) -> None:
     deadline = time.monotonic() + _FIRST_WRITE
 
     def accepted() -> bool:
-        try:
-            heartbeat(writer, timeout=max(_PROBE, deadline - time.monotonic()))
-        except StatementRefused as error:
-            if error.sqlstate != READ_ONLY:
-                raise
-            return False
-        return True
+        return server.heartbeat(writer, timeout=max(_PROBE, deadline - time.monotonic()))
 
     if not poll(accepted, timeout=_FIRST_WRITE, interval=_PROBE):
         raise LocalError(f"the promoted standby accepted no write within {_FIRST_WRITE:g} s: see its log")
@@ -121,28 +112,9 @@ def _swap(instance: Instance, failover: FailoverRecord) -> None:
     instance.primary.forgive()
 
 
-def _switch_point(data: Path) -> int:
-    """Where the new timeline begins: the last line of the newest history file, ``TLI<tab>LSN<tab>reason``."""
-    newest = max((data / "pg_wal").glob("*.history"))
-    last = [line for line in newest.read_text().splitlines() if line.strip() and not line.startswith("#")][-1]
-    return position(last.split("\t")[1])
-
-
-def _received(replica: Instance) -> int | None:
-    """How far a replica has received, once it receives nothing more of the old timeline; None if it does not tell."""
-    sql = """
-        select coalesce(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()),
-               not exists (select from pg_stat_wal_receiver where status = 'streaming')
-    """
-    try:
-        with replica.primary.server.connect(timeout=1.0) as session:
-
-            def ended() -> bool:
-                return session.execute(sql, timeout=_REPLICA_ANSWER)[0][1] == "t"
-
-            if not poll(ended, timeout=_REPLICA_ANSWER, interval=_PROBE):
-                return None
-            return position(session.execute(sql, timeout=_REPLICA_ANSWER)[0][0] or "0/0")
-    except (SessionLost, StatementRefused) as error:
-        _log.warning("%s does not tell its position: %s", replica.resource_id, error)
-        return None
+def _received(replica: Instance) -> str | None:
+    """How far a replica has received, once it receives nothing more; None if it does not tell."""
+    position = replica.primary.server.received(_REPLICA_ANSWER)
+    if position is None:
+        _log.warning("%s does not tell its position", replica.resource_id)
+    return position

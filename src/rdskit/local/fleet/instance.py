@@ -7,21 +7,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rdskit.errors import LocalError
-from rdskit.local.engines.configuration import upstream
-from rdskit.local.engines.sql import Session, SessionLost
-from rdskit.local.fleet import parameters
+from rdskit.local.engines.session import SessionLost
+from rdskit.local.fleet.engine import STANDBY, Upstream
 from rdskit.local.fleet.model import InstanceFacts
-from rdskit.local.fleet.node import STANDBY, Node
-from rdskit.local.fleet.policy import standby_limits
-from rdskit.local.fleet.roles import ADMIN_DATABASE
+from rdskit.local.fleet.node import Node
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rdskit.kernel.endpoints import Endpoint
     from rdskit.local.endpoints.model import EndpointState
+    from rdskit.local.engines.session import Session
+    from rdskit.local.fleet.engine import Engine, Server
     from rdskit.local.fleet.site import Site
     from rdskit.local.fleet.store import InstanceRecord, NodeRecord
+    from rdskit.local.fleet.translation import Translation
 
 
 class Instance:
@@ -72,7 +71,17 @@ class Instance:
     @property
     def streaming(self) -> bool:
         """Of a read replica: whether it receives its source's changes, as last probed."""
-        return bool(self.primary.probed) and self.primary.probed[0] == "streaming"
+        return self.primary.probed is not None and self.primary.probed.streaming
+
+    @property
+    def standby_streams(self) -> bool:
+        """Whether the standby receives the primary's changes, as last probed on both; an unprobed one may."""
+        return all(node.probed is None or node.probed.streaming for node in self.nodes)
+
+    @property
+    def engine(self) -> Engine:
+        """What it runs."""
+        return self.site.engine(self.record)
 
     def remember(self, **changes: Any) -> None:
         """Change the record, on disk first."""
@@ -81,23 +90,29 @@ class Instance:
         self.record = record
 
     def configure(self) -> None:
-        """Write the configuration of all its servers; what runs must be reloaded or restarted to see it."""
-        self.primary.server.configure(self._primary_settings())
+        """Write the configuration of all its servers; what runs must be told or restarted to use it."""
+        self.primary.server.configure(self.translation.settings, self.upstream)
         if self.standby is not None and self.standby.server.data.exists():
-            self.configure_standby()
+            self.standby.server.configure(self.translation.settings, self.upstream_of_standby)
 
-    def configure_standby(self) -> None:
-        """Write the standby's configuration: it follows the present primary."""
-        standby = self._standby()
-        own = dict(self.translation.settings)
-        source = upstream(self.primary.server.address, self.site.account, standby.server.data, STANDBY)
-        standby.server.configure({**own, **standby_limits(own, own), **source})
+    @property
+    def upstream(self) -> Upstream | None:
+        """Whom its primary follows: a read replica's does."""
+        if self.source is None:
+            return None
+        source = self.source()
+        return Upstream(source.primary.server, self.resource_id, source.translation.settings, synchronous=False)
 
-    def reload(self) -> None:
-        """Have the running servers read their configuration."""
+    @property
+    def upstream_of_standby(self) -> Upstream:
+        """Whom its standby follows."""
+        return Upstream(self.primary.server, STANDBY, self.translation.settings, synchronous=True)
+
+    def apply_configuration(self) -> None:
+        """Have the running servers take their configuration over."""
         for node in self.nodes:
             if node.server.alive:
-                node.server.reload()
+                node.server.apply()
 
     @property
     def nodes(self) -> list[Node]:
@@ -105,9 +120,9 @@ class Instance:
         return [self.primary, *([self.standby] if self.standby else [])]
 
     @property
-    def translation(self) -> parameters.Translation:
+    def translation(self) -> Translation:
         """Its parameter group, for a local server."""
-        return parameters.translate(self.record.parameters)
+        return self.engine.translate(self.record.parameters)
 
     def adopt_standby(self, record: NodeRecord) -> None:
         """Have a standby from now on; it is still to be made."""
@@ -148,27 +163,29 @@ class Instance:
 
     def accept(self) -> None:
         """Lead the endpoint to the primary."""
-        self.site.endpoints.set(self._endpoint_state(self.primary.server.address))
+        self.site.endpoints.set(self._endpoint_state(self.primary.server))
 
     def refuse(self) -> None:
         """Refuse connections at the endpoint, and reset those that exist."""
         self.site.endpoints.set(self._endpoint_state(None), cut=True)
 
+    def hold_writers(self) -> None:
+        """Have each commit on the primary wait for the standby."""
+        self.synchronous = True
+        self.primary.server.require_acknowledgement(on=True)
+
     def release_writers(self) -> None:
         """Have the primary no longer wait for its standby; nothing can be promoted from now on."""
         self.in_sync = False
         self.close_takeover()
-        if not self.synchronous:
-            return
-        self.synchronous = False
-        self.primary.server.configure(self._primary_settings())
-        if self.primary.server.alive:
-            self.primary.server.reload()
+        if self.synchronous:
+            self.primary.server.require_acknowledgement(on=False)
+            self.synchronous = False
 
     def open_takeover(self) -> Session:
-        """The open connection to the standby's own database; opened again if it was lost."""
+        """The open connection to the standby; opened again if it was lost."""
         if self.takeover is None or not self.takeover.usable:
-            self.takeover = self._standby().server.connect(ADMIN_DATABASE, timeout=5.0)
+            self.takeover = self._standby().server.open_writer()
         return self.takeover
 
     def close_takeover(self) -> None:
@@ -179,10 +196,8 @@ class Instance:
 
     def refresh_pending(self) -> frozenset[str]:
         """Ask the primary which parameters wait for a restart."""
-        sql = "select name from pg_settings where pending_restart"
         try:
-            with self.primary.server.connect() as session:
-                self.pending = frozenset(name for (name,) in session.execute(sql) if name)
+            self.pending = self.primary.server.pending_restart()
         except SessionLost as error:
             raise LocalError(f"{self.resource_id} does not answer: {error}") from error
         return self.pending
@@ -200,33 +215,19 @@ class Instance:
             source_id=record.source_id,
             replica_lag=self.replica_lag,
             pending_restart=self.pending,
-            engine_version=self.primary.server.binaries.version,
+            engine_version=self.primary.server.version,
         )
 
     def _start_configured(self) -> None:
-        self.primary.server.configure(self._primary_settings())
-        self.primary.server.start()
+        server, upstream = self.primary.server, self.upstream
+        server.configure(self.translation.settings, upstream)
+        if upstream is None:
+            server.start()
+        else:
+            server.stream(upstream)
 
-    def _primary_settings(self) -> dict[str, str]:
-        own = dict(self.translation.settings)
-        if self.source is not None:
-            source = self.source()
-            limits = standby_limits(own, source.translation.settings)
-            stream = upstream(
-                source.primary.server.address, self.site.account, self.primary.server.data, self.resource_id
-            )
-            return {**own, **limits, **stream}
-        return {**own, "synchronous_standby_names": STANDBY if self.synchronous else ""}
-
-    def _endpoint_state(self, backend: Endpoint | None) -> EndpointState:
-        return self.site.endpoint(
-            self.resource_id,
-            self.record.endpoint,
-            backend,
-            require_tls=self.translation.require_tls,
-            iam=self.record.iam,
-            sockets=self.primary.server.sockets,
-        )
+    def _endpoint_state(self, backend: Server | None) -> EndpointState:
+        return self.site.endpoint(self.record, backend, require_tls=self.translation.require_tls)
 
     def _ensure_address(self) -> None:
         if not self.primary.ensure_port():
@@ -235,7 +236,7 @@ class Instance:
             self.primary = self._node(moved)
 
     def _node(self, record: NodeRecord) -> Node:
-        return Node(record, self.site.server(self.record.resource_id, record))
+        return Node(record, self.site.server(self.record, record))
 
     def _standby(self) -> Node:
         if self.standby is None:

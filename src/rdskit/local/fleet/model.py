@@ -30,10 +30,10 @@ class InstanceSpec:
 
     Attributes:
         resource_id: ``db-ABC…``; the key of everything on disk.
-        engine: ``postgres``.
+        engine: ``postgres``, ``mysql`` or ``mariadb``.
         master_user: gets RDS's rights, which are not a superuser's.
         master_password: of the master user; of no use for a read replica, which has its source's roles.
-        database: an initial database besides ``postgres``, owned by the master user.
+        database: an initial database, owned by the master user.
         port: of the endpoint; honoured on Linux.
         multi_az: with a synchronous standby.
         zones: availability zones of the primary and of the standby.

@@ -7,21 +7,13 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from rdskit.local.engines.addresses import free_port
-from rdskit.local.engines.sql import Row, Session, SessionLost, StatementRefused
+from rdskit.local.engines.session import Session, SessionLost, StatementRefused
 from rdskit.local.fleet.policy import Health
 
 if TYPE_CHECKING:
-    from rdskit.local.engines.postgres import PostgresServer
+    from rdskit.local.fleet.engine import Probe, ProbeQuery, Server
     from rdskit.local.fleet.store import NodeRecord
 
-STANDBY: Final = "rdskit_standby"  # as the synchronous standby calls itself
-
-PRIMARY_PROBE: Final = f"select coalesce(max(state), '') from pg_stat_replication where application_name = '{STANDBY}'"  # noqa: S608 - our own constant
-FOLLOWER_PROBE: Final = """
-    select coalesce((select status from pg_stat_wal_receiver), ''),
-           case when pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() then 0
-                else extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()) end
-"""
 _OPENING: Final = 1.0
 
 
@@ -34,28 +26,29 @@ class Node:
 
     Attributes:
         health: what the probes have shown; only the watch changes it.
-        probed: the answer to the latest probe; empty before the first.
+        probed: what the latest probe has shown; None before the first.
     """
 
-    def __init__(self, record: NodeRecord, server: PostgresServer) -> None:
+    def __init__(self, record: NodeRecord, server: Server) -> None:
         self.record = record
         self.server = server
         self.health = Health()
-        self.probed: Row = ()
+        self.probed: Probe | None = None
         self._session: Session | None = None
-        self._waiting = False
+        self._waiting: ProbeQuery | None = None
         self._forgiven = False
         self._lock = threading.Lock()
 
-    def send_probe(self, sql: str) -> None:
-        """Ask the server, unless it still owes an answer."""
+    def send_probe(self, *, following: bool) -> None:
+        """Ask the server as a follower or as a primary, unless it still owes an answer."""
         if not self.server.alive or self._waiting:
             return
         try:
             if self._session is None:
                 self._session = self.server.connect(timeout=_OPENING)
-            self._session.send(sql)
-            self._waiting = True
+            query = self.server.probe(following=following)
+            self._session.send(query.sql)
+            self._waiting = query
         except SessionLost:
             self.hang_up()
 
@@ -75,14 +68,14 @@ class Node:
         with self._lock:
             self._forgiven = True
             self.health = Health()
-            self.probed = ()
+            self.probed = None
 
     def hang_up(self) -> None:
         """Close the watch's connection; done by the watch's thread, or when that has ended."""
         if self._session is not None:
             self._session.close()
         self._session = None
-        self._waiting = False
+        self._waiting = None
 
     def ensure_port(self) -> bool:
         """Whether the recorded address can still be had."""
@@ -100,9 +93,9 @@ class Node:
         try:
             if not self._session.answered():
                 return False
-            self.probed = self._session.receive()[0]
+            self.probed = self._waiting.read(self._session.receive_records())
         except (SessionLost, StatementRefused):
             self.hang_up()
             return False
-        self._waiting = False
+        self._waiting = None
         return True

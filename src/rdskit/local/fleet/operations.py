@@ -6,12 +6,9 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from rdskit.errors import LocalError
-from rdskit.local.engines.sql import Account, Session
+from rdskit.local.engines.session import Account
 from rdskit.local.engines.waiting import poll
 from rdskit.local.fleet import replicas as replication
-from rdskit.local.fleet import roles
-from rdskit.local.fleet.parameters import translate
-from rdskit.local.fleet.policy import RECOVERY_LIMITS
 from rdskit.local.fleet.standby import Way
 from rdskit.local.fleet.store import NodeRecord
 
@@ -35,7 +32,7 @@ def create(care: Care, spec: InstanceSpec) -> None:
         server = instance.primary.server
         server.init(instance.site.store.templates)
         instance.start_primary()
-        roles.set_up(server, spec)
+        server.set_up(spec)
         instance.accept()
         instance.remember(proven=instance.record.parameters)
     care.begin()
@@ -127,20 +124,19 @@ def remove_standby(care: Care) -> None:
 def apply_parameters(care: Care, parameters: Mapping[str, str]) -> frozenset[str]:
     """Set exactly these parameters; returns those that wait for a reboot."""
     instance = care.instance
-    for name, reason in translate(parameters).ignored.items():
+    for name, reason in instance.engine.translate(parameters).ignored.items():
         _log.warning("%s: parameter %s has no effect: %s", instance.resource_id, name, reason)
     with instance.lock:
         before = instance.record.parameters
         instance.remember(parameters=dict(parameters))
         try:
-            instance.configure()
+            _put_into_force(instance)
         except LocalError:
             instance.remember(parameters=before)
-            instance.configure()
+            _put_into_force(instance)
             raise
         if instance.record.stopped:
             return frozenset()
-        instance.reload()
         instance.accept()
         return instance.refresh_pending()
 
@@ -192,22 +188,27 @@ def promote(care: Care) -> None:
     with instance.lock:
         if not instance.is_replica:
             return
-        instance.primary.server.promote()
-        with instance.primary.server.connect() as session:
-            sql = "select pg_is_in_recovery()"
-            if not poll(lambda: session.execute(sql) == [("f",)], timeout=_WRITABLE):
+        server = instance.primary.server
+        server.promote()
+        with server.open_writer() as session:
+            if not poll(lambda: server.heartbeat(session, timeout=_WRITABLE), timeout=_WRITABLE):
                 raise LocalError(f"{instance.resource_id} was not promoted within {_WRITABLE:g} s: see its log")
         instance.remember(source_id=None)
         instance.source = None
-        instance.configure()
-        instance.reload()
+        _put_into_force(instance)
         instance.primary.forgive()
 
 
 def set_master_password(care: Care, password: str) -> None:
     """Give the master user another password."""
     with care.instance.lock:
-        roles.set_password(care.instance.primary.server, care.instance.record.master_user, password)
+        care.instance.primary.server.set_password(care.instance.record.master_user, password)
+
+
+def _put_into_force(instance: Instance) -> None:
+    instance.configure()
+    if not instance.record.stopped:
+        instance.apply_configuration()
 
 
 def set_iam(care: Care, *, enabled: bool) -> None:
@@ -221,7 +222,10 @@ def set_iam(care: Care, *, enabled: bool) -> None:
 
 def _stop_servers(instance: Instance) -> None:
     """The standby last: a primary that stops hands everything over first."""
-    instance.release_writers()
+    try:
+        instance.release_writers()
+    except LocalError as error:
+        _log.warning("%s: writers are not released before the stop: %s", instance.resource_id, error)
     for node in instance.nodes:
         node.server.stop()
         node.forgive()
@@ -229,7 +233,7 @@ def _stop_servers(instance: Instance) -> None:
 
 def _raise_limits(instance: Instance, replicas: list[Instance]) -> None:
     """Restart read replicas first where a limit rises: one below its source's would stop replaying."""
-    if not set(RECOVERY_LIMITS) & instance.pending:
+    if not instance.pending.intersection(instance.engine.limits):
         return
     for replica in replicas:
         with replica.lock:
@@ -252,5 +256,4 @@ def _other_node(instance: Instance) -> NodeRecord:
 
 def _check_login(instance: Instance, spec: InstanceSpec) -> None:
     account = Account(spec.master_user, spec.master_password)
-    database = spec.database or "postgres"
-    Session.open(instance.record.endpoint, account, database, ca=instance.site.authority.ensure()).close()
+    instance.engine.login(instance.record.endpoint, account, spec.database, instance.site.authority.ensure())

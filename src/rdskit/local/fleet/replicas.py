@@ -9,6 +9,7 @@ from rdskit.errors import LocalError
 from rdskit.local.engines.waiting import poll
 
 if TYPE_CHECKING:
+    from rdskit.local.fleet.engine import Upstream
     from rdskit.local.fleet.instance import Instance
 
 _log = logging.getLogger(__name__)
@@ -45,10 +46,7 @@ def follow(replica: Instance) -> None:
     server = replica.primary.server
     try:
         replica.configure()
-        if server.alive:
-            server.reload()
-        else:
-            server.start()
+        server.stream(_upstream(replica))
         _await_stream(replica)
     except LocalError as error:
         _log.info("%s is made anew: %s", replica.resource_id, error)
@@ -66,7 +64,7 @@ def rejoin(replica: Instance) -> None:
     replica.refuse()
     server = replica.primary.server
     try:
-        server.stop("fast", timeout=_STREAM)
+        server.stop(timeout=_STREAM)
         server.rewind(_source(replica).primary.server)
         replica.start_primary()
         _await_stream(replica)
@@ -79,16 +77,19 @@ def rejoin(replica: Instance) -> None:
 
 
 def _await_stream(replica: Instance) -> None:
-    with replica.primary.server.connect() as session:
-
-        def streams() -> bool:
-            return session.execute("select status from pg_stat_wal_receiver") == [("streaming",)]
-
-        if not poll(lambda: replica.closing.is_set() or streams(), timeout=_STREAM, interval=0.02):
-            raise LocalError(f"{replica.resource_id} does not stream: {replica.primary.server.last_words()}")
+    server = replica.primary.server
+    with server.connect() as session:
+        if not poll(lambda: replica.closing.is_set() or server.streams(session), timeout=_STREAM, interval=0.02):
+            raise LocalError(f"{replica.resource_id} does not stream: {server.last_words()}")
 
 
 def _source(replica: Instance) -> Instance:
     if replica.source is None:
         raise LocalError(f"{replica.resource_id} is no read replica: it follows nobody")
     return replica.source()
+
+
+def _upstream(replica: Instance) -> Upstream:
+    if replica.upstream is None:
+        raise LocalError(f"{replica.resource_id} is no read replica: it follows nobody")
+    return replica.upstream

@@ -13,16 +13,16 @@ from rdskit.local.certificates import LocalAuthority
 from rdskit.local.endpoints.process import EndpointProcess, refuse_all
 from rdskit.local.engines.addresses import AddressBook
 from rdskit.local.engines.processes import end_orphans
-from rdskit.local.engines.sql import Account
-from rdskit.local.fleet import operations, roles
+from rdskit.local.engines.session import Account
+from rdskit.local.fleet import catalog, operations
 from rdskit.local.fleet.care import Care
+from rdskit.local.fleet.engine import ADMIN
 from rdskit.local.fleet.instance import Instance
-from rdskit.local.fleet.parameters import translate
 from rdskit.local.fleet.site import Site
 from rdskit.local.fleet.store import InstanceRecord, NodeRecord, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from rdskit.kernel.endpoints import Endpoint
@@ -58,12 +58,13 @@ class Fleet:
         self._endpoints = EndpointProcess(judge)
         self._owner: IO[str] | None = None
         self._present: Site | None = None
+        self._engines = catalog.standard()
 
     def start(self) -> None:
         """End what a crashed daemon left running, and bring everything back that is recorded.
 
         Raises:
-            LocalError: another process runs this fleet, or no PostgreSQL is installed.
+            LocalError: another process runs this fleet.
         """
         self._store.ensure()
         self._owner = _own(self._store.root / "fleet.lock")
@@ -75,7 +76,7 @@ class Fleet:
 
     def close(self) -> None:
         """Stop all servers cleanly. No process is left; the state stays on disk."""
-        self._each(operations.shut_down)
+        self._each(operations.shut_down, self._all())
         self._kept.clear()
         self._endpoints.close()
         if self._owner is not None:
@@ -96,7 +97,9 @@ class Fleet:
         Raises:
             LocalError: it exists, its port is taken, or its servers do not start. Nothing is left of it then.
         """
-        roles.check_master_user(spec.master_user)
+        engine = self._engines.engine(spec.engine)
+        engine.check_master_user(spec.master_user)
+        engine.prepare()
         care = self._reserve(spec, source_id=None)
         self._or_nothing(care, lambda: operations.create(care, spec))
         return care.instance.facts().endpoint
@@ -112,6 +115,8 @@ class Fleet:
             LocalError: the source does not exist, is a replica itself, or does not run.
         """
         source = self._care(source_id).instance
+        if spec.engine != source.record.engine:
+            raise LocalError(f"{source_id} runs {source.record.engine}: its replica cannot run {spec.engine}")
         if source.is_replica:
             raise LocalError(f"{source_id} is a read replica itself: make the replica from {source.record.source_id}")
         care = self._reserve(spec, source_id=source_id)
@@ -137,7 +142,7 @@ class Fleet:
             The parameters that wait for a reboot.
 
         Raises:
-            LocalError: PostgreSQL refuses one, or RDS does not let it be changed; nothing has changed then.
+            LocalError: the server refuses one, or RDS does not let it be changed; nothing has changed then.
         """
         return operations.apply_parameters(self._care(resource_id), parameters)
 
@@ -204,7 +209,7 @@ class Fleet:
         return self._present
 
     def _bring_up(self) -> None:
-        left = end_orphans(self._store.instances, "postgres")
+        left = end_orphans(self._store.instances)
         if left:
             _log.warning("ended %d processes that an earlier local RDS had left", len(left))
         records = list(self._store.load())
@@ -213,19 +218,20 @@ class Fleet:
             addresses=AddressBook(self._store.root, [each for record in records for each in record.addresses]),
             authority=LocalAuthority(self._store.root),
             endpoints=self._endpoints,
-            account=Account(roles.ADMIN, self._store.admin_password()),
+            account=Account(ADMIN, self._store.admin_password()),
             notify=self._notify,
+            engines=self._engines,
         )
         self._site.authority.ensure()
         self._endpoints.start()
         for record in records:
             self._keep(record)
-        self._each(operations.bring_back)
+        # A replica that starts after its source sees at once whether its history is still its source's.
+        for replicas in (False, True):
+            self._each(operations.bring_back, [care for care in self._all() if care.instance.is_replica is replicas])
 
     def _reserve(self, spec: InstanceSpec, source_id: str | None) -> Care:
-        if spec.engine != "postgres":
-            raise LocalError(f"engine {spec.engine} is not available locally: use postgres")
-        translate(spec.parameters)
+        self._engines.engine(spec.engine).translate(spec.parameters)
         with self._lock:
             if spec.resource_id in self._kept:
                 raise LocalError(f"{spec.resource_id} exists already: delete it first")
@@ -233,6 +239,7 @@ class Fleet:
             addresses = self._site.addresses
             record = InstanceRecord(
                 resource_id=spec.resource_id,
+                engine=spec.engine,
                 master_user=spec.master_user,
                 endpoint=addresses.allocate(spec.port),
                 zones=spec.zones,
@@ -279,9 +286,9 @@ class Fleet:
     def _replicas_of(self, resource_id: str) -> list[Instance]:
         return [care.instance for care in self._all() if care.instance.record.source_id == resource_id]
 
-    def _each(self, work: Callable[[Care], None]) -> None:
+    def _each(self, work: Callable[[Care], None], kept: Iterable[Care]) -> None:
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="rdskit-fleet") as pool:
-            for _ in pool.map(work, self._all()):
+            for _ in pool.map(work, kept):
                 pass
 
 

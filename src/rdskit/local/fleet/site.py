@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rdskit.local.endpoints.model import EndpointState, InternalAccount
-from rdskit.local.engines.postgres import PostgresServer
-from rdskit.local.engines.providers import Binaries, find_postgres
 from rdskit.local.fleet.model import EventKind, FleetEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-    from rdskit.kernel.endpoints import Endpoint
     from rdskit.local.certificates import LocalAuthority
     from rdskit.local.endpoints.process import EndpointProcess
     from rdskit.local.engines.addresses import AddressBook
-    from rdskit.local.engines.sql import Account
+    from rdskit.local.engines.session import Account
+    from rdskit.local.fleet.catalog import Catalog
+    from rdskit.local.fleet.engine import Engine, Server
     from rdskit.local.fleet.store import InstanceRecord, NodeRecord, Store
 
 _log = logging.getLogger(__name__)
@@ -37,46 +34,31 @@ class Site:
     endpoints: EndpointProcess
     account: Account
     notify: Callable[[FleetEvent], None]
-    _binaries: dict[int | None, Binaries] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    engines: Catalog
 
-    def server(self, resource_id: str, node: NodeRecord) -> PostgresServer:
-        """The server of a node, as its data directory needs it."""
-        directory = self.store.node(resource_id, node.name)
-        data = directory / "data"
-        version = data / "PG_VERSION"
-        major = int(version.read_text()) if version.exists() else None
-        return PostgresServer(data, node.address, self.binaries(major), self.account)
+    def engine(self, record: InstanceRecord) -> Engine:
+        """The engine of an instance."""
+        return self.engines.engine(record.engine)
 
-    def binaries(self, major: int | None = None) -> Binaries:
-        """The programs of one major version, looked up once."""
-        with self._lock:
-            if major not in self._binaries:
-                self._binaries[major] = find_postgres(major)
-            return self._binaries[major]
+    def server(self, record: InstanceRecord, node: NodeRecord) -> Server:
+        """The server of a node."""
+        data = self.store.node(record.resource_id, node.name) / "data"
+        return self.engine(record).server(data, node.address, self.account)
 
-    def endpoint(
-        self,
-        name: str,
-        address: Endpoint,
-        backend: Endpoint | None,
-        *,
-        require_tls: bool,
-        iam: bool,
-        sockets: Path,
-    ) -> EndpointState:
-        """The state of an instance's endpoint; its certificate is issued when first needed."""
-        files = self.authority.issue(self.store.certificates, name, [address.host])
+    def endpoint(self, record: InstanceRecord, backend: Server | None, *, require_tls: bool) -> EndpointState:
+        """The state of an instance's endpoint, which leads to ``backend``; its certificate is issued when needed."""
+        files = self.authority.issue(self.store.certificates, record.resource_id, [record.endpoint.host])
         return EndpointState(
-            name,
-            address,
-            str(files.certificate),
-            str(files.key),
-            backend,
-            require_tls,
-            iam=iam,
+            name=record.resource_id,
+            address=record.endpoint,
+            certificate=str(files.certificate),
+            key=str(files.key),
+            backend=backend.address if backend else None,
+            require_tls=require_tls,
+            protocol=self.engine(record).protocol,
+            iam=record.iam,
             account=InternalAccount(self.account.user, self.account.password, iam_secret=self.store.iam_secret()),
-            socket=str(sockets),
+            socket=backend.socket if backend else "",
         )
 
     def forget(self, record: InstanceRecord) -> None:

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 from rdskit.errors import LocalError
 from rdskit.local.engines.waiting import poll
-from rdskit.local.fleet.node import STANDBY, Node
-from rdskit.local.fleet.policy import REBUILD_AFTER, position
-from rdskit.local.fleet.roles import ADMIN_DATABASE, heartbeat
+from rdskit.local.fleet.policy import REBUILD_AFTER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rdskit.local.engines.sql import Session
+    from rdskit.local.engines.session import Session
     from rdskit.local.fleet.instance import Instance
+    from rdskit.local.fleet.node import Node
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +35,13 @@ class Way(enum.Enum):
     RESTART = "restart"
     REWIND = "rewind"
     CLONE = "clone"
+
+
+_DEEDS: Final = {
+    Way.RESTART: "was restarted",
+    Way.REWIND: "has its primary's history again",
+    Way.CLONE: "was copied anew",
+}
 
 
 class Restoration:
@@ -95,7 +101,11 @@ class Restoration:
             _log.info("%s: standby not brought back by %s: %s", self._instance.resource_id, way.value, error)
             self._give_up()
             return False
-        verb = {Way.RESTART: "was restarted", Way.REWIND: "was rewound", Way.CLONE: "was copied anew"}[way]
+        verb = {
+            Way.RESTART: "was restarted",
+            Way.REWIND: "has its primary's history again",
+            Way.CLONE: "was copied anew",
+        }[way]
         self._instance.site.tell(
             self._instance.resource_id, "standby-rebuilt", f"The standby {verb} and is in sync with its primary"
         )
@@ -114,10 +124,9 @@ class Restoration:
             self._copy(way, node)
             incomplete.unlink()
         with self._exclusive():
-            instance.configure_standby()
-        if node.server.alive:
-            node.server.reload()
-        node.server.start()
+            upstream = instance.upstream_of_standby
+            node.server.configure(instance.translation.settings, upstream)
+        node.server.stream(upstream)
         node.forgive()
 
     def _copy(self, way: Way, node: Node) -> None:
@@ -130,21 +139,16 @@ class Restoration:
 
     def _synchronise(self) -> None:
         """Have the primary wait for the standby, and make sure that it does."""
-        instance = self._instance
-        with instance.primary.server.connect() as session:
-            self._until(lambda: _state(session)[0] == "streaming", REBUILD_AFTER, "it does not stream")
+        instance, standby = self._instance, self._node().server
+        with instance.primary.server.connect() as primary, standby.connect() as follower:
+            self._until(lambda: standby.streams(follower), REBUILD_AFTER, "it does not stream")
             # From here on writers wait for the standby: only when it keeps up.
-            self._until_received(session, _CATCH_UP)
+            self._until_received(follower, _CATCH_UP)
             with self._exclusive():
-                instance.synchronous = True
-                instance.configure()
-                instance.primary.server.reload()
-            self._until(lambda: _state(session)[1] == "sync", _SYNC, "it is not taken as synchronous")
-            # Backends wait only once the checkpointer has published the new setting, and that shows in one thing alone:
-            # that one of them waits. What was flushed before need not have waited.
+                instance.hold_writers()
             with self._writing():
-                self._until(lambda: _a_backend_waits(session), _SYNC, "no commit waits for it")
-            self._until_received(session, _SYNC)
+                self._until(lambda: instance.primary.server.commits_wait(primary), _SYNC, "no commit waits for it")
+            self._until_received(follower, _SYNC)
         with self._exclusive():
             instance.open_takeover()
             instance.in_sync = True
@@ -155,9 +159,10 @@ class Restoration:
         over = threading.Event()
 
         def write() -> None:
-            with contextlib.suppress(LocalError), self._instance.primary.server.connect(ADMIN_DATABASE) as writer:
+            server = self._instance.primary.server
+            with contextlib.suppress(LocalError), server.open_writer() as writer:
                 while not over.is_set():
-                    heartbeat(writer, timeout=_SYNC)
+                    server.heartbeat(writer, timeout=_SYNC)
 
         thread = threading.Thread(target=write, name=f"rdskit-commits-{self._instance.resource_id}", daemon=True)
         thread.start()
@@ -167,10 +172,10 @@ class Restoration:
             over.set()
             thread.join()
 
-    def _until_received(self, session: Session, timeout: float) -> None:
+    def _until_received(self, follower: Session, timeout: float) -> None:
         """Wait until the standby has on disk what the primary has now."""
-        now = position(session.execute("select pg_current_wal_flush_lsn()")[0][0] or "0/0")
-        self._until(lambda: position(_state(session)[2] or "0/0") >= now, timeout, "it lags")
+        now, standby = self._instance.primary.server.position(), self._node().server
+        self._until(lambda: standby.has_received(follower, now), timeout, "it lags")
 
     def _give_up(self) -> None:
         """Writers must not wait for a standby that does not come; whoever cancels sees to that himself."""
@@ -202,14 +207,3 @@ class Restoration:
             yield
         finally:
             lock.release()
-
-
-def _a_backend_waits(session: Session) -> bool:
-    return session.execute("select exists (select from pg_stat_activity where wait_event = 'SyncRep')")[0][0] == "t"
-
-
-def _state(session: Session) -> tuple[str | None, ...]:
-    rows = session.execute(
-        "select state, sync_state, flush_lsn from pg_stat_replication where application_name = $1", STANDBY
-    )
-    return rows[0] if rows else (None, None, None)

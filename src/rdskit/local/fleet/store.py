@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.local.engines import privilege
-from rdskit.local.engines.configuration import write_whole
+from rdskit.local.engines.files import write_whole
 from rdskit.local.fleet.model import FailoverRecord
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class InstanceRecord:
 
     Attributes:
         resource_id: its key.
+        engine: its name in RDS.
         master_user: whose password may be set.
         endpoint: where clients connect.
         zones: the two availability zones it was made for.
@@ -50,6 +51,7 @@ class InstanceRecord:
     """
 
     resource_id: str
+    engine: str
     master_user: str
     endpoint: Endpoint
     zones: tuple[str, str]
@@ -138,6 +140,7 @@ def _text(value: object) -> str:
 def _record(fields: dict[str, Any]) -> InstanceRecord:
     return InstanceRecord(
         resource_id=fields["resource_id"],
+        engine=fields.get("engine", "postgres"),  # records of the first release name none
         master_user=fields["master_user"],
         endpoint=Endpoint(*fields["endpoint"]),
         zones=(fields["zones"][0], fields["zones"][1]),

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from rdskit.errors import LocalError
+from rdskit.local.fleet.translation import Translation, is_on, why_formula_is_ignored
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-_FORMULA: Final = re.compile(r"\{|^\s*(GREATEST|LEAST|SUM|log)\s*\(", re.IGNORECASE)
-_TRUE: Final = ("1", "on", "true", "yes")
 
 # RDS lets nobody change these; they hold the fleet together.
 _OURS: Final = frozenset(
@@ -36,27 +33,11 @@ _OURS: Final = frozenset(
 _ELSEWHERE: Final = re.compile(r"^(ssl|ssl_.*|log_filename|logging_collector|log_destination|log_rotation_.*)$")
 
 
-@dataclass(frozen=True, slots=True)
-class Translation:
-    """A parameter group for a local server.
-
-    Attributes:
-        settings: for ``postgresql.conf``. RDS gives numbers in the unit that PostgreSQL assumes (8 kB pages,
-            milliseconds…), so they need no change.
-        require_tls: ``rds.force_ssl``; the endpoint sees to it.
-        ignored: parameter → why it has no effect here.
-    """
-
-    settings: Mapping[str, str]
-    require_tls: bool
-    ignored: Mapping[str, str]
-
-
 def translate(parameters: Mapping[str, str]) -> Translation:
     """Translate a parameter group.
 
     Args:
-        parameters: what the group sets.
+        parameters: what the group sets; ``rds.force_ssl`` is the endpoint's.
 
     Raises:
         LocalError: a parameter that RDS lets nobody change.
@@ -66,18 +47,12 @@ def translate(parameters: Mapping[str, str]) -> Translation:
         raise LocalError(f"parameter {ours[0]} cannot be modified: remove it from the parameter group")
     ignored = {name: reason for name, value in parameters.items() if (reason := _no_effect(name, value))}
     settings = {name: value for name, value in parameters.items() if name not in ignored}
-    if _is_on(parameters, "rds.logical_replication"):
+    if is_on(parameters, "rds.logical_replication"):
         settings["wal_level"] = "logical"
-    return Translation(settings, _is_on(parameters, "rds.force_ssl"), ignored)
+    return Translation(settings, is_on(parameters, "rds.force_ssl"), ignored)
 
 
 def _no_effect(name: str, value: str) -> str:
     if _ELSEWHERE.match(name):
         return "TLS and logs are not the local server's own"
-    if _FORMULA.search(value):
-        return f"the formula {value} depends on an instance class, which a local server has not: the default stays"
-    return ""
-
-
-def _is_on(parameters: Mapping[str, str], name: str) -> bool:
-    return parameters.get(name, "0").strip().lower() in _TRUE
+    return why_formula_is_ignored(value)

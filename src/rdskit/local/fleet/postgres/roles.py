@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from rdskit.errors import LocalError
-from rdskit.local.engines.sql import Account
+from rdskit.local.engines.session import Account, StatementRefused
+from rdskit.local.engines.sql import READ_ONLY
+from rdskit.local.fleet.engine import ADMIN
 
 if TYPE_CHECKING:
     from rdskit.local.engines.postgres import PostgresServer
-    from rdskit.local.engines.sql import Session
+    from rdskit.local.engines.session import Session
+    from rdskit.local.engines.sql import PostgresSession
     from rdskit.local.fleet.model import InstanceSpec
 
-ADMIN: Final = "rdsadmin"
 ADMIN_DATABASE: Final = "rdsadmin"
 RESERVED: Final = (ADMIN, "rds_superuser", "rds_iam", "rds_replication", "rds_password", "public", "none")
 
@@ -53,19 +55,25 @@ def set_password(server: PostgresServer, user: str, password: str) -> None:
         session.execute(f"alter role {session.identifier(user)} password {verifier}")
 
 
-def heartbeat(session: Session, timeout: float) -> None:
-    """The smallest durable write: accepted by a primary only."""
-    session.execute("update rds_heartbeat2 set value = value + 1 where id = 1", timeout=timeout)
+def heartbeat(session: Session, *, timeout: float) -> bool:
+    """The smallest durable write; False while the server refuses writes."""
+    try:
+        session.execute("update rds_heartbeat2 set value = value + 1 where id = 1", timeout=timeout)
+    except StatementRefused as error:
+        if error.sqlstate != READ_ONLY:
+            raise
+        return False
+    return True
 
 
-def _make_roles(session: Session, major: int) -> None:
+def _make_roles(session: PostgresSession, major: int) -> None:
     for role in ("rds_superuser", "rds_iam", "rds_replication", "rds_password"):
         session.execute(f"create role {role} nologin")
     predefined = ", ".join(role for role, since in _PREDEFINED.items() if major >= since)
     session.execute(f"grant {predefined}, rds_replication, rds_password to rds_superuser with admin option")
 
 
-def _make_master(session: Session, spec: InstanceSpec, major: int) -> None:
+def _make_master(session: PostgresSession, spec: InstanceSpec, major: int) -> None:
     name = session.identifier(spec.master_user)
     verifier = session.literal(session.verifier(Account(spec.master_user, spec.master_password)))
     session.execute(f"create role {name} login createdb createrole password {verifier}")

@@ -1,0 +1,40 @@
+"""The engines that the fleet has, by their names in RDS."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rdskit.errors import LocalError
+from rdskit.local.fleet.mysql.engine import MariaDB, MySQL
+from rdskit.local.fleet.postgres.engine import Postgres
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rdskit.local.fleet.engine import Engine
+
+
+class Catalog:
+    """The engines of one fleet.
+
+    Args:
+        engines: what it has.
+    """
+
+    def __init__(self, engines: Iterable[Engine]) -> None:
+        self._engines = {engine.name: engine for engine in engines}
+
+    def engine(self, name: str) -> Engine:
+        """The engine of that name in RDS.
+
+        Raises:
+            LocalError: there is none.
+        """
+        if name not in self._engines:
+            raise LocalError(f"engine {name} is not available locally: use one of {', '.join(self._engines)}")
+        return self._engines[name]
+
+
+def standard() -> Catalog:
+    """PostgreSQL, MySQL and MariaDB; nothing is looked up before it is needed."""
+    return Catalog([Postgres(), MySQL(), MariaDB()])

@@ -1,0 +1,81 @@
+"""Users and databases as RDS for MySQL and MariaDB gives them: the master user may do much, but is no superuser.
+
+The privileges are those of the RDS User Guide, "Master user account privileges". None of them lets a user write to a
+read-only server, or change the fleet's own account.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from rdskit.errors import LocalError
+from rdskit.local.fleet.engine import ADMIN
+
+if TYPE_CHECKING:
+    from rdskit.local.engines.session import Session
+    from rdskit.local.fleet.model import InstanceSpec
+
+HEARTBEAT: Final = "update mysql.rds_heartbeat2 set value = value + 1 where id = 1"
+
+_RESERVED: Final = (ADMIN, "rdsrepladmin", "rdstopmgr", "rds_superuser_role", "root", "public", "mysql.sys")
+_COMMON: Final = (
+    "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, RELOAD, PROCESS, REFERENCES, INDEX, ALTER, SHOW DATABASES, "
+    "CREATE TEMPORARY TABLES, LOCK TABLES, EXECUTE, REPLICATION SLAVE, REPLICATION CLIENT, CREATE VIEW, SHOW VIEW, "
+    "CREATE ROUTINE, ALTER ROUTINE, CREATE USER, EVENT, TRIGGER"
+)
+_ROLE: Final = "rds_superuser_role"
+# SET_USER_ID is called SET_ANY_DEFINER since MySQL 8.2.
+_MYSQL_ONLY: Final = (
+    "CREATE ROLE",
+    "DROP ROLE",
+    "APPLICATION_PASSWORD_ADMIN",
+    "ROLE_ADMIN",
+    "SET_USER_ID",
+    "SET_ANY_DEFINER",
+    "XA_RECOVER_ADMIN",
+)
+
+
+def check_master_user(name: str) -> None:
+    """Refuse a name that RDS keeps for itself.
+
+    Raises:
+        LocalError: it is one.
+    """
+    if name.lower() in _RESERVED or name.lower().startswith("mysql."):
+        raise LocalError(f"master user name {name} is reserved by the engine: choose another")
+
+
+def set_up(session: Session, spec: InstanceSpec, identified: str, *, with_role: bool) -> None:
+    """Give a fresh server the users and databases of a new RDS instance.
+
+    Args:
+        session: the superuser's.
+        spec: the instance.
+        identified: the clause that gives the master user the password.
+        with_role: the master user has its rights by a role, as on MySQL 8 and later.
+    """
+    master = user(session, spec.master_user)
+    session.execute(f"create user {master} {identified}")
+    if with_role:
+        _grant_by_role(session, master)
+    else:
+        session.execute(f"grant {_COMMON} on *.* to {master} with grant option")
+    if spec.database:
+        session.execute(f"create database {session.identifier(spec.database)}")
+    session.execute("create table mysql.rds_heartbeat2 (id int primary key, value bigint not null) engine = innodb")
+    session.execute("insert into mysql.rds_heartbeat2 values (1, 0)")
+
+
+def user(session: Session, name: str) -> str:
+    """A user who may come from everywhere, quoted for use in a statement."""
+    return f"{session.literal(name)}@'%'"
+
+
+def _grant_by_role(session: Session, master: str) -> None:
+    known = {row[0].upper() for row in session.execute("show privileges") if row[0]}
+    own = ", ".join(each for each in _MYSQL_ONLY if each in known)
+    session.execute(f"create role {_ROLE}")
+    session.execute(f"grant {_COMMON}, {own} on *.* to {_ROLE} with grant option")
+    session.execute(f"grant {_ROLE} to {master} with admin option")
+    session.execute(f"set default role all to {master}")

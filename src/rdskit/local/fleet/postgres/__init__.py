@@ -1,0 +1,1 @@
+"""PostgreSQL as the fleet sees it."""

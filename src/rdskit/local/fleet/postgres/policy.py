@@ -1,0 +1,46 @@
+"""What streaming replication of PostgreSQL demands: decisions on plain values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# A hot standby stops replaying unless it has at least its primary's values of these.
+RECOVERY_LIMITS: Final[Mapping[str, int]] = {
+    "max_connections": 200,
+    "max_worker_processes": 8,
+    "max_wal_senders": 20,
+    "max_prepared_transactions": 0,
+    "max_locks_per_transaction": 64,
+}
+
+
+def is_ahead(received: int, switch_point: int) -> bool:
+    """Whether a replica has WAL that the promoted standby had not, and so a history that is no longer ours.
+
+    Args:
+        received: the end of the WAL that the replica has received, as a byte position.
+        switch_point: where the new timeline begins.
+    """
+    return received > switch_point
+
+
+def position(lsn: str) -> int:
+    """A PostgreSQL LSN such as ``0/3000060`` as a byte position."""
+    high, low = lsn.split("/")
+    return (int(high, 16) << 32) + int(low, 16)
+
+
+def standby_limits(own: Mapping[str, str], primary: Mapping[str, str]) -> dict[str, str]:
+    """The settings of a standby that may not be below its primary's.
+
+    Args:
+        own: settings of the standby; for lowering a value, the present ones.
+        primary: settings of its primary.
+    """
+    return {
+        name: str(max(int(own.get(name, default)), int(primary.get(name, default))))
+        for name, default in RECOVERY_LIMITS.items()
+    }
