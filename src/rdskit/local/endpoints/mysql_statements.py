@@ -119,6 +119,8 @@ class StatementInspector:
             if len(self._held) < self._awaited:
                 return memoryview(b"")
             data, self._held = memoryview(self._held), bytearray()
+        elif not self._passing and _is_one_of_many(data):
+            return data
         pieces: list[memoryview | bytes] = []
         done = at = 0
         while at < len(data):
@@ -145,8 +147,10 @@ class StatementInspector:
 
     def _needed(self, data: memoryview) -> int:
         """How many bytes of a packet must be there before any is sent on; no more than the header if all may be."""
-        if len(data) <= HEADER:
-            return HEADER + 1 if len(data) < HEADER or _length(data) else HEADER
+        if len(data) < HEADER or not _length(data):
+            return HEADER
+        if len(data) == HEADER:
+            return HEADER + 1
         length = _length(data)
         # The first packet of a command has number 0; of one that fills several packets, none makes a user.
         if data[HEADER] not in _TEXT_COMMANDS or data[HEADER - 1] or length == LONGEST_PAYLOAD:
@@ -170,6 +174,11 @@ class StatementInspector:
     def _text_at(self, packet: memoryview | bytes) -> int:
         attributes = self._attributes and packet[HEADER] == _COM_QUERY
         return HEADER + 1 + (len(_NO_ATTRIBUTES) if attributes else 0)
+
+
+def _is_one_of_many(data: memoryview) -> bool:
+    """Whether this is one whole packet without the plugin's name, as nearly always."""
+    return HEADER < len(data) <= _SHORT and _length(data) == len(data) - HEADER and _PLUGIN not in bytes(data).lower()
 
 
 def _length(data: memoryview) -> int:
