@@ -33,8 +33,8 @@ PASSWORD = "correct-horse-battery"
 REGION = "eu-west-1"
 MAKE_IAM_USER = {
     "postgres": ("create user {0}", "grant rds_iam to {0}"),
-    "mysql": ("create user {0} identified with AWSAuthenticationPlugin as 'RDS'",),
-    "mariadb": ("create user {0} identified via AWSAuthenticationPlugin using 'RDS'",),
+    "mysql": ("create user {0} identified with AWSAuthenticationPlugin as 'RDS'", "grant select on app.* to {0}"),
+    "mariadb": ("create user {0} identified via AWSAuthenticationPlugin using 'RDS'", "grant select on app.* to {0}"),
 }
 SCHEMES = {"postgres": "postgresql", "mysql": "mysql", "mariadb": "mariadb"}
 PROTOCOLS = {"postgres": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
@@ -267,6 +267,32 @@ async def test_an_instance_without_iam_authentication(estate: Estate, local_rds:
     finally:
         assert switch(on=True)["IAMDatabaseAuthenticationEnabled"]
     assert await estate.whoami("ada", "iam") == "ada"
+
+
+async def test_logins_while_the_control_plane_is_busy(estate: Estate, local_rds: LocalRds) -> None:
+    name = f"busy-{estate.engine}"
+    rds = local_rds.rds
+
+    def status() -> str:
+        found: str = rds.describe_db_instances(DBInstanceIdentifier=name)["DBInstances"][0]["DBInstanceStatus"]
+        return found
+
+    rds.create_db_instance(
+        DBInstanceIdentifier=name,
+        DBInstanceClass="db.t3.micro",
+        Engine=estate.engine,
+        AllocatedStorage=20,
+        MasterUsername="keeper",
+        MasterUserPassword=PASSWORD,
+        MultiAZ=True,
+    )
+    logins = 0
+    while await asyncio.to_thread(status) == "creating":
+        assert await estate.whoami("ada", "iam") == "ada"
+        logins += 1
+    assert logins > 1, "the first login waited for the creation"
+    await asyncio.to_thread(local_rds.await_available, name)
+    await asyncio.to_thread(local_rds.delete, name)
 
 
 async def test_another_authority(estate: Estate, monkeypatch: pytest.MonkeyPatch) -> None:

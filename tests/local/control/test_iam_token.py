@@ -106,6 +106,8 @@ def test_a_password_is_told_from_a_token(text: str) -> None:
     ("damaged", "reason"),
     [
         (lambda text: f"https://{text}", "begins with a scheme"),
+        (lambda text: f"\n{text}", "it holds characters that no token has"),
+        (lambda text: text.replace("DBUser=app", "DBUser=app%00"), "it holds characters that no token has"),
         (lambda text: text[: text.index("&X-Amz-Signature")], "X-Amz-Signature is missing"),
         (lambda text: text.replace("DBUser=app%20user&", ""), "DBUser is missing"),
         (lambda text: text + "&DBUser=root", "names a parameter twice"),

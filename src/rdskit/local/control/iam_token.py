@@ -93,6 +93,8 @@ def parse_token(text: str) -> Token:
     if "://" in host:
         raise RefusedTokenError("the token is malformed: it begins with a scheme; it must begin with the host name")
     values = _values(query)
+    if not all(map(str.isprintable, (host, *values, *values.values()))):
+        raise RefusedTokenError("the token is malformed: it holds characters that no token has")
     missing = [name for name in _REQUIRED if not values.get(name)]
     if missing:
         raise RefusedTokenError(f"the token is malformed: {missing[0]} is missing")
