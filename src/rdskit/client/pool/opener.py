@@ -43,8 +43,8 @@ class Demand(Protocol):
         """Hear that no further attempt can help."""
         ...
 
-    def grow(self) -> None:
-        """Hear that an attempt has ended, so that another may begin."""
+    def grow(self, *, for_minimum: bool = False) -> None:
+        """Hear that an attempt has ended, so that another may begin; for the minimum too while all goes well."""
         ...
 
 
@@ -123,7 +123,7 @@ class Opener:
                 await asyncio.sleep(CONNECT.delay(away, random.random()))  # noqa: S311 - jitter, not a secret
         finally:
             self.opening -= 1
-            self._demand.grow()
+            self._demand.grow(for_minimum=self.error is None)
 
     def _is_wanted(self) -> bool:
         return self._demand.is_waited_for() or self.breaker_is_open
