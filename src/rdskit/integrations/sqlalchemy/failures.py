@@ -10,10 +10,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from rdskit.integrations.sqlalchemy.drivers import refuses_writes
 from rdskit.integrations.sqlalchemy.policy import meaning_of, told_as
 from rdskit.integrations.sqlalchemy.reports import remember, reported_by
-from rdskit.integrations.sqlalchemy.settings import ENGINES
+from rdskit.integrations.sqlalchemy.texts import surely_reads_text
 from rdskit.kernel.failures import Failure, Phase
-from rdskit.kernel.sql import Dialect as Lexis
-from rdskit.kernel.sql import Kind, compile_statement
 from rdskit.kernel.topology import Role
 
 if TYPE_CHECKING:
@@ -126,10 +124,7 @@ def _commits_itself(context: ExceptionContext) -> bool:
 
 
 def _may_write(context: ExceptionContext) -> bool:
-    if context.statement is None or context.dialect.name not in ENGINES:
-        return True
-    lexis = Lexis.POSTGRES if context.dialect.name == "postgresql" else Lexis.MYSQL
-    return compile_statement(context.statement, lexis).kind is not Kind.READ
+    return context.statement is None or not surely_reads_text(context.statement, context.dialect.name)
 
 
 def _name(context: ExceptionContext) -> str:

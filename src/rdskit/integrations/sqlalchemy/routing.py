@@ -1,0 +1,95 @@
+"""Sessions whose reads may go to replicas, and never before their own writes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy
+from sqlalchemy import event, orm
+from sqlalchemy.ext import asyncio as async_sqlalchemy
+from sqlalchemy.sql import visitors
+from sqlalchemy.sql.functions import FunctionElement
+
+from rdskit.integrations.sqlalchemy.plugin import readers_of
+from rdskit.integrations.sqlalchemy.texts import surely_reads_text
+from rdskit.kernel.sql.functions import WRITING_FUNCTIONS
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+    from sqlalchemy.orm import ORMExecuteState
+
+_OPTION: Final = "readers"
+
+
+class ReadRouting:
+    """Put before a session class, it sends reads to replicas: ``class Session(ReadRouting, sqlmodel.Session): …``.
+
+    A session made with ``readers=True`` reads from replicas, any session does for one statement with
+    ``execution_options={"readers": True}``. Only what surely reads goes there. Once a session has written, or has
+    been asked for its connection, it stays with the writer until it is closed: a replica may lag behind.
+
+    Args:
+        args: the session's.
+        readers: whether reads go to replicas unless a statement says otherwise.
+        options: the session's.
+    """
+
+    def __init__(self, *args: Any, readers: bool = False, **options: Any) -> None:
+        self._readers = readers
+        self._wrote = False
+        super().__init__(*args, **options)
+        event.listen(self, "do_orm_execute", _note_option)
+
+    def get_bind(
+        self, mapper: Any = None, *, clause: Any = None, readers: bool | None = None, **rest: Any
+    ) -> Engine | Connection:
+        """The writer's engine or that of its readers; called by SQLAlchemy for each statement."""
+        base: Any = super()
+        bind: Engine | Connection = base.get_bind(mapper, clause=clause, **rest)
+        reads = not getattr(self, "_flushing", False) and clause is not None and surely_reads(clause, bind.dialect.name)
+        self._wrote = self._wrote or not reads
+        wanted = self._readers if readers is None else readers
+        if wanted and not self._wrote and isinstance(bind, sqlalchemy.Engine):
+            return readers_of(bind)
+        return bind
+
+    def close(self) -> None:
+        """Close the session; the next use of it may read from replicas again."""
+        base: Any = super()
+        base.close()
+        self._wrote = False
+
+
+class Session(ReadRouting, orm.Session):
+    """``sqlalchemy.orm.Session`` with ``readers=``; see ``ReadRouting``."""
+
+
+class AsyncSession(async_sqlalchemy.AsyncSession):
+    """``sqlalchemy.ext.asyncio.AsyncSession`` with ``readers=``; see ``ReadRouting``."""
+
+    sync_session_class = Session
+
+
+def surely_reads(clause: Any, backend: str) -> bool:
+    """Whether a replica may answer a statement: it changes nothing and locks nothing, as far as can be told.
+
+    Args:
+        clause: what is executed.
+        backend: SQLAlchemy's name of the engine, for statements that are text.
+    """
+    if isinstance(clause, sqlalchemy.TextClause):
+        return surely_reads_text(clause.text, backend)
+    return bool(getattr(clause, "is_select", False)) and not any(map(_writes_or_locks, visitors.iterate(clause)))
+
+
+def _writes_or_locks(element: Any) -> bool:
+    if getattr(element, "is_dml", False) or getattr(element, "_for_update_arg", None) is not None:
+        return True
+    if isinstance(element, FunctionElement):
+        return str(getattr(element, "name", "")).lower() in WRITING_FUNCTIONS
+    return isinstance(element, sqlalchemy.Sequence)
+
+
+def _note_option(state: ORMExecuteState) -> None:
+    if _OPTION in state.execution_options:
+        state.bind_arguments[_OPTION] = state.execution_options[_OPTION]

@@ -1,0 +1,32 @@
+"""What a statement is for, from its text as a driver gets it."""
+
+from __future__ import annotations
+
+from rdskit.errors import ConfigError
+from rdskit.kernel.sql import Dialect, Kind
+from rdskit.kernel.sql.effects import effect_of
+from rdskit.kernel.sql.tokens import BLANK, tokenize
+
+
+def surely_reads_text(text: str, backend: str) -> bool:
+    """Whether a text is one statement that changes nothing and locks nothing.
+
+    Args:
+        text: with the parameters of any driver, or of SQLAlchemy.
+        backend: SQLAlchemy's name of the engine.
+
+    Returns:
+        False for engines whose SQL rdskit does not read.
+    """
+    if backend not in _DIALECTS:
+        return False
+    dialect = _DIALECTS[backend]
+    try:
+        tokens = tokenize(text, dialect)
+    except ConfigError:  # a literal or a comment without an end: the server will say so
+        return False
+    code = [token.text for token in tokens if token.type not in BLANK]
+    return ";" not in code[:-1] and effect_of(tokens, dialect).kind is Kind.READ
+
+
+_DIALECTS = {"postgresql": Dialect.POSTGRES, "mysql": Dialect.MYSQL, "mariadb": Dialect.MYSQL}
