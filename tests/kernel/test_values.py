@@ -44,6 +44,9 @@ def test_targets() -> None:
         "shop",
     )
     assert parse_target("postgresql://h/x").endpoint == Endpoint("h", 5432)
+    assert parse_target("mysql://app@h/shop").engine is Engine.MYSQL
+    assert parse_target("mysql://app@h/shop").endpoint == Endpoint("h", 3306)
+    assert str(parse_target("mariadb://app:hunter2@h:3307/shop")) == "mariadb://app@h:3307/shop"
     assert parse_target("rds://app@orders/shop").identifier == "orders"
     assert parse_target("secretsmanager:prod/orders/db").secret == "prod/orders/db"
 

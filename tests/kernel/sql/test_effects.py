@@ -161,3 +161,34 @@ def test_mysql(source: str, kind: Kind, *, returns_rows: bool, dirties_session: 
 
 def test_no_function_is_both_harmless_and_writing() -> None:
     assert not HARMLESS_FUNCTIONS & WRITING_FUNCTIONS
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "repeatable"),
+    [
+        ("select next value for s", WRITE, False),
+        ("select previous value for s", WRITE, False),
+        ("select last_insert_id()", WRITE, False),
+        ("select found_rows(), row_count()", WRITE, False),
+        ("select wait_for_executed_gtid_set('x')", WRITE, False),
+        ("select @mine", READ, False),
+        ("select `a`, @`mine` from t", READ, False),
+        ("select @@version, @@global.gtid_executed", READ, True),
+        ("select '@mine'", READ, True),
+        ("select next, value from t", READ, True),
+        ("show tables", READ, True),
+        ("show full columns from t", READ, True),
+        ("show create table t", READ, True),
+        ("show full processlist", READ, False),
+        ("show replica status", READ, False),
+        ("show count(*) warnings", READ, False),
+        ("show session status like 'x'", READ, False),
+    ],
+)
+def test_what_mysql_knows_of_one_session_or_host_is_not_asked_of_any_reader(
+    source: str,
+    kind: Kind,
+    repeatable: bool,  # noqa: FBT001 - a table's column
+) -> None:
+    statement = compile_statement(source, Dialect.MYSQL)
+    assert (statement.kind, statement.repeatable) == (kind, repeatable)

@@ -35,7 +35,15 @@ _LOCKS: Final = (
     ("for", "key", "share"),
     ("lock", "in", "share", "mode"),
 )
+# MariaDB's sequences; the one for reading looks at what this session took last.
+_SEQUENCES: Final = (("next", "value", "for"), ("previous", "value", "for"))
+# What MySQL shows of one session, and of one host.
+_SHOWN_OF_SESSION: Final = frozenset({"count", "errors", "profile", "profiles", "variables", "warnings"})
+_SHOWN_OF_HOST: Final = frozenset(
+    {"all", "binary", "binlog", "engine", "master", "open", "processlist", "relaylog", "replica", "slave", "status"}
+)
 _LOCK_STARTS: Final = frozenset({"for", "lock"})
+_SEQUENCE_STARTS: Final = frozenset({"next", "previous"})
 _NOT_CALLS_AFTER: Final = frozenset({"as", "recursive", "with"})
 
 _EXECUTABLE: Final = r"(?s)/\*M?!\d*(.*)\*/"
@@ -92,13 +100,14 @@ def _query(terms: _Terms, dialect: Dialect) -> Effect:
     called = set(_calls(terms))
     into = [term.depth for term in terms if term.text == "into" and term.type is TokenType.WORD]
     writes = verb not in _QUERIES or bool(into) or _locks_rows(terms) or _changes_inside(terms)
-    writes = writes or not called.isdisjoint(WRITING_FUNCTIONS)
+    writes = writes or not called.isdisjoint(WRITING_FUNCTIONS) or _uses_sequence(terms)
     dirties = _touches_session(terms, called, dialect)
+    depends = dirties or (dialect is Dialect.MYSQL and _reads_variable(terms))
     return Effect(
         kind=Kind.WRITE if writes else Kind.READ,
         returns_rows=_returning(terms) if verb not in _QUERIES else 0 not in into,
         dirties_session=dirties,
-        repeatable=not (writes or dirties) and called <= HARMLESS_FUNCTIONS,
+        repeatable=not (writes or depends) and called <= HARMLESS_FUNCTIONS,
     )
 
 
@@ -117,8 +126,10 @@ def _explain(terms: _Terms, dialect: Dialect) -> Effect:
     return Effect(effect.kind, returns_rows=True, dirties_session=effect.dirties_session, repeatable=effect.repeatable)
 
 
-def _show(_terms: _Terms, _dialect: Dialect) -> Effect:
-    return Effect(Kind.READ, returns_rows=True, dirties_session=False, repeatable=True)
+def _show(terms: _Terms, dialect: Dialect) -> Effect:
+    """What is shown of one host or session is asked of the writer, not of any reader."""
+    general = dialect is Dialect.POSTGRES or (_SHOWN_OF_HOST | _SHOWN_OF_SESSION).isdisjoint(_words(terms, 4))
+    return Effect(Kind.READ, returns_rows=True, dirties_session=False, repeatable=general)
 
 
 def _transaction(_terms: _Terms, _dialect: Dialect) -> Effect:
@@ -222,9 +233,17 @@ def _returning(terms: _Terms) -> bool:
 
 
 def _locks_rows(terms: _Terms) -> bool:
+    return _has_phrase(terms, _LOCK_STARTS, _LOCKS)
+
+
+def _uses_sequence(terms: _Terms) -> bool:
+    return _has_phrase(terms, _SEQUENCE_STARTS, _SEQUENCES)
+
+
+def _has_phrase(terms: _Terms, starts: frozenset[str], phrases: Sequence[tuple[str, ...]]) -> bool:
     words = [term.text if term.type is TokenType.WORD else "" for term in terms]
-    starts = (index for index, word in enumerate(words) if word in _LOCK_STARTS)
-    return any(tuple(words[index : index + len(lock)]) == lock for index in starts for lock in _LOCKS)
+    begun = (index for index, word in enumerate(words) if word in starts)
+    return any(tuple(words[index : index + len(phrase)]) == phrase for index in begun for phrase in phrases)
 
 
 def _changes_inside(terms: _Terms) -> bool:
@@ -273,3 +292,9 @@ def _sets_variable(terms: _Terms) -> bool:
     """MySQL: `@a := 1`, `select … into @a`."""
     pairs = pairwise(terms)
     return any(a.text == ":=" or (a.text == "into" and b.text == "@") for a, b in pairs)
+
+
+def _reads_variable(terms: _Terms) -> bool:
+    """MySQL: ``@a``, a variable of the session; ``@@a`` is a setting."""
+    texts = ["", *(term.text for term in terms), ""]
+    return any(b == "@" and a != "@" and c != "@" for a, b, c in zip(texts, texts[1:], texts[2:], strict=False))

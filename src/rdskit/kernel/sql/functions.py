@@ -32,7 +32,7 @@ SESSION_FUNCTIONS: Final = _names(
 
 WRITING_FUNCTIONS: Final = SESSION_FUNCTIONS | _names(
     # sequences, and what depends on the writer's own session
-    "nextval setval currval lastval last_insert_id pg_nextoid",
+    "nextval setval currval lastval last_insert_id pg_nextoid found_rows row_count",
     # locks of the transaction
     "pg_advisory_xact_lock pg_advisory_xact_lock_shared pg_try_advisory_xact_lock",
     "pg_try_advisory_xact_lock_shared is_free_lock is_used_lock",
@@ -56,7 +56,7 @@ WRITING_FUNCTIONS: Final = SESSION_FUNCTIONS | _names(
     pg_stat_reset_slru pg_stat_reset_subscription_stats pg_stat_force_next_flush pg_stat_clear_snapshot
     pg_clear_attribute_stats pg_clear_relation_stats pg_restore_attribute_stats pg_restore_relation_stats
     pg_import_system_collations pg_stop_making_pinned_objects pg_extension_config_dump
-    pg_stat_statements_reset master_pos_wait master_gtid_wait source_pos_wait
+    pg_stat_statements_reset master_pos_wait master_gtid_wait source_pos_wait wait_for_executed_gtid_set
     """,
     # the write-ahead log, backups and recovery
     """
@@ -81,8 +81,8 @@ WRITING_FUNCTIONS: Final = SESSION_FUNCTIONS | _names(
 HARMLESS_FUNCTIONS: Final = _names(
     # aggregates and windows
     """
-    array_agg avg bit_and bit_or bool_and bool_or corr count covar_pop covar_samp cume_dist dense_rank every
-    first_value group_concat grouping json_agg json_arrayagg json_object_agg json_objectagg jsonb_agg jsonb_object_agg
+    any_value array_agg avg bit_and bit_or bit_xor bool_and bool_or corr count covar_pop covar_samp cume_dist
+    dense_rank every first_value group_concat grouping json_agg json_arrayagg json_object_agg json_objectagg jsonb_agg jsonb_object_agg
     lag last_value lead max min mode nth_value ntile percent_rank percentile_cont percentile_disc rank
     regr_slope row_number std stddev stddev_pop stddev_samp string_agg sum var_pop var_samp variance
     """,
@@ -103,6 +103,8 @@ HARMLESS_FUNCTIONS: Final = _names(
     regexp_instr regexp_like regexp_match regexp_matches regexp_replace regexp_split_to_array regexp_split_to_table
     regexp_substr repeat replace reverse right rpad rtrim set_bit set_byte sha1 sha2 sha224 sha256 sha384 sha512
     similarity soundex space split_part starts_with strcmp string_to_array string_to_table strpos substr substring
+    aes_decrypt aes_encrypt compress inet6_aton inet6_ntoa inet_aton inet_ntoa is_ipv4 is_ipv6 is_uuid random_bytes
+    sha uncompress weight_string
     substring_index to_base64 to_char to_hex to_number translate trim ucase unaccent unhex unistr upper
     """,
     # dates and times
@@ -143,13 +145,13 @@ HARMLESS_FUNCTIONS: Final = _names(
     # facts about the server
     """
     connection_id current_catalog current_database current_query current_role current_schema current_schemas
-    current_setting current_user database found_rows has_schema_privilege has_table_privilege inet_client_addr
-    inet_server_addr inet_server_port obj_description col_description pg_backend_pid pg_blocking_pids
+    current_setting current_user database gtid_subset gtid_subtract has_schema_privilege has_table_privilege
+    inet_client_addr inet_server_addr inet_server_port obj_description col_description pg_backend_pid pg_blocking_pids
     pg_column_size pg_current_snapshot pg_database_size pg_encoding_to_char pg_get_constraintdef pg_get_expr
     pg_get_indexdef pg_get_userbyid pg_get_viewdef pg_indexes_size pg_is_in_recovery pg_last_wal_receive_lsn
     pg_last_wal_replay_lsn pg_last_xact_replay_timestamp pg_postmaster_start_time pg_relation_size pg_size_pretty
     benchmark pg_sleep pg_sleep_for pg_sleep_until pg_table_is_visible pg_table_size pg_total_relation_size
-    pg_wal_lsn_diff row_count schema session_user sleep system_user to_regclass to_regtype txid_current_snapshot
+    pg_wal_lsn_diff schema session_user sleep system_user to_regclass to_regtype txid_current_snapshot
     user version
     """,
     # types with a length, and words of the grammar that stand before a parenthesis
