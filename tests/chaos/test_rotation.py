@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +92,42 @@ async def test_a_password_that_changes_every_two_seconds_fails_no_query(local_rd
     local_rds.delete("rotating")
 
 
+@pytest.mark.chaos
+async def test_a_rotation_that_stops_half_way_fails_no_query(local_rds: LocalRds) -> None:
+    """As a rotation function does it: the pending version, the server, and only then the current version."""
+    local_rds.create("staged")
+    manager = boto3.client("secretsmanager")
+    master = f"secretsmanager:{local_rds.secret('staged')}"
+    manager.create_secret(Name="staged", SecretString=content("the first password"))
+    async with rdskit.connect("rds://staged", credentials=master, min_size=0) as keeper:
+        await keeper.execute("create user web password 'the first password'")
+        async with rdskit.connect("rds://staged", credentials="secretsmanager:staged", max_size=4) as db:
+            load = Load(db)
+            async with load.running():
+                for password in ("the second password", "the third password"):
+                    await load.more(20)
+                    current = version_of(manager, "staged")
+                    pending = manager.put_secret_value(
+                        SecretId="staged", SecretString=content(password), VersionStages=["AWSPENDING"]
+                    )["VersionId"]
+                    await load.more(20)
+                    await keeper.execute(f"alter user web password '{password}'")
+                    await load.more(20)
+                    manager.update_secret_version_stage(
+                        SecretId="staged",
+                        VersionStage="AWSCURRENT",
+                        MoveToVersionId=pending,
+                        RemoveFromVersionId=current,
+                    )
+                await load.more(20)
+    assert not load.failed
+    local_rds.delete("staged")
+
+
+def content(password: str) -> str:
+    return json.dumps({"username": "web", "password": password})
+
+
 class Recorded:
     """Credentials whose every answer is remembered."""
 
@@ -146,5 +183,5 @@ async def test_tokens_that_expire_fail_no_query(local_rds: LocalRds) -> None:
 
 
 def version_of(manager: Any, secret: str) -> str:
-    value: str = manager.get_secret_value(SecretId=secret)["VersionId"]
+    value: str = manager.get_secret_value(SecretId=secret, VersionStage="AWSCURRENT")["VersionId"]
     return value
