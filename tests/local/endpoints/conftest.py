@@ -236,7 +236,7 @@ def door(request: pytest.FixtureRequest, tmp_path: Path, process: EndpointProces
 
 @contextlib.contextmanager
 def postgres_door(directory: Path, server: ThrowawayPostgres, process: EndpointProcess, judge: Judge) -> Iterator[Door]:
-    account = InternalAccount(server.superuser, server.password)
+    account = InternalAccount(server.superuser, server.password, database="postgres")
     state = replace(make_state(directory, server, 5432), iam=True, account=account, socket=str(server.sockets))
     process.set(state)
     opened = Door("postgres", Bench(process, state, server, LocalAuthority(directory).ensure()), judge)

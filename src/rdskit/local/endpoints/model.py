@@ -18,14 +18,14 @@ class InternalAccount:
     Attributes:
         user: the backend's superuser.
         password: of that user.
-        database: where a PostgreSQL session of it goes; its answers are the same in each.
+        database: where a PostgreSQL session of it stays: not one that users may want to drop or to copy.
         iam_secret: the password that every IAM user of a MySQL or MariaDB backend has there; one per local RDS, as a
             copy of a server keeps it.
     """
 
     user: str
     password: str = field(repr=False)
-    database: str = "postgres"
+    database: str = "rdsadmin"
     iam_secret: str = field(default="", repr=False)
 
 
