@@ -1,0 +1,55 @@
+"""What a backend has to know of its driver."""
+
+from __future__ import annotations
+
+import select
+from enum import Enum
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+if TYPE_CHECKING:
+    from rdskit.integrations.django.settings import DatabaseSettings
+    from rdskit.kernel import sql
+    from rdskit.kernel.targets import Engine
+    from rdskit.kernel.topology import Role
+
+
+class Refusal(Enum):
+    """What a connection that could not be opened calls for."""
+
+    LOGIN = "another login, if there is one"
+    AWAY = "another attempt a moment later, or another host"
+    FINAL = "nothing: the next attempt would end the same way"
+
+
+class Dialect(Protocol):
+    """One driver."""
+
+    engines: ClassVar[frozenset[Engine]]
+    sql: ClassVar[sql.Dialect]
+
+    def arguments(self, settings: DatabaseSettings) -> dict[str, Any]:
+        """TLS and timeouts, in the driver's words."""
+        ...
+
+    def refusal(self, error: Exception) -> Refusal:
+        """What an error of ``connect`` calls for."""
+        ...
+
+    def spoils(self, connection: Any, error: BaseException) -> bool:
+        """Whether an error of a statement means that the connection leads to no writer any more."""
+        ...
+
+    def role(self, connection: Any) -> Role | None:
+        """What the host says it is; None where it does not tell."""
+        ...
+
+    def is_gone(self, connection: Any) -> bool:
+        """Whether an idle connection has ended; the server is asked only if it has said something."""
+        ...
+
+
+def is_readable(descriptor: int) -> bool:
+    """Whether a server has said something unasked: goodbye, most of the time."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))

@@ -1,0 +1,68 @@
+"""What the MySQL and MariaDB backend knows of PyMySQL."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from rdskit.client.tls.arguments import tls_arguments
+from rdskit.integrations.django.dialects import Refusal, is_readable
+from rdskit.kernel import sql
+from rdskit.kernel.answers import LOGIN_REFUSED, is_transient_errno, meaning_of_errno
+from rdskit.kernel.failures import Failure
+from rdskit.kernel.targets import Engine
+from rdskit.kernel.topology import Role
+
+if TYPE_CHECKING:
+    from rdskit.integrations.django.settings import DatabaseSettings
+
+# The client library's 2026 covers TLS, and 2005 names that do not exist: neither ends by waiting.
+_TLS_FAILED, _UNKNOWN_HOST = 2026, 2005
+_LASTING_WORDS: Final = ("certificate", "name or service not known", "ssl", "getaddrinfo")
+_ROLE: Final = "select @@global.read_only or @@innodb_read_only"
+_READ_ONLY_TRANSACTION: Final = 1792
+
+
+class PyMySQL:
+    """MySQL's and MariaDB's."""
+
+    engines: ClassVar[frozenset[Engine]] = frozenset({Engine.MYSQL, Engine.MARIADB})
+    sql: ClassVar[sql.Dialect] = sql.Dialect.MYSQL
+
+    def arguments(self, settings: DatabaseSettings) -> dict[str, Any]:
+        """TLS and timeouts."""
+        timeout = max(1, round(settings.connect_timeout))
+        return {"connect_timeout": timeout, **tls_arguments("pymysql", settings.tls, settings.ca)}
+
+    def refusal(self, error: Exception) -> Refusal:
+        """By error number; what PyMySQL numbers 2003 may be a certificate or a name as well."""
+        number, text = _number(error), str(error).lower()
+        if number in LOGIN_REFUSED:
+            return Refusal.LOGIN
+        if number in {_TLS_FAILED, _UNKNOWN_HOST} or any(word in text for word in _LASTING_WORDS):
+            return Refusal.FINAL
+        return Refusal.AWAY if is_transient_errno(number) else Refusal.FINAL
+
+    def spoils(self, connection: Any, error: BaseException) -> bool:  # noqa: ARG002 - the number says it all
+        """By error number; 1792 is a transaction that somebody has made read-only."""
+        number = _number(error)
+        failure = meaning_of_errno(number, "", str(error)).failure if number else Failure.REFUSED
+        return failure is Failure.LOST or (failure is Failure.READ_ONLY and number != _READ_ONLY_TRANSACTION)
+
+    def role(self, connection: Any) -> Role | None:
+        """One round trip."""
+        with connection.cursor() as cursor:
+            cursor.execute(_ROLE)
+            (read_only,) = cursor.fetchone()
+        connection.rollback()
+        return Role.READER if read_only else Role.WRITER
+
+    def is_gone(self, connection: Any) -> bool:
+        """Whether it is closed, or the server has said goodbye."""
+        if not connection.open:
+            return True
+        # PyMySQL shows its socket nowhere else. An idle server says nothing but goodbye.
+        return is_readable(connection._sock.fileno())  # noqa: SLF001
+
+
+def _number(error: BaseException) -> int:
+    return error.args[0] if error.args and isinstance(error.args[0], int) else 0

@@ -1,0 +1,77 @@
+"""What the PostgreSQL backend knows of psycopg."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+import psycopg
+
+from rdskit.client.tls.arguments import tls_arguments
+from rdskit.integrations.django.dialects import Refusal, is_readable
+from rdskit.kernel import sql
+from rdskit.kernel.answers import meaning_of_sqlstate
+from rdskit.kernel.failures import Failure
+from rdskit.kernel.targets import Engine
+from rdskit.kernel.topology import Role
+
+if TYPE_CHECKING:
+    from rdskit.integrations.django.settings import DatabaseSettings
+
+# libpq gives no SQLSTATE for a connection that could not be opened, only the server's words, or its own.
+_LOGIN_WORDS: Final = ("authentication failed", "no pg_hba.conf entry", "no password supplied")
+_AWAY_WORDS: Final = (
+    *("connection refused", "timeout expired", "timed out", "closed the connection", "could not receive data"),
+    *("no route to host", "network is unreachable", "connection reset", "broken pipe", "eof detected"),
+    *("is starting up", "is shutting down", "in recovery mode", "not yet accepting", "administrator command"),
+    *("too many clients", "slots are reserved"),
+)
+
+
+class Psycopg:
+    """PostgreSQL's."""
+
+    engines: ClassVar[frozenset[Engine]] = frozenset({Engine.POSTGRES})
+    sql: ClassVar[sql.Dialect] = sql.Dialect.POSTGRES
+
+    def arguments(self, settings: DatabaseSettings) -> dict[str, Any]:
+        """TLS and timeouts; libpq counts whole seconds, and takes 1 for 2."""
+        timeout = max(2, round(settings.connect_timeout))
+        return {"connect_timeout": timeout, **tls_arguments("psycopg", settings.tls, settings.ca)}
+
+    def refusal(self, error: Exception) -> Refusal:
+        """By the server's words."""
+        text = str(error).lower()
+        if any(word in text for word in _LOGIN_WORDS):
+            return Refusal.LOGIN
+        return Refusal.AWAY if any(word in text for word in _AWAY_WORDS) else Refusal.FINAL
+
+    def spoils(self, connection: Any, error: BaseException) -> bool:
+        """By SQLSTATE; 25006 counts only where the host takes no writes at all, not for a read-only transaction."""
+        failure = meaning_of_sqlstate(getattr(error, "sqlstate", None) or "").failure
+        if failure is Failure.READ_ONLY:
+            reported = (_reported(connection, "in_hot_standby"), _reported(connection, "default_transaction_read_only"))
+            return "on" in reported
+        return failure is Failure.LOST
+
+    def role(self, connection: Any) -> Role | None:
+        """PostgreSQL ≥ 14 reports ``in_hot_standby`` by itself: asking costs no round trip."""
+        standby = _reported(connection, "in_hot_standby")
+        return None if standby is None else Role.READER if standby == "on" else Role.WRITER
+
+    def is_gone(self, connection: Any) -> bool:
+        """Whether it is closed, or does not answer after the server has said something unasked."""
+        return bool(connection.closed) or (is_readable(connection.fileno()) and not _answers(connection))
+
+
+def _reported(connection: psycopg.Connection[Any], name: str) -> str | None:
+    """A setting that PostgreSQL reports by itself whenever it changes."""
+    return None if connection.closed else connection.info.parameter_status(name)
+
+
+def _answers(connection: psycopg.Connection[Any]) -> bool:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("select 1")
+    except psycopg.Error:
+        return False
+    return True
