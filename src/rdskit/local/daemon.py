@@ -123,7 +123,7 @@ class Daemon:
 
             _log.info("control plane imported in %.2f s", time.monotonic() - begun)
             started.result()
-        return ControlPlane(self._layout, [self._postgres], fleet, ensure_key_pair(self._layout.key_pair))
+        return ControlPlane(self._layout, fleet, ensure_key_pair(self._layout.key_pair))
 
     def _serve(self, plane: ControlPlane, listener: socket.socket) -> None:
         with plane.server(listener, self._health).running():

@@ -13,11 +13,15 @@ from rdskit.errors import LocalError
 from rdskit.local import site
 from rdskit.local.control.loopback import check_port
 from rdskit.local.engines import privilege
+from rdskit.local.engines.installations import MARIADB_PROVIDERS, MYSQL_PROVIDERS, installed
 from rdskit.local.engines.providers import POSTGRES_PROVIDERS
+from rdskit.local.engines.unpacked import cache_directory, missing_tools
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+    from rdskit.local.engines.installations import Provider
 
 __all__ = ["Finding", "examine"]
 
@@ -59,6 +63,20 @@ def _engines() -> Iterator[Finding]:
             yield Finding(f"PostgreSQL ({provider.name})", "ok" if found else "warn", "not installed", step)
     if not found:
         yield Finding("engines", "fail", "no PostgreSQL at all", "pip install 'rdskit[local]'")
+    yield _family("MySQL", MYSQL_PROVIDERS)
+    yield _family("MariaDB", MARIADB_PROVIDERS)
+
+
+def _family(title: str, providers: Iterable[Provider]) -> Finding:
+    """An engine that is fetched when somebody first wants it."""
+    preferred = next(iter(installed(providers)), None)
+    if preferred:
+        return Finding(f"{title} ({preferred.provider})", "ok", f"{preferred.version} in {preferred.server.parent}")
+    missing = missing_tools()
+    if missing:
+        step = f"install {title} with this system's package manager, if you want it"
+        return Finding(title, "warn", f"not installed, and cannot be fetched without {' and '.join(missing)}", step)
+    return Finding(title, "ok", f"not installed; fetched once into {cache_directory()} when it is first wanted")
 
 
 def _privilege() -> Finding:

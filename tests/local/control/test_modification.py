@@ -10,7 +10,9 @@ import pytest
 from rdskit.local.control.rds.faults import InvalidCombinationError, InvalidValueError
 from rdskit.local.control.rds.modification import Current, plan
 
-BEFORE = Current("db", engine_version="18.6", port=5432, multi_az=False, managed_password=False, replica=False)
+BEFORE = Current(
+    "db", engine="postgres", engine_version="18.6", port=5432, multi_az=False, managed_password=False, replica=False
+)
 MANAGED = replace(BEFORE, managed_password=True)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rdskit.local.control.rds.engines import Engines
+from rdskit.local.control.monitor import Monitor
+from rdskit.local.control.rds.engines import Engines, PostgresOffer
 from rdskit.local.control.rds.faults import InvalidCombinationError, InvalidValueError
 from rdskit.local.control.rds.parameters import Assignment, check_assignment, family_of, parameters_of
 from rdskit.local.engines.providers import Binaries, find_postgres
@@ -17,6 +18,8 @@ def binaries() -> Binaries:
 
 def test_family_is_the_major_version() -> None:
     assert family_of("postgres", "18.6") == "postgres18"
+    assert family_of("mysql", "8.4.7") == "mysql8.4"
+    assert family_of("mariadb", "10.11.14") == "mariadb10.11"
 
 
 def test_the_engine_describes_its_own_parameters(binaries: Binaries) -> None:
@@ -78,12 +81,12 @@ def test_parameter_that_does_not_exist() -> None:
 
 
 def test_family_that_no_engine_has(binaries: Binaries) -> None:
-    with pytest.raises(InvalidValueError, match=f"mysql8.*postgres{binaries.major}"):
-        Engines([binaries]).parameters("mysql8.4")
+    with Monitor() as monitor, pytest.raises(InvalidValueError, match=f"oracle.*postgres{binaries.major}"):
+        Engines([PostgresOffer()], monitor).parameters("oracle-ee-19")
 
 
 def test_engine_versions_are_those_installed(binaries: Binaries) -> None:
-    engines = Engines([binaries])
+    engines = Engines([PostgresOffer()], Monitor())
     assert engines.versions() == {"postgres": (binaries.version,)}
     assert [each["EngineVersion"] for each in engines.describe("postgres", None, None)] == [binaries.version]
     assert engines.describe("mysql", None, None) == []

@@ -9,6 +9,7 @@ import pytest
 from rdskit.local.control.rds import rules
 from rdskit.local.control.rds.faults import InvalidCombinationError, InvalidStateError, InvalidValueError
 
+LONG = "x" * 42
 INSTALLED = {"postgres": ("18.6", "17.2")}
 
 
@@ -35,7 +36,7 @@ def test_machine_without_engines_says_so() -> None:
 @pytest.mark.parametrize("user", [None, "", "postgres", "rdsadmin", "RDSADMIN", "1abc", "a-b", "x" * 64])
 def test_master_user_that_rds_refuses(user: str | None) -> None:
     with pytest.raises(InvalidValueError, match="MasterUsername"):
-        rules.check_master_credentials(user, "long enough".replace(" ", "-"), managed=False)
+        rules.check_master_credentials(user, "long enough".replace(" ", "-"), "postgres", managed=False)
 
 
 @pytest.mark.parametrize(
@@ -43,13 +44,13 @@ def test_master_user_that_rds_refuses(user: str | None) -> None:
 )
 def test_master_password_that_rds_refuses(password: str | None) -> None:
     with pytest.raises(InvalidValueError, match="MasterUserPassword"):
-        rules.check_master_credentials("app", password, managed=False)
+        rules.check_master_credentials("app", password, "postgres", managed=False)
 
 
 def test_password_besides_a_managed_one() -> None:
-    rules.check_master_credentials("app", None, managed=True)
+    rules.check_master_credentials("app", None, "postgres", managed=True)
     with pytest.raises(InvalidCombinationError, match="ManageMasterUserPassword"):
-        rules.check_master_credentials("app", "long-enough", managed=True)
+        rules.check_master_credentials("app", "long-enough", "postgres", managed=True)
 
 
 def test_states_that_operations_need() -> None:
@@ -104,3 +105,16 @@ def test_zones_of_a_region() -> None:
     assert rules.zones("eu-west-1", "eu-west-1c") == ("eu-west-1c", "eu-west-1a")
     with pytest.raises(InvalidValueError, match="us-east-1a is not in eu-west-1"):
         rules.zones("eu-west-1", "us-east-1a")
+
+
+@pytest.mark.parametrize("engine", ["mysql", "mariadb"])
+def test_what_mysql_and_mariadb_ask_of_the_master_user(engine: str) -> None:
+    rules.check_master_credentials("admin", "long-enough", engine, managed=False)
+    for user in ("rdsadmin", "root", "x" * 17):
+        with pytest.raises(InvalidValueError, match="MasterUsername"):
+            rules.check_master_credentials(user, "long-enough", engine, managed=False)
+    with pytest.raises(InvalidValueError, match="8 to 41 characters"):
+        rules.check_master_credentials("admin", LONG, engine, managed=False)
+    rules.check_database_name("Shop_1", engine)
+    with pytest.raises(InvalidValueError, match="DBName"):
+        rules.check_database_name("sh`op", engine)

@@ -14,7 +14,7 @@ from rdskit.local.control.gateway import Gateway, Route
 from rdskit.local.control.iam import TokenJudge
 from rdskit.local.control.monitor import Monitor
 from rdskit.local.control.persistence import StateStore
-from rdskit.local.control.rds.engines import Engines
+from rdskit.local.control.rds.engines import Engines, standard
 from rdskit.local.control.rds.events import EVENTS
 from rdskit.local.control.rds.models import LocalRDSBackend
 from rdskit.local.control.rds.responses import LocalRDSResponse
@@ -25,12 +25,11 @@ from rdskit.local.control.services import SERVICES, backends_of
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from rdskit.local.control.keypair import KeyPair
     from rdskit.local.control.layout import Layout
     from rdskit.local.control.rds.instance import LocalDBInstance
-    from rdskit.local.engines.providers import Binaries
     from rdskit.local.fleet import Fleet, FleetEvent
 
 __all__ = ["ControlPlane"]
@@ -43,19 +42,19 @@ class ControlPlane:
 
     Args:
         layout: where the state lies.
-        postgres: what is installed, the preferred one first.
         fleet: the servers, already started.
         key_pair: known to the local IAM from now on.
     """
 
-    def __init__(self, layout: Layout, postgres: Sequence[Binaries], fleet: Fleet, key_pair: KeyPair) -> None:
+    def __init__(self, layout: Layout, fleet: Fleet, key_pair: KeyPair) -> None:
         self._monitor = Monitor()
         self._fleet = fleet
         self._store = StateStore(layout.state, SERVICES)
         self._workflows = Workflows(fleet, self._monitor, self._save)
         self._deliveries = HttpDeliveries()
         self._judge = TokenJudge(self._monitor, lambda resource_id: self._by_resource_id().get(resource_id))
-        self._open_doors(Engines(postgres))
+        self._engines = standard(layout.data / "engines", self._monitor)
+        self._open_doors(self._engines)
         with self._monitor:
             register(key_pair)
             self._reconcile()
@@ -103,6 +102,7 @@ class ControlPlane:
     def close(self) -> None:
         """Let steps that are under way finish, and save."""
         self._workflows.close(_CLOSE_TIMEOUT)
+        self._engines.close()
         self._deliveries.close()
         with self._monitor:
             self._store.save(SERVICES)

@@ -184,8 +184,13 @@ def _slim(root: Path, programs: Sequence[str]) -> None:
             program.unlink()
 
 
+def missing_tools() -> list[str]:
+    """The programs that are needed to fetch packages and are not there."""
+    return [program for program in _NEEDED if shutil.which(program) is None]
+
+
 def _require_apt(packages: PackageSet) -> None:
-    missing = [program for program in _NEEDED if shutil.which(program) is None]
+    missing = missing_tools()
     if missing:
         raise LocalError(
             f"{packages.title} is not installed, and without {' and '.join(missing)} it cannot be unpacked for this "

@@ -41,6 +41,13 @@ class InvalidValueError(RDSClientError):
         super().__init__("InvalidParameterValue", message)
 
 
+class NotReadyError(RDSClientError):
+    """Something is being fetched or found out, and takes longer than a caller waits."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("InsufficientDBInstanceCapacity", message)
+
+
 class NotOfferedError(RDSClientError):
     """A real action of RDS that has no real server behind it here."""
 

@@ -48,7 +48,7 @@ class LocalDBInstance(DBInstance):
         self.deferred: dict[str, Any] = {}
         self.parameter_apply_status = "in-sync"
         self.applied_parameters: dict[str, str] = {}
-        self.license_model = "postgresql-license"
+        self.license_model = "postgresql-license" if self.engine == "postgres" else "general-public-license"
         self.ca_certificate_identifier = "rds-ca-rsa2048-g1"
         self.running = False
 

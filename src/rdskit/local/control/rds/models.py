@@ -48,11 +48,13 @@ class LocalRDSBackend(RDSBackend):
     def create_db_instance(self, db_kwargs: Mapping[str, Any]) -> LocalDBInstance:
         """Accept a new instance; a step makes its servers."""
         identifier = db_kwargs["db_instance_identifier"].lower()
+        self.engines.require(db_kwargs["engine"])
         self._check_new_identifier(identifier)
         version = rules.check_engine(db_kwargs["engine"], db_kwargs.get("engine_version"), self.engines.versions())
         managed = bool(db_kwargs.get("manage_master_user_password"))
         user, password = db_kwargs.get("master_username"), db_kwargs.get("master_user_password")
-        rules.check_master_credentials(user, password, managed=managed)
+        rules.check_master_credentials(user, password, db_kwargs["engine"], managed=managed)
+        rules.check_database_name(db_kwargs.get("db_name"), db_kwargs["engine"])
         zones = rules.zones(self.region_name, db_kwargs.get("availability_zone"))
         instance = self._make(zones, {**settings_of(db_kwargs), "engine_version": version})
         if instance.storage_encrypted and not db_kwargs.get("kms_key_id"):
@@ -352,6 +354,7 @@ class LocalRDSBackend(RDSBackend):
 def _current(instance: LocalDBInstance) -> Current:
     return Current(
         identifier=instance.db_instance_identifier,
+        engine=instance.engine,
         engine_version=instance.engine_version,
         port=int(instance.port or 0),
         multi_az=instance.multi_az,

@@ -38,6 +38,7 @@ class Current:
     """The instance before the request."""
 
     identifier: str
+    engine: str
     engine_version: str
     port: int
     multi_az: bool
@@ -118,7 +119,7 @@ def _check(current: Current, request: Mapping[str, Any]) -> None:
     if request.get("RotateMasterUserPassword"):
         _check_rotation(current, request)
     version = request.get("EngineVersion")
-    if version not in (None, current.engine_version, current.engine_version.partition(".")[0]):
+    if version is not None and not f"{current.engine_version}.".startswith(f"{version}."):
         raise InvalidCombinationError(
             f"Cannot upgrade {current.identifier} from {current.engine_version} to {version}: "
             "the local RDS does not upgrade engines yet."
@@ -135,7 +136,7 @@ def _check_new_password(current: Current, password: str, manage: object) -> None
         )
     if current.replica:
         raise InvalidCombinationError(f"{current.identifier} is a read replica: change the password on its source.")
-    check_password(password)
+    check_password(password, current.engine)
 
 
 def _check_rotation(current: Current, request: Mapping[str, Any]) -> None:

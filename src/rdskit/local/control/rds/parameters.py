@@ -1,4 +1,4 @@
-"""The parameters of an engine, as its own program describes them, in RDS's terms.
+"""Engine parameters in RDS's terms, and those of PostgreSQL as its own program describes them.
 
 ``postgres --describe-config`` prints every parameter with its context, type and range: nothing is listed here by hand
 except what belongs to RDS itself and what the local RDS keeps for its own replication.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rdskit.local.engines.providers import Binaries
 
-__all__ = ["Assignment", "Parameter", "check_assignment", "family_of", "parameters_of", "parse_description"]
+__all__ = ["Assignment", "Parameter", "check_assignment", "family_of", "major_of", "parameters_of", "parse_description"]
 
 _KEPT_BY_RDS = re.compile(
     r"archive_.*|.*_file|.*_directory|.*_directories|bonjour.*|config_.*|data_.*|hot_standby|listen_addresses|port"
@@ -82,9 +82,15 @@ _OF_RDS = (
 )
 
 
+def major_of(engine: str, version: str) -> str:
+    """The major version: ``18`` of PostgreSQL 18.6, ``10.11`` of MariaDB 10.11.14."""
+    numbers = 1 if engine == "postgres" else 2
+    return ".".join(version.split(".")[:numbers])
+
+
 def family_of(engine: str, version: str) -> str:
-    """The parameter group family of an engine version, such as ``postgres18``."""
-    return f"{engine}{version.partition('.')[0]}"
+    """The parameter group family of an engine version, such as ``postgres18`` or ``mysql8.4``."""
+    return f"{engine}{major_of(engine, version)}"
 
 
 @lru_cache(maxsize=8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rdskit.local.control.rds.faults import InvalidCombinationError, InvalidStateError, InvalidValueError
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SETTLED",
     "check_changeable",
+    "check_database_name",
     "check_delete",
     "check_engine",
     "check_failover",
@@ -31,8 +33,40 @@ __all__ = [
 SETTLED = frozenset({"available", "stopped", "failed", "incompatible-parameters"})
 """Statuses that nothing changes by itself; every other status is on its way to one of them, or to deletion."""
 
-_RESERVED_USERS = frozenset({"postgres", "rdsadmin", "rds_superuser", "rds_iam", "rds_replication", "admin"})
 _FORBIDDEN_IN_PASSWORD = frozenset('/@" ')
+_SHORTEST_PASSWORD = 8
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialRules:
+    """What RDS asks of the master user of one engine.
+
+    Attributes:
+        reserved: names that the engine keeps for itself.
+        name: what a name looks like.
+        longest_password: characters.
+        database: what the name of an initial database looks like.
+    """
+
+    reserved: frozenset[str]
+    name: str
+    longest_password: int
+    database: str
+
+
+_MYSQL_RULES = CredentialRules(
+    frozenset({"rdsadmin", "rdsrepladmin", "rds_superuser_role", "root"}), "[A-Za-z][A-Za-z0-9_]{0,15}", 41, r"\w{1,64}"
+)
+_CREDENTIAL_RULES = {
+    "postgres": CredentialRules(
+        frozenset({"postgres", "rdsadmin", "rds_superuser", "rds_iam", "rds_replication", "admin"}),
+        "[A-Za-z_][A-Za-z0-9_]{0,62}",
+        128,
+        r"[A-Za-z_]\w{0,62}",
+    ),
+    "mysql": _MYSQL_RULES,
+    "mariadb": _MYSQL_RULES,
+}
 
 
 def check_engine(engine: str, version: str | None, installed: Mapping[str, Collection[str]]) -> str:
@@ -61,25 +95,34 @@ def check_engine(engine: str, version: str | None, installed: Mapping[str, Colle
     )
 
 
-def check_master_credentials(user: str | None, password: str | None, *, managed: bool) -> None:
-    """Refuse what RDS for PostgreSQL refuses as master user and password."""
+def check_database_name(name: str | None, engine: str) -> None:
+    """Refuse what RDS refuses as the name of an initial database."""
+    if name is not None and not re.fullmatch(_CREDENTIAL_RULES[engine].database, name, re.ASCII):
+        raise InvalidValueError(f"The parameter DBName is not valid: {name!r} cannot name a {engine} database.")
+
+
+def check_master_credentials(user: str | None, password: str | None, engine: str, *, managed: bool) -> None:
+    """Refuse what RDS refuses as master user and password of an engine."""
+    rules = _CREDENTIAL_RULES[engine]
     if not user:
         raise InvalidValueError("The parameter MasterUsername must be provided and must not be blank.")
-    if user.lower() in _RESERVED_USERS or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", user):
+    if user.lower() in rules.reserved or not re.fullmatch(rules.name, user):
         raise InvalidValueError(f"MasterUsername {user} cannot be used as it is a reserved word used by the engine")
     if managed and password:
         raise InvalidCombinationError("You can't specify MasterUserPassword when ManageMasterUserPassword is enabled.")
     if not managed:
-        check_password(password)
+        check_password(password, engine)
 
 
-def check_password(password: str | None) -> None:
+def check_password(password: str | None, engine: str) -> None:
     """Refuse a master password that RDS refuses."""
     if not password:
         raise InvalidValueError("The parameter MasterUserPassword must be provided and must not be blank.")
-    if not 8 <= len(password) <= 128:  # noqa: PLR2004 - RDS's own limits
+    longest = _CREDENTIAL_RULES[engine].longest_password
+    if not _SHORTEST_PASSWORD <= len(password) <= longest:
         raise InvalidValueError(
-            "The parameter MasterUserPassword is not a valid password because it must have 8 to 128 characters."
+            "The parameter MasterUserPassword is not a valid password because it must have "
+            f"{_SHORTEST_PASSWORD} to {longest} characters."
         )
     if _FORBIDDEN_IN_PASSWORD & set(password) or not password.isprintable() or not password.isascii():
         raise InvalidValueError(
