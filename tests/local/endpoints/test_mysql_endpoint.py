@@ -220,6 +220,15 @@ def sessions(bench: FamilyBench, name: str) -> int:
         return int(session.execute(sql, name)[0][0] or 0)
 
 
+def test_clients_that_only_probe_the_port_block_nobody(family_bench: FamilyBench) -> None:
+    limit = family_bench.ask("select @@global.max_connect_errors")
+    assert limit <= 100
+    for _ in range(limit + 20):
+        with socket.create_connection(family_bench.address, timeout=10) as client:
+            assert client.recv(4096)
+    assert family_bench.ask("select 1") == 1
+
+
 def test_a_cut_resets_sessions_and_logins(family_bench: FamilyBench) -> None:
     with user(family_bench, "ann") as name:
         connection = family_bench.connect(user=name, password=PASSWORD)
