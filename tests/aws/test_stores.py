@@ -20,6 +20,7 @@ from rdskit.runtime.tasks import TaskOwner
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from tests.plugins.local_rds import LocalRds
 
@@ -126,6 +127,37 @@ async def test_an_assumed_role_gives_temporary_keys() -> None:
     assert keys.session_token
     assert keys.expires is not None
     assert keys.expires.tzinfo is not None
+
+
+async def test_a_role_by_a_profile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    role = boto3.client("iam").create_role(RoleName="profiled", AssumeRolePolicyDocument="{}")["Role"]
+    own = await resolve_keys()
+    (tmp_path / "credentials").write_text(
+        f"[base]\naws_access_key_id = {own.access_key_id}\naws_secret_access_key = {own.secret_access_key}\n"
+    )
+    profile = f"role_arn = {role['Arn']}\nsource_profile = base\nregion = eu-west-1\n"
+    too_long = f"[profile refused]\nrole_session_name = {'x' * 65}\n{profile}"
+    (tmp_path / "config").write_text(f"[profile shop]\n{profile}\n{too_long}")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_PROFILE", "shop")
+    with caplog.at_level(logging.DEBUG):
+        keys = await resolve_keys()
+    assert keys.secret_access_key not in caplog.text
+    assert str(keys.session_token) not in caplog.text
+    assert keys.access_key_id.startswith("ASIA")
+    assert keys.expires is not None
+    assert await resolve_keys() == keys, "kept until they end"
+    assert await resolve_keys(anew=True) != keys
+    for profile_name, reason in (("refused", "from AssumeRole: .*ValidationError"), ("absent", "absent")):
+        monkeypatch.setenv("AWS_PROFILE", profile_name)
+        with pytest.raises(rdskit.ConfigError, match=reason) as caught:
+            await resolve_keys()
+        assert own.secret_access_key not in str(caught.value)
 
 
 async def test_saml_is_asked_without_keys(local_rds: LocalRds, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -175,6 +175,15 @@ async def test_a_credentials_process_that_fails_is_named_and_not_quoted(
     assert "hunter2" not in everything_about(caught.value)
 
 
+async def test_a_credentials_process_that_is_not_there(
+    owner: TaskOwner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    write_profile(monkeypatch, tmp_path, "")
+    (tmp_path / "process").unlink()
+    with pytest.raises(rdskit.ConfigError, match=r"cannot be had from FileNotFoundError: .*process"):
+        await IamCredentials(Iam(), "app", owner).login(ORDERS)
+
+
 async def test_no_keys_anywhere(owner: TaskOwner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     without_keys(monkeypatch, tmp_path)
     with pytest.raises(rdskit.ConfigError, match=r"no AWS credentials were found; set AWS_DEFAULT_REGION and"):

@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rdskit.aws.session import HINT, call, configuration
+from rdskit.aws.session import HINT, call, configuration, hushed
 from rdskit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -55,7 +55,10 @@ async def resolve_keys(*, anew: bool = False) -> AwsKeys:
         ConfigError: there are none, or what should give them failed.
     """
     at_hand = _from_environment()
-    return at_hand if at_hand is not None else await asyncio.to_thread(_from_chain, anew)
+    if at_hand is not None:
+        return at_hand
+    with hushed():
+        return await asyncio.to_thread(_from_chain, anew)
 
 
 async def assume_role(
@@ -131,14 +134,16 @@ def _new_session() -> Any:
 
 def _guarded(step: Any) -> Any:
     """Run a step of botocore's chain; its errors may quote what a credentials process printed, so they end here."""
-    from botocore.exceptions import BotoCoreError, CredentialRetrievalError  # noqa: PLC0415 - loaded by now
+    from botocore import exceptions  # noqa: PLC0415 - loaded by now
 
     try:
         return step()
-    except CredentialRetrievalError as error:
+    except exceptions.CredentialRetrievalError as error:
         provider = str(error.kwargs.get("provider"))
         reason = "run it by hand to see why" if provider == _PROCESS else str(error.kwargs.get("error_msg"))
-    except BotoCoreError as error:
+    except exceptions.ClientError as error:  # the role that a profile names may not be assumed
+        provider, reason = error.operation_name, str(error)
+    except (exceptions.BotoCoreError, OSError) as error:
         provider, reason = type(error).__name__, str(error)
     except ValueError as error:  # what the process printed is not JSON
         provider, reason = _PROCESS, f"its output is not JSON ({type(error).__name__})"

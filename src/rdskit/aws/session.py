@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _building = threading.Lock()  # botocore's sessions are not thread-safe while they make a client
-_CONFIDENTIAL = frozenset({"secretsmanager", "ssm", "sts"})
-_TALKATIVE = ("botocore.auth", "botocore.endpoint", "botocore.parsers")  # they log requests and answers whole, at DEBUG
+# At DEBUG these log requests and answers whole: secrets, and the session tokens of temporary keys.
+_TALKATIVE = ("botocore.auth", "botocore.endpoint", "botocore.parsers")
 _hushed: ContextVar[bool] = ContextVar("rdskit_aws_hushed", default=False)
 
 HINT = 'set AWS_DEFAULT_REGION and credentials, or run: eval "$(rdskit local env)"'
@@ -36,8 +36,6 @@ def _session(_configuration: int) -> Any:
         import boto3  # noqa: PLC0415 - an optional and heavy dependency: loaded on first use
     except ImportError as error:
         raise ConfigError("AWS is needed here, and boto3 is not installed: pip install 'rdskit[aws]'") from error
-    for name in _TALKATIVE:
-        logging.getLogger(name).addFilter(_is_not_hushed)
     return boto3.Session()
 
 
@@ -73,8 +71,7 @@ async def call(service: str, operation: str, *, region: str | None = None, **arg
     """Call one AWS operation in a thread.
 
     Args:
-        service: as boto3 names it. What goes to and comes from a service that keeps secrets is not logged, whatever
-            level boto3's loggers have.
+        service: as boto3 names it. What goes there and comes back is not logged, whatever level boto3's loggers have.
         operation: the client's method.
         region: whose endpoint to use; by default the configured one.
         arguments: the operation's parameters.
@@ -91,7 +88,7 @@ async def call(service: str, operation: str, *, region: str | None = None, **arg
     def bound() -> Any:
         return getattr(client(service, region), operation)
 
-    with _hush(service):
+    with hushed():
         return await asyncio.to_thread(_call, bound, operation, arguments)
 
 
@@ -112,8 +109,11 @@ def _call(method: Callable[[], Any], operation: str, arguments: dict[str, Any]) 
 
 
 @contextmanager
-def _hush(service: str) -> Iterator[None]:
-    token = _hushed.set(service in _CONFIDENTIAL)
+def hushed() -> Iterator[None]:
+    """Keep what this task, or a thread that it starts with its context, says to AWS out of boto3's debug logs."""
+    for name in _TALKATIVE:
+        logging.getLogger(name).addFilter(_is_not_hushed)  # again changes nothing
+    token = _hushed.set(True)
     try:
         yield
     finally:
