@@ -36,3 +36,13 @@ def test_import_time_reports_what_each_import_adds(tmp_path: Path) -> None:
     assert names == ["bare Python", "rdskit.connect", "rdskit"]
     assert "over bare Python" in done.stdout
     assert "rdskit.kernel" in done.stdout
+
+
+def test_pool_contention_reports_throughput_and_fairness(tmp_path: Path) -> None:
+    options = ("--rounds", "2", "--calls", "200", "--only", "rdskit")
+    done, report = _run("pool_contention.py", tmp_path / "report.json", *options)
+    assert [row["name"] for row in report["rows"]] == ["raw, again", "asyncpg.Pool, no reset", "rdskit"]
+    assert all(row["low"] <= row["throughput"] <= row["high"] for row in report["rows"])
+    assert all(abs(row["fairness"] - row["p99"] / row["p50"]) < 1e-9 for row in report["rows"])
+    assert report["valid"] == (report["pinned"] and 0.97 <= report["rows"][0]["throughput"] <= 1.03)
+    assert done.returncode == (0 if report["valid"] else 1)
