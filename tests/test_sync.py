@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.plugins.postgres import TestDatabase
 
-NOT_FOR_CALLERS = {"leave_to_parent", "commit", "rollback"}
+NOT_FOR_CALLERS = {"leave_to_parent", "commit", "rollback", "send_rows", "send_sets"}
 
 
 @pytest.fixture

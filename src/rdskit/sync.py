@@ -9,24 +9,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import os
 import queue
 import threading
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from rdskit.client.database import connect as _connect
-from rdskit.client.database.database import DEFAULT
 from rdskit.client.database.inheritance import belongs_to_this_process
+from rdskit.client.database.queries import DEFAULT
+from rdskit.runtime.background import background, iterate, send_from_here, settle, take_turn, wait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
     from rdskit.client.database.database import Database as AsyncDatabase
     from rdskit.client.database.status import Health, Stats
+    from rdskit.client.statements import Page, Source
     from rdskit.client.transactions import Transaction as AsyncTransaction
-    from rdskit.kernel.ports import Params, Result, Row
+    from rdskit.kernel.ports import Params, Result
+    from rdskit.kernel.sql.insert import OnConflict
     from rdskit.kernel.topology import Topology
+
+__all__ = ["Database", "Transaction", "connect", "wait"]
 
 T = TypeVar("T")
 
@@ -35,54 +39,20 @@ class _RollBack(Exception):  # noqa: N818 - a signal between two threads
     """The caller's block raised: undo the transaction. Never leaves this module."""
 
 
-class _Background:
-    """The background loop of this process, started when first needed; a forked child gets one of its own."""
-
-    def __init__(self) -> None:
-        self._starting = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._parents: list[asyncio.AbstractEventLoop | None] = []
-        os.register_at_fork(after_in_child=self._forget)
-
-    def loop(self) -> asyncio.AbstractEventLoop:
-        with self._starting:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                threading.Thread(target=self._loop.run_forever, name="rdskit", daemon=True).start()
-            return self._loop
-
-    def _forget(self) -> None:
-        self._parents.append(self._loop)  # never collected: that would close what the parent still uses
-        self._loop = None
-        self._starting = threading.Lock()  # another thread of the parent may have held the old one
-
-
-_background = _Background()
-
-
-def wait(work: Coroutine[Any, Any, T]) -> T:
-    """Run on the background loop and wait; Ctrl-C ends the work too, not only the waiting."""
-    future = asyncio.run_coroutine_threadsafe(work, _background.loop())
-    try:
-        return future.result()
-    except BaseException:
-        future.cancel()
-        raise
-
-
 class Transaction:
     """``rdskit.client.transactions.Transaction`` without ``await``."""
 
     def __init__(self, transaction: AsyncTransaction) -> None:
         self._transaction = transaction
 
-    def fetch_one(self, sql: str, params: Params | None = None, /, **named: Any) -> Row | None:
+    def fetch_one(self, sql: str, params: Params | None = None, /, *, into: Any = None, **named: Any) -> Any:
         """Run a statement and give its first row, or None."""
-        return wait(self._transaction.fetch_one(sql, params, **named))
+        return wait(self._transaction.fetch_one(sql, params, into=into, **named))
 
-    def fetch_all(self, sql: str, params: Params | None = None, /, **named: Any) -> list[Row]:
+    def fetch_all(self, sql: str, params: Params | None = None, /, *, into: Any = None, **named: Any) -> list[Any]:
         """Run a statement and give all its rows."""
-        return wait(self._transaction.fetch_all(sql, params, **named))
+        rows: list[Any] = wait(self._transaction.fetch_all(sql, params, into=into, **named))
+        return rows
 
     def fetch_value(self, sql: str, params: Params | None = None, /, **named: Any) -> Any:
         """Run a statement and give the first column of its first row, or None."""
@@ -91,6 +61,24 @@ class Transaction:
     def execute(self, sql: str, params: Params | None = None, /, **named: Any) -> Result:
         """Run a statement and give the number of rows that it matched."""
         return wait(self._transaction.execute(sql, params, **named))
+
+    def insert_many(
+        self, table: str, rows: Source, *, on_conflict: OnConflict | None = None, key: Sequence[str] = ()
+    ) -> Result:
+        """Insert many rows, all or none."""
+        return send_from_here(
+            rows, lambda source: self._transaction.insert_many(table, source, on_conflict=on_conflict, key=key)
+        )
+
+    def execute_many(self, sql: str, sets: Source) -> Result:
+        """Run a statement for each parameter set, all or none."""
+        return send_from_here(sets, lambda source: self._transaction.execute_many(sql, source))
+
+    def stream(
+        self, sql: str, params: Params | None = None, /, *, batch: int = 1000, into: Any = None, **named: Any
+    ) -> Iterator[Any]:
+        """Read a query row by row, from a cursor on the server."""
+        return iterate(lambda: self._transaction.stream(sql, params, batch=batch, into=into, **named), batch)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -142,16 +130,31 @@ class Database:
         self.close()
 
     def fetch_one(
-        self, sql: str, params: Params | None = None, /, *, timeout: float | None = DEFAULT, **named: Any
-    ) -> Row | None:
+        self,
+        sql: str,
+        params: Params | None = None,
+        /,
+        *,
+        into: Any = None,
+        timeout: float | None = DEFAULT,
+        **named: Any,
+    ) -> Any:
         """Run a statement and give its first row, or None; arguments and errors as for the async method."""
-        return wait(self._database.fetch_one(sql, params, timeout=timeout, **named))
+        return wait(self._database.fetch_one(sql, params, into=into, timeout=timeout, **named))
 
     def fetch_all(
-        self, sql: str, params: Params | None = None, /, *, timeout: float | None = DEFAULT, **named: Any
-    ) -> list[Row]:
+        self,
+        sql: str,
+        params: Params | None = None,
+        /,
+        *,
+        into: Any = None,
+        timeout: float | None = DEFAULT,
+        **named: Any,
+    ) -> list[Any]:
         """Run a statement and give all its rows."""
-        return wait(self._database.fetch_all(sql, params, timeout=timeout, **named))
+        rows: list[Any] = wait(self._database.fetch_all(sql, params, into=into, timeout=timeout, **named))
+        return rows
 
     def fetch_value(
         self, sql: str, params: Params | None = None, /, *, timeout: float | None = DEFAULT, **named: Any
@@ -164,6 +167,56 @@ class Database:
     ) -> Result:
         """Run a statement and give the number of rows that it matched."""
         return wait(self._database.execute(sql, params, timeout=timeout, **named))
+
+    def insert_many(
+        self,
+        table: str,
+        rows: Source,
+        *,
+        on_conflict: OnConflict | None = None,
+        key: Sequence[str] = (),
+        timeout: float | None = DEFAULT,
+    ) -> Result:
+        """Insert many rows, all or none; an iterator is read in the caller's thread."""
+        options: dict[str, Any] = {"on_conflict": on_conflict, "key": key, "timeout": timeout}
+        return send_from_here(rows, lambda source: self._database.insert_many(table, source, **options))
+
+    def execute_many(self, sql: str, sets: Source, *, timeout: float | None = DEFAULT) -> Result:
+        """Run a statement for each parameter set, all in one transaction."""
+        return send_from_here(sets, lambda source: self._database.execute_many(sql, source, timeout=timeout))
+
+    def stream(
+        self,
+        sql: str,
+        params: Params | None = None,
+        /,
+        *,
+        into: Any = None,
+        batch: int = 1000,
+        timeout: float | None = DEFAULT,
+        **named: Any,
+    ) -> Iterator[Any]:
+        """Read a query row by row, from a cursor on the server; ``close()`` the iterator to end it early."""
+        options: dict[str, Any] = {"into": into, "batch": batch, "timeout": timeout}
+        return iterate(lambda: self._database.stream(sql, params, **options, **named), batch)
+
+    def pages(
+        self,
+        sql: str,
+        params: Params | None = None,
+        /,
+        *,
+        key: str | Sequence[str],
+        into: Any = None,
+        size: int = 100,
+        after: str | None = None,
+        before: str | None = None,
+        timeout: float | None = DEFAULT,
+        **named: Any,
+    ) -> Iterator[Page[Any]]:
+        """Read a query page by page."""
+        options: dict[str, Any] = {"into": into, "size": size, "after": after, "before": before, "timeout": timeout}
+        return iterate(lambda: self._database.pages(sql, params, key=key, **options, **named), 1)
 
     @contextlib.contextmanager
     def transaction(
@@ -198,14 +251,14 @@ class Database:
             turns.put((transaction, answer))
             return await answer
 
-        loop = _background.loop()
+        loop = background.loop()
         work = self._database.run(attempt, isolation=isolation, timeout=timeout)
         future = asyncio.run_coroutine_threadsafe(work, loop)
         future.add_done_callback(lambda _: turns.put(None))
         try:
             while (turn := turns.get()) is not None:
                 transaction, answer = turn
-                _take_turn(loop, answer, functools.partial(closure, Transaction(transaction), *args, **kwargs or {}))
+                take_turn(loop, answer, functools.partial(closure, Transaction(transaction), *args, **kwargs or {}))
             return future.result()
         except BaseException:
             future.cancel()
@@ -252,25 +305,6 @@ async def _open(target: str, options: dict[str, Any]) -> AsyncDatabase:
     return await _connect(target, **options)
 
 
-def _take_turn(loop: asyncio.AbstractEventLoop, answer: asyncio.Future[T], closure: Callable[[], T]) -> None:
-    """Run the closure in this thread and hand its result to the waiting attempt."""
-    try:
-        result = closure()
-    except Exception as error:  # noqa: BLE001 - carried to the attempt, which decides whether to repeat
-        loop.call_soon_threadsafe(_settle, answer, None, error)
-    else:
-        loop.call_soon_threadsafe(_settle, answer, result, None)
-
-
-def _settle(answer: asyncio.Future[Any], result: Any, error: Exception | None) -> None:
-    if answer.done():
-        return
-    if error is not None:
-        answer.set_exception(error)
-    else:
-        answer.set_result(result)
-
-
 @contextlib.contextmanager
 def _block(block: contextlib.AbstractAsyncContextManager[T]) -> Iterator[T]:
     """Hold an async block open while the caller's thread runs the code inside; it begins and ends in one task."""
@@ -287,7 +321,7 @@ def _block(block: contextlib.AbstractAsyncContextManager[T]) -> Iterator[T]:
         finally:
             entered.put(None)  # wakes a caller whose block never opened
 
-    loop = _background.loop()
+    loop = background.loop()
     holding = asyncio.run_coroutine_threadsafe(hold(), loop)
     try:
         inside = entered.get()
@@ -297,10 +331,10 @@ def _block(block: contextlib.AbstractAsyncContextManager[T]) -> Iterator[T]:
         try:
             yield inside
         except BaseException:
-            loop.call_soon_threadsafe(_settle, leave, False, None)
+            loop.call_soon_threadsafe(settle, leave, False, None)
             holding.result()
             raise
-        loop.call_soon_threadsafe(_settle, leave, True, None)
+        loop.call_soon_threadsafe(settle, leave, True, None)
         holding.result()
     except BaseException:
         holding.cancel()  # after Ctrl-C in a wait of ours the block must not stay open; otherwise it has ended already

@@ -27,6 +27,9 @@ _FEW: Final = 64
 _PIPELINE_BYTES: Final = 64 * 1024
 _PIPELINE_SETS: Final = 1000
 
+_BEFORE: Final = "rdskit_bulk"
+"""The savepoint before what may be refused, and is then done in another way."""
+
 _ASYNCPG_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 
@@ -110,13 +113,14 @@ async def insert_rows(raw: asyncpg.Connection, insertion: Insertion, first: Port
     records = Records(first, portions)
     if len(first) <= _FEW:
         return await _insert_pipelined(raw, insertion, records)
+    await raw.execute(f"savepoint {_BEFORE}")
     try:
-        async with raw.transaction():  # a savepoint: a COPY that is refused must not end everything
-            return await _insert_copied(raw, insertion, records)
+        return await _insert_copied(raw, insertion, records)
     except asyncpg.InternalClientError:
         if records.taken:
             raise
         # asyncpg cannot write a column's type in COPY's binary format: an enum, or a type of an extension.
+        await raw.execute(f"rollback to savepoint {_BEFORE}")
         return await _insert_pipelined(raw, insertion, records)
 
 
@@ -161,10 +165,11 @@ async def _copy(raw: asyncpg.Connection, insertion: Insertion, records: Records,
 
 async def _merge(raw: asyncpg.Connection, insertion: Insertion) -> int:
     """Bring staged rows over; only if a row turns out to be there twice, by the costlier statement."""
+    await raw.execute(f"savepoint {_BEFORE}")
     try:
-        async with raw.transaction():
-            return _count(await raw.execute(merge_staging(insertion, last_only=False)))
+        return _count(await raw.execute(merge_staging(insertion, last_only=False)))
     except asyncpg.CardinalityViolationError:
+        await raw.execute(f"rollback to savepoint {_BEFORE}")
         return _count(await raw.execute(merge_staging(insertion, last_only=True)))
 
 

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rdskit.client.database.capacity import check_budget
 from rdskit.client.database.executor import Executor
 from rdskit.client.database.inheritance import belongs_to_this_process
 from rdskit.client.database.observed import ObservedExecutor
+from rdskit.client.database.queries import DEFAULT, Queries
 from rdskit.client.database.status import Health, HostHealth, Stats
 from rdskit.client.failover import Cluster
 from rdskit.client.pool import holding
 from rdskit.client.replicas import Readers, Written
 from rdskit.client.transactions import Transaction, begin, begin_text, repeat
 from rdskit.errors import ConfigError
-from rdskit.kernel.sql import StatementCache, bind_call
+from rdskit.kernel.sql import StatementCache
 from rdskit.runtime.deadlines import Deadline
 from rdskit.runtime.observers import Observers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 
     from rdskit.client.database.options import Options
     from rdskit.client.database.resolve import Resolved
-    from rdskit.kernel.ports import Params, Result, Row
+    from rdskit.client.statements import Source
+    from rdskit.kernel.ports import Result
+    from rdskit.kernel.sql.insert import OnConflict
     from rdskit.kernel.topology import Topology
     from rdskit.runtime.tasks import TaskOwner
 
@@ -33,14 +37,7 @@ T = TypeVar("T")
 _HEALTH_TIMEOUT = 2.0  # seconds for one host's sign of life
 
 
-class _Default(float):
-    """The timeout of ``connect``; told apart from None, which means no limit."""
-
-
-DEFAULT = _Default()
-
-
-class Database:
+class Database(Queries):
     """A cluster with its pools. Made by ``rdskit.connect``; safe for use by many tasks of one event loop.
 
     All methods that talk to the server take ``timeout=``: seconds for the whole call, waiting for a connection and
@@ -88,53 +85,70 @@ class Database:
             "belong there: connect anew after the fork"
         )
 
-    # -- statements ------------------------------------------------------------------------------------------------
+    # -- many rows -------------------------------------------------------------------------------------------------
 
-    def fetch_one(
-        self, sql: str, params: Params | None = None, /, *, timeout: float | None = DEFAULT, **named: Any
-    ) -> Coroutine[Any, Any, Row | None]:
-        """Run a statement and give its first row, or None.
+    async def insert_many(
+        self,
+        table: str,
+        rows: Source,
+        *,
+        on_conflict: OnConflict | None = None,
+        key: Sequence[str] = (),
+        timeout: float | None = DEFAULT,
+    ) -> Result:
+        """Insert many rows, all or none: by COPY on PostgreSQL, by statements of many rows on MySQL and MariaDB.
 
         Args:
-            sql: one statement with ``:name`` parameters.
-            params: its parameters as a mapping, instead of keywords.
-            timeout: seconds for the whole call.
-            named: its parameters.
+            table: its name, with the schema in front where it needs one (``sales.orders``), in exact spelling.
+            rows: mappings with the same keys, which are the columns: any iterable or async iterable, read while the
+                rows are sent. If it can be read again, the whole insert is repeated after a failover.
+            on_conflict: what happens to a row that is there already: ``"ignore"`` keeps it, ``"update"`` overwrites its
+                given columns; None refuses the whole insert.
+            key: the columns of the unique key that tells a row that is there; by default the primary key for
+                ``"update"`` and any unique key for ``"ignore"``. MySQL and MariaDB look at every unique key in any
+                case; there it only says which columns are not overwritten.
+            timeout: seconds for the whole call. Without it, the timeout of ``connect`` counts for each portion that
+                the server is sent, and the time that ``rows`` take does not count.
+
+        Returns:
+            How many rows were inserted or updated.
 
         Raises:
-            ConfigError: text and parameters do not fit.
-            QueryError: the server refused it.
-            ConnectError: no connection could be had before the deadline.
-            OutcomeUnknown: it may have changed something, and the answer was lost.
+            ConfigError: a row has other keys than the first one; nothing was inserted.
+            IntegrityError: a constraint refused a row; nothing was inserted.
+            OutcomeUnknown: the connection was lost while the insert was committed.
         """
-        return self._run("fetch_one", sql, params, named, timeout)
 
-    def fetch_all(
-        self, sql: str, params: Params | None = None, /, *, timeout: float | None = DEFAULT, **named: Any
-    ) -> Coroutine[Any, Any, list[Row]]:
-        """Run a statement and give all its rows; arguments and errors as for ``fetch_one``."""
-        return self._run("fetch_all", sql, params, named, timeout)
+        async def send(tx: Transaction) -> Result:
+            return await tx.send_rows(table, rows, on_conflict, key)
 
-    async def fetch_value(
-        self, sql: str, params: Params | None = None, /, *, timeout: float | None = DEFAULT, **named: Any
-    ) -> Any:
-        """Run a statement and give the first column of its first row, or None; otherwise like ``fetch_one``."""
-        row = await self._run("fetch_one", sql, params, named, timeout)
-        return None if row is None else row[0]
+        return await self._send(send, rows, timeout)
 
-    def execute(
-        self, sql: str, params: Params | None = None, /, *, timeout: float | None = DEFAULT, **named: Any
-    ) -> Coroutine[Any, Any, Result]:
-        """Run a statement and give the number of rows that it matched; otherwise like ``fetch_one``."""
-        return self._run("execute", sql, params, named, timeout)
+    async def execute_many(self, sql: str, sets: Source, *, timeout: float | None = DEFAULT) -> Result:
+        """Run a statement for each parameter set, all in one transaction; pipelined on PostgreSQL.
 
-    def _run(
-        self, method: str, sql: str, params: Params | None, named: dict[str, Any], timeout: float | None
-    ) -> Coroutine[Any, Any, Any]:
-        self._require_open()
-        statement = self._statements.get(sql)
-        text, args = bind_call(statement, params, named)
-        return self._executor.run(method, statement, text, args, self._timeout if timeout is DEFAULT else timeout)
+        Args:
+            sql: one statement with ``:name`` parameters that gives no rows.
+            sets: mappings of its parameters: any iterable or async iterable, read while they are sent.
+            timeout: as for ``insert_many``.
+
+        Returns:
+            How many rows it matched in all.
+        """
+
+        async def send(tx: Transaction) -> Result:
+            return await tx.send_sets(sql, sets)
+
+        return await self._send(send, sets, timeout)
+
+    async def _send(
+        self, send: Callable[[Transaction], Coroutine[Any, Any, Result]], source: Source, timeout: float | None
+    ) -> Result:
+        limit = None if timeout is DEFAULT else timeout
+        if isinstance(source, Collection):  # what can be read once only is sent once only
+            return await self.run(send, timeout=limit)
+        async with self.transaction(timeout=limit) as tx:
+            return await send(tx)
 
     # -- transactions ----------------------------------------------------------------------------------------------
 

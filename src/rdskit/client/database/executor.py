@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rdskit.client.failover import Cluster
     from rdskit.client.pool import Lease
-    from rdskit.client.replicas import Readers, Written
+    from rdskit.client.replicas import Borrowed, Readers, Written
     from rdskit.kernel.positions import Position
 
 _KNOWN_WITHIN = 0.05  # seconds that a read waits to learn what it must see, before it goes to the writer
@@ -121,10 +121,7 @@ class Executor:
             self._retries.timed_out()
         if action is Action.RETRY and count <= _REPEATS[error.failure] and not work.deadline.passed:
             if error.failure is not Failure.CONFLICT and not self._retries.may_retry():
-                raise FailoverError(
-                    f"{error.public}; nothing was changed, and it is not tried again: too many calls fail (the retry "
-                    "budget is spent)"
-                ) from error.__cause__
+                raise _budget_is_spent(error) from error.__cause__
             self._retrying(work.statement, error.failure, count)
             if error.failure is not Failure.LOST:  # a lost host is waited for where connections are opened
                 pause = TRANSACTION.delay(count, random.random())  # noqa: S311 - jitter, not a secret
@@ -155,11 +152,17 @@ class Executor:
 
     # -- the readers -----------------------------------------------------------------------------------------------
 
-    async def _read(self, work: Work) -> Any:
+    async def borrow(self, statement: Statement, deadline: Deadline) -> Borrowed | None:
+        """Lend a reader that shows what a statement must see; None sends it to the writer."""
+        if not self._cluster.readers or not statement.repeatable or self._consistency == "strong":
+            return None
         position = await self._position_to_see()
-        borrowed = None
-        if position is not None and self._readers is not None:
-            borrowed = await self._readers.borrow(position, work.deadline)
+        if position is None or self._readers is None:
+            return None
+        return await self._readers.borrow(position, deadline)
+
+    async def _read(self, work: Work) -> Any:
+        borrowed = await self.borrow(work.statement, work.deadline)
         if borrowed is None:
             return await self._write(work, None)
         try:
@@ -169,11 +172,16 @@ class Executor:
                 borrowed.give_back()
                 raise error.public from error.__cause__
             borrowed.failed()
+            if not self._retries.may_retry():
+                raise _budget_is_spent(error) from error.__cause__
+            self._retrying(work.statement, error.failure, 1)
             return await self._write(work, None)
         except BaseException:
             borrowed.give_back()
             raise
         borrowed.give_back()
+        if self._retries.in_debt:
+            self._retries.succeeded()
         return answer
 
     async def _position_to_see(self) -> Position | None:
@@ -206,6 +214,12 @@ def _told(error: DriverError, action: Action) -> Exception:
     if action is Action.RETRY and isinstance(error.public, FailoverError):
         return FailoverError(f"{error.public}; nothing was changed, and the deadline has passed")
     return error.public
+
+
+def _budget_is_spent(error: DriverError) -> FailoverError:
+    return FailoverError(
+        f"{error.public}; nothing was changed, and it is not tried again: too many calls fail (the retry budget is spent)"
+    )
 
 
 def _require_plain(statement: Statement) -> None:

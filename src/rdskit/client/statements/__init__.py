@@ -3,6 +3,18 @@
 from rdskit.client.statements.bulk import Pace, execute_many, insert_many
 from rdskit.client.statements.into import into_all, into_one
 from rdskit.client.statements.pages import Page, Pages
-from rdskit.client.statements.stream import stream
+from rdskit.client.statements.rows import Source
+from rdskit.client.statements.stream import require_stream, stream
 
-__all__ = ["Pace", "Page", "Pages", "execute_many", "insert_many", "into_all", "into_one", "stream"]
+__all__ = [
+    "Pace",
+    "Page",
+    "Pages",
+    "Source",
+    "execute_many",
+    "insert_many",
+    "into_all",
+    "into_one",
+    "require_stream",
+    "stream",
+]

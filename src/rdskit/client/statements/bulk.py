@@ -96,7 +96,9 @@ async def execute_many(lease: Lease, pace: Pace, statement: Statement, sets: Sou
         DriverError: the server refused one of them.
     """
     if statement.returns_rows:
-        raise ConfigError("execute_many gives a number, and this statement gives rows: use fetch_all, or leave them out")
+        raise ConfigError(
+            "execute_many gives a number, and this statement gives rows: use fetch_all, or leave them out"
+        )
     if statement.lists and statement.dialect is Dialect.MYSQL:
         name = min(statement.lists)
         raise ConfigError(f"execute_many runs one text, and `in :{name}` has another for each length: use execute")
@@ -104,7 +106,9 @@ async def execute_many(lease: Lease, pace: Pace, statement: Statement, sets: Sou
     return await lease.connection.execute_many(statement.text, _arguments(statement, source))
 
 
-async def _values(columns: Columns, first: Sequence[Any], source: AsyncIterator[Sequence[Any]]) -> AsyncIterator[Portion]:
+async def _values(
+    columns: Columns, first: Sequence[Any], source: AsyncIterator[Sequence[Any]]
+) -> AsyncIterator[Portion]:
     yield columns.values(first, 0)
     before = len(first)
     async for portion in source:

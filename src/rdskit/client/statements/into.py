@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import operator
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, is_typeddict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast, is_typeddict
 
 from rdskit.errors import ConfigError
 
@@ -39,7 +39,7 @@ def into_one(row: Row | None, kind: type[T]) -> T | None:
     """
     if row is None:
         return None
-    value: T = _converter(kind, tuple(row.keys()))(row)
+    value: T = _converter(cast("Any", kind), tuple(row.keys()))(row)
     return value
 
 
@@ -51,11 +51,11 @@ def into_all(rows: Sequence[Row], kind: type[T] | None) -> list[T]:
     """
     if kind is None or not rows:
         return rows  # type: ignore[return-value]  # without a type, T is the row itself
-    return list(map(_converter(kind, tuple(rows[0].keys())), rows))
+    return list(map(_converter(cast("Any", kind), tuple(rows[0].keys())), rows))
 
 
 @functools.lru_cache(maxsize=512)
-def _converter(kind: type[Any], columns: Columns) -> Callable[[Row], Any]:
+def _converter(kind: Any, columns: Columns) -> Callable[[Row], Any]:
     if len(set(columns)) < len(columns):
         twice = next(name for name in columns if columns.count(name) > 1)
         raise ConfigError(f"column {twice!r} is there twice, so into={kind.__name__} is not clear: rename one with AS")
@@ -71,7 +71,9 @@ def _converter(kind: type[Any], columns: Columns) -> Callable[[Row], Any]:
 def _require_match(kind: type[Any], columns: Columns, fields: _Fields) -> None:
     lacking = sorted(fields.required.difference(columns))
     more = [] if fields.takes_others else [name for name in columns if name not in fields.names]
-    faults = [f"no column for its field {name!r}" for name in lacking] + [f"no field for column {name!r}" for name in more]
+    faults = [f"no column for its field {name!r}" for name in lacking] + [
+        f"no field for column {name!r}" for name in more
+    ]
     if faults:
         raise ConfigError(
             f"into={kind.__name__} does not fit the rows: {', '.join(faults)}; the columns are: {', '.join(columns)}"
@@ -93,8 +95,8 @@ def _dataclass(kind: type[Any], columns: Columns) -> Callable[[Row], Any]:
 
 
 def _named_tuple(kind: type[Any], columns: Columns) -> Callable[[Row], Any]:
-    names = kind._fields  # type: ignore[attr-defined]  # what makes it a named tuple
-    required = frozenset(names) - kind._field_defaults.keys()  # type: ignore[attr-defined]  # same
+    names = kind._fields
+    required = frozenset(names) - kind._field_defaults.keys()
     _require_match(kind, columns, _Fields(names, required))
     if set(names[: len(columns)]) == set(columns):
         return _by_position(kind, columns, names[: len(columns)])
@@ -119,7 +121,7 @@ def _dict(_: type[Any], columns: Columns) -> Callable[[Row], Any]:
 
 def _typed_dict(kind: type[Any], columns: Columns) -> Callable[[Row], Any]:
     names = tuple(kind.__annotations__)
-    _require_match(kind, columns, _Fields(names, kind.__required_keys__))  # type: ignore[attr-defined]  # a TypedDict
+    _require_match(kind, columns, _Fields(names, kind.__required_keys__))
     return _dict(kind, columns)
 
 
@@ -149,7 +151,7 @@ def _model(kind: type[Any], columns: Columns) -> Callable[[Row], Any]:
 
     def convert(row: Row) -> Any:
         try:
-            return kind.model_validate(dict(zip(columns, row, strict=True)))  # type: ignore[attr-defined]  # a model
+            return kind.model_validate(dict(zip(columns, row, strict=True)))
         except pydantic.ValidationError as error:
             raise ConfigError(f"into={kind.__name__} does not fit a row: {_without_values(error)}") from error
 

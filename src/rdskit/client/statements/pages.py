@@ -10,7 +10,7 @@ from rdskit.errors import ConfigError
 from rdskit.kernel.sql.keyset import SIZE, Keyset, bounds, decode_cursor, encode_cursor, key_of, page_text
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
     from rdskit.kernel.ports import Row
 
@@ -57,11 +57,13 @@ class Pages:
         if self.size < 1:
             raise ConfigError(f"size={self.size} leaves pages empty; give at least 1")
         if self.after is not None and self.before is not None:
-            raise ConfigError("after= and before= were both given: pages go forward from one, or backward from the other")
+            raise ConfigError(
+                "after= and before= were both given: pages go forward from one, or backward from the other"
+            )
 
     async def read(
         self, fetch: Callable[[str, Mapping[str, Any]], Awaitable[list[Row]]], into: type[T] | None
-    ) -> AsyncIterator[Page[T]]:
+    ) -> AsyncGenerator[Page[T], None]:
         """Read page after page; the first one is given even if it is empty.
 
         Args:

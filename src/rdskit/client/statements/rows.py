@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Source = Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]]
 
 
-async def portions_of(rows: Source) -> AsyncIterator[Sequence[Any]]:
+async def portions_of(rows: object) -> AsyncIterator[Sequence[Any]]:
     """Read a source in portions; only the last one is smaller.
 
     Raises:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rdskit.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from rdskit.client.pool import Lease
     from rdskit.kernel.ports import Row
@@ -28,7 +28,7 @@ def require_stream(statement: Statement, batch: int) -> None:
 
 async def stream(
     lease: Lease, text: str, args: Sequence[Any], batch: int, due: Callable[[], float]
-) -> AsyncIterator[Sequence[Row]]:
+) -> AsyncGenerator[Sequence[Row], None]:
     """Read a query in batches, in the open transaction of a connection.
 
     Args:

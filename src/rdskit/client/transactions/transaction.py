@@ -5,23 +5,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from rdskit.client.statements import Pace, execute_many, insert_many, into_all, into_one, require_stream, stream
 from rdskit.errors import ConfigError, FailoverError, OutcomeUnknown, QueryError, RdskitError
 from rdskit.kernel.events import QueryFinished
 from rdskit.kernel.failures import Action, Failure, Phase, action_for
-from rdskit.kernel.ports import DriverError
+from rdskit.kernel.ports import DriverError, Result
 from rdskit.kernel.sql import Kind, Statement, StatementCache, bind_call
 from rdskit.runtime.observers import NOBODY, Observers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
 
     from rdskit.client.failover import Cluster
     from rdskit.client.pool import Lease
-    from rdskit.kernel.ports import Params, Result, Row
+    from rdskit.client.statements import Source
+    from rdskit.kernel.ports import Params, Row
+    from rdskit.kernel.sql.insert import OnConflict
     from rdskit.runtime.deadlines import Deadline
 
+T = TypeVar("T")
 _ROLLBACK_TIMEOUT = 2.0  # seconds; then the connection is dropped, which rolls back as well
 
 
@@ -52,15 +56,28 @@ class Transaction:
         self.may_have_committed = False
         self.failure: RdskitError | None = None
 
-    async def fetch_one(self, sql: str, params: Params | None = None, /, **named: Any) -> Row | None:
+    @overload
+    async def fetch_one(
+        self, sql: str, params: Params | None = None, /, *, into: None = None, **named: Any
+    ) -> Row | None: ...
+    @overload
+    async def fetch_one(
+        self, sql: str, params: Params | None = None, /, *, into: type[T], **named: Any
+    ) -> T | None: ...
+    async def fetch_one(self, sql: str, params: Params | None = None, /, *, into: Any = None, **named: Any) -> Any:
         """Run a statement and give its first row, or None."""
-        row: Row | None = await self._run("fetch_one", sql, params, named)
-        return row
+        row = await self._run("fetch_one", sql, params, named)
+        return row if into is None else into_one(row, into)
 
-    async def fetch_all(self, sql: str, params: Params | None = None, /, **named: Any) -> list[Row]:
+    @overload
+    async def fetch_all(
+        self, sql: str, params: Params | None = None, /, *, into: None = None, **named: Any
+    ) -> list[Row]: ...
+    @overload
+    async def fetch_all(self, sql: str, params: Params | None = None, /, *, into: type[T], **named: Any) -> list[T]: ...
+    async def fetch_all(self, sql: str, params: Params | None = None, /, *, into: Any = None, **named: Any) -> Any:
         """Run a statement and give all its rows."""
-        rows: list[Row] = await self._run("fetch_all", sql, params, named)
-        return rows
+        return into_all(await self._run("fetch_all", sql, params, named), into)
 
     async def fetch_value(self, sql: str, params: Params | None = None, /, **named: Any) -> Any:
         """Run a statement and give the first column of its first row, or None."""
@@ -71,6 +88,41 @@ class Transaction:
         """Run a statement and give the number of rows that it matched."""
         result: Result = await self._run("execute", sql, params, named)
         return result
+
+    async def insert_many(
+        self, table: str, rows: Source, *, on_conflict: OnConflict | None = None, key: Sequence[str] = ()
+    ) -> Result:
+        """Insert many rows, all or none; arguments as for the method of the database."""
+        async with self.transaction():  # a savepoint: whoever catches the error keeps what was done before
+            return await self.send_rows(table, rows, on_conflict, key)
+
+    async def execute_many(self, sql: str, sets: Source) -> Result:
+        """Run a statement for each parameter set, all or none, and give the number of rows matched in all."""
+        async with self.transaction():
+            return await self.send_sets(sql, sets)
+
+    def stream(
+        self, sql: str, params: Params | None = None, /, *, batch: int = 1000, into: Any = None, **named: Any
+    ) -> AsyncGenerator[Any, None]:
+        """Read a query row by row, from a cursor on the server; arguments as for the method of the database."""
+        statement, text, args = self._bound(sql, params, named)
+        require_stream(statement, batch)
+        return self._stream(text, args, batch, into)
+
+    async def send_rows(self, table: str, rows: Source, on_conflict: OnConflict | None, key: Sequence[str]) -> Result:
+        """Insert many rows; after an error nothing but a rollback may follow."""
+        self._require_alive()
+        self.writes = True
+        dialect, pace = self._statements.dialect, self._pace()
+        call = insert_many(self._lease, pace, dialect, table, rows, on_conflict, key)
+        return Result(await self._call(call, pace.due))
+
+    async def send_sets(self, sql: str, sets: Source) -> Result:
+        """Run a statement for each parameter set; after an error nothing but a rollback may follow."""
+        statement = self._statements.get(sql)
+        self._admit(statement)
+        pace = self._pace()
+        return Result(await self._call(execute_many(self._lease, pace, statement, sets), pace.due))
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
@@ -121,21 +173,47 @@ class Transaction:
                 await self._connection.control("rollback", _ROLLBACK_TIMEOUT)
 
     async def _run(self, method: str, sql: str, params: Params | None, named: dict[str, Any]) -> Any:
-        statement = self._statements.get(sql)
-        text, args = bind_call(statement, params, named)
-        self._require_usable(statement)
-        self.writes = self.writes or not statement.repeatable
-        self._lease.dirty = self._lease.dirty or statement.dirties_session
+        _, text, args = self._bound(sql, params, named)
+        return await self._call(getattr(self._connection, method)(text, args, None), self._due())
+
+    async def _stream(self, text: str, args: Sequence[Any], batch: int, into: Any) -> AsyncGenerator[Any, None]:
+        batches = stream(self._lease, text, args, batch, self._due)
         try:
-            return await self._lease.run(getattr(self._connection, method)(text, args, None), self._due())
+            async with contextlib.aclosing(batches):
+                async for rows in batches:
+                    for row in into_all(rows, into):
+                        yield row
         except DriverError as error:
             raise self._told(error, Phase.TRANSACTION) from error.__cause__
 
-    def _require_usable(self, statement: Statement) -> None:
+    def _bound(self, sql: str, params: Params | None, named: dict[str, Any]) -> tuple[Statement, str, list[Any]]:
+        statement = self._statements.get(sql)
+        text, args = bind_call(statement, params, named)
+        self._admit(statement)
+        return statement, text, args
+
+    def _admit(self, statement: Statement) -> None:
+        self._require_usable(statement)
+        self.writes = self.writes or not statement.repeatable
+        self._lease.dirty = self._lease.dirty or statement.dirties_session
+
+    async def _call(self, call: Coroutine[Any, Any, T], due: float) -> T:
+        try:
+            return await self._lease.run(call, due)
+        except DriverError as error:
+            raise self._told(error, Phase.TRANSACTION) from error.__cause__
+
+    def _pace(self) -> Pace:
+        return Pace(self._lease, self._deadline.due, self._timeout)
+
+    def _require_alive(self) -> None:
         if self._ended:
             raise ConfigError("this transaction has ended; open a new one with db.transaction()")
         if self.failure is not None:
             raise self.failure
+
+    def _require_usable(self, statement: Statement) -> None:
+        self._require_alive()
         if statement.kind is Kind.TRANSACTION and not statement.source.lstrip().lower().startswith("set"):
             raise ConfigError(
                 f"{statement.source.strip()!r} is the block's own work: leave it with an exception to roll back, "

@@ -6,6 +6,9 @@ import itertools
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from asyncmy.errors import MySQLError
+
+from rdskit.drivers.mysql.failures import number_of
 from rdskit.drivers.mysql.values import bound
 from rdskit.kernel.sql.insert import MOST_MARKERS, cut, mysql_values
 
@@ -19,6 +22,7 @@ _MOST_ROWS: Final = 512
 _MOST_BYTES: Final = 512 * 1024
 """Half of the smallest ``max_allowed_packet`` that anybody sets; a server drops whoever sends more than that."""
 
+_DUPLICATE: Final = frozenset({1062, 1586})
 _INFO: Final = re.compile(rb"Records: (\d+)\s+Duplicates: (\d+)")
 
 
@@ -47,8 +51,13 @@ class Inserting:
         self._prepared.clear()
 
     async def _insert(self, rows: Portion) -> int:
-        result = await (await self._statement(len(rows))).execute(_flat(rows))
-        return len(rows) - _kept(result.message) if self._insertion.on_conflict == "ignore" else len(rows)
+        statement, values = await self._statement(len(rows)), _flat(rows)
+        if self._insertion.on_conflict != "ignore":
+            await statement.execute(values)
+            return len(rows)
+        if len(rows) == 1:
+            return await _insert_if_new(statement, values)
+        return len(rows) - _kept((await statement.execute(values)).message)
 
     async def _statement(self, rows: int) -> Any:
         statement = self._prepared.get(rows)
@@ -61,6 +70,16 @@ class Inserting:
     async def _drop_rests(self) -> None:
         for rows in [rows for rows in self._prepared if rows != self._most]:
             await self._prepared.pop(rows).close()
+
+
+async def _insert_if_new(statement: Any, values: Sequence[Any]) -> int:
+    try:
+        await statement.execute(values)
+    except MySQLError as error:
+        if number_of(error) not in _DUPLICATE:
+            raise
+        return 0
+    return 1
 
 
 def _flat(rows: Portion) -> Sequence[Any]:

@@ -6,12 +6,13 @@ the length of the text; callers keep a `Statement` per text.
 """
 
 from rdskit.kernel.sql.bind import bind, expand
-from rdskit.kernel.sql.cache import OPTIONS, StatementCache, bind_call
+from rdskit.kernel.sql.cache import OPTIONS, STREAM_OPTIONS, StatementCache, bind_call, one_mapping
 from rdskit.kernel.sql.compile import compile_statement
 from rdskit.kernel.sql.model import Dialect, Effect, Kind, Statement
 
 __all__ = [
     "OPTIONS",
+    "STREAM_OPTIONS",
     "Dialect",
     "Effect",
     "Kind",
@@ -21,4 +22,5 @@ __all__ = [
     "bind_call",
     "compile_statement",
     "expand",
+    "one_mapping",
 ]

@@ -16,13 +16,19 @@ if TYPE_CHECKING:
 _TEXTS = 2048  # kept; the oldest goes first. Texts built from values would otherwise fill the memory.
 OPTIONS = frozenset({"timeout", "into", "after"})
 """Keywords of a call that are not parameters of its statement."""
+STREAM_OPTIONS = OPTIONS | {"batch"}
+"""The same for a stream."""
 
 
 class StatementCache:
-    """Compiles each text once."""
+    """Compiles each text once.
+
+    Attributes:
+        dialect: whose texts.
+    """
 
     def __init__(self, dialect: Dialect) -> None:
-        self._dialect = dialect
+        self.dialect = dialect
         self._compiled: dict[str, Statement] = {}
 
     def get(self, source: str) -> Statement:
@@ -35,14 +41,23 @@ class StatementCache:
         if statement is None:
             if len(self._compiled) >= _TEXTS:
                 del self._compiled[next(iter(self._compiled))]
-            statement = self._compiled[source] = compile_statement(source, self._dialect)
+            statement = self._compiled[source] = compile_statement(source, self.dialect)
         return statement
 
 
 def bind_call(
-    statement: Statement, params: Mapping[str, Any] | None, named: Mapping[str, Any]
+    statement: Statement,
+    params: Mapping[str, Any] | None,
+    named: Mapping[str, Any],
+    options: frozenset[str] = OPTIONS,
 ) -> tuple[str, list[Any]]:
     """Give text and arguments for a call whose parameters are keywords, or one mapping.
+
+    Args:
+        statement: the compiled statement.
+        params: the mapping, or None.
+        named: the keywords.
+        options: keywords of the call that are no parameters.
 
     Raises:
         ConfigError: both were given, or a parameter has the name of an option and came as a keyword.
@@ -51,7 +66,7 @@ def bind_call(
         try:
             return bind(statement, named)
         except ConfigError as error:
-            clash = OPTIONS.intersection(statement.names)
+            clash = options.intersection(statement.names)
             if clash:
                 name = min(clash)
                 raise ConfigError(
@@ -59,8 +74,19 @@ def bind_call(
                     f"as in fetch_all(sql, {{{name!r}: …}})"
                 ) from error
             raise
+    return bind(statement, one_mapping(params, named))
+
+
+def one_mapping(params: Mapping[str, Any] | None, named: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give the parameters of a call, which come as keywords or as one mapping.
+
+    Raises:
+        ConfigError: both were given.
+    """
+    if params is None:
+        return named
     if named:
         raise ConfigError(
             f"parameters were given both as a mapping and as keywords ({', '.join(named)}): give them one way"
         )
-    return bind(statement, params)
+    return params

@@ -186,14 +186,16 @@ def _postgres_conflict(insertion: Insertion) -> str:
 
 
 def mysql_values(insertion: Insertion, rows: int) -> str:
-    """The statement that inserts a number of rows.
+    """The statement that inserts a number of rows; a single one that is to be ignored is refused like any duplicate.
 
-    One row is written as a SELECT: only then does the server tell whether it was there ("Records: 1  Duplicates: 1").
+    For several rows the server tells how many were there ("Records: 3  Duplicates: 1"). For one it tells nothing, and
+    counts a row that was there like one that was not.
     """
     names, table = _names(insertion, Dialect.MYSQL), quote_name(insertion.table, Dialect.MYSQL)
-    markers = ", ".join("?" * len(insertion.columns))
-    source = f"select {markers}" if rows == 1 else "values " + ", ".join([f"({markers})"] * rows)
-    return f"insert into {table} ({names}) {source}{_mysql_conflict(insertion)}"
+    values = f"({', '.join('?' * len(insertion.columns))})"
+    refused = rows == 1 and insertion.on_conflict == "ignore"
+    conflict = "" if refused else _mysql_conflict(insertion)
+    return f"insert into {table} ({names}) values {', '.join([values] * rows)}{conflict}"  # noqa: S608
 
 
 def _mysql_conflict(insertion: Insertion) -> str:

@@ -14,17 +14,23 @@ import hashlib
 import json
 import uuid
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from rdskit.errors import ConfigError
 from rdskit.kernel.sql.model import Dialect
 from rdskit.kernel.sql.tokens import BLANK, TokenType, excerpt, tokenize
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
 SIZE: Final = "rdskit_size"
 """The parameter that says how many rows are asked for."""
+
+
+class Keyed(Protocol):
+    """A row, or anything else with values by name."""
+
+    def __getitem__(self, key: Any, /) -> Any: ...
 
 
 class KeyColumn(NamedTuple):
@@ -91,7 +97,7 @@ def bounds(query: Keyset, values: Sequence[Any]) -> dict[str, Any]:
     return {_parameter(number): value for number, value in enumerate(values[: len(query.columns)])}
 
 
-def key_of(query: Keyset, row: Mapping[str, Any]) -> list[Any]:
+def key_of(query: Keyset, row: Keyed) -> list[Any]:
     """The key of a row.
 
     Raises:

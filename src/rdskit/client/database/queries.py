@@ -1,0 +1,284 @@
+"""The statements that a database runs one at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from rdskit.client.database.streaming import Reading, Streaming, require_plain_read
+from rdskit.client.statements import Pages, into_all, into_one, require_stream
+from rdskit.kernel.sql import STREAM_OPTIONS, StatementCache, bind_call, one_mapping
+from rdskit.kernel.sql.keyset import keyset
+from rdskit.runtime.deadlines import Deadline
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Coroutine, Sequence
+
+    from rdskit.client.database.executor import Executor
+    from rdskit.client.failover import Cluster
+    from rdskit.client.statements import Page
+    from rdskit.kernel.ports import Params, Result, Row
+
+T = TypeVar("T")
+
+
+class _Default(float):
+    """The timeout of ``connect``; told apart from None, which means no limit."""
+
+
+DEFAULT = _Default()
+
+
+class Queries:
+    """What a database answers without a transaction of the caller's.
+
+    All methods that talk to the server take ``timeout=``: seconds for the whole call, waiting for a connection and
+    retries included; None for no limit. Parameters are keywords, or one mapping as second argument.
+    """
+
+    _cluster: Cluster
+    _executor: Executor
+    _statements: StatementCache
+    _timeout: float | None
+
+    def _require_open(self) -> None:
+        raise NotImplementedError
+
+    @overload
+    def fetch_one(
+        self,
+        sql: str,
+        params: Params | None = None,
+        /,
+        *,
+        into: None = None,
+        timeout: float | None = DEFAULT,
+        **named: Any,
+    ) -> Coroutine[Any, Any, Row | None]: ...
+    @overload
+    def fetch_one(
+        self, sql: str, params: Params | None = None, /, *, into: type[T], timeout: float | None = DEFAULT, **named: Any
+    ) -> Coroutine[Any, Any, T | None]: ...
+    def fetch_one(
+        self,
+        sql: str,
+        params: Params | None = None,
+        /,
+        *,
+        into: Any = None,
+        timeout: float | None = DEFAULT,
+        **named: Any,
+    ) -> Coroutine[Any, Any, Any]:
+        """Run a statement and give its first row, or None.
+
+        Args:
+            sql: one statement with ``:name`` parameters.
+            params: its parameters as a mapping, instead of keywords.
+            into: what the row becomes: a dataclass, ``msgspec.Struct``, pydantic model, named tuple, typed dictionary
+                or ``dict``. Its fields are the columns.
+            timeout: seconds for the whole call.
+            named: its parameters.
+
+        Raises:
+            ConfigError: text and parameters do not fit, or ``into`` and the columns.
+            QueryError: the server refused it.
+            ConnectError: no connection could be had before the deadline.
+            OutcomeUnknown: it may have changed something, and the answer was lost.
+        """
+        call = self._run("fetch_one", sql, params, named, timeout)
+        return call if into is None else _one(call, into)
+
+    @overload
+    def fetch_all(
+        self,
+        sql: str,
+        params: Params | None = None,
+        /,
+        *,
+        into: None = None,
+        timeout: float | None = DEFAULT,
+        **named: Any,
+    ) -> Coroutine[Any, Any, list[Row]]: ...
+    @overload
+    def fetch_all(
+        self, sql: str, params: Params | None = None, /, *, into: type[T], timeout: float | None = DEFAULT, **named: Any
+    ) -> Coroutine[Any, Any, list[T]]: ...
+    def fetch_all(
+        self,
+        sql: str,
+        params: Params | None = None,
+        /,
+        *,
+        into: Any = None,
+        timeout: float | None = DEFAULT,
+        **named: Any,
+    ) -> Coroutine[Any, Any, Any]:
+        """Run a statement and give all its rows; arguments and errors as for ``fetch_one``."""
+        call = self._run("fetch_all", sql, params, named, timeout)
+        return call if into is None else _all(call, into)
+
+    async def fetch_value(
+        self, sql: str, params: Params | None = None, /, *, timeout: float | None = DEFAULT, **named: Any
+    ) -> Any:
+        """Run a statement and give the first column of its first row, or None; otherwise like ``fetch_one``."""
+        row = await self._run("fetch_one", sql, params, named, timeout)
+        return None if row is None else row[0]
+
+    def execute(
+        self, sql: str, params: Params | None = None, /, *, timeout: float | None = DEFAULT, **named: Any
+    ) -> Coroutine[Any, Any, Result]:
+        """Run a statement and give the number of rows that it matched; otherwise like ``fetch_one``."""
+        return self._run("execute", sql, params, named, timeout)
+
+    @overload
+    def stream(
+        self,
+        sql: str,
+        params: Params | None = None,
+        /,
+        *,
+        into: None = None,
+        batch: int = ...,
+        timeout: float | None = ...,
+        **named: Any,
+    ) -> AsyncGenerator[Row, None]: ...
+    @overload
+    def stream(
+        self,
+        sql: str,
+        params: Params | None = None,
+        /,
+        *,
+        into: type[T],
+        batch: int = ...,
+        timeout: float | None = ...,
+        **named: Any,
+    ) -> AsyncGenerator[T, None]: ...
+    def stream(
+        self,
+        sql: str,
+        params: Params | None = None,
+        /,
+        *,
+        into: Any = None,
+        batch: int = 1000,
+        timeout: float | None = DEFAULT,
+        **named: Any,
+    ) -> AsyncGenerator[Any, None]:
+        """Read a query row by row, from a cursor on the server: ``async for row in db.stream("select …")``.
+
+        All rows are those of one moment. A connection is held until the stream ends; leaving the loop early gives it
+        back as soon as the generator is closed: at once with ``async with contextlib.aclosing(db.stream(…)) as rows``.
+
+        Args:
+            sql: one query with ``:name`` parameters; it only reads (``tx.stream`` may do more).
+            params: its parameters as a mapping, instead of keywords.
+            into: what each row becomes, as for ``fetch_one``.
+            batch: rows fetched at a time; no more are kept in memory.
+            timeout: seconds for the whole stream, the caller's own work between the rows included. Without it, the
+                timeout of ``connect`` counts for each batch, and the caller's own work does not count.
+            named: its parameters.
+
+        Raises:
+            ConfigError: text and parameters do not fit, or the statement does not only read.
+            FailoverError: the connection was lost after the first batch; before it, another host is asked.
+        """
+        self._require_open()
+        statement = self._statements.get(sql)
+        text, args = bind_call(statement, params, named, STREAM_OPTIONS)
+        require_stream(statement, batch)
+        require_plain_read(statement)
+        deadline = Deadline.after(None if timeout is DEFAULT else timeout)
+        reading = Reading(statement, text, args, batch, deadline, self._timeout)
+        return Streaming(self._cluster, self._executor).rows(reading, into, self._patience(deadline))
+
+    @overload
+    def pages(
+        self,
+        sql: str,
+        params: Params | None = None,
+        /,
+        *,
+        key: str | Sequence[str],
+        into: None = None,
+        size: int = ...,
+        after: str | None = ...,
+        before: str | None = ...,
+        timeout: float | None = ...,
+        **named: Any,
+    ) -> AsyncGenerator[Page[Row], None]: ...
+    @overload
+    def pages(
+        self,
+        sql: str,
+        params: Params | None = None,
+        /,
+        *,
+        key: str | Sequence[str],
+        into: type[T],
+        size: int = ...,
+        after: str | None = ...,
+        before: str | None = ...,
+        timeout: float | None = ...,
+        **named: Any,
+    ) -> AsyncGenerator[Page[T], None]: ...
+    def pages(
+        self,
+        sql: str,
+        params: Params | None = None,
+        /,
+        *,
+        key: str | Sequence[str],
+        into: Any = None,
+        size: int = 100,
+        after: str | None = None,
+        before: str | None = None,
+        timeout: float | None = DEFAULT,
+        **named: Any,
+    ) -> AsyncGenerator[Page[Any], None]:
+        """Read a query page by page: ``async for page in db.pages("select …", key=("created_at desc", "id"))``.
+
+        A page begins behind the last row of the one before, not at an offset: it costs the same wherever it is, and
+        rows that are inserted or deleted meanwhile neither repeat nor hide others. No connection is held in between.
+
+        Args:
+            sql: one query with ``:name`` parameters, without an order of its own.
+            params: its parameters as a mapping, instead of keywords.
+            key: the order: columns of the result, each optionally with ``desc``; unique together and never NULL.
+            into: what each row becomes, as for ``fetch_one``.
+            size: rows on a page.
+            after: ``page.next`` of an earlier page, to go on behind it.
+            before: ``page.previous`` of an earlier page, to go backward from it.
+            timeout: seconds for each page.
+            named: its parameters.
+
+        Raises:
+            ConfigError: the key, a cursor or the parameters do not fit.
+        """
+        self._require_open()
+        query = keyset(sql, key, self._statements.dialect)
+        pages = Pages(query, one_mapping(params, named), size, after, before)
+
+        def fetch(text: str, values: Params) -> Coroutine[Any, Any, list[Row]]:
+            return self._run("fetch_all", text, values, {}, timeout)
+
+        return pages.read(fetch, into)
+
+    def _run(
+        self, method: str, sql: str, params: Params | None, named: dict[str, Any], timeout: float | None
+    ) -> Coroutine[Any, Any, Any]:
+        self._require_open()
+        statement = self._statements.get(sql)
+        text, args = bind_call(statement, params, named)
+        return self._executor.run(method, statement, text, args, self._timeout if timeout is DEFAULT else timeout)
+
+    def _patience(self, deadline: Deadline) -> Deadline:
+        """When waiting for a connection ends."""
+        return deadline if self._timeout is None else Deadline.after(deadline.bounded(self._timeout))
+
+
+async def _one(call: Coroutine[Any, Any, Row | None], kind: type[T]) -> T | None:
+    return into_one(await call, kind)
+
+
+async def _all(call: Coroutine[Any, Any, list[Row]], kind: type[T]) -> list[T]:
+    return into_all(await call, kind)
