@@ -108,3 +108,21 @@ async def test_when_nobody_listens_the_plain_executor_runs(database: TestDatabas
         assert type(db._executor) is Executor
     with pytest.raises(rdskit.ConfigError, match="observer 'log' cannot be called"):
         await rdskit.connect(database.url, tls="off", observers=["log"])  # type: ignore[list-item]  # on purpose
+
+
+async def test_calls_are_not_sent_again_once_the_retry_budget_is_spent(database: TestDatabase) -> None:
+    async with rdskit.connect(database.url, tls="off", min_size=0, max_size=2) as db:
+        retries = db._cluster.retries
+        while retries.may_retry():
+            pass
+        reading = asyncio.ensure_future(db.fetch_value("select sum(n) from generate_series(1, 3000000) n"))
+        find = "select pid from pg_stat_activity where state = 'active' and query like 'select sum(n)%' limit 1"
+        async with rdskit.connect(database.url, tls="off", min_size=0, max_size=1) as killer:
+            pid = await eventually(lambda: killer.fetch_value(find))
+            await killer.fetch_value("select pg_terminate_backend(:pid)", pid=pid)
+        with pytest.raises(rdskit.FailoverError, match="the retry budget is spent"):
+            await reading
+        assert db.stats().retries_left == 0
+        for _ in range(10):
+            await db.fetch_value("select 1")
+        assert db.stats().retries_left == 2

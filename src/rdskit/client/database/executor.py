@@ -218,7 +218,8 @@ def _told(error: DriverError, action: Action) -> Exception:
 
 def _budget_is_spent(error: DriverError) -> FailoverError:
     return FailoverError(
-        f"{error.public}; nothing was changed, and it is not tried again: too many calls fail (the retry budget is spent)"
+        f"{error.public}; nothing was changed, and it is not tried again: too many calls fail, and the retry budget is "
+        "spent"
     )
 
 
