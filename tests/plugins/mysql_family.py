@@ -70,7 +70,7 @@ def pytest_report_header() -> str:
 
 def needs_server(item: pytest.Item) -> bool:
     """Whether a test is about these servers, by its file or by its fixtures."""
-    names = (item.path.stem, *getattr(item, "fixturenames", ()))
+    names = (item.name, item.path.stem, *getattr(item, "fixturenames", ()))
     return any("mysql" in name or "mariadb" in name for name in names)
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from tests.plugins.local_rds import LocalRds
 
-ENGINES = ("postgres",)
+ENGINES = ("postgres", "mysql", "mariadb")
 PASSWORD = "correct-horse-battery"
 REGION = "eu-west-1"
 MAKE_IAM_USER = {
@@ -269,6 +269,7 @@ async def test_an_instance_without_iam_authentication(estate: Estate, local_rds:
     assert await estate.whoami("ada", "iam") == "ada"
 
 
+@pytest.mark.parametrize("estate", ["postgres"], indirect=True)  # what could make them wait knows no engine
 async def test_logins_while_the_control_plane_is_busy(estate: Estate, local_rds: LocalRds) -> None:
     name = f"busy-{estate.engine}"
     rds = local_rds.rds
