@@ -150,7 +150,7 @@ def pin(server: int | None, *, one_cpu: bool = False) -> bool:
     """Keep this process and a server each on its CPU.
 
     Args:
-        server: process id; its children, also those to come, stay with it.
+        server: process id; its threads and children, also those to come, stay with it.
         one_cpu: both on the client's.
 
     Returns:
@@ -160,12 +160,18 @@ def pin(server: int | None, *, one_cpu: bool = False) -> bool:
         return False
     os.sched_setaffinity(0, {CLIENT_CPU})
     parent = psutil.Process(server)
-    cpus = [CLIENT_CPU if one_cpu else SERVER_CPU]
-    parent.cpu_affinity(cpus)
-    for child in parent.children(recursive=True):
+    cpu = CLIENT_CPU if one_cpu else SERVER_CPU
+    for process in (parent, *parent.children(recursive=True)):
         with contextlib.suppress(psutil.NoSuchProcess):  # a server's children come and go
-            child.cpu_affinity(cpus)
+            _pin_threads(process, cpu)
     return True
+
+
+def _pin_threads(process: psutil.Process, cpu: int) -> None:
+    # Affinity is a thread's own: those that MySQL keeps for its next connections would stay where they are.
+    for thread in process.threads():
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(thread.id, {cpu})
 
 
 _CPUS = os.sched_getaffinity(0)

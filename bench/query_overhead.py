@@ -1,7 +1,7 @@
-"""What a single-row SELECT by primary key costs through rdskit and its peers, beside a plain asyncpg connection.
+"""What a single-row SELECT by primary key costs through rdskit and its peers, beside the plain asynchronous driver.
 
-One PostgreSQL, reached directly; every peer keeps its connection open and has its statement prepared. Synchronous
-peers are compared with plain psycopg too, their own driver.
+One server of each engine, reached directly; every peer keeps its connection open, and has its statement prepared where
+it can. Synchronous peers are compared with their own plain driver too.
 """
 
 from __future__ import annotations
@@ -10,38 +10,31 @@ import asyncio
 import logging
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import asyncpg
-import psycopg
-import psycopg_pool
-import sqlalchemy
-from aws_advanced_python_wrapper import AwsWrapperConnection, release_resources
-from sqlalchemy.ext.asyncio import create_async_engine
+from aws_advanced_python_wrapper import release_resources
 
 import harness
-import rdskit
-from raw_vs_raw import QUERY, fill, raw
-from rdskit.local.engines.throwaway import throwaway_postgres
+from mysql_peers import MARIADB, MYSQL
+from postgres_peers import POSTGRES
 
 if TYPE_CHECKING:
-    from rdskit.local.engines.throwaway import ThrowawayPostgres
+    from collections.abc import Awaitable
 
-NAMED = QUERY.replace("$1", ":id")
-FORMAT = QUERY.replace("$1", "%s")
-GATE = 1.15
+    from peers import Engine
 
-AsyncPeer = tuple[Callable[[], Awaitable[object]], Callable[[], Awaitable[object]]]
-SyncPeer = tuple[Callable[[], object], Callable[[], object]]
+ENGINES = {engine.name: engine for engine in (POSTGRES, MARIADB, MYSQL)}
+ADDED = 6.0
+"""Microseconds that rdskit may add to a call when all share one CPU."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table; ``own_ratio`` is against the peer's own driver where that is not asyncpg."""
+    """One line of the table; ``own_ratio`` is against the peer's own driver where that is a synchronous one."""
 
+    engine: str
     name: str
     driver: str
     microseconds: float
@@ -52,121 +45,45 @@ class Row:
     own_ratio: float | None = None
 
 
-# --- asynchronous peers: each opens, and gives one call and a way to close -----------------------------------------
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one engine's rows say.
 
+    Attributes:
+        engine: its name.
+        valid: the driver against itself came out even, on pinned CPUs.
+        kept: rdskit is within its gate.
+        text: both, for people.
+    """
 
-async def open_rdskit(server: ThrowawayPostgres) -> AsyncPeer:
-    db = await rdskit.connect(server.dsn.partition("?")[0], tls="off")
-    return lambda: db.fetch_one(NAMED, id=7), db.close
-
-
-async def open_asyncpg_pool(server: ThrowawayPostgres) -> AsyncPeer:
-    pool = await asyncpg.create_pool(server.dsn, min_size=1, max_size=10)
-    return lambda: pool.fetchrow(QUERY, 7), pool.close
-
-
-async def open_asyncpg_pool_without_reset(server: ThrowawayPostgres) -> AsyncPeer:
-    async def nothing(_connection: object) -> None:
-        pass
-
-    pool = await asyncpg.create_pool(server.dsn, min_size=1, max_size=10, reset=nothing)
-    return lambda: pool.fetchrow(QUERY, 7), pool.close
-
-
-async def open_psycopg_pool(server: ThrowawayPostgres) -> AsyncPeer:
-    options = {"autocommit": True, "prepare_threshold": 0}
-    pool = psycopg_pool.AsyncConnectionPool(server.dsn, min_size=1, max_size=10, open=False, kwargs=options)
-    await pool.open(wait=True)
-
-    async def call() -> object:
-        async with pool.connection() as connection:
-            cursor = await connection.execute(FORMAT, (7,))
-            return await cursor.fetchone()
-
-    return call, pool.close
-
-
-async def open_sqlalchemy(server: ThrowawayPostgres) -> AsyncPeer:
-    url = sqlalchemy.make_url(server.dsn).set(drivername="postgresql+asyncpg", query={})
-    engine = create_async_engine(url, isolation_level="AUTOCOMMIT")
-    statement = sqlalchemy.text(NAMED)
-
-    async def call() -> object:
-        async with engine.connect() as connection:
-            return (await connection.execute(statement, {"id": 7})).one()
-
-    return call, engine.dispose
-
-
-ASYNC_PEERS: dict[str, Callable[[ThrowawayPostgres], Awaitable[AsyncPeer]]] = {
-    "rdskit": open_rdskit,
-    "asyncpg.Pool": open_asyncpg_pool,
-    "asyncpg.Pool, no reset": open_asyncpg_pool_without_reset,
-    "psycopg_pool": open_psycopg_pool,
-    "SQLAlchemy async": open_sqlalchemy,
-}
-
-# --- synchronous peers ---------------------------------------------------------------------------------------------
-
-
-def open_psycopg(server: ThrowawayPostgres) -> SyncPeer:
-    connection = psycopg.connect(server.dsn, autocommit=True, prepare_threshold=0)
-    return _cursor_call(connection), connection.close
-
-
-def open_wrapper(server: ThrowawayPostgres, **options: Any) -> SyncPeer:
-    connection = AwsWrapperConnection.connect(
-        psycopg.Connection.connect,
-        host=server.host,
-        port=str(server.port),
-        user=server.superuser,
-        password=server.password,
-        dbname="postgres",
-        autocommit=True,
-        prepare_threshold=0,
-        **options,
-    )
-    return _cursor_call(connection), connection.close
-
-
-def _cursor_call(connection: Any) -> Callable[[], object]:
-    def call() -> object:
-        with connection.cursor() as cursor:
-            cursor.execute(FORMAT, (7,))
-            return cursor.fetchone()
-
-    return call
-
-
-SYNC_PEERS: dict[str, Callable[[ThrowawayPostgres], SyncPeer]] = {
-    "AWS wrapper, no plugins": lambda server: open_wrapper(server, plugins=""),
-    "AWS wrapper, default plugins": open_wrapper,
-}
-
-# --- measuring -----------------------------------------------------------------------------------------------------
+    engine: str
+    valid: bool
+    kept: bool
+    text: str
 
 
 def measure_async(
-    runner: asyncio.Runner, baseline: harness.Contender, server: ThrowawayPostgres, effort: harness.Effort
+    runner: asyncio.Runner, baseline: harness.Contender, engine: Engine, server: Any, effort: harness.Effort
 ) -> list[Row]:
     rows = []
-    for name, opened in ASYNC_PEERS.items():
+    for name, opened in {f"{engine.driver}, again": engine.open_raw, **engine.async_peers}.items():
         call, close = runner.run(_await(opened(server)))
-        contender = harness.async_contender(runner, name, call)
-        rows.append(_row(harness.compare(baseline, contender, effort), "psycopg" if "psycopg" in name else "asyncpg"))
+        contender = harness.async_contender(runner, name.partition(" (")[0], call)
+        driver = name.partition("(")[2].rstrip(")") or engine.driver
+        rows.append(_row(engine, harness.compare(baseline, contender, effort), driver))
         runner.run(_await(close()))
     return rows
 
 
-def measure_sync(baseline: harness.Contender, server: ThrowawayPostgres, effort: harness.Effort) -> list[Row]:
-    own_call, own_close = open_psycopg(server)
-    own = harness.sync_contender("psycopg", own_call)
-    rows = [_row(harness.compare(baseline, own, effort), "psycopg")]
-    for name, opened in SYNC_PEERS.items():
+def measure_sync(baseline: harness.Contender, engine: Engine, server: Any, effort: harness.Effort) -> list[Row]:
+    own_call, own_close = engine.open_sync_raw(server)
+    own = harness.sync_contender(engine.sync_driver, own_call)
+    rows = [_row(engine, harness.compare(baseline, own, effort), engine.sync_driver)]
+    for name, opened in engine.sync_peers.items():
         call, close = opened(server)
         contender = harness.sync_contender(name, call)
         against_own = harness.compare(own, contender, effort).ratio
-        rows.append(_row(harness.compare(baseline, contender, effort), "psycopg", against_own))
+        rows.append(_row(engine, harness.compare(baseline, contender, effort), engine.sync_driver, against_own))
         close()
     own_close()
     release_resources()
@@ -177,8 +94,9 @@ async def _await(awaitable: Awaitable[Any]) -> Any:
     return await awaitable
 
 
-def _row(figures: harness.Comparison, driver: str, own_ratio: float | None = None) -> Row:
+def _row(engine: Engine, figures: harness.Comparison, driver: str, own_ratio: float | None = None) -> Row:
     return Row(
+        engine=engine.name,
         name=figures.name,
         driver=driver,
         microseconds=figures.microseconds,
@@ -190,21 +108,29 @@ def _row(figures: harness.Comparison, driver: str, own_ratio: float | None = Non
     )
 
 
-def measure(server: ThrowawayPostgres, effort: harness.Effort) -> list[Row]:
-    """All rows: first raw against raw, then rdskit and the peers."""
+def measure(engine: Engine, server: Any, effort: harness.Effort) -> list[Row]:
+    """All rows of an engine: first its driver against itself, then rdskit and the peers."""
     with asyncio.Runner() as runner:
-        first, second = (runner.run(_await(asyncpg.connect(server.dsn))) for _ in range(2))
-        baseline = raw(runner, first, "asyncpg")
-        rows = [_row(harness.compare(baseline, raw(runner, second, "asyncpg, again"), effort), "asyncpg")]
-        rows += measure_async(runner, baseline, server, effort)
-        rows += measure_sync(baseline, server, effort)
-        runner.run(first.close())
-        runner.run(second.close())
+        call, close = runner.run(_await(engine.open_raw(server)))
+        baseline = harness.async_contender(runner, engine.driver, call)
+        rows = measure_async(runner, baseline, engine, server, effort)
+        rows += measure_sync(baseline, engine, server, effort)
+        runner.run(_await(close()))
     return rows
 
 
-def show(rows: list[Row]) -> None:
-    """Print the table."""
+def judge(engine: Engine, rows: list[Row], *, pinned: bool, one_cpu: bool) -> Verdict:
+    """Say whether an engine's figures can be trusted, and whether rdskit is within its gate."""
+    again, ours, *_ = rows
+    valid = pinned and harness.is_valid(again.ratio)
+    kept = ours.ratio <= engine.gate and (not one_cpu or ours.added <= ADDED)
+    gate = f"{engine.gate} x" + (f" and {ADDED:g} µs" if one_cpu else "")
+    text = f"rdskit: {ours.ratio:.3f} x {engine.driver}, {ours.added:+.1f} µs; the gate is {gate}"
+    return Verdict(engine.name, valid, kept, text if valid else harness.NOT_VALID)
+
+
+def show(engine: Engine, rows: list[Row]) -> None:
+    """Print an engine's table."""
     lines = [
         (
             row.name,
@@ -217,23 +143,38 @@ def show(rows: list[Row]) -> None:
         )
         for row in rows
     ]
-    headings = ("select by primary key", "driver", "µs", "added µs", "x asyncpg", "quartiles", "x own driver")
+    headings = (engine.name, "driver", "µs", "added µs", f"x {engine.driver}", "quartiles", "x own driver")
     harness.print_table(headings, lines)
 
 
+def run(engine: Engine, effort: harness.Effort, *, one_cpu: bool) -> tuple[list[Row], Verdict]:
+    """Measure one engine on a server of its own, and print its table."""
+    with tempfile.TemporaryDirectory() as directory, engine.start(Path(directory)) as server:
+        pinned = harness.pin(server.pid, one_cpu=one_cpu)
+        rows = measure(engine, server, effort)
+    verdict = judge(engine, rows, pinned=pinned, one_cpu=one_cpu)
+    show(engine, rows)
+    print(f"{verdict.text}\n")
+    return rows, verdict
+
+
 def main() -> int:
-    """Measure, print, and say whether the figures can be trusted and whether rdskit is within its gate."""
-    options = harness.arguments(__doc__ or "").parse_args()
+    """Measure the engines, print, and say whether every figure can be trusted."""
+    parser = harness.arguments(__doc__ or "")
+    parser.add_argument("--engine", choices=ENGINES, action="append", help="one engine (default: each)")
+    options = parser.parse_args()
     logging.disable(logging.ERROR)  # the AWS wrapper logs at import and at connect that a server is not on RDS
     effort = harness.Effort(options.calls, options.rounds)
-    with tempfile.TemporaryDirectory() as directory, throwaway_postgres(Path(directory)) as server:
-        asyncio.run(fill(server.dsn))
-        pinned = harness.pin(server.pid, one_cpu=options.one_cpu)
-        rows = measure(server, effort)
-    show(rows)
-    valid = pinned and harness.is_valid(rows[0].ratio)
-    print(f"rdskit: {rows[1].ratio:.3f} x asyncpg; the gate is {GATE}" if valid else harness.NOT_VALID)
-    harness.write_json(options.json, {"valid": valid, "pinned": pinned, "gate": GATE}, rows)
+    chosen = [ENGINES[name] for name in options.engine or ENGINES]
+    measured = [run(engine, effort, one_cpu=options.one_cpu) for engine in chosen]
+    rows = [row for of_engine, _ in measured for row in of_engine]
+    valid = all(verdict.valid for _, verdict in measured)
+    figures = {
+        "valid": valid,
+        "engines": {verdict.engine: {"valid": verdict.valid, "kept": verdict.kept} for _, verdict in measured},
+        "gates": {engine.name: engine.gate for engine in chosen},
+    }
+    harness.write_json(options.json, figures, rows)
     return 0 if valid else 1
 
 
