@@ -82,9 +82,10 @@ HARMLESS_FUNCTIONS: Final = _names(
     # aggregates and windows
     """
     any_value array_agg avg bit_and bit_or bit_xor bool_and bool_or corr count covar_pop covar_samp cume_dist
-    dense_rank every first_value group_concat grouping json_agg json_arrayagg json_object_agg json_objectagg jsonb_agg jsonb_object_agg
-    lag last_value lead max min mode nth_value ntile percent_rank percentile_cont percentile_disc rank
-    regr_slope row_number std stddev stddev_pop stddev_samp string_agg sum var_pop var_samp variance
+    dense_rank every first_value group_concat grouping json_agg json_arrayagg json_object_agg json_objectagg
+    jsonb_agg jsonb_object_agg lag last_value lead max min mode nth_value ntile percent_rank percentile_cont
+    percentile_disc rank regr_slope row_number std stddev stddev_pop stddev_samp string_agg sum var_pop var_samp
+    variance
     """,
     # values
     """
