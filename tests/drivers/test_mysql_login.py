@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,6 +34,15 @@ async def test_tls_is_used_where_it_is_wanted(mysql_database: FamilyDatabase) ->
         cipher = await db.fetch_one("show session status like 'Ssl_cipher'")
         assert cipher is not None
         assert not cipher[1]
+
+
+@pytest.mark.parametrize("scheme", ["mysql", "mariadb"])
+async def test_a_missing_driver_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    for name in [name for name in sys.modules if name.startswith(("rdskit.drivers.mysql", "asyncmy"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "asyncmy", None)
+    with pytest.raises(rdskit.ConfigError, match=r"pip install 'rdskit\[mysql\]'"):
+        await rdskit.connect(f"{scheme}://app:x@127.0.0.1/shop", tls="off")
 
 
 async def test_a_certificate_of_nobody_we_know_is_refused(mysql_database: FamilyDatabase) -> None:
