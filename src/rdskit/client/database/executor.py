@@ -208,8 +208,9 @@ def _told(error: DriverError, action: Action) -> Exception:
         )
     if isinstance(error.public, ReadOnlyError):
         return ReadOnlyError(
-            f"{error.public}; the writer itself refuses writes: is default_transaction_read_only set?",
+            f"{error.public}; the writer itself refuses writes: is default_transaction_read_only or read_only set?",
             sqlstate=error.public.sqlstate,
+            errno=error.public.errno,
         )
     if action is Action.RETRY and isinstance(error.public, FailoverError):
         return FailoverError(f"{error.public}; nothing was changed, and the deadline has passed")
