@@ -129,6 +129,29 @@ def port() -> int:
     return free_port()
 
 
+def assert_nothing_went_wrong(demo: DemoRun) -> None:
+    told = json.loads(demo.json.read_text())
+    assert (told["lost"], told["duplicated"], told["stale_reads"], told["failed_present"]) == (0, 0, 0, 0)
+    assert told["present"] == told["acknowledged"] + told["unknown_present"]
+    assert told["acknowledged"] > 50
+    assert told["reads"] >= told["acknowledged"]
+    assert told["promotion_ms"] > 0
+    assert told["outage_ms"] >= 1
+    assert len(told["first_write_after_ms_per_writer"]) == told["run"]["writers"]
+    assert told["run"]["zone_before"] != told["run"]["zone_after"]
+    assert "Nothing lost" in demo.text
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize(("engine", "title"), [("mysql", "MySQL"), ("mariadb", "MariaDB")])
+def test_the_same_zeros_on_mysql_and_mariadb(folder: Path, port: int, engine: str, title: str) -> None:
+    with DemoRun(folder, port, options=("--engine", engine)) as demo:
+        assert demo.end() == 0, demo.text
+    assert f"{title} " in demo.text
+    assert_nothing_went_wrong(demo)
+    assert_nothing_runs_on(demo.data)
+
+
 @pytest.mark.timeout(240)
 def test_a_run_loses_nothing_and_leaves_nothing_and_the_next_one_does_so_too(folder: Path, port: int) -> None:
     for number in range(2):
@@ -136,16 +159,7 @@ def test_a_run_loses_nothing_and_leaves_nothing_and_the_next_one_does_so_too(fol
             assert demo.end() == 0, demo.text
         # The second run finds the instances of the first.
         assert ("creating rdskit-demo" in demo.text) == (number == 0)
-        told = json.loads(demo.json.read_text())
-        assert (told["lost"], told["duplicated"], told["stale_reads"], told["failed_present"]) == (0, 0, 0, 0)
-        assert told["present"] == told["acknowledged"] + told["unknown_present"]
-        assert told["acknowledged"] > 50
-        assert told["reads"] >= told["acknowledged"]
-        assert told["promotion_ms"] > 0
-        assert told["outage_ms"] >= 1
-        assert len(told["first_write_after_ms_per_writer"]) == told["run"]["writers"]
-        assert told["run"]["zone_before"] != told["run"]["zone_after"]
-        assert "Nothing lost" in demo.text
+        assert_nothing_went_wrong(demo)
         assert demo.page.read_text().startswith("<!doctype html>")
         assert_nothing_runs_on(demo.data)
 

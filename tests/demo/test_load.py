@@ -38,7 +38,8 @@ async def serve(load: Load, *, writers: int, readers: int, orders: int) -> None:
 
 
 async def test_an_order_is_placed_as_a_whole(db: rdskit.Database) -> None:
-    assert await db.run(place_order, args=(Order("k1", article=7, quantity=3, cents=250),)) == 1
+    number = await db.run(place_order, args=(Order("k1", article=7, quantity=3, cents=250),))
+    assert await db.fetch_value("select id from orders") == number
     assert await is_placed(db, "k1")
     books = await read_books(db)
     assert (dict(books.orders), books.unpaid, books.stock_difference) == ({"k1": 1}, 0, 0)
@@ -47,7 +48,7 @@ async def test_an_order_is_placed_as_a_whole(db: rdskit.Database) -> None:
 async def test_the_books_show_what_is_wrong(db: rdskit.Database) -> None:
     for key in ("twice", "twice", "unpaid"):
         await db.run(place_order, args=(Order(key, article=1, quantity=1, cents=100),))
-    await db.execute("delete from payments where order_id = (select id from orders where key = 'unpaid')")
+    await db.execute("delete from payments where order_id = (select id from orders where order_key = 'unpaid')")
     await db.execute("update stock set on_hand = on_hand - 5 where article = 2")
     books = await read_books(db)
     assert (dict(books.orders), books.unpaid, books.stock_difference) == ({"twice": 2, "unpaid": 1}, 1, 5)

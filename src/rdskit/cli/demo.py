@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from rdskit.demo.estate import DemoEngine
 from rdskit.demo.model import Report
 from rdskit.demo.report import as_json, as_page, as_text
 from rdskit.demo.service import Demo, Plan
@@ -24,6 +25,7 @@ INTERRUPTED = 130
 @app.command("demo")
 def command(
     *,
+    engine: Annotated[DemoEngine, typer.Option(help="What the instance runs.")] = "postgres",
     seconds: Annotated[float, typer.Option(min=2, help="How long the shop is open.")] = 15.0,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there.")] = None,
     html_file: Annotated[
@@ -39,10 +41,10 @@ def command(
 ) -> None:
     """A shop on a local RDS survives a real failover, and the figures prove it.
 
-    Starts a local RDS with a Multi-AZ PostgreSQL and a read replica, runs a shop on it, forces a failover in the
+    Starts a local RDS with a Multi-AZ instance and a read replica, runs a shop on it, forces a failover in the
     middle, and counts. Exit status 1 when an order is lost or doubled, a read is stale, or no failover happened.
     """
-    plan = Plan(data_directory(data), port, seconds, writers, readers, keep)
+    plan = Plan(data_directory(data), port, seconds, writers, readers, keep, engine)
     report = asyncio.run(run(plan, Console(highlight=False)))
     Console(highlight=False, soft_wrap=True).print("\n" + as_text(report), markup=False)
     written = write(report, json_file, html_file)

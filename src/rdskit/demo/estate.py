@@ -1,10 +1,10 @@
-"""The demo's servers: a Multi-AZ PostgreSQL instance and a read replica, asked for by the AWS API as anyone would."""
+"""The demo's servers: a Multi-AZ instance and a read replica, asked for by the AWS API as anyone would."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rdskit.aws.session import call
 from rdskit.demo.model import Member
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
     from rdskit import Database
 
-PRIMARY, REPLICA, DATABASE = "rdskit-demo", "rdskit-demo-replica", "shop"
+DemoEngine = Literal["postgres", "mysql", "mariadb"]
+
+DATABASE = "shop"
+_TITLES: dict[DemoEngine, str] = {"postgres": "PostgreSQL", "mysql": "MySQL", "mariadb": "MariaDB"}
 _READY = 120.0  # seconds for an instance to become available
 _LAG_TIMEOUT = 2.0  # seconds for one question to the primary
 _LOOK = 0.1  # seconds between two looks while waiting
@@ -23,7 +26,7 @@ _HOPELESS = frozenset({"failed", "incompatible-parameters", "storage-full", "res
 
 
 @dataclass(frozen=True, slots=True)
-class Estate:
+class Entrance:
     """What the application needs to know.
 
     Attributes:
@@ -37,60 +40,99 @@ class Estate:
     title: str
 
 
-async def prepare(say: Callable[[str], None]) -> Estate:
-    """Have the instance and its replica, made now or left by an earlier run, available.
+class Estate:
+    """The instance and its replica.
 
     Args:
-        say: is told what takes time.
+        engine: what they run.
 
-    Raises:
-        LocalError: one of them does not become available.
-        AwsError: a request was refused.
+    Attributes:
+        primary: the instance's identifier.
+        replica: the read replica's.
     """
-    await _have(PRIMARY, _create_primary, say)
-    await _have(REPLICA, _create_replica, say)
-    await asyncio.gather(available(PRIMARY), available(REPLICA))
-    primary = await available(PRIMARY)
-    secret = primary["MasterUserSecret"]["SecretArn"]
-    title = f"PostgreSQL {primary['EngineVersion']}, Multi-AZ, one read replica"
-    return Estate(f"rds://{PRIMARY}/{DATABASE}", f"secretsmanager:{secret}", title)
 
+    def __init__(self, engine: DemoEngine) -> None:
+        self._engine = engine
+        self.primary = "rdskit-demo" if engine == "postgres" else f"rdskit-demo-{engine}"
+        self.replica = f"{self.primary}-replica"
 
-async def fail_over() -> None:
-    """Ask for a failover, as an operator would.
+    async def prepare(self, say: Callable[[str], None]) -> Entrance:
+        """Have both available, made now or left by an earlier run.
 
-    Raises:
-        AwsError: the request was refused.
-    """
-    await call("rds", "reboot_db_instance", DBInstanceIdentifier=PRIMARY, ForceFailover=True)
+        Args:
+            say: is told what takes time.
 
+        Raises:
+            LocalError: one of them does not become available.
+            AwsError: a request was refused.
+        """
+        await _have(self.primary, self._create_primary, say)
+        await available(self.primary)
+        await _have(self.replica, self._create_replica, say)
+        await available(self.replica)
+        found = await available(self.primary)
+        secret = found["MasterUserSecret"]["SecretArn"]
+        title = f"{_TITLES[self._engine]} {found['EngineVersion']}, Multi-AZ, one read replica"
+        return Entrance(f"rds://{self.primary}/{DATABASE}", f"secretsmanager:{secret}", title)
 
-async def zone() -> str:
-    """The primary's availability zone."""
-    found = await _describe(PRIMARY)
-    return str(found["AvailabilityZone"]) if found else "?"
+    async def fail_over(self) -> None:
+        """Ask for a failover, as an operator would.
 
+        Raises:
+            AwsError: the request was refused.
+        """
+        await call("rds", "reboot_db_instance", DBInstanceIdentifier=self.primary, ForceFailover=True)
 
-async def members() -> tuple[Member, ...]:
-    """The servers as the API describes them now."""
-    primary, replica = await asyncio.gather(_describe(PRIMARY), _describe(REPLICA))
-    return tuple(
-        Member(found["DBInstanceIdentifier"], part, found.get("AvailabilityZone"), found["DBInstanceStatus"])
-        for found, part in ((primary, "writer"), (replica, "reader"))
-        if found is not None
-    )
+    async def zone(self) -> str:
+        """The primary's availability zone."""
+        found = await _describe(self.primary)
+        return str(found["AvailabilityZone"]) if found else "?"
 
-
-async def replica_lag(db: Database) -> float | None:
-    """Seconds that the replica is behind, as the primary sees it; None while nothing streams or nothing is behind.
-
-    Source: PostgreSQL documentation, ``pg_stat_replication.replay_lag``. The synchronous standby is no reader.
-    """
-    async with db.transaction(read_only=True, timeout=_LAG_TIMEOUT) as tx:  # a transaction runs on the writer
-        lag: float | None = await tx.fetch_value(
-            "select max(extract(epoch from replay_lag))::float8 from pg_stat_replication where sync_state = 'async'"
+    async def members(self) -> tuple[Member, ...]:
+        """The servers as the API describes them now."""
+        primary, replica = await asyncio.gather(_describe(self.primary), _describe(self.replica))
+        return tuple(
+            Member(found["DBInstanceIdentifier"], part, found.get("AvailabilityZone"), found["DBInstanceStatus"])
+            for found, part in ((primary, "writer"), (replica, "reader"))
+            if found is not None
         )
-        return lag
+
+    async def replica_lag(self, db: Database) -> float | None:
+        """Seconds that the replica is behind, as the primary sees it; None where a primary does not know.
+
+        Source: PostgreSQL documentation, ``pg_stat_replication.replay_lag``. The synchronous standby is no reader. A
+        primary of MySQL or MariaDB knows who is connected, and not how far behind.
+        """
+        if self._engine != "postgres":
+            return None
+        async with db.transaction(read_only=True, timeout=_LAG_TIMEOUT) as tx:  # a transaction runs on the writer
+            lag: float = await tx.fetch_value(
+                "select coalesce(max(extract(epoch from replay_lag)), 0)::float8 "
+                "from pg_stat_replication where sync_state = 'async'"
+            )
+            return lag
+
+    async def _create_primary(self) -> None:
+        await call(
+            "rds",
+            "create_db_instance",
+            DBInstanceIdentifier=self.primary,
+            DBInstanceClass="db.t4g.medium",
+            Engine=self._engine,
+            AllocatedStorage=20,
+            DBName=DATABASE,
+            MasterUsername="shopkeeper",
+            ManageMasterUserPassword=True,
+            MultiAZ=True,
+        )
+
+    async def _create_replica(self) -> None:
+        await call(
+            "rds",
+            "create_db_instance_read_replica",
+            DBInstanceIdentifier=self.replica,
+            SourceDBInstanceIdentifier=self.primary,
+        )
 
 
 async def available(identifier: str) -> dict[str, Any]:
@@ -123,32 +165,6 @@ async def _have(identifier: str, create: Callable[[], Any], say: Callable[[str],
     elif found["DBInstanceStatus"] == "stopped":
         say(f"starting {identifier}")
         await call("rds", "start_db_instance", DBInstanceIdentifier=identifier)
-    if identifier == PRIMARY:
-        await available(identifier)
-
-
-async def _create_primary() -> None:
-    await call(
-        "rds",
-        "create_db_instance",
-        DBInstanceIdentifier=PRIMARY,
-        DBInstanceClass="db.t4g.medium",
-        Engine="postgres",
-        AllocatedStorage=20,
-        DBName=DATABASE,
-        MasterUsername="shopkeeper",
-        ManageMasterUserPassword=True,
-        MultiAZ=True,
-    )
-
-
-async def _create_replica() -> None:
-    await call(
-        "rds",
-        "create_db_instance_read_replica",
-        DBInstanceIdentifier=REPLICA,
-        SourceDBInstanceIdentifier=PRIMARY,
-    )
 
 
 async def _describe(identifier: str) -> dict[str, Any] | None:

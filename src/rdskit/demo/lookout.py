@@ -7,12 +7,12 @@ import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rdskit.demo import estate
 from rdskit.errors import RdskitError
 from rdskit.runtime.periodic import every
 
 if TYPE_CHECKING:
     from rdskit import Database
+    from rdskit.demo.estate import Estate
     from rdskit.demo.model import Member
 
 _ASK_API = 2.0  # seconds between two questions to the API: answering costs it as much as many orders
@@ -24,10 +24,12 @@ class Lookout:
 
     Args:
         db: the application's own database.
+        estate: the servers.
     """
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, estate: Estate) -> None:
         self._db = db
+        self._estate = estate
         self._members: tuple[Member, ...] = ()
         self._lag_ms: float | None = None
         self._wake = asyncio.Event()
@@ -49,11 +51,11 @@ class Lookout:
 
     async def _ask_api(self) -> None:
         with contextlib.suppress(RdskitError):  # what was seen last stays until there is an answer
-            self._members = await estate.members()
+            self._members = await self._estate.members()
 
     async def _ask_primary(self) -> None:
         try:
-            lag = await estate.replica_lag(self._db)
-            self._lag_ms = 0.0 if lag is None else lag * 1000
+            lag = await self._estate.replica_lag(self._db)
+            self._lag_ms = None if lag is None else lag * 1000
         except RdskitError:  # it is failing over: nobody knows
             self._lag_ms = None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import psutil
 
 import rdskit
-from rdskit.demo import estate
+from rdskit.demo.estate import Estate
 from rdskit.demo.load import Load
 from rdskit.demo.lookout import Lookout
 from rdskit.demo.model import Failover
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
 
-    from rdskit.demo.estate import Estate
+    from rdskit.demo.estate import DemoEngine, Entrance
     from rdskit.demo.model import Report
     from rdskit.demo.view import View
 
@@ -51,6 +51,7 @@ class Plan:
         writers: how many customers order.
         readers: how many visitors look.
         keep: leave the local RDS up afterwards.
+        engine: what the instance runs.
     """
 
     data: Path
@@ -59,6 +60,7 @@ class Plan:
     writers: int = 8
     readers: int = 4
     keep: bool = False
+    engine: DemoEngine = "postgres"
 
 
 class Demo:
@@ -67,6 +69,7 @@ class Demo:
     def __init__(self, plan: Plan, view: View) -> None:
         self._plan = plan
         self._view = view
+        self._estate = Estate(plan.engine)
         self._stop = asyncio.Event()
         self._task: asyncio.Task[Report] | None = None
         self._loading = False
@@ -91,7 +94,7 @@ class Demo:
 
     async def _run(self) -> Report:
         async with self._local_rds() as pid:
-            found = await estate.prepare(self._view.say)
+            found = await self._estate.prepare(self._view.say)
             self._view.say(f"{found.title}, at {found.target}")
             try:
                 async with asyncio.TaskGroup() as group:
@@ -120,16 +123,16 @@ class Demo:
                 self._view.say("stopping the local RDS")
                 await _undivided(lambda: site.down(data))
 
-    async def _serve(self, found: Estate) -> Report:
+    async def _serve(self, found: Entrance) -> Report:
         """Open the shop, let the customers in, and settle the accounts when they have gone."""
         size = self._plan.writers + self._plan.readers
         async with rdskit.connect(found.target, credentials=found.credentials, max_size=size) as db:
             await open_shop(db)
-            zone = await estate.zone()
+            zone = await self._estate.zone()
             self._wall, self._started = dt.datetime.now(dt.UTC), asyncio.get_running_loop().time()
             load = Load(db, secrets.token_hex(4), self._clock)
             self._view.say(f"{self._plan.writers} writers and {self._plan.readers} readers, {self._plan.seconds:g} s")
-            failover = await self._load(load, Lookout(db), zone)
+            failover = await self._load(load, Lookout(db, self._estate), zone)
         return await self._settle(found, load, failover, zone)
 
     async def _load(self, load: Load, lookout: Lookout, zone: str) -> Failover | None:
@@ -158,11 +161,11 @@ class Demo:
         """Ask for the failover when it is time, wait for its record, and for every writer to be back."""
         await asyncio.sleep(self._plan.seconds * FAILOVER_AT)
         self._view.say("asking for a failover: RebootDBInstance(ForceFailover=True)")
-        await estate.fail_over()
+        await self._estate.fail_over()
         failover = await self._recorded()
         if failover is not None:
             lookout.look_again()
-            self._view.mark(failover, (zone, await estate.zone()))
+            self._view.mark(failover, (zone, await self._estate.zone()))
             await self._everybody_back(load, failover)
         return failover
 
@@ -181,13 +184,13 @@ class Demo:
             async with asyncio.timeout(_RECORD):
                 while True:
                     await asyncio.sleep(_RECORD_LOOK)
-                    for record in await asyncio.to_thread(site.failovers, self._plan.data, estate.PRIMARY):
+                    for record in await asyncio.to_thread(site.failovers, self._plan.data, self._estate.primary):
                         at = dt.datetime.fromisoformat(record["at"])
                         if at > self._wall:
                             return Failover((at - self._wall).total_seconds(), record["promotion_ms"] / 1000)
         return None
 
-    async def _settle(self, found: Estate, load: Load, failover: Failover | None, zone: str) -> Report:
+    async def _settle(self, found: Entrance, load: Load, failover: Failover | None, zone: str) -> Report:
         self._view.say("counting")
         async with rdskit.connect(found.target, credentials=found.credentials, readers="off") as writer:
             books = await read_books(writer)
@@ -201,7 +204,7 @@ class Demo:
             readers=self._plan.readers,
             seconds=self._seconds,
             interrupted=self._stop.is_set(),
-            zones=(zone, await estate.zone()),
+            zones=(zone, await self._estate.zone()),
         )
 
     async def _show(self, load: Load, lookout: Lookout) -> None:

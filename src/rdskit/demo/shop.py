@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,19 +14,25 @@ if TYPE_CHECKING:
 
 ARTICLES = 500
 STOCK = 1_000_000  # of each article, at the beginning
+_NUMBER_BITS = 62
 
-# An order's key is not unique on purpose: an order that is placed twice must be able to show.
+# One SQL for all engines. An order's key is not unique on purpose: an order that is placed twice must be able to show.
 _SCHEMA = (
     "drop table if exists payments, orders, stock",
     "create table stock (article int primary key, on_hand int not null check (on_hand >= 0))",
     """create table orders (
-        id bigint generated always as identity primary key,
-        key text not null,
-        article int not null references stock,
+        id bigint primary key,
+        order_key varchar(64) not null,
+        article int not null,
         quantity int not null,
-        placed_at timestamptz not null default now())""",
-    "create index orders_key on orders (key)",
-    "create table payments (order_id bigint not null references orders, cents bigint not null)",
+        placed_at timestamp(6) not null default current_timestamp(6),
+        foreign key (article) references stock (article))""",
+    "create index orders_key on orders (order_key)",
+    """create table payments (
+        order_id bigint not null, cents bigint not null, foreign key (order_id) references orders (id))""",
+    f"""insert into stock (article, on_hand)
+        with recursive numbers (n) as (select 1 union all select n + 1 from numbers where n < {ARTICLES})
+        select n, {STOCK} from numbers""",  # noqa: S608 - our own constants
 )
 
 
@@ -43,29 +50,27 @@ async def open_shop(db: Database) -> None:
     """Make the tables anew and fill the shelves."""
     for statement in _SCHEMA:
         await db.execute(statement)
-    await db.execute(
-        "insert into stock (article, on_hand) select n, :stock::int from generate_series(1, :articles::int) as n",
-        stock=STOCK,
-        articles=ARTICLES,
-    )
 
 
 async def place_order(tx: Transaction, order: Order) -> int:
-    """Enter an order, take the articles from the stock and book the payment: all of it, or nothing.
+    """Take the articles from the stock, enter an order and book the payment: all of it, or nothing.
 
     Returns:
-        The order's number.
+        The order's number: the shop's own, and another one at each attempt.
     """
-    number: int = await tx.fetch_value(
-        "insert into orders (key, article, quantity) values (:key, :article, :quantity) returning id",
-        key=order.key,
-        article=order.article,
-        quantity=order.quantity,
-    )
+    number = secrets.randbits(_NUMBER_BITS)
+    # The stock first: an order that locks its article as a foreign key, and then to change it, may meet its twin there.
     await tx.execute(
         "update stock set on_hand = on_hand - :quantity where article = :article",
         quantity=order.quantity,
         article=order.article,
+    )
+    await tx.execute(
+        "insert into orders (id, order_key, article, quantity) values (:number, :key, :article, :quantity)",
+        number=number,
+        key=order.key,
+        article=order.article,
+        quantity=order.quantity,
     )
     await tx.execute(
         "insert into payments (order_id, cents) values (:number, :cents)", number=number, cents=order.cents
@@ -75,20 +80,20 @@ async def place_order(tx: Transaction, order: Order) -> int:
 
 async def is_placed(db: Database, key: str) -> bool:
     """Whether an order can be seen."""
-    return bool(await db.fetch_value("select exists (select from orders where key = :key)", key=key))
+    return bool(await db.fetch_value("select exists (select 1 from orders where order_key = :key)", key=key))
 
 
 async def read_books(db: Database) -> Books:
     """What the database holds; ask the writer."""
-    orders = await db.fetch_all("select key, count(*) as copies from orders group by key")
+    orders = await db.fetch_all("select order_key, count(*) as copies from orders group by order_key")
     unpaid: int = await db.fetch_value(
         """select count(*) from (
              select id from orders left join payments on order_id = id group by id having count(order_id) <> 1
            ) as wrong"""
     )
-    difference: int = await db.fetch_value(
-        """select (select coalesce(sum(:stock::int - on_hand), 0) from stock)
+    difference = await db.fetch_value(
+        """select (select coalesce(sum(:stock - on_hand), 0) from stock)
                 - (select coalesce(sum(quantity), 0) from orders)""",
         stock=STOCK,
     )
-    return Books({row.key: row.copies for row in orders}, unpaid=unpaid, stock_difference=difference)
+    return Books({row.order_key: row.copies for row in orders}, unpaid=unpaid, stock_difference=int(difference))
