@@ -144,13 +144,20 @@ class Recorded:
         return login
 
 
+MAKE_IAM_USER = {
+    "postgres": ("create user ada", "grant rds_iam to ada"),
+    "mariadb": ("create user ada identified via AWSAuthenticationPlugin using 'RDS'", "grant select on app.* to ada"),
+}
+
+
 @pytest.mark.chaos
-async def test_tokens_that_expire_fail_no_query(local_rds: LocalRds) -> None:
-    local_rds.create("expiring", EnableIAMDatabaseAuthentication=True)
+@pytest.mark.parametrize("engine", MAKE_IAM_USER)
+async def test_tokens_that_expire_fail_no_query(local_rds: LocalRds, engine: str) -> None:
+    local_rds.create("expiring", engine=engine, EnableIAMDatabaseAuthentication=True)
     master = f"secretsmanager:{local_rds.secret('expiring')}"
     async with rdskit.connect("rds://expiring", credentials=master, min_size=0) as db:
-        await db.execute("create user ada")
-        await db.execute("grant rds_iam to ada")
+        for statement in MAKE_IAM_USER[engine]:
+            await db.execute(statement)
     owner, late = TaskOwner("test"), EXPIRES_SOON
 
     def clock() -> dt.datetime:
@@ -169,12 +176,13 @@ async def test_tokens_that_expire_fail_no_query(local_rds: LocalRds) -> None:
             # The server finds the token too old before this client does: it is minted anew, and nobody notices.
             await eventually(refused, 30)
             await load.more(20)
-            assert credentials.refused == {first}
+            assert first in credentials.refused
             # The client's own clock passes the token's time: it is minted anew before anybody is refused.
             known, late = set(credentials.given), 0.0
             await load.more(20)
-            assert set(credentials.given) > known
-            assert credentials.refused == {first}
+            minted = set(credentials.given) - known
+            assert minted
+            assert not minted & credentials.refused
     assert not load.failed
     with pytest.raises(rdskit.AuthenticationError, match="the token expired"):
         await rdskit.connect("rds://expiring", credentials=StaticCredentials("ada", first.password))

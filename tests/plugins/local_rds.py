@@ -29,12 +29,12 @@ class LocalRds:
         """The RDS API."""
         return boto3.client("rds")
 
-    def create(self, identifier: str, *, replicas: int = 0, **arguments: Any) -> None:
-        """Make a PostgreSQL instance with a managed master password, and read replicas named after it."""
+    def create(self, identifier: str, *, engine: str = "postgres", replicas: int = 0, **arguments: Any) -> None:
+        """Make an instance with a managed master password, and read replicas named after it."""
         self.rds.create_db_instance(
             DBInstanceIdentifier=identifier,
             DBInstanceClass="db.t3.micro",
-            Engine="postgres",
+            Engine=engine,
             AllocatedStorage=20,
             DBName="app",
             MasterUsername="app",
