@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import re
 import subprocess
 import sys
@@ -48,3 +49,13 @@ def test_importing_rdskit_loads_no_driver_no_sdk_and_no_event_loop() -> None:
     code = f"import sys, rdskit; rdskit.connect; print([n for n in {heavy!r}.split(', ') if n in sys.modules])"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == "[]"
+
+
+def test_every_error_survives_pickling() -> None:
+    for name in errors.__all__:
+        kind = getattr(errors, name)
+        error = kind("DescribeDBInstances", "Throttling", "slow down") if name == "AwsError" else kind("what happened")
+        again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+        assert (type(again), str(again)) == (kind, str(error))
+    refused = pickle.loads(pickle.dumps(errors.IntegrityError("no", sqlstate="23505")))  # noqa: S301 - our own
+    assert refused.sqlstate == "23505"

@@ -1,0 +1,30 @@
+"""Which blocks hold a connection, across tasks and contexts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+
+from rdskit.client.pool import holding
+from rdskit.client.pool.holding import holds
+
+
+async def test_tasks_that_a_block_starts_count_as_inside_and_others_do_not() -> None:
+    pool, other = object(), object()
+
+    async def inside() -> bool:
+        return holds(pool)
+
+    with holding(pool), holding(other):
+        assert await asyncio.create_task(inside())
+        assert holds(other)
+    assert not holds(pool)
+    assert not await asyncio.create_task(inside())
+
+
+def test_a_block_may_be_left_in_another_context_than_it_was_entered_in() -> None:
+    pool = object()
+    block = holding(pool)
+    contextvars.copy_context().run(block.__enter__)
+    contextvars.copy_context().run(block.__exit__, None, None, None)
+    assert not holds(pool)
