@@ -28,3 +28,17 @@ def test_a_block_may_be_left_in_another_context_than_it_was_entered_in() -> None
     contextvars.copy_context().run(block.__enter__)
     contextvars.copy_context().run(block.__exit__, None, None, None)
     assert not holds(pool)
+
+
+async def test_a_task_that_outlives_its_block_holds_nothing() -> None:
+    pool, over = object(), asyncio.Event()
+
+    async def later() -> bool:
+        await over.wait()
+        return holds(pool)
+
+    with holding(pool):
+        task = asyncio.create_task(later())
+        await asyncio.sleep(0)
+    over.set()
+    assert not await task
