@@ -120,7 +120,7 @@ class Connector:
     def _open(self, opening: Callable[[dict[str, Any]], Any], host: Host, login: Login) -> Any:
         try:
             return opening(self._arguments(host, login))
-        except Exception as error:
+        except self._dialect.errors as error:
             raise Refused(f"{host.endpoint}: {error}", self._dialect.refusal(error)) from error
 
     def _verified(self, host: Host, connection: Any) -> Any:

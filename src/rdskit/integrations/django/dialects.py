@@ -26,6 +26,7 @@ class Dialect(Protocol):
 
     engines: ClassVar[frozenset[Engine]]
     sql: ClassVar[sql.Dialect]
+    errors: ClassVar[tuple[type[Exception], ...]]
 
     def arguments(self, settings: DatabaseSettings) -> dict[str, Any]:
         """TLS and timeouts, in the driver's words."""

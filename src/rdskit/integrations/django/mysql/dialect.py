@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+import pymysql
+
 from rdskit.client.tls.arguments import tls_arguments
 from rdskit.integrations.django.dialects import Refusal, is_readable
 from rdskit.kernel import sql
@@ -27,6 +29,7 @@ class PyMySQL:
 
     engines: ClassVar[frozenset[Engine]] = frozenset({Engine.MYSQL, Engine.MARIADB})
     sql: ClassVar[sql.Dialect] = sql.Dialect.MYSQL
+    errors: ClassVar[tuple[type[Exception], ...]] = (pymysql.Error, OSError)
 
     def arguments(self, settings: DatabaseSettings) -> dict[str, Any]:
         """TLS and timeouts."""

@@ -32,6 +32,7 @@ class Psycopg:
 
     engines: ClassVar[frozenset[Engine]] = frozenset({Engine.POSTGRES})
     sql: ClassVar[sql.Dialect] = sql.Dialect.POSTGRES
+    errors: ClassVar[tuple[type[Exception], ...]] = (psycopg.Error,)
 
     def arguments(self, settings: DatabaseSettings) -> dict[str, Any]:
         """TLS and timeouts; libpq counts whole seconds, and takes 1 for 2."""
