@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
+from rdskit.errors import LocalError
 from rdskit.local.control.monitor import Monitor
 from rdskit.local.control.rds.engines import Engines, PostgresOffer
 from rdskit.local.control.rds.faults import InvalidCombinationError, InvalidValueError
-from rdskit.local.control.rds.parameters import Assignment, check_assignment, family_of, parameters_of
+from rdskit.local.control.rds.parameters import Assignment, Parameter, check_assignment, family_of, parameters_of
 from rdskit.local.engines.providers import Binaries, find_postgres
 
 
@@ -91,3 +94,46 @@ def test_engine_versions_are_those_installed(binaries: Binaries) -> None:
     assert [each["EngineVersion"] for each in engines.describe("postgres", None, None)] == [binaries.version]
     assert engines.describe("mysql", None, None) == []
     assert engines.describe(None, "9", None) == []
+
+
+class SlowOffer:
+    """An engine that is fetched for as long as nobody lets it come."""
+
+    engine = "mysql"
+    title = "MySQL"
+
+    def __init__(self) -> None:
+        self.here = threading.Event()
+        self.asked = threading.Event()
+
+    def versions(self) -> tuple[str, ...]:
+        return ("8.4.7",) if self.here.is_set() else ()
+
+    def install(self) -> None:
+        self.asked.set()
+        assert self.here.wait(20)
+
+    def parameters(self, version: str) -> dict[str, Parameter]:
+        raise LocalError(f"MySQL {version} does not start")
+
+
+def test_the_monitor_is_free_while_an_engine_is_fetched_and_a_failure_is_told() -> None:
+    offer, monitor = SlowOffer(), Monitor()
+    engines = Engines([offer], monitor)
+
+    def want() -> None:
+        with monitor:
+            engines.require("mysql")
+
+    waiting = threading.Thread(target=want)
+    waiting.start()
+    assert offer.asked.wait(5)
+    with monitor:  # the one who waits has given it back
+        engines.close(timeout=0.01)
+        assert engines.versions() == {}
+        offer.here.set()
+    waiting.join(5)
+    assert engines.versions() == {"mysql": ("8.4.7",)}
+    with monitor, pytest.raises(InvalidValueError, match=r"MySQL 8\.4\.7 does not start"):
+        engines.parameters("mysql8.4")
+    engines.close(timeout=5)

@@ -53,7 +53,7 @@ class ControlPlane:
         self._workflows = Workflows(fleet, self._monitor, self._save)
         self._deliveries = HttpDeliveries()
         self._judge = TokenJudge(self._monitor, lambda resource_id: self._by_resource_id().get(resource_id))
-        self._engines = standard(layout.data / "engines", self._monitor)
+        self._engines = standard(layout.fleet / "engines", self._monitor)
         self._open_doors(self._engines)
         with self._monitor:
             register(key_pair)
@@ -102,7 +102,7 @@ class ControlPlane:
     def close(self) -> None:
         """Let steps that are under way finish, and save."""
         self._workflows.close(_CLOSE_TIMEOUT)
-        self._engines.close()
+        self._engines.close(_CLOSE_TIMEOUT)
         self._deliveries.close()
         with self._monitor:
             self._store.save(SERVICES)

@@ -209,7 +209,7 @@ class Fleet:
         return self._present
 
     def _bring_up(self) -> None:
-        left = end_orphans(self._store.instances)
+        left = end_orphans(self._store.root)
         if left:
             _log.warning("ended %d processes that an earlier local RDS had left", len(left))
         records = list(self._store.load())

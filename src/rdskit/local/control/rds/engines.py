@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import logging
-from concurrent.futures import Future, ThreadPoolExecutor
+import threading
+import time
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Final, Protocol
 
 from rdskit.errors import LocalError
@@ -146,7 +148,7 @@ class Engines:
         self._monitor = monitor
         self._under_way: dict[tuple[str, ...], Future[None]] = {}
         self._known: dict[str, Mapping[str, Parameter]] = {}
-        self._workers = ThreadPoolExecutor(2, thread_name_prefix="rdskit-engines")
+        self._workers: list[threading.Thread] = []
 
     def require(self, engine: str) -> None:
         """Have an engine's programs, fetched if need be; an engine that is not offered is left to others to refuse.
@@ -193,9 +195,11 @@ class Engines:
             and family in (None, family_of(name, each))
         ]
 
-    def close(self) -> None:
-        """Begin nothing more; what is under way is waited for."""
-        self._workers.shutdown()
+    def close(self, timeout: float) -> None:
+        """Let what is under way finish; a download that takes longer than ``timeout`` seconds is given up."""
+        deadline = time.monotonic() + timeout
+        for worker in self._workers:
+            worker.join(max(0.0, deadline - time.monotonic()))
 
     def _of_family(self, family: str) -> tuple[Offer, str]:
         for name in self._offers:
@@ -214,8 +218,11 @@ class Engines:
         """Have something slow done outside the monitor, by one thread for all who wait for it."""
         future = self._under_way.get(key)
         if future is None:
-            future = self._under_way[key] = self._workers.submit(work)
-            future.add_done_callback(self._announce)
+            future = self._under_way[key] = Future()
+            # Not a pool's: those threads keep the process from ending, however long a download takes.
+            worker = threading.Thread(target=self._work, args=(work, future), name="-".join(key), daemon=True)
+            self._workers.append(worker)
+            worker.start()
         if not self._monitor.wait_until(future.done, _PATIENCE):
             raise NotReadyError(f"{doing} for the first time, which goes on: try again in a minute.")
         self._under_way.pop(key, None)
@@ -224,7 +231,13 @@ class Engines:
         except LocalError as error:
             raise InvalidValueError(f"{doing}, and that failed: {error}") from error
 
-    def _announce(self, _: Future[None]) -> None:
+    def _work(self, work: Callable[[], None], future: Future[None]) -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - told to whoever waits
+            future.set_exception(error)
+        else:
+            future.set_result(None)
         with self._monitor:
             self._monitor.announce()
 
