@@ -40,6 +40,15 @@ CONFIGURATION = """
 requirement_cls=sqlalchemy.testing.requirements:SuiteRequirements
 profile_file=profiles.txt
 """
+# To tell MariaDB from MySQL, the suite's set-up connects by the dialect alone, past create_engine and its plugins.
+SET_UP = """
+from sqlalchemy.dialects.mysql.base import MySQLDialect
+
+look = MySQLDialect._is_mariadb_from_url.__func__
+MySQLDialect._is_mariadb_from_url = classmethod(
+    lambda dialect, url: look(dialect, url.difference_update_query(["plugin", "tls"]))
+)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +111,13 @@ def run_suite(url: URL, directory: Path, selection: str | None) -> dict[str, str
     directory.mkdir()
     (directory / "setup.cfg").write_text(CONFIGURATION)
     (directory / "test_suite.py").write_text(SUITE)
+    (directory / "set_up.py").write_text(SET_UP)
     report = directory / "report.xml"
     command = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", str(directory), "-q", "--tb=short"]
-    command += ["-p", "sqlalchemy.testing.plugin.pytestplugin", "-p", "no:cacheprovider", "-p", "no:randomly"]
+    command += ["-p", "sqlalchemy.testing.plugin.pytestplugin", "-p", "no:cacheprovider", "-p", "set_up"]
     command += ["--dburi", url.render_as_string(hide_password=False), "--junitxml", str(report), str(directory)]
     command += ["-k", selection] if selection else []
-    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(directory)}
     done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
     (directory / "output.txt").write_text(done.stdout + done.stderr)
     if not report.exists():

@@ -205,3 +205,17 @@ def test_a_token_is_minted_for_each_connection(shop: str, credentials: str) -> N
     with engine.connect() as connection:
         assert connection.scalar(text("select current_user")) == "reporter"
     engine.dispose()
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+async def test_a_server_that_nobody_trusted_vouches_for_is_refused_at_once(
+    shop: str, credentials: str, driver: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RDSKIT_CA")
+    url = f"postgresql+{driver}://?plugin=rdskit&target={shop}&credentials={credentials}&timeout=60"
+    engine = asyncio_of_sqlalchemy.create_async_engine(url)
+    with pytest.raises(OperationalError) as raised:
+        await engine.connect()
+    told = error_of(raised.value)
+    assert isinstance(told, rdskit.TLSError)
+    assert "RDSKIT_CA" in str(told)

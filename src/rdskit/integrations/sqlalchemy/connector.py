@@ -13,7 +13,8 @@ from rdskit.client.credentials import pause_after_refusal
 from rdskit.errors import ConfigError, NoWriterError
 from rdskit.integrations.sqlalchemy.drivers import arguments_for, keep_alive, lasting_arguments, role_of
 from rdskit.integrations.sqlalchemy.policy import Refusal, Refused, hosts_for, refusal_of
-from rdskit.integrations.sqlalchemy.reports import remember, reported_by
+from rdskit.integrations.sqlalchemy.refusals import as_driver_error
+from rdskit.integrations.sqlalchemy.reports import reported_by
 from rdskit.integrations.sqlalchemy.settings import ENGINES
 from rdskit.integrations.sqlalchemy.waiting import waiting_for
 from rdskit.kernel.backoff import CONNECT
@@ -63,11 +64,11 @@ class Connector:
                     return self._log_in(dialect, host, given, arguments, waiting)
                 except Refused as refused:
                     if refused.refusal is not Refusal.AWAY:
-                        raise _as_driver_error(dialect, refused) from refused.__cause__
+                        raise as_driver_error(dialect, refused) from refused.__cause__
                     error = refused
             away, anew = time.monotonic() - started, True
             if away >= self._settings.timeout:
-                raise _as_driver_error(dialect, error or _no_host()) from error and error.__cause__
+                raise as_driver_error(dialect, error or _no_host()) from error and error.__cause__
             waiting.pause(min(CONNECT.delay(away, random.random()), self._settings.timeout - away))  # noqa: S311 - jitter
 
     def _hosts(self, waiting: Waiting, turn: int, *, anew: bool) -> tuple[Host, ...]:
@@ -135,17 +136,3 @@ def _check_engine(dialect: Dialect, located: Located) -> None:
 
 def _no_host() -> Refused:
     return Refused(Refusal.AWAY, NoWriterError("the topology shows no host that takes writes; the failover goes on"))
-
-
-def _as_driver_error(dialect: Dialect, refused: Refused) -> Exception:
-    """What the application sees: the driver's own error where there is one, so that SQLAlchemy wraps it as ever."""
-    cause = refused.__cause__
-    if isinstance(cause, dialect.loaded_dbapi.Error):
-        error: Exception = cause
-        error.add_note(str(refused.public))
-    elif dialect.name in {"mysql", "mariadb"}:
-        error = dialect.loaded_dbapi.OperationalError(2003, str(refused.public))  # CR_CONN_HOST_ERROR
-    else:
-        error = dialect.loaded_dbapi.OperationalError(str(refused.public))
-    remember(error, refused.public)
-    return error

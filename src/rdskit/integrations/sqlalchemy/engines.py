@@ -9,7 +9,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext import asyncio as async_sqlalchemy
 
 from rdskit.client.database.destination import Destination
-from rdskit.integrations.sqlalchemy.settings import Settings, target_of
+from rdskit.integrations.sqlalchemy.settings import LICENSED, Settings, check_backend, target_of
 from rdskit.kernel.targets import Engine, Target, parse_target
 from rdskit.sync import wait
 
@@ -79,7 +79,9 @@ def _prepared(target: str | URL, settings: Settings, drivers: dict[Engine, str])
     """The URL with our plugin, and what the plugin is given beside it."""
     if isinstance(target, URL) or "+" in target.partition("://")[0]:
         url = make_url(target)
-        destination = Destination(target_of(url, settings), settings.credentials)
+        check_backend(url)
+        licensed = url.get_backend_name() in LICENSED
+        destination = None if licensed else Destination(target_of(url, settings), settings.credentials)
     else:
         parsed = parse_target(target)
         destination = Destination(parsed, settings.credentials)

@@ -120,7 +120,10 @@ def _commits_itself(context: ExceptionContext) -> bool:
     """Whether each statement is a transaction of its own."""
     assert context.connection is not None
     raw: Any = None if context.connection.invalidated else context.connection.connection.dbapi_connection
-    return raw is not None and bool(context.dialect.detect_autocommit_setting(raw))
+    try:
+        return raw is not None and bool(context.dialect.detect_autocommit_setting(raw))
+    except NotImplementedError:  # SQL Server's drivers do not tell: then a lost write may have happened
+        return True
 
 
 def _may_write(context: ExceptionContext) -> bool:

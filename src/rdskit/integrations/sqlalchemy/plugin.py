@@ -15,7 +15,16 @@ from rdskit.errors import ConfigError
 from rdskit.integrations.sqlalchemy.checkout import watch_checkouts
 from rdskit.integrations.sqlalchemy.connector import Connector
 from rdskit.integrations.sqlalchemy.failures import watch_errors
-from rdskit.integrations.sqlalchemy.settings import QUERY_NAMES, Settings, refuse_tls_names, settings_of, target_of
+from rdskit.integrations.sqlalchemy.licensed import LicensedConnector
+from rdskit.integrations.sqlalchemy.settings import (
+    ENGINES,
+    QUERY_NAMES,
+    Settings,
+    check_backend,
+    refuse_tls_names,
+    settings_of,
+    target_of,
+)
 from rdskit.kernel.topology import Role
 
 if TYPE_CHECKING:
@@ -35,7 +44,7 @@ class Setup:
     url: URL
     options: dict[str, Any] = field(repr=False)
     settings: Settings
-    destination: Destination
+    destination: Destination | None  # none for engines that only SQLAlchemy reaches
     role: Role
     readers: Engine | None = None
 
@@ -56,12 +65,13 @@ class RdskitPlugin(CreateEnginePlugin):
         for name in ("creator", "pool"):
             if kwargs.get(name) is not None:
                 raise ConfigError(f"{name}= opens connections by itself, past rdskit: leave it out, or plugin=rdskit")
+        check_backend(url)
         refuse_tls_names({*url.query, *kwargs.get("connect_args", {})})
         options = dict(kwargs)
         settings: Settings = kwargs.pop(_SETTINGS, None) or settings_of(url)
         role: Role = kwargs.pop(_ROLE, Role.WRITER)
         destination: Destination | None = kwargs.pop(_DESTINATION, None)
-        if destination is None:
+        if destination is None and url.get_backend_name() in ENGINES:
             destination = Destination(target_of(url, settings), settings.credentials)
         self._setup = Setup(url, options, settings, destination, role)
 
@@ -72,7 +82,11 @@ class RdskitPlugin(CreateEnginePlugin):
     def engine_created(self, engine: Engine) -> None:
         """Hook into the engine."""
         setup = self._setup
-        connector = Connector(setup.destination, setup.settings, setup.role)
+        connector: Connector | LicensedConnector
+        if setup.destination is None:
+            connector = LicensedConnector(engine.url, setup.settings)
+        else:
+            connector = Connector(setup.destination, setup.settings, setup.role)
 
         def open_one(
             dialect: Dialect, _entry: ConnectionPoolEntry, given: list[Any], arguments: dict[str, Any]
@@ -81,14 +95,16 @@ class RdskitPlugin(CreateEnginePlugin):
 
         event.listen(engine, "do_connect", open_one)
         watch_errors(engine, setup.role)
-        watch_checkouts(engine)
+        if setup.destination is not None:
+            watch_checkouts(engine)
         _setups[engine.dialect] = setup
 
 
 def readers_of(engine: Engine) -> Engine:
     """The engine whose connections go to the read replicas of the same target, shared evenly; made on first use.
 
-    Where there is no replica, its connections go to the writer. It is disposed of together with ``engine``.
+    Where there is no replica, its connections go to the writer; Oracle's and SQL Server's engines are their own
+    readers. It is disposed of together with ``engine``.
 
     Args:
         engine: one of rdskit's; for an ``AsyncEngine`` its ``sync_engine``.
@@ -102,7 +118,7 @@ def readers_of(engine: Engine) -> Engine:
             f"{engine!r} is not an engine of rdskit's: make it with rdskit.integrations.sqlalchemy.create_engine, "
             "or write ?plugin=rdskit in its URL"
         )
-    if setup.role is Role.READER:
+    if setup.role is Role.READER or setup.destination is None:
         return engine
     if setup.readers is None:
         options = setup.options | {_ROLE: Role.READER, _SETTINGS: setup.settings, _DESTINATION: setup.destination}

@@ -8,7 +8,7 @@ import sqlalchemy
 from sqlalchemy import event, orm
 from sqlalchemy.ext import asyncio as async_sqlalchemy
 from sqlalchemy.sql import visitors
-from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.sql.functions import FunctionElement, next_value
 
 from rdskit.integrations.sqlalchemy.plugin import readers_of
 from rdskit.integrations.sqlalchemy.texts import surely_reads_text
@@ -85,9 +85,9 @@ def surely_reads(clause: Any, backend: str) -> bool:
 def _writes_or_locks(element: Any) -> bool:
     if getattr(element, "is_dml", False) or getattr(element, "_for_update_arg", None) is not None:
         return True
-    if isinstance(element, FunctionElement):
-        return str(getattr(element, "name", "")).lower() in WRITING_FUNCTIONS
-    return isinstance(element, sqlalchemy.Sequence)
+    if isinstance(element, next_value):
+        return True
+    return isinstance(element, FunctionElement) and str(getattr(element, "name", "")).lower() in WRITING_FUNCTIONS
 
 
 def _note_option(state: ORMExecuteState) -> None:

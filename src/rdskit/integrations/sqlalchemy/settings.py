@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 #: What the plugin takes out of a URL's query; everything else is the driver's.
 QUERY_NAMES: Final = ("target", "credentials", "tls", "ca", "timeout", "connect_timeout")
+LICENSED: Final = ("oracle", "mssql")
 ENGINES: Final = {"postgresql": Engine.POSTGRES, "mysql": Engine.MYSQL, "mariadb": Engine.MARIADB}
 
 
@@ -65,6 +66,17 @@ def settings_of(url: URL) -> Settings:
     for name in {"timeout", "connect_timeout"} & found.keys():
         found[name] = _seconds(name, found[name])
     return Settings(**found)
+
+
+def check_backend(url: URL) -> None:
+    """Refuse an engine that rdskit has nothing to do with.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    if url.get_backend_name() not in {*ENGINES, *LICENSED}:
+        known = ", ".join([*ENGINES, *LICENSED])
+        raise ConfigError(f"plugin=rdskit in a SQLAlchemy URL for {url.get_backend_name()}: it knows {known}")
 
 
 def target_of(url: URL, settings: Settings) -> Target:
