@@ -57,9 +57,8 @@ def bound(args: Sequence[Any]) -> Sequence[Any]:
     Raises:
         TypeError: an argument is of a type that has no counterpart.
     """
-    if not args or _AS_IT_IS.issuperset(map(type, args)):
-        return args
-    return [_bound(value) for value in args]
+    others = set(map(type, args)) - _AS_IT_IS
+    return [_bound(value) if type(value) in others else value for value in args] if others else args
 
 
 def _bound(value: Any) -> Any:

@@ -128,6 +128,11 @@ _CODECS: Final[dict[str, tuple[type, Callable[[Any], Any], Callable[[Any], Any]]
     "d": (Decimal, str, Decimal),
     "T": (dt.datetime, dt.datetime.isoformat, dt.datetime.fromisoformat),
     "D": (dt.date, dt.date.isoformat, dt.date.fromisoformat),
+    "l": (
+        dt.timedelta,
+        lambda value: [value.days, value.seconds, value.microseconds],
+        lambda parts: dt.timedelta(*parts),
+    ),
     "t": (dt.time, dt.time.isoformat, dt.time.fromisoformat),
     "u": (uuid.UUID, str, uuid.UUID),
     "x": (bytes, bytes.hex, bytes.fromhex),
