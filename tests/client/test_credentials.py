@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rdskit
@@ -124,6 +124,7 @@ def test_a_line_of_an_env_file(line: str, value: str) -> None:
     assert parse_env(text) == {"PGPASSWORD": value, "OTHER": "1"}
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["C", "Z"])), st.text())
 def test_a_quoted_value_comes_back(word: str, text: str) -> None:
     literal = word.replace("'", "")
@@ -185,6 +186,7 @@ def test_a_token_serves_for_fourteen_and_a_half_minutes() -> None:
     assert is_worth_minting(NOW, NOW + dt.timedelta(seconds=5))
 
 
+@settings(deadline=None)
 @given(st.floats(0, 60), st.floats(0.001, 1))
 def test_refused_logins_are_tried_again_until_the_limit_and_never_beyond(limit: float, attempt_takes: float) -> None:
     elapsed, attempts, pauses = 0.0, 0, []
@@ -255,6 +257,7 @@ async def test_a_hundred_refused_callers_share_one_reading() -> None:
 
 
 # No letter of a class name or an address, so that what is found is the secret.
+@settings(deadline=None)
 @given(st.text(st.characters(min_codepoint=0x100, exclude_categories=["C", "Z"]), min_size=4))
 def test_no_secret_is_in_a_repr(secret: str) -> None:
     owner = TaskOwner("test")

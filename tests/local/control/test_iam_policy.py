@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rdskit.local.control.iam_policy import Decision, Policies, decide
@@ -110,6 +110,7 @@ def test_statements_in_one_document_count_in_any_order() -> None:
         assert decide(Policies((document(statements),)), ACTION, RESOURCE, CONTEXT) is Decision.DENIED
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_characters="*?$")))
 def test_without_wildcards_a_pattern_is_the_text_itself(text: str) -> None:
     policies = Policies((document(statement(resource=text)),))

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import boto3
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rdskit.local.control.iam_token import (
@@ -122,11 +122,13 @@ def test_a_damaged_token(damaged: object, reason: str) -> None:
     assert reason in refusal(damaged(token()))  # type: ignore[operator]  # a function of the table above
 
 
+@settings(deadline=None)
 @given(st.text() | st.text().map(lambda text: f"db:5432/?Action=connect&X-Amz-{text}"))
 def test_whatever_is_sent_gets_an_answer_that_does_not_repeat_it(text: str) -> None:
     assert len(text) < 12 or text not in answer(text)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["Action", "DBUser", "X-Amz-Date", "X-Amz-Expires"]), st.text(min_size=1, max_size=8))
 def test_a_token_that_was_changed_after_signing_is_refused(name: str, addition: str) -> None:
     made = token()
