@@ -58,6 +58,7 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
 PRINTED = {
     "README": "Ada 12\nGrace 30\n",
     "local-rds": "PostgreSQL ",
+    "sqlalchemy": "registered: ['Ada']\n",
     "credentials": "as ada\nby a role as ada\nnot as the master\n",
 }
 
