@@ -29,7 +29,7 @@ from rdskit.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
     from starlette.applications import Starlette
@@ -111,5 +111,5 @@ async def unavailable(_: Request, error: Exception) -> Response:
     return JSONResponse(body, status_code=503, headers={"Retry-After": str(seconds)})
 
 
-exception_handlers: Mapping[Any, Callable[[Request, Exception], Any]] = {RdskitError: unavailable}
+exception_handlers: dict[Any, Any] = {RdskitError: unavailable}
 """For ``exception_handlers=`` of the application."""

@@ -40,7 +40,7 @@ TABLE = "create table orders (id int primary key deferrable initially deferred)"
 
 def application(url: str, **options: Any) -> FastAPI:
     """What a user writes."""
-    app = FastAPI(lifespan=lifespan(url, tls="off", **options), exception_handlers=dict(exception_handlers))
+    app = FastAPI(lifespan=lifespan(url, tls="off", **options), exception_handlers=exception_handlers)
     app.add_api_route("/health", health)
 
     @app.get("/orders")
