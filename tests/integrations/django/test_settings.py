@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from rdskit.integrations.django import pin, reading_from_replicas
 from rdskit.integrations.django.mysql.dialect import PyMySQL
 from rdskit.integrations.django.policy import Aliases, Reading, alias_for_read, hosts_for
 from rdskit.integrations.django.settings import complete, read_settings
@@ -90,6 +91,13 @@ ALIASES = Aliases({"reader": "default"})
 )
 def test_where_a_read_goes(near: str, reading: Reading | None, in_transaction: bool, alias: str | None) -> None:  # noqa: FBT001
     assert alias_for_read(ALIASES, near, reading, in_transaction=in_transaction) == alias
+
+
+def test_pinning_by_hand_is_no_write() -> None:
+    pin()  # nobody reads from replicas: nothing to do
+    with reading_from_replicas() as reading:
+        pin()
+    assert (reading.pinned, reading.wrote) == ({"default"}, False)
 
 
 def test_readers_share_connections_and_the_writer_stands_in() -> None:
