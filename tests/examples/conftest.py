@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 PATIENCE = 60.0
+#: Servers close a connection that was idle for 5 s: ours are let go before, lest a request meet that.
+LIMITS = httpx.Limits(keepalive_expiry=1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class Shop:
         """
         with (
             self.running(*words) as process,
-            httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client,
+            httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False, limits=LIMITS) as client,
         ):
             self._await(client, path, process)
             yield client
