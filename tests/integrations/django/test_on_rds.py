@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.plugins.local_rds import LocalRds
 
 ROOT = Path(__file__).resolve().parents[3]
-BACKENDS = {"postgres": "postgresql", "mariadb": "mysql"}
+BACKENDS = {"postgres": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
 
 
 @pytest.fixture(scope="module", params=list(BACKENDS))
