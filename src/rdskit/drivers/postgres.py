@@ -136,7 +136,7 @@ class PostgresConnection:
 
     async def insert_many(self, insertion: Insertion, portions: Portions) -> int:
         """Insert rows by COPY; a few as pipelined statements."""
-        first = await anext(portions, ())
+        first = await anext(portions, None) or ()
         try:
             with self._watched(f"insert into {insertion.table}"):
                 return await insert_rows(self._raw, insertion, first, portions)

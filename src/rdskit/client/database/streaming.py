@@ -97,7 +97,7 @@ class Streaming:
             loan = await self._lend(reading, patience, from_reader=may_read)
             batches = _batches(loan.lease, reading)
             try:
-                return loan, batches, await anext(batches, ())
+                return loan, batches, await anext(batches, None) or ()  # CPython's anext takes no tuple as default
             except DriverError as error:
                 loan.failed()
                 if not self._may_repeat(error, patience):

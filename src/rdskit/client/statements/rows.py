@@ -8,6 +8,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from rdskit.errors import ConfigError
+from rdskit.kernel.ports import Row
 from rdskit.kernel.sql.insert import PORTION
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from rdskit.kernel.ports import Portion
 
-Source = Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]]
+Source = Iterable[Mapping[str, Any]] | Iterable[Row] | AsyncIterable[Mapping[str, Any]] | AsyncIterable[Row]
 
 
 async def portions_of(rows: object) -> AsyncIterator[Sequence[Any]]:

@@ -1,0 +1,224 @@
+"""Many rows and many parameter sets, on real servers."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import rdskit
+from rdskit.kernel.sql.insert import PORTION
+from tests.client.conftest import is_at_rest
+from tests.plugins.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from tests.plugins.postgres import TestDatabase
+
+COUNTS = [0, 1, 64, 65, PORTION, PORTION + 1, 3 * PORTION]
+
+
+def rows(start: int, stop: int, mark: str = "n") -> Iterator[dict[str, Any]]:
+    return ({"id": number, "name": f"{mark}{number}", "price": number / 4} for number in range(start, stop))
+
+
+async def later(start: int, stop: int) -> AsyncIterator[dict[str, Any]]:
+    for row in rows(start, stop):
+        if row["id"] % 500 == 0:
+            await asyncio.sleep(0)
+        yield row
+
+
+async def count(db: rdskit.Database) -> Any:
+    return await db.fetch_value("select count(*) from items")
+
+
+@pytest.mark.parametrize("number", COUNTS)
+async def test_each_number_of_rows_arrives_as_it_is(items: rdskit.Database, number: int) -> None:
+    assert await items.insert_many("items", rows(0, number)) == number
+    assert [tuple(row) for row in await items.fetch_all("select id, name, price from items order by id")] == [
+        tuple(row.values()) for row in rows(0, number)
+    ]
+
+
+async def test_any_source_of_mappings_will_do(items: rdskit.Database) -> None:
+    assert await items.insert_many("items", later(0, 5000)) == 5000
+    await items.execute("create table copies (id bigint primary key, name varchar(100), price double precision)")
+    found = await items.fetch_all("select id, name, price from items")
+    assert await items.insert_many("copies", found) == 5000
+    backwards = [{"price": 1.0, "id": 5001}, {"id": 5002, "price": 2.0}]
+    assert await items.insert_many("copies", backwards) == 2
+    assert [row.price for row in await items.fetch_all("select price from copies where id > 5000 order by id")] == [
+        1,
+        2,
+    ]
+    for wrong, told in ((7, "rows are a int"), ([1], "row 1 is a int"), ([{}], "row 1 has no columns")):
+        with pytest.raises(rdskit.ConfigError, match=told):
+            await items.insert_many("items", wrong)  # type: ignore[arg-type]  # that is the point
+
+
+@pytest.mark.parametrize("good", [3, 100, PORTION + 5])
+async def test_other_columns_are_refused_with_the_row_and_nothing_is_inserted(
+    items: rdskit.Database, good: int
+) -> None:
+    wrong: list[tuple[Any, str]] = [
+        ({"id": -1, "nmae": "x", "price": 0.0}, r"lacks 'name', has 'nmae' besides"),
+        ({"id": -1, "name": "x"}, r"lacks 'price'"),
+        ({"id": -1, "name": "x", "price": 0.0, "more": 1}, r"has 'more' besides"),
+    ]
+    for row, told in wrong:
+        with pytest.raises(
+            rdskit.ConfigError, match=rf"row {good + 1} has other columns \({told}\) than row 1; nothing"
+        ):
+            await items.insert_many("items", [*rows(0, good), row])
+    mixed: list[Any] = [*rows(0, good), (1, "x", 0.0)]
+    with pytest.raises(rdskit.ConfigError, match=f"row {good + 1} is a tuple"):
+        await items.insert_many("items", mixed)
+    assert await count(items) == 0
+
+
+@pytest.mark.parametrize("good", [3, 100, PORTION + 5])
+async def test_all_or_nothing(items: rdskit.Database, good: int) -> None:
+    await items.insert_many("items", rows(-1, 0))
+    with pytest.raises(rdskit.IntegrityError):
+        await items.insert_many("items", [*rows(0, good), *rows(-1, 0)])
+    with pytest.raises(rdskit.QueryError):
+        await items.insert_many("items", [*rows(0, good), {"id": "x", "name": "x", "price": 0.0}])
+    assert await count(items) == 1
+
+
+async def test_the_source_s_own_error_comes_through_as_it_is(items: rdskit.Database) -> None:
+    def failing() -> Iterator[dict[str, Any]]:
+        yield from rows(0, PORTION + 5)
+        raise FileNotFoundError("the caller's own")
+
+    with pytest.raises(FileNotFoundError, match="the caller's own"):
+        await items.insert_many("items", failing())
+    assert await items.insert_many("items", rows(0, 10)) == 10
+    assert await count(items) == 10
+
+
+@pytest.mark.parametrize("number", [1, 10, 65, PORTION + 1])
+async def test_a_row_that_is_there_is_kept(items: rdskit.Database, number: int) -> None:
+    await items.insert_many("items", rows(0, number, "old"))
+    assert await items.insert_many("items", rows(0, number, "new"), on_conflict="ignore") == 0
+    assert await items.insert_many("items", rows(0, number + 3, "new"), on_conflict="ignore") == 3
+    assert await items.fetch_value("select count(*) from items where name like 'old%'") == number
+    with pytest.raises(rdskit.QueryError):  # ignores duplicates, not what is wrong
+        await items.insert_many("items", [{"id": 9000, "name": "x" * 200, "price": 0.0}], on_conflict="ignore")
+
+
+@pytest.mark.parametrize("number", [1, 10, 65, PORTION + 1])
+async def test_a_row_that_is_there_is_overwritten(items: rdskit.Database, number: int) -> None:
+    await items.insert_many("items", rows(0, number, "old"))
+    changed = [{"id": row["id"], "name": row["name"]} for row in rows(0, number + 3, "new")]
+    assert await items.insert_many("items", changed, on_conflict="update") == number + 3
+    assert await items.fetch_value("select count(*) from items where name like 'new%'") == number + 3
+    assert await items.fetch_value("select price from items where id = :id", id=number - 1) == (number - 1) / 4
+
+
+@pytest.mark.parametrize("number", [2, 100, PORTION + 1])
+async def test_of_a_row_that_is_given_twice_the_last_one_stays(items: rdskit.Database, number: int) -> None:
+    await items.insert_many("items", rows(0, 1, "old"))
+    await items.insert_many("items", [*rows(0, number, "a"), *rows(0, number, "b")], on_conflict="update")
+    assert await items.fetch_value("select count(*) from items where name like 'b%'") == number
+    assert await count(items) == number
+
+
+async def test_another_unique_key_than_the_primary_one(items: rdskit.Database) -> None:
+    await items.insert_many("items", rows(0, 100))
+    dearer = [{"name": row["name"], "price": 7.0, "id": row["id"]} for row in rows(0, 100)]
+    assert await items.insert_many("items", dearer, on_conflict="update", key=("name",)) == 100
+    assert await items.fetch_value("select count(*) from items where price = 7") == 100
+    with pytest.raises(rdskit.ConfigError, match="have no column 'id', which is part of the key"):
+        await items.insert_many("items", [{"name": "x"}], on_conflict="update")
+
+
+async def test_a_transaction_goes_on_after_an_insert_that_was_refused(items: rdskit.Database) -> None:
+    async with items.transaction() as tx:
+        assert await tx.insert_many("items", rows(0, 10)) == 10
+        with pytest.raises(rdskit.IntegrityError):
+            await tx.insert_many("items", [*rows(100, 3000), *rows(0, 1)])
+        with pytest.raises(rdskit.IntegrityError):
+            await tx.execute_many("insert into items (id) values (:id)", [{"id": 11}, {"id": 1}])
+        assert await tx.insert_many("items", rows(5, 20), on_conflict="ignore") == 10
+        assert await tx.insert_many("items", rows(0, 3000), on_conflict="update") == 3000
+        assert await tx.insert_many("items", rows(0, 3000), on_conflict="update") == 3000
+    assert await count(items) == 3000
+
+
+async def test_one_statement_for_many_parameter_sets(items: rdskit.Database) -> None:
+    insert = "insert into items (id, name) values (:id, :name) -- each"
+    sets = ({"id": number, "name": "x" * (number % 90) + str(number)} for number in range(2500))
+    assert await items.execute_many(insert, sets) == 2500
+    changed = await items.execute_many(
+        "update items set price = :p where id < :id", [{"p": 1.0, "id": n} for n in range(9)]
+    )
+    assert changed == sum(range(9))
+    assert await items.execute_many(insert, []) == 0
+    large = [{"id": 10_000 + number, "name": "y" * 40 + str(number), "p": 0.0} for number in range(3)]
+    with pytest.raises(rdskit.ConfigError, match=r"parameter set 1: .* has no parameter 'p'"):
+        await items.execute_many(insert, large)
+    with pytest.raises(rdskit.ConfigError, match="this statement gives rows"):
+        await items.execute_many("select :a", [{"a": 1}])
+
+
+async def test_parameter_sets_are_all_done_or_none(items: rdskit.Database) -> None:
+    insert = "insert into items (id) values (:id)"
+    with pytest.raises(rdskit.IntegrityError):
+        await items.execute_many(insert, [{"id": number} for number in [*range(3000), 5]])
+    with pytest.raises(rdskit.QueryError):
+        await items.execute_many(insert, [{"id": number} for number in [*range(3000), "x"]])
+    assert await count(items) == 0
+
+
+async def test_a_deadline_ends_an_insert_and_leaves_nothing(items: rdskit.Database) -> None:
+    begun = asyncio.Event()
+
+    async def stuck() -> AsyncIterator[dict[str, Any]]:
+        for row in rows(0, PORTION * 2):
+            yield row
+        begun.set()
+        await asyncio.Event().wait()
+
+    with pytest.raises(rdskit.QueryTimeout):
+        await items.insert_many("items", stuck(), timeout=0.5)
+    begun.clear()
+    task = asyncio.create_task(items.insert_many("items", stuck(), timeout=None))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await eventually(lambda: is_at_rest(items))
+    assert await count(items) == 0
+
+
+async def test_types_without_a_binary_format_and_json(database: TestDatabase) -> None:
+    async with rdskit.connect(database.url, tls="off") as db:
+        await db.execute("create type mood as enum ('good', 'bad')")
+        await db.execute("create table notes (id int primary key, mood mood, body jsonb, plain json, at timestamptz[])")
+        at = [dt.datetime(2025, 1, 2, 3, 4, 5, 6, tzinfo=dt.UTC)]
+        notes: list[dict[str, Any]] = [
+            {"id": n, "mood": "good" if n % 2 else "bad", "body": {"n": n}, "plain": [n], "at": at} for n in range(3000)
+        ]
+        assert await db.insert_many("notes", notes) == 3000
+        assert await db.insert_many("notes", notes[:100], on_conflict="update") == 100
+        row = await db.fetch_one("select * from notes where id = 7")
+        assert row is not None
+        assert dict(row.items()) == notes[7]
+        without = [
+            {key: value for key, value in note.items() if key != "mood"} | {"id": -note["id"] - 1} for note in notes
+        ]
+        assert await db.insert_many("notes", without) == 3000
+
+
+async def test_a_column_that_changes_its_type_is_not_written_in_the_old_one(database: TestDatabase) -> None:
+    async with rdskit.connect(database.url, tls="off", min_size=1, max_size=1) as db:
+        await db.execute("create table t (a bigint)")
+        assert await db.insert_many("t", [{"a": n} for n in range(100)]) == 100
+        await db.execute("alter table t alter a type double precision")
+        assert await db.insert_many("t", [{"a": 2.5} for _ in range(100)]) == 100
+        assert await db.fetch_value("select count(*) from t where a = 2.5") == 100

@@ -1,0 +1,107 @@
+"""Pages on real servers: forward, back, and while others insert and delete."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+import rdskit
+
+KEYS: dict[str, Any] = {
+    "one column": "id",
+    "two, one way": ("n", "id"),
+    "two, both descending": ("n desc", "id desc"),
+    "two, mixed": ("n desc", "id"),
+    "three, with text": ("name", "n desc", "id"),
+}
+QUERY = "select id, n, name from entries where id >= :low"
+
+
+@pytest.fixture
+async def entries(items: rdskit.Database) -> rdskit.Database:
+    await items.execute("create table entries (id bigint primary key, n int not null, name varchar(20) not null)")
+    await items.insert_many("entries", [entry(number) for number in range(0, 1000, 5)])
+    return items
+
+
+def entry(number: int) -> dict[str, Any]:
+    return {"id": number, "n": number // 5 % 7, "name": f"name {number % 3}"}
+
+
+def in_order(key: Any) -> list[int]:
+    """What the order must be, by Python's own sort."""
+    numbers = list(range(0, 1000, 5))
+    for part in reversed([key] if isinstance(key, str) else key):
+        name, _, direction = part.partition(" ")
+        numbers.sort(key=lambda number: entry(number)[name], reverse=direction == "desc")
+    return numbers
+
+
+@pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
+@pytest.mark.parametrize("size", [1, 7, 40, 200, 201])
+async def test_forward_and_back_through_all_rows(entries: rdskit.Database, key: Any, size: int) -> None:
+    expected = in_order(key)
+    backward: list[int] = []
+    pages = [page async for page in entries.pages(QUERY, key=key, size=size, low=0)]
+    forward = [row.id for page in pages for row in page.rows]
+    assert forward == expected
+    assert [len(page) for page in pages[:-1]] == [size] * (len(pages) - 1)
+    assert (pages[0].previous, pages[-1].next) == (None, None)
+    if pages[-1].previous is not None:
+        async for page in entries.pages(QUERY, key=key, size=size, low=0, before=pages[-1].previous):
+            backward = [row.id for row in page.rows] + backward
+        assert backward + [row.id for row in pages[-1].rows] == expected
+
+
+async def test_a_page_can_be_asked_for_later_and_both_ways(entries: rdskit.Database) -> None:
+    first = await anext(entries.pages(QUERY, key="id", size=10, low=0))
+    second = await anext(entries.pages(QUERY, key="id", size=10, low=0, after=first.next))
+    assert [row.id for row in second.rows] == list(range(50, 100, 5))
+    again = await anext(entries.pages(QUERY, key="id", size=10, low=0, before=second.previous))
+    assert [row.id for row in again.rows] == [row.id for row in first.rows]
+    assert again.previous is None
+    assert again.next == first.next
+
+
+async def test_no_rows_are_one_empty_page(entries: rdskit.Database) -> None:
+    pages = [page async for page in entries.pages(QUERY, key="id", low=5000)]
+    assert [(page.rows, page.next, page.previous) for page in pages] == [([], None, None)]
+
+
+async def test_what_does_not_fit_is_refused(entries: rdskit.Database) -> None:
+    first = await anext(entries.pages(QUERY, key="id", size=10, low=0))
+    for options, told in (
+        ({"key": "id", "size": 0}, "size=0"),
+        ({"key": "id", "after": first.next, "before": first.next}, "both given"),
+        ({"key": "n", "after": first.next}, "belongs to another query or key"),
+        ({"key": "nope"}, "not a column|nope"),
+    ):
+        with pytest.raises(rdskit.RdskitError, match=told):
+            await anext(entries.pages(QUERY, {"low": 0}, **options))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("backward", [False, True], ids=["forward", "backward"])
+async def test_rows_that_stay_are_seen_exactly_once_while_others_come_and_go(
+    entries: rdskit.Database, seed: int, *, backward: bool
+) -> None:
+    chance = random.Random(seed)
+    key = chance.choice(list(KEYS.values()))
+    staying = set(chance.sample(range(0, 1000, 5), 120))
+    coming_and_going = sorted(set(range(1000)) - staying)
+    options: dict[str, Any] = {"key": key, "size": chance.randint(1, 30), "low": 0}
+    if backward:
+        last = [page async for page in entries.pages(QUERY, key=key, size=199, low=0)][-1]
+        options["before"] = last.previous
+        staying -= {row.id for row in last.rows}
+    seen: list[int] = []
+    async for page in entries.pages(QUERY, **options):
+        seen += [row.id for row in page.rows]
+        gone = chance.sample(coming_and_going, 60)
+        await entries.execute("delete from entries where id in :ids", ids=gone)
+        come = [entry(number) for number in chance.sample(coming_and_going, 60)]
+        await entries.insert_many("entries", come, on_conflict="ignore")
+    assert len(seen) == len(set(seen))
+    assert staying <= set(seen)
