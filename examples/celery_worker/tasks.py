@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 from celery import Celery, Task
+from celery.signals import worker_init
 
 import rdskit
 import rdskit.sync
@@ -28,12 +29,21 @@ app.conf.broker_transport_options = {
 app.conf.task_acks_late = True  # a worker that dies has not done it
 
 
-@functools.cache
-def database() -> rdskit.sync.Database:
-    """One for each worker process, connected when its first task comes."""
-    db = rdskit.sync.connect(os.environ["SHOP_DATABASE"], credentials=os.environ["SHOP_CREDENTIALS"], max_size=2)
-    db.execute("create table if not exists payments (id text primary key, customer text not null, cents int not null)")
-    return db
+def connect() -> rdskit.sync.Database:
+    """Connect to the shop's database."""
+    return rdskit.sync.connect(os.environ["SHOP_DATABASE"], credentials=os.environ["SHOP_CREDENTIALS"], max_size=2)
+
+
+database = functools.cache(connect)  # one for each worker process, connected when its first task comes
+
+
+@worker_init.connect  # type: ignore[untyped-decorator] # Celery ships no types
+def make_table(**_: object) -> None:
+    """Once, before there are worker processes."""
+    with connect() as db:
+        db.execute(
+            "create table if not exists payments (id text primary key, customer text not null, cents int not null)"
+        )
 
 
 @app.task(  # type: ignore[untyped-decorator] # Celery ships no types
