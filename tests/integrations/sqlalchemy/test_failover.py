@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 WORKERS = 6
 ON_REPLICA = "select pg_is_in_recovery()"
+IS_REPLICA = {"postgres": ON_REPLICA, "mysql": "select @@global.read_only"}
+SLEEP = {"postgres": "select pg_sleep(0.005)", "mysql": "select sleep(0.005)"}
+DIALECTS = {"asyncpg": "postgresql", "psycopg": "postgresql", "asyncmy": "mysql"}
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +43,22 @@ def shop(local_rds: LocalRds) -> Iterator[str]:
     local_rds.delete("alchemy-r1", "alchemy")
 
 
+@pytest.fixture(scope="module")
+def mysql_shop(local_rds: LocalRds) -> Iterator[str]:
+    """A MySQL instance with a standby; gives its target."""
+    local_rds.create("alchemy-mysql", engine="mysql", MultiAZ=True)
+    yield "rds://alchemy-mysql"
+    local_rds.delete("alchemy-mysql")
+
+
+def secret_of(local_rds: LocalRds, target: str) -> str:
+    """The credentials of an instance's master."""
+    return f"secretsmanager:{local_rds.secret(target.removeprefix('rds://'))}"
+
+
 @pytest.fixture
 def credentials(local_rds: LocalRds, shop: str) -> str:
-    return f"secretsmanager:{local_rds.secret(shop.removeprefix('rds://'))}"
+    return secret_of(local_rds, shop)
 
 
 class Load:
@@ -66,7 +82,7 @@ class Load:
 
 def prepare(engine: sqlalchemy.Engine, table: str) -> None:
     with engine.begin() as connection:
-        connection.execute(text(f"create table {table} (key int primary key)"))
+        connection.execute(text(f"create table {table} (number int primary key)"))
 
 
 def verify(load: Load, keys: set[int]) -> None:
@@ -78,10 +94,12 @@ def verify(load: Load, keys: set[int]) -> None:
 
 
 @pytest.mark.chaos
+@pytest.mark.parametrize(("kind", "fixture"), [("postgres", "shop"), ("mysql", "mysql_shop")])
 def test_a_failover_under_load_costs_only_the_statements_under_way(
-    local_rds: LocalRds, shop: str, credentials: str
+    local_rds: LocalRds, request: pytest.FixtureRequest, kind: str, fixture: str
 ) -> None:
-    engine = create_engine(shop, credentials=credentials, timeout=60, pool_size=WORKERS + 4)
+    target: str = request.getfixturevalue(fixture)
+    engine = create_engine(target, credentials=secret_of(local_rds, target), timeout=60, pool_size=WORKERS + 4)
     prepare(engine, "threads")
     load, over, turn = Load(), threading.Event(), threading.Lock()
     numbers = iter(range(10**9))
@@ -93,7 +111,7 @@ def test_a_failover_under_load_costs_only_the_statements_under_way(
             try:
                 with engine.begin() as connection:
                     connection.execute(text("insert into threads values (:key)"), {"key": key})
-                    connection.execute(text("select pg_sleep(0.005)"))
+                    connection.execute(text(SLEEP[kind]))
             except Exception as error:  # noqa: BLE001 - all of them are judged at the end
                 load.note(key, error)
             else:
@@ -102,7 +120,7 @@ def test_a_failover_under_load_costs_only_the_statements_under_way(
     threads = [threading.Thread(target=write) for _ in range(WORKERS)]
     for thread in threads:
         thread.start()
-    local_rds.fail_over("alchemy")
+    local_rds.fail_over(target.removeprefix("rds://"))
     before = len(load.acknowledged)
     end = threading.Event()
     while len(load.acknowledged) < before + 200 and not end.wait(0.05):
@@ -111,8 +129,8 @@ def test_a_failover_under_load_costs_only_the_statements_under_way(
     for thread in threads:
         thread.join()
     held = [engine.connect() for _ in range(WORKERS + 4)]  # every connection of the pool at once
-    assert not any(connection.scalar(text(ON_REPLICA)) for connection in held)
-    keys = set(held[0].scalars(text("select key from threads")))
+    assert not any(connection.scalar(text(IS_REPLICA[kind])) for connection in held)
+    keys = set(held[0].scalars(text("select number from threads")))
     for connection in held:
         connection.close()
     engine.dispose()
@@ -120,14 +138,19 @@ def test_a_failover_under_load_costs_only_the_statements_under_way(
 
 
 @pytest.mark.chaos
-@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+@pytest.mark.parametrize(
+    ("kind", "fixture", "driver"),
+    [("postgres", "shop", "asyncpg"), ("postgres", "shop", "psycopg"), ("mysql", "mysql_shop", "asyncmy")],
+)
 async def test_a_failover_under_tasks_costs_only_the_statements_under_way(
-    local_rds: LocalRds, shop: str, credentials: str, driver: str
+    local_rds: LocalRds, request: pytest.FixtureRequest, kind: str, fixture: str, driver: str
 ) -> None:
-    url = f"postgresql+{driver}://?plugin=rdskit&target={shop}&credentials={credentials}&timeout=60"
+    target: str = request.getfixturevalue(fixture)
+    query = f"plugin=rdskit&target={target}&credentials={secret_of(local_rds, target)}&timeout=60"
+    url = f"{DIALECTS[driver]}+{driver}://?{query}"
     engine = asyncio_of_sqlalchemy.create_async_engine(url, pool_size=WORKERS)
     async with engine.begin() as connection:
-        await connection.execute(text(f"create table tasks_{driver} (key int primary key)"))
+        await connection.execute(text(f"create table tasks_{driver} (number int primary key)"))
     load, over = Load(), asyncio.Event()
     numbers = iter(range(10**9))
 
@@ -137,14 +160,14 @@ async def test_a_failover_under_tasks_costs_only_the_statements_under_way(
             try:
                 async with engine.begin() as connection:
                     await connection.execute(text(f"insert into tasks_{driver} values (:key)"), {"key": key})
-                    await connection.execute(text("select pg_sleep(0.005)"))
+                    await connection.execute(text(SLEEP[kind]))
             except Exception as error:  # noqa: BLE001 - all of them are judged at the end
                 load.note(key, error)
             else:
                 load.acknowledged.add(key)
 
     workers = [asyncio.create_task(write()) for _ in range(WORKERS)]
-    await asyncio.to_thread(local_rds.fail_over, "alchemy")
+    await asyncio.to_thread(local_rds.fail_over, target.removeprefix("rds://"))
     before = len(load.acknowledged)
 
     async def went_on() -> bool:
@@ -154,8 +177,8 @@ async def test_a_failover_under_tasks_costs_only_the_statements_under_way(
     over.set()
     await asyncio.gather(*workers)
     held = [await engine.connect() for _ in range(WORKERS)]
-    assert not any([await connection.scalar(text(ON_REPLICA)) for connection in held])
-    keys = set(await held[0].scalars(text(f"select key from tasks_{driver}")))
+    assert not any([await connection.scalar(text(IS_REPLICA[kind])) for connection in held])
+    keys = set(await held[0].scalars(text(f"select number from tasks_{driver}")))
     for connection in held:
         await connection.close()
     await engine.dispose()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -49,6 +50,7 @@ class Setup:
     readers: Engine | None = None
 
 
+_making_readers = threading.Lock()
 #: By dialect, because that is what all copies of an engine (``execution_options``) share.
 _setups: weakref.WeakKeyDictionary[Dialect, Setup] = weakref.WeakKeyDictionary()
 
@@ -120,8 +122,9 @@ def readers_of(engine: Engine) -> Engine:
         )
     if setup.role is Role.READER or setup.destination is None:
         return engine
-    if setup.readers is None:
-        options = setup.options | {_ROLE: Role.READER, _SETTINGS: setup.settings, _DESTINATION: setup.destination}
-        readers = setup.readers = sqlalchemy.create_engine(setup.url, **options)
-        event.listen(engine, "engine_disposed", lambda _: readers.dispose())
-    return setup.readers
+    with _making_readers:
+        if setup.readers is None:
+            options = setup.options | {_ROLE: Role.READER, _SETTINGS: setup.settings, _DESTINATION: setup.destination}
+            readers = setup.readers = sqlalchemy.create_engine(setup.url, **options)
+            event.listen(engine, "engine_disposed", lambda _: readers.dispose())
+        return setup.readers
