@@ -32,8 +32,9 @@ moved:
 demo: .venv/.dev
 	@$(PY) -m rdskit.cli demo --json demo-report.json --html demo-report.html $(ARGS)
 
+# Two at a time: each worker has servers of its own, and most of a test is waiting for them.
 test: .venv/.dev
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: .venv/.dev
 	@.venv/bin/ruff format --check --quiet $(CODE) || { echo "make check: some files are not formatted; run: make format"; exit 1; }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 pytest_plugins = [
     "tests.plugins.isolation",
+    "tests.plugins.breaches",
     "tests.plugins.confidentiality",
     "tests.plugins.leftovers",
     "tests.plugins.skips",

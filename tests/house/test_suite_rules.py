@@ -10,16 +10,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PLUGINS = [f"tests.plugins.{name}" for name in ("isolation", "confidentiality", "leftovers", "skips", "tasks")]
+PLUGINS = [
+    f"tests.plugins.{name}" for name in ("isolation", "breaches", "confidentiality", "leftovers", "skips", "tasks")
+]
 
 
-def run_suite(folder: Path, code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_suite(folder: Path, code: str, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run one test file under the rules, as a suite of its own."""
     (folder / "test_inner.py").write_text(code)
     command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT)]
     command += [word for plugin in PLUGINS for word in ("-p", plugin)] + ["-p", "no:cacheprovider"]
     return subprocess.run(
-        [*command, str(folder / "test_inner.py")],
+        [*command, *options, str(folder / "test_inner.py")],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
         capture_output=True,
@@ -31,6 +33,15 @@ def run_suite(folder: Path, code: str, **environment: str) -> subprocess.Complet
 def test_a_tidy_suite_is_green_and_its_directory_is_gone(tmp_path: Path) -> None:
     done = run_suite(tmp_path, "import os\ndef test_it(tmp_path):\n    print('HOME', os.environ['HOME'])\n")
     assert done.returncode == 0, done.stdout
+
+
+def test_a_worker_of_a_parallel_run_tells_its_breaches(tmp_path: Path) -> None:
+    code = "import pathlib\ndef test_it():\n    pathlib.Path.home().joinpath('.leaked').write_text('x')\n"
+    done = run_suite(tmp_path, code, "-n", "2")
+    assert done.returncode == 1, done.stdout
+    assert ".leaked" in done.stdout
+    tidy = run_suite(tmp_path, "def test_it():\n    pass\n", "-n", "2")
+    assert tidy.returncode == 0, tidy.stdout
 
 
 @pytest.mark.parametrize(

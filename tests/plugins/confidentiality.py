@@ -15,6 +15,7 @@ import pytest
 from rdskit.errors import RdskitError
 from rdskit.kernel.ports import DriverError, Login
 from rdskit.runtime.observers import Observers
+from tests.plugins import breaches
 from tests.plugins.isolation import run_directory
 
 if TYPE_CHECKING:
@@ -97,14 +98,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         look_at(text, name.lower())
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
+def pytest_sessionfinish() -> None:
     for log in run_directory().rglob("*.log"):
         look_at(log.read_text(errors="replace"), f"the file {log.relative_to(run_directory())}")
-    if shown and session.exitstatus == pytest.ExitCode.OK:
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for place in shown:
-        terminalreporter.write_line(f"SHOWN {place}", red=True)
+    breaches.found.extend(f"SHOWN {place}" for place in shown)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from tests.plugins import breaches
 from tests.plugins.isolation import CHECKOUT, MARK, SERVERS, run_directory
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ GRACE = 5.0  # seconds in which a process that was told to end may still be endi
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 ELSEWHERE_ALLOWED = ("/dev/", "/proc/", "/sys/", f"{SERVERS}/")
 
-BREACHES = pytest.StashKey[list[str]]()
 written_elsewhere: set[str] = set()
 
 
@@ -80,15 +80,8 @@ def pytest_configure() -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    breaches = end(surviving_processes())
-    breaches += [f"a file outside the checkout was written: {path}" for path in sorted(written_elsewhere)]
-    breaches += [f"a file in the home directory was written: {path}" for path in files_in_home()]
-    session.config.stash[BREACHES] = breaches
-    if breaches and session.exitstatus == pytest.ExitCode.OK:
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for breach in config.stash.get(BREACHES, []):
-        terminalreporter.write_line(f"LEFT BEHIND {breach}", red=True)
+def pytest_sessionfinish() -> None:
+    left = end(surviving_processes())
+    left += [f"a file outside the checkout was written: {path}" for path in sorted(written_elsewhere)]
+    left += [f"a file in the home directory was written: {path}" for path in files_in_home()]
+    breaches.found.extend(f"LEFT BEHIND {each}" for each in left)
