@@ -132,3 +132,43 @@ def test_many_threads_share_few_connections(database: TestDatabase) -> None:
 def test_a_wrong_target_is_one_clear_error() -> None:
     with pytest.raises(rdskit.ConfigError, match="is not one that rdskit knows"):
         sync.connect("orders")
+
+
+def test_many_rows_in_and_out(db: sync.Database) -> None:
+    db_rows = [{"id": number, "balance": number} for number in range(100, 5000)]
+    readers: list[str] = []
+
+    def made() -> Iterator[dict[str, int]]:
+        for row in db_rows:
+            readers.append(threading.current_thread().name)
+            yield row
+
+    assert db.insert_many("account", made()) == len(db_rows)
+    assert set(readers) == {threading.current_thread().name}
+    assert db.insert_many("account", db_rows, on_conflict="ignore") == 0
+    assert db.execute_many("update account set balance = :b where id = :id", ({"b": 1, "id": n} for n in (1, 2))) == 2
+    assert [row.id for row in db.stream("select id from account where id >= 100 order by id", batch=700)] == [
+        row["id"] for row in db_rows
+    ]
+    rows = db.stream("select id from account")
+    next(iter(rows))
+    rows.close()
+    assert db.stats().writer.in_use == 0
+    pages = list(db.pages("select id from account where id >= :low", key="id desc", size=3000, low=100, into=dict))
+    assert [len(page) for page in pages] == [3000, 1900]
+    assert pages[0].rows[0] == {"id": 4999}
+    with db.transaction() as tx:
+        assert tx.insert_many("account", ({"id": n, "balance": 0} for n in range(6000, 6010))) == 10
+        assert tx.execute_many("delete from account where id = :id", [{"id": 6000}]) == 1
+        assert len(list(tx.stream("select id from account where id >= 6000", batch=2))) == 9
+    assert db.fetch_all("select id from account where id = 6001", into=dict) == [{"id": 6001}]
+
+
+def test_what_the_source_of_rows_raises_ends_the_insert(db: sync.Database) -> None:
+    def failing() -> Iterator[dict[str, int]]:
+        yield {"id": 100, "balance": 0}
+        raise LookupError("no more")
+
+    with pytest.raises(LookupError, match="no more"):
+        db.insert_many("account", failing())
+    assert _balances(db) == [100, 100]

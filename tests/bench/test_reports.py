@@ -46,3 +46,15 @@ def test_pool_contention_reports_throughput_and_fairness(tmp_path: Path) -> None
     assert all(abs(row["fairness"] - row["p99"] / row["p50"]) < 1e-9 for row in report["rows"])
     assert report["valid"] == (report["pinned"] and 0.97 <= report["rows"][0]["throughput"] <= 1.03)
     assert done.returncode == (0 if report["valid"] else 1)
+
+
+def test_bulk_reports_inserts_and_what_a_stream_keeps(tmp_path: Path) -> None:
+    options = ("--rows", "500", "--streamed", "20000", "--rounds", "1", "--only", "postgresql")
+    done, report = _run("bulk.py", tmp_path / "report.json", *options)
+    inserted = [row for row in report["rows"] if "speed" in row]
+    assert {row["name"] for row in inserted} >= {"COPY of tuples, again", "dicts", "a generator", "SQLAlchemy"}
+    assert all(row["rows_per_second"] > 0 and row["low"] <= row["speed"] <= row["high"] for row in inserted)
+    assert [row["rows"] for row in report["rows"] if "highest" in row] == [20000]
+    missed = [row["name"] for row in inserted if row["gate"] and row["speed"] < row["gate"]]
+    assert report["missed"] == missed
+    assert done.returncode == (0 if report["pinned"] and not missed else 1)

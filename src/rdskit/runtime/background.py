@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Coroutine, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Coroutine, Generator
 
 T = TypeVar("T")
 _PORTION: Final = 2048
@@ -92,7 +92,7 @@ def send_from_here(rows: Iterable[Any] | AsyncIterable[Any], send: Callable[[Any
         raise
 
 
-def iterate(made: Callable[[], AsyncGenerator[T, None]], batch: int) -> Iterator[T]:
+def iterate(made: Callable[[], AsyncGenerator[T, None]], batch: int) -> Generator[T, None, None]:
     """Iterate over what the background loop makes, a batch at a time: each change of thread costs."""
     rows = wait(_called(made))
     try:
