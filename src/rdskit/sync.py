@@ -19,10 +19,11 @@ from rdskit.client.database.queries import DEFAULT
 from rdskit.runtime.background import background, iterate, send_from_here, settle, take_turn, wait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
     from types import TracebackType
 
     from rdskit.client.database.database import Database as AsyncDatabase
+    from rdskit.client.database.session import Session as AsyncSession
     from rdskit.client.database.status import Health, Stats
     from rdskit.client.statements import Page, Source
     from rdskit.client.transactions import Transaction as AsyncTransaction
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from rdskit.kernel.sql.insert import OnConflict
     from rdskit.kernel.topology import Topology
 
-__all__ = ["Database", "Transaction", "connect", "wait"]
+__all__ = ["Database", "Session", "Transaction", "connect", "wait"]
 
 T = TypeVar("T")
 
@@ -76,7 +77,7 @@ class Transaction:
 
     def stream(
         self, sql: str, params: Params | None = None, /, *, batch: int = 1000, into: Any = None, **named: Any
-    ) -> Iterator[Any]:
+    ) -> Generator[Any, None, None]:
         """Read a query row by row, from a cursor on the server."""
         return iterate(lambda: self._transaction.stream(sql, params, batch=batch, into=into, **named), batch)
 
@@ -87,47 +88,15 @@ class Transaction:
             yield self
 
 
-class Database:
-    """``rdskit.Database`` without ``await``; safe for use by many threads.
+class Session:
+    """``rdskit.client.database.session.Session`` without ``await``: one user of a database, or one request."""
 
-    A forked child that uses it connects anew, so that a server may open it before it forks its workers.
-    """
-
-    def __init__(self, target: str, options: dict[str, Any]) -> None:
-        self._target = target
-        self._options = options
-        self._opening = threading.Lock()
-        self._opened: AsyncDatabase | None = None
-        self._was_closed = False
-        self._name = repr(self._database).replace("rdskit.", "rdskit.sync.", 1)  # connects, or raises
-        belongs_to_this_process(self)
-
-    def __repr__(self) -> str:
-        return self._name if self._opened is None else repr(self._opened).replace("rdskit.", "rdskit.sync.", 1)
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
 
     @property
-    def _database(self) -> AsyncDatabase:
-        """The database on the background loop of this process; opened on first use."""
-        if self._opened is None:
-            with self._opening:
-                if self._opened is None:
-                    self._opened = wait(_open(self._target, self._options))
-        return self._opened
-
-    def leave_to_parent(self) -> None:
-        """Open anew on the next use: this process was forked. Called by the fork itself."""
-        self._opening = threading.Lock()  # another thread of the parent may have held the old one
-        if self._opened is not None and not self._was_closed:
-            self._opened = None
-        belongs_to_this_process(self)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+    def _database(self) -> AsyncSession:
+        return self._session
 
     def fetch_one(
         self,
@@ -137,10 +106,11 @@ class Database:
         *,
         into: Any = None,
         timeout: float | None = DEFAULT,
+        after: str | None = None,
         **named: Any,
     ) -> Any:
         """Run a statement and give its first row, or None; arguments and errors as for the async method."""
-        return wait(self._database.fetch_one(sql, params, into=into, timeout=timeout, **named))
+        return wait(self._database.fetch_one(sql, params, into=into, timeout=timeout, after=after, **named))
 
     def fetch_all(
         self,
@@ -150,17 +120,25 @@ class Database:
         *,
         into: Any = None,
         timeout: float | None = DEFAULT,
+        after: str | None = None,
         **named: Any,
     ) -> list[Any]:
         """Run a statement and give all its rows."""
-        rows: list[Any] = wait(self._database.fetch_all(sql, params, into=into, timeout=timeout, **named))
+        rows: list[Any] = wait(self._database.fetch_all(sql, params, into=into, timeout=timeout, after=after, **named))
         return rows
 
     def fetch_value(
-        self, sql: str, params: Params | None = None, /, *, timeout: float | None = DEFAULT, **named: Any
+        self,
+        sql: str,
+        params: Params | None = None,
+        /,
+        *,
+        timeout: float | None = DEFAULT,
+        after: str | None = None,
+        **named: Any,
     ) -> Any:
         """Run a statement and give the first column of its first row, or None."""
-        return wait(self._database.fetch_value(sql, params, timeout=timeout, **named))
+        return wait(self._database.fetch_value(sql, params, timeout=timeout, after=after, **named))
 
     def execute(
         self, sql: str, params: Params | None = None, /, *, timeout: float | None = DEFAULT, **named: Any
@@ -194,10 +172,11 @@ class Database:
         into: Any = None,
         batch: int = 1000,
         timeout: float | None = DEFAULT,
+        after: str | None = None,
         **named: Any,
-    ) -> Iterator[Any]:
+    ) -> Generator[Any, None, None]:
         """Read a query row by row, from a cursor on the server; ``close()`` the iterator to end it early."""
-        options: dict[str, Any] = {"into": into, "batch": batch, "timeout": timeout}
+        options: dict[str, Any] = {"into": into, "batch": batch, "timeout": timeout, "after": after}
         return iterate(lambda: self._database.stream(sql, params, **options, **named), batch)
 
     def pages(
@@ -213,7 +192,7 @@ class Database:
         before: str | None = None,
         timeout: float | None = DEFAULT,
         **named: Any,
-    ) -> Iterator[Page[Any]]:
+    ) -> Generator[Page[Any], None, None]:
         """Read a query page by page."""
         options: dict[str, Any] = {"into": into, "size": size, "after": after, "before": before, "timeout": timeout}
         return iterate(lambda: self._database.pages(sql, params, key=key, **options, **named), 1)
@@ -263,6 +242,59 @@ class Database:
         except BaseException:
             future.cancel()
             raise
+
+    def token(self, *, timeout: float | None = DEFAULT) -> str:
+        """What was written through this object so far, for others to read: ``fetch_all(…, after=token)``."""
+        return wait(self._database.token(timeout=timeout))
+
+
+class Database(Session):
+    """``rdskit.Database`` without ``await``; safe for use by many threads.
+
+    A forked child that uses it connects anew, so that a server may open it before it forks its workers.
+    """
+
+    def __init__(self, target: str, options: dict[str, Any]) -> None:
+        self._target = target
+        self._options = options
+        self._opening = threading.Lock()
+        self._opened: AsyncDatabase | None = None
+        self._was_closed = False
+        self._name = repr(self._database).replace("rdskit.", "rdskit.sync.", 1)  # connects, or raises
+        belongs_to_this_process(self)
+
+    def __repr__(self) -> str:
+        return self._name if self._opened is None else repr(self._opened).replace("rdskit.", "rdskit.sync.", 1)
+
+    @property
+    def _database(self) -> AsyncDatabase:
+        """The database on the background loop of this process; opened on first use."""
+        if self._opened is None:
+            with self._opening:
+                if self._opened is None:
+                    self._opened = wait(_open(self._target, self._options))
+        return self._opened
+
+    def leave_to_parent(self) -> None:
+        """Open anew on the next use: this process was forked. Called by the fork itself."""
+        self._opening = threading.Lock()  # another thread of the parent may have held the old one
+        if self._opened is not None and not self._was_closed:
+            self._opened = None
+        belongs_to_this_process(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def session(self, *, after: str | None = None) -> Iterator[Session]:
+        """Narrow "read your writes" to one user or one request; ``after`` is a ``token()`` to begin with."""
+        with _block(self._database.session(after=after)) as session:
+            yield Session(session)
 
     def topology(self) -> Topology:
         """The hosts of the cluster as they were last seen."""

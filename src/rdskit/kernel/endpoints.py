@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from rdskit.errors import ConfigError
 
 
 class Endpoint(NamedTuple):
@@ -18,3 +21,24 @@ class Endpoint(NamedTuple):
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_endpoint(text: str, port: int) -> Endpoint:
+    """Read ``host``, ``host:port`` or ``[address]:port``.
+
+    Args:
+        text: the endpoint.
+        port: what counts where none is given.
+
+    Raises:
+        ConfigError: it is not an endpoint.
+    """
+    refusal = f"{text!r} is not a host: write host, host:port or [address]:port"
+    try:
+        parts = urlsplit(f"//{text}")
+        given = parts.port
+    except ValueError as error:
+        raise ConfigError(refusal) from error
+    if not parts.hostname or parts.netloc != text or "@" in text:
+        raise ConfigError(refusal)
+    return Endpoint(parts.hostname, port if given is None else given)

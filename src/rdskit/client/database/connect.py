@@ -50,7 +50,7 @@ def connect(
     tls: str = "verify-full",
     ca: str | os.PathLike[str] | None = None,
     consistency: str = "session",
-    readers: str = "auto",
+    readers: str | Iterable[str] = "auto",
     timeout: float | None = 30.0,
     min_size: int = 2,
     max_size: int = 10,
@@ -60,6 +60,7 @@ def connect(
     observers: Iterable[Observer] = (),
     processes: int | None = None,
     pinning: str = "auto",
+    token_key: str | None = None,
 ) -> Connecting:
     """Connect to a database: ``async with rdskit.connect(…) as db`` or ``db = await rdskit.connect(…)``.
 
@@ -73,7 +74,8 @@ def connect(
         ca: a PEM file with an authority to trust besides those of RDS; ``RDSKIT_CA`` adds another.
         consistency: where reads may go: ``"session"`` (a replica that shows what was written through this object),
             ``"strong"`` (the writer) or ``"eventual"`` (any replica).
-        readers: ``"auto"`` uses the read replicas that the topology shows, ``"off"`` only the writer.
+        readers: ``"auto"`` uses the read replicas that the topology shows, ``"off"`` only the writer; a list of
+            ``host`` or ``host:port`` names them.
         timeout: default deadline of a call in seconds, retries included; None for no limit.
         min_size: connections kept open to each host.
         max_size: connections open at most to each host.
@@ -86,6 +88,8 @@ def connect(
             takes ``WEB_CONCURRENCY``, else 1.
         pinning: ``"avoid"`` keeps nothing in a session that an RDS Proxy would pin; ``"auto"`` does so where the
             host's name is an RDS Proxy's; ``"allow"`` never.
+        token_key: the secret that signs ``token()``: 16 characters or more, the same in every process that reads the
+            others' tokens; None takes ``RDSKIT_TOKEN_KEY``, and without that a key of this process.
 
     Raises:
         RdskitError: when the result is awaited or entered: an option is wrong, or the writer cannot be used.

@@ -11,7 +11,7 @@ from rdskit.errors import ConfigError, FailoverError, OutcomeUnknown, ReadOnlyEr
 from rdskit.kernel.backoff import TRANSACTION
 from rdskit.kernel.failures import Action, Failure, Phase, action_for
 from rdskit.kernel.ports import DriverError
-from rdskit.kernel.positions import START
+from rdskit.kernel.positions import START, Position
 from rdskit.kernel.sql import Kind, Statement
 from rdskit.runtime.deadlines import Deadline
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from rdskit.client.failover import Cluster
     from rdskit.client.pool import Lease
     from rdskit.client.replicas import Borrowed, Readers, Written
-    from rdskit.kernel.positions import Position
 
 _KNOWN_WITHIN = 0.05  # seconds that a read waits to learn what it must see, before it goes to the writer
 # How often a failure may be answered by doing the statement again; a lost connection by the deadline alone. All calls
@@ -30,13 +29,23 @@ _REPEATS = {Failure.LOST: math.inf, Failure.READ_ONLY: 8, Failure.CONFLICT: 8, F
 
 
 class Work(NamedTuple):
-    """One statement to run."""
+    """One statement to run.
+
+    Attributes:
+        method: the connection's method: ``fetch_one``, ``fetch_all`` or ``execute``.
+        statement: the compiled statement.
+        text: what the driver is given.
+        args: its arguments.
+        deadline: of the whole call.
+        after: what a read must see besides the session's own writes; None where only the writer surely shows it.
+    """
 
     method: str
     statement: Statement
     text: str
     args: Sequence[Any]
     deadline: Deadline
+    after: Position | None = START
 
 
 class Executor:
@@ -51,7 +60,13 @@ class Executor:
         self._loop = asyncio.get_running_loop()
 
     async def run(
-        self, method: str, statement: Statement, text: str, args: Sequence[Any], timeout: float | None
+        self,
+        method: str,
+        statement: Statement,
+        text: str,
+        args: Sequence[Any],
+        timeout: float | None,
+        after: Position | None = START,
     ) -> Any:
         """Run a statement on the right host.
 
@@ -61,10 +76,11 @@ class Executor:
             text: what the driver is given.
             args: its arguments.
             timeout: seconds for the whole call, retries included; None for no limit.
+            after: what a read must see besides the session's own writes; None where only the writer surely shows it.
         """
         started = self._loop.time()
         if self._cluster.readers and statement.repeatable and self._consistency != "strong":
-            return await self._read(Work(method, statement, text, args, _until(started, timeout)))
+            return await self._read(Work(method, statement, text, args, _until(started, timeout), after))
         lease = self._cluster.writer.take(started)
         if lease is None or statement.kind is Kind.TRANSACTION or statement.kind is Kind.SESSION:
             if lease is not None:
@@ -144,6 +160,8 @@ class Executor:
         """Give a connection back after its answer; where readers exist, learn first how far the writer has come."""
         lease.dirty = statement.dirties_session
         if not self._cluster.readers:
+            if not statement.repeatable:
+                self._written.lost_track()  # asked for when there are readers, or when a token is wanted
             lease.give_back()
         elif statement.repeatable:
             self._written.capture(lease)
@@ -152,17 +170,17 @@ class Executor:
 
     # -- the readers -----------------------------------------------------------------------------------------------
 
-    async def borrow(self, statement: Statement, deadline: Deadline) -> Borrowed | None:
+    async def borrow(self, statement: Statement, deadline: Deadline, after: Position | None = START) -> Borrowed | None:
         """Lend a reader that shows what a statement must see; None sends it to the writer."""
         if not self._cluster.readers or not statement.repeatable or self._consistency == "strong":
             return None
-        position = await self._position_to_see()
+        position = await self._position_to_see(after)
         if position is None or self._readers is None:
             return None
         return await self._readers.borrow(position, deadline)
 
     async def _read(self, work: Work) -> Any:
-        borrowed = await self.borrow(work.statement, work.deadline)
+        borrowed = await self.borrow(work.statement, work.deadline, work.after)
         if borrowed is None:
             return await self._write(work, None)
         try:
@@ -184,13 +202,13 @@ class Executor:
             self._retries.succeeded()
         return answer
 
-    async def _position_to_see(self) -> Position | None:
+    async def _position_to_see(self, after: Position | None) -> Position | None:
         """What the read must see; None when only the writer can tell."""
-        if self._consistency == "eventual":
-            return START
+        if after is None or self._consistency == "eventual":
+            return after
         if not self._written.is_known and not await self._written.known(_KNOWN_WITHIN):
             return None
-        return self._written.position
+        return self._written.position if after is START else self._written.position.merge(after)
 
 
 def _call(lease: Lease, work: Work) -> Any:

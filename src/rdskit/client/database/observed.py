@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from rdskit.client.database.executor import Executor
 from rdskit.kernel.events import QueryFinished, QueryRetried
+from rdskit.kernel.positions import START
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rdskit.kernel.failures import Failure
+    from rdskit.kernel.positions import Position
     from rdskit.kernel.sql import Statement
 
 
@@ -18,12 +20,18 @@ class ObservedExecutor(Executor):
     """Runs statements like its base, and tells of each."""
 
     async def run(
-        self, method: str, statement: Statement, text: str, args: Sequence[Any], timeout: float | None
+        self,
+        method: str,
+        statement: Statement,
+        text: str,
+        args: Sequence[Any],
+        timeout: float | None,
+        after: Position | None = START,
     ) -> Any:
         """Run a statement on the right host, and tell how it went."""
         started, error = self._loop.time(), None
         try:
-            return await super().run(method, statement, text, args, timeout)
+            return await super().run(method, statement, text, args, timeout, after)
         except BaseException as failed:
             error = type(failed).__name__
             raise

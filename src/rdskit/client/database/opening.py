@@ -42,9 +42,10 @@ def options_of(given: Mapping[str, Any]) -> Options:
         max_waiting=10 * max_size if max_waiting is None else max_waiting,
         connect_timeout=rest.pop("connect_timeout"),
     )
-    processes = rest.pop("processes")
+    processes, readers = rest.pop("processes"), rest.pop("readers")
     return Options(
         limits=limits,
+        readers=readers if isinstance(readers, str) else tuple(readers),
         observers=tuple(rest.pop("observers")),
         processes=_processes(os.environ.get("WEB_CONCURRENCY")) if processes is None else processes,
         **rest,

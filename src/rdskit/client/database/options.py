@@ -27,21 +27,22 @@ class Options:
     tls: str = "verify-full"
     ca: str | os.PathLike[str] | None = None
     consistency: str = "session"
-    readers: str = "auto"
+    readers: str | tuple[str, ...] = "auto"
     timeout: float | None = 30.0
     limits: PoolLimits = field(default_factory=PoolLimits)
     application_name: str = "rdskit"
     observers: tuple[Observer, ...] = ()
     processes: int = 1
     pinning: str = "auto"
+    token_key: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.consistency not in CONSISTENCIES:
             raise ConfigError(
                 f"consistency={self.consistency!r} is not known; choose one of {', '.join(CONSISTENCIES)}"
             )
-        if self.readers not in {"auto", "off"}:
-            raise ConfigError(f"readers={self.readers!r} is not known; choose 'auto' or 'off'")
+        if isinstance(self.readers, str) and self.readers not in {"auto", "off"}:
+            raise ConfigError(f"readers={self.readers!r} is not known; choose 'auto', 'off', or give a list of hosts")
         if self.timeout is not None and self.timeout <= 0:
             raise ConfigError(f"timeout={self.timeout!r} leaves no time; give seconds above 0, or None for no limit")
         if not 0 <= self.limits.min_size <= self.limits.max_size or self.limits.max_size < 1:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from rdskit.client.database.streaming import Reading, Streaming, require_plain_read
 from rdskit.client.statements import Pages, into_all, into_one, require_stream
+from rdskit.kernel.positions import START
 from rdskit.kernel.sql import STREAM_OPTIONS, StatementCache, bind_call, one_mapping
 from rdskit.kernel.sql.keyset import keyset
 from rdskit.runtime.deadlines import Deadline
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from rdskit.client.database.executor import Executor
     from rdskit.client.failover import Cluster
+    from rdskit.client.replicas import Tokens
     from rdskit.client.statements import Page
     from rdskit.kernel.ports import Params, Result, Row
 
@@ -38,6 +40,7 @@ class Queries:
     _cluster: Cluster
     _executor: Executor
     _statements: StatementCache
+    _tokens: Tokens
     _timeout: float | None
 
     def _require_open(self) -> None:
@@ -52,11 +55,20 @@ class Queries:
         *,
         into: None = None,
         timeout: float | None = DEFAULT,
+        after: str | None = None,
         **named: Any,
     ) -> Coroutine[Any, Any, Row | None]: ...
     @overload
     def fetch_one(
-        self, sql: str, params: Params | None = None, /, *, into: type[T], timeout: float | None = DEFAULT, **named: Any
+        self,
+        sql: str,
+        params: Params | None = None,
+        /,
+        *,
+        into: type[T],
+        timeout: float | None = DEFAULT,
+        after: str | None = None,
+        **named: Any,
     ) -> Coroutine[Any, Any, T | None]: ...
     def fetch_one(
         self,
@@ -66,6 +78,7 @@ class Queries:
         *,
         into: Any = None,
         timeout: float | None = DEFAULT,
+        after: str | None = None,
         **named: Any,
     ) -> Coroutine[Any, Any, Any]:
         """Run a statement and give its first row, or None.
@@ -76,6 +89,7 @@ class Queries:
             into: what the row becomes: a dataclass, ``msgspec.Struct``, pydantic model, named tuple, typed dictionary
                 or ``dict``. Its fields are the columns.
             timeout: seconds for the whole call.
+            after: a ``token()`` of this cluster, of whatever process: the statement sees what that had written.
             named: its parameters.
 
         Raises:
@@ -84,7 +98,7 @@ class Queries:
             ConnectError: no connection could be had before the deadline.
             OutcomeUnknown: it may have changed something, and the answer was lost.
         """
-        call = self._run("fetch_one", sql, params, named, timeout)
+        call = self._run("fetch_one", sql, params, named, timeout, after)
         return call if into is None else _one(call, into)
 
     @overload
@@ -96,11 +110,20 @@ class Queries:
         *,
         into: None = None,
         timeout: float | None = DEFAULT,
+        after: str | None = None,
         **named: Any,
     ) -> Coroutine[Any, Any, list[Row]]: ...
     @overload
     def fetch_all(
-        self, sql: str, params: Params | None = None, /, *, into: type[T], timeout: float | None = DEFAULT, **named: Any
+        self,
+        sql: str,
+        params: Params | None = None,
+        /,
+        *,
+        into: type[T],
+        timeout: float | None = DEFAULT,
+        after: str | None = None,
+        **named: Any,
     ) -> Coroutine[Any, Any, list[T]]: ...
     def fetch_all(
         self,
@@ -110,17 +133,25 @@ class Queries:
         *,
         into: Any = None,
         timeout: float | None = DEFAULT,
+        after: str | None = None,
         **named: Any,
     ) -> Coroutine[Any, Any, Any]:
         """Run a statement and give all its rows; arguments and errors as for ``fetch_one``."""
-        call = self._run("fetch_all", sql, params, named, timeout)
+        call = self._run("fetch_all", sql, params, named, timeout, after)
         return call if into is None else _all(call, into)
 
     async def fetch_value(
-        self, sql: str, params: Params | None = None, /, *, timeout: float | None = DEFAULT, **named: Any
+        self,
+        sql: str,
+        params: Params | None = None,
+        /,
+        *,
+        timeout: float | None = DEFAULT,
+        after: str | None = None,
+        **named: Any,
     ) -> Any:
         """Run a statement and give the first column of its first row, or None; otherwise like ``fetch_one``."""
-        row = await self._run("fetch_one", sql, params, named, timeout)
+        row = await self._run("fetch_one", sql, params, named, timeout, after)
         return None if row is None else row[0]
 
     def execute(
@@ -139,6 +170,7 @@ class Queries:
         into: None = None,
         batch: int = ...,
         timeout: float | None = ...,
+        after: str | None = ...,
         **named: Any,
     ) -> AsyncGenerator[Row, None]: ...
     @overload
@@ -151,6 +183,7 @@ class Queries:
         into: type[T],
         batch: int = ...,
         timeout: float | None = ...,
+        after: str | None = ...,
         **named: Any,
     ) -> AsyncGenerator[T, None]: ...
     def stream(
@@ -162,6 +195,7 @@ class Queries:
         into: Any = None,
         batch: int = 1000,
         timeout: float | None = DEFAULT,
+        after: str | None = None,
         **named: Any,
     ) -> AsyncGenerator[Any, None]:
         """Read a query row by row, from a cursor on the server: ``async for row in db.stream("select …")``.
@@ -176,6 +210,7 @@ class Queries:
             batch: rows fetched at a time; no more are kept in memory.
             timeout: seconds for the whole stream, the caller's own work between the rows included. Without it, the
                 timeout of ``connect`` counts for each batch, and the caller's own work does not count.
+            after: a ``token()``, as for ``fetch_one``.
             named: its parameters.
 
         Raises:
@@ -188,7 +223,7 @@ class Queries:
         require_stream(statement, batch)
         require_plain_read(statement)
         deadline = Deadline.after(None if timeout is DEFAULT else timeout)
-        reading = Reading(statement, text, args, batch, deadline, self._timeout)
+        reading = Reading(statement, text, args, batch, deadline, self._timeout, self._tokens.read(after))
         return Streaming(self._cluster, self._executor).rows(reading, into, self._patience(deadline))
 
     @overload
@@ -246,7 +281,7 @@ class Queries:
             key: the order: columns of the result, each optionally with ``desc``; unique together and never NULL.
             into: what each row becomes, as for ``fetch_one``.
             size: rows on a page.
-            after: ``page.next`` of an earlier page, to go on behind it.
+            after: ``page.next`` of an earlier page, to go on behind it. (A token goes to ``db.session``.)
             before: ``page.previous`` of an earlier page, to go backward from it.
             timeout: seconds for each page.
             named: its parameters.
@@ -264,12 +299,20 @@ class Queries:
         return pages.read(fetch, into)
 
     def _run(
-        self, method: str, sql: str, params: Params | None, named: dict[str, Any], timeout: float | None
+        self,
+        method: str,
+        sql: str,
+        params: Params | None,
+        named: dict[str, Any],
+        timeout: float | None,
+        after: str | None = None,
     ) -> Coroutine[Any, Any, Any]:
         self._require_open()
         statement = self._statements.get(sql)
         text, args = bind_call(statement, params, named)
-        return self._executor.run(method, statement, text, args, self._timeout if timeout is DEFAULT else timeout)
+        limit = self._timeout if timeout is DEFAULT else timeout
+        position = START if after is None else self._tokens.read(after)
+        return self._executor.run(method, statement, text, args, limit, position)
 
     def _patience(self, deadline: Deadline) -> Deadline:
         """When waiting for a connection ends."""

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from rdskit.client.credentials import check_credentials
 from rdskit.client.database.location import locate
+from rdskit.client.failover import ListedReaders
 from rdskit.client.failover.cluster import Access
 from rdskit.client.tls import tls_context
 from rdskit.errors import ConfigError
+from rdskit.kernel.endpoints import parse_endpoint
 from rdskit.kernel.sql import Dialect
-from rdskit.kernel.targets import Engine, Target, parse_target
+from rdskit.kernel.targets import DEFAULT_PORTS, Engine, Target, parse_target
 
 if TYPE_CHECKING:
     from rdskit.client.database.options import Options
@@ -58,7 +60,12 @@ async def resolve(text: str, options: Options, owner: TaskOwner) -> Resolved:
         application_name=options.application_name,
         pinning=options.pinning,
     )
-    return Resolved(located.target, located.engine, _DIALECTS[located.engine], located.source, access)
+    source = _with_readers(located.source, options.readers, DEFAULT_PORTS[located.engine])
+    return Resolved(located.target, located.engine, _DIALECTS[located.engine], source, access)
+
+
+def _with_readers(source: Source, readers: str | tuple[str, ...], port: int) -> Source:
+    return source if isinstance(readers, str) else ListedReaders(source, [parse_endpoint(r, port) for r in readers])
 
 
 def _driver(engine: Engine) -> Driver:

@@ -11,6 +11,7 @@ from rdskit.client.statements import into_all, stream
 from rdskit.errors import ConfigError, FailoverError
 from rdskit.kernel.failures import Action, Failure, Phase, action_for
 from rdskit.kernel.ports import DriverError
+from rdskit.kernel.positions import START, Position
 from rdskit.kernel.sql import Kind
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Reading(NamedTuple):
         batch: rows fetched at a time.
         deadline: of the whole stream.
         timeout: seconds for each round trip; None for no limit.
+        after: what it must show besides the session's own writes; None where only the writer surely does.
     """
 
     statement: Statement
@@ -44,6 +46,7 @@ class Reading(NamedTuple):
     batch: int
     deadline: Deadline
     timeout: float | None
+    after: Position | None = START
 
     def due(self) -> float:
         """When the next round trip must have ended, on the loop's clock."""
@@ -114,7 +117,7 @@ class Streaming:
         return lost and error.failure is Failure.LOST and not patience.passed and self._cluster.retries.may_retry()
 
     async def _lend(self, reading: Reading, patience: Deadline, *, from_reader: bool) -> _Loan:
-        borrowed = await self._executor.borrow(reading.statement, patience) if from_reader else None
+        borrowed = await self._executor.borrow(reading.statement, patience, reading.after) if from_reader else None
         if borrowed is not None:
             return _Loan(borrowed.lease, borrowed.give_back, borrowed.failed)
         lease = await self._cluster.acquire_writer(patience)

@@ -1,6 +1,6 @@
 """One cluster: its hosts, a pool for each, and what happens when the writer goes away."""
 
 from rdskit.client.failover.cluster import Cluster
-from rdskit.client.failover.sources import InstanceSource, Source, StaticSource
+from rdskit.client.failover.sources import InstanceSource, ListedReaders, Source, StaticSource
 
-__all__ = ["Cluster", "InstanceSource", "Source", "StaticSource"]
+__all__ = ["Cluster", "InstanceSource", "ListedReaders", "Source", "StaticSource"]

@@ -10,12 +10,20 @@ from rdskit.errors import ConfigError, NoWriterError
 from rdskit.kernel.topology import Host, Role, Topology
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rdskit.kernel.endpoints import Endpoint
 
 
 class Source(Protocol):
-    """Tells who writes and who reads."""
+    """Tells who writes and who reads.
 
+    Attributes:
+        cluster: the cluster's name, by which two clusters are told apart.
+        changes: whether it is worth looking again.
+    """
+
+    cluster: str
     changes: bool
 
     async def topology(self) -> Topology:
@@ -33,6 +41,7 @@ class StaticSource:
     changes = False
 
     def __init__(self, endpoint: Endpoint) -> None:
+        self.cluster = str(endpoint)
         self._topology = Topology((Host(str(endpoint), endpoint, Role.WRITER),))
 
     async def topology(self) -> Topology:
@@ -46,6 +55,7 @@ class InstanceSource:
     changes = True
 
     def __init__(self, identifier: str) -> None:
+        self.cluster = identifier
         self._identifier = identifier
 
     async def topology(self) -> Topology:
@@ -67,6 +77,22 @@ class InstanceSource:
             )
         replicas = await asyncio.gather(*(describe_instance(name) for name in writer.replicas))
         return Topology((_host(writer, Role.WRITER), *(_host(r, Role.READER) for r in replicas if _serves(r))))
+
+
+class ListedReaders:
+    """A source's writer, with the readers that the user lists instead of those that it knows."""
+
+    def __init__(self, source: Source, readers: Sequence[Endpoint]) -> None:
+        self._source = source
+        self._readers = tuple(Host(str(endpoint), endpoint, Role.READER) for endpoint in readers)
+        self.cluster = source.cluster
+        self.changes = source.changes
+
+    async def topology(self) -> Topology:
+        """Ask the source who writes."""
+        found = await self._source.topology()
+        writers = tuple(host for host in found.hosts if host.role is Role.WRITER)
+        return Topology((*writers, *self._readers))
 
 
 def _serves(replica: InstanceDescription) -> bool:

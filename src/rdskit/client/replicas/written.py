@@ -9,7 +9,9 @@ from rdskit.kernel.ports import DriverError
 from rdskit.kernel.positions import START, Position
 
 if TYPE_CHECKING:
+    from rdskit.client.failover import Cluster
     from rdskit.client.pool import Lease
+    from rdskit.runtime.deadlines import Deadline
     from rdskit.runtime.tasks import TaskOwner
 
 _CAPTURE_TIMEOUT = 1.0  # seconds for the one round trip that reads the position
@@ -77,6 +79,18 @@ class Written:
         except TimeoutError:
             return False
         return self._captured >= wanted
+
+    async def settled(self, cluster: Cluster, deadline: Deadline) -> Position | None:
+        """What covers every write acknowledged by now, asked for if need be; None where the writer cannot tell.
+
+        Raises:
+            ConnectError: there was no writer to ask before the deadline.
+        """
+        if not await self.known(deadline.bounded(_CAPTURE_TIMEOUT)):
+            self.capture(await cluster.acquire_writer(deadline))
+            if not await self.known(deadline.bounded(_CAPTURE_TIMEOUT)):
+                return None
+        return self.position
 
     async def _capture(self, lease: Lease) -> bool:
         try:

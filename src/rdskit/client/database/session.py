@@ -1,0 +1,239 @@
+"""What one user of a database does, and must see: the whole application, or one request of it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from rdskit.client.database.inheritance import belongs_to_this_process
+from rdskit.client.database.queries import DEFAULT, Queries
+from rdskit.client.pool import holding
+from rdskit.client.transactions import Transaction, begin, begin_text, repeat
+from rdskit.errors import ConfigError
+from rdskit.runtime.deadlines import Deadline
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+
+    from rdskit.client.failover import Cluster
+    from rdskit.client.replicas import Tokens, Written
+    from rdskit.client.statements import Source
+    from rdskit.kernel.ports import Result
+    from rdskit.kernel.sql import StatementCache
+    from rdskit.kernel.sql.insert import OnConflict
+
+T = TypeVar("T")
+
+
+class Session(Queries):
+    """Reads that show at least what was written through the same object, and transactions.
+
+    ``Database`` is the session of a whole application; ``db.session()`` gives one for a request. Both share the
+    connections of the database.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        cluster: Cluster,
+        statements: StatementCache,
+        written: Written,
+        tokens: Tokens,
+        timeout: float | None,
+    ) -> None:
+        self._name = name
+        self._cluster = cluster
+        self._statements = statements
+        self._written = written
+        self._tokens = tokens
+        self._timeout = timeout
+        self._refusal: str | None = None
+        belongs_to_this_process(self)
+
+    def __repr__(self) -> str:
+        return f"<rdskit.{type(self).__name__} {self._name}{' (closed)' if self.closed else ''}>"
+
+    @property
+    def closed(self) -> bool:
+        """Whether it can be used no more."""
+        return self._refusal is not None
+
+    def leave_to_parent(self) -> None:
+        """Be of no use in this process, which was forked from the one that opened it; called by the fork itself."""
+        self._refusal = self._refusal or (
+            f"the database {self._name} was opened by the process that this one was forked from, and its connections "
+            "belong there: connect anew after the fork"
+        )
+
+    async def close(self) -> None:
+        """End the session: it takes no more calls; those under way go on."""
+        self._refusal = self._refusal or f"this session of {self._name} has ended; open another with db.session()"
+
+    async def token(self, *, timeout: float | None = DEFAULT) -> str:
+        """What was written through this object so far, for others to read: ``fetch_all(…, after=token)``.
+
+        The token is a short text for a cookie or a header. It says how far the writer's log has come, and until when
+        it counts: an hour. It is signed with ``token_key=`` of ``connect``, and only read where that key is the same.
+
+        Args:
+            timeout: seconds to learn how far the writer has come, if that is not known yet.
+
+        Raises:
+            ConnectError: the writer cannot be reached to ask it.
+        """
+        self._require_open()
+        deadline = Deadline.after(self._timeout if timeout is DEFAULT else timeout)
+        return self._tokens.issue(await self._written.settled(self._cluster, deadline))
+
+    # -- many rows -------------------------------------------------------------------------------------------------
+
+    async def insert_many(
+        self,
+        table: str,
+        rows: Source,
+        *,
+        on_conflict: OnConflict | None = None,
+        key: Sequence[str] = (),
+        timeout: float | None = DEFAULT,
+    ) -> Result:
+        """Insert many rows, all or none: by COPY on PostgreSQL, by statements of many rows on MySQL and MariaDB.
+
+        Args:
+            table: its name, with the schema in front where it needs one (``sales.orders``), in exact spelling.
+            rows: mappings with the same keys, which are the columns: any iterable or async iterable, read while the
+                rows are sent. If it can be read again, the whole insert is repeated after a failover.
+            on_conflict: what happens to a row that is there already: ``"ignore"`` keeps it, ``"update"`` overwrites its
+                given columns; None refuses the whole insert.
+            key: the columns of the unique key that tells a row that is there; by default the primary key for
+                ``"update"`` and any unique key for ``"ignore"``. MySQL and MariaDB look at every unique key in any
+                case; there it only says which columns are not overwritten.
+            timeout: seconds for the whole call. Without it, the timeout of ``connect`` counts for each portion that
+                the server is sent, and the time that ``rows`` take does not count.
+
+        Returns:
+            How many rows were inserted or updated.
+
+        Raises:
+            ConfigError: a row has other keys than the first one; nothing was inserted.
+            IntegrityError: a constraint refused a row; nothing was inserted.
+            OutcomeUnknown: the connection was lost while the insert was committed.
+        """
+
+        async def send(tx: Transaction) -> Result:
+            return await tx.send_rows(table, rows, on_conflict, key)
+
+        return await self._send(send, rows, timeout)
+
+    async def execute_many(self, sql: str, sets: Source, *, timeout: float | None = DEFAULT) -> Result:
+        """Run a statement for each parameter set, all in one transaction; pipelined on PostgreSQL.
+
+        Args:
+            sql: one statement with ``:name`` parameters that gives no rows.
+            sets: mappings of its parameters: any iterable or async iterable, read while they are sent.
+            timeout: as for ``insert_many``.
+
+        Returns:
+            How many rows it matched in all.
+        """
+
+        async def send(tx: Transaction) -> Result:
+            return await tx.send_sets(sql, sets)
+
+        return await self._send(send, sets, timeout)
+
+    async def _send(
+        self, send: Callable[[Transaction], Coroutine[Any, Any, Result]], source: Source, timeout: float | None
+    ) -> Result:
+        limit = None if timeout is DEFAULT else timeout
+        if isinstance(source, Collection):  # what can be read once only is sent once only
+            return await self.run(send, timeout=limit)
+        async with self.transaction(timeout=limit) as tx:
+            return await send(tx)
+
+    # -- transactions ----------------------------------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def transaction(
+        self,
+        *,
+        isolation: str | None = None,
+        read_only: bool = False,
+        deferrable: bool = False,
+        timeout: float | None = None,
+    ) -> AsyncIterator[Transaction]:
+        """Open a transaction on the writer; it commits when the block ends, and rolls back when it raises.
+
+        Args:
+            isolation: ``read committed``, ``repeatable read``, ``serializable``; None for the server's default.
+            read_only: refuse writes.
+            deferrable: wait for a snapshot that cannot fail; needs serializable and read_only.
+            timeout: seconds for the whole transaction; each statement has the timeout of ``connect`` besides.
+
+        Raises:
+            OutcomeUnknown: the connection was lost after COMMIT was sent.
+            FailoverError: the connection was lost before that; nothing was changed.
+        """
+        self._require_open()
+        text = begin_text(isolation, read_only=read_only, deferrable=deferrable)
+        deadline = Deadline.after(timeout)
+        patience = Deadline.after(deadline.bounded(self._timeout) if self._timeout is not None else timeout)
+        lease, transaction = await begin(self._cluster, self._statements, text, deadline, self._timeout, patience)
+        try:
+            with holding(lease.lender):
+                yield transaction
+            await transaction.commit()
+        except BaseException as error:
+            try:
+                if isinstance(error, Exception):
+                    await transaction.rollback()
+            finally:  # a cancellation that arrives during the rollback must not keep the connection
+                lease.dirty = lease.dirty or lease.connection.in_transaction
+                if transaction.may_have_committed:
+                    self._written.lost_track()
+                lease.give_back()
+            raise
+        if not transaction.writes:
+            lease.give_back()
+        elif self._cluster.readers:
+            self._written.wrote(lease)
+        else:
+            self._written.lost_track()  # asked for when there are readers, or when a token is wanted
+            lease.give_back()
+
+    async def run(
+        self,
+        closure: Callable[..., Awaitable[T]],
+        *,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        isolation: str | None = None,
+        timeout: float | None = DEFAULT,
+    ) -> T:
+        """Run ``closure(tx, *args, **kwargs)`` in a transaction, as a whole again after a conflict or a failover.
+
+        Args:
+            closure: an async function; it may run several times, so it must do nothing outside the transaction that
+                cannot be repeated.
+            args: its positional arguments after the transaction.
+            kwargs: its keyword arguments.
+            isolation: as for ``transaction``.
+            timeout: seconds for all attempts together.
+
+        Returns:
+            What the closure returned in the attempt that committed.
+
+        Raises:
+            OutcomeUnknown: the connection was lost after COMMIT was sent; it is not run again.
+            RdskitError: the last attempt's error, once the deadline has passed.
+        """
+        deadline = Deadline.after(self._timeout if timeout is DEFAULT else timeout)
+
+        def attempt() -> contextlib.AbstractAsyncContextManager[Transaction]:
+            return self.transaction(isolation=isolation, timeout=deadline.remaining())
+
+        return await repeat(attempt, closure, args, kwargs or {}, deadline, self._cluster.retries)
+
+    def _require_open(self) -> None:
+        if self._refusal is not None:
+            raise ConfigError(self._refusal)

@@ -1,0 +1,66 @@
+"""A PostgreSQL with read replicas whose lag a test sets; a plain helper, no fixture of its own."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, NamedTuple
+
+from rdskit.local.engines.throwaway import ThrowawayPostgres, throwaway_postgres
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Replicated(NamedTuple):
+    """A primary and its replicas."""
+
+    primary: ThrowawayPostgres
+    replicas: tuple[ThrowawayPostgres, ...]
+
+    @property
+    def url(self) -> str:
+        """The primary, for ``rdskit.connect``."""
+        return self.primary.dsn.partition("?")[0]
+
+    @property
+    def readers(self) -> list[str]:
+        """The replicas, for ``readers=``."""
+        return [f"{replica.host}:{replica.port}" for replica in self.replicas]
+
+    def delay(self, lag: str) -> None:
+        """Have every replica apply commits that much later, as in ``500ms``."""
+        self._on_replicas(f"alter system set recovery_min_apply_delay = '{lag}'", "select pg_reload_conf()")
+
+    @contextlib.contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """No replica replays anything inside the block."""
+        self._on_replicas("select pg_wal_replay_pause()")
+        try:
+            yield
+        finally:
+            self._on_replicas("select pg_wal_replay_resume()")
+
+    def _on_replicas(self, *statements: str) -> None:
+        for replica in self.replicas:
+            with replica.connect() as session:
+                for statement in statements:
+                    session.execute(statement)
+
+
+@contextlib.contextmanager
+def replicated(directory: Path, replicas: int = 2) -> Iterator[Replicated]:
+    """Run a primary with replicas for the length of the block."""
+    with contextlib.ExitStack() as stack:
+        primary = stack.enter_context(throwaway_postgres(directory / "primary"))
+        twins = []
+        for number in range(replicas):
+            twin = primary.replica(directory / f"replica-{number}")
+            stack.callback(_end, twin)
+            twins.append(twin)
+        yield Replicated(primary, tuple(twins))
+
+
+def _end(server: ThrowawayPostgres) -> None:
+    server.stop("immediate")
+    server.remove()

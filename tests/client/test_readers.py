@@ -1,0 +1,115 @@
+"""Reads on real replicas: sessions, and tokens between processes."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from typing import TYPE_CHECKING
+
+import pytest
+
+import rdskit
+import rdskit.sync
+from tests.client.readers import Replicated, replicated
+from tests.plugins.confidentiality import keep_confidential
+from tests.plugins.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from tests.plugins.postgres import TestDatabase
+
+COUNT = "select count(*) from note where key = :key"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replicated]:
+    with replicated(tmp_path_factory.mktemp("replicated")) as cluster:
+        keep_confidential(cluster.primary.password)
+        with cluster.primary.connect() as session:
+            session.execute("create table note (key bigint primary key, text text)")
+        yield cluster
+
+
+@pytest.fixture
+async def db(cluster: Replicated) -> AsyncIterator[rdskit.Database]:
+    async with rdskit.connect(cluster.url, tls="off", readers=cluster.readers) as db:
+        await db.execute("truncate note")
+        await eventually(lambda: readers_serve(db))
+        yield db
+
+
+async def readers_serve(db: rdskit.Database) -> bool:
+    before = sum(db.stats().reads_by_reader.values())
+    await db.fetch_value("select count(*) from note")
+    return sum(db.stats().reads_by_reader.values()) > before
+
+
+async def test_a_token_shows_one_process_what_another_wrote(db: rdskit.Database, cluster: Replicated) -> None:
+    async with rdskit.connect(cluster.url, tls="off", readers=cluster.readers) as other:
+        await eventually(lambda: readers_serve(other))
+        with cluster.standing_still():
+            await db.execute("insert into note values (1, 'x')")
+            token = await db.token()
+            assert await other.fetch_value(COUNT, key=1) == 0
+            assert await other.fetch_value(COUNT, key=1, after=token) == 1
+            assert await other.fetch_all("select key from note", after=token)
+            assert [row.key async for row in other.stream("select key from note", after=token)] == [1]
+            async with other.session(after=token) as session:
+                assert await session.fetch_value(COUNT, key=1) == 1
+                assert [len(page.rows) async for page in session.pages("select key from note", key="key")] == [1]
+        await eventually(functools.partial(served_by_reader, other, token))
+
+
+async def served_by_reader(db: rdskit.Database, token: str) -> bool:
+    before = sum(db.stats().reads_by_reader.values())
+    assert await db.fetch_value(COUNT, key=1, after=token) == 1
+    return sum(db.stats().reads_by_reader.values()) > before
+
+
+async def test_a_session_waits_for_its_own_writes_only(db: rdskit.Database, cluster: Replicated) -> None:
+    with cluster.standing_still():
+        await db.execute("insert into note values (2, 'x')")
+        assert await db.fetch_value(COUNT, key=2) == 1
+        async with db.session() as mine, db.session() as theirs:
+            assert await mine.fetch_value(COUNT, key=2) == 0, "nothing was written here: any replica may answer"
+            await mine.run(lambda tx: tx.execute("insert into note values (3, 'x')"))
+            assert await mine.fetch_value(COUNT, key=3) == 1
+            assert await theirs.fetch_value(COUNT, key=3) == 0
+    with pytest.raises(rdskit.ConfigError, match="has ended"):
+        await mine.fetch_value("select 1")
+
+
+async def test_a_token_is_had_without_readers_too(cluster: Replicated, db: rdskit.Database) -> None:
+    async with rdskit.connect(cluster.url, tls="off") as writing:
+        await writing.execute("insert into note values (4, 'x')")
+        async with writing.transaction() as tx:
+            await tx.execute("insert into note values (5, 'x')")
+        token = await writing.token()
+    with cluster.standing_still():
+        assert await db.fetch_value(COUNT, key=5, after=token) == 1
+
+
+async def test_a_token_of_elsewhere_is_refused(db: rdskit.Database, database: TestDatabase) -> None:
+    token = await db.token()
+    with pytest.raises(rdskit.ConfigError, match="was not signed"):
+        await db.fetch_value("select 1", after=token[:-4] + "AAAA")
+    async with rdskit.connect(database.url, tls="off") as elsewhere:
+        with pytest.raises(rdskit.ConfigError, match="another cluster"):
+            await elsewhere.fetch_value("select 1", after=token)
+
+
+async def test_sync_sessions_and_tokens(cluster: Replicated, db: rdskit.Database) -> None:
+    def request() -> str:
+        with rdskit.sync.connect(cluster.url, tls="off", readers=cluster.readers) as sync:
+            with sync.session() as session:
+                session.execute("insert into note values (6, 'x')")
+                assert session.fetch_value(COUNT, key=6) == 1
+                token = session.token()
+            with sync.session(after=token) as session:
+                assert session.fetch_all("select key from note where key = 6")
+            return token
+
+    with cluster.standing_still():
+        token = await asyncio.to_thread(request)
+        assert await db.fetch_value(COUNT, key=6, after=token) == 1
