@@ -41,6 +41,24 @@ class Replicated(NamedTuple):
         finally:
             self._on_replicas("select pg_wal_replay_resume()")
 
+    @contextlib.contextmanager
+    def impatient(self) -> Iterator[None]:
+        """Inside the block, the replicas cancel at once what is in the way of replaying."""
+        self._on_replicas("alter system set max_standby_streaming_delay = 0", "select pg_reload_conf()")
+        try:
+            yield
+        finally:
+            self._on_replicas("alter system reset max_standby_streaming_delay", "select pg_reload_conf()")
+
+    def running(self, words: str) -> int:
+        """How many queries with these words run on the replicas now."""
+        text = f"select 1 from pg_stat_activity where state = 'active' and query like '{words}%'"
+        found = 0
+        for replica in self.replicas:
+            with replica.connect() as session:
+                found += len(session.execute(text))
+        return found
+
     def _on_replicas(self, *statements: str) -> None:
         for replica in self.replicas:
             with replica.connect() as session:

@@ -10,6 +10,7 @@ import pytest
 
 import rdskit
 import rdskit.sync
+from rdskit.events import Event, QueryRetried
 from tests.client.readers import Replicated, replicated
 from tests.plugins.confidentiality import keep_confidential
 from tests.plugins.waiting import eventually
@@ -113,3 +114,60 @@ async def test_sync_sessions_and_tokens(cluster: Replicated, db: rdskit.Database
     with cluster.standing_still():
         token = await asyncio.to_thread(request)
         assert await db.fetch_value(COUNT, key=6, after=token) == 1
+
+
+async def test_beyond_its_share_the_writer_takes_over_no_more_reads(cluster: Replicated) -> None:
+    async with rdskit.connect(cluster.url, tls="off", readers=cluster.readers, spill=0.2) as db:
+        await eventually(lambda: readers_serve(db))
+        with cluster.standing_still():
+            await db.execute("insert into note values (7, 'x')")
+            outcomes = [await outcome(db) for _ in range(150)]
+        assert 50 <= outcomes.count("fresh") <= 50 + 0.2 * 160
+        assert outcomes.count("refused") == 150 - outcomes.count("fresh")
+        assert db.stats().reads_sent_to_writer <= 50 + 0.2 * 400
+        await eventually(lambda: reads_well(db))
+
+
+async def outcome(db: rdskit.Database) -> str:
+    try:
+        return "fresh" if await db.fetch_value(COUNT, key=7) == 1 else "stale"
+    except rdskit.StaleReadError:
+        return "refused"
+
+
+async def reads_well(db: rdskit.Database) -> bool:
+    return await outcome(db) == "fresh"
+
+
+async def test_no_read_fails_while_the_only_reader_restarts(cluster: Replicated) -> None:
+    only = cluster.replicas[0]
+    async with rdskit.connect(cluster.url, tls="off", readers=[f"{only.host}:{only.port}"]) as db:
+        await eventually(lambda: readers_serve(db))
+        only.stop("immediate")
+        try:
+            for _ in range(30):
+                assert await db.fetch_value("select 1") == 1
+        finally:
+            only.start()
+        await eventually(lambda: readers_serve(db))
+
+
+async def test_a_query_in_the_way_of_replaying_is_done_elsewhere(cluster: Replicated, db: rdskit.Database) -> None:
+    """The replica cancels it with 40001: the query holds a lock that replaying TRUNCATE needs."""
+    slow = "select (select count(*) from note) + coalesce(length(pg_sleep(1.5)::text), 0)"
+    observed: list[Event] = []
+    one = rdskit.connect(cluster.url, tls="off", readers=cluster.readers[:1], observers=[observed.append])
+    async with one as one_reader:
+        await eventually(lambda: readers_serve(one_reader))
+        with cluster.impatient():
+            reading = asyncio.ensure_future(one_reader.fetch_value(slow))
+            await eventually(functools.partial(is_running, cluster, slow))
+            await db.execute("truncate note")
+            assert await reading == 0
+        assert [event.failure for event in observed if isinstance(event, QueryRetried)] == ["CONFLICT"]
+        assert one_reader.stats().retries_left == 100, "the reader is well: nothing was taken from the retry budget"
+        await eventually(lambda: readers_serve(one_reader))
+
+
+async def is_running(cluster: Replicated, sql: str) -> bool:
+    return await asyncio.to_thread(cluster.running, sql[:30]) > 0

@@ -60,6 +60,7 @@ def connect(
     observers: Iterable[Observer] = (),
     processes: int | None = None,
     pinning: str = "auto",
+    spill: float | None = None,
     token_key: str | None = None,
 ) -> Connecting:
     """Connect to a database: ``async with rdskit.connect(…) as db`` or ``db = await rdskit.connect(…)``.
@@ -88,6 +89,8 @@ def connect(
             takes ``WEB_CONCURRENCY``, else 1.
         pinning: ``"avoid"`` keeps nothing in a session that an RDS Proxy would pin; ``"auto"`` does so where the
             host's name is an RDS Proxy's; ``"allow"`` never.
+        spill: the share of reads, from 0 to 1, that the writer takes over at most when no reader is fresh enough;
+            beyond it they end in ``StaleReadError``. None for no limit: reads never fail because a reader is away.
         token_key: the secret that signs ``token()``: 16 characters or more, the same in every process that reads the
             others' tokens; None takes ``RDSKIT_TOKEN_KEY``, and without that a key of this process.
 

@@ -58,7 +58,8 @@ class Database(Session):
     async def _start(self) -> None:
         await self._cluster.start(Deadline.after(min(self._timeout or 30.0, self._options.limits.connect_timeout * 2)))
         await check_budget(self._cluster, self._options.limits, self._options.processes)
-        self._readers = Readers(self._cluster, self._tasks) if self._options.readers != "off" else None
+        if self._options.readers != "off":
+            self._readers = Readers(self._cluster, self._tasks, self._options.spill)
         self._executor = self._executor_for(self._written)
 
     def _executor_for(self, written: Written) -> Executor:

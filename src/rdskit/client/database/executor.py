@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rdskit.client.failover import Cluster
     from rdskit.client.pool import Lease
-    from rdskit.client.replicas import Borrowed, Readers, Written
+    from rdskit.client.replicas import Borrowed, Reader, Readers, Written
 
 _KNOWN_WITHIN = 0.05  # seconds that a read waits to learn what it must see, before it goes to the writer
 # How often a failure may be answered by doing the statement again; a lost connection by the deadline alone. All calls
@@ -174,33 +174,47 @@ class Executor:
         """Lend a reader that shows what a statement must see; None sends it to the writer."""
         if not self._cluster.readers or not statement.repeatable or self._consistency == "strong":
             return None
-        position = await self._position_to_see(after)
-        if position is None or self._readers is None:
+        return await self._borrow(after, deadline)
+
+    async def _borrow(self, after: Position | None, deadline: Deadline, avoid: Reader | None = None) -> Borrowed | None:
+        if self._readers is None:
             return None
-        return await self._readers.borrow(position, deadline)
+        return await self._readers.borrow(await self._position_to_see(after), deadline, avoid)
 
     async def _read(self, work: Work) -> Any:
-        borrowed = await self.borrow(work.statement, work.deadline, work.after)
-        if borrowed is None:
-            return await self._write(work, None)
-        try:
-            answer = await borrowed.lease.run(_call(borrowed.lease, work), work.deadline.due)
-        except DriverError as error:
-            if action_for(error.failure, Phase.STATEMENT, writes=False) is not Action.RETRY:
+        borrowed = await self._borrow(work.after, work.deadline)
+        conflicts = 0
+        while borrowed is not None:
+            try:
+                answer = await borrowed.lease.run(_call(borrowed.lease, work), work.deadline.due)
+            except DriverError as error:
+                self._consider_reader(work, borrowed, error)
+                if error.failure is not Failure.CONFLICT or conflicts:
+                    break
+                # Replaying was in its way (a hot standby cancels the query); another reader may be at another place.
+                conflicts += 1
+                borrowed = await self._borrow(work.after, work.deadline, avoid=borrowed.reader)
+            except BaseException:
                 borrowed.give_back()
-                raise error.public from error.__cause__
-            borrowed.failed()
-            if not self._retries.may_retry():
-                raise _budget_is_spent(error) from error.__cause__
-            self._retrying(work.statement, error.failure, 1)
-            return await self._write(work, None)
-        except BaseException:
+                raise
+            else:
+                borrowed.give_back()
+                if self._retries.in_debt:
+                    self._retries.succeeded()
+                return answer
+        return await self._write(work, None)
+
+    def _consider_reader(self, work: Work, borrowed: Borrowed, error: DriverError) -> None:
+        """Return if a read may be sent elsewhere; raise what the caller must know otherwise."""
+        if error.failure is Failure.REFUSED:  # the reader did as it should
             borrowed.give_back()
-            raise
-        borrowed.give_back()
-        if self._retries.in_debt:
-            self._retries.succeeded()
-        return answer
+        else:
+            borrowed.failed(error.failure)
+        if action_for(error.failure, Phase.STATEMENT, writes=False) is not Action.RETRY:
+            raise error.public from error.__cause__
+        if error.failure is not Failure.CONFLICT and not self._retries.may_retry():
+            raise _budget_is_spent(error) from error.__cause__
+        self._retrying(work.statement, error.failure, 1)
 
     async def _position_to_see(self, after: Position | None) -> Position | None:
         """What the read must see; None when only the writer can tell."""

@@ -34,6 +34,7 @@ class Options:
     observers: tuple[Observer, ...] = ()
     processes: int = 1
     pinning: str = "auto"
+    spill: float | None = None
     token_key: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -50,6 +51,8 @@ class Options:
                 f"min_size={self.limits.min_size} and max_size={self.limits.max_size} do not fit: "
                 "0 ≤ min_size ≤ max_size, and max_size at least 1"
             )
+        if self.spill is not None and not 0 <= self.spill <= 1:
+            raise ConfigError(f"spill={self.spill!r} is not a share of the reads; give 0 to 1, or None for no limit")
         if self.processes < 1:
             raise ConfigError(f"processes={self.processes!r} is not a number of processes; give 1 or more")
         if self.pinning not in PINNING:

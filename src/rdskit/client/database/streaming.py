@@ -57,7 +57,7 @@ class Reading(NamedTuple):
 class _Loan(NamedTuple):
     lease: Lease
     give_back: Callable[[], None]
-    failed: Callable[[], None]
+    failed: Callable[[Failure], None]
 
 
 class Streaming:
@@ -102,7 +102,7 @@ class Streaming:
             try:
                 return loan, batches, await anext(batches, None) or ()  # CPython's anext takes no tuple as default
             except DriverError as error:
-                loan.failed()
+                loan.failed(error.failure)
                 if not self._may_repeat(error, patience):
                     raise _refused(error) from error.__cause__
                 may_read = False
@@ -114,14 +114,18 @@ class Streaming:
         if error.failure is not Failure.READ_ONLY:  # which here is the transaction's own, and not the host's
             self._cluster.report(error.failure)
         lost = action_for(error.failure, Phase.STATEMENT, writes=False) is Action.RETRY
-        return lost and error.failure is Failure.LOST and not patience.passed and self._cluster.retries.may_retry()
+        if not lost or patience.passed:
+            return False
+        if error.failure is Failure.CONFLICT:  # a hot standby that replays; on a server that is well
+            return True
+        return error.failure is Failure.LOST and self._cluster.retries.may_retry()
 
     async def _lend(self, reading: Reading, patience: Deadline, *, from_reader: bool) -> _Loan:
         borrowed = await self._executor.borrow(reading.statement, patience, reading.after) if from_reader else None
         if borrowed is not None:
             return _Loan(borrowed.lease, borrowed.give_back, borrowed.failed)
         lease = await self._cluster.acquire_writer(patience)
-        return _Loan(lease, lease.give_back, lease.give_back)
+        return _Loan(lease, lease.give_back, lambda _: lease.give_back())
 
 
 async def _batches(lease: Lease, reading: Reading) -> AsyncGenerator[Sequence[Row], None]:

@@ -1,7 +1,7 @@
 """Reads on replicas that never show less than the session has already written."""
 
-from rdskit.client.replicas.service import Borrowed, Readers
+from rdskit.client.replicas.service import Borrowed, Reader, Readers
 from rdskit.client.replicas.tokens import Tokens
 from rdskit.client.replicas.written import Written
 
-__all__ = ["Borrowed", "Readers", "Tokens", "Written"]
+__all__ = ["Borrowed", "Reader", "Readers", "Tokens", "Written"]

@@ -7,6 +7,7 @@ import random
 from typing import TYPE_CHECKING
 
 from rdskit.client.pool import Lease, Pool, Retired
+from rdskit.client.replicas.ejection import Record, not_ejected
 from rdskit.client.replicas.policy import (
     ADMITTED,
     QUARANTINED,
@@ -17,13 +18,17 @@ from rdskit.client.replicas.policy import (
     next_admission,
     peak_ewma,
 )
-from rdskit.errors import RdskitError
+from rdskit.client.replicas.spill import SpillBudget
+from rdskit.errors import RdskitError, StaleReadError
+from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError, ReaderProgress
 from rdskit.kernel.positions import START
 from rdskit.runtime.deadlines import Deadline
 from rdskit.runtime.periodic import every
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rdskit.client.failover import Cluster
     from rdskit.kernel.positions import Position
     from rdskit.runtime.tasks import TaskOwner
@@ -33,6 +38,9 @@ _WATCH_SOON = 0.05  # seconds between two looks while a reader is in quarantine
 _WATCH_TIMEOUT = 1.0  # seconds for one look
 _CATCH_UP = 0.05  # seconds that a read waits for a reader to catch up, before it goes to the writer
 _FIRST_PAUSE, _LAST_PAUSE = 0.001, 0.008  # seconds between two questions while it waits
+
+
+_LOSSES = frozenset({Failure.LOST, Failure.UNWELL})
 
 
 class Reader:
@@ -48,6 +56,7 @@ class Reader:
         self.sampled_at = 0.0
         self.in_flight = 0
         self.served = 0
+        self.record = Record()
         self.noted_at = 0.0
 
     def note(self, progress: ReaderProgress, asked_at: float) -> None:
@@ -81,36 +90,55 @@ class Reader:
 class Borrowed:
     """A reader's connection on loan, and the clock of the call."""
 
-    __slots__ = ("_reader", "_started", "lease")
+    __slots__ = ("_readers", "_started", "lease", "reader")
 
-    def __init__(self, reader: Reader, lease: Lease) -> None:
-        self._reader = reader
+    def __init__(self, readers: Readers, reader: Reader, lease: Lease) -> None:
+        self._readers = readers
+        self.reader = reader
         self._started = asyncio.get_running_loop().time()
         self.lease = lease
         reader.in_flight += 1
 
     def give_back(self) -> None:
         """Return the connection and count what the call took."""
-        reader, now = self._reader, asyncio.get_running_loop().time()
+        reader, now = self.reader, asyncio.get_running_loop().time()
         reader.in_flight -= 1
         reader.served += 1
+        if reader.record.errors:
+            reader.record = reader.record.succeeded()
         reader.latency = peak_ewma(reader.latency, now - self._started, now - reader.sampled_at)
         reader.sampled_at = now
         self.lease.give_back()
 
-    def failed(self) -> None:
-        """Return the connection after a lost call: the reader gets no more reads until it was seen again."""
-        self._reader.in_flight -= 1
-        self._reader.progress = None
-        self._reader.pool.suspect()
+    def failed(self, failure: Failure) -> None:
+        """Return the connection after an error.
+
+        A reader that lost the call gets no more reads until it was seen again; one that only ran out of time, or
+        cancelled the query because replaying was in its way, stays in use.
+        """
+        reader = self.reader
+        reader.in_flight -= 1
+        if failure in _LOSSES:
+            reader.progress = None
+            reader.pool.suspect()
+        if failure in _LOSSES or failure is Failure.TIMEOUT:
+            self._readers.blame(reader)
         self.lease.give_back()
 
 
 class Readers:
     """Lends readers that have replayed what a read must see."""
 
-    def __init__(self, cluster: Cluster, owner: TaskOwner) -> None:
+    def __init__(self, cluster: Cluster, owner: TaskOwner, spill: float | None = None) -> None:
+        """Begin to watch.
+
+        Args:
+            cluster: whose readers.
+            owner: of the task that watches.
+            spill: the share of reads that the writer takes over at most, from 0 to 1; None for no limit.
+        """
         self._cluster = cluster
+        self._budget = SpillBudget(spill)
         self._known: dict[str, Reader] = {}
         self._failures = cluster.failures
         self._wake = asyncio.Event()
@@ -122,14 +150,46 @@ class Readers:
         self._follow_topology()
         return list(self._known.values())
 
-    async def borrow(self, position: Position, deadline: Deadline) -> Borrowed | None:
+    async def borrow(
+        self, position: Position | None, deadline: Deadline, avoid: Reader | None = None
+    ) -> Borrowed | None:
         """Lend a reader that has replayed a position; None sends the read to the writer.
 
         Args:
-            position: what the read must see; ``START`` for whatever is there.
+            position: what the read must see; ``START`` for whatever is there, None for what only the writer shows.
             deadline: of the whole call.
+            avoid: a reader that is not to be asked (again).
+
+        Raises:
+            StaleReadError: the writer has taken over as many reads as it may.
         """
-        serving = [reader for reader in self.known() if reader.can_serve()]
+        self._budget = self._budget.read()
+        borrowed = None if position is None else await self._fresh(position, deadline, avoid)
+        if borrowed is None:
+            self._spill()
+        return borrowed
+
+    def blame(self, reader: Reader) -> None:
+        """Count an error against a reader; several in a row eject it."""
+        now = asyncio.get_running_loop().time()
+        others = sum(other.record.is_ejected(now) for other in self._known.values() if other is not reader)
+        reader.record = reader.record.failed(now, others_ejected=others, fleet=len(self._known))
+
+    def _spill(self) -> None:
+        left = self._budget.spilled()
+        if left is None:
+            raise StaleReadError(
+                "no reader shows what this read must see, and the writer takes over no more than "
+                f"{self._budget.share:.0%} of all reads: try again in a moment, read with consistency='eventual', or "
+                "connect with a higher spill="
+            )
+        self._budget = left
+        self.spilled += 1
+
+    async def _fresh(self, position: Position, deadline: Deadline, avoid: Reader | None) -> Borrowed | None:
+        now = asyncio.get_running_loop().time()
+        able = [reader for reader in self.known() if reader is not avoid and reader.can_serve()]
+        serving = not_ejected(able, _record, now)
         fresh = [reader for reader in serving if reader.has_replayed(position)]
         if serving:
             reader = _chosen(fresh) if fresh else _furthest(serving)
@@ -138,7 +198,6 @@ class Readers:
                 (fresh and reader.vouches_for(borrowed.lease)) or await _catches_up(reader, borrowed, position)
             ):
                 return borrowed
-        self.spilled += 1
         return None
 
     async def _lend(self, reader: Reader, deadline: Deadline) -> Borrowed | None:
@@ -148,8 +207,9 @@ class Readers:
                 lease = await reader.pool.acquire(Deadline.after(deadline.bounded(_WATCH_TIMEOUT)))
             except (RdskitError, Retired):
                 reader.progress = None  # not to be chosen again until the watch has reached it
+                self.blame(reader)
                 return None
-        return Borrowed(reader, lease)
+        return Borrowed(self, reader, lease)
 
     def _follow_topology(self) -> None:
         if self._failures != self._cluster.failures:
@@ -211,14 +271,18 @@ async def _ask(reader: Reader, lease: Lease) -> ReaderProgress:
     return progress
 
 
-def _furthest(readers: list[Reader]) -> Reader:
+def _record(reader: Reader) -> Record:
+    return reader.record
+
+
+def _furthest(readers: Sequence[Reader]) -> Reader:
     furthest, *others = readers
     for reader in others:
         furthest = reader if reader.is_ahead_of(furthest) else furthest
     return furthest
 
 
-def _chosen(readers: list[Reader]) -> Reader:
+def _chosen(readers: Sequence[Reader]) -> Reader:
     candidates = [(Load(reader.latency, reader.in_flight), reader) for reader in readers]
     return choose(candidates, random.random(), random.random())  # noqa: S311 - balancing, not a secret
 
@@ -234,8 +298,8 @@ async def _catches_up(reader: Reader, borrowed: Borrowed, position: Position) ->
                 return True
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LAST_PAUSE)
-    except DriverError:
-        borrowed.failed()
+    except DriverError as error:
+        borrowed.failed(error.failure)
         return False
     except BaseException:
         borrowed.give_back()
