@@ -33,6 +33,7 @@ from rdskit.kernel.ports import Credentials, Login, Result, Row
 
 if TYPE_CHECKING:
     from rdskit.client.database.database import Database
+    from rdskit.client.statements import Page
     from rdskit.dbapi import dbapi_connect
 
 __version__ = "0.1.0"
@@ -52,6 +53,7 @@ __all__ = [
     "Login",
     "NoWriterError",
     "OutcomeUnknown",
+    "Page",
     "PoolTimeout",
     "QueryError",
     "QueryTimeout",
@@ -71,12 +73,16 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # The class itself is needed for annotations and isinstance only; loading it with the package would double the cost
-    # of `import rdskit`.
+    # The classes are needed for annotations and isinstance only; loading them with the package would double the cost of
+    # `import rdskit`.
     if name == "Database":
         from rdskit.client.database.database import Database  # noqa: PLC0415
 
         return Database
+    if name == "Page":
+        from rdskit.client.statements import Page  # noqa: PLC0415
+
+        return Page
     if name == "dbapi_connect":  # starts a background loop, which asynchronous code never needs
         from rdskit.dbapi import dbapi_connect  # noqa: PLC0415
 

@@ -87,7 +87,7 @@ async def test_a_password_that_changes_every_two_seconds_fails_no_query(local_rd
                 versions.add(version_of(manager, secret))
             await load.more(20)
     assert not load.failed
-    assert len(versions) >= SECONDS / EVERY / 2, f"{len(versions)} passwords"
+    assert len(versions) >= 0.8 * SECONDS / EVERY, f"{len(versions)} passwords"
     print(f"{len(versions)} passwords in {SECONDS:g} s, {load.answered} logins and queries, none failed")  # noqa: T201
     local_rds.delete("rotating")
 
@@ -146,6 +146,7 @@ class Recorded:
 
 MAKE_IAM_USER = {
     "postgres": ("create user ada", "grant rds_iam to ada"),
+    "mysql": ("create user ada identified with AWSAuthenticationPlugin as 'RDS'", "grant select on app.* to ada"),
     "mariadb": ("create user ada identified via AWSAuthenticationPlugin using 'RDS'", "grant select on app.* to ada"),
 }
 
