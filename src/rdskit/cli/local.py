@@ -7,7 +7,7 @@ import os
 import shlex
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.console import Console
@@ -15,7 +15,8 @@ from rich.table import Table
 
 from rdskit.errors import ConfigError
 from rdskit.local import doctor as examination
-from rdskit.local import site
+from rdskit.local import faults, site
+from rdskit.local.fault_model import parse_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -131,6 +132,47 @@ def reset(
     if as_json:
         return _print_json(found.as_dict())
     return _say(f"{directory} is gone")
+
+
+@app.command()
+def fault(
+    instance: Annotated[str, typer.Argument(help="Identifier of the DB instance.", show_default=False)],
+    kind: Annotated[str, typer.Argument(help="kill, hang, blackhole, latency, reset or lag; clear ends all of them.")],
+    amount: Annotated[
+        str | None, typer.Argument(help="Of latency and lag: how much, as in 200ms or 5s.", show_default=False)
+    ] = None,
+    *,
+    path: Annotated[
+        str | None,
+        typer.Option("--path", help="Of blackhole: client cuts off clients alone, all (the default) everybody."),
+    ] = None,
+    lasting: Annotated[
+        str | None, typer.Option("--for", metavar="TIME", help="Clear it by itself after this time.")
+    ] = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Break an instance on purpose: its server dies or hangs, its network swallows or delays."""
+    if kind == "clear":
+        done = faults.clear(instance, data=data)
+        text = f"{instance}: cleared {', '.join(done['cleared']) or 'nothing, no fault was in force'}"
+    else:
+        chosen = named_fault(kind, amount, path)
+        seconds = parse_seconds(lasting) if lasting else None
+        done = faults.inject(instance, chosen, lasting=seconds, data=data)
+        text = f"{instance}: {kind} {amount or ''}".rstrip() + (f" for {lasting}" if lasting else "")
+    if as_json:
+        return _print_json(done)
+    return _say(text)
+
+
+def named_fault(kind: str, amount: str | None, path: str | None) -> faults.Fault:
+    """The fault of these words; :class:`ConfigError` says what is wrong with them."""
+    return faults.Fault(
+        cast("faults.FaultKind", kind),
+        parse_seconds(amount) if amount else 0.0,
+        cast("faults.Path", path or "all"),
+    )
 
 
 def _print_status(found: SiteStatus) -> None:

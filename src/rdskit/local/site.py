@@ -33,6 +33,7 @@ __all__ = [
     "failovers",
     "foreground",
     "reset",
+    "served_port",
     "status",
     "up",
 ]
@@ -129,7 +130,7 @@ def down(data: Path) -> SiteStatus:
         daemon.stop()
     end_orphans(layout.fleet)
     seconds = time.monotonic() - begun if was_up else None
-    return SiteStatus(running=False, data=str(data), port=_remembered(layout), seconds=seconds)
+    return SiteStatus(running=False, data=str(data), port=served_port(layout), seconds=seconds)
 
 
 def status(data: Path) -> SiteStatus:
@@ -146,7 +147,7 @@ def status(data: Path) -> SiteStatus:
         except LocalError:
             if not daemon.ends_soon():
                 raise
-    return SiteStatus(running=False, data=str(data), port=_remembered(layout))
+    return SiteStatus(running=False, data=str(data), port=served_port(layout))
 
 
 def env(data: Path) -> dict[str, str]:
@@ -160,7 +161,7 @@ def env(data: Path) -> dict[str, str]:
     if pair is None:
         raise ConfigError(f"There is no local RDS in {data} yet: run `rdskit local up` first.")
     return {
-        "AWS_ENDPOINT_URL": url(_remembered(layout)),
+        "AWS_ENDPOINT_URL": url(served_port(layout)),
         "AWS_ACCESS_KEY_ID": pair.access_key_id,
         "AWS_SECRET_ACCESS_KEY": pair.secret_access_key,
         "AWS_DEFAULT_REGION": REGION,
@@ -188,7 +189,7 @@ def failovers(data: Path, identifier: str | None = None) -> list[dict[str, Any]]
     Raises:
         LocalError: it is not running.
     """
-    found: list[dict[str, Any]] = ask(_remembered(Layout(data)), "failovers")
+    found: list[dict[str, Any]] = ask(served_port(Layout(data)), "failovers")
     return [each for each in found if identifier in (None, each["identifier"])]
 
 
@@ -205,7 +206,7 @@ def _answers(daemon: DaemonProcess) -> bool:
 
 
 def _choose_port(layout: Layout, port: int | None) -> int:
-    chosen = port or _remembered(layout)
+    chosen = port or served_port(layout)
     check_port(chosen)
     write_json(layout.settings, {"port": chosen})
     layout.daemon.unlink(missing_ok=True)
@@ -214,7 +215,7 @@ def _choose_port(layout: Layout, port: int | None) -> int:
 
 def _running(layout: Layout, *, seconds: float | None = None, already: bool = False) -> SiteStatus:
     said = DaemonProcess(layout).said
-    port = int(said.get("port", _remembered(layout)))
+    port = int(said.get("port", served_port(layout)))
     ready = bool(said.get("ready"))
     return SiteStatus(
         running=True,
@@ -229,5 +230,6 @@ def _running(layout: Layout, *, seconds: float | None = None, already: bool = Fa
     )
 
 
-def _remembered(layout: Layout) -> int:
+def served_port(layout: Layout) -> int:
+    """The port of the AWS API; where it is down the last one, or the usual one."""
     return int(read_json(layout.settings).get("port", DEFAULT_PORT))

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs
 from botocore.model import OperationNotFoundError
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
+from rdskit.errors import ConfigError, LocalError
 from rdskit.local.control.faults import Answer, Fault, render
 from rdskit.local.control.services import SERVICES, changed_by, is_region, service_of_signing_name
 
@@ -44,11 +45,14 @@ class Route:
 
     Attributes:
         path: below ``/_rdskit/``.
-        answer: gets the query parameters, returns what becomes the JSON body.
+        answer: gets the query parameters, or of a POST the JSON object in its body; returns what becomes the JSON body.
+        method: ``POST`` for a page that changes something. It takes JSON alone, which a web page of another origin
+            cannot send unasked.
     """
 
     path: str
-    answer: Callable[[Mapping[str, str]], object]
+    answer: Callable[[Mapping[str, Any]], object]
+    method: str = "GET"
 
 
 class Gateway:
@@ -79,8 +83,12 @@ class Gateway:
         route = self._routes.get(path)
         if route is None:
             return _json(HTTPStatus.NOT_FOUND, {"error": f"no page {path}", "pages": sorted(self._routes)})
-        query = {name: values[0] for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
-        return _json(HTTPStatus.OK, route.answer(query))
+        if environ["REQUEST_METHOD"] != route.method:
+            return _json(HTTPStatus.METHOD_NOT_ALLOWED, {"error": f"{path} wants {route.method}"})
+        try:
+            return _json(HTTPStatus.OK, route.answer(_asked(environ, route)))
+        except (ConfigError, LocalError) as error:
+            return _json(HTTPStatus.BAD_REQUEST, {"error": str(error), "kind": type(error).__name__})
 
     def _aws(self, environ: WSGIEnvironment) -> Answer:
         content_type = environ.get("CONTENT_TYPE", "")
@@ -107,6 +115,17 @@ class Gateway:
             if changed:
                 self._monitor.announce()
         return answer
+
+
+def _asked(environ: WSGIEnvironment, route: Route) -> Mapping[str, Any]:
+    if route.method == "GET":
+        return {name: values[0] for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
+    if environ.get("CONTENT_TYPE") != "application/json":
+        raise ConfigError(f"{route.path} takes application/json")
+    asked = json.loads(_buffer_body(environ))
+    if not isinstance(asked, dict):
+        raise ConfigError(f"{route.path} takes a JSON object")
+    return asked
 
 
 def _refusal(environ: WSGIEnvironment, service: str, region: str | None) -> Fault | None:

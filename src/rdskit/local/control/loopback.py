@@ -6,13 +6,17 @@ import errno
 import http.client
 import json
 import socket
-from typing import Any
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from rdskit.errors import LocalError
+from rdskit.errors import ConfigError, LocalError
 
-__all__ = ["ADDRESS", "ask", "check_port", "url"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["ADDRESS", "ask", "check_port", "order", "url"]
 
 ADDRESS = "127.0.0.1"
 
@@ -49,10 +53,29 @@ def ask(port: int, page: str) -> Any:
     Raises:
         LocalError: there is no answer.
     """
+    return _exchange(port, "GET", page)[1]
+
+
+def order(port: int, page: str, asked: Mapping[str, Any]) -> Any:
+    """Have the local RDS do something, and return what it says of it.
+
+    Raises:
+        ConfigError: what is asked for makes no sense.
+        LocalError: there is no answer, or it could not be done.
+    """
+    status, answer = _exchange(port, "POST", page, json.dumps(asked))
+    if status == HTTPStatus.OK:
+        return answer
+    refused = ConfigError if answer.get("kind") == ConfigError.__name__ else LocalError
+    raise refused(answer.get("error", f"the local RDS answers {status} to {page}"))
+
+
+def _exchange(port: int, method: str, page: str, body: str | None = None) -> tuple[int, Any]:
     connection = http.client.HTTPConnection(ADDRESS, port, timeout=_TIMEOUT)
     try:
-        connection.request("GET", f"/_rdskit/{page}")
-        return json.loads(connection.getresponse().read())
+        connection.request(method, f"/_rdskit/{page}", body, {"Content-Type": "application/json"} if body else {})
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise LocalError(
             f"The local RDS at {url(port)} does not answer ({error}): see `rdskit local status`."

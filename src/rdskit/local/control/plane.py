@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from moto.rds.models import rds_backends
 from moto.sqs.models import Queue
 
+from rdskit.errors import LocalError
 from rdskit.local.control import managed_secrets
 from rdskit.local.control.administrator import register
 from rdskit.local.control.deliveries import HttpDeliveries
 from rdskit.local.control.gateway import Gateway, Route
 from rdskit.local.control.iam import TokenJudge
+from rdskit.local.control.injection import requested
 from rdskit.local.control.monitor import Monitor
 from rdskit.local.control.persistence import StateStore
 from rdskit.local.control.rds.engines import Engines, standard
@@ -71,6 +74,8 @@ class ControlPlane:
             Route("health", lambda _: health()),
             Route("instances", lambda _: self.instances()),
             Route("failovers", self._failovers),
+            Route("faults", self._inject, method="POST"),
+            Route("faults/clear", self._clear, method="POST"),
         ]
         return Server(Gateway(self._monitor, self._store, routes), listener)
 
@@ -142,6 +147,24 @@ class ControlPlane:
     def _save(self) -> None:
         self._store.save(("rds", "secretsmanager", "sqs", "sns"))
 
+    def _inject(self, asked: Mapping[str, Any]) -> dict[str, object]:
+        identifier, fault, lasting = requested(asked)
+        self._fleet.inject(self._resource_id(identifier), fault, lasting=lasting)
+        return {"identifier": identifier, **asdict(fault), "lasting": lasting}
+
+    def _clear(self, asked: Mapping[str, Any]) -> dict[str, object]:
+        identifier = str(asked.get("identifier"))
+        cleared = self._fleet.clear_faults(self._resource_id(identifier))
+        return {"identifier": identifier, "cleared": sorted(each.kind for each in cleared)}
+
+    def _resource_id(self, identifier: str) -> str:
+        with self._monitor:
+            found = [each for each in self._instances() if each.db_instance_identifier == identifier.lower()]
+            if not found:
+                known = ", ".join(each.db_instance_identifier for each in self._instances())
+                raise LocalError(f"there is no DB instance {identifier}: this local RDS has {known or 'none'}")
+            return found[0].dbi_resource_id
+
     def _failovers(self, query: Mapping[str, str]) -> list[dict[str, object]]:
         with self._monitor:
             names = {each.dbi_resource_id: each.db_instance_identifier for each in self._instances()}
@@ -153,6 +176,7 @@ class ControlPlane:
                 "cause": record.cause,
                 "at": record.at.isoformat(),
                 "promotion_ms": record.promotion_ms,
+                "detection_ms": record.detection_ms,
             }
             for record in self._fleet.failovers()
             if wanted in (None, names.get(record.resource_id))

@@ -10,15 +10,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from rdskit.local.endpoints.negotiation import Reception
+from rdskit.local.endpoints.passage import FullQueue, Passage
 from rdskit.local.endpoints.protocols import NEGOTIATIONS, iam_users
 from rdskit.local.endpoints.relay import Relay
 from rdskit.local.endpoints.wire import accepted
 
 if TYPE_CHECKING:
+    from rdskit.local.endpoints.direction import Inspect
     from rdskit.local.endpoints.iam_users import IamUsers
     from rdskit.local.endpoints.judgement import Judgement
     from rdskit.local.endpoints.model import EndpointState
-    from rdskit.local.endpoints.relay import Inspect
     from rdskit.local.endpoints.wire import Wire
 
 _log = logging.getLogger(__name__)
@@ -43,7 +44,10 @@ class Listener:
         self._users: IamUsers | None = None
         self._state = replace(state, backend=None)
         self._socket: socket.socket | None = None
+        self._passage = Passage()
+        self._queue: FullQueue | None = None
         self._relays: set[Relay] = set()
+        self._held: set[Relay] = set()
         self._negotiations: set[asyncio.Task[None]] = set()
         self._tls = _tls_context(state)
         self.apply(state)
@@ -56,17 +60,19 @@ class Listener:
         """
         if (state.certificate, state.key) != (self._state.certificate, self._state.key):
             self._tls = _tls_context(state)
-        moved = (state.backend, state.account) != (self._state.backend, self._state.account)
-        self._state = state
-        if moved:
-            self._follow_backend()
-        if state.backend is None:
+        self._become(state)
+        if state.backend is None and not state.link.blackhole:
             self._refuse()
         elif self._socket is None:
             self._listen()
+        self._fill_queue(state)
 
     def cut(self) -> None:
-        """Reset every connection, those in negotiation too."""
+        """Reset every connection, those in negotiation too; in a black hole nobody hears of it before that ends."""
+        if self._state.link.blackhole:
+            self._held |= self._relays
+            self._relays.clear()
+            return
         for task in tuple(self._negotiations):
             task.cancel()
         for relay in tuple(self._relays):
@@ -75,9 +81,41 @@ class Listener:
     def close(self) -> None:
         """Stop listening and reset every connection."""
         self._refuse()
-        self.cut()
+        self._release()
+        for task in tuple(self._negotiations):
+            task.cancel()
+        for relay in tuple(self._relays):
+            relay.cut()
         if self._users is not None:
             self._users.close()
+
+    def _become(self, state: EndpointState) -> None:
+        moved = (state.backend, state.account) != (self._state.backend, self._state.account)
+        before, self._state = self._state.link, state
+        if moved:
+            self._follow_backend()
+        self._passage.become(state.link)
+        if not state.link.holds:
+            self._release()
+        if state.link.blackhole != before.blackhole:
+            for relay in tuple(self._relays):
+                (relay.pause if state.link.blackhole else relay.resume)()
+
+    def _release(self) -> None:
+        """Connections that were cut in a black hole hear of it now."""
+        for relay in tuple(self._held):
+            relay.cut()
+
+    def _fill_queue(self, state: EndpointState) -> None:
+        if state.link.blackhole and self._queue is None and self._socket is not None:
+            self._loop.remove_reader(self._socket)
+            self._queue = FullQueue(self._socket, state.address)
+        elif not state.link.blackhole and self._queue is not None:
+            self._queue.close()
+            self._queue = None
+            if self._socket is not None:
+                self._socket.listen(_BACKLOG)
+                self._loop.add_reader(self._socket, self._accept, self._socket)
 
     def _listen(self) -> None:
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -94,6 +132,9 @@ class Listener:
 
     def _refuse(self) -> None:
         # A closed listening socket refuses at once; clients that hang in its queue are reset by the kernel.
+        if self._queue is not None:
+            self._queue.close()
+            self._queue = None
         if self._socket is not None:
             self._loop.remove_reader(self._socket)
             self._socket.close()
@@ -116,12 +157,13 @@ class Listener:
             task.add_done_callback(self._negotiations.discard)
 
     def _accept_again(self, listener: socket.socket) -> None:
-        if listener is self._socket:
+        if listener is self._socket and self._queue is None:
             self._loop.add_reader(listener, self._accept, listener)
 
     async def _serve(self, client: socket.socket) -> None:
         reception = Reception(self._state, self._tls, self._judgement, self._users)
-        negotiation = NEGOTIATIONS[self._state.protocol](self._loop, accepted(self._loop, client), reception)
+        wire = accepted(self._loop, client, self._passage)
+        negotiation = NEGOTIATIONS[self._state.protocol](self._loop, wire, reception)
         try:
             async with asyncio.timeout(_NEGOTIATION):
                 agreed = await negotiation.run()
@@ -138,9 +180,14 @@ class Listener:
             negotiation.close()
 
     def _relay(self, client: Wire, backend: Wire, inspect: Inspect | None) -> None:
-        relay = Relay(self._loop, client.socket, backend.socket, self._relays.discard, inspect)
+        relay = Relay(self._loop, client.socket, backend.socket, self._forget, self._passage, inspect)
         self._relays.add(relay)
-        relay.start()
+        if not self._state.link.blackhole:
+            relay.start()
+
+    def _forget(self, relay: Relay) -> None:
+        self._relays.discard(relay)
+        self._held.discard(relay)
 
     def _follow_backend(self) -> None:
         if self._users is not None:

@@ -30,6 +30,21 @@ class InternalAccount:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """The network between clients and an endpoint, as far as it is out of order on purpose.
+
+    Attributes:
+        blackhole: nothing gets through, in either direction, and no new connection either.
+        latency: seconds by which each answer comes late.
+        holds: connections that are cut while there is a black hole learn nothing of that until this ends.
+    """
+
+    blackhole: bool = False
+    latency: float = 0.0
+    holds: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class EndpointState:
     """Everything that the endpoint process knows of one endpoint.
 
@@ -44,6 +59,7 @@ class EndpointState:
         iam: whether IAM authentication is enabled; an IAM user is refused where it is not.
         account: None has no IAM users: every login is the backend's own affair.
         socket: directory of a PostgreSQL backend's private Unix socket, by which IAM users come in.
+        link: the network in front of it.
     """
 
     name: str
@@ -56,6 +72,7 @@ class EndpointState:
     iam: bool = False
     account: InternalAccount | None = None
     socket: str = ""
+    link: Link = Link()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +146,11 @@ def decode_report(line: bytes) -> Answer | Question:
 
 
 def _state(fields: dict[str, Any]) -> EndpointState:
-    address, backend, account = (fields.pop(name) for name in ("address", "backend", "account"))
+    address, backend, account, link = (fields.pop(name) for name in ("address", "backend", "account", "link"))
     return EndpointState(
         **fields,
         address=Endpoint(*address),
         backend=Endpoint(*backend) if backend else None,
         account=InternalAccount(**account) if account else None,
+        link=Link(**link),
     )

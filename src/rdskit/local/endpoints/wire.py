@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from rdskit.local.endpoints.passage import Passage
+
 _T = TypeVar("_T")
 
 
@@ -26,13 +28,17 @@ class Wire:
     Args:
         loop: the loop that serves it.
         connection: non-blocking.
+        passage: the network before it; a backend's connection has none that could be out of order.
 
     Attributes:
         socket: the connection; after TLS was agreed on, the encrypted one.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, connection: socket.socket) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, connection: socket.socket, passage: Passage | None = None
+    ) -> None:
         self._loop = loop
+        self._passage = passage
         self.socket = connection
 
     @property
@@ -57,10 +63,15 @@ class Wire:
 
     async def read_some(self, most: int) -> bytes:
         """What has arrived, once something has; empty at the end."""
-        return await self._complete(partial(self.socket.recv, most), _Readiness.READ)
+        piece = await self._complete(partial(self.socket.recv, most), _Readiness.READ)
+        if self._passage is not None:
+            await self._passage.enter()
+        return piece
 
     async def write(self, data: bytes) -> None:
         """All of ``data``."""
+        if self._passage is not None:
+            await self._passage.leave()
         while data:
             data = data[await self._complete(partial(self.socket.send, data), _Readiness.WRITE) :]
 
@@ -70,6 +81,8 @@ class Wire:
         Raises:
             ssl.SSLError: the handshake failed.
         """
+        if self._passage is not None:
+            await self._passage.leave()
         # Only what was asked for was read from the plain socket: nothing sent in the clear slips into the session.
         secured = context.wrap_socket(self.socket, server_side=server_side, do_handshake_on_connect=False)
         self.socket = secured
@@ -96,12 +109,12 @@ class Wire:
             (self._loop.remove_reader if reading else self._loop.remove_writer)(self.socket)
 
 
-def accepted(loop: asyncio.AbstractEventLoop, client: socket.socket) -> Wire:
+def accepted(loop: asyncio.AbstractEventLoop, client: socket.socket, passage: Passage) -> Wire:
     """The wire of a client that was accepted."""
     client.setblocking(False)
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    return Wire(loop, client)
+    return Wire(loop, client, passage)
 
 
 def _resolve(ready: asyncio.Future[None]) -> None:

@@ -40,6 +40,7 @@ class MariaDBServer(MySQLFamilyServer):
     """A MariaDB server of ours."""
 
     dialect: ClassVar[Dialect] = Dialect(
+        delay="change master to master_delay = %s",
         defaults=MARIADB_DEFAULTS,
         # With this role a former primary takes back at its start what its standby never acknowledged (MDEV-21117).
         standby={"read_only": "ON", "init_rpl_role": "SLAVE"},

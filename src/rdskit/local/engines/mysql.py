@@ -32,6 +32,7 @@ class MySQLServer(MySQLFamilyServer):
     """A MySQL server of ours."""
 
     dialect: ClassVar[Dialect] = Dialect(
+        delay="change replication source to source_delay = %s",
         defaults=MYSQL_DEFAULTS,
         standby={"super_read_only": "ON"},
         source_waits="rpl_semi_sync_source_enabled",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import secrets
 import shutil
@@ -58,6 +59,7 @@ class MySQLFamilyServer(DatabaseServer, ABC):
     def __init__(self, data: Path, address: Endpoint, installation: Installation, account: Account) -> None:
         super().__init__(installation.product, data, address, account, _COMPLAINT)
         self.installation = installation
+        self._replay_delay = 0
         self.promoted_at = ""
         self._configured: dict[str, str] = {}
         self._in_force: dict[str, str] = {}
@@ -185,7 +187,22 @@ class MySQLFamilyServer(DatabaseServer, ABC):
             self._set(session, self.dialect.replica_acknowledges, on=acknowledge)
             self._set(session, self.dialect.source_waits, on=False)
             self._point_at(session, source)
+            if self._replay_delay:
+                session.execute(self.dialect.delay, self._replay_delay)
             session.execute("start replica")
+
+    def delay_replay(self, seconds: float) -> None:
+        """Of a replica: apply each transaction that much later than its source, or at once again with 0.
+
+        Args:
+            seconds: whole ones, as the servers count; a part of one is taken for a whole one.
+        """
+        self._replay_delay = math.ceil(seconds)
+        if self.alive:
+            with self.connect() as session:
+                session.execute("stop replica", timeout=30)
+                session.execute(self.dialect.delay, self._replay_delay)
+                session.execute("start replica")
 
     def promote(self, timeout: float = 30.0) -> None:
         """Make a standby the primary: it applies all that it has received, then accepts writes.

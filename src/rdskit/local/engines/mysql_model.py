@@ -21,6 +21,7 @@ class Dialect:
         skip_start: the variable by which a restarted replica waits to be told.
         replica: the first word of its columns in ``SHOW REPLICA STATUS``.
         source: the last word of its column for the lag.
+        delay: the statement by which a replica applies transactions some seconds late.
         source_status: how the names of a semi-synchronous source's status variables begin.
     """
 
@@ -31,6 +32,7 @@ class Dialect:
     skip_start: str
     replica: str
     source: str
+    delay: str
     source_status: str
 
 

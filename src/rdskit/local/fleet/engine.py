@@ -195,6 +195,10 @@ class Replication(Protocol):
         """Of a primary: have each commit wait for the standby, or no more; a dead one starts without."""
         ...
 
+    def delay_replay(self, seconds: float) -> None:
+        """Of a follower: apply each transaction that much later than its source, or at once again with 0."""
+        ...
+
     def commits_wait(self, session: Session) -> bool:
         """Of a primary: whether a commit has been seen to wait for the standby since it was told to."""
         ...

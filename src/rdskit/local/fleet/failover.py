@@ -56,6 +56,7 @@ def fail_over(instance: Instance, cause: FailoverCause, replicas: Iterable[Insta
     instance.refuse()
     running = [replica for replica in replicas if replica.primary.server.alive]
     at, started = dt.datetime.now(dt.UTC), time.monotonic()
+    silence = None if cause == "requested" else round((started - old.answered_at) * 1000, 3)
     old.server.fence()
     with ThreadPoolExecutor(max_workers=max(1, len(running)), thread_name_prefix="rdskit-received") as pool:
         received = {replica: pool.submit(_received, replica) for replica in running}
@@ -63,7 +64,7 @@ def fail_over(instance: Instance, cause: FailoverCause, replicas: Iterable[Insta
         _first_write(new.server, writer)
         promotion_ms = (time.monotonic() - started) * 1000
         retire_diverged({replica: future.result() for replica, future in received.items()}, new.server)
-    record = FailoverRecord(instance.resource_id, cause, at, round(promotion_ms, 3))
+    record = FailoverRecord(instance.resource_id, cause, at, round(promotion_ms, 3), silence)
     _swap(instance, record)
     instance.accept()
     zone = instance.record.primary.zone

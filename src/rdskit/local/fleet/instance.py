@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rdskit.errors import LocalError
+from rdskit.local.endpoints.model import Link
 from rdskit.local.engines.session import SessionLost
 from rdskit.local.fleet.engine import STANDBY, Upstream
 from rdskit.local.fleet.model import InstanceFacts
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from rdskit.local.endpoints.model import EndpointState
     from rdskit.local.engines.session import Session
+    from rdskit.local.fault_model import Fault
     from rdskit.local.fleet.engine import Engine, Server
     from rdskit.local.fleet.site import Site
     from rdskit.local.fleet.store import InstanceRecord, NodeRecord
@@ -40,6 +42,7 @@ class Instance:
         pending: parameters that wait for a restart.
         replica_lag: seconds, of a read replica that streams.
         diverged: of a read replica: it has changes that its source never kept, and is out of service.
+        faults: what is out of order on purpose; a new daemon knows of none.
         closing: set when the instance is no longer to be brought back by anybody.
     """
 
@@ -56,6 +59,8 @@ class Instance:
         self.pending: frozenset[str] = frozenset()
         self.replica_lag: float | None = None
         self.diverged = False
+        self.faults: frozenset[Fault] = frozenset()
+        self._accepting = False
         self.closing = threading.Event()
 
     @property
@@ -163,11 +168,27 @@ class Instance:
 
     def accept(self) -> None:
         """Lead the endpoint to the primary."""
-        self.site.endpoints.set(self._endpoint_state(self.primary.server))
+        self._accepting = True
+        self.refresh_endpoint()
 
     def refuse(self) -> None:
         """Refuse connections at the endpoint, and reset those that exist."""
-        self.site.endpoints.set(self._endpoint_state(None), cut=True)
+        self._accepting = False
+        self.refresh_endpoint(cut=True)
+
+    def refresh_endpoint(self, *, cut: bool = False) -> None:
+        """Have the endpoint be what it should be; with ``cut`` connections that exist are reset."""
+        backend = self.primary.server if self._accepting else None
+        self.site.endpoints.set(self._endpoint_state(backend), cut=cut)
+
+    @property
+    def link(self) -> Link:
+        """The network in front of its endpoint."""
+        holes = [each for each in self.faults if each.kind == "blackhole"]
+        late = [each.seconds for each in self.faults if each.kind == "latency"]
+        # The endpoint's name leads to the server of the moment: to one that was promoted there is no black hole.
+        black = self.primary.cut_off or any(each.path == "client" for each in holes)
+        return Link(black, max(late, default=0.0), holds=bool(holes))
 
     def hold_writers(self) -> None:
         """Have each commit on the primary wait for the standby."""
@@ -227,7 +248,8 @@ class Instance:
             server.stream(upstream)
 
     def _endpoint_state(self, backend: Server | None) -> EndpointState:
-        return self.site.endpoint(self.record, backend, require_tls=self.translation.require_tls)
+        state = self.site.endpoint(self.record, backend, require_tls=self.translation.require_tls)
+        return replace(state, link=self.link)
 
     def _ensure_address(self) -> None:
         if not self.primary.ensure_port():

@@ -75,12 +75,21 @@ class FleetEvent:
 
 @dataclass(frozen=True, slots=True)
 class FailoverRecord:
-    """One failover; ``promotion_ms`` as in :class:`FleetEvent`."""
+    """One failover.
+
+    Attributes:
+        resource_id: of the instance.
+        cause: why.
+        at: when the old primary was ended.
+        promotion_ms: as in :class:`FleetEvent`.
+        detection_ms: from the old primary's last answer to a probe to ``at``; None of one that was asked for.
+    """
 
     resource_id: str
     cause: FailoverCause
     at: dt.datetime
     promotion_ms: float
+    detection_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

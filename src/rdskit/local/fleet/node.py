@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 from typing import TYPE_CHECKING, Final
 
 from rdskit.local.engines.addresses import free_port
@@ -27,6 +28,8 @@ class Node:
     Attributes:
         health: what the probes have shown; only the watch changes it.
         probed: what the latest probe has shown; None before the first.
+        cut_off: no probe reaches it, on purpose; a restart ends that.
+        answered_at: when it last answered a probe, of the monotonic clock.
     """
 
     def __init__(self, record: NodeRecord, server: Server) -> None:
@@ -34,6 +37,8 @@ class Node:
         self.server = server
         self.health = Health()
         self.probed: Probe | None = None
+        self.cut_off = False
+        self.answered_at = time.monotonic()
         self._session: Session | None = None
         self._waiting: ProbeQuery | None = None
         self._forgiven = False
@@ -55,8 +60,10 @@ class Node:
     def judge(self, late: float) -> None:
         """Take the probe's answer in, if it is there; ``late`` as in :meth:`Health.after_probe`."""
         # A suspended parent process still has backends that answer, and no new client gets in.
-        answered = self._take_answer() and not self.server.suspended
+        answered = self._take_answer() and not self.server.suspended and not self.cut_off
         with self._lock:
+            if answered:
+                self.answered_at = time.monotonic()
             if self._forgiven:
                 self._forgiven = False
                 self.hang_up()
@@ -67,6 +74,8 @@ class Node:
         """Have the watch begin anew: the server was restarted on purpose. Called by any thread."""
         with self._lock:
             self._forgiven = True
+            self.cut_off = False
+            self.answered_at = time.monotonic()
             self.health = Health()
             self.probed = None
 

@@ -14,7 +14,7 @@ from rdskit.local.endpoints.process import EndpointProcess, refuse_all
 from rdskit.local.engines.addresses import AddressBook
 from rdskit.local.engines.processes import end_orphans
 from rdskit.local.engines.session import Account
-from rdskit.local.fleet import catalog, operations
+from rdskit.local.fleet import catalog, faults, operations
 from rdskit.local.fleet.care import Care
 from rdskit.local.fleet.engine import ADMIN
 from rdskit.local.fleet.instance import Instance
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rdskit.kernel.endpoints import Endpoint
+    from rdskit.local.fault_model import Fault
     from rdskit.local.fleet.model import FailoverRecord, FleetEvent, InstanceFacts, InstanceSpec
 
 _log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class Fleet:
         self._owner: IO[str] | None = None
         self._present: Site | None = None
         self._engines = catalog.standard()
+        self._fault_timers = faults.FaultTimers()
 
     def start(self) -> None:
         """End what a crashed daemon left running, and bring everything back that is recorded.
@@ -76,6 +78,7 @@ class Fleet:
 
     def close(self) -> None:
         """Stop all servers cleanly. No process is left; the state stays on disk."""
+        self._fault_timers.close()
         self._each(operations.shut_down, self._all())
         self._kept.clear()
         self._endpoints.close()
@@ -195,6 +198,27 @@ class Fleet:
             LocalError: there is no such instance.
         """
         return self._care(resource_id).instance.facts()
+
+    def inject(self, resource_id: str, fault: Fault, *, lasting: float | None = None) -> None:
+        """Have a fault happen to an instance.
+
+        Args:
+            resource_id: of the instance.
+            fault: what happens.
+            lasting: seconds after which it is cleared; None leaves it until :meth:`clear_faults`.
+
+        Raises:
+            LocalError: there is no such instance, or it cannot have this fault.
+        """
+        instance, replicas = self._care(resource_id).instance, self._replicas_of(resource_id)
+        faults.inject(instance, fault, replicas)
+        if lasting is not None:
+            self._fault_timers.end_after(lasting, instance, fault, replicas)
+
+    def clear_faults(self, resource_id: str) -> frozenset[Fault]:
+        """End all faults of an instance; returns those that were in force."""
+        instance = self._care(resource_id).instance
+        return faults.clear(instance, instance.faults, self._replicas_of(resource_id))
 
     def failovers(self) -> list[FailoverRecord]:
         """The failovers of all instances, the oldest first."""

@@ -50,7 +50,9 @@ class PostgresMember(PostgresServer):
     def __init__(self, data: Path, address: Endpoint, binaries: Binaries, account: Account) -> None:
         super().__init__(data, address, binaries, account)
         self._settings: Mapping[str, str] = {}
+        self._upstream: Upstream | None = None
         self._waits = False
+        self._replay_delay = 0.0
 
     @property
     def version(self) -> str:
@@ -69,8 +71,16 @@ class PostgresMember(PostgresServer):
         else:
             self._waits = False
             source = stream_settings(upstream.server.address, self.account, self.data, upstream.name)
-            super().configure({**settings, **standby_limits(settings, upstream.settings), **source})
-        self._settings = settings
+            late = {"recovery_min_apply_delay": f"{self._replay_delay * 1000:.0f}ms"} if self._replay_delay else {}
+            super().configure({**settings, **standby_limits(settings, upstream.settings), **source, **late})
+        self._settings, self._upstream = settings, upstream
+
+    def delay_replay(self, seconds: float) -> None:
+        """Apply each commit that much later than its source, or at once again with 0."""
+        self._replay_delay = seconds
+        self.configure(self._settings, self._upstream)
+        if self.alive:
+            self.reload()
 
     def apply(self) -> None:
         """Have the running server read its configuration again."""

@@ -1,0 +1,69 @@
+"""What a fault is: plain values, the same for the command line, for Python and for the local RDS itself."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+from rdskit.errors import ConfigError
+
+__all__ = ["Fault", "FaultKind", "Path", "parse_seconds"]
+
+FaultKind = Literal["kill", "hang", "blackhole", "latency", "reset", "lag"]
+Path = Literal["client", "all"]
+
+_LASTING: Final = frozenset({"hang", "blackhole", "latency", "lag"})
+_MEASURED: Final = frozenset({"latency", "lag"})
+_LONGEST: Final = 86400.0
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "": 1.0}
+_DURATION: Final = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<unit>ms|s|m|)")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault of a DB instance.
+
+    Attributes:
+        kind: what happens.
+        seconds: of ``latency``, by which each answer comes late; of ``lag``, by which read replicas stay behind.
+        path: of ``blackhole``: ``client`` cuts off the clients alone, ``all`` the local RDS's own probes too.
+    """
+
+    kind: FaultKind
+    seconds: float = 0.0
+    path: Path = "all"
+
+    def __post_init__(self) -> None:
+        """Refuse what means nothing.
+
+        Raises:
+            ConfigError: no such kind or path, or a duration that the kind does not take.
+        """
+        if self.kind not in get_args(FaultKind):
+            raise ConfigError(f"{self.kind!r} is no fault: choose one of {', '.join(get_args(FaultKind))}")
+        if self.path not in get_args(Path):
+            raise ConfigError(f"{self.path!r} is no path of a black hole: choose client or all")
+        if self.path != "all" and self.kind != "blackhole":
+            raise ConfigError(f"{self.kind} has no path: leave it out, only a blackhole has one")
+        if self.kind in _MEASURED and not 0 < self.seconds <= _LONGEST:
+            raise ConfigError(f"{self.kind} needs a duration of up to a day, such as {self.kind} 200ms or 5s")
+        if self.kind not in _MEASURED and self.seconds:
+            raise ConfigError(f"{self.kind} takes no duration of its own: how long it lasts is told apart (--for)")
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it goes on until it is cleared; otherwise it is over as soon as it has happened."""
+        return self.kind in _LASTING
+
+
+def parse_seconds(text: str) -> float:
+    """A duration such as ``200ms``, ``5s``, ``1.5m`` or ``5`` in seconds.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    found = _DURATION.fullmatch(text.strip())
+    if found is None:
+        raise ConfigError(f"{text!r} is no duration: write a number and a unit, as in 200ms, 5s or 1m")
+    return float(found["number"]) * _UNITS[found["unit"]]

@@ -1,0 +1,141 @@
+"""Faults in a running local RDS, for chaos tests: servers that die or hang, networks that swallow or delay.
+
+```python
+from rdskit.local import faults
+
+with faults.injected("orders", faults.blackhole(path="client")):
+    ...  # no client of the instance gets through; the local RDS sees a healthy server
+
+async with faults.injected("orders", faults.latency(0.2)):
+    ...  # the same without blocking the loop
+```
+
+What each of them does, and what Amazon RDS does then: ``docs/faults.md``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Self
+
+from rdskit.local.control.layout import Layout
+from rdskit.local.control.loopback import order
+from rdskit.local.fault_model import Fault, FaultKind, Path
+from rdskit.local.site import data_directory, served_port
+
+if TYPE_CHECKING:
+    import pathlib
+
+__all__ = [
+    "Fault",
+    "FaultKind",
+    "Path",
+    "blackhole",
+    "clear",
+    "hang",
+    "inject",
+    "injected",
+    "kill",
+    "lag",
+    "latency",
+    "reset",
+]
+
+
+def kill() -> Fault:
+    """SIGKILL to the primary server, as when its machine loses power."""
+    return Fault("kill")
+
+
+def hang() -> Fault:
+    """SIGSTOP to the primary server: its connections stay, and nothing answers."""
+    return Fault("hang")
+
+
+def blackhole(path: Path = "all") -> Fault:
+    """Nothing gets through any more, and nobody is told.
+
+    Args:
+        path: ``all`` cuts the server off from everybody, so that it is failed over; ``client`` from clients alone.
+    """
+    return Fault("blackhole", path=path)
+
+
+def latency(seconds: float) -> Fault:
+    """Each answer to a client comes ``seconds`` late."""
+    return Fault("latency", seconds)
+
+
+def reset() -> Fault:
+    """All client connections that exist are reset, once."""
+    return Fault("reset")
+
+
+def lag(seconds: float) -> Fault:
+    """Read replicas stay ``seconds`` behind; of a source all of them, of a replica that one."""
+    return Fault("lag", seconds)
+
+
+def inject(
+    identifier: str, fault: Fault, *, lasting: float | None = None, data: pathlib.Path | None = None
+) -> dict[str, Any]:
+    """Inject a fault into a running local RDS.
+
+    Args:
+        identifier: of the DB instance.
+        fault: what is to happen.
+        lasting: seconds after which it is cleared by itself; None leaves it until :func:`clear`.
+        data: the data directory; by default ``$RDSKIT_DATA``, else ``./.rdskit``.
+
+    Returns:
+        What was done: ``identifier``, ``kind``, ``seconds``, ``path``, ``lasting``.
+
+    Raises:
+        LocalError: there is no such instance, it cannot have this fault, or the local RDS is not up.
+        ConfigError: ``lasting`` for a fault that is over at once.
+    """
+    asked = {"identifier": identifier, "kind": fault.kind, "seconds": fault.seconds, "path": fault.path}
+    done: dict[str, Any] = _order("faults", {**asked, "lasting": lasting}, data)
+    return done
+
+
+def clear(identifier: str, *, data: pathlib.Path | None = None) -> dict[str, Any]:
+    """End all faults of a DB instance; arguments and errors as of :func:`inject`.
+
+    Returns:
+        ``identifier`` and ``cleared``: the kinds of the faults that were in force.
+    """
+    done: dict[str, Any] = _order("faults/clear", {"identifier": identifier}, data)
+    return done
+
+
+class injected:  # noqa: N801 - reads as the verb that it is: with faults.injected(...)
+    """A fault for the length of a ``with`` or ``async with`` block; all faults of the instance are cleared after it.
+
+    Args:
+        identifier: of the DB instance.
+        fault: what is to happen.
+        data: the data directory; by default ``$RDSKIT_DATA``, else ``./.rdskit``.
+    """
+
+    def __init__(self, identifier: str, fault: Fault, *, data: pathlib.Path | None = None) -> None:
+        self._identifier = identifier
+        self._fault = fault
+        self._data = data
+
+    def __enter__(self) -> Self:
+        inject(self._identifier, self._fault, data=self._data)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        clear(self._identifier, data=self._data)
+
+    async def __aenter__(self) -> Self:
+        return await asyncio.to_thread(self.__enter__)
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self.__exit__)
+
+
+def _order(page: str, asked: dict[str, Any], data: pathlib.Path | None) -> Any:
+    return order(served_port(Layout(data_directory(data))), page, asked)

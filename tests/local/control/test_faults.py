@@ -1,0 +1,84 @@
+"""Faults by Python and by the command line, in a running local RDS."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from typer.testing import CliRunner
+
+from rdskit.cli.local import app
+from rdskit.errors import ConfigError, LocalError
+from rdskit.local import faults, site
+
+if TYPE_CHECKING:
+    from tests.local.control.conftest import LocalSite
+
+
+@pytest.fixture(scope="module")
+def orders(local: LocalSite) -> str:
+    local.create("orders")
+    return "orders"
+
+
+def test_a_block_is_a_fault_long(local: LocalSite, orders: str) -> None:
+    with local.connect(local.describe(orders)) as connection:
+        with (
+            faults.injected(orders, faults.blackhole(path="client"), data=local.data),
+            pytest.raises(psycopg.OperationalError, match="timeout"),
+        ):
+            local.connect(local.describe(orders))
+        assert connection.execute("select 1").fetchone() == (1,)
+    assert faults.clear(orders, data=local.data) == {"identifier": orders, "cleared": []}
+
+
+async def test_an_async_block_is_a_fault_long(local: LocalSite, orders: str) -> None:
+    async with faults.injected(orders, faults.latency(0.1), data=local.data):
+        assert faults.clear(orders, data=local.data)["cleared"] == ["latency"]
+
+
+def test_what_makes_no_sense_is_one_clear_error(local: LocalSite, orders: str) -> None:
+    with pytest.raises(LocalError, match="no DB instance nobody: this local RDS has orders"):
+        faults.inject("nobody", faults.hang(), data=local.data)
+    with pytest.raises(LocalError, match="no read replica"):
+        faults.inject(orders, faults.lag(2), data=local.data)
+    with pytest.raises(ConfigError, match="--for"):
+        faults.inject(orders, faults.reset(), lasting=1, data=local.data)
+
+
+def test_the_command_line(local: LocalSite, orders: str) -> None:
+    def run(*words: str) -> dict[str, object]:
+        done = CliRunner().invoke(app, ["fault", *words, "--data", str(local.data), "--json"], catch_exceptions=False)
+        assert done.exit_code == 0
+        answer: dict[str, object] = json.loads(done.stdout)
+        return answer
+
+    assert run(orders, "latency", "150ms", "--for", "1m") == {
+        "identifier": orders,
+        "kind": "latency",
+        "seconds": 0.15,
+        "path": "all",
+        "lasting": 60.0,
+    }
+    assert run(orders, "clear") == {"identifier": orders, "cleared": ["latency"]}
+    for words, message in {
+        ("sunspots",): "choose one of kill",
+        ("latency",): "needs a duration",
+        ("latency", "soon"): "no duration",
+        ("hang", "--path", "client"): "has no path",
+    }.items():
+        with pytest.raises(ConfigError, match=message):
+            run(orders, *words)
+
+
+def test_no_web_page_can_break_anything(local: LocalSite, orders: str) -> None:
+    body = json.dumps({"identifier": orders, "kind": "kill"})
+    for method, content_type in (("GET", "application/json"), ("POST", "text/plain")):
+        connection = http.client.HTTPConnection("127.0.0.1", site.status(local.data).port)
+        connection.request(method, "/_rdskit/faults", body, {"Content-Type": content_type})
+        assert connection.getresponse().status in (400, 405)
+        connection.close()
+    assert local.describe(orders)["DBInstanceStatus"] == "available"

@@ -1,0 +1,182 @@
+"""Faults on purpose, on every engine: what clients see, and what the fleet does about them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import psycopg
+import pymysql
+import pytest
+
+from rdskit.errors import LocalError
+from rdskit.local.fault_model import Fault
+from tests.local.fleet.clients import LOST, connect_mysql, connect_postgres
+from tests.local.fleet.conftest import PORTS, Harness, assert_nothing_lost, more, spec, writers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rdskit.kernel.endpoints import Endpoint
+    from tests.local.fleet.clients import Client
+
+NAME = "db-ORDERS"
+
+
+@pytest.fixture(params=["postgres", "mysql", "mariadb"])
+def engine(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def client(harness: Harness, endpoint: Endpoint) -> Iterator[Client]:
+    with harness.client(endpoint) as connection:
+        yield connection
+
+
+@pytest.fixture
+def endpoint(harness: Harness, engine: str) -> Endpoint:
+    return harness.fleet.create(spec(engine=engine))
+
+
+def impatient(harness: Harness, endpoint: Endpoint) -> Client:
+    """A client that gives up after a second."""
+    if endpoint.port == PORTS["postgres"]:
+        return connect_postgres(endpoint, harness.fleet.authority, connect_timeout="2")
+    return connect_mysql(endpoint, harness.fleet.authority, connect_timeout=1)
+
+
+def took(connection: Client) -> float:
+    begun = time.monotonic()
+    connection.execute("select 1")
+    return time.monotonic() - begun
+
+
+def test_latency_delays_each_answer_until_it_is_cleared(harness: Harness, endpoint: Endpoint, client: Client) -> None:
+    harness.fleet.inject(NAME, Fault("latency", 0.2))
+    assert took(client) >= 0.2
+    with harness.client(endpoint) as another:
+        assert took(another) >= 0.2
+    assert harness.fleet.clear_faults(NAME) == {Fault("latency", 0.2)}
+    harness.until(lambda: took(client) < 0.2)
+
+
+def test_a_reset_ends_connections_and_lets_new_ones_in(harness: Harness, endpoint: Endpoint, client: Client) -> None:
+    assert took(client) < 5
+    harness.fleet.inject(NAME, Fault("reset"))
+    with pytest.raises(LOST):
+        client.execute("select 1")
+    with harness.client(endpoint) as another:
+        another.execute("select 1")
+    assert harness.fleet.clear_faults(NAME) == frozenset()
+
+
+def test_a_black_hole_for_clients_promotes_nobody_and_swallows_what_they_send(
+    harness: Harness, endpoint: Endpoint, client: Client
+) -> None:
+    harness.fleet.set_multi_az(NAME, enabled=True)
+    answered = threading.Event()
+
+    def ask() -> None:
+        client.execute("select 1")
+        answered.set()
+
+    harness.fleet.inject(NAME, Fault("blackhole", path="client"))
+    waiting = threading.Thread(target=ask)
+    waiting.start()
+    with pytest.raises((psycopg.OperationalError, pymysql.err.OperationalError), match=r"tim(eout|ed out)"):
+        impatient(harness, endpoint)
+    assert not answered.is_set()
+    assert harness.fleet.failovers() == []
+    harness.fleet.clear_faults(NAME)
+    waiting.join(30)
+    assert answered.is_set()
+    with harness.client(endpoint) as another:
+        another.execute("select 1")
+
+
+@pytest.mark.chaos
+def test_a_black_hole_for_everybody_is_failed_over_and_old_connections_hear_nothing(
+    harness: Harness, endpoint: Endpoint, client: Client
+) -> None:
+    harness.fleet.set_multi_az(NAME, enabled=True)
+    with writers(harness, endpoint, count=1) as before:
+        assert more(before)
+    harness.fleet.inject(NAME, Fault("blackhole"))
+    harness.until(lambda: "failover-completed" in harness.kinds())
+    (failover,) = harness.fleet.failovers()
+    assert failover.cause == "primary-hung"
+    assert failover.detection_ms is not None
+    with harness.client(endpoint) as another:
+        another.execute("create table after_it (id int)")
+    answers: list[object] = []
+
+    def ask() -> None:
+        try:
+            answers.append(client.execute("select 1"))
+        except LOST as error:
+            answers.append(error)
+
+    waiting = threading.Thread(target=ask)
+    waiting.start()
+    waiting.join(0.5)
+    assert waiting.is_alive()
+    harness.fleet.clear_faults(NAME)
+    waiting.join(30)
+    assert isinstance(answers[0], LOST)
+    assert_nothing_lost(harness, endpoint, before)
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize(("kind", "cause"), [("kill", "primary-ended"), ("hang", "primary-hung")])
+def test_a_killed_or_hung_primary_is_fenced_and_its_standby_promoted(
+    harness: Harness, endpoint: Endpoint, kind: str, cause: str
+) -> None:
+    harness.fleet.set_multi_az(NAME, enabled=True)
+    with writers(harness, endpoint) as active:
+        assert more(active)
+        harness.fleet.inject(NAME, Fault("kill" if kind == "kill" else "hang"))
+        harness.until(lambda: "failover-completed" in harness.kinds())
+        assert more(active)
+    assert_nothing_lost(harness, endpoint, active)
+    (failover,) = harness.fleet.failovers()
+    assert failover.cause == cause
+    assert failover.detection_ms is not None
+
+
+def test_replicas_lag_until_the_time_is_over(harness: Harness, engine: str, endpoint: Endpoint) -> None:
+    with pytest.raises(LocalError, match="no read replica"):
+        harness.fleet.inject(NAME, Fault("lag", 3.0))
+    copy = harness.fleet.create_replica(spec("db-COPY", engine=engine), NAME)
+    with harness.client(endpoint) as source:
+        source.execute("create table seen (at int)")
+        with harness.client(copy) as replica:
+            harness.until(lambda: exists(replica))
+            harness.fleet.inject(NAME, Fault("lag", 3600.0), lasting=2.0)
+            source.execute("insert into seen values (1)")
+            time_out = time.monotonic() + 1.0
+            while time.monotonic() < time_out:
+                assert rows(replica) == 0
+            harness.until(lambda: rows(replica) == 1)
+
+
+def rows(connection: Client) -> int:
+    return int(connection.execute("select count(*) from seen").fetchone()[0])
+
+
+def exists(connection: Client) -> bool:
+    try:
+        return rows(connection) == 0
+    except (psycopg.errors.UndefinedTable, pymysql.err.ProgrammingError):
+        return False
+
+
+def test_what_does_not_run_cannot_be_broken(harness: Harness, endpoint: Endpoint) -> None:
+    assert endpoint.port
+    harness.fleet.stop(NAME)
+    with pytest.raises(LocalError, match="does not run"):
+        harness.fleet.inject(NAME, Fault("hang"))
+    with pytest.raises(LocalError, match="no instance db-NOBODY"):
+        harness.fleet.inject("db-NOBODY", Fault("hang"))
