@@ -171,3 +171,40 @@ async def test_a_query_in_the_way_of_replaying_is_done_elsewhere(cluster: Replic
 
 async def is_running(cluster: Replicated, sql: str) -> bool:
     return await asyncio.to_thread(cluster.running, sql[:30]) > 0
+
+
+async def test_while_replicas_lag_nothing_is_stale_and_nobody_waits_for_them_in_vain(
+    cluster: Replicated, db: rdskit.Database
+) -> None:
+    cluster.delay("500ms")
+    try:
+        async with rdskit.connect(cluster.url, tls="off", readers=cluster.readers) as watching:
+            await eventually(functools.partial(lags_behind, db, watching))
+        before = sum(db.stats().reads_by_reader.values())
+        started = asyncio.get_running_loop().time()
+        stale = [key for key in range(1000, 1300) if not await written_and_read(db, key)]
+        took = asyncio.get_running_loop().time() - started
+        assert not stale
+        assert sum(db.stats().reads_by_reader.values()) - before < 30 + 4 * took, "looks, and little else"
+    finally:
+        cluster.delay("0")
+
+
+async def written_and_read(db: rdskit.Database, key: int) -> bool:
+    await db.execute("insert into note values (:key, 'x')", key=key)
+    return bool(await db.fetch_value(COUNT, key=key) == 1)
+
+
+async def lags_behind(db: rdskit.Database, watching: rdskit.Database) -> bool:
+    """Whether the replicas have begun to apply late: what was just written is not there."""
+    await db.execute("insert into note values (999, 'x') on conflict (key) do update set text = note.text || 'x'")
+    async with db.session(after=await db.token()) as session, watching.session() as any_of_them:
+        written = await session.fetch_value("select length(text) from note where key = 999")
+        return bool(await any_of_them.fetch_value("select length(text) from note where key = 999") != written)
+
+
+async def test_replicas_that_keep_up_answer_most_reads(db: rdskit.Database) -> None:
+    before = sum(db.stats().reads_by_reader.values())
+    for key in range(2000, 2200):
+        assert await written_and_read(db, key)
+    assert sum(db.stats().reads_by_reader.values()) - before >= 0.8 * 200

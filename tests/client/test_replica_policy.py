@@ -5,7 +5,16 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rdskit.client.replicas.policy import ADMITTED, QUARANTINED, Load, choose, lags, next_admission, peak_ewma
+from rdskit.client.replicas.policy import (
+    ADMITTED,
+    QUARANTINED,
+    Load,
+    choose,
+    lags,
+    next_admission,
+    pause_after_misses,
+    peak_ewma,
+)
 from rdskit.kernel.ports import ReaderProgress
 from rdskit.kernel.positions import GtidPosition, GtidSet, Lsn, Position
 
@@ -99,8 +108,14 @@ def test_a_peak_counts_at_once_and_fades(average: float, sample: float, elapsed:
 
 @given(st.lists(st.floats(0.001, 1), min_size=1, max_size=8), st.floats(0, 0.999), st.floats(0, 0.999))
 def test_of_two_readers_the_cheaper_one_and_never_the_dearest(latencies: list[float], one: float, two: float) -> None:
-    candidates = [(Load(latency, 0), latency) for latency in latencies]
-    chosen = choose(candidates, one, two)
+    chosen = choose(latencies, lambda latency: Load(latency, 0), one, two)
     assert chosen in latencies
     if len(set(latencies)) == len(latencies) > 1:
         assert chosen != max(latencies)
+
+
+def test_a_reader_that_does_not_catch_up_is_waited_for_less_and_less() -> None:
+    pauses = [pause_after_misses(misses) for misses in range(200)]
+    assert pauses[0] == 0.0
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == 1.0

@@ -137,6 +137,7 @@ async def test_a_mysql_without_gtids_has_no_positions(writer: ThrowawayFamilySer
 class TwoHosts:
     """A writer and its reader."""
 
+    cluster = "two hosts"
     changes = False
 
     def __init__(self, writer: Endpoint, reader: Endpoint) -> None:

@@ -10,7 +10,7 @@ import math
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
 ERRORS_IN_A_ROW: Final = 5
 EJECTION: Final = 30.0  # seconds; the second time twice as long, the third time three times
@@ -55,6 +55,6 @@ class Record(NamedTuple):
         return Record(0, ejections, now + min(EJECTION * ejections, LONGEST_EJECTION))
 
 
-def not_ejected(readers: Sequence[T], record: Callable[[T], Record], now: float) -> Sequence[T]:
+def not_ejected(readers: list[T], record: Callable[[T], Record], now: float) -> list[T]:
     """Leave the ejected ones out; if that leaves nobody, a poor reader is better than none: all of them."""
     return [reader for reader in readers if not record(reader).is_ejected(now)] or readers

@@ -6,12 +6,13 @@ import math
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rdskit.kernel.ports import ReaderProgress
     from rdskit.kernel.positions import Position
 
 LAG_LIMIT = 10.0  # seconds behind at which a reader of RDS gets no more reads; it comes back at half of that
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0  # seconds for which a reader that did not catch up is not waited for
 _TIME_CONSTANT = 1.0  # seconds over which a latency is forgotten
 
 
@@ -96,15 +97,26 @@ class Load(NamedTuple):
 T = TypeVar("T")
 
 
-def choose(candidates: Sequence[tuple[Load, T]], first: float, second: float) -> T:
+def pause_after_misses(misses: int) -> float:
+    """How long nobody waits for a reader that did not catch up in time, in seconds; it may serve whatever it shows.
+
+    Args:
+        misses: how often in a row somebody waited for it in vain.
+    """
+    return min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(misses - 1, 10)) if misses else 0.0
+
+
+def choose(candidates: Sequence[T], load: Callable[[T], Load], first: float, second: float) -> T:
     """Power of two choices: of two readers taken at random, the one that costs less.
 
     Args:
         candidates: at least one.
+        load: what one costs; asked for two of them only.
         first: a random number from [0, 1).
         second: another one.
     """
     count = len(candidates)
     one = int(first * count)
     other = (one + 1 + int(second * (count - 1))) % count if count > 1 else one
-    return min(candidates[one], candidates[other], key=lambda candidate: candidate[0].score)[1]
+    mine, theirs = candidates[one], candidates[other]
+    return mine if load(mine).score <= load(theirs).score else theirs

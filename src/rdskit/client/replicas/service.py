@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from rdskit.client.replicas.policy import (
     choose,
     lags,
     next_admission,
+    pause_after_misses,
     peak_ewma,
 )
 from rdskit.client.replicas.spill import SpillBudget
@@ -57,6 +59,8 @@ class Reader:
         self.in_flight = 0
         self.served = 0
         self.record = Record()
+        self.misses = 0
+        self.waited_until = 0.0
         self.noted_at = 0.0
 
     def note(self, progress: ReaderProgress, asked_at: float) -> None:
@@ -73,6 +77,20 @@ class Reader:
     def has_replayed(self, position: Position) -> bool:
         """Whether it was seen to have replayed a position."""
         return self.progress is not None and (position is START or self.progress.position.covers(position))
+
+    def may_catch_up(self, now: float) -> bool:
+        """Whether it is worth waiting for; not just after that was in vain."""
+        return now - self.waited_until >= pause_after_misses(self.misses)
+
+    def missed(self, now: float) -> None:
+        """Somebody waited for it in vain."""
+        self.misses += 1
+        self.waited_until = now
+
+    @property
+    def load(self) -> Load:
+        """What it costs now."""
+        return Load(self.latency, self.in_flight)
 
     def is_ahead_of(self, other: Reader) -> bool:
         """Whether it was seen to have replayed at least what another reader has."""
@@ -139,6 +157,7 @@ class Readers:
         """
         self._cluster = cluster
         self._budget = SpillBudget(spill)
+        self._ejected_until = -math.inf  # when the last ejection ends
         self._known: dict[str, Reader] = {}
         self._failures = cluster.failures
         self._wake = asyncio.Event()
@@ -174,6 +193,7 @@ class Readers:
         now = asyncio.get_running_loop().time()
         others = sum(other.record.is_ejected(now) for other in self._known.values() if other is not reader)
         reader.record = reader.record.failed(now, others_ejected=others, fleet=len(self._known))
+        self._ejected_until = max(self._ejected_until, reader.record.until)
 
     def _spill(self) -> None:
         left = self._budget.spilled()
@@ -187,18 +207,32 @@ class Readers:
         self.spilled += 1
 
     async def _fresh(self, position: Position, deadline: Deadline, avoid: Reader | None) -> Borrowed | None:
-        now = asyncio.get_running_loop().time()
-        able = [reader for reader in self.known() if reader is not avoid and reader.can_serve()]
-        serving = not_ejected(able, _record, now)
-        fresh = [reader for reader in serving if reader.has_replayed(position)]
-        if serving:
-            reader = _chosen(fresh) if fresh else _furthest(serving)
-            borrowed = await self._lend(reader, deadline)
-            if borrowed is not None and (
-                (fresh and reader.vouches_for(borrowed.lease)) or await _catches_up(reader, borrowed, position)
-            ):
-                return borrowed
+        reader, is_fresh = self.pick(position, asyncio.get_running_loop().time(), avoid)
+        borrowed = await self._lend(reader, deadline) if reader is not None else None
+        if reader is None or borrowed is None:
+            return None
+        if (is_fresh and reader.vouches_for(borrowed.lease)) or await _catches_up(reader, borrowed, position):
+            return borrowed
         return None
+
+    def pick(self, position: Position, now: float, avoid: Reader | None = None) -> tuple[Reader | None, bool]:
+        """Choose a reader, by what is known of all of them.
+
+        Args:
+            position: what the read must see.
+            now: seconds on the loop's clock.
+            avoid: a reader that is not to be asked.
+
+        Returns:
+            The reader, and whether it was seen to show the position; if not, it is the one most likely to in a moment.
+        """
+        serving = [reader for reader in self.known() if reader.can_serve() and reader is not avoid]
+        if now < self._ejected_until:
+            serving = not_ejected(serving, _record, now)
+        fresh = [reader for reader in serving if reader.has_replayed(position)]
+        if fresh:
+            return choose(fresh, _load, random.random(), random.random()), True  # noqa: S311 - balancing, not a secret
+        return _furthest([reader for reader in serving if reader.may_catch_up(now)]), False
 
     async def _lend(self, reader: Reader, deadline: Deadline) -> Borrowed | None:
         lease = reader.pool.take(asyncio.get_running_loop().time())
@@ -275,16 +309,15 @@ def _record(reader: Reader) -> Record:
     return reader.record
 
 
-def _furthest(readers: Sequence[Reader]) -> Reader:
-    furthest, *others = readers
-    for reader in others:
-        furthest = reader if reader.is_ahead_of(furthest) else furthest
+def _load(reader: Reader) -> Load:
+    return reader.load
+
+
+def _furthest(readers: Sequence[Reader]) -> Reader | None:
+    furthest: Reader | None = None
+    for reader in readers:
+        furthest = reader if furthest is None or reader.is_ahead_of(furthest) else furthest
     return furthest
-
-
-def _chosen(readers: Sequence[Reader]) -> Reader:
-    candidates = [(Load(reader.latency, reader.in_flight), reader) for reader in readers]
-    return choose(candidates, random.random(), random.random())  # noqa: S311 - balancing, not a secret
 
 
 async def _catches_up(reader: Reader, borrowed: Borrowed, position: Position) -> bool:
@@ -295,6 +328,7 @@ async def _catches_up(reader: Reader, borrowed: Borrowed, position: Position) ->
         while loop.time() < end:
             await _ask(reader, borrowed.lease)
             if reader.has_replayed(position) and reader.can_serve():
+                reader.misses = 0
                 return True
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LAST_PAUSE)
@@ -304,5 +338,6 @@ async def _catches_up(reader: Reader, borrowed: Borrowed, position: Position) ->
     except BaseException:
         borrowed.give_back()
         raise
+    reader.missed(loop.time())
     borrowed.give_back()
     return False
