@@ -58,3 +58,15 @@ def test_bulk_reports_inserts_and_what_a_stream_keeps(tmp_path: Path) -> None:
     missed = [row["name"] for row in inserted if row["gate"] and row["speed"] < row["gate"]]
     assert report["missed"] == missed
     assert done.returncode == (0 if report["pinned"] and not missed else 1)
+
+
+def test_routing_reports_what_is_stale_and_what_a_slow_reader_does(tmp_path: Path) -> None:
+    done, report = _run("routing.py", tmp_path / "report.json", "--rounds", "2", "--calls", "20", "--pairs", "100")
+    near, far, *policies = report["rows"]
+    assert (near["pairs"], far["pairs"]) == (100, 100)
+    assert (near["stale"], far["stale"]) == (0, 0)
+    assert 0 <= far["on_readers"] <= near["on_readers"] <= 1
+    assert [row["name"] for row in policies][-1] == "rdskit (P2C, peak EWMA)"
+    assert all(policies[-1]["p99"] < other["p99"] for other in policies[:-1])
+    assert report["decision"] > 0
+    assert done.returncode == bool(report["missed"])

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from rdskit.client.replicas.policy import (
     ADMITTED,
     QUARANTINED,
-    Load,
     choose,
+    expected_wait,
     lags,
     next_admission,
     pause_after_misses,
@@ -108,7 +108,7 @@ def test_a_peak_counts_at_once_and_fades(average: float, sample: float, elapsed:
 
 @given(st.lists(st.floats(0.001, 1), min_size=1, max_size=8), st.floats(0, 0.999), st.floats(0, 0.999))
 def test_of_two_readers_the_cheaper_one_and_never_the_dearest(latencies: list[float], one: float, two: float) -> None:
-    chosen = choose(latencies, lambda latency: Load(latency, 0), one, two)
+    chosen = choose(latencies, lambda latency: expected_wait(latency, 0), one, two)
     assert chosen in latencies
     if len(set(latencies)) == len(latencies) > 1:
         assert chosen != max(latencies)

@@ -82,16 +82,9 @@ def peak_ewma(average: float, sample: float, elapsed: float) -> float:
     return average * weight + sample * (1.0 - weight)
 
 
-class Load(NamedTuple):
-    """What one reader costs now."""
-
-    latency: float
-    in_flight: int
-
-    @property
-    def score(self) -> float:
-        """Expected wait: latency times the queue, oneself included."""
-        return self.latency * (self.in_flight + 1)
+def expected_wait(latency: float, in_flight: int) -> float:
+    """What one more call costs at a reader, in seconds: its latency times the queue, oneself included."""
+    return latency * (in_flight + 1)
 
 
 T = TypeVar("T")
@@ -106,17 +99,27 @@ def pause_after_misses(misses: int) -> float:
     return min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(misses - 1, 10)) if misses else 0.0
 
 
-def choose(candidates: Sequence[T], load: Callable[[T], Load], first: float, second: float) -> T:
+def two_of(count: int, first: float, second: float) -> tuple[int, int]:
+    """Two different numbers below ``count``, each pair as likely as any other; the same one twice if there is but one.
+
+    Args:
+        count: at least 1.
+        first: a random number from [0, 1).
+        second: another one.
+    """
+    one = int(first * count)
+    return one, (one + 1 + int(second * (count - 1))) % count if count > 1 else one
+
+
+def choose(candidates: Sequence[T], wait: Callable[[T], float], first: float, second: float) -> T:
     """Power of two choices: of two readers taken at random, the one that costs less.
 
     Args:
         candidates: at least one.
-        load: what one costs; asked for two of them only.
+        wait: what one costs, as ``expected_wait`` says; asked for two of them only.
         first: a random number from [0, 1).
         second: another one.
     """
-    count = len(candidates)
-    one = int(first * count)
-    other = (one + 1 + int(second * (count - 1))) % count if count > 1 else one
+    one, other = two_of(len(candidates), first, second)
     mine, theirs = candidates[one], candidates[other]
-    return mine if load(mine).score <= load(theirs).score else theirs
+    return mine if wait(mine) <= wait(theirs) else theirs

@@ -13,12 +13,13 @@ from rdskit.client.replicas.policy import (
     ADMITTED,
     QUARANTINED,
     Admission,
-    Load,
     choose,
+    expected_wait,
     lags,
     next_admission,
     pause_after_misses,
     peak_ewma,
+    two_of,
 )
 from rdskit.client.replicas.spill import SpillBudget
 from rdskit.errors import RdskitError, StaleReadError
@@ -78,6 +79,17 @@ class Reader:
         """Whether it was seen to have replayed a position."""
         return self.progress is not None and (position is START or self.progress.position.covers(position))
 
+    def shows(self, position: Position) -> bool:
+        """Whether it can serve, and was seen to have replayed a position."""
+        known = self.progress
+        return (
+            known is not None
+            and known.replays
+            and self.admission.admitted
+            and not self.lagging
+            and (position is START or known.position.covers(position))
+        )
+
     def may_catch_up(self, now: float) -> bool:
         """Whether it is worth waiting for; not just after that was in vain."""
         return now - self.waited_until >= pause_after_misses(self.misses)
@@ -87,10 +99,9 @@ class Reader:
         self.misses += 1
         self.waited_until = now
 
-    @property
-    def load(self) -> Load:
-        """What it costs now."""
-        return Load(self.latency, self.in_flight)
+    def expected_wait(self) -> float:
+        """What one more call costs here, in seconds."""
+        return expected_wait(self.latency, self.in_flight)
 
     def is_ahead_of(self, other: Reader) -> bool:
         """Whether it was seen to have replayed at least what another reader has."""
@@ -159,15 +170,16 @@ class Readers:
         self._budget = SpillBudget(spill)
         self._ejected_until = -math.inf  # when the last ejection ends
         self._known: dict[str, Reader] = {}
+        self._all: tuple[Reader, ...] = ()
         self._failures = cluster.failures
         self._wake = asyncio.Event()
         self.spilled = 0
         owner.spawn(every(_WATCH_EVERY, self._watch, self._wake), "watch readers")
 
-    def known(self) -> list[Reader]:
+    def known(self) -> Sequence[Reader]:
         """Every reader of the cluster, whether it can serve now or not."""
         self._follow_topology()
-        return list(self._known.values())
+        return self._all
 
     async def borrow(
         self, position: Position | None, deadline: Deadline, avoid: Reader | None = None
@@ -226,12 +238,19 @@ class Readers:
         Returns:
             The reader, and whether it was seen to show the position; if not, it is the one most likely to in a moment.
         """
-        serving = [reader for reader in self.known() if reader.can_serve() and reader is not avoid]
-        if now < self._ejected_until:
+        readers, first, second = self.known(), random.random(), random.random()  # noqa: S311 - balancing, not a secret
+        ejects = now < self._ejected_until
+        if readers and not ejects:  # most often any two will do, and the others need not be looked at
+            one, other = two_of(len(readers), first, second)
+            mine, theirs = readers[one], readers[other]
+            if mine is not avoid and theirs is not avoid and mine.shows(position) and theirs.shows(position):
+                return mine if mine.expected_wait() <= theirs.expected_wait() else theirs, True
+        serving = [reader for reader in readers if reader.can_serve() and reader is not avoid]
+        if ejects:
             serving = not_ejected(serving, _record, now)
         fresh = [reader for reader in serving if reader.has_replayed(position)]
         if fresh:
-            return choose(fresh, _load, random.random(), random.random()), True  # noqa: S311 - balancing, not a secret
+            return choose(fresh, Reader.expected_wait, first, second), True
         return _furthest([reader for reader in serving if reader.may_catch_up(now)]), False
 
     async def _lend(self, reader: Reader, deadline: Deadline) -> Borrowed | None:
@@ -255,6 +274,7 @@ class Readers:
         if self._known.keys() != self._cluster.readers.keys():
             pools = self._cluster.readers
             self._known = {name: self._known.get(name) or Reader(name, pool) for name, pool in pools.items()}
+            self._all = tuple(self._known.values())
             self._wake.set()
 
     async def _watch(self) -> None:
@@ -307,10 +327,6 @@ async def _ask(reader: Reader, lease: Lease) -> ReaderProgress:
 
 def _record(reader: Reader) -> Record:
     return reader.record
-
-
-def _load(reader: Reader) -> Load:
-    return reader.load
 
 
 def _furthest(readers: Sequence[Reader]) -> Reader | None:
