@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rdskit.aws.rds import describe_instance
+from rdskit.aws.rds import describe_cluster, describe_instance
 from rdskit.client.credentials import (
     Iam,
     SecretContent,
@@ -14,8 +14,8 @@ from rdskit.client.credentials import (
     choose_credentials,
     read_content,
 )
-from rdskit.client.failover import InstanceSource, Source, StaticSource
-from rdskit.errors import ConfigError
+from rdskit.client.failover import ClusterSource, InstanceSource, Source, StaticSource
+from rdskit.errors import AwsError, ConfigError
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.targets import DEFAULT_PORTS, Engine, Target
 
@@ -79,8 +79,21 @@ async def _topology(target: Target) -> tuple[Engine, str | None, Source]:
         assert target.engine is not None, target
         assert target.endpoint is not None, target
         return target.engine, None, StaticSource(target.endpoint)
-    instance = await describe_instance(target.identifier)
+    try:
+        instance = await describe_instance(target.identifier)
+    except ConfigError as no_instance:
+        try:
+            return await _of_cluster(target.identifier)
+        except (AwsError, ConfigError):
+            raise no_instance from None
+    if instance.cluster is not None:
+        return await _of_cluster(instance.cluster)
     return _engine(instance.engine), instance.database, InstanceSource(target.identifier)
+
+
+async def _of_cluster(identifier: str) -> tuple[Engine, str | None, Source]:
+    cluster = await describe_cluster(identifier)
+    return _engine(cluster.engine), cluster.database, ClusterSource(identifier, aurora=cluster.is_aurora)
 
 
 async def _from_secret(identifier: str, owner: TaskOwner) -> tuple[Target, Credentials]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rdskit.client.credentials import check_credentials
 from rdskit.client.database.location import locate
-from rdskit.client.failover import ListedReaders
+from rdskit.client.failover import ListedReaders, asking
 from rdskit.client.failover.cluster import Access
 from rdskit.client.tls import tls_context
 from rdskit.errors import ConfigError
@@ -60,7 +60,8 @@ async def resolve(text: str, options: Options, owner: TaskOwner) -> Resolved:
         application_name=options.application_name,
         pinning=options.pinning,
     )
-    source = _with_readers(located.source, options.readers, DEFAULT_PORTS[located.engine])
+    source = asking(located.source, access, located.engine)
+    source = _with_readers(source, options.readers, DEFAULT_PORTS[located.engine])
     return Resolved(located.target, located.engine, _DIALECTS[located.engine], source, access)
 
 

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from rdskit.runtime.deadlines import Deadline
 
 _LOOK_EVERY = 30.0  # seconds between two looks at the API while all is well; each costs one call an instance
-_LOOK_AGAIN = 1.0  # seconds between two looks after a failure
 _CLOSE_TIMEOUT = 2.0  # seconds for a connection that turned out to be of no use
 _log = logging.getLogger("rdskit.failover")
 
@@ -204,8 +203,11 @@ class Cluster:
             self._adopt(await self._source.topology())
         except RdskitError as error:
             _log.warning("the topology could not be read, the last one stays in use: %s", error)
-            await asyncio.sleep(_LOOK_AGAIN)
-            self._wake.set()
+        else:
+            if self._lost_at is None:
+                return
+        await asyncio.sleep(self._source.look_again)
+        self._wake.set()
 
     def _adopt(self, topology: Topology) -> None:
         """Make pools for hosts that are new and close those of hosts that are gone or have another role."""

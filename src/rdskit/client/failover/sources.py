@@ -21,10 +21,12 @@ class Source(Protocol):
     Attributes:
         cluster: the cluster's name, by which two clusters are told apart.
         changes: whether it is worth looking again.
+        look_again: seconds between two looks while the writer is away.
     """
 
     cluster: str
     changes: bool
+    look_again: float
 
     async def topology(self) -> Topology:
         """Look now.
@@ -39,6 +41,7 @@ class StaticSource:
     """A host as a URL names it: the writer, and nobody else."""
 
     changes = False
+    look_again = 1.0
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.cluster = str(endpoint)
@@ -53,6 +56,7 @@ class InstanceSource:
     """A DB instance and its read replicas, as the RDS API describes them."""
 
     changes = True
+    look_again = 1.0
 
     def __init__(self, identifier: str) -> None:
         self.cluster = identifier
@@ -87,6 +91,7 @@ class ListedReaders:
         self._readers = tuple(Host(str(endpoint), endpoint, Role.READER) for endpoint in readers)
         self.cluster = source.cluster
         self.changes = source.changes
+        self.look_again = source.look_again
 
     async def topology(self) -> Topology:
         """Ask the source who writes."""

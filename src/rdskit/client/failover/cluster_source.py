@@ -1,0 +1,132 @@
+"""The topology of a DB cluster: from its own servers in SQL, which know at once, and from the RDS API."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from rdskit.aws.rds import describe_cluster, describe_members
+from rdskit.client.failover.views import VIEWS, members, topology_of
+from rdskit.errors import NoWriterError, RdskitError
+from rdskit.kernel.ports import DriverError
+from rdskit.kernel.topology import Host, Role, Topology
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rdskit.client.failover.cluster import Access
+    from rdskit.client.failover.sources import Source
+    from rdskit.kernel.endpoints import Endpoint
+    from rdskit.kernel.targets import Engine
+
+_ASK_TIMEOUT: Final = 1.0  # seconds for a server's answer
+_CLOSE_TIMEOUT: Final = 1.0  # seconds
+_log = logging.getLogger("rdskit.failover")
+
+
+class ClusterSource:
+    """A DB cluster as the RDS API describes it."""
+
+    changes = True
+    look_again = 1.0
+
+    def __init__(self, identifier: str, *, aurora: bool) -> None:
+        self.cluster = identifier
+        self.aurora = aurora
+
+    async def topology(self) -> Topology:
+        """Describe the cluster and its instances.
+
+        Raises:
+            ConfigError: there is no such cluster.
+            NoWriterError: none of its instances is the writer and has an endpoint.
+        """
+        cluster, instances = await asyncio.gather(describe_cluster(self.cluster), describe_members(self.cluster))
+        hosts = tuple(
+            Host(one.identifier, one.endpoint, _role(one.identifier == cluster.writer), one.zone)
+            for one in instances
+            if one.endpoint is not None
+        )
+        found = Topology(hosts)
+        if found.writer is None:
+            raise NoWriterError(f"DB cluster {self.cluster!r} is {cluster.status!r} and has no writer; wait for it")
+        return found
+
+
+class AskingSource:
+    """Asks every known server of a cluster at once, and the API where none of them knows a writer.
+
+    Args:
+        described: the cluster as the API describes it.
+        access: opens connections to its servers.
+        view: the question, of ``views``.
+    """
+
+    changes = True
+    look_again = 0.1
+
+    def __init__(self, described: Source, access: Access, view: str) -> None:
+        self.cluster = described.cluster
+        self._described = described
+        self._access = access
+        self._view = view
+        self._endpoints: Mapping[str, Endpoint] = {}
+        self._warned = False
+
+    async def topology(self) -> Topology:
+        """Look now.
+
+        Raises:
+            RdskitError: neither a server nor the API tells.
+        """
+        told = await self._asked() if self._endpoints else None
+        if told is None:
+            found = await self._described.topology()
+            self._endpoints = {host.identifier: host.endpoint for host in found.hosts}
+            told = await self._asked() or found
+        return told
+
+    async def _asked(self) -> Topology | None:
+        """The first answer with a writer; the others are not waited for."""
+        asking = [asyncio.ensure_future(self._ask(name, endpoint)) for name, endpoint in self._endpoints.items()]
+        try:
+            for answer in asyncio.as_completed(asking):
+                told = await answer
+                if told is not None:
+                    return told
+        finally:
+            for each in asking:
+                each.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
+        return None
+
+    async def _ask(self, name: str, endpoint: Endpoint) -> Topology | None:
+        try:
+            async with asyncio.timeout(_ASK_TIMEOUT):
+                connection = await self._access.open(Host(name, endpoint, Role.READER))
+                try:
+                    told = members(await connection.fetch_all(self._view, (), None))
+                finally:
+                    await connection.close(_CLOSE_TIMEOUT)
+        except (DriverError, RdskitError, TimeoutError) as error:
+            self._warn(name, error)
+            return None
+        if not {member.identifier for member in told} <= self._endpoints.keys():
+            return None  # an instance that is new: the API knows where it is
+        return topology_of(told, self._endpoints)
+
+    def _warn(self, name: str, error: Exception) -> None:
+        level = logging.DEBUG if self._warned else logging.WARNING
+        _log.log(level, "%s does not tell the topology of cluster %s: %s", name, self.cluster, error)
+        self._warned = True
+
+
+def asking(source: Source, access: Access, engine: Engine) -> Source:
+    """A source that asks the servers, where these know."""
+    view = VIEWS.get((engine, source.aurora)) if isinstance(source, ClusterSource) else None
+    return AskingSource(source, access, view) if view is not None else source
+
+
+def _role(writes: bool) -> Role:  # noqa: FBT001 - it is all there is to it
+    return Role.WRITER if writes else Role.READER

@@ -1,0 +1,82 @@
+"""What the servers of a cluster say about it in SQL: one question for each kind, and how its answer reads.
+
+Sources: Aurora User Guide, "aurora_replica_status", "Querying information_schema.replica_host_status"; RDS User Guide,
+"Multi-AZ DB clusters" (``rds_tools``, ``mysql.rds_topology``); the AWS drivers, which ask the same.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from rdskit.kernel.targets import Engine
+from rdskit.kernel.topology import Host, Role, Topology
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from rdskit.kernel.endpoints import Endpoint
+    from rdskit.kernel.ports import Row
+
+AURORA_POSTGRES: Final = """
+select server_id, session_id = 'MASTER_SESSION_ID', extract(epoch from last_update_timestamp)::float8
+from aurora_replica_status()
+where extract(epoch from now() - last_update_timestamp) <= 300 or session_id = 'MASTER_SESSION_ID'
+   or last_update_timestamp is null
+"""
+AURORA_MYSQL: Final = """
+select server_id, session_id = 'MASTER_SESSION_ID', unix_timestamp(last_update_timestamp)
+from information_schema.replica_host_status
+where timestampdiff(second, last_update_timestamp, now()) <= 300 or session_id = 'MASTER_SESSION_ID'
+"""
+# The source is null on the writer, which is then the one that was asked. Endpoints begin with the instance's name.
+MULTI_AZ_POSTGRES: Final = """
+select split_part(endpoint, '.', 1), id = coalesce(
+    nullif(rds_tools.multi_az_db_cluster_source_dbi_resource_id(), ''), rds_tools.dbi_resource_id()), null::float8
+from rds_tools.show_topology('rdskit')
+"""
+VIEWS: Final[Mapping[tuple[Engine, bool], str]] = {
+    (Engine.POSTGRES, True): AURORA_POSTGRES,
+    (Engine.POSTGRES, False): MULTI_AZ_POSTGRES,
+    (Engine.MYSQL, True): AURORA_MYSQL,
+}
+"""The question by engine, and by whether it is Aurora or a Multi-AZ DB cluster. Where there is none, the API tells."""
+
+
+class Member(NamedTuple):
+    """One row of an answer.
+
+    Attributes:
+        identifier: of the instance.
+        writes: whether it is the writer.
+        updated: when the row was written, in seconds since 1970; None where that is not told.
+    """
+
+    identifier: str
+    writes: bool
+    updated: float | None
+
+
+def members(rows: Iterable[Row]) -> tuple[Member, ...]:
+    """Read an answer."""
+    return tuple(Member(str(row[0]), bool(row[1]), None if row[2] is None else float(row[2])) for row in rows)
+
+
+def topology_of(told: Sequence[Member], endpoints: Mapping[str, Endpoint]) -> Topology | None:
+    """Make a topology of an answer; None where it is of no use.
+
+    An answer without a writer comes from the middle of a failover. With two writers, the row that was written later
+    counts, and the other one is a reader.
+
+    Args:
+        told: the rows.
+        endpoints: of the instances, by identifier; an instance that is not in it is left out.
+    """
+    writers = [member for member in told if member.writes]
+    if not writers:
+        return None
+    writer = max(writers, key=lambda member: member.updated or 0.0)
+    if writer.identifier not in endpoints:
+        return None
+    known = sorted({member.identifier for member in told} & endpoints.keys())
+    roles = {name: Role.WRITER if name == writer.identifier else Role.READER for name in known}
+    return Topology(tuple(Host(name, endpoints[name], role) for name, role in roles.items()))
