@@ -172,3 +172,37 @@ def test_what_the_source_of_rows_raises_ends_the_insert(db: sync.Database) -> No
     with pytest.raises(LookupError, match="no more"):
         db.insert_many("account", failing())
     assert _balances(db) == [100, 100]
+
+
+def test_callbacks_run_in_the_callers_thread_once_it_is_committed(db: sync.Database) -> None:
+    heard: list[object] = []
+
+    def work(tx: sync.Transaction) -> str:
+        tx.execute("update account set balance = balance - 10 where id = 1")
+        tx.on_commit(lambda: heard.append((threading.current_thread(), _balances(db))))
+        return "done"
+
+    with pytest.raises(rdskit.ConfigError, match="rdskit setup TARGET"):
+        db.run(work, exactly_once=True)
+    assert heard == []
+    db.setup()
+    assert db.run(work, exactly_once=True) == "done"
+    assert db.run_once("key", work) == db.run_once("key", work) == "done"
+    with db.transaction() as tx:
+        work(tx)
+        assert len(heard) == 2
+    here = threading.current_thread()
+    assert heard == [(here, [90, 100]), (here, [80, 100]), (here, [70, 100])]
+
+
+def test_locks_and_messages(db: sync.Database) -> None:
+    db.setup()
+    with db.lock("job", timeout=1):
+        with pytest.raises(rdskit.QueryTimeout), db.lock("job", timeout=0.1):
+            pass
+        with pytest.raises(rdskit.QueryTimeout), db.transaction() as tx:
+            tx.lock("job", timeout=0.1)
+    with db.transaction() as tx:
+        tx.lock("job", timeout=1)
+        number = tx.publish("topic", "key", {"a": 1})
+    assert db.fetch_value("select id from rdskit_outbox where topic = 'topic'") == number

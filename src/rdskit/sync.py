@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import logging
 import queue
 import threading
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -16,10 +17,13 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from rdskit.client.database import connect as _connect
 from rdskit.client.database.inheritance import belongs_to_this_process
 from rdskit.client.database.queries import DEFAULT
-from rdskit.runtime.background import background, iterate, send_from_here, settle, take_turn, wait
+from rdskit.client.database.transactional import KEEP
+from rdskit.client.transactions import fingerprint_of
+from rdskit.runtime.background import background, iterate, send_from_here, take_turn, wait
+from rdskit.runtime.blocks import held_open
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from rdskit.client.database.database import Database as AsyncDatabase
@@ -34,17 +38,15 @@ if TYPE_CHECKING:
 __all__ = ["Database", "Session", "Transaction", "connect", "wait"]
 
 T = TypeVar("T")
-
-
-class _RollBack(Exception):  # noqa: N818 - a signal between two threads
-    """The caller's block raised: undo the transaction. Never leaves this module."""
+_log = logging.getLogger("rdskit.transactions")
 
 
 class Transaction:
     """``rdskit.client.transactions.Transaction`` without ``await``."""
 
-    def __init__(self, transaction: AsyncTransaction) -> None:
+    def __init__(self, transaction: AsyncTransaction, committed: list[Callable[[], Any]]) -> None:
         self._transaction = transaction
+        self._committed = committed
 
     def fetch_one(self, sql: str, params: Params | None = None, /, *, into: Any = None, **named: Any) -> Any:
         """Run a statement and give its first row, or None."""
@@ -81,10 +83,22 @@ class Transaction:
         """Read a query row by row, from a cursor on the server."""
         return iterate(lambda: self._transaction.stream(sql, params, batch=batch, into=into, **named), batch)
 
+    def on_commit(self, callback: Callable[[], Any]) -> None:
+        """Have a function called in this thread once the transaction is committed; what it raises is logged."""
+        self._transaction.on_commit(lambda: self._committed.append(callback))
+
+    def lock(self, name: str, *, timeout: float | None = None) -> None:
+        """Take an advisory lock, which nobody else has until this transaction has ended."""
+        wait(self._transaction.lock(name, timeout=timeout))
+
+    def publish(self, topic: str, key: str | None, payload: Any, headers: Mapping[str, str] | None = None) -> int:
+        """Write a message into the outbox, delivered if this transaction commits; give its id."""
+        return wait(self._transaction.publish(topic, key, payload, headers))
+
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Open a savepoint: what happens inside is undone alone when the block ends with an exception."""
-        with _block(self._transaction.transaction()):
+        with held_open(self._transaction.transaction()):
             yield self
 
 
@@ -210,8 +224,10 @@ class Session:
         opening = self._database.transaction(
             isolation=isolation, read_only=read_only, deferrable=deferrable, timeout=timeout
         )
-        with _block(opening) as transaction:
-            yield Transaction(transaction)
+        committed: list[Callable[[], Any]] = []
+        with held_open(opening) as transaction:
+            yield Transaction(transaction, committed)
+        _call(committed)
 
     def run(
         self,
@@ -220,10 +236,40 @@ class Session:
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
         isolation: str | None = None,
+        exactly_once: bool = False,
         timeout: float | None = DEFAULT,
     ) -> T:
         """Run ``closure(tx, *args, **kwargs)`` in a transaction, again as a whole after a conflict or a failover."""
+        options: dict[str, Any] = {"isolation": isolation, "exactly_once": exactly_once, "timeout": timeout}
+        call = functools.partial(_call_with, closure, args, kwargs or {})
+        return self._in_turns(call, lambda attempt: self._database.run(attempt, **options))
+
+    def run_once(
+        self,
+        key: str,
+        closure: Callable[..., Any],
+        *,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        scope: str = "",
+        fingerprint: str | None = None,
+        keep: float = KEEP,
+        timeout: float | None = DEFAULT,
+    ) -> Any:
+        """Run ``closure(tx, *args, **kwargs)`` like ``run``, but once for each key; later calls get the same answer."""
+        told = fingerprint or fingerprint_of(args, kwargs or {})
+        options: dict[str, Any] = {"scope": scope, "fingerprint": told, "keep": keep, "timeout": timeout}
+        call = functools.partial(_call_with, closure, args, kwargs or {})
+        return self._in_turns(call, lambda attempt: self._database.run_once(key, attempt, **options))
+
+    def _in_turns(
+        self,
+        call: Callable[[Transaction], T],
+        start: Callable[[Callable[[AsyncTransaction], Coroutine[Any, Any, T]]], Coroutine[Any, Any, T]],
+    ) -> T:
+        """Let the loop run transactions, and this thread what happens inside them."""
         turns: queue.SimpleQueue[tuple[AsyncTransaction, asyncio.Future[T]] | None] = queue.SimpleQueue()
+        committed: list[Callable[[], Any]] = []
 
         async def attempt(transaction: AsyncTransaction) -> T:
             answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -231,17 +277,28 @@ class Session:
             return await answer
 
         loop = background.loop()
-        work = self._database.run(attempt, isolation=isolation, timeout=timeout)
-        future = asyncio.run_coroutine_threadsafe(work, loop)
+        future = asyncio.run_coroutine_threadsafe(start(attempt), loop)
         future.add_done_callback(lambda _: turns.put(None))
         try:
             while (turn := turns.get()) is not None:
                 transaction, answer = turn
-                take_turn(loop, answer, functools.partial(closure, Transaction(transaction), *args, **kwargs or {}))
-            return future.result()
+                take_turn(loop, answer, functools.partial(call, Transaction(transaction, committed)))
+            result = future.result()
         except BaseException:
             future.cancel()
             raise
+        _call(committed)
+        return result
+
+    @contextlib.contextmanager
+    def lock(self, name: str, *, timeout: float | None = DEFAULT) -> Iterator[None]:
+        """Hold an advisory lock for the length of the block; if it is lost, the block ends with ``FailoverError``."""
+        with held_open(self._database.lock(name, timeout=timeout)):
+            yield
+
+    def setup(self) -> tuple[str, ...]:
+        """Make the tables of rdskit that this database has not, and give their names; may be run again."""
+        return wait(self._database.setup())
 
     def token(self, *, timeout: float | None = DEFAULT) -> str:
         """What was written through this object so far, for others to read: ``fetch_all(…, after=token)``."""
@@ -293,7 +350,7 @@ class Database(Session):
     @contextlib.contextmanager
     def session(self, *, after: str | None = None) -> Iterator[Session]:
         """Narrow "read your writes" to one user or one request; ``after`` is a ``token()`` to begin with."""
-        with _block(self._database.session(after=after)) as session:
+        with held_open(self._database.session(after=after)) as session:
             yield Session(session)
 
     def topology(self) -> Topology:
@@ -337,46 +394,14 @@ async def _open(target: str, options: dict[str, Any]) -> AsyncDatabase:
     return await _connect(target, **options)
 
 
-@contextlib.contextmanager
-def _block(block: contextlib.AbstractAsyncContextManager[T]) -> Iterator[T]:
-    """Hold an async block open while the caller's thread runs the code inside; it begins and ends in one task."""
-    entered: queue.SimpleQueue[T | None] = queue.SimpleQueue()
-    leave: asyncio.Future[bool] = wait(_new_future())
+def _call_with(closure: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any], transaction: Transaction) -> T:
+    return closure(transaction, *args, **kwargs)
 
-    async def hold() -> None:
+
+def _call(callbacks: list[Callable[[], Any]]) -> None:
+    """Call what ``on_commit`` was given; an error must not look as if the transaction had failed."""
+    for callback in callbacks:
         try:
-            async with block as inside:
-                entered.put(inside)
-                _end(well=await leave)
-        except _RollBack:
-            return
-        finally:
-            entered.put(None)  # wakes a caller whose block never opened
-
-    loop = background.loop()
-    holding = asyncio.run_coroutine_threadsafe(hold(), loop)
-    try:
-        inside = entered.get()
-        if inside is None:
-            holding.result()
-            assert inside is not None, "the block ended before it began, and raised nothing"
-        try:
-            yield inside
-        except BaseException:
-            loop.call_soon_threadsafe(settle, leave, False, None)
-            holding.result()
-            raise
-        loop.call_soon_threadsafe(settle, leave, True, None)
-        holding.result()
-    except BaseException:
-        holding.cancel()  # after Ctrl-C in a wait of ours the block must not stay open; otherwise it has ended already
-        raise
-
-
-def _end(*, well: bool) -> None:
-    if not well:
-        raise _RollBack
-
-
-async def _new_future() -> asyncio.Future[bool]:
-    return asyncio.get_running_loop().create_future()
+            callback()
+        except Exception:  # noqa: BLE001 - the application's own code; logged, and never taken for a failed transaction
+            _log.exception("on_commit(%r) raised; the transaction is committed all the same", callback)

@@ -21,6 +21,7 @@ from rdskit.errors import RdskitError
 COMMANDS = {
     "demo": ("rdskit.cli.demo", "A shop on a local RDS survives a real failover, and the figures prove it."),
     "check": ("rdskit.cli.check", "Why can I (not) connect? DNS, TCP, TLS, login, role and replicas, step by step."),
+    "setup": ("rdskit.cli.setup", "Make the tables of rdskit in a database: fences, idempotency keys, outbox."),
     "local": ("rdskit.cli.local", "The local RDS: the AWS API in front of real servers on this machine."),
 }
 

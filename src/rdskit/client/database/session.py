@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rdskit.client.database.inheritance import belongs_to_this_process
-from rdskit.client.database.queries import DEFAULT, Queries
-from rdskit.client.pool import holding
-from rdskit.client.transactions import Transaction, begin, begin_text, repeat
+from rdskit.client.database.queries import DEFAULT
+from rdskit.client.database.transactional import Transactional
 from rdskit.errors import ConfigError
 from rdskit.runtime.deadlines import Deadline
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from rdskit.client.failover import Cluster
     from rdskit.client.replicas import Tokens, Written
     from rdskit.client.statements import Source
+    from rdskit.client.transactions import Transaction
     from rdskit.kernel.ports import Result
     from rdskit.kernel.sql import StatementCache
     from rdskit.kernel.sql.insert import OnConflict
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Session(Queries):
+class Session(Transactional):
     """Reads that show at least what was written through the same object, and transactions.
 
     ``Database`` is the session of a whole application; ``db.session()`` gives one for a request. Both share the
@@ -150,89 +149,6 @@ class Session(Queries):
             return await self.run(send, timeout=limit)
         async with self.transaction(timeout=limit) as tx:
             return await send(tx)
-
-    # -- transactions ----------------------------------------------------------------------------------------------
-
-    @contextlib.asynccontextmanager
-    async def transaction(
-        self,
-        *,
-        isolation: str | None = None,
-        read_only: bool = False,
-        deferrable: bool = False,
-        timeout: float | None = None,
-    ) -> AsyncIterator[Transaction]:
-        """Open a transaction on the writer; it commits when the block ends, and rolls back when it raises.
-
-        Args:
-            isolation: ``read committed``, ``repeatable read``, ``serializable``; None for the server's default.
-            read_only: refuse writes.
-            deferrable: wait for a snapshot that cannot fail; needs serializable and read_only.
-            timeout: seconds for the whole transaction; each statement has the timeout of ``connect`` besides.
-
-        Raises:
-            OutcomeUnknown: the connection was lost after COMMIT was sent.
-            FailoverError: the connection was lost before that; nothing was changed.
-        """
-        self._require_open()
-        text = begin_text(isolation, read_only=read_only, deferrable=deferrable)
-        deadline = Deadline.after(timeout)
-        patience = Deadline.after(deadline.bounded(self._timeout) if self._timeout is not None else timeout)
-        lease, transaction = await begin(self._cluster, self._statements, text, deadline, self._timeout, patience)
-        try:
-            with holding(lease.lender):
-                yield transaction
-            await transaction.commit()
-        except BaseException as error:
-            try:
-                if isinstance(error, Exception):
-                    await transaction.rollback()
-            finally:  # a cancellation that arrives during the rollback must not keep the connection
-                lease.dirty = lease.dirty or lease.connection.in_transaction
-                if transaction.may_have_committed:
-                    self._written.lost_track()
-                lease.give_back()
-            raise
-        if not transaction.writes:
-            lease.give_back()
-        elif self._cluster.readers:
-            self._written.wrote(lease)
-        else:
-            self._written.lost_track()  # asked for when there are readers, or when a token is wanted
-            lease.give_back()
-
-    async def run(
-        self,
-        closure: Callable[..., Awaitable[T]],
-        *,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-        isolation: str | None = None,
-        timeout: float | None = DEFAULT,
-    ) -> T:
-        """Run ``closure(tx, *args, **kwargs)`` in a transaction, as a whole again after a conflict or a failover.
-
-        Args:
-            closure: an async function; it may run several times, so it must do nothing outside the transaction that
-                cannot be repeated.
-            args: its positional arguments after the transaction.
-            kwargs: its keyword arguments.
-            isolation: as for ``transaction``.
-            timeout: seconds for all attempts together.
-
-        Returns:
-            What the closure returned in the attempt that committed.
-
-        Raises:
-            OutcomeUnknown: the connection was lost after COMMIT was sent; it is not run again.
-            RdskitError: the last attempt's error, once the deadline has passed.
-        """
-        deadline = Deadline.after(self._timeout if timeout is DEFAULT else timeout)
-
-        def attempt() -> contextlib.AbstractAsyncContextManager[Transaction]:
-            return self.transaction(isolation=isolation, timeout=deadline.remaining())
-
-        return await repeat(attempt, closure, args, kwargs or {}, deadline, self._cluster.retries)
 
     def _require_open(self) -> None:
         if self._refusal is not None:

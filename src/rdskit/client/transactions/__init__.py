@@ -1,7 +1,29 @@
 """Transactions: begun once, ended once, and repeated as a whole or not at all."""
 
+from rdskit.client.transactions.fence import new_fence
+from rdskit.client.transactions.idempotency import Request, answer_once, fingerprint_of
+from rdskit.client.transactions.locks import held_lock, lock_number
 from rdskit.client.transactions.policy import begin_text
+from rdskit.client.transactions.resolution import purge_sometimes, resolve
 from rdskit.client.transactions.retry import repeat
+from rdskit.client.transactions.tables import SETUP_LOCK, TABLES, explained, table_statements
 from rdskit.client.transactions.transaction import Transaction, begin
 
-__all__ = ["Transaction", "begin", "begin_text", "repeat"]
+__all__ = [
+    "SETUP_LOCK",
+    "TABLES",
+    "Request",
+    "Transaction",
+    "answer_once",
+    "begin",
+    "begin_text",
+    "explained",
+    "fingerprint_of",
+    "held_lock",
+    "lock_number",
+    "new_fence",
+    "purge_sometimes",
+    "repeat",
+    "resolve",
+    "table_statements",
+]

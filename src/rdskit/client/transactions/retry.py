@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from rdskit.client.transactions.policy import may_repeat
-from rdskit.errors import FailoverError
+from rdskit.errors import FailoverError, OutcomeUnknown, RdskitError
 from rdskit.kernel.backoff import TRANSACTION
 
 if TYPE_CHECKING:
@@ -21,6 +21,41 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class Attempt(Generic[T]):
+    """One attempt at a closure.
+
+    Attributes:
+        transaction: its transaction, once it was begun.
+        results: what the closure returned, once it did.
+    """
+
+    def __init__(self) -> None:
+        self.transaction: Transaction | None = None
+        self.results: list[T] = []
+
+    async def run(
+        self,
+        begin: Callable[[], AbstractAsyncContextManager[Transaction]],
+        closure: Callable[..., Awaitable[T]],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> T:
+        """Run the closure in a transaction of its own."""
+        async with begin() as transaction:
+            self.transaction = transaction
+            self.results.append(await closure(transaction, *args, **kwargs))
+        return self.results[0]
+
+    def told(self, error: Exception) -> Exception:
+        """What became of the transaction: a closure may dress up what it was told, so its own word counts."""
+        return (self.transaction.failure if self.transaction is not None else None) or error
+
+    @property
+    def may_have_committed(self) -> bool:
+        """Whether COMMIT was sent for writes."""
+        return self.transaction is not None and self.transaction.may_have_committed
+
+
 async def repeat(
     begin: Callable[[], AbstractAsyncContextManager[Transaction]],
     closure: Callable[..., Awaitable[T]],
@@ -28,6 +63,7 @@ async def repeat(
     kwargs: dict[str, Any],
     deadline: Deadline,
     retries: Retries,
+    committed: Callable[[Transaction], Awaitable[bool | None]] | None = None,
 ) -> T:
     """Run a closure in a transaction until it commits.
 
@@ -41,25 +77,47 @@ async def repeat(
         deadline: after it the last error is raised.
         retries: what may still be repeated after a failure of the host; conflicts are not counted, because a server
             that reports one is well.
+        committed: finds out whether a transaction took effect whose COMMIT was lost; None if that does not matter,
+            because the closure itself finds it done. Without it, the caller is told that the outcome is unknown.
 
     Returns:
         What the closure returned in the attempt that committed.
     """
-    attempt = 0
+    failures = 0
     while True:
-        transaction: Transaction | None = None
+        attempt: Attempt[T] = Attempt()
         try:
-            async with begin() as transaction:
-                result = await closure(transaction, *args, **kwargs)
+            return await attempt.run(begin, closure, args, kwargs)
         except Exception as error:
-            # A closure may dress up what the transaction told it; the transaction's own word decides.
-            told = transaction.failure if transaction is not None and transaction.failure is not None else error
-            if not may_repeat(told) or deadline.passed:
+            told = attempt.told(error)
+            if isinstance(told, OutcomeUnknown) and attempt.may_have_committed and committed is not None:
+                took_effect = await _resolved(attempt, told, committed)
+                if took_effect:
+                    return attempt.results[0]
+                if took_effect is False:
+                    told = FailoverError(f"{told}; it did not happen, as was found out afterwards")
+            elif not may_repeat(told):
                 raise
-            if isinstance(told, FailoverError) and not retries.may_retry():
-                raise
-        else:
-            return result
-        attempt += 1
-        pause = TRANSACTION.delay(attempt, random.random())  # noqa: S311 - jitter, not a secret
+            if deadline.passed or (isinstance(told, FailoverError) and not retries.may_retry()):
+                raise _last(told, error) from error.__cause__
+        failures += 1
+        pause = TRANSACTION.delay(failures, random.random())  # noqa: S311 - jitter, not a secret
         await asyncio.sleep(deadline.bounded(pause))
+
+
+async def _resolved(
+    attempt: Attempt[T], told: OutcomeUnknown, committed: Callable[[Transaction], Awaitable[bool | None]]
+) -> bool | None:
+    assert attempt.transaction is not None
+    try:
+        took_effect = await committed(attempt.transaction)
+    except RdskitError as error:
+        raise OutcomeUnknown(f"{told}; and it could not be found out in time: {error}") from error
+    if took_effect:
+        await attempt.transaction.callbacks.run()
+    return took_effect
+
+
+def _last(told: Exception, error: Exception) -> Exception:
+    """What is raised when it is not tried again: the closure's own error, unless more was found out since."""
+    return told if isinstance(error, OutcomeUnknown) else error

@@ -8,15 +8,28 @@ import math
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from rdskit.client.statements import Pace, execute_many, insert_many, into_all, into_one, require_stream, stream
-from rdskit.errors import ConfigError, FailoverError, OutcomeUnknown, QueryError, RdskitError
+from rdskit.client.transactions.callbacks import Callbacks
+from rdskit.client.transactions.fence import FEATURE, fenced_commit
+from rdskit.client.transactions.locks import take_lock
+from rdskit.client.transactions.outbox import publication
+from rdskit.client.transactions.tables import explained
+from rdskit.errors import (
+    ConfigError,
+    FailoverError,
+    OutcomeUnknown,
+    QueryError,
+    QueryTimeout,
+    RdskitError,
+    StatementError,
+)
 from rdskit.kernel.events import QueryFinished
 from rdskit.kernel.failures import Action, Failure, Phase, action_for
 from rdskit.kernel.ports import DriverError, Result
-from rdskit.kernel.sql import Kind, Statement, StatementCache, bind_call
+from rdskit.kernel.sql import Dialect, Kind, Statement, StatementCache, bind_call
 from rdskit.runtime.observers import NOBODY, Observers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
 
     from rdskit.client.failover import Cluster
     from rdskit.client.pool import Lease
@@ -26,6 +39,7 @@ if TYPE_CHECKING:
     from rdskit.runtime.deadlines import Deadline
 
 T = TypeVar("T")
+_ABORTED = "25P02"  # SQLSTATE: in a failed transaction
 _ROLLBACK_TIMEOUT = 2.0  # seconds; then the connection is dropped, which rolls back as well
 
 
@@ -36,6 +50,8 @@ class Transaction:
         failure: the error after which nothing of this transaction can be committed, or None.
         writes: whether anything in it may have changed data.
         may_have_committed: COMMIT was sent for writes.
+        fence: the number under which a lost COMMIT can be resolved, or None.
+        callbacks: what is called once it is known to be committed.
         observers: who hears of its statements.
     """
 
@@ -55,6 +71,8 @@ class Transaction:
         self.writes = False
         self.may_have_committed = False
         self.failure: RdskitError | None = None
+        self.fence: str | None = None
+        self.callbacks = Callbacks()
 
     @overload
     async def fetch_one(
@@ -124,15 +142,69 @@ class Transaction:
         pace = self._pace()
         return Result(await self._call(execute_many(self._lease, pace, statement, sets), pace.due))
 
+    def on_commit(self, callback: Callable[[], Any]) -> None:
+        """Have a function, or coroutine function, called without arguments once the transaction is committed.
+
+        It is called after the connection went back, and never if the transaction, or the nested block in which it was
+        given, is undone. What it raises is logged, and does not reach the caller.
+        """
+        self._require_alive()
+        self.callbacks.add(callback)
+
+    async def lock(self, name: str, *, timeout: float | None = None) -> None:
+        """Take an advisory lock, which nobody else has until this transaction has ended.
+
+        Args:
+            name: any text; locks of the same name on the same database exclude each other, those of ``db.lock`` too.
+            timeout: seconds to wait for it; None for the timeout of ``connect``.
+
+        Raises:
+            QueryTimeout: somebody else held it all the time; the transaction is rolled back.
+        """
+        self._require_alive()
+        dialect = self._statements.dialect
+        self._lease.dirty = self._lease.dirty or dialect is Dialect.MYSQL  # the reset releases it
+        due = self._due() if timeout is None else min(self._deadline.due, self._now() + timeout)
+        try:
+            await take_lock(self._lease, dialect, name, due, for_transaction=True)
+        except DriverError as error:
+            raise self._told(error, Phase.TRANSACTION) from error.__cause__
+
+    async def publish(self, topic: str, key: str | None, payload: Any, headers: Mapping[str, str] | None = None) -> int:
+        """Write a message into the outbox: the relay delivers it if, and only if, this transaction commits.
+
+        Args:
+            topic: what it is about; at most 255 characters.
+            key: what it belongs to, such as an order's number; for the receiver.
+            payload: anything that JSON can hold.
+            headers: more about it, text by text.
+
+        Returns:
+            The message's id, by which a receiver recognises one that comes twice.
+
+        Raises:
+            ConfigError: the payload is nothing for JSON, or the tables of ``db.setup()`` are missing.
+        """
+        text, values = publication(self._statements.dialect, topic, key, payload, headers)
+        try:
+            if self._statements.dialect is Dialect.POSTGRES:
+                return int(await self.fetch_value(text, values))
+            written = await self.execute(text, values)
+        except StatementError as error:
+            raise explained(error, "publish()") from error
+        assert written.last_id is not None, "the table numbers its rows"
+        return written.last_id
+
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """Open a savepoint: what happens inside is undone alone when the block ends with an exception."""
         self._depth += 1
-        name = f"rdskit_{self._depth}"
+        name, callbacks = f"rdskit_{self._depth}", len(self.callbacks)
         await self._control(f"savepoint {name}")
         try:
             yield self
         except Exception:
+            self.callbacks.keep(callbacks)
             if self.failure is None and not self._connection.broken:
                 await self._control(f"rollback to savepoint {name}")
                 await self._control(f"release savepoint {name}")
@@ -152,18 +224,28 @@ class Transaction:
         self._ended = True
         if self.failure is not None:
             raise self.failure
-        self.may_have_committed = self.writes
-        try:
-            tag = await self._connection.control("commit", self._remaining())
-        except DriverError as error:
-            raise self._told(error, Phase.COMMIT) from error.__cause__
+        if self._deadline.passed:
+            raise QueryTimeout("the deadline passed before COMMIT was sent; the transaction was rolled back")
+        tag = await self._sent_commit()
         if tag.upper() == "ROLLBACK":
             self.may_have_committed = False
-            raise QueryError(
-                "the transaction was rolled back, because a statement in it had failed and the error was swallowed; "
-                "let the error end the block, or put the statement into a nested transaction()",
-                sqlstate="25P02",
-            )
+            raise _swallowed()
+
+    async def _sent_commit(self) -> str:
+        fenced = self.fence is not None and self.writes
+        texts = fenced_commit(self.fence or "", self._statements.dialect) if fenced else ("commit",)
+        phase, tag = Phase.TRANSACTION, ""
+        for text in texts:
+            if text is texts[-1]:
+                phase, self.may_have_committed = Phase.COMMIT, self.writes
+            try:
+                tag = await self._connection.control(text, self._remaining())
+            except DriverError as error:
+                told = self._told(error, phase)
+                if fenced and isinstance(told, QueryError) and told.sqlstate == _ABORTED:
+                    raise _swallowed() from error.__cause__
+                raise explained(told, FEATURE) from error.__cause__
+        return tag
 
     async def rollback(self) -> None:
         """Undo everything; a connection that cannot do it any more is dropped, which has the same effect."""
@@ -244,14 +326,25 @@ class Transaction:
         return told
 
     def _due(self) -> float:
-        own = math.inf if self._timeout is None else asyncio.get_running_loop().time() + self._timeout
+        own = math.inf if self._timeout is None else self._now() + self._timeout
         return min(own, self._deadline.due)
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
 
     def _remaining(self) -> float | None:
         left = self._deadline.remaining()
         if self._timeout is None:
             return left
         return self._timeout if left is None else min(left, self._timeout)
+
+
+def _swallowed() -> QueryError:
+    return QueryError(
+        "the transaction was rolled back, because a statement in it had failed and the error was swallowed; "
+        "let the error end the block, or put the statement into a nested transaction()",
+        sqlstate=_ABORTED,
+    )
 
 
 class ObservedTransaction(Transaction):

@@ -1,0 +1,263 @@
+"""Blocks and closures whose statements happen together: transactions, locks, and work that is done once."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from rdskit.client.database.queries import DEFAULT, Queries
+from rdskit.client.pool import holding
+from rdskit.client.transactions import (
+    SETUP_LOCK,
+    TABLES,
+    Request,
+    Transaction,
+    answer_once,
+    begin,
+    begin_text,
+    fingerprint_of,
+    held_lock,
+    new_fence,
+    purge_sometimes,
+    repeat,
+    resolve,
+    table_statements,
+)
+from rdskit.kernel.sql import Dialect
+from rdskit.runtime.deadlines import Deadline
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from rdskit.client.pool import Lease
+    from rdskit.client.replicas import Written
+
+T = TypeVar("T")
+KEEP = 24 * 3600.0
+"""Seconds for which the answer of ``run_once`` is kept."""
+
+
+class Transactional(Queries):
+    """What happens together, or once, or by one at a time."""
+
+    _written: Written
+
+    @property
+    def dialect(self) -> Dialect:
+        """Whose SQL the database speaks."""
+        return self._statements.dialect
+
+    @contextlib.asynccontextmanager
+    async def transaction(
+        self,
+        *,
+        isolation: str | None = None,
+        read_only: bool = False,
+        deferrable: bool = False,
+        timeout: float | None = None,
+    ) -> AsyncIterator[Transaction]:
+        """Open a transaction on the writer; it commits when the block ends, and rolls back when it raises.
+
+        Args:
+            isolation: ``read committed``, ``repeatable read``, ``serializable``; None for the server's default.
+            read_only: refuse writes.
+            deferrable: wait for a snapshot that cannot fail; needs serializable and read_only, and PostgreSQL.
+            timeout: seconds for the whole transaction; each statement has the timeout of ``connect`` besides.
+
+        Raises:
+            OutcomeUnknown: the connection or the deadline was lost after COMMIT was sent.
+            QueryTimeout: the deadline passed before that; nothing was changed.
+            FailoverError: the connection was lost before that; nothing was changed.
+        """
+        text = begin_text(isolation, read_only=read_only, deferrable=deferrable)
+        async with self._block(text, timeout) as transaction:
+            yield transaction
+
+    async def run(
+        self,
+        closure: Callable[..., Awaitable[T]],
+        *,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        isolation: str | None = None,
+        exactly_once: bool = False,
+        timeout: float | None = DEFAULT,
+    ) -> T:
+        """Run ``closure(tx, *args, **kwargs)`` in a transaction, as a whole again after a conflict or a failover.
+
+        Args:
+            closure: an async function; it may run several times, so it must do nothing outside the transaction that
+                cannot be repeated: that belongs into ``tx.on_commit`` or ``tx.publish``.
+            args: its positional arguments after the transaction.
+            kwargs: its keyword arguments.
+            isolation: as for ``transaction``.
+            exactly_once: find out what became of a COMMIT whose answer was lost, and run again if it had no effect.
+                Needs the tables of ``setup``.
+            timeout: seconds for all attempts together.
+
+        Returns:
+            What the closure returned in the attempt that committed.
+
+        Raises:
+            OutcomeUnknown: the connection was lost after COMMIT was sent; it is not run again. With ``exactly_once``:
+                the outcome could not be found out before the deadline.
+            ConfigError: ``exactly_once`` without the tables of ``setup``; nothing was changed.
+            RdskitError: the last attempt's error, once the deadline has passed.
+        """
+        deadline = Deadline.after(self._timeout if timeout is DEFAULT else timeout)
+        text = begin_text(isolation, read_only=False, deferrable=False)
+        plain = begin_text(None, read_only=False, deferrable=False)
+        dialect = self.dialect
+
+        def attempt() -> contextlib.AbstractAsyncContextManager[Transaction]:
+            return self._block(text, deadline.remaining(), new_fence() if exactly_once else None)
+
+        def own() -> contextlib.AbstractAsyncContextManager[Transaction]:
+            return self._block(plain, deadline.remaining())
+
+        async def committed(transaction: Transaction) -> bool:
+            assert transaction.fence is not None, "each attempt has one"
+            return await resolve(transaction.fence, dialect, own, deadline)
+
+        retries = self._cluster.retries
+        result = await repeat(
+            attempt, closure, args, kwargs or {}, deadline, retries, committed if exactly_once else None
+        )
+        if exactly_once:
+            await purge_sometimes(dialect, own, random.random())  # noqa: S311 - chance, not a secret
+        return result
+
+    async def run_once(
+        self,
+        key: str,
+        closure: Callable[..., Awaitable[Any]],
+        *,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        scope: str = "",
+        fingerprint: str | None = None,
+        keep: float = KEEP,
+        timeout: float | None = DEFAULT,
+    ) -> Any:
+        """Run ``closure(tx, *args, **kwargs)`` like ``run``, but once for each key; later calls get the same answer.
+
+        The key is written in the transaction of the work. A call with the same key waits until the one before it has
+        ended; after an error the key is free again. It needs no ``exactly_once``: the key does the same.
+
+        Args:
+            key: the caller's idempotency key.
+            closure: as for ``run``; what it returns must be something that JSON can hold.
+            args: its positional arguments after the transaction.
+            kwargs: its keyword arguments.
+            scope: whose keys these are, such as a tenant or an operation.
+            fingerprint: what tells the request from another one; by default a hash of ``args`` and ``kwargs``.
+            keep: seconds for which the answer is kept.
+            timeout: seconds for all attempts together.
+
+        Returns:
+            What the closure returned for this key, as JSON gives it back.
+
+        Raises:
+            IntegrityError: the key was used for another request.
+            ConfigError: something is no JSON, or the tables of ``setup`` are missing; nothing was changed.
+        """
+        called, named = args, kwargs or {}
+        request = Request(scope, key, fingerprint or fingerprint_of(called, named), keep)
+        deadline = Deadline.after(self._timeout if timeout is DEFAULT else timeout)
+        text = begin_text(None, read_only=False, deferrable=False)
+
+        def attempt() -> contextlib.AbstractAsyncContextManager[Transaction]:
+            return self._block(text, deadline.remaining())
+
+        async def work(tx: Transaction) -> Any:
+            return await answer_once(tx, self.dialect, request, closure, called, named)
+
+        async def done_or_not(_: Transaction) -> None:
+            """Whether the lost COMMIT took effect does not matter: the next attempt finds the key, or does the work."""
+
+        return await repeat(attempt, work, (), {}, deadline, self._cluster.retries, done_or_not)
+
+    @contextlib.asynccontextmanager
+    async def lock(self, name: str, *, timeout: float | None = DEFAULT) -> AsyncIterator[None]:
+        """Hold an advisory lock for the length of the block: nobody else who asks for the name has it meanwhile.
+
+        It takes a connection of the pool. If that is lost, somebody else may have the lock, so the block is cancelled
+        within about a second and ends with ``FailoverError``. A block that must not go on even so long writes in a
+        transaction with ``tx.lock``, which is lost together with its lock.
+
+        Args:
+            name: any text; it counts for this database.
+            timeout: seconds to wait for the lock; None for ever.
+
+        Raises:
+            QueryTimeout: somebody else had it all the time.
+            FailoverError: the connection was lost, and the lock with it.
+        """
+        self._require_open()
+        deadline = Deadline.after(self._timeout if timeout is DEFAULT else timeout)
+        lease = await self._cluster.acquire_writer(deadline)
+        try:
+            with holding(lease.lender):
+                async with held_lock(lease, self.dialect, name, deadline.due):
+                    yield
+        finally:
+            lease.give_back()
+
+    async def setup(self) -> tuple[str, ...]:
+        """Make the tables of rdskit that this database has not; may be run again.
+
+        They are needed by ``run(exactly_once=True)``, ``run_once`` and ``tx.publish``, and never made by themselves.
+
+        Returns:
+            Their names.
+        """
+        dialect = self.dialect
+        if dialect is Dialect.POSTGRES:
+            async with self.transaction() as tx:
+                await tx.lock(SETUP_LOCK)
+                for statement in table_statements(dialect):
+                    await tx.execute(statement)
+        else:
+            for statement in table_statements(dialect):
+                await self.execute(statement)
+        return tuple(TABLES)
+
+    @contextlib.asynccontextmanager
+    async def _block(self, text: str, timeout: float | None, fence: str | None = None) -> AsyncIterator[Transaction]:
+        """Begin, and commit or roll back; the connection goes back in any case."""
+        self._require_open()
+        deadline = Deadline.after(timeout)
+        patience = Deadline.after(deadline.bounded(self._timeout) if self._timeout is not None else timeout)
+        lease, transaction = await begin(self._cluster, self._statements, text, deadline, self._timeout, patience)
+        transaction.fence = fence
+        try:
+            with holding(lease.lender):
+                yield transaction
+            await transaction.commit()
+        except BaseException as error:
+            await self._undo(lease, transaction, error)
+            raise
+        self._settle(lease, transaction)
+        await transaction.callbacks.run()
+
+    async def _undo(self, lease: Lease, transaction: Transaction, error: BaseException) -> None:
+        if transaction.may_have_committed and not isinstance(error, Exception):
+            error.add_note("rdskit: COMMIT had been sent when this was cancelled, so the transaction may have happened")
+        try:
+            if isinstance(error, Exception):
+                await transaction.rollback()
+        finally:  # a cancellation that arrives during the rollback must not keep the connection
+            lease.dirty = lease.dirty or lease.connection.in_transaction
+            if transaction.may_have_committed:
+                self._written.lost_track()
+            lease.give_back()
+
+    def _settle(self, lease: Lease, transaction: Transaction) -> None:
+        """Give the connection back; where readers exist, learn first how far the writer has come."""
+        if transaction.writes and self._cluster.readers:
+            self._written.wrote(lease)
+            return
+        if transaction.writes:
+            self._written.lost_track()  # asked for when there are readers, or when a token is wanted
+        lease.give_back()

@@ -1,0 +1,6 @@
+"""The other end of the outbox: what was published is handed to the application, at least once."""
+
+from rdskit.client.outbox.message import Message
+from rdskit.client.outbox.relay import Handler, Relay
+
+__all__ = ["Handler", "Message", "Relay"]

@@ -1,0 +1,145 @@
+"""The relay: takes messages out of the outbox and hands them to the application."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
+
+from rdskit.client.outbox.message import Message
+from rdskit.client.outbox.queue import postponement, queue_of
+from rdskit.client.transactions import explained
+from rdskit.errors import ConfigError, RdskitError
+from rdskit.kernel.backoff import Backoff
+from rdskit.kernel.sql import Dialect
+
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from rdskit.client.database.database import Database
+    from rdskit.client.transactions import Transaction
+
+Handler = Callable[[Message], Awaitable[None]]
+
+_SETTLING: Final = 0.005  # seconds between two looks at transactions that may still publish an earlier message
+_OUTAGE: Final = Backoff(base=0.1, cap=2.0)
+_AGAIN: Final = Backoff(base=0.2, cap=60.0)
+_DELETE: Final = "delete from rdskit_outbox where id in :ids"
+_DELETE_ONE: Final = "delete from rdskit_outbox where id = :id"
+_log = logging.getLogger("rdskit.outbox")
+
+
+class Relay:
+    """Delivers messages at least once.
+
+    A batch is handed over inside a transaction that deletes it afterwards. If the relay dies, or the server, the batch
+    comes again: a handler recognises by ``message.id`` what it has had before.
+
+    With ``ordered``, messages come in the order of their ids, each after all that were committed before it was
+    published; one whose handler fails holds up all behind it, and further relays wait for the one at work. Without it,
+    relays share the messages, and one that fails comes again later.
+
+    Attributes:
+        delivered: how many messages were handed over and deleted.
+        failed: how often the handler raised.
+    """
+
+    def __init__(
+        self, db: Database, handler: Handler, *, ordered: bool = True, batch: int = 500, poll: float = 0.2
+    ) -> None:
+        """Make a relay.
+
+        Args:
+            db: the database that holds the outbox.
+            handler: called with one message after the other. What it raises is logged; the message comes again after
+                0.2 seconds, and each time after twice as long, up to a minute.
+            ordered: whether the order counts.
+            batch: messages in one transaction.
+            poll: seconds between two looks into an empty outbox.
+        """
+        if batch < 1 or poll < 0:
+            raise ConfigError(f"batch={batch} and poll={poll}: a relay takes 1 message at least, and looks forward")
+        self._db = db
+        self._handler = handler
+        self._batch = batch
+        self._poll = poll
+        self._queue = queue_of(db.dialect, ordered=ordered)
+        self._ordered = ordered
+        # MySQL and MariaDB may read a small table as a whole to delete some rows, and would lock other relays' rows.
+        self._one_by_one = not ordered and db.dialect is Dialect.MYSQL
+        self._postponement = postponement(db.dialect)
+        self.delivered = 0
+        self.failed = 0
+
+    async def run(self) -> NoReturn:
+        """Deliver until cancelled; a failover is waited for.
+
+        Raises:
+            ConfigError: the database is closed, or the tables of ``setup`` are missing.
+        """
+        failures = 0
+        while True:
+            try:
+                count = await self.deliver()
+            except ConfigError:
+                raise
+            except RdskitError as error:
+                failures += 1
+                _log.warning("the outbox cannot be read, which is tried again: %s", error)
+                pause = _OUTAGE.delay(failures, random.random())  # noqa: S311 - jitter, not a secret
+            else:
+                failures = 0
+                pause = self._pause(count)
+            await asyncio.sleep(pause)
+
+    async def deliver(self) -> int:
+        """Deliver one batch.
+
+        Returns:
+            How many messages were delivered.
+
+        Raises:
+            RdskitError: the server failed; what was handed over comes again.
+        """
+        try:
+            async with self._db.transaction(isolation="read committed") as tx:
+                count = await self._hand_over(tx)
+        except RdskitError as error:
+            self._queue.forget()
+            told = explained(error, "the relay")
+            raise told from (None if told is error else error)
+        self.delivered += count
+        return count
+
+    async def _hand_over(self, tx: Transaction) -> int:
+        done: list[int] = []
+        for row in await self._queue.select(tx, self._batch):
+            message = Message.of(row)
+            if await self._handled(message):
+                done.append(message.id)
+                continue
+            pause = _AGAIN.delay(message.attempts + 1, 1.0)
+            await tx.execute(self._postponement, pause=pause, id=message.id)
+            if self._ordered:
+                break
+        if self._one_by_one:
+            await tx.execute_many(_DELETE_ONE, [{"id": number} for number in done])
+        elif done:
+            await tx.execute(_DELETE, ids=done)
+        return len(done)
+
+    async def _handled(self, message: Message) -> bool:
+        try:
+            await self._handler(message)
+        except Exception:  # noqa: BLE001 - the application's own code; logged, counted, and the message comes again
+            self.failed += 1
+            _log.exception("the handler failed for message %d of topic %r; it comes again", message.id, message.topic)
+            return False
+        return True
+
+    def _pause(self, count: int) -> float:
+        if count == self._batch:
+            return 0.0
+        return _SETTLING if self._queue.is_settling else self._poll

@@ -1,0 +1,43 @@
+"""Messages that are written in the transaction they report, and delivered by a relay once it is committed."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from rdskit.errors import ConfigError
+from rdskit.kernel.sql import Dialect
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# The transaction has its number before the message takes its id: the ordered relay tells by the numbers of running
+# transactions which ids are still to come.
+_POSTGRES: Final = """
+with t as materialized (select pg_current_xact_id() as xid)
+insert into rdskit_outbox (xid, topic, message_key, payload, headers)
+select t.xid, :topic::text, :key::text, :payload::text, :headers::text from t returning id
+"""
+_MYSQL: Final = """
+insert into rdskit_outbox (topic, message_key, payload, headers) values (:topic, :key, :payload, :headers)
+"""
+
+
+def publication(
+    dialect: Dialect, topic: str, key: str | None, payload: Any, headers: Mapping[str, str] | None
+) -> tuple[str, dict[str, str | None]]:
+    """The statement that writes a message, and its parameters; see ``Transaction.publish``."""
+    values = {"topic": topic, "key": key, "payload": as_json(payload), "headers": as_json(dict(headers or {}))}
+    return _POSTGRES if dialect is Dialect.POSTGRES else _MYSQL, values
+
+
+def as_json(value: Any) -> str:
+    """Write a value as JSON.
+
+    Raises:
+        ConfigError: JSON has no way to write it.
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"this {type(value).__name__} cannot be written as JSON: {error}") from error

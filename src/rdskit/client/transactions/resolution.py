@@ -1,0 +1,90 @@
+"""What became of a fenced transaction whose COMMIT was lost, and the end of old fences."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from typing import TYPE_CHECKING, Final
+
+from rdskit.client.transactions.fence import FEATURE
+from rdskit.client.transactions.tables import explained
+from rdskit.errors import ConnectError, DeadlockError, FailoverError, QueryTimeout, RdskitError, SerializationError
+from rdskit.kernel.backoff import TRANSACTION
+from rdskit.kernel.sql import Dialect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from rdskit.client.transactions.transaction import Transaction
+    from rdskit.runtime.deadlines import Deadline
+
+_PURGE_SHARE: Final = 0.002  # of the calls; each removes up to 1,000 rows, more than are made between two of them
+
+# The resolver's row says that nothing was committed. Both rows count the questions, so that an answer always waits for
+# a commit of its own: a transaction that the old writer had not yet sent to its standby is never taken for a safe one.
+_CLAIM: Final = {
+    Dialect.POSTGRES: "insert into rdskit_txn (id, committed) values (:id, false) "
+    "on conflict (id) do update set checks = rdskit_txn.checks + 1",
+    Dialect.MYSQL: "insert into rdskit_txn (id, committed) values (:id, false) "
+    "on duplicate key update checks = checks + 1",
+}
+_VERDICT: Final = "select committed from rdskit_txn where id = :id"
+_PURGE: Final = {
+    Dialect.POSTGRES: "delete from rdskit_txn where id in "
+    "(select id from rdskit_txn where created_at < current_timestamp - interval '24' hour limit 1000)",
+    Dialect.MYSQL: "delete from rdskit_txn where created_at < current_timestamp - interval '24' hour limit 1000",
+}
+_TRANSIENT: Final = (FailoverError, ConnectError, SerializationError, DeadlockError, QueryTimeout)
+_log = logging.getLogger("rdskit.transactions")
+
+
+async def resolve(
+    fence: str, dialect: Dialect, begin: Callable[[], AbstractAsyncContextManager[Transaction]], deadline: Deadline
+) -> bool:
+    """Find out on the current writer whether a fenced transaction committed; afterwards it cannot change any more.
+
+    Args:
+        fence: its number.
+        dialect: the server's.
+        begin: opens a transaction.
+        deadline: when to give up.
+
+    Raises:
+        RdskitError: nothing could be learned before the deadline.
+    """
+    attempt = 0
+    while True:
+        try:
+            async with begin() as tx:
+                await tx.execute(_CLAIM[dialect], id=fence)
+                return bool(await tx.fetch_value(_VERDICT, id=fence))
+        except _TRANSIENT as error:
+            if deadline.passed:
+                raise
+            _log.info("the outcome of a COMMIT is still unknown: %s", error)
+        except RdskitError as error:
+            raise explained(error, FEATURE) from error
+        attempt += 1
+        pause = TRANSACTION.delay(attempt, random.random())  # noqa: S311 - jitter, not a secret
+        await asyncio.sleep(deadline.bounded(pause))
+
+
+async def purge_sometimes(
+    dialect: Dialect, begin: Callable[[], AbstractAsyncContextManager[Transaction]], chance: float
+) -> None:
+    """Remove rows that are older than a day; only now and then, and never at the cost of the call that pays for it.
+
+    Args:
+        dialect: the server's.
+        begin: opens a transaction.
+        chance: a random number from [0, 1).
+    """
+    if chance >= _PURGE_SHARE:
+        return
+    try:
+        async with begin() as tx:
+            await tx.execute(_PURGE[dialect])
+    except RdskitError as error:
+        _log.warning("old rows of rdskit_txn could not be removed, which is tried again later: %s", error)

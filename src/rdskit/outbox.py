@@ -1,0 +1,13 @@
+"""The outbox: ``tx.publish`` writes a message with the data that it reports, and a relay delivers it.
+
+Example::
+
+    async def handler(message):
+        await broker.send(message.topic, message.payload, id=message.id)
+
+    await rdskit.outbox.Relay(db, handler).run()
+"""
+
+from rdskit.client.outbox import Handler, Message, Relay
+
+__all__ = ["Handler", "Message", "Relay"]
