@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import socket
 import ssl
@@ -44,6 +45,7 @@ class Listener:
         self._users: IamUsers | None = None
         self._state = replace(state, backend=None)
         self._socket: socket.socket | None = None
+        self._turns = itertools.count()
         self._passage = Passage()
         self._queue: FullQueue | None = None
         self._relays: set[Relay] = set()
@@ -161,7 +163,7 @@ class Listener:
             self._loop.add_reader(listener, self._accept, listener)
 
     async def _serve(self, client: socket.socket) -> None:
-        reception = Reception(self._state, self._tls, self._judgement, self._users)
+        reception = Reception(self._next_state(), self._tls, self._judgement, self._users)
         wire = accepted(self._loop, client, self._passage)
         negotiation = NEGOTIATIONS[self._state.protocol](self._loop, wire, reception)
         try:
@@ -178,6 +180,15 @@ class Listener:
             self._relay(negotiation.client, negotiation.backend, negotiation.inspect)
         else:
             negotiation.close()
+
+    def _next_state(self) -> EndpointState:
+        """The state with the backend whose turn it is."""
+        state = self._state
+        turn = next(self._turns) % (1 + len(state.others))
+        if not turn:
+            return state
+        backend = state.others[turn - 1]
+        return replace(state, backend=backend.address, socket=backend.socket)
 
     def _relay(self, client: Wire, backend: Wire, inspect: Inspect | None) -> None:
         relay = Relay(self._loop, client.socket, backend.socket, self._forget, self._passage, inspect)

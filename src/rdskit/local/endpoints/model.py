@@ -45,6 +45,14 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class Backend:
+    """One more server behind an endpoint: its address and the directory of its private Unix socket."""
+
+    address: Endpoint
+    socket: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class EndpointState:
     """Everything that the endpoint process knows of one endpoint.
 
@@ -60,6 +68,7 @@ class EndpointState:
         account: None has no IAM users: every login is the backend's own affair.
         socket: directory of a PostgreSQL backend's private Unix socket, by which IAM users come in.
         link: the network in front of it.
+        others: further backends; new connections reach all of them in turn.
     """
 
     name: str
@@ -73,6 +82,7 @@ class EndpointState:
     account: InternalAccount | None = None
     socket: str = ""
     link: Link = Link()
+    others: tuple[Backend, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +156,13 @@ def decode_report(line: bytes) -> Answer | Question:
 
 
 def _state(fields: dict[str, Any]) -> EndpointState:
-    address, backend, account, link = (fields.pop(name) for name in ("address", "backend", "account", "link"))
+    names = ("address", "backend", "account", "link", "others")
+    address, backend, account, link, others = (fields.pop(name) for name in names)
     return EndpointState(
         **fields,
         address=Endpoint(*address),
         backend=Endpoint(*backend) if backend else None,
         account=InternalAccount(**account) if account else None,
         link=Link(**link),
+        others=tuple(Backend(Endpoint(*each["address"]), each["socket"]) for each in others),
     )

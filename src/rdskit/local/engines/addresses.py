@@ -56,6 +56,11 @@ class AddressBook:
             f"stop it, or ask for another port"
         )
 
+    def take(self, address: Endpoint) -> None:
+        """Hand an address out to nobody: a recorded endpoint has it."""
+        with self._lock:
+            self._taken.add(address)
+
     def release(self, address: Endpoint) -> None:
         """Give an address back."""
         with self._lock:

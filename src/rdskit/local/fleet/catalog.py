@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rdskit.errors import LocalError
 from rdskit.local.fleet.mysql.engine import MariaDB, MySQL
+from rdskit.local.fleet.postgres.aurora import AuroraPostgres
 from rdskit.local.fleet.postgres.engine import Postgres
 
 if TYPE_CHECKING:
@@ -36,5 +37,5 @@ class Catalog:
 
 
 def standard() -> Catalog:
-    """PostgreSQL, MySQL and MariaDB; nothing is looked up before it is needed."""
-    return Catalog([Postgres(), MySQL(), MariaDB()])
+    """PostgreSQL, MySQL, MariaDB and Aurora PostgreSQL; nothing is looked up before it is needed."""
+    return Catalog([Postgres(), AuroraPostgres(), MySQL(), MariaDB()])

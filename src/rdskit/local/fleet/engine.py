@@ -47,6 +47,21 @@ class ProbeQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """One instance of a cluster, as SQL functions tell of it.
+
+    Attributes:
+        identifier: its name in RDS.
+        name: as it is known to the server it follows.
+        session: a random id, for what asks after one.
+    """
+
+    identifier: str
+    name: str
+    session: str
+
+
+@dataclass(frozen=True, slots=True)
 class Upstream:
     """Whom a server follows, and how.
 

@@ -25,7 +25,7 @@ _FIRST_WRITE: Final = 30.0
 _PROBE: Final = 0.001
 _REPLICA_ANSWER: Final = 0.25
 _REMEMBERED: Final = 100
-_REASONS: Final[dict[FailoverCause, str]] = {
+REASONS: Final[dict[FailoverCause, str]] = {
     "requested": "a user requested a failover",
     "primary-ended": "the primary's process ended",
     "primary-hung": "the primary did not answer",
@@ -52,7 +52,7 @@ def fail_over(instance: Instance, cause: FailoverCause, replicas: Iterable[Insta
     if new is None or not instance.in_sync:
         raise LocalError(f"{instance.resource_id} has no standby in sync: wait until it has, or restart the primary")
     writer = instance.open_takeover()
-    instance.site.tell(instance.resource_id, "failover-started", f"Multi-AZ failover started: {_REASONS[cause]}")
+    instance.site.tell(instance.resource_id, "failover-started", f"Multi-AZ failover started: {REASONS[cause]}")
     instance.refuse()
     running = [replica for replica in replicas if replica.primary.server.alive]
     at, started = dt.datetime.now(dt.UTC), time.monotonic()
@@ -61,7 +61,7 @@ def fail_over(instance: Instance, cause: FailoverCause, replicas: Iterable[Insta
     with ThreadPoolExecutor(max_workers=max(1, len(running)), thread_name_prefix="rdskit-received") as pool:
         received = {replica: pool.submit(_received, replica) for replica in running}
         new.server.promote()
-        _first_write(new.server, writer)
+        await_first_write(new.server, writer)
         promotion_ms = (time.monotonic() - started) * 1000
         retire_diverged({replica: future.result() for replica, future in received.items()}, new.server)
     record = FailoverRecord(instance.resource_id, cause, at, round(promotion_ms, 3), silence)
@@ -90,7 +90,12 @@ def retire_diverged(received: Mapping[Instance, str | None], promoted: Server) -
             replica.refuse()
 
 
-def _first_write(server: Server, writer: Session) -> None:
+def await_first_write(server: Server, writer: Session) -> None:
+    """Wait until a promoted server accepts a write on an open session.
+
+    Raises:
+        LocalError: it accepts none in time.
+    """
     deadline = time.monotonic() + _FIRST_WRITE
 
     def accepted() -> bool:

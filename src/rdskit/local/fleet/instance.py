@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rdskit.errors import LocalError
 from rdskit.local.endpoints.model import Link
 from rdskit.local.engines.session import SessionLost
-from rdskit.local.fleet.engine import STANDBY, Upstream
+from rdskit.local.fleet.engine import STANDBY, Member, Upstream
 from rdskit.local.fleet.model import InstanceFacts
 from rdskit.local.fleet.node import Node
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from rdskit.local.endpoints.model import EndpointState
     from rdskit.local.engines.session import Session
     from rdskit.local.fault_model import Fault
-    from rdskit.local.fleet.engine import Engine, Server
+    from rdskit.local.fleet.engine import Engine
     from rdskit.local.fleet.site import Site
     from rdskit.local.fleet.store import InstanceRecord, NodeRecord
     from rdskit.local.fleet.translation import Translation
@@ -43,6 +44,8 @@ class Instance:
         replica_lag: seconds, of a read replica that streams.
         diverged: of a read replica: it has changes that its source never kept, and is out of service.
         faults: what is out of order on purpose; a new daemon knows of none.
+        accepting: its endpoint lets clients in.
+        changed: called when its endpoint is about to lead elsewhere.
         closing: set when the instance is no longer to be brought back by anybody.
     """
 
@@ -60,7 +63,9 @@ class Instance:
         self.replica_lag: float | None = None
         self.diverged = False
         self.faults: frozenset[Fault] = frozenset()
-        self._accepting = False
+        self.accepting = False
+        self.changed: Callable[[], None] = lambda: None
+        self._session = str(uuid.uuid4())
         self.closing = threading.Event()
 
     @property
@@ -72,6 +77,10 @@ class Instance:
     def is_replica(self) -> bool:
         """Whether it copies another instance."""
         return self.source is not None
+
+    def follows(self, resource_id: str) -> bool:
+        """Whether it copies that instance."""
+        return self.source is not None and self.source().resource_id == resource_id
 
     @property
     def streaming(self) -> bool:
@@ -87,6 +96,11 @@ class Instance:
     def engine(self) -> Engine:
         """What it runs."""
         return self.site.engine(self.record)
+
+    @property
+    def member(self) -> Member:
+        """Of an instance of a cluster: what is told of it there."""
+        return Member(self.record.identifier, self.resource_id, self._session)
 
     def remember(self, **changes: Any) -> None:
         """Change the record, on disk first."""
@@ -168,18 +182,18 @@ class Instance:
 
     def accept(self) -> None:
         """Lead the endpoint to the primary."""
-        self._accepting = True
+        self.accepting = True
         self.refresh_endpoint()
 
     def refuse(self) -> None:
         """Refuse connections at the endpoint, and reset those that exist."""
-        self._accepting = False
+        self.accepting = False
         self.refresh_endpoint(cut=True)
 
     def refresh_endpoint(self, *, cut: bool = False) -> None:
         """Have the endpoint be what it should be; with ``cut`` connections that exist are reset."""
-        backend = self.primary.server if self._accepting else None
-        self.site.endpoints.set(self._endpoint_state(backend), cut=cut)
+        self.changed()
+        self.site.endpoints.set(self.endpoint_state(), cut=cut)
 
     @property
     def link(self) -> Link:
@@ -247,7 +261,9 @@ class Instance:
         else:
             server.stream(upstream)
 
-    def _endpoint_state(self, backend: Server | None) -> EndpointState:
+    def endpoint_state(self) -> EndpointState:
+        """What its endpoint should be now."""
+        backend = self.primary.server if self.accepting else None
         state = self.site.endpoint(self.record, backend, require_tls=self.translation.require_tls)
         return replace(state, link=self.link)
 

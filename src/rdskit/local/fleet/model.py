@@ -39,6 +39,9 @@ class InstanceSpec:
         zones: availability zones of the primary and of the standby.
         parameters: what the parameter group sets; everything else has its default.
         iam: whether IAM users may log in.
+        cluster_id: of an instance of a DB cluster: the cluster's key. Users and databases are the cluster's.
+        identifier: of an instance of a DB cluster: its name in RDS, which its SQL functions tell.
+        tier: of an instance of a DB cluster: its promotion tier.
     """
 
     resource_id: str
@@ -51,6 +54,9 @@ class InstanceSpec:
     zones: tuple[str, str]
     parameters: Mapping[str, str]
     iam: bool = False
+    cluster_id: str | None = None
+    identifier: str = ""
+    tier: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,25 @@ class FailoverRecord:
     at: dt.datetime
     promotion_ms: float
     detection_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterFacts:
+    """The present state of a DB cluster.
+
+    Attributes:
+        resource_id: of the cluster.
+        endpoint: leads to the writer.
+        reader_endpoint: leads to the readers in turn.
+        writer_id: the instance that takes writes; None before there is one.
+        in_sync: the readers on which every acknowledged commit is known to be.
+    """
+
+    resource_id: str
+    endpoint: Endpoint
+    reader_endpoint: Endpoint
+    writer_id: str | None
+    in_sync: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)

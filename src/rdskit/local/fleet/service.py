@@ -16,6 +16,8 @@ from rdskit.local.engines.processes import end_orphans
 from rdskit.local.engines.session import Account
 from rdskit.local.fleet import catalog, faults, operations
 from rdskit.local.fleet.care import Care
+from rdskit.local.fleet.clusters import membership
+from rdskit.local.fleet.clusters.registry import Clusters
 from rdskit.local.fleet.engine import ADMIN
 from rdskit.local.fleet.instance import Instance
 from rdskit.local.fleet.site import Site
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from rdskit.kernel.endpoints import Endpoint
     from rdskit.local.fault_model import Fault
-    from rdskit.local.fleet.model import FailoverRecord, FleetEvent, InstanceFacts, InstanceSpec
+    from rdskit.local.fleet.model import ClusterFacts, FailoverRecord, FleetEvent, InstanceFacts, InstanceSpec
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +62,7 @@ class Fleet:
         self._owner: IO[str] | None = None
         self._present: Site | None = None
         self._engines = catalog.standard()
+        self._clusters = Clusters(self._store.root, lambda: [care.instance for care in self._all()])
         self._fault_timers = faults.FaultTimers()
 
     def start(self) -> None:
@@ -91,6 +94,44 @@ class Fleet:
         """The file of the local certificate authority, by which clients verify every endpoint."""
         return self._site.authority.ensure()
 
+    def create_cluster(self, resource_id: str, engine: str, port: int) -> ClusterFacts:
+        """Make a DB cluster that has no instance yet; its endpoints refuse connections until it has one.
+
+        Args:
+            resource_id: ``cluster-ABC…``.
+            engine: ``aurora-postgresql``.
+            port: of its endpoints; honoured on Linux.
+        """
+        return self._clusters.create(self._site, resource_id, engine, port).facts()
+
+    def describe_cluster(self, resource_id: str) -> ClusterFacts:
+        """The present state of a DB cluster.
+
+        Raises:
+            LocalError: there is no such cluster.
+        """
+        return self._clusters.find(resource_id).facts()
+
+    def fail_over_cluster(self, resource_id: str, target_id: str | None = None) -> None:
+        """Promote a reader of a cluster; waits until it is in sync.
+
+        Args:
+            resource_id: of the cluster.
+            target_id: the instance to promote; None takes the lowest promotion tier.
+
+        Raises:
+            LocalError: there is no such reader, or it does not come in sync.
+        """
+        membership.fail_over(self._clusters.find(resource_id), target_id, self._care)
+
+    def delete_cluster(self, resource_id: str) -> None:
+        """Remove a cluster.
+
+        Raises:
+            LocalError: there is no such cluster, or it has instances: delete those first.
+        """
+        self._clusters.delete(self._site, resource_id)
+
     def create(self, spec: InstanceSpec) -> Endpoint:
         """Make an instance.
 
@@ -104,7 +145,11 @@ class Fleet:
         engine.check_master_user(spec.master_user)
         engine.prepare()
         care = self._reserve(spec, source_id=None)
-        self._or_nothing(care, lambda: operations.create(care, spec))
+        if spec.cluster_id is not None:
+            cluster = self._clusters.find(spec.cluster_id)
+            self._or_nothing(care, lambda: membership.join(cluster, care, spec))
+        else:
+            self._or_nothing(care, lambda: operations.create(care, spec))
         return care.instance.facts().endpoint
 
     def create_replica(self, spec: InstanceSpec, source_id: str) -> Endpoint:
@@ -181,7 +226,7 @@ class Fleet:
             LocalError: there is no such instance, or it has read replicas: promote or delete those first.
         """
         replicas = self._replicas_of(resource_id)
-        if replicas:
+        if replicas and self._care(resource_id).instance.record.cluster_id is None:
             raise LocalError(
                 f"{resource_id} has the read replica {replicas[0].resource_id}: promote or delete it first"
             )
@@ -222,9 +267,9 @@ class Fleet:
 
     def failovers(self) -> list[FailoverRecord]:
         """The failovers of all instances, the oldest first."""
-        return sorted(
-            (each for care in self._all() for each in care.instance.record.failovers), key=lambda each: each.at
-        )
+        found = [each for care in self._all() for each in care.instance.record.failovers]
+        found += [each for cluster in self._clusters.all() for each in cluster.record.failovers]
+        return sorted(found, key=lambda each: each.at)
 
     @property
     def _site(self) -> Site:
@@ -248,6 +293,7 @@ class Fleet:
         )
         self._site.authority.ensure()
         self._endpoints.start()
+        self._clusters.load(self._site)
         for record in records:
             self._keep(record)
         # A replica that starts after its source sees at once whether its history is still its source's.
@@ -273,11 +319,17 @@ class Fleet:
                 proven=dict(spec.parameters),
                 source_id=source_id,
                 iam=spec.iam,
+                cluster_id=spec.cluster_id,
+                identifier=spec.identifier,
+                tier=spec.tier,
             )
             return self._keep(record)
 
     def _keep(self, record: InstanceRecord) -> Care:
         source_id = record.source_id
+        if record.cluster_id is not None:
+            self._kept[record.resource_id] = membership.member(self._site, record, self._clusters)
+            return self._kept[record.resource_id]
         source = (lambda: self._care(source_id).instance) if source_id else None
         instance = Instance(self._site, record, source)
         care = Care(instance, lambda: self._replicas_of(record.resource_id))
@@ -292,9 +344,14 @@ class Fleet:
             raise
 
     def _drop(self, care: Care) -> None:
+        cluster_id = care.instance.record.cluster_id
+        if cluster_id is not None:
+            membership.leave(self._clusters.find(cluster_id), care)
         operations.delete(care)
         with self._lock:
             self._kept.pop(care.instance.resource_id, None)
+        if cluster_id is not None:
+            self._clusters.find(cluster_id).refresh()
 
     def _care(self, resource_id: str) -> Care:
         with self._lock:
@@ -308,7 +365,7 @@ class Fleet:
             return list(self._kept.values())
 
     def _replicas_of(self, resource_id: str) -> list[Instance]:
-        return [care.instance for care in self._all() if care.instance.record.source_id == resource_id]
+        return [care.instance for care in self._all() if care.instance.follows(resource_id)]
 
     def _each(self, work: Callable[[Care], None], kept: Iterable[Care]) -> None:
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="rdskit-fleet") as pool:

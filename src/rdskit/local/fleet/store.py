@@ -48,6 +48,9 @@ class InstanceRecord:
         stopped: on purpose.
         failovers: the latest ones.
         iam: whether IAM users may log in.
+        cluster_id: of an instance of a DB cluster; the cluster knows whether it writes.
+        identifier: its name in RDS, where its SQL functions tell it.
+        tier: its promotion tier.
     """
 
     resource_id: str
@@ -63,6 +66,9 @@ class InstanceRecord:
     stopped: bool = False
     failovers: tuple[FailoverRecord, ...] = ()
     iam: bool = False
+    cluster_id: str | None = None
+    identifier: str = ""
+    tier: int = 1
 
     @property
     def addresses(self) -> list[Endpoint]:
@@ -152,6 +158,9 @@ def _record(fields: dict[str, Any]) -> InstanceRecord:
         stopped=fields["stopped"],
         failovers=tuple(_failover(each) for each in fields["failovers"]),
         iam=fields.get("iam", False),
+        cluster_id=fields.get("cluster_id"),
+        identifier=fields.get("identifier", ""),
+        tier=fields.get("tier", 1),
     )
 
 

@@ -39,9 +39,7 @@ class Postgres:
 
     def server(self, data: Path, address: Endpoint, account: Account) -> Server:
         """The server of a data directory."""
-        version = data / "PG_VERSION"
-        major = int(version.read_text()) if version.exists() else None
-        return PostgresMember(data, address, self._find(major), account)
+        return PostgresMember(data, address, self._binaries_of(data), account)
 
     def check_master_user(self, name: str) -> None:
         """Refuse a reserved name."""
@@ -54,6 +52,11 @@ class Postgres:
     def login(self, address: Endpoint, account: Account, database: str | None, ca: Path) -> None:
         """Log in over TLS."""
         PostgresSession.open(address, account, database or "postgres", ca=ca).close()
+
+    def _binaries_of(self, data: Path) -> Binaries:
+        """The programs of the major version that wrote a data directory, else the preferred ones."""
+        version = data / "PG_VERSION"
+        return self._find(int(version.read_text()) if version.exists() else None)
 
     def _find(self, major: int | None) -> Binaries:
         with self._lock:

@@ -51,7 +51,7 @@ class PostgresMember(PostgresServer):
         super().__init__(data, address, binaries, account)
         self._settings: Mapping[str, str] = {}
         self._upstream: Upstream | None = None
-        self._waits = False
+        self._synchronous_names = ""
         self._replay_delay = 0.0
 
     @property
@@ -67,9 +67,9 @@ class PostgresMember(PostgresServer):
     def configure(self, settings: Mapping[str, str], upstream: Upstream | None = None) -> None:
         """Write the configuration of a follower of ``upstream``, or of a primary."""
         if upstream is None:
-            super().configure({**settings, "synchronous_standby_names": STANDBY if self._waits else ""})
+            super().configure({**settings, "synchronous_standby_names": self._synchronous_names})
         else:
-            self._waits = False
+            self._synchronous_names = ""
             source = stream_settings(upstream.server.address, self.account, self.data, upstream.name)
             late = {"recovery_min_apply_delay": f"{self._replay_delay * 1000:.0f}ms"} if self._replay_delay else {}
             super().configure({**settings, **standby_limits(settings, upstream.settings), **source, **late})
@@ -116,7 +116,11 @@ class PostgresMember(PostgresServer):
 
     def require_acknowledgement(self, *, on: bool) -> None:
         """Name the standby as synchronous, or nobody."""
-        self._waits = on
+        self._name_synchronous(STANDBY if on else "")
+
+    def _name_synchronous(self, names: str) -> None:
+        """Set ``synchronous_standby_names``."""
+        self._synchronous_names = names
         self.configure(self._settings)
         if self.alive:
             self.reload()

@@ -1,0 +1,229 @@
+"""One DB cluster: who writes, who reads, whom the writer waits for, and where the cluster's endpoints lead."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+
+from rdskit.errors import LocalError
+from rdskit.local.endpoints.model import Backend
+from rdskit.local.engines.waiting import poll
+from rdskit.local.fleet.clusters.policy import Candidate, heir
+from rdskit.local.fleet.model import ClusterFacts
+from rdskit.local.fleet.policy import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Sequence
+
+    from rdskit.local.endpoints.model import EndpointState
+    from rdskit.local.engines.session import Session
+    from rdskit.local.fleet.clusters.store import ClusterRecord, ClusterStore
+    from rdskit.local.fleet.engine import Member, Server
+    from rdskit.local.fleet.instance import Instance
+    from rdskit.local.fleet.site import Site
+
+_log = logging.getLogger(__name__)
+
+_WAITING: Final = 5.0
+
+
+class ClusterServer(Protocol):
+    """What a server of a cluster does besides."""
+
+    def acknowledged_by(self, names: Collection[str]) -> None:
+        """Of a writer: have each commit wait for all of these readers."""
+        ...
+
+    def publish_members(self, own: str, writer: str | None, members: Sequence[Member]) -> None:
+        """Have its SQL functions tell who is in the cluster."""
+        ...
+
+
+class Cluster:
+    """One DB cluster. Whoever fails it over holds its writer's lock; :attr:`lock` is held for moments only.
+
+    Args:
+        site: what the fleet shares.
+        record: what is remembered of it.
+        store: where that is.
+        members: finds its instances.
+
+    Attributes:
+        lock: of the roles and of who is in sync; no other lock is taken while holding it.
+        in_sync: readers on which every acknowledged commit is known to be.
+    """
+
+    def __init__(
+        self, site: Site, record: ClusterRecord, store: ClusterStore, members: Callable[[], Iterable[Instance]]
+    ) -> None:
+        self.site = site
+        self.record = record
+        self.lock = threading.RLock()
+        self.in_sync: frozenset[str] = frozenset()
+        self._waited_for: frozenset[str] = frozenset()
+        self._store = store
+        self._find_members = members
+
+    @property
+    def resource_id(self) -> str:
+        """Its key."""
+        return self.record.resource_id
+
+    @property
+    def members(self) -> list[Instance]:
+        """Its instances."""
+        return list(self._find_members())
+
+    @property
+    def writer(self) -> Instance:
+        """The instance that takes writes.
+
+        Raises:
+            LocalError: it has no instance yet.
+        """
+        for each in self.members:
+            if each.resource_id == self.record.writer_id:
+                return each
+        raise LocalError(f"{self.resource_id} has no writer: create an instance in it first")
+
+    @property
+    def readers(self) -> list[Instance]:
+        """The other instances."""
+        return [each for each in self.members if each.resource_id != self.record.writer_id]
+
+    def remember(self, **changes: Any) -> None:
+        """Change the record, on disk first."""
+        record = replace(self.record, **changes)
+        self._store.save(record)
+        self.record = record
+
+    def facts(self) -> ClusterFacts:
+        """Its present state."""
+        record = self.record
+        return ClusterFacts(record.resource_id, record.endpoint, record.reader_endpoint, record.writer_id, self.in_sync)
+
+    def heir(self, target: str | None = None) -> Instance | None:
+        """The reader that takes over; None where nobody may."""
+        readers = {each.resource_id: each for each in self.readers}
+        chosen = heir((self._candidate(each) for each in readers.values()), target)
+        return readers[chosen] if chosen else None
+
+    def admit(self, reader: Instance) -> bool:
+        """Have commits wait for a reader, and make sure that they do; whether it is in sync now."""
+        writer = self.writer
+        with self.lock:
+            self._wait_for(writer, self._waited_for | {reader.resource_id})
+        try:
+            _await_acknowledgements(writer.primary.server, reader)
+        except LocalError as error:
+            _log.info("%s is not in sync: %s", reader.resource_id, error)
+            self.dismiss(reader)
+            return False
+        with self.lock:
+            if self.record.writer_id == writer.resource_id and reader.resource_id in self._waited_for:
+                self.in_sync |= {reader.resource_id}
+            return reader.resource_id in self.in_sync
+
+    def dismiss(self, reader: Instance) -> None:
+        """Have commits wait no more for a reader: it cannot be promoted from now on."""
+        with self.lock:
+            self.in_sync -= {reader.resource_id}
+            if reader.resource_id in self._waited_for and reader.resource_id != self.record.writer_id:
+                self._wait_for(self.writer, self._waited_for - {reader.resource_id})
+
+    def release(self) -> None:
+        """Forget who is in sync: the writer begins anew, and waits for nobody."""
+        with self.lock:
+            self.in_sync = self._waited_for = frozenset()
+            _of_cluster(self.writer.primary.server).acknowledged_by(())
+
+    def refresh(self, *, cut: bool = False) -> None:
+        """Have the cluster's endpoints lead where they should, and its servers know who is in the cluster."""
+        with self.lock:
+            if self.record.writer_id is None:
+                return
+            self._publish()
+            writer, readers = self.writer, [each for each in self.readers if each.accepting]
+            self.site.endpoints.set(self._state(self.record.endpoint, "writer", [writer]), cut=cut)
+            # Without readers the reader endpoint leads to the writer, as Aurora's does.
+            self.site.endpoints.set(self._state(self.record.reader_endpoint, "readers", readers or [writer]))
+
+    def close_endpoints(self) -> None:
+        """Remove both."""
+        for role in ("writer", "readers"):
+            self.site.endpoints.remove(f"{self.resource_id}-{role}")
+
+    def _candidate(self, reader: Instance) -> Candidate:
+        node, record = reader.primary, reader.record
+        healthy = node.server.alive and node.health.verdict is Verdict.FINE and not record.stopped
+        return Candidate(record.resource_id, record.tier, record.resource_id in self.in_sync, healthy)
+
+    def _wait_for(self, writer: Instance, names: frozenset[str]) -> None:
+        self._waited_for = names
+        _of_cluster(writer.primary.server).acknowledged_by(sorted(names))
+
+    def _publish(self) -> None:
+        members = [each.member for each in self.members]
+        writer = self.writer.member.identifier
+        for each in self.members:
+            if each.primary.server.data.exists():
+                _of_cluster(each.primary.server).publish_members(each.member.identifier, writer, members)
+
+    def _state(self, address: Any, role: str, instances: Sequence[Instance]) -> EndpointState:
+        name = f"{self.resource_id}-{role}"
+        first, *others = instances
+        state = first.endpoint_state()
+        files = self.site.authority.issue(self.site.store.certificates, name, [address.host])
+        held = any(each.link.holds for each in self.members)
+        return replace(
+            state,
+            name=name,
+            address=address,
+            certificate=str(files.certificate),
+            key=str(files.key),
+            others=tuple(Backend(each.primary.server.address, each.primary.server.socket) for each in others),
+            link=replace(state.link, holds=held),
+        )
+
+
+def _of_cluster(server: Server) -> ClusterServer:
+    return cast("ClusterServer", server)
+
+
+def _await_acknowledgements(writer: Server, reader: Instance) -> None:
+    """Wait until commits are seen to wait, and until the reader has what was there before.
+
+    Raises:
+        LocalError: that does not happen in time.
+    """
+    over = threading.Event()
+
+    def write() -> None:
+        try:
+            with writer.open_writer() as session:
+                while not over.is_set():
+                    writer.heartbeat(session, timeout=_WAITING)
+        except LocalError as error:
+            _log.info("%s: no commits to wait for: %s", reader.resource_id, error)
+
+    commits = threading.Thread(target=write, name=f"rdskit-commits-{reader.resource_id}", daemon=True)
+    with writer.connect() as source, reader.primary.server.connect() as follower:
+        commits.start()
+        try:
+            _until(lambda: writer.commits_wait(source), "no commit waits for it")
+        finally:
+            over.set()
+            commits.join()
+        _await_received(writer, reader.primary.server, follower)
+
+
+def _await_received(writer: Server, server: Server, follower: Session) -> None:
+    now = writer.position()
+    _until(lambda: server.has_received(follower, now), "it lags")
+
+
+def _until(condition: Callable[[], bool], otherwise: str) -> None:
+    if not poll(condition, timeout=_WAITING, interval=0.01):
+        raise LocalError(f"{otherwise} after {_WAITING:g} s")

@@ -1,0 +1,87 @@
+"""How instances join a cluster, leave it and change their roles in it on request."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from rdskit.errors import LocalError
+from rdskit.local.engines.waiting import poll
+from rdskit.local.fleet import operations
+from rdskit.local.fleet.clusters.care import MemberCare
+from rdskit.local.fleet.instance import Instance
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rdskit.local.fleet.care import Care
+    from rdskit.local.fleet.clusters.cluster import Cluster
+    from rdskit.local.fleet.clusters.registry import Clusters
+    from rdskit.local.fleet.model import InstanceSpec
+    from rdskit.local.fleet.site import Site
+    from rdskit.local.fleet.store import InstanceRecord
+
+_log = logging.getLogger(__name__)
+
+_IN_SYNC: Final = 60.0
+
+
+def member(site: Site, record: InstanceRecord, clusters: Clusters) -> MemberCare:
+    """The care of an instance of a cluster; the first one writes."""
+    cluster = clusters.find(record.cluster_id or "")
+    if cluster.record.writer_id is None:
+        cluster.remember(writer_id=record.resource_id)
+    writes = cluster.record.writer_id == record.resource_id
+    instance = Instance(site, record, None if writes else lambda: cluster.writer)
+    instance.changed = cluster.refresh
+    return MemberCare(instance, cluster)
+
+
+def join(cluster: Cluster, care: Care, spec: InstanceSpec) -> None:
+    """Make the server of a new instance: the writer's anew, a reader's as a copy; a reader is in sync then."""
+    instance = care.instance
+    if not instance.is_replica:
+        operations.create(care, spec)
+        return
+    # Two instances may be asked for at once: the second one copies the first one as soon as that can be copied.
+    if not poll(lambda: cluster.writer.accepting, timeout=_IN_SYNC, interval=0.05):
+        raise LocalError(f"{cluster.writer.member.identifier} did not come up: {spec.identifier} has nothing to copy")
+    operations.create_replica(care)
+    if not poll(lambda: instance.resource_id in cluster.in_sync, timeout=_IN_SYNC, interval=0.02):
+        raise LocalError(f"{spec.identifier} is not in sync with its writer after {_IN_SYNC:g} s: see its log")
+
+
+def leave(cluster: Cluster, care: Care) -> None:
+    """Take an instance out of its cluster: a writer hands over to a reader, if there is one."""
+    instance = care.instance
+    if instance.resource_id != cluster.record.writer_id:
+        instance.closing.set()
+        care.end()
+        cluster.dismiss(instance)
+        return
+    if cluster.readers:
+        with instance.lock:
+            care.fail_over("requested")
+        return
+    cluster.close_endpoints()
+    cluster.remember(writer_id=None)
+
+
+def fail_over(cluster: Cluster, target_id: str | None, find: Callable[[str], Care]) -> None:
+    """Promote a reader, as asked; waits until it is in sync.
+
+    Raises:
+        LocalError: there is no such reader, or it does not come in sync.
+    """
+    writer = cluster.writer
+    if target_id == writer.resource_id:
+        return
+    if not cluster.readers:
+        raise LocalError(f"{cluster.resource_id} has no reader to fail over to: create a second instance in it")
+    if not poll(lambda: cluster.heir(target_id) is not None, timeout=_IN_SYNC, interval=0.02):
+        raise LocalError(f"no such reader of {cluster.resource_id} is in sync: failing over would lose writes")
+    care = find(writer.resource_id)
+    assert isinstance(care, MemberCare)
+    with writer.lock:
+        if cluster.writer is writer:
+            care.fail_over("requested", target_id)

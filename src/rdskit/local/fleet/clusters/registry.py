@@ -1,0 +1,94 @@
+"""All clusters of a fleet."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from rdskit.errors import LocalError
+from rdskit.local.fleet.clusters.cluster import Cluster
+from rdskit.local.fleet.clusters.store import ClusterRecord, ClusterStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from rdskit.local.fleet.instance import Instance
+    from rdskit.local.fleet.site import Site
+
+
+class Clusters:
+    """All clusters of a fleet.
+
+    Args:
+        root: of the fleet.
+        instances: finds all instances of the fleet.
+    """
+
+    def __init__(self, root: Path, instances: Callable[[], Iterable[Instance]]) -> None:
+        self._store = ClusterStore(root)
+        self._instances = instances
+        self._kept: dict[str, Cluster] = {}
+        self._lock = threading.Lock()
+
+    def load(self, site: Site) -> None:
+        """Bring back what is recorded."""
+        for record in self._store.load():
+            for each in (record.endpoint, record.reader_endpoint):
+                site.addresses.take(each)
+            self._keep(site, record)
+
+    def create(self, site: Site, resource_id: str, engine: str, port: int) -> Cluster:
+        """Make a cluster without instances.
+
+        Raises:
+            LocalError: it exists, or the engine has no clusters here.
+        """
+        if engine != "aurora-postgresql":
+            raise LocalError(f"{engine} has no clusters in the local RDS: use aurora-postgresql")
+        with self._lock:
+            if resource_id in self._kept:
+                raise LocalError(f"{resource_id} exists already: delete it first")
+            addresses = site.addresses
+            record = ClusterRecord(resource_id, engine, addresses.allocate(port), addresses.allocate(port))
+            self._store.save(record)
+            return self._keep(site, record)
+
+    def find(self, resource_id: str) -> Cluster:
+        """The cluster of that key.
+
+        Raises:
+            LocalError: there is none.
+        """
+        with self._lock:
+            cluster = self._kept.get(resource_id)
+        if cluster is None:
+            raise LocalError(f"there is no cluster {resource_id}")
+        return cluster
+
+    def all(self) -> list[Cluster]:
+        """Every cluster."""
+        with self._lock:
+            return list(self._kept.values())
+
+    def delete(self, site: Site, resource_id: str) -> None:
+        """Remove a cluster.
+
+        Raises:
+            LocalError: there is none, or it has instances.
+        """
+        cluster = self.find(resource_id)
+        if cluster.members:
+            raise LocalError(f"{resource_id} has {len(cluster.members)} instances: delete them first")
+        cluster.close_endpoints()
+        with self._lock:
+            del self._kept[resource_id]
+        self._store.forget(resource_id)
+        for each in (cluster.record.endpoint, cluster.record.reader_endpoint):
+            site.addresses.release(each)
+
+    def _keep(self, site: Site, record: ClusterRecord) -> Cluster:
+        name = record.resource_id
+        members = lambda: [each for each in self._instances() if each.record.cluster_id == name]  # noqa: E731 - a closure
+        self._kept[name] = Cluster(site, record, self._store, members)
+        return self._kept[name]
