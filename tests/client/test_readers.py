@@ -185,7 +185,8 @@ async def test_while_replicas_lag_nothing_is_stale_and_nobody_waits_for_them_in_
         stale = [key for key in range(1000, 1300) if not await written_and_read(db, key)]
         took = asyncio.get_running_loop().time() - started
         assert not stale
-        assert sum(db.stats().reads_by_reader.values()) - before < 30 + 4 * took, "looks, and little else"
+        assert sum(db.stats().reads_by_reader.values()) == before, "no reader had anything to serve"
+        assert took < 0.05 * 300, "not every read waited for a reader"
     finally:
         cluster.delay("0")
 

@@ -139,6 +139,11 @@ class Borrowed:
         reader.sampled_at = now
         self.lease.give_back()
 
+    def unused(self) -> None:
+        """Return the connection without a call: nothing was served, and nothing learned of the latency."""
+        self.reader.in_flight -= 1
+        self.lease.give_back()
+
     def failed(self, failure: Failure) -> None:
         """Return the connection after an error.
 
@@ -352,8 +357,8 @@ async def _catches_up(reader: Reader, borrowed: Borrowed, position: Position) ->
         borrowed.failed(error.failure)
         return False
     except BaseException:
-        borrowed.give_back()
+        borrowed.unused()
         raise
     reader.missed(loop.time())
-    borrowed.give_back()
+    borrowed.unused()
     return False
