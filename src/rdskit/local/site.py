@@ -27,6 +27,7 @@ __all__ = [
     "DEFAULT_PORT",
     "REGION",
     "SiteStatus",
+    "clusters",
     "data_directory",
     "down",
     "env",
@@ -181,6 +182,16 @@ def reset(data: Path) -> SiteStatus:
     if data.exists():
         shutil.rmtree(data)
     return SiteStatus(running=False, data=str(data), port=DEFAULT_PORT)
+
+
+def clusters(data: Path) -> list[dict[str, Any]]:
+    """The DB clusters of the running local RDS: endpoints, the writer, and the readers that are in sync.
+
+    Raises:
+        LocalError: it is not running.
+    """
+    found: list[dict[str, Any]] = ask(served_port(Layout(data)), "clusters")
+    return found
 
 
 def failovers(data: Path, identifier: str | None = None) -> list[dict[str, Any]]:

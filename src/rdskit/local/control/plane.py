@@ -17,6 +17,7 @@ from rdskit.local.control.iam import TokenJudge
 from rdskit.local.control.injection import requested
 from rdskit.local.control.monitor import Monitor
 from rdskit.local.control.persistence import StateStore
+from rdskit.local.control.rds.cluster import LocalDBCluster
 from rdskit.local.control.rds.engines import Engines, standard
 from rdskit.local.control.rds.events import EVENTS
 from rdskit.local.control.rds.models import LocalRDSBackend
@@ -73,6 +74,7 @@ class ControlPlane:
         routes = [
             Route("health", lambda _: health()),
             Route("instances", lambda _: self.instances()),
+            Route("clusters", lambda _: self.clusters()),
             Route("failovers", self._failovers),
             Route("faults", self._inject, method="POST"),
             Route("faults/clear", self._clear, method="POST"),
@@ -83,6 +85,23 @@ class ControlPlane:
         """Every instance in short."""
         with self._monitor:
             return [_summary(each) for each in self._instances()]
+
+    def clusters(self) -> list[dict[str, object]]:
+        """Every DB cluster in short: who writes, and which readers would lose nothing if they were promoted."""
+        with self._monitor:
+            names = {each.dbi_resource_id: each.db_instance_identifier for each in self._instances()}
+            found = {each.identifier: self._fleet.describe_cluster(each.resource_id) for each in self._clusters()}
+        return [
+            {
+                "identifier": identifier,
+                "endpoint": facts.endpoint.host,
+                "reader_endpoint": facts.reader_endpoint.host,
+                "port": facts.endpoint.port,
+                "writer": names.get(facts.writer_id or ""),
+                "in_sync": sorted(names[each] for each in facts.in_sync if each in names),
+            }
+            for identifier, facts in found.items()
+        ]
 
     def notice(self, event: FleetEvent) -> None:
         """Take note of what happened to servers by themselves. Called by the fleet; calls nothing of it."""
@@ -118,6 +137,7 @@ class ControlPlane:
         rds_backends.backend = LocalRDSBackend
         LocalRDSBackend.workflows = self._workflows
         LocalRDSBackend.engines = engines
+        LocalRDSBackend.fleet = self._fleet
         LocalRDSResponse.monitor = self._monitor
         # A consumer that waits for messages gives the monitor back; whoever sends announces.
         Queue.wait_for_messages = lambda queue, timeout: self._monitor.wait_until(  # type: ignore[assignment, method-assign]
@@ -140,6 +160,11 @@ class ControlPlane:
         for _, _, backend in list(backends_of("rds").iter_backends()):
             assert isinstance(backend, LocalRDSBackend)
             yield from backend.instances()
+
+    def _clusters(self) -> Iterator[LocalDBCluster]:
+        for _, _, backend in list(backends_of("rds").iter_backends()):
+            assert isinstance(backend, LocalRDSBackend)
+            yield from (each for each in backend.clusters.values() if isinstance(each, LocalDBCluster))
 
     def _by_resource_id(self) -> dict[str, LocalDBInstance]:
         return {each.dbi_resource_id: each for each in self._instances()}
@@ -168,6 +193,7 @@ class ControlPlane:
     def _failovers(self, query: Mapping[str, str]) -> list[dict[str, object]]:
         with self._monitor:
             names = {each.dbi_resource_id: each.db_instance_identifier for each in self._instances()}
+            names |= {each.resource_id: each.identifier for each in self._clusters()}
         wanted = query.get("identifier")
         return [
             {

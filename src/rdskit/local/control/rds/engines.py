@@ -74,10 +74,16 @@ class Offer(Protocol):
 
 
 class PostgresOffer:
-    """PostgreSQL, in the preferred version only: that is what the servers run."""
+    """PostgreSQL, in the preferred version only: that is what the servers run.
 
-    engine = "postgres"
-    title = "PostgreSQL"
+    Args:
+        engine: its name in RDS; Aurora's runs the same programs.
+        title: its name for people.
+    """
+
+    def __init__(self, engine: str = "postgres", title: str = "PostgreSQL") -> None:
+        self.engine = engine
+        self.title = title
 
     @functools.cached_property
     def _preferred(self) -> Sequence[Binaries]:
@@ -252,6 +258,7 @@ def standard(cache: Path, monitor: Monitor) -> Engines:
     return Engines(
         [
             PostgresOffer(),
+            PostgresOffer("aurora-postgresql", "Aurora PostgreSQL"),
             MySQLFamilyOffer("mysql", "MySQL", MYSQL_PROVIDERS, ensure_mysql, cache),
             MySQLFamilyOffer("mariadb", "MariaDB", MARIADB_PROVIDERS, ensure_mariadb, cache),
         ],

@@ -5,6 +5,8 @@ from __future__ import annotations
 from moto.rds.exceptions import RDSClientError
 
 __all__ = [
+    "ClusterExistsError",
+    "InvalidClusterStateError",
     "InvalidCombinationError",
     "InvalidGroupStateError",
     "InvalidStateError",
@@ -39,6 +41,20 @@ class InvalidValueError(RDSClientError):
 
     def __init__(self, message: str) -> None:
         super().__init__("InvalidParameterValue", message)
+
+
+class InvalidClusterStateError(RDSClientError):
+    """The operation does not fit the cluster's status, or its instances'."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("InvalidDBClusterStateFault", message)
+
+
+class ClusterExistsError(RDSClientError):
+    """There is a cluster of that name."""
+
+    def __init__(self, identifier: str) -> None:
+        super().__init__("DBClusterAlreadyExistsFault", f"DB cluster {identifier} already exists")
 
 
 class NotReadyError(RDSClientError):

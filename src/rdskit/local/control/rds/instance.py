@@ -48,9 +48,11 @@ class LocalDBInstance(DBInstance):
         self.deferred: dict[str, Any] = {}
         self.parameter_apply_status = "in-sync"
         self.applied_parameters: dict[str, str] = {}
-        self.license_model = "postgresql-license" if self.engine == "postgres" else "general-public-license"
+        self.license_model = "postgresql-license" if "postgres" in self.engine else "general-public-license"
         self.ca_certificate_identifier = "rds-ca-rsa2048-g1"
         self.running = False
+        self.cluster_resource_id: str | None = None
+        self.promotion_tier: int | None = None
 
     def learn(self, facts: InstanceFacts) -> None:
         """Take over what the servers say of themselves."""
@@ -76,6 +78,9 @@ class LocalDBInstance(DBInstance):
             multi_az=self.multi_az,
             zones=self.zones,
             iam=self.enable_iam_database_authentication,
+            cluster_id=self.cluster_resource_id,
+            identifier=self.db_instance_identifier,
+            tier=1 if self.promotion_tier is None else self.promotion_tier,
         )
 
     @property

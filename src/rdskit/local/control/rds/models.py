@@ -13,6 +13,7 @@ from moto.rds.exceptions import DBInstanceAlreadyExists, DBInstanceNotFoundError
 from moto.rds.models import RDSBackend
 
 from rdskit.local.control.rds import rules, steps
+from rdskit.local.control.rds.clusters import Clusters
 from rdskit.local.control.rds.creation import inherited_from, settings_of
 from rdskit.local.control.rds.events import EVENTS, Event
 from rdskit.local.control.rds.instance import LocalDBInstance
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from rdskit.local.control.rds.engines import Engines
     from rdskit.local.control.rds.workflows import Workflows
+    from rdskit.local.fleet import Fleet
 
 __all__ = ["LocalRDSBackend"]
 
@@ -38,10 +40,12 @@ class LocalRDSBackend(RDSBackend):
     Attributes:
         workflows: does the servers' work; set once, when the control plane is put together.
         engines: what is installed on this machine; set with it.
+        fleet: the servers, for what needs no work: clusters without instances, and how clusters are.
     """
 
     workflows: ClassVar[Workflows]
     engines: ClassVar[Engines]
+    fleet: ClassVar[Fleet]
 
     # ---- creation -------------------------------------------------------------------------------------------------
 
@@ -50,6 +54,9 @@ class LocalRDSBackend(RDSBackend):
         identifier = db_kwargs["db_instance_identifier"].lower()
         self.engines.require(db_kwargs["engine"])
         self._check_new_identifier(identifier)
+        if db_kwargs.get("db_cluster_identifier"):
+            return self._create_member(identifier, db_kwargs)
+        rules.check_stands_alone(db_kwargs["engine"])
         version = rules.check_engine(db_kwargs["engine"], db_kwargs.get("engine_version"), self.engines.versions())
         managed = bool(db_kwargs.get("manage_master_user_password"))
         user, password = db_kwargs.get("master_username"), db_kwargs.get("master_user_password")
@@ -69,11 +76,27 @@ class LocalRDSBackend(RDSBackend):
         self.workflows.begin(instance, steps.Create(password or "", instance.applied_parameters))
         return instance
 
+    def _create_member(self, identifier: str, db_kwargs: Mapping[str, Any]) -> LocalDBInstance:
+        """Accept a new instance of a cluster; the first one writes."""
+        clusters = Clusters(self)
+        settings = {**settings_of(db_kwargs), **clusters.settings(db_kwargs)}
+        cluster = clusters.find(db_kwargs["db_cluster_identifier"])
+        zones = rules.zones(self.region_name, db_kwargs.get("availability_zone"))
+        instance = self._make(zones, settings)
+        # Given to the emulation's own constructor it would look for a cluster of the emulation's own.
+        instance.db_cluster_identifier, instance.cluster_resource_id = cluster.identifier, cluster.resource_id
+        instance.promotion_tier = int(db_kwargs.get("promotion_tier", 1))
+        self.databases[identifier] = instance
+        instance.applied_parameters = self.group_values(instance)
+        self.workflows.begin(instance, steps.Create(cluster.password, instance.applied_parameters))
+        return instance
+
     def create_db_instance_read_replica(self, db_kwargs: Mapping[str, Any]) -> LocalDBInstance:
         """Accept a new read replica; a step clones the source."""
         identifier = db_kwargs["db_instance_identifier"].lower()
         self._check_new_identifier(identifier)
         source = self.instance(db_kwargs["source_db_instance_identifier"].rpartition(":")[2])
+        rules.check_no_member(source.db_instance_identifier, source.db_cluster_identifier)
         rules.check_usable(source.db_instance_identifier, source.status)
         own = {"multi_az": False, "source_db_instance_identifier": source.db_instance_identifier}
         zones = rules.zones(self.region_name, db_kwargs.get("availability_zone"))
@@ -91,6 +114,8 @@ class LocalRDSBackend(RDSBackend):
         """Change settings at once and begin the steps that the servers need."""
         instance = self.instance(db_instance_identifier)
         rules.check_changeable(instance.db_instance_identifier, instance.status)
+        if db_kwargs.get("MultiAZ") is not None or db_kwargs.get("MasterUserPassword"):
+            rules.check_no_member(instance.db_instance_identifier, instance.db_cluster_identifier)
         change = plan(_current(instance), db_kwargs, instance.deferred)
         if change.new_identifier:
             self._check_new_identifier(change.new_identifier)
@@ -138,6 +163,7 @@ class LocalRDSBackend(RDSBackend):
     ) -> LocalDBInstance:
         """Stop the servers; the data stays."""
         instance = self.instance(db_instance_identifier)
+        rules.check_no_member(instance.db_instance_identifier, instance.db_cluster_identifier)
         rules.check_stoppable(
             instance.db_instance_identifier,
             instance.status,

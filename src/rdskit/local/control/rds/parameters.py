@@ -84,7 +84,7 @@ _OF_RDS = (
 
 def major_of(engine: str, version: str) -> str:
     """The major version: ``18`` of PostgreSQL 18.6, ``10.11`` of MariaDB 10.11.14."""
-    numbers = 1 if engine == "postgres" else 2
+    numbers = 1 if engine in ("postgres", "aurora-postgresql") else 2
     return ".".join(version.split(".")[:numbers])
 
 

@@ -13,6 +13,7 @@ from moto.core.utils import utcnow
 from moto.rds.exceptions import InvalidParameterCombination, SubscriptionNotFoundError
 from moto.rds.responses import RDSResponse
 
+from rdskit.local.control.rds.clusters import Clusters
 from rdskit.local.control.rds.events import EVENTS, within
 from rdskit.local.control.rds.faults import InvalidValueError, NotOfferedError
 from rdskit.local.control.rds.groups import ParameterGroups
@@ -36,11 +37,13 @@ OFFERED = frozenset(
     {
         "AddTagsToResource",
         "CopyDBParameterGroup",
+        "CreateDBCluster",
         "CreateDBInstance",
         "CreateDBInstanceReadReplica",
         "CreateDBParameterGroup",
         "CreateDBSubnetGroup",
         "CreateEventSubscription",
+        "DeleteDBCluster",
         "DeleteDBInstance",
         "DeleteDBParameterGroup",
         "DeleteDBSubnetGroup",
@@ -59,7 +62,9 @@ OFFERED = frozenset(
         "DescribeEventSubscriptions",
         "DescribeEvents",
         "DescribeGlobalClusters",
+        "FailoverDBCluster",
         "ListTagsForResource",
+        "ModifyDBCluster",
         "ModifyDBInstance",
         "ModifyDBParameterGroup",
         "ModifyDBSubnetGroup",
@@ -129,6 +134,35 @@ class LocalRDSResponse(RDSResponse):
         family = self.params.get("DBParameterGroupFamily")
         found = self.backend.engines.describe(engine, version, family)
         return self._page("DBEngineVersions", found[:1] if self.params.get("DefaultOnly") else found)
+
+    # ---- clusters -------------------------------------------------------------------------------------------------
+
+    def create_db_cluster(self) -> ActionResult:
+        """CreateDBCluster."""
+        return ActionResult({"DBCluster": self._clusters().create(self.params)})
+
+    def describe_db_clusters(self) -> ActionResult:
+        """DescribeDBClusters: a waiter's call is held until no failover is under way."""
+        asked, clusters = self.params.get("DBClusterIdentifier"), self._clusters()
+        if is_waiter(self.headers.get("User-Agent", "")):
+            self.monitor.wait_until(lambda: _all_available(clusters.describe(asked)), HOLD)
+        return self._page("DBClusters", clusters.describe(asked))
+
+    def modify_db_cluster(self) -> ActionResult:
+        """ModifyDBCluster."""
+        return ActionResult({"DBCluster": self._clusters().modify(self.params.original_dict())})
+
+    def failover_db_cluster(self) -> ActionResult:
+        """FailoverDBCluster."""
+        target = self.params.get("TargetDBInstanceIdentifier")
+        return ActionResult({"DBCluster": self._clusters().fail_over(self.params["DBClusterIdentifier"], target)})
+
+    def delete_db_cluster(self) -> ActionResult:
+        """DeleteDBCluster."""
+        skip = bool(self.params.get("SkipFinalSnapshot"))
+        return ActionResult(
+            {"DBCluster": self._clusters().delete(self.params["DBClusterIdentifier"], skip_snapshot=skip)}
+        )
 
     # ---- parameter groups -----------------------------------------------------------------------------------------
 
@@ -221,12 +255,19 @@ class LocalRDSResponse(RDSResponse):
         following = str(begin + size) if begin + size < len(found) else None
         return ActionResult({name: found[begin : begin + size], "Marker": following})
 
+    def _clusters(self) -> Clusters:
+        return Clusters(self.backend)
+
     def _groups(self) -> ParameterGroups:
         return ParameterGroups(self.backend)
 
     def _assignments(self) -> list[Assignment]:
         given: Iterable[Any] = self.params.get("Parameters", [])
         return [_assignment(each) for each in given]
+
+
+def _all_available(clusters: Iterable[dict[str, object]]) -> bool:
+    return all(each["Status"] == "available" for each in clusters)
 
 
 def _assignment(given: Any) -> Assignment:

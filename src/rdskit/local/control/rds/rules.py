@@ -20,10 +20,12 @@ __all__ = [
     "check_failover",
     "check_group_family",
     "check_master_credentials",
+    "check_no_member",
     "check_no_snapshot",
     "check_password",
     "check_replica",
     "check_replicas_settled",
+    "check_stands_alone",
     "check_startable",
     "check_stoppable",
     "check_usable",
@@ -57,13 +59,15 @@ class CredentialRules:
 _MYSQL_RULES = CredentialRules(
     frozenset({"rdsadmin", "rdsrepladmin", "rds_superuser_role", "root"}), "[A-Za-z][A-Za-z0-9_]{0,15}", 41, r"\w{1,64}"
 )
+_POSTGRES_RULES = CredentialRules(
+    frozenset({"postgres", "rdsadmin", "rds_superuser", "rds_iam", "rds_replication", "admin"}),
+    "[A-Za-z_][A-Za-z0-9_]{0,62}",
+    128,
+    r"[A-Za-z_]\w{0,62}",
+)
 _CREDENTIAL_RULES = {
-    "postgres": CredentialRules(
-        frozenset({"postgres", "rdsadmin", "rds_superuser", "rds_iam", "rds_replication", "admin"}),
-        "[A-Za-z_][A-Za-z0-9_]{0,62}",
-        128,
-        r"[A-Za-z_]\w{0,62}",
-    ),
+    "postgres": _POSTGRES_RULES,
+    "aurora-postgresql": _POSTGRES_RULES,
     "mysql": _MYSQL_RULES,
     "mariadb": _MYSQL_RULES,
 }
@@ -129,6 +133,18 @@ def check_password(password: str | None, engine: str) -> None:
             "The parameter MasterUserPassword is not a valid password. "
             "Only printable ASCII characters besides '/', '@', '\"', ' ' may be used."
         )
+
+
+def check_stands_alone(engine: str) -> None:
+    """Refuse an instance outside a cluster of an engine that has none."""
+    if engine.startswith("aurora"):
+        raise InvalidCombinationError(f"An instance of {engine} belongs to a DB cluster: give DBClusterIdentifier.")
+
+
+def check_no_member(identifier: str, cluster: str | None) -> None:
+    """Refuse for an instance of a cluster what is the cluster's affair."""
+    if cluster:
+        raise InvalidCombinationError(f"{identifier} is an instance of the DB cluster {cluster}: this is not for it.")
 
 
 def check_usable(identifier: str, status: str) -> None:

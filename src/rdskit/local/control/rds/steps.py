@@ -25,6 +25,7 @@ __all__ = [
     "Create",
     "CreateReplica",
     "Delete",
+    "FailOverCluster",
     "Observe",
     "Promote",
     "Reboot",
@@ -49,6 +50,9 @@ class Subject:
     multi_az: bool
     zones: tuple[str, str]
     iam: bool = False
+    cluster_id: str | None = None
+    identifier: str = ""
+    tier: int = 1
 
     def spec(self, password: str, parameters: Mapping[str, str]) -> InstanceSpec:
         """The specification of new servers for the instance."""
@@ -63,6 +67,9 @@ class Subject:
             zones=self.zones,
             parameters=dict(parameters),
             iam=self.iam,
+            cluster_id=self.cluster_id,
+            identifier=self.identifier,
+            tier=self.tier,
         )
 
 
@@ -75,6 +82,7 @@ class Step(ABC):
         result: status afterwards; None leaves it as it is.
         failure: status when the servers could not do it; None leaves it as it is.
         removes: whether the instance is gone afterwards.
+        fails_over: whether its cluster has another writer afterwards.
         changes: what PendingModifiedValues shows until the step is done.
         begun: the event when the work begins, a key of `events.EVENTS`.
         done: the event when it is done.
@@ -85,6 +93,7 @@ class Step(ABC):
     result: ClassVar[str | None] = "available"
     failure: ClassVar[str | None] = "available"
     removes: ClassVar[bool] = False
+    fails_over: ClassVar[bool] = False
     changes: ClassVar[Mapping[str, object]] = MappingProxyType({})
     begun: ClassVar[str | None] = None
     done: ClassVar[str | None] = None
@@ -221,6 +230,28 @@ class Reboot(Step):
         """Values first, then the restart that static ones wait for."""
         fleet.apply_parameters(subject.resource_id, self.parameters)
         fleet.reboot(subject.resource_id, force_failover=self.force_failover)
+
+
+@dataclass(frozen=True)
+class FailOverCluster(Step):
+    """Promote a reader of the instance's cluster.
+
+    Attributes:
+        cluster_id: the cluster's resource id.
+        target_id: the reader's resource id; None takes the lowest promotion tier.
+    """
+
+    cluster_id: str
+    target_id: str | None
+    status = None
+    result = None
+    failure = None
+    fails_over = True
+
+    def perform(self, fleet: Fleet, subject: Subject) -> None:
+        """Promote, unless a process that crashed has done so already."""
+        if fleet.describe_cluster(self.cluster_id).writer_id == subject.resource_id:
+            fleet.fail_over_cluster(self.cluster_id, self.target_id)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,85 @@
+"""A DB cluster as the API shows it; its servers live elsewhere, under its resource id."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterable
+
+    from rdskit.local.control.rds.instance import LocalDBInstance
+    from rdskit.local.fleet import ClusterFacts
+
+__all__ = ["LocalDBCluster"]
+
+_HOSTED_ZONE = "Z00LOCALRDSKIT"
+
+
+@dataclass
+class LocalDBCluster:
+    """A DB cluster.
+
+    Attributes:
+        password: of the master user, for the first instance's server.
+    """
+
+    identifier: str
+    resource_id: str
+    arn: str
+    engine: str
+    engine_version: str
+    port: int
+    master_user: str
+    password: str
+    database: str | None
+    iam: bool
+    protected: bool
+    created: dt.datetime
+    zones: tuple[str, ...]
+
+    def described(self, facts: ClusterFacts, members: Iterable[LocalDBInstance]) -> dict[str, object]:
+        """The cluster as DescribeDBClusters shows it.
+
+        Args:
+            facts: what the servers say.
+            members: its instances.
+        """
+        found = list(members)
+        return {
+            "DBClusterIdentifier": self.identifier,
+            "DBClusterArn": self.arn,
+            "DbClusterResourceId": self.resource_id,
+            "Engine": self.engine,
+            "EngineVersion": self.engine_version,
+            "EngineMode": "provisioned",
+            "Status": status_of(found),
+            "Endpoint": facts.endpoint.host,
+            "ReaderEndpoint": facts.reader_endpoint.host,
+            "Port": facts.endpoint.port,
+            "HostedZoneId": _HOSTED_ZONE,
+            "MasterUsername": self.master_user,
+            "DatabaseName": self.database,
+            "DBClusterMembers": [_member(each, facts) for each in found],
+            "MultiAZ": len(found) > 1,
+            "AvailabilityZones": list(self.zones),
+            "ClusterCreateTime": self.created,
+            "DeletionProtection": self.protected,
+            "IAMDatabaseAuthenticationEnabled": self.iam,
+            "DBClusterParameterGroup": f"default.{self.engine}{self.engine_version.partition('.')[0]}",
+        }
+
+
+def status_of(members: Iterable[LocalDBInstance]) -> str:
+    """``failing-over`` while that is under way, otherwise ``available``: a cluster without instances is that too."""
+    return "failing-over" if any(step.fails_over for each in members for step in each.steps) else "available"
+
+
+def _member(instance: LocalDBInstance, facts: ClusterFacts) -> dict[str, object]:
+    return {
+        "DBInstanceIdentifier": instance.db_instance_identifier,
+        "IsClusterWriter": instance.dbi_resource_id == facts.writer_id,
+        "DBClusterParameterGroupStatus": "in-sync",
+        "PromotionTier": instance.promotion_tier,
+    }

@@ -1,0 +1,124 @@
+"""DB clusters by the API: created, described, failed over by hand and by fault, deleted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+from botocore.exceptions import ClientError
+
+from rdskit.local import faults, site
+from tests.local.control.conftest import PASSWORD, LocalSite, until
+
+NAME = "orders"
+
+
+@pytest.fixture(scope="module")
+def cluster(local: LocalSite) -> str:
+    rds = local.rds
+    rds.create_db_cluster(
+        DBClusterIdentifier=NAME,
+        Engine="aurora-postgresql",
+        MasterUsername="app",
+        MasterUserPassword=PASSWORD,
+        DatabaseName="shop",
+    )
+    for name, tier in (("orders-a", 1), ("orders-b", 0)):
+        rds.create_db_instance(
+            DBInstanceIdentifier=name,
+            DBInstanceClass="db.r6g.large",
+            Engine="aurora-postgresql",
+            DBClusterIdentifier=NAME,
+            PromotionTier=tier,
+        )
+    for name in ("orders-a", "orders-b"):
+        rds.get_waiter("db_instance_available").wait(DBInstanceIdentifier=name)
+    return NAME
+
+
+def described(local: LocalSite) -> Any:
+    return local.rds.describe_db_clusters(DBClusterIdentifier=NAME)["DBClusters"][0]
+
+
+def writer(local: LocalSite) -> str:
+    (name,) = [each["DBInstanceIdentifier"] for each in described(local)["DBClusterMembers"] if each["IsClusterWriter"]]
+    return str(name)
+
+
+def connect(local: LocalSite, host: str) -> psycopg.Connection:
+    return psycopg.connect(
+        host=host,
+        port=described(local)["Port"],
+        user="app",
+        password=PASSWORD,
+        dbname="shop",
+        sslmode="verify-full",
+        sslrootcert=site.env(local.data)["RDSKIT_CA"],
+        autocommit=True,
+        connect_timeout=10,
+    )
+
+
+def asked(local: LocalSite, host: str, sql: str) -> object:
+    with connect(local, host) as connection:
+        row = connection.execute(sql).fetchone()
+        return row[0] if row else None
+
+
+def test_a_cluster_has_a_writer_a_reader_and_their_endpoints(local: LocalSite, cluster: str) -> None:
+    found = described(local)
+    assert (found["DBClusterIdentifier"], found["Engine"], found["Status"]) == (
+        cluster,
+        "aurora-postgresql",
+        "available",
+    )
+    roles = {each["DBInstanceIdentifier"]: each["PromotionTier"] for each in found["DBClusterMembers"]}
+    assert roles == {"orders-a": 1, "orders-b": 0}
+    current = writer(local)
+    (other,) = set(roles) - {current}
+    identifier = "select aurora_db_instance_identifier()"
+    assert asked(local, found["Endpoint"], identifier) == current
+    assert asked(local, found["ReaderEndpoint"], identifier) == other
+    assert asked(local, local.describe(other)["Endpoint"]["Address"], identifier) == other
+    assert local.describe(other)["DBClusterIdentifier"] == cluster
+
+
+def test_failover_db_cluster_and_a_killed_writer_change_the_writer(local: LocalSite, cluster: str) -> None:
+    before = writer(local)
+    assert local.rds.failover_db_cluster(DBClusterIdentifier=cluster)["DBCluster"]["Status"] == "failing-over"
+    local.rds.get_waiter("db_cluster_available").wait(DBClusterIdentifier=cluster)
+    after = writer(local)
+    assert after != before
+    with connect(local, described(local)["Endpoint"]) as connection:
+        connection.execute("create table kept (id int)")
+    until(lambda: site.clusters(local.data)[0]["in_sync"] == [before], timeout=60)
+    faults.inject(after, faults.kill(), data=local.data)
+    until(lambda: writer(local) == before, timeout=60)
+    until(lambda: reachable(local), timeout=60)
+    assert [each["cause"] for each in site.failovers(local.data, cluster)] == ["requested", "primary-ended"]
+
+
+def reachable(local: LocalSite) -> bool:
+    try:
+        return asked(local, described(local)["Endpoint"], "select count(*) from kept") == 0
+    except psycopg.OperationalError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("operation", "settings", "code"),
+    [
+        ("delete_db_cluster", {"DBClusterIdentifier": NAME, "SkipFinalSnapshot": True}, "InvalidDBClusterStateFault"),
+        ("describe_db_clusters", {"DBClusterIdentifier": "nobody"}, "DBClusterNotFoundFault"),
+        ("stop_db_instance", {"DBInstanceIdentifier": "orders-a"}, "InvalidParameterCombination"),
+        ("modify_db_cluster", {"DBClusterIdentifier": NAME, "EngineVersion": "9"}, "InvalidParameterCombination"),
+    ],
+)
+def test_what_cannot_be_is_refused(
+    local: LocalSite, cluster: str, operation: str, settings: dict[str, Any], code: str
+) -> None:
+    assert cluster
+    with pytest.raises(ClientError) as refused:
+        getattr(local.rds, operation)(**settings)
+    assert refused.value.response["Error"]["Code"] == code
