@@ -22,6 +22,10 @@ COMMANDS = {
     "demo": ("rdskit.cli.demo", "A shop on a local RDS survives a real failover, and the figures prove it."),
     "check": ("rdskit.cli.check", "Why can I (not) connect? DNS, TCP, TLS, login, role and replicas, step by step."),
     "setup": ("rdskit.cli.setup", "Make the tables of rdskit in a database: fences, idempotency keys, outbox."),
+    "topology": (
+        "rdskit.cli.topology",
+        "Who writes and who reads? The hosts of a cluster, each with its sign of life.",
+    ),
     "local": ("rdskit.cli.local", "The local RDS: the AWS API in front of real servers on this machine."),
 }
 

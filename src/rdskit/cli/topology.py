@@ -1,0 +1,71 @@
+"""``rdskit topology``."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from rdskit.client.database import connect
+from rdskit.client.database.status import Health, HostHealth
+from rdskit.kernel.topology import Host, Role, Topology
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
+
+
+@app.command("topology")
+def command(
+    target: Annotated[str, typer.Argument(help="postgresql://…, rds://IDENTIFIER or secretsmanager:ID")],
+    *,
+    credentials: Annotated[str | None, typer.Option(help="env, iam, secretsmanager:ID or ssm:/path")] = None,
+    tls: Annotated[str, typer.Option(help="verify-full, require or off")] = "verify-full",
+    ca: Annotated[Path | None, typer.Option(help="A PEM file with one more authority to trust.")] = None,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for one attempt to connect.")] = 5.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the hosts as JSON.")] = False,
+) -> None:
+    """Who writes and who reads? The hosts of a cluster, each with its sign of life.
+
+    Exit status 1 when a host gives none.
+    """
+    options = {"credentials": credentials, "tls": tls, "ca": ca, "connect_timeout": timeout}
+    topology, health = asyncio.run(_look(target, options))
+    hosts = described(topology, health)
+    if as_json:
+        typer.echo(json.dumps({"status": health.status, "hosts": hosts}, indent=2, ensure_ascii=False))
+    else:
+        _show(hosts)
+    raise typer.Exit(0 if health.status == "ok" else 1)
+
+
+async def _look(target: str, options: dict[str, Any]) -> tuple[Topology, Health]:
+    async with connect(target, min_size=0, max_size=1, application_name="rdskit topology", **options) as db:
+        return await db.topology(), await db.health()
+
+
+def described(topology: Topology, health: Health) -> list[dict[str, Any]]:
+    """One mapping for each host, the writer first."""
+    signs = {reader.name: reader for reader in health.readers}
+    ordered = sorted(topology.hosts, key=lambda host: host.role is not Role.WRITER)
+    return [_described(host, health.writer if host.role is Role.WRITER else signs[host.identifier]) for host in ordered]
+
+
+def _described(host: Host, sign: HostHealth) -> dict[str, Any]:
+    return {
+        "identifier": host.identifier,
+        "role": host.role.value,
+        "endpoint": str(host.endpoint),
+        "zone": host.zone,
+        "latency_ms": None if sign.latency is None else round(sign.latency * 1e3, 2),
+        "problem": sign.problem,
+    }
+
+
+def _show(hosts: list[dict[str, Any]]) -> None:
+    table = Table("role", "identifier", "endpoint", "zone", "sign of life", box=None, pad_edge=False)
+    for host in hosts:
+        sign = host["problem"] or f"{host['latency_ms']} ms"
+        table.add_row(host["role"], host["identifier"], host["endpoint"], host["zone"] or "", sign)
+    Console(highlight=False, soft_wrap=True).print(table)
