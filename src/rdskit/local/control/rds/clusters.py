@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from moto.core.utils import utcnow
 from moto.rds.exceptions import DBClusterNotFoundError
@@ -21,14 +21,35 @@ from rdskit.local.control.rds.faults import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
 
+    from rdskit.local.control.rds.engines import Engines
     from rdskit.local.control.rds.instance import LocalDBInstance
-    from rdskit.local.control.rds.models import LocalRDSBackend
+    from rdskit.local.control.rds.workflows import Workflows
+    from rdskit.local.fleet import Fleet
 
 __all__ = ["Clusters"]
 
 _ENGINE = "aurora-postgresql"
 _MODIFIABLE = frozenset({"DBClusterIdentifier", "MasterUserPassword", "DeletionProtection", "ApplyImmediately"})
 _LAST_TIER = 15
+
+
+class Backend(Protocol):
+    """What clusters need of the RDS backend of one account and region."""
+
+    clusters: Any
+    region_name: str
+    account_id: str
+    workflows: ClassVar[Workflows]
+    engines: ClassVar[Engines]
+    fleet: ClassVar[Fleet]
+
+    def instance(self, identifier: str) -> LocalDBInstance:
+        """The instance of that name."""
+        ...
+
+    def instances(self) -> list[LocalDBInstance]:
+        """Every instance of the region."""
+        ...
 
 
 class Clusters:
@@ -38,7 +59,7 @@ class Clusters:
         backend: of the request's account and region; every method is called inside the monitor.
     """
 
-    def __init__(self, backend: LocalRDSBackend) -> None:
+    def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._kept: MutableMapping[str, Any] = backend.clusters  # ours in the place of the emulation's
 

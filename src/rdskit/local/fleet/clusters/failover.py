@@ -86,4 +86,5 @@ def _follow(cluster: Cluster, reader: Instance) -> None:
             else:
                 replication.rejoin(reader)
     except LocalError:
-        _log.exception("%s could not follow the new writer of %s", reader.resource_id, cluster.resource_id)
+        if not reader.closing.is_set():
+            _log.exception("%s could not follow the new writer of %s", reader.resource_id, cluster.resource_id)
