@@ -176,6 +176,19 @@ async def test_a_session_reads_its_own_writes_from_a_reader(db: rdskit.Database)
     assert after.reads_by_reader["two"] - before.reads_by_reader["two"] > 50
 
 
+async def test_a_token_carries_what_this_engine_calls_a_position(
+    db: rdskit.Database, reader: ThrowawayFamilyServer
+) -> None:
+    slave(reader, "stop", "sql_thread")
+    try:
+        written = await db.execute("insert into orders (n) values (77)")
+        async with db.session(after=await db.token()) as session:
+            assert await session.fetch_value("select n from orders where id = :id", id=written.last_id) == 77
+    finally:
+        slave(reader, "start", "sql_thread")
+    await eventually(lambda: _served(db))
+
+
 async def test_reads_leave_a_reader_that_stands_still_and_are_never_stale(
     db: rdskit.Database, reader: ThrowawayFamilyServer
 ) -> None:
