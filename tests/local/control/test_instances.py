@@ -247,8 +247,8 @@ def test_creation_that_is_refused(local: LocalSite) -> None:
 
 
 def test_action_that_would_only_pretend_is_refused_as_an_aws_error(local: LocalSite) -> None:
-    with pytest.raises(ClientError, match="does not implement rds:CreateDBCluster"):
-        local.rds.create_db_cluster(DBClusterIdentifier="c", Engine="aurora-postgresql")
+    with pytest.raises(ClientError, match="does not implement rds:CreateDBClusterSnapshot"):
+        local.rds.create_db_cluster_snapshot(DBClusterIdentifier="c", DBClusterSnapshotIdentifier="s")
     with pytest.raises(ClientError, match="does not serve 'dynamodb'"):
         local.client("dynamodb").list_tables()
     with pytest.raises(ClientError, match="valid region, not 'mars-1'"):
