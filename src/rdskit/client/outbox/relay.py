@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import random
 from collections.abc import Awaitable, Callable
@@ -27,7 +28,10 @@ _SETTLING: Final = 0.005  # seconds between two looks at transactions that may s
 _OUTAGE: Final = Backoff(base=0.1, cap=2.0)
 _AGAIN: Final = Backoff(base=0.2, cap=60.0)
 _DELETE: Final = "delete from rdskit_outbox where id in :ids"
-_DELETE_ONE: Final = "delete from rdskit_outbox where id = :id"
+_DELETE_LOOKED_UP: Final = """
+delete o from json_table(:ids, '$[*]' columns (id bigint path '$')) as d
+straight_join rdskit_outbox as o force index (primary) on o.id = d.id
+"""
 _log = logging.getLogger("rdskit.outbox")
 
 
@@ -68,7 +72,7 @@ class Relay:
         self._queue = queue_of(db.dialect, ordered=ordered)
         self._ordered = ordered
         # MySQL and MariaDB may read a small table as a whole to delete some rows, and would lock other relays' rows.
-        self._one_by_one = not ordered and db.dialect is Dialect.MYSQL
+        self._looked_up = not ordered and db.dialect is Dialect.MYSQL
         self._postponement = postponement(db.dialect)
         self.delivered = 0
         self.failed = 0
@@ -124,8 +128,8 @@ class Relay:
             await tx.execute(self._postponement, pause=pause, id=message.id)
             if self._ordered:
                 break
-        if self._one_by_one:
-            await tx.execute_many(_DELETE_ONE, [{"id": number} for number in done])
+        if done and self._looked_up:
+            await tx.execute(_DELETE_LOOKED_UP, ids=json.dumps(done))
         elif done:
             await tx.execute(_DELETE, ids=done)
         return len(done)
