@@ -36,7 +36,13 @@ class LocalDBInstance(DBInstance):
         deferred: changes that were asked for and wait for ApplyImmediately, by their RDS names.
         parameter_apply_status: ``in-sync``, ``applying`` or ``pending-reboot``.
         applied_parameters: what the servers were last told to use.
+        cluster_resource_id: of the cluster that it belongs to.
+        promotion_tier: its place in that cluster's order of succession.
     """
+
+    # Class attributes, because instances that an earlier version stored come back without them.
+    cluster_resource_id: str | None = None
+    promotion_tier: int | None = None
 
     def __init__(self, backend: RDSBackend, *, zones: tuple[str, str], **settings: Any) -> None:
         super().__init__(backend, availability_zone=zones[0], **settings)
@@ -51,8 +57,6 @@ class LocalDBInstance(DBInstance):
         self.license_model = "postgresql-license" if "postgres" in self.engine else "general-public-license"
         self.ca_certificate_identifier = "rds-ca-rsa2048-g1"
         self.running = False
-        self.cluster_resource_id: str | None = None
-        self.promotion_tier: int | None = None
 
     def learn(self, facts: InstanceFacts) -> None:
         """Take over what the servers say of themselves."""
