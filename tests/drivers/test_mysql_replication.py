@@ -114,9 +114,8 @@ async def test_a_reader_whose_replay_stands_still_has_received_more_and_lags_for
         await replica.close(2.0)
 
 
+@pytest.mark.parametrize("writer", ["mysql"], indirect=True)
 async def test_a_mysql_without_gtids_has_no_positions(writer: ThrowawayFamilyServer) -> None:
-    if writer.installation.product != "MySQL":
-        return
     modes = ("ON_PERMISSIVE", "OFF_PERMISSIVE", "ON_PERMISSIVE", "ON")
     source = await connected(writer, APPLICATION)
     try:
@@ -207,11 +206,10 @@ async def test_after_a_failure_of_the_writer_a_reader_that_follows_it_serves_aga
     await eventually(lambda: _written_and_served(db))
 
 
+@pytest.mark.parametrize("writer", ["mysql"], indirect=True)
 async def test_a_mysql_reader_with_a_transaction_of_its_own_does_not_serve_after_a_failure(
     db: rdskit.Database, reader: ThrowawayFamilyServer
 ) -> None:
-    if reader.installation.product != "MySQL":
-        return
     with reader.connect("shop") as session:
         session.execute("set global super_read_only = 0")
         session.execute("insert into orders (id, n) values (999999, 666)")
