@@ -85,10 +85,12 @@ class _Raw(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
 class PostgresConnection:
     """One asyncpg connection behind the connection port."""
 
-    __slots__ = ("_raw", "_statements", "broken", "endpoint", "interrupted", "role")
+    __slots__ = ("_protocol", "_raw", "_statements", "broken", "endpoint", "interrupted", "role")
 
     def __init__(self, raw: asyncpg.Connection, options: ConnectOptions) -> None:
         self._raw = raw
+        # The short way in: asyncpg's statement goes through four functions to this one, for checks that the pool made.
+        self._protocol = raw._protocol  # noqa: SLF001 - see above
         self._statements: dict[str, Any] = {}
         self.endpoint = options.endpoint
         # PostgreSQL ≥ 14 reports in_hot_standby by itself, so the role costs no round trip (protocol: ParameterStatus).
@@ -106,33 +108,37 @@ class PostgresConnection:
         """Run a statement and give its first row."""
         try:
             statement = self._statements.get(text) or await self._prepare(text, timeout)
-            return await statement.fetchrow(*args, timeout=timeout)
+            rows, _, _ = await self._protocol.bind_execute(statement._state, args, "", 1, True, timeout)  # noqa: SLF001
         except _ERRORS as error:
-            self._note(error, text)
+            await self._note(error, text)
             return await self.fetch_one(text, args, timeout)
         except BaseException:
             self.interrupted = True
             raise
+        return rows[0] if rows else None
 
     async def fetch_all(self, text: str, args: Sequence[Any], timeout: float | None) -> list[Any]:
         """Run a statement and give all rows."""
-        try:
-            statement = self._statements.get(text) or await self._prepare(text, timeout)
-            rows: list[Any] = await statement.fetch(*args, timeout=timeout)
-        except _ERRORS as error:
-            self._note(error, text)
-            return await self.fetch_all(text, args, timeout)
-        except BaseException:
-            self.interrupted = True
-            raise
-        return rows
+        return (await self._run(text, args, timeout))[0]
 
     async def execute(self, text: str, args: Sequence[Any], timeout: float | None) -> Result:
         """Run a statement and give the number of rows that it matched."""
-        await self.fetch_all(text, args, timeout)
-        tag = self._statements[text].get_statusmsg()
-        count = tag.rpartition(" ")[2]
-        return Result(int(count) if count.isdecimal() else 0)
+        _, tag = await self._run(text, args, timeout)
+        count = tag.rpartition(b" ")[2]
+        return Result(int(count) if count.isdigit() else 0)
+
+    async def _run(self, text: str, args: Sequence[Any], timeout: float | None) -> tuple[list[Any], bytes]:
+        """Give all rows and the command tag."""
+        try:
+            statement = self._statements.get(text) or await self._prepare(text, timeout)
+            rows, tag, _ = await self._protocol.bind_execute(statement._state, args, "", 0, True, timeout)  # noqa: SLF001
+        except _ERRORS as error:
+            await self._note(error, text)
+            return await self._run(text, args, timeout)
+        except BaseException:
+            self.interrupted = True
+            raise
+        return rows, tag
 
     async def insert_many(self, insertion: Insertion, portions: Portions) -> int:
         """Insert rows by COPY; a few as pipelined statements."""
@@ -225,8 +231,10 @@ class PostgresConnection:
             True  # the server closed an idle connection: whoever holds it next would only learn it the hard way
         )
 
-    def _note(self, error: Exception, text: str) -> None:
+    async def _note(self, error: Exception, text: str) -> None:
         """Return if the statement is to be prepared again; raise what the error means otherwise."""
+        if isinstance(error, asyncpg.OutdatedSchemaCacheError):
+            await self._raw.reload_schema_state()  # a composite type has changed: the next call reads it as it is now
         if (
             isinstance(error, asyncpg.InvalidCachedStatementError)
             and self._statements.pop(text, None)
@@ -266,10 +274,9 @@ class StatelessPostgresConnection(PostgresConnection):
         self._statements.clear()
         return await super().fetch_one(text, args, timeout)
 
-    async def fetch_all(self, text: str, args: Sequence[Any], timeout: float | None) -> list[Any]:
-        """Run a statement and give all rows."""
+    async def _run(self, text: str, args: Sequence[Any], timeout: float | None) -> tuple[list[Any], bytes]:
         self._statements.clear()
-        return await super().fetch_all(text, args, timeout)
+        return await super()._run(text, args, timeout)
 
 
 class AsyncpgDriver:

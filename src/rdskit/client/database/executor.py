@@ -81,22 +81,25 @@ class Executor:
         started = self._loop.time()
         if self._cluster.readers and statement.repeatable and self._consistency != "strong":
             return await self._read(Work(method, statement, text, args, _until(started, timeout), after))
-        lease = self._cluster.writer.take(started)
+        writer = self._cluster.writer
+        lease = writer.take(started)
         if lease is None or statement.kind is Kind.TRANSACTION or statement.kind is Kind.SESSION:
             if lease is not None:
                 lease.give_back()
             return await self._write(Work(method, statement, text, args, _until(started, timeout)), None)
         try:
-            call = getattr(lease.connection, method)(text, args, None)
-            answer = await lease.run(call, math.inf if timeout is None else started + timeout)
-        except DriverError as error:
+            writer.watchdog.begin(lease, math.inf if timeout is None else started + timeout)
+            answer = await getattr(lease.connection, method)(text, args, None)
+        except BaseException as failed:
+            error = writer.watchdog.verdict(lease, failed)
+            if not isinstance(error, DriverError):
+                self._abandon(lease, statement)
+                raise
             lease.give_back()
             return await self._write(Work(method, statement, text, args, _until(started, timeout)), error)
-        except BaseException:
-            self._abandon(lease, statement)
-            raise
+        lease.due = math.inf
         if statement.repeatable and self._written.is_known:
-            lease.give_back()
+            writer.give_back(lease)
         else:
             self._settle(lease, statement)
         if self._retries.in_debt:

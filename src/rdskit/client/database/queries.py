@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from rdskit.client.database.streaming import Reading, Streaming, require_plain_read
 from rdskit.client.statements import Pages, into_all, into_one, require_stream
+from rdskit.errors import ConfigError
 from rdskit.kernel.positions import START
 from rdskit.kernel.sql import STREAM_OPTIONS, StatementCache, bind_call, one_mapping
 from rdskit.kernel.sql.keyset import keyset
@@ -42,9 +43,11 @@ class Queries:
     _statements: StatementCache
     _tokens: Tokens
     _timeout: float | None
+    _refusal: str | None
 
     def _require_open(self) -> None:
-        raise NotImplementedError
+        if self._refusal is not None:
+            raise ConfigError(self._refusal)
 
     @overload
     def fetch_one(
@@ -218,7 +221,7 @@ class Queries:
             FailoverError: the connection was lost after the first batch; before it, another host is asked.
         """
         self._require_open()
-        statement = self._statements.get(sql)
+        statement = self._statements[sql]
         text, args = bind_call(statement, params, named, STREAM_OPTIONS)
         require_stream(statement, batch)
         require_plain_read(statement)
@@ -307,8 +310,9 @@ class Queries:
         timeout: float | None,
         after: str | None = None,
     ) -> Coroutine[Any, Any, Any]:
-        self._require_open()
-        statement = self._statements.get(sql)
+        if self._refusal is not None:
+            self._require_open()
+        statement = self._statements[sql]
         text, args = bind_call(statement, params, named)
         limit = self._timeout if timeout is DEFAULT else timeout
         position = START if after is None else self._tokens.read(after)

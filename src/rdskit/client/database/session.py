@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rdskit.client.database.inheritance import belongs_to_this_process
 from rdskit.client.database.queries import DEFAULT
 from rdskit.client.database.transactional import Transactional
-from rdskit.errors import ConfigError
 from rdskit.runtime.deadlines import Deadline
 
 if TYPE_CHECKING:
@@ -149,7 +148,3 @@ class Session(Transactional):
             return await self.run(send, timeout=limit)
         async with self.transaction(timeout=limit) as tx:
             return await send(tx)
-
-    def _require_open(self) -> None:
-        if self._refusal is not None:
-            raise ConfigError(self._refusal)

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 
 class WaitingQueue:
-    """Hands each connection that comes free to whoever has waited longest."""
+    """Hands each connection that comes free to whoever has waited longest.
+
+    Attributes:
+        waiters: who waits, in order, with their deadlines.
+    """
 
     def __init__(self, expired: Callable[[Deadline], Exception]) -> None:
         """Make an empty queue.
@@ -25,12 +29,12 @@ class WaitingQueue:
         """
         self._loop = asyncio.get_running_loop()
         self._expired = expired
-        self._waiters: OrderedDict[asyncio.Future[Lease], Deadline] = OrderedDict()
+        self.waiters: OrderedDict[asyncio.Future[Lease], Deadline] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for = math.inf
 
     def __len__(self) -> int:
-        return len(self._waiters)
+        return len(self.waiters)
 
     def join(self, deadline: Deadline, *, first: bool) -> asyncio.Future[Lease]:
         """Wait in line; the future gives a connection, which then belongs to the caller, or raises.
@@ -40,21 +44,21 @@ class WaitingQueue:
             first: come before all others: what the caller was handed turned out to be of no use.
         """
         waiter: asyncio.Future[Lease] = self._loop.create_future()
-        self._waiters[waiter] = deadline
+        self.waiters[waiter] = deadline
         if first:
-            self._waiters.move_to_end(waiter, last=False)
+            self.waiters.move_to_end(waiter, last=False)
         if deadline.due < self._armed_for:
             self._arm(deadline.due)
         return waiter
 
     def leave(self, waiter: asyncio.Future[Lease]) -> None:
         """Wait no longer. To leave twice, or after being served, is fine."""
-        self._waiters.pop(waiter, None)
+        self.waiters.pop(waiter, None)
 
     def serve(self, lease: Lease) -> bool:
         """Hand a connection to the first in line; False when nobody waits."""
-        while self._waiters:
-            waiter, _ = self._waiters.popitem(last=False)
+        while self.waiters:
+            waiter, _ = self.waiters.popitem(last=False)
             if not waiter.done():
                 waiter.set_result(lease)
                 return True
@@ -62,7 +66,7 @@ class WaitingQueue:
 
     def refuse(self, error: Callable[[], Exception]) -> None:
         """Tell everybody in line that there is nothing to wait for; each gets an error of its own."""
-        waiters, self._waiters = self._waiters, OrderedDict()
+        waiters, self.waiters = self.waiters, OrderedDict()
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_exception(error())
@@ -79,9 +83,9 @@ class WaitingQueue:
 
     def _look(self) -> None:
         now = self._loop.time()
-        for waiter in [waiter for waiter, deadline in self._waiters.items() if deadline.due <= now]:
-            error = self._expired(self._waiters[waiter])
+        for waiter in [waiter for waiter, deadline in self.waiters.items() if deadline.due <= now]:
+            error = self._expired(self.waiters[waiter])
             self.leave(waiter)
             if not waiter.done():
                 waiter.set_exception(error)
-        self._arm(min((deadline.due for deadline in self._waiters.values()), default=math.inf))
+        self._arm(min((deadline.due for deadline in self.waiters.values()), default=math.inf))

@@ -125,7 +125,7 @@ class Pool:
             self._discard(lease)
         elif lease.dirty or connection.interrupted:
             self._tasks.spawn(self._clean(lease), "clean")
-        elif not self._queue.serve(lease):
+        elif not (self._queue.waiters and self._queue.serve(lease)):
             self._idle.append(lease)  # an idle connection means that nobody waits
 
     def suspect(self) -> None:

@@ -43,24 +43,44 @@ class Watchdog:
             DriverError: with ``Failure.TIMEOUT``, when it was ended.
             ConfigError: called from another event loop than the pool's.
         """
+        try:
+            self.begin(lease, due)
+        except ConfigError:
+            call.close()
+            raise
+        try:
+            return await call
+        except asyncio.CancelledError as error:
+            raise self.verdict(lease, error) from None
+        finally:
+            lease.due = math.inf
+
+    def begin(self, lease: Lease, due: float) -> None:
+        """Note that the current task begins a call on a lease.
+
+        Whoever asks for this, and not for ``guard``, saves a coroutine; it sets ``lease.due`` back to infinity when the
+        call has ended well, and asks for the verdict when it has not.
+
+        Raises:
+            ConfigError: called from another event loop than the pool's.
+        """
         caller = asyncio.current_task(self._loop)
         if caller is None:
-            call.close()
             raise ConfigError("the database belongs to another event loop; connect once in each loop")
         lease.caller = caller
         lease.cancelling = caller.cancelling()
         lease.due = due
         if due < self.armed_for:
             self._arm(due)
-        try:
-            return await call
-        except asyncio.CancelledError:
-            if lease.overdue and caller.uncancel() <= lease.cancelling:
-                raise _timeout(lease) from None
-            raise
-        finally:
-            lease.due = math.inf
-            lease.overdue = False
+
+    def verdict(self, lease: Lease, error: BaseException) -> BaseException:
+        """End a call that failed: give the timeout if it was cancelled because it was due, else what was raised."""
+        overdue, lease.due, lease.overdue = lease.overdue, math.inf, False
+        if overdue and isinstance(error, asyncio.CancelledError):
+            assert lease.caller is not None, lease
+            if lease.caller.uncancel() <= lease.cancelling:
+                return _timeout(lease)
+        return error
 
     def close(self) -> None:
         """Look no more."""

@@ -25,6 +25,10 @@ class Written:
 
     A server without positions (MySQL with ``gtid_mode`` off) is not asked again: after its first write, the session's
     reads go to the writer.
+
+    Attributes:
+        position: what the session's next read must see.
+        is_known: whether that covers every write acknowledged so far; a plain attribute, because every call reads it.
     """
 
     def __init__(self, owner: TaskOwner) -> None:
@@ -34,20 +38,18 @@ class Written:
         self._capturing = False
         self._progressed = asyncio.Event()
         self._untracked = False
+        self.is_known = True
         self.position: Position = START
-
-    @property
-    def is_known(self) -> bool:
-        """Whether ``position`` covers every write acknowledged so far."""
-        return self._captured == self._acknowledged
 
     def lost_track(self) -> None:
         """A write may have happened, and there is no connection to ask on: reads go to the writer until one asked."""
         self._acknowledged += 1
+        self.is_known = False
 
     def wrote(self, lease: Lease) -> None:
         """A write was acknowledged on this connection; the position is read, then the connection goes back."""
         self._acknowledged += 1
+        self.is_known = False
         self.capture(lease)
 
     def capture(self, lease: Lease) -> None:
@@ -102,6 +104,7 @@ class Written:
                     return False
                 self.position = self.position.merge(position)
                 self._captured = max(self._captured, upto)
+                self.is_known = self._captured == self._acknowledged
                 self._progressed.set()
         except DriverError:
             lease.lender.suspect()  # the position stays unknown: reads go to the writer until a capture succeeds there

@@ -137,7 +137,7 @@ class Transaction:
 
     async def send_sets(self, sql: str, sets: Source) -> Result:
         """Run a statement for each parameter set; after an error nothing but a rollback may follow."""
-        statement = self._statements.get(sql)
+        statement = self._statements[sql]
         self._admit(statement)
         pace = self._pace()
         return Result(await self._call(execute_many(self._lease, pace, statement, sets), pace.due))
@@ -269,7 +269,7 @@ class Transaction:
             raise self._told(error, Phase.TRANSACTION) from error.__cause__
 
     def _bound(self, sql: str, params: Params | None, named: dict[str, Any]) -> tuple[Statement, str, list[Any]]:
-        statement = self._statements.get(sql)
+        statement = self._statements[sql]
         text, args = bind_call(statement, params, named)
         self._admit(statement)
         return statement, text, args

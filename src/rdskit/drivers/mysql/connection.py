@@ -25,7 +25,7 @@ from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError, ReaderProgress, Result, ServerCapacity
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 
     from rdskit.drivers.mysql.session import Session
     from rdskit.kernel.ports import ConnectOptions, Portions, Row
@@ -77,21 +77,20 @@ class MysqlConnection:
         """Whether a transaction is open, or was when its session had to be replaced."""
         return self._aborted or bool(self._session.raw.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS)
 
-    async def fetch_one(self, text: str, args: Sequence[Any], timeout: float | None) -> Row | None:
+    def fetch_one(self, text: str, args: Sequence[Any], timeout: float | None) -> Coroutine[Any, Any, Row | None]:
         """Run a statement and give its first row."""
-        return (await self._run(text, args, timeout)).first()
+        return self._run(text, args, timeout, Prepared.first)
 
-    async def fetch_all(self, text: str, args: Sequence[Any], timeout: float | None) -> list[Row]:
+    def fetch_all(self, text: str, args: Sequence[Any], timeout: float | None) -> Coroutine[Any, Any, list[Row]]:
         """Run a statement and give all rows."""
-        return (await self._run(text, args, timeout)).all()
+        return self._run(text, args, timeout, Prepared.all)
 
-    async def execute(self, text: str, args: Sequence[Any], timeout: float | None) -> Result:
+    def execute(self, text: str, args: Sequence[Any], timeout: float | None) -> Coroutine[Any, Any, Result]:
         """Run a statement and give the number of rows that it matched.
 
         ``insert … on duplicate key update`` counts a row that was updated twice: the server's own way.
         """
-        prepared = await self._run(text, args, timeout)
-        return Result(prepared.matched, prepared.last_id or None)
+        return self._run(text, args, timeout, Prepared.result)
 
     async def insert_many(self, insertion: Insertion, portions: Portions) -> int:
         """Insert rows by statements of many rows each."""
@@ -176,13 +175,18 @@ class MysqlConnection:
 
     # -- running -------------------------------------------------------------------------------------------------------
 
-    async def _run(self, text: str, args: Sequence[Any], timeout: float | None) -> Prepared:
+    async def _run(self, text: str, args: Sequence[Any], timeout: float | None, take: Callable[[Prepared], T]) -> T:
+        """Run a statement and give what ``take`` makes of its answer: one coroutine for every query, and not two."""
         if timeout is not None:
-            return await self._within(self._run(text, args, None), timeout)
+            return await self._within(self._run(text, args, None, take), timeout)
         try:
             if self.interrupted or self._aborted:
                 await self._ready()
-            prepared = self._statements.get(text) or await self._statements.prepare(text)
+            prepared = self._statements.get(text)
+            if prepared is None:
+                prepared = await self._statements.prepare(text)
+            else:
+                prepared.used = True
             if not await prepared.statement._execute_cursor(bound(args), prepared):  # noqa: SLF001 - the short way in
                 prepared.take(self._session.raw._result)  # noqa: SLF001 - where it leaves an answer otherwise
         except DriverError:
@@ -194,8 +198,8 @@ class MysqlConnection:
             self.interrupted = True
             raise
         else:
-            return prepared
-        return await self._run(text, args, None)
+            return take(prepared)
+        return await self._run(text, args, None, take)
 
     @contextlib.contextmanager
     def _watched(self) -> Iterator[None]:

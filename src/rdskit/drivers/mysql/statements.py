@@ -14,7 +14,7 @@ from rdskit.drivers.mysql.failures import number_of
 from rdskit.drivers.mysql.rows import Shape
 from rdskit.errors import StatementError
 from rdskit.kernel.failures import Failure
-from rdskit.kernel.ports import DriverError
+from rdskit.kernel.ports import DriverError, Result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,6 +76,11 @@ class Prepared:
         rows, self._rows = self._rows, ()
         return self._shape.rows(rows)
 
+    def result(self) -> Result:
+        """How many rows the statement returned or matched, and the id it generated."""
+        self._rows = ()
+        return Result(self.matched, self.last_id or None)
+
 
 class _Text:
     """Stands in for a statement that the server cannot prepare."""
@@ -97,25 +102,18 @@ class _Text:
         """Nothing is kept on the server."""
 
 
-class Statements:
-    """Keeps the statements that were used last; the rest are closed on the server too."""
+class Statements(dict[str, Prepared]):
+    """The statements that were used last, by their texts; the rest are closed on the server too."""
 
-    __slots__ = ("_prepared", "_raw")
+    __slots__ = ("_raw",)
 
     def __init__(self, raw: Any) -> None:
+        super().__init__()
         self._raw = raw
-        self._prepared: dict[str, Prepared] = {}
-
-    def get(self, text: str) -> Prepared | None:
-        """A statement that is prepared already."""
-        prepared = self._prepared.get(text)
-        if prepared is not None:
-            prepared.used = True
-        return prepared
 
     async def prepare(self, text: str) -> Prepared:
         """Have the server prepare a statement."""
-        if len(self._prepared) >= _KEPT:
+        if len(self) >= _KEPT:
             await self._removed().statement.close()  # sends, and waits for no answer
         try:
             statement = await self._raw.prepare(text)
@@ -123,7 +121,7 @@ class Statements:
             if number_of(error) != _UNPREPARABLE:
                 raise
             statement = _Text(self._raw, text)
-        prepared = self._prepared[text] = Prepared(statement)
+        prepared = self[text] = Prepared(statement)
         return prepared
 
     def is_outdated(self, text: str, error: Exception) -> bool:
@@ -133,15 +131,15 @@ class Statements:
         """
         if number_of(error) not in _PREPARE_AGAIN:
             return False
-        prepared = self._prepared.pop(text, None)
+        prepared = self.pop(text, None)
         return prepared is not None and prepared.used
 
     def _removed(self) -> Prepared:
         """The oldest of those that were not used since they were last considered (the clock algorithm)."""
         while True:
-            text = next(iter(self._prepared))
-            oldest = self._prepared.pop(text)
+            text = next(iter(self))
+            oldest = self.pop(text)
             if not oldest.used:
                 return oldest
             oldest.used = False
-            self._prepared[text] = oldest
+            self[text] = oldest

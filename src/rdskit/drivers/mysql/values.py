@@ -57,8 +57,9 @@ def bound(args: Sequence[Any]) -> Sequence[Any]:
     Raises:
         TypeError: an argument is of a type that has no counterpart.
     """
-    others = set(map(type, args)) - _AS_IT_IS
-    return [_bound(value) if type(value) in others else value for value in args] if others else args
+    if _AS_IT_IS.issuperset(map(type, args)):
+        return args
+    return [value if type(value) in _AS_IT_IS else _bound(value) for value in args]
 
 
 def _bound(value: Any) -> Any:

@@ -27,7 +27,7 @@ def bind(statement: Statement, values: Mapping[str, Any]) -> tuple[str, list[Any
         ConfigError: a name is missing or unknown, or the value of a list is not one.
     """
     try:
-        arguments = [values[name] for name in statement.names]
+        arguments = list(map(values.__getitem__, statement.names))
     except KeyError as missing:
         raise _names_differ(statement, values) from missing
     if len(values) != len(statement.parameters):

@@ -20,28 +20,24 @@ STREAM_OPTIONS = OPTIONS | {"batch"}
 """The same for a stream."""
 
 
-class StatementCache:
-    """Compiles each text once.
+class StatementCache(dict[str, "Statement"]):
+    """The compiled statement of each text: ``cache[text]`` compiles what is not there.
+
+    A text that is not one statement with ``:name`` parameters raises ConfigError.
 
     Attributes:
         dialect: whose texts.
     """
 
     def __init__(self, dialect: Dialect) -> None:
+        super().__init__()
         self.dialect = dialect
-        self._compiled: dict[str, Statement] = {}
 
-    def get(self, source: str) -> Statement:
-        """Give the compiled statement.
-
-        Raises:
-            ConfigError: the text is not one statement with ``:name`` parameters.
-        """
-        statement = self._compiled.get(source)
-        if statement is None:
-            if len(self._compiled) >= _TEXTS:
-                del self._compiled[next(iter(self._compiled))]
-            statement = self._compiled[source] = compile_statement(source, self.dialect)
+    def __missing__(self, source: str) -> Statement:
+        statement = compile_statement(source, self.dialect)
+        if len(self) >= _TEXTS:
+            del self[next(iter(self))]
+        self[source] = statement
         return statement
 
 
