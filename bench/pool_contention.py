@@ -51,9 +51,11 @@ class Row:
         throughput: its ratio to the baseline's; median of neighbouring blocks.
         low: lower quartile of that ratio.
         high: upper quartile.
-        p50: median time of one call in milliseconds, waiting included.
-        p99: 99 of 100 calls took no longer, in milliseconds.
-        fairness: p99 / p50: 1 when every call waits its turn and no longer.
+        p50: median time of one call in milliseconds, waiting included; median of the blocks.
+        p99: 99 of 100 calls of a block took no longer, in milliseconds; median of the blocks.
+        fairness: p99 / p50 of a block, 1 when every call waits its turn and no longer; median of the blocks. Calls of
+            different blocks are not thrown together: a machine that is slower for a second is not an unfair pool.
+        overall: p99 / p50 of all calls of all blocks, which has both in it.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Row:
     p50: float
     p99: float
     fairness: float
+    overall: float
 
 
 # --- peers: each opens, and gives one call and a way to close ------------------------------------------------------
@@ -130,16 +133,17 @@ class Crowd:
     """Tasks that make calls at the same time.
 
     Attributes:
-        latencies: seconds of each call made so far.
+        blocks: seconds of each call, block by block.
     """
 
     def __init__(self, runner: asyncio.Runner, calls: list[Callable[[], Awaitable[object]]]) -> None:
         self._runner = runner
         self._calls = calls
-        self.latencies: list[float] = []
+        self.blocks: list[list[float]] = []
 
     def block(self, calls: int) -> float:
         """Make calls, shared evenly by the tasks, and give the seconds that they took together."""
+        self.blocks.append([])
         return self._runner.run(self._together(calls // len(self._calls)))
 
     async def _together(self, each: int) -> float:
@@ -148,7 +152,7 @@ class Crowd:
         return time.perf_counter() - start
 
     async def _one(self, call: Callable[[], Awaitable[object]], count: int) -> None:
-        clock, note = time.perf_counter, self.latencies.append
+        clock, note = time.perf_counter, self.blocks[-1].append
         for _ in range(count):
             start = clock()
             await call()
@@ -170,17 +174,26 @@ def compare(baseline: tuple[str, Crowd], contender: tuple[str, Crowd], effort: h
     figures = harness.compare(
         harness.Contender(baseline[0], baseline[1].block), harness.Contender(name, crowd.block), effort
     )
-    percentiles = statistics.quantiles(crowd.latencies[effort.calls :], n=100)  # the first block only warms up
+    measured = crowd.blocks[1:]  # the first one only warms up
+    percentiles = [_percentiles(block) for block in measured]
+    p50, p99 = _percentiles([latency for block in measured for latency in block])
     return Row(
         name=name,
         qps=1e6 / figures.microseconds,
         throughput=1 / figures.ratio,
         low=1 / figures.high,
         high=1 / figures.low,
-        p50=percentiles[49] * 1e3,
-        p99=percentiles[98] * 1e3,
-        fairness=percentiles[98] / percentiles[49],
+        p50=statistics.median(half for half, _ in percentiles) * 1e3,
+        p99=statistics.median(most for _, most in percentiles) * 1e3,
+        fairness=statistics.median(most / half for half, most in percentiles),
+        overall=p99 / p50,
     )
+
+
+def _percentiles(latencies: list[float]) -> tuple[float, float]:
+    """The 50th and the 99th."""
+    cuts = statistics.quantiles(latencies, n=100)
+    return cuts[49], cuts[98]
 
 
 def measure(server: ThrowawayPostgres, effort: harness.Effort, only: str) -> list[Row]:
@@ -223,6 +236,7 @@ def show(rows: list[Row]) -> None:
         "p50 ms",
         "p99 ms",
         "p99/p50",
+        "over all blocks",
     )
     lines = [
         (
@@ -233,6 +247,7 @@ def show(rows: list[Row]) -> None:
             f"{row.p50:.2f}",
             f"{row.p99:.2f}",
             f"{row.fairness:.2f}",
+            f"{row.overall:.2f}",
         )
         for row in rows
     ]
