@@ -43,7 +43,7 @@ def test_pool_contention_reports_throughput_and_fairness(tmp_path: Path) -> None
     done, report = _run("pool_contention.py", tmp_path / "report.json", *options)
     assert [row["name"] for row in report["rows"]] == ["raw, again", "asyncpg.Pool, no reset", "rdskit"]
     assert all(row["low"] <= row["throughput"] <= row["high"] for row in report["rows"])
-    assert all(abs(row["fairness"] - row["p99"] / row["p50"]) < 1e-9 for row in report["rows"])
+    assert all(row["fairness"] >= 1 and row["overall"] >= 1 and row["p99"] > row["p50"] for row in report["rows"])
     assert report["valid"] == (report["pinned"] and 0.97 <= report["rows"][0]["throughput"] <= 1.03)
     assert done.returncode == (0 if report["valid"] else 1)
 
