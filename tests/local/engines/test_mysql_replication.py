@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -180,3 +181,14 @@ def test_a_primary_that_was_stopped_cleanly_follows_from_where_it_is(
     assert primary.rejoin(standby) == "followed"
     assert primary.wait_for_position(standby.position(), timeout=20)
     assert orders(primary) == {1, 2}
+
+
+def test_a_primary_gives_several_replicas_at_once(primary: ThrowawayFamilyServer, tmp_path: Path) -> None:
+    insert(primary, 7)
+    with ThreadPoolExecutor(max_workers=3) as pool:
+        replicas = list(pool.map(lambda number: primary.replica(tmp_path / f"replica-{number}"), range(3)))
+    try:
+        assert [orders(replica) for replica in replicas] == [{7}] * 3
+    finally:
+        for replica in replicas:
+            replica.kill()

@@ -10,6 +10,7 @@ import contextlib
 import shutil
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from rdskit.errors import LocalError
 from rdskit.local.engines.files import write_whole
 from rdskit.local.engines.mysql_family import REPLICATION_STATUS, MySQLFamilyServer
 from rdskit.local.engines.mysql_model import Dialect
@@ -17,6 +18,7 @@ from rdskit.local.engines.mysql_options import MYSQL_DEFAULTS
 from rdskit.local.engines.mysql_programs import run_to_end
 from rdskit.local.engines.mysql_sql import MySQLSession, ServerRefused, literal
 from rdskit.local.engines.session import SessionLost
+from rdskit.local.engines.waiting import poll
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 #: The server generates this pair at its initialisation; passwords travel under it where there is no TLS.
 _KEY_PAIR = ("private_key.pem", "public_key.pem")
 _CLONE_TIMEOUT = 300.0
+_CLONE_PAUSE = 0.1
+_BUSY_CLONING = 3634  # ER_CLONE_TOO_MANY_CONCURRENT_CLONES
 
 
 class MySQLServer(MySQLFamilyServer):
@@ -50,7 +54,10 @@ class MySQLServer(MySQLFamilyServer):
             source: a primary or a standby, which goes on working.
         """
         with source.connect() as session:
-            session.execute("clone local data directory = %s", str(self.data), timeout=_CLONE_TIMEOUT)
+            if not poll(lambda: self._copied_from(session), timeout=_CLONE_TIMEOUT, interval=_CLONE_PAUSE):
+                raise LocalError(
+                    f"{source.address} was busy with other copies for {_CLONE_TIMEOUT:g} s: try again later"
+                )
         for name in _KEY_PAIR:
             shutil.copy2(source.data / name, self.data / name)
         self.become_standby()
@@ -87,6 +94,16 @@ class MySQLServer(MySQLFamilyServer):
         with self.connect() as session:
             answer = session.execute("select gtid_subset(@@global.gtid_executed, %s)", source.position())
         return answer[0][0] == "1"
+
+    def _copied_from(self, session: MySQLSession) -> bool:
+        """Make the copy; False while the source makes another one, as it makes one at a time."""
+        try:
+            session.execute("clone local data directory = %s", str(self.data), timeout=_CLONE_TIMEOUT)
+        except ServerRefused as refusal:
+            if refusal.errno != _BUSY_CLONING:
+                raise
+            return False
+        return True
 
     def _dismiss_replicas(self) -> None:
         # Left to itself, a server that is told to end holds on to a connected replica for 2 to 11 s. One that does not
