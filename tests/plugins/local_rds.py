@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from dataclasses import dataclass
@@ -81,16 +82,24 @@ class LocalRds:
         return found
 
 
-@pytest.fixture(scope="session")
-def local_rds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRds]:
-    """A local RDS of this run's own."""
-    data = tmp_path_factory.mktemp("local-rds")
+@contextlib.contextmanager
+def running(data: Path) -> Iterator[LocalRds]:
+    """A local RDS for the length of the block."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     site.up(data, port)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in site.env(data).items():
-            patch.setitem(os.environ, name, value)
-        yield LocalRds(data)
-    site.down(data)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in site.env(data).items():
+                patch.setitem(os.environ, name, value)
+            yield LocalRds(data)
+    finally:
+        site.down(data)
+
+
+@pytest.fixture(scope="session")
+def local_rds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRds]:
+    """A local RDS of this run's own."""
+    with running(tmp_path_factory.mktemp("local-rds")) as local:
+        yield local
