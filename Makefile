@@ -32,9 +32,10 @@ moved:
 demo: .venv/.dev
 	@$(PY) -m rdskit.cli demo --json demo-report.json --html demo-report.html $(ARGS)
 
-# Two at a time: each worker has servers of its own, and most of a test is waiting for them.
+# Two at a time: each worker has servers of its own, and most of a test is waiting for them. A worker that ends is not
+# replaced: with whole files handed out, pytest-xdist 3.8 then waits for ever for the tests it had.
 test: .venv/.dev
-	@$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(PY) -m pytest -n 2 --dist loadfile --max-worker-restart 0 $(ARGS)
 
 check: .venv/.dev
 	@.venv/bin/ruff format --check --quiet $(CODE) || { echo "make check: some files are not formatted; run: make format"; exit 1; }

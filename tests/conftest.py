@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 pytest_plugins = [
+    "tests.plugins.hangs",
     "tests.plugins.isolation",
     "tests.plugins.breaches",
     "tests.plugins.confidentiality",

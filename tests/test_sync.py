@@ -97,6 +97,15 @@ def test_every_method_of_the_async_database_is_there() -> None:
             assert ours == theirs, name
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt, also where the suite was started in the background, with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_the_call_and_gives_the_connection_back(database: TestDatabase) -> None:
     with sync.connect(database.url, tls="off", max_size=1) as db:
         for interrupted in (_query, _transaction, _run):

@@ -11,7 +11,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = [
-    f"tests.plugins.{name}" for name in ("isolation", "breaches", "confidentiality", "leftovers", "skips", "tasks")
+    f"tests.plugins.{name}"
+    for name in ("hangs", "isolation", "breaches", "confidentiality", "leftovers", "skips", "tasks")
 ]
 
 
@@ -42,6 +43,26 @@ def test_a_worker_of_a_parallel_run_tells_its_breaches(tmp_path: Path) -> None:
     assert ".leaked" in done.stdout
     tidy = run_suite(tmp_path, "def test_it():\n    pass\n", "-n", "2")
     assert tidy.returncode == 0, tidy.stdout
+
+
+def test_a_failed_test_whose_clean_up_never_ends_ends_the_run_and_is_named(tmp_path: Path) -> None:
+    code = (
+        "import asyncio\n"
+        "async def test_it():\n"
+        "    async def swallow():\n"
+        "        while True:\n"
+        "            try:\n"
+        "                await asyncio.sleep(0.01)\n"
+        "            except BaseException:\n"
+        "                pass\n"
+        "    swallowing = asyncio.create_task(swallow())\n"
+        "    await asyncio.sleep(0.1)\n"
+        "    assert False\n"
+    )
+    done = run_suite(tmp_path, code, "-n", "1", "--max-worker-restart", "0", "-o", "hang_timeout=2")
+    assert done.returncode == 1, done.stdout
+    assert "crashed while running" in done.stdout
+    assert "_cancel_all_tasks" in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize(
