@@ -125,7 +125,7 @@ class Transactional(Queries):
             attempt, closure, args, kwargs or {}, deadline, retries, committed if exactly_once else None
         )
         if exactly_once:
-            await purge_sometimes(dialect, own, random.random())  # noqa: S311 - chance, not a secret
+            await self._tidy(deadline)
         return result
 
     async def run_once(
@@ -176,7 +176,9 @@ class Transactional(Queries):
         async def done_or_not(_: Transaction) -> None:
             """Whether the lost COMMIT took effect does not matter: the next attempt finds the key, or does the work."""
 
-        return await repeat(attempt, work, (), {}, deadline, self._cluster.retries, done_or_not)
+        answer = await repeat(attempt, work, (), {}, deadline, self._cluster.retries, done_or_not)
+        await self._tidy(deadline)
+        return answer
 
     @contextlib.asynccontextmanager
     async def lock(self, name: str, *, timeout: float | None = DEFAULT) -> AsyncIterator[None]:
@@ -240,6 +242,12 @@ class Transactional(Queries):
             raise
         self._settle(lease, transaction)
         await transaction.callbacks.run()
+
+    async def _tidy(self, deadline: Deadline) -> None:
+        """Remove old rows of our tables now and then; what they are made by pays for their end."""
+        text = begin_text("read committed", read_only=False, deferrable=False)
+        chance = random.random()  # noqa: S311 - not a secret
+        await purge_sometimes(self.dialect, lambda: self._block(text, deadline.remaining()), chance)
 
     async def _undo(self, lease: Lease, transaction: Transaction, error: BaseException) -> None:
         if transaction.may_have_committed and not isinstance(error, Exception):

@@ -1,4 +1,4 @@
-"""What became of a fenced transaction whose COMMIT was lost, and the end of old fences."""
+"""What became of a fenced transaction whose COMMIT was lost."""
 
 from __future__ import annotations
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from rdskit.client.transactions.transaction import Transaction
     from rdskit.runtime.deadlines import Deadline
 
-_PURGE_SHARE: Final = 0.002  # of the calls; each removes up to 1,000 rows, more than are made between two of them
-
 # The resolver's row says that nothing was committed. Both rows count the questions, so that an answer always waits for
 # a commit of its own: a transaction that the old writer had not yet sent to its standby is never taken for a safe one.
 _CLAIM: Final = {
@@ -31,11 +29,6 @@ _CLAIM: Final = {
     "on duplicate key update checks = checks + 1",
 }
 _VERDICT: Final = "select committed from rdskit_txn where id = :id"
-_PURGE: Final = {
-    Dialect.POSTGRES: "delete from rdskit_txn where id in "
-    "(select id from rdskit_txn where created_at < current_timestamp - interval '24' hour limit 1000)",
-    Dialect.MYSQL: "delete from rdskit_txn where created_at < current_timestamp - interval '24' hour limit 1000",
-}
 _TRANSIENT: Final = (FailoverError, ConnectError, SerializationError, DeadlockError, QueryTimeout)
 _log = logging.getLogger("rdskit.transactions")
 
@@ -69,22 +62,3 @@ async def resolve(
         attempt += 1
         pause = TRANSACTION.delay(attempt, random.random())  # noqa: S311 - jitter, not a secret
         await asyncio.sleep(deadline.bounded(pause))
-
-
-async def purge_sometimes(
-    dialect: Dialect, begin: Callable[[], AbstractAsyncContextManager[Transaction]], chance: float
-) -> None:
-    """Remove rows that are older than a day; only now and then, and never at the cost of the call that pays for it.
-
-    Args:
-        dialect: the server's.
-        begin: opens a transaction.
-        chance: a random number from [0, 1).
-    """
-    if chance >= _PURGE_SHARE:
-        return
-    try:
-        async with begin() as tx:
-            await tx.execute(_PURGE[dialect])
-    except RdskitError as error:
-        _log.warning("old rows of rdskit_txn could not be removed, which is tried again later: %s", error)
