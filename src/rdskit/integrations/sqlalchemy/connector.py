@@ -119,6 +119,9 @@ class Connector:
         except (dialect.loaded_dbapi.Error, OSError) as error:
             dialect.do_terminate(connection)
             raise refusal_of(reported_by(error, dialect, is_disconnect=True), host.endpoint) from error
+        except BaseException:  # cancelled: nobody else knows of the connection yet
+            dialect.do_terminate(connection)
+            raise
         if host.role is Role.WRITER and role is Role.READER:
             dialect.do_terminate(connection)
             raise Refused(Refusal.AWAY, NoWriterError(f"{host.endpoint} answers as a replica: the failover goes on"))

@@ -67,6 +67,8 @@ def _told(context: ExceptionContext, role: Role) -> BaseException | None:
     remember(
         error, told_as(meaning, _phase(context), writes=_may_write(context), text=_name(context), reported=reported)
     )
+    if not isinstance(error, Exception):
+        return None  # a task that is cancelled, or Ctrl-C, ends as such; SQLAlchemy drops the connection by itself
     if not _ends_connection(context, meaning, role):
         return None
     context.is_disconnect = True
