@@ -1,6 +1,6 @@
 """A storm of random faults over a local RDS under load: what does the application lose?
 
-Usage: .venv/bin/python tools/chaos.py [--engine ENGINE...] [--minutes M] [--seed S] [--json FILE]
+Usage: .venv/bin/python tools/chaos.py [--engine ENGINE...] [--minutes M] [--seed S] [--json FILE] [--data FOLDER]
 
 The same seed strikes in the same way again. Exit status 1 when a promise was broken: see docs/testing.md.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import random
 import sys
@@ -29,22 +30,25 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=1.0, help="how long each engine is struck")
     parser.add_argument("--seed", type=int, help="repeats an earlier storm; drawn by default")
     parser.add_argument("--json", type=Path, help="write the reports there")
+    parser.add_argument("--data", type=Path, help="a new folder that keeps the servers' data and the local RDS's log")
     options = parser.parse_args()
     seed = random.randrange(2**32) if options.seed is None else options.seed  # noqa: S311 - chance, not a secret
     reports = []
     for engine in options.engine or ENGINES:
-        reports.append(unleash(engine, seed, options.minutes * 60))
+        reports.append(unleash(engine, seed, options.minutes * 60, options.data))
         print(reports[-1], flush=True)
     if options.json is not None:
         options.json.write_text(json.dumps([report.as_dict() for report in reports], indent=1))
     return 1 if any(report.violations for report in reports) else 0
 
 
-def unleash(engine: str, seed: int, seconds: float) -> Report:
-    """One storm on a local RDS of its own."""
+def unleash(engine: str, seed: int, seconds: float, data: Path | None) -> Report:
+    """One storm on a local RDS of its own, whose data directory is kept where one is given."""
     print(f"{engine}: seed {seed}", flush=True)
-    with tempfile.TemporaryDirectory(prefix="rdskit-chaos-") as folder, running(Path(folder)) as local:
-        site = Site(local, engine)
+    with contextlib.ExitStack() as stack:
+        folder = data / engine if data else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rdskit-")))
+        folder.mkdir(parents=True, exist_ok=data is None)
+        site = Site(stack.enter_context(running(folder)), engine)
         site.create()
         return asyncio.run(storm(site, seed=seed, seconds=seconds))
 

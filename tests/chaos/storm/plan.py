@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rdskit.local.fault_model import Fault
 
 Aim = Literal["writer", "reader"]
-CALM: Final = 4.0
-"""Seconds between two strikes on average: shorter than the longest faults, so that several are in force at times."""
+PAUSE: Final = 2.0
+"""Seconds between two strikes on average: shorter than most faults last, so that several are in force at times."""
 
 # How often which fault hits, among strikes at one aim.
 _WRITER: Final = {"failover": 3, "kill": 3, "hang": 2, "dark": 2, "cut": 2, "latency": 3, "reset": 3, "lag": 2}
@@ -60,10 +60,10 @@ def strikes(seed: int, seconds: float) -> tuple[Strike, ...]:
 
 
 def _moments(chance: random.Random, seconds: float) -> Iterator[float]:
-    at = chance.expovariate(1 / CALM)
+    at = chance.expovariate(1 / PAUSE)
     while at < seconds:
         yield at
-        at += chance.expovariate(1 / CALM)
+        at += chance.expovariate(1 / PAUSE)
 
 
 def _strike(chance: random.Random, at: float) -> Strike:
