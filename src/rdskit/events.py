@@ -14,6 +14,7 @@ from rdskit.kernel.events import (
     PoolWaited,
     QueryFinished,
     QueryRetried,
+    TopologyUnavailable,
 )
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "PoolWaited",
     "QueryFinished",
     "QueryRetried",
+    "TopologyUnavailable",
 ]

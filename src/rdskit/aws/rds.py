@@ -1,13 +1,22 @@
-"""What the RDS API says about instances."""
+"""What the RDS API says about instances and clusters."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
-from rdskit.aws.session import call
+from rdskit.aws.session import call, call_hurried
 from rdskit.errors import AwsError, ConfigError, ConnectError
 from rdskit.kernel.endpoints import Endpoint
+from rdskit.kernel.rds_names import EndpointKind, RdsName
+from rdskit.kernel.topology import Selection
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_EVERYTHING: Final = Selection()
+_READERS: Final = Selection(readers_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +66,36 @@ class ClusterDescription:
         return self.engine.startswith("aurora")
 
 
-async def describe_cluster(identifier: str) -> ClusterDescription:
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """What an endpoint belongs to.
+
+    Attributes:
+        identifier: of the cluster; of the instance where it is in none.
+        is_cluster: which of them.
+        engine: as the API names it.
+        selection: the part of the cluster that the endpoint leads to.
+    """
+
+    identifier: str
+    is_cluster: bool
+    engine: str
+    selection: Selection = _EVERYTHING
+
+
+async def describe_cluster(identifier: str, region: str | None = None) -> ClusterDescription:
     """Look one cluster up.
+
+    Args:
+        identifier: its name.
+        region: where it is; by default the configured one.
 
     Raises:
         ConfigError: there is no such cluster.
         AwsError: the API refused.
         ConnectError: it cannot be reached.
     """
-    try:
-        answer = await call("rds", "describe_db_clusters", DBClusterIdentifier=identifier)
-    except AwsError as error:
-        if error.code in {"DBClusterNotFound", "DBClusterNotFoundFault"}:
-            raise ConfigError(f"DB cluster {identifier!r} does not exist in this account and region") from error
-        raise
-    raw = answer["DBClusters"][0]
+    raw = await _raw_cluster(identifier, region)
     writers = (each["DBInstanceIdentifier"] for each in raw["DBClusterMembers"] if each["IsClusterWriter"])
     return ClusterDescription(
         identifier=raw["DBClusterIdentifier"],
@@ -82,16 +106,23 @@ async def describe_cluster(identifier: str) -> ClusterDescription:
     )
 
 
-async def describe_members(cluster: str) -> tuple[InstanceDescription, ...]:
+async def describe_members(cluster: str, region: str | None = None) -> tuple[InstanceDescription, ...]:
     """Look up the instances of a cluster, which are at most sixteen and so on one page."""
     filters = [{"Name": "db-cluster-id", "Values": [cluster]}]
-    answer = await call("rds", "describe_db_instances", Filters=filters)
+    answer = await call("rds", "describe_db_instances", region=region, Filters=filters)
     found = [one for one in answer["DBInstances"] if one.get("DBClusterIdentifier") == cluster]
     return tuple(_description(one) for one in found)
 
 
-async def describe_instance(identifier: str) -> InstanceDescription:
+async def describe_instance(
+    identifier: str, region: str | None = None, *, hurried: bool = False
+) -> InstanceDescription:
     """Look one instance up.
+
+    Args:
+        identifier: its name.
+        region: where it is; by default the configured one.
+        hurried: for what can be done without; who else there is is not told then.
 
     Raises:
         ConfigError: there is no such instance.
@@ -99,18 +130,132 @@ async def describe_instance(identifier: str) -> InstanceDescription:
         ConnectError: it cannot be reached.
     """
     try:
-        answer = await call("rds", "describe_db_instances", DBInstanceIdentifier=identifier)
+        answer = await (call_hurried if hurried else call)(
+            "rds", "describe_db_instances", region=region, DBInstanceIdentifier=identifier
+        )
     except AwsError as error:
         if error.code in {"DBInstanceNotFound", "DBInstanceNotFoundFault"}:
-            message = f"DB instance {identifier!r} does not exist in this account and region; {await _known()}"
+            known = "check its name" if hurried else await _known(region)
+            message = f"DB instance {identifier!r} does not exist in this account and region; {known}"
             raise ConfigError(message) from error
         raise
     return _description(answer["DBInstances"][0])
 
 
-async def _known() -> str:
+# -- whose an endpoint is ----------------------------------------------------------------------------------------------
+
+
+async def owner_of_name(name: RdsName, host: str) -> Owner:
+    """Find what a host name of RDS stands for, with the least permissions: only that is described.
+
+    Args:
+        name: the host name, read.
+        host: the same as it was given.
+
+    Raises:
+        ConfigError: it is not in this account, whatever else may be called so there.
+        AwsError: the API refused.
+        ConnectError: it cannot be reached.
+    """
+    owner = await _owner_by_name(name, host.lower())
+    if owner is None:
+        raise ConfigError(f"no instance or cluster of this account has the endpoint {host}: it is another account's")
+    return owner
+
+
+async def _owner_by_name(name: RdsName, host: str) -> Owner | None:
+    region = name.region
+    if name.kind is EndpointKind.INSTANCE:
+        instance = await describe_instance(name.identifier, region, hurried=True)
+        ours = instance.endpoint is not None and instance.endpoint.host.lower() == host
+        return _owner_of_instance(instance) if ours else None
+    if name.kind is EndpointKind.CUSTOM:
+        custom = await _raw_custom_endpoint(region, host, DBClusterEndpointIdentifier=name.identifier)
+        return await _owner_by_custom_endpoint(custom, region) if custom else None
+    return await _owner_among(await _raw_cluster(name.identifier, region, hurried=True), host)
+
+
+async def owner_of_address(endpoint: Endpoint) -> Owner | None:
+    """Find the instance or cluster with an endpoint among all of the configured account and region.
+
+    Raises:
+        AwsError: the API refused.
+        ConnectError: it cannot be reached.
+        ConfigError: AWS is not configured.
+    """
+    clusters, instances = await asyncio.gather(
+        _all("describe_db_clusters", "DBClusters"), _all("describe_db_instances", "DBInstances")
+    )
+    for raw in clusters:
+        if raw.get("Port") == endpoint.port and (owner := await _owner_among(raw, endpoint.host)):
+            return owner
+    described = (_description(raw) for raw in instances)
+    return next((_owner_of_instance(one) for one in described if one.endpoint == endpoint), None)
+
+
+async def _owner_among(raw: Mapping[str, Any], host: str) -> Owner | None:
+    """The cluster as the owner of one of its endpoints; None if it is none of them."""
+    if host in (raw.get("CustomEndpoints") or ()):
+        custom = await _raw_custom_endpoint(None, host, DBClusterIdentifier=raw["DBClusterIdentifier"])
+        return await _owner_by_custom_endpoint(custom, None) if custom else None
+    selection = {raw.get("ReaderEndpoint"): _READERS, raw.get("Endpoint"): _EVERYTHING}.get(host)
+    if selection is None:
+        return None
+    return Owner(raw["DBClusterIdentifier"], is_cluster=True, engine=raw["Engine"], selection=selection)
+
+
+async def _owner_by_custom_endpoint(custom: Mapping[str, Any], region: str | None) -> Owner:
+    cluster = await _raw_cluster(custom["DBClusterIdentifier"], region, hurried=True)
+    selection = Selection(
+        readers_only=custom.get("CustomEndpointType") == "READER",
+        members=frozenset(custom.get("StaticMembers") or ()),
+        excluded=frozenset(custom.get("ExcludedMembers") or ()),
+    )
+    return Owner(cluster["DBClusterIdentifier"], is_cluster=True, engine=cluster["Engine"], selection=selection)
+
+
+def _owner_of_instance(instance: InstanceDescription) -> Owner:
+    """Its cluster; else the instance that it replicates in this region; else itself."""
+    if instance.cluster is not None:
+        return Owner(instance.cluster, is_cluster=True, engine=instance.engine)
+    source = instance.source if instance.source and not instance.source.startswith("arn:") else None
+    return Owner(source or instance.identifier, is_cluster=False, engine=instance.engine)
+
+
+async def _raw_cluster(identifier: str, region: str | None, *, hurried: bool = False) -> dict[str, Any]:
     try:
-        answer = await call("rds", "describe_db_instances", MaxRecords=20)
+        answer = await (call_hurried if hurried else call)(
+            "rds", "describe_db_clusters", region=region, DBClusterIdentifier=identifier
+        )
+    except AwsError as error:
+        if error.code in {"DBClusterNotFound", "DBClusterNotFoundFault"}:
+            raise ConfigError(f"DB cluster {identifier!r} does not exist in this account and region") from error
+        raise
+    found: dict[str, Any] = answer["DBClusters"][0]
+    return found
+
+
+async def _raw_custom_endpoint(region: str | None, address: str, **by: str) -> dict[str, Any] | None:
+    answer = await call_hurried("rds", "describe_db_cluster_endpoints", region=region, **by)
+    found: list[dict[str, Any]] = answer["DBClusterEndpoints"]
+    return next((one for one in found if one.get("Endpoint", "").lower() == address.lower()), None)
+
+
+async def _all(operation: str, key: str) -> list[dict[str, Any]]:
+    """Every page of an answer."""
+    found: list[dict[str, Any]] = []
+    where: dict[str, str] = {}
+    while True:
+        answer = await call_hurried("rds", operation, MaxRecords=100, **where)
+        found.extend(answer[key])
+        if not answer.get("Marker"):
+            return found
+        where = {"Marker": answer["Marker"]}
+
+
+async def _known(region: str | None) -> str:
+    try:
+        answer = await call("rds", "describe_db_instances", region=region, MaxRecords=20)
     except (AwsError, ConnectError):
         return "check its name"
     names = ", ".join(sorted(instance["DBInstanceIdentifier"] for instance in answer["DBInstances"]))

@@ -40,27 +40,41 @@ def _session(_configuration: int) -> Any:
 
 
 @functools.lru_cache(maxsize=64)
-def _client(service: str, region: str | None, configured: int) -> Any:
+def _client(service: str, region: str | None, configured: int, hurried: bool) -> Any:  # noqa: FBT001 - a cache's key
     session = _session(configured)
     from botocore.config import Config  # noqa: PLC0415 - boto3 is loaded by now
 
     config = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 3})
+    if hurried:
+        config = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "max_attempts": 1})
     return session.client(service, region_name=region, config=config)
 
 
-def client(service: str, region: str | None = None) -> Any:
+def _begin_anew() -> None:
+    """In a forked child: a client's sockets are the parent's, and its lock may be held by a thread that is not here."""
+    global _building  # noqa: PLW0603 - a lock cannot be released by whoever does not hold it
+    _building = threading.Lock()
+    _client.cache_clear()
+    _session.cache_clear()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
+
+
+def client(service: str, region: str | None = None, *, hurried: bool = False) -> Any:
     """Give the process's boto3 client for a service, configured by the standard variables and profiles.
 
     Args:
         service: as boto3 names it.
         region: whose endpoint to use; by default the configured one.
+        hurried: one attempt of three seconds at most, for what can be done without.
 
     Raises:
         ConfigError: boto3 is missing, or region or profile are not configured.
     """
     with _building:
         try:
-            return _client(service, region, configuration())
+            return _client(service, region, configuration(), hurried)
         except ConfigError:
             raise
         except Exception as error:  # botocore's errors have no common base but its own, which needs the import
@@ -84,12 +98,17 @@ async def call(service: str, operation: str, *, region: str | None = None, **arg
         ConnectError: the endpoint cannot be reached.
         ConfigError: no credentials or region are configured.
     """
+    return await _called(lambda: client(service, region), operation, arguments)
 
-    def bound() -> Any:
-        return getattr(client(service, region), operation)
 
+async def call_hurried(service: str, operation: str, *, region: str | None = None, **arguments: Any) -> dict[str, Any]:
+    """Call one AWS operation for what can be done without: like ``call``, with one attempt of three seconds at most."""
+    return await _called(lambda: client(service, region, hurried=True), operation, arguments)
+
+
+async def _called(make: Callable[[], Any], operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
     with hushed():
-        return await asyncio.to_thread(_call, bound, operation, arguments)
+        return await asyncio.to_thread(_call, lambda: getattr(make(), operation), operation, arguments)
 
 
 def _call(method: Callable[[], Any], operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -101,10 +120,10 @@ def _call(method: Callable[[], Any], operation: str, arguments: dict[str, Any]) 
     except exceptions.ClientError as error:
         details = error.response.get("Error", {})
         raise AwsError(operation, details.get("Code", "Unknown"), details.get("Message", str(error))) from error
-    except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError) as error:
-        raise ConfigError(f"AWS {operation}: {error}; {HINT}") from error
     except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
         raise ConnectError(f"AWS {operation} cannot reach its endpoint: {error}; check AWS_ENDPOINT_URL") from error
+    except exceptions.BotoCoreError as error:  # no credentials, or none that can be had: an expired SSO session, …
+        raise ConfigError(f"AWS {operation}: {error}; {HINT}") from error
     return answer
 
 

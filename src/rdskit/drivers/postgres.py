@@ -9,7 +9,7 @@ import asyncpg
 
 from rdskit.drivers.postgres_bulk import PortalCursor, SourceError, execute_pipelined, insert_rows
 from rdskit.drivers.postgres_json import set_json_codecs
-from rdskit.drivers.refusals import no_tls_offered, refused_by_network, said, unknown_database
+from rdskit.drivers.refusals import no_tls_offered, refused_by_network, said, unknown_database, write_refused
 from rdskit.errors import (
     AuthenticationError,
     ConfigError,
@@ -85,13 +85,14 @@ class _Raw(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
 class PostgresConnection:
     """One asyncpg connection behind the connection port."""
 
-    __slots__ = ("_protocol", "_raw", "_statements", "broken", "endpoint", "interrupted", "role")
+    __slots__ = ("_protocol", "_raw", "_read_only", "_statements", "broken", "endpoint", "interrupted", "role")
 
     def __init__(self, raw: asyncpg.Connection, options: ConnectOptions) -> None:
         self._raw = raw
         # The short way in: asyncpg's statement goes through four functions to this one, for checks that the pool made.
         self._protocol = raw._protocol  # noqa: SLF001 - see above
         self._statements: dict[str, Any] = {}
+        self._read_only = options.read_only
         self.endpoint = options.endpoint
         # PostgreSQL ≥ 14 reports in_hot_standby by itself, so the role costs no round trip (protocol: ParameterStatus).
         self.role = Role.READER if getattr(raw.get_settings(), "in_hot_standby", "off") == "on" else Role.WRITER
@@ -255,6 +256,8 @@ class PostgresConnection:
 
     def _mapped(self, error: Exception, text: str) -> DriverError:
         mapped = _mapped(error, text, self.endpoint)
+        if self._read_only and mapped.failure is Failure.READ_ONLY:
+            mapped = write_refused(mapped, self.endpoint)
         self.interrupted = self.interrupted or mapped.failure is Failure.TIMEOUT
         self.broken = self.broken or mapped.failure not in _HARMLESS
         return mapped
@@ -298,12 +301,17 @@ class AsyncpgDriver:
                 connection_class=_Raw,
                 statement_cache_size=0 if options.stateless else 100,
                 max_cacheable_statement_size=1,  # none: COPY would keep the columns' types, whatever ALTER does
-                server_settings={"application_name": options.application_name},
+                server_settings=_settings(options),
             )
             await set_json_codecs(raw)
         except Exception as error:
             raise _refused(error, options, login) from error
         return StatelessPostgresConnection(raw, options) if options.stateless else PostgresConnection(raw, options)
+
+
+def _settings(options: ConnectOptions) -> dict[str, str]:
+    read_only = {"default_transaction_read_only": "on"} if options.read_only else {}
+    return {"application_name": options.application_name, **read_only}
 
 
 def _mapped(error: Exception, text: str, endpoint: object) -> DriverError:

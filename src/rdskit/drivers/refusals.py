@@ -6,7 +6,7 @@ import socket
 import ssl
 from typing import TYPE_CHECKING
 
-from rdskit.errors import ConnectError, TLSError
+from rdskit.errors import ConnectError, QueryError, ReadOnlyError, TLSError
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
 
@@ -48,6 +48,14 @@ def unknown_database(options: ConnectOptions) -> DriverError:
     """The server has no database of that name."""
     message = f"database {options.database!r} does not exist at {options.endpoint}; create it or correct the target"
     return DriverError(Failure.REFUSED, ConnectError(message))
+
+
+def write_refused(error: DriverError, endpoint: Endpoint) -> DriverError:
+    """A write on a session that is for reading: what it should do, and no sign of a failover."""
+    told = error.public
+    message = f"{told}; {endpoint} was connected to read only: connect by the cluster's own endpoint to write"
+    answer = (told.sqlstate, told.errno) if isinstance(told, QueryError) else (None, None)
+    return DriverError(Failure.REFUSED, ReadOnlyError(message, sqlstate=answer[0], errno=answer[1]))
 
 
 def said(error: Exception) -> str:

@@ -156,6 +156,23 @@ class CredentialsRotated:
     user: str
 
 
+@dataclass(frozen=True, slots=True)
+class TopologyUnavailable:
+    """The cluster that a URL's host belongs to is not known, so there is no failover to another host, and no reader.
+
+    Told once for each database.
+
+    Attributes:
+        endpoint: the URL's host, which serves everything.
+        error: the class of the error.
+        advice: what to do about it, such as the action to allow.
+    """
+
+    endpoint: str
+    error: str
+    advice: str
+
+
 Event: TypeAlias = (
     ConnectionOpened
     | ConnectionFailed
@@ -168,6 +185,7 @@ Event: TypeAlias = (
     | BreakerOpened
     | BreakerClosed
     | CredentialsRotated
+    | TopologyUnavailable
 )
 Observer: TypeAlias = Callable[[Event], object]
 """Called with each event, on the event loop: it must return at once."""

@@ -79,6 +79,7 @@ class ConnectOptions:
         timeout: seconds for the attempt.
         application_name: what the server shows for the connection.
         stateless: keep nothing in the session that a proxy would have to pin, such as named prepared statements.
+        read_only: have the server refuse writes, and take that for what it should do, not for a sign of a failover.
     """
 
     endpoint: Endpoint
@@ -87,6 +88,7 @@ class ConnectOptions:
     timeout: float
     application_name: str
     stateless: bool = False
+    read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

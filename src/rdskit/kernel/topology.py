@@ -26,9 +26,18 @@ class Host(NamedTuple):
 
 
 class Topology(NamedTuple):
-    """The hosts of one cluster. A topology without a writer is legal: that is what a failover looks like."""
+    """The hosts of one cluster. A topology without a writer is legal: that is what a failover looks like.
+
+    Attributes:
+        hosts: the servers.
+        entry: where a client may only read: the reader endpoint, or the custom endpoint, that it was given. It serves
+            what needs no particular reader, and refuses writes.
+        provisional: whether more is being looked up.
+    """
 
     hosts: tuple[Host, ...]
+    entry: Host | None = None
+    provisional: bool = False
 
     @property
     def writer(self) -> Host | None:
@@ -39,3 +48,41 @@ class Topology(NamedTuple):
     def readers(self) -> tuple[Host, ...]:
         """The hosts that take reads only."""
         return tuple(host for host in self.hosts if host.role is Role.READER)
+
+
+class Selection(NamedTuple):
+    """The part of a cluster that one of its endpoints leads to.
+
+    Writes go to the cluster's writer, whoever that is by then, unless the endpoint is one for reading.
+
+    Source: RDS API, ``DBClusterEndpoint``.
+
+    Attributes:
+        readers_only: the reader endpoint, or a custom endpoint of type READER.
+        members: identifiers of the instances that a custom endpoint is limited to; empty for no limit.
+        excluded: identifiers of those that it leaves out.
+    """
+
+    readers_only: bool = False
+    members: frozenset[str] = frozenset()
+    excluded: frozenset[str] = frozenset()
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether it leaves nothing out."""
+        return self == Selection()
+
+    def of(self, topology: Topology, entry: Endpoint) -> Topology:
+        """Take this part of a cluster.
+
+        Args:
+            topology: of the whole cluster.
+            entry: the endpoint.
+        """
+        hosts = tuple(host for host in topology.hosts if self._has(host))
+        return Topology(hosts, Host(str(entry), entry, Role.READER) if self.readers_only else None)
+
+    def _has(self, host: Host) -> bool:
+        if host.role is Role.WRITER:
+            return not self.readers_only
+        return host.identifier not in self.excluded and (not self.members or host.identifier in self.members)

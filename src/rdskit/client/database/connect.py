@@ -51,6 +51,7 @@ def connect(
     ca: str | os.PathLike[str] | None = None,
     consistency: str = "session",
     readers: str | Iterable[str] = "auto",
+    topology: str = "auto",
     timeout: float | None = 30.0,
     min_size: int = 2,
     max_size: int = 10,
@@ -77,6 +78,8 @@ def connect(
             ``"strong"`` (the writer) or ``"eventual"`` (any replica).
         readers: ``"auto"`` uses the read replicas that the topology shows, ``"off"`` only the writer; a list of
             ``host`` or ``host:port`` names them.
+        topology: ``"auto"`` finds out which cluster or instance a URL's host belongs to, if the host is one of RDS or
+            ``AWS_ENDPOINT_URL`` is set; ``"off"`` uses that host alone.
         timeout: default deadline of a call in seconds, retries included; None for no limit.
         min_size: connections kept open to each host.
         max_size: connections open at most to each host.

@@ -7,12 +7,13 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from rdskit.client.database.capacity import check_budget
-from rdskit.client.database.executor import Executor
+from rdskit.client.database.executor import Executor, writer_is_elsewhere
 from rdskit.client.database.observed import ObservedExecutor
 from rdskit.client.database.session import Session
 from rdskit.client.database.status import Health, HostHealth, Stats
 from rdskit.client.failover import Cluster
-from rdskit.client.replicas import Readers, Tokens, Written
+from rdskit.client.replicas import NothingWritten, Readers, Tokens, Written
+from rdskit.errors import ConfigError
 from rdskit.kernel.sql import StatementCache
 from rdskit.runtime.deadlines import Deadline
 from rdskit.runtime.observers import Observers
@@ -57,10 +58,21 @@ class Database(Session):
 
     async def _start(self) -> None:
         await self._cluster.start(Deadline.after(min(self._timeout or 30.0, self._options.limits.connect_timeout * 2)))
+        if not self._cluster.takes_writes:
+            self._become_reader()
         await check_budget(self._cluster, self._options.limits, self._options.processes)
         if self._options.readers != "off":
             self._readers = Readers(self._cluster, self._tasks, self._options.spill)
         self._executor = self._executor_for(self._written)
+
+    def _become_reader(self) -> None:
+        """The target is for reading: there is nothing to write, and so nothing to wait for."""
+        if self._options.consistency == "strong":
+            raise ConfigError(
+                f"consistency='strong' reads from the writer, and {self._name} leads to readers only: connect by the "
+                "cluster's own endpoint, or choose 'session' or 'eventual'"
+            )
+        self._written = NothingWritten(self._tasks)
 
     def _executor_for(self, written: Written) -> Executor:
         executor = ObservedExecutor if self._cluster.observers else Executor
@@ -78,10 +90,13 @@ class Database(Session):
 
         Raises:
             ConfigError: the token is not one of ours, or of another cluster.
+            StaleReadError: it has expired, and this database leads to readers only.
         """
         self._require_open()
-        written = Written(self._tasks)
+        written = type(self._written)(self._tasks)
         seen = self._tokens.read(after)
+        if seen is None and not self._cluster.takes_writes:
+            raise writer_is_elsewhere(self._cluster.writer.endpoint)
         if seen is None:
             written.lost_track()
         else:
@@ -96,9 +111,9 @@ class Database(Session):
     # -- what it is and how it does --------------------------------------------------------------------------------
 
     async def topology(self) -> Topology:
-        """The hosts of the cluster as they were last seen."""
+        """The hosts of the cluster as they were last seen; just after connecting, once they have been looked up."""
         self._require_open()
-        return self._cluster.topology
+        return await self._cluster.settled()
 
     def stats(self) -> Stats:
         """Counters and sizes of every pool, and how reads were spread."""
@@ -116,7 +131,7 @@ class Database(Session):
         """Ask every host for a sign of life; never raises for a host that gives none."""
         self._require_open()
         writer, *readers = await asyncio.gather(
-            HostHealth.of("writer", self._cluster.writer, _HEALTH_TIMEOUT),
+            HostHealth.of("writer" if self._cluster.takes_writes else "entry", self._cluster.writer, _HEALTH_TIMEOUT),
             *(HostHealth.of(name, pool, _HEALTH_TIMEOUT) for name, pool in self._cluster.readers.items()),
         )
         return Health(writer=writer, readers=tuple(readers))

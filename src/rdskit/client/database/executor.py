@@ -7,7 +7,7 @@ import math
 import random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rdskit.errors import ConfigError, FailoverError, OutcomeUnknown, ReadOnlyError
+from rdskit.errors import ConfigError, FailoverError, OutcomeUnknown, ReadOnlyError, StaleReadError
 from rdskit.kernel.backoff import TRANSACTION
 from rdskit.kernel.failures import Action, Failure, Phase, action_for
 from rdskit.kernel.ports import DriverError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rdskit.client.failover import Cluster
     from rdskit.client.pool import Lease
     from rdskit.client.replicas import Borrowed, Reader, Readers, Written
+    from rdskit.kernel.endpoints import Endpoint
 
 _KNOWN_WITHIN = 0.05  # seconds that a read waits to learn what it must see, before it goes to the writer
 # How often a failure may be answered by doing the statement again; a lost connection by the deadline alone. All calls
@@ -79,7 +80,7 @@ class Executor:
             after: what a read must see besides the session's own writes; None where only the writer surely shows it.
         """
         started = self._loop.time()
-        if self._cluster.readers and statement.repeatable and self._consistency != "strong":
+        if self._cluster.routes_reads and statement.repeatable and self._consistency != "strong":
             return await self._read(Work(method, statement, text, args, _until(started, timeout), after))
         writer = self._cluster.writer
         lease = writer.take(started)
@@ -175,14 +176,18 @@ class Executor:
 
     async def borrow(self, statement: Statement, deadline: Deadline, after: Position | None = START) -> Borrowed | None:
         """Lend a reader that shows what a statement must see; None sends it to the writer."""
-        if not self._cluster.readers or not statement.repeatable or self._consistency == "strong":
+        if not self._cluster.routes_reads or not statement.repeatable or self._consistency == "strong":
             return None
         return await self._borrow(after, deadline)
 
     async def _borrow(self, after: Position | None, deadline: Deadline, avoid: Reader | None = None) -> Borrowed | None:
-        if self._readers is None:
+        if self._readers is None and self._cluster.takes_writes:
             return None
-        return await self._readers.borrow(await self._position_to_see(after), deadline, avoid)
+        position = await self._position_to_see(after)
+        borrowed = None if self._readers is None else await self._readers.borrow(position, deadline, avoid)
+        if borrowed is None and position is not START and not self._cluster.takes_writes:
+            raise writer_is_elsewhere(self._cluster.writer.endpoint)
+        return borrowed
 
     async def _read(self, work: Work) -> Any:
         borrowed = await self._borrow(work.after, work.deadline)
@@ -226,6 +231,14 @@ class Executor:
         if not self._written.is_known and not await self._written.known(_KNOWN_WITHIN):
             return None
         return self._written.position if after is START else self._written.position.merge(after)
+
+
+def writer_is_elsewhere(entry: Endpoint) -> StaleReadError:
+    """Only the writer surely shows what a read wants to see, and this client came to readers."""
+    return StaleReadError(
+        f"no reader shows what this read must see, and {entry} leads to no writer: try again in a moment, or connect "
+        "by the cluster's own endpoint"
+    )
 
 
 def _call(lease: Lease, work: Work) -> Any:

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from rdskit.kernel.events import Observer
     from rdskit.kernel.ports import Credentials
 
-PINNING = ("auto", "avoid", "allow")
-CONSISTENCIES = ("session", "strong", "eventual")
+_CHOICES = {
+    "consistency": ("session", "strong", "eventual"),
+    "topology": ("auto", "off"),
+    "pinning": ("auto", "avoid", "allow"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,7 @@ class Options:
     ca: str | os.PathLike[str] | None = None
     consistency: str = "session"
     readers: str | tuple[str, ...] = "auto"
+    topology: str = "auto"
     timeout: float | None = 30.0
     limits: PoolLimits = field(default_factory=PoolLimits)
     application_name: str = "rdskit"
@@ -38,10 +42,9 @@ class Options:
     token_key: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if self.consistency not in CONSISTENCIES:
-            raise ConfigError(
-                f"consistency={self.consistency!r} is not known; choose one of {', '.join(CONSISTENCIES)}"
-            )
+        for name, values in _CHOICES.items():
+            if (chosen := getattr(self, name)) not in values:
+                raise ConfigError(f"{name}={chosen!r} is not known; choose one of {', '.join(values)}")
         if isinstance(self.readers, str) and self.readers not in {"auto", "off"}:
             raise ConfigError(f"readers={self.readers!r} is not known; choose 'auto', 'off', or give a list of hosts")
         if self.timeout is not None and self.timeout <= 0:
@@ -55,8 +58,6 @@ class Options:
             raise ConfigError(f"spill={self.spill!r} is not a share of the reads; give 0 to 1, or None for no limit")
         if self.processes < 1:
             raise ConfigError(f"processes={self.processes!r} is not a number of processes; give 1 or more")
-        if self.pinning not in PINNING:
-            raise ConfigError(f"pinning={self.pinning!r} is not known; choose one of {', '.join(PINNING)}")
         for observer in self.observers:
             if not callable(observer):
                 raise ConfigError(f"observer {observer!r} cannot be called; give functions that take one event")

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 
 from rdskit.client.credentials import check_credentials
 from rdskit.client.database.location import locate
-from rdskit.client.failover import ListedReaders, asking
+from rdskit.client.failover import ListedReaders, asking, discovered
 from rdskit.client.failover.cluster import Access
 from rdskit.client.tls import tls_context
 from rdskit.errors import ConfigError
 from rdskit.kernel.endpoints import parse_endpoint
 from rdskit.kernel.sql import Dialect
 from rdskit.kernel.targets import DEFAULT_PORTS, Engine, Target, parse_target
+from rdskit.runtime.observers import Observers
 
 if TYPE_CHECKING:
+    from rdskit.client.database.location import Located
     from rdskit.client.database.options import Options
     from rdskit.client.failover import Source
     from rdskit.kernel.ports import Driver
@@ -60,9 +62,19 @@ async def resolve(text: str, options: Options, owner: TaskOwner) -> Resolved:
         application_name=options.application_name,
         pinning=options.pinning,
     )
-    source = asking(located.source, access, located.engine)
+    source = _looking(located, access, options)
     source = _with_readers(source, options.readers, DEFAULT_PORTS[located.engine])
     return Resolved(located.target, located.engine, _DIALECTS[located.engine], source, access)
+
+
+def _looking(located: Located, access: Access, options: Options) -> Source:
+    """The source, with the servers' own knowledge; for a URL, with what its host turns out to belong to."""
+    endpoint = located.target.endpoint
+    if endpoint is None or located.source.changes:
+        return asking(located.source, access, located.engine)
+    if options.topology == "off":
+        return located.source
+    return discovered(endpoint, access, located.engine, Observers(options.observers))
 
 
 def _with_readers(source: Source, readers: str | tuple[str, ...], port: int) -> Source:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from rdskit.runtime.deadlines import Deadline
 
 _LOOK_EVERY = 30.0  # seconds between two looks at the API while all is well; each costs one call an instance
+_SETTLES = 3.0  # seconds that whoever asks for the topology waits for what is being looked up
 _CLOSE_TIMEOUT = 2.0  # seconds for a connection that turned out to be of no use
 _log = logging.getLogger("rdskit.failover")
 
@@ -62,7 +64,7 @@ class Access:
         """Whether sessions on a host keep nothing that a proxy would have to pin."""
         return self._pinning == "avoid" or (self._pinning == "auto" and endpoint.is_rds_proxy)
 
-    async def open(self, host: Host, observers: Observers = NOBODY) -> Connection:
+    async def open(self, host: Host, observers: Observers = NOBODY, *, read_only: bool = False) -> Connection:
         """Open a connection and verify that the host has the role that the topology says.
 
         A login that is refused is tried again as long as the credentials have something else to offer. Those that
@@ -74,7 +76,8 @@ class Access:
         login = await self.credentials.login(host.endpoint)
         while True:
             try:
-                connection = await self._verified(await self.driver.connect(self._options(host), login), host)
+                connection = await self.driver.connect(self._options(host, read_only=read_only), login)
+                await self._verify(connection, host)
             except DriverError as error:
                 if not isinstance(error.public, AuthenticationError):
                     raise
@@ -94,7 +97,7 @@ class Access:
         advice = getattr(self.credentials, "advice", None)
         return DriverError(error.failure, AuthenticationError(f"{error.public}; {advice}")) if advice else error
 
-    def _options(self, host: Host) -> ConnectOptions:
+    def _options(self, host: Host, *, read_only: bool) -> ConnectOptions:
         return ConnectOptions(
             host.endpoint,
             self.database,
@@ -102,24 +105,25 @@ class Access:
             self.connect_timeout,
             self.application_name,
             stateless=self.is_stateless(host.endpoint),
+            read_only=read_only,
         )
 
-    async def _verified(self, connection: Connection, host: Host) -> Connection:
+    async def _verify(self, connection: Connection, host: Host) -> None:
         if host.role is Role.WRITER and connection.role is not Role.WRITER:
             await connection.close(_CLOSE_TIMEOUT)
             message = (
                 f"{host.endpoint} answers as a replica: the failover is not complete, or its name still leads astray"
             )
             raise DriverError(Failure.LOST, NoWriterError(message))
-        return connection
 
 
 class Cluster:
     """Keeps the topology, the pools, and the failure epoch of one cluster.
 
     Attributes:
-        writer: the pool of the writer.
+        writer: the pool of the writer; of the entry where there is none to be had.
         readers: the pools of the readers, by identifier.
+        routes_reads: whether reads may go elsewhere than to the writer; a plain attribute, as every call reads it.
         topology: what was found last.
         failures: signs so far that the writer failed.
         retries: what all calls may still repeat.
@@ -142,6 +146,7 @@ class Cluster:
         self.topology = Topology(())
         self.writer: Pool
         self.readers: dict[str, Pool] = {}
+        self.routes_reads = False
         self.failures = 0
         self.retries = Retries(budget_for(limits.max_size))
         self.observers = observers
@@ -178,6 +183,19 @@ class Cluster:
                 raise NoWriterError("the writer moved, and no connection to it was made in time") from None
 
     @property
+    def takes_writes(self) -> bool:
+        """Whether it has a writer for this client, which may have come by a reader endpoint."""
+        return self.topology.entry is None
+
+    async def settled(self) -> Topology:
+        """The topology; where more is being looked up, that is waited for."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SETTLES):
+                while self.topology.provisional:
+                    await self._adopted.wait()
+        return self.topology
+
+    @property
     def is_stateless(self) -> bool:
         """Whether sessions on the writer keep nothing that a proxy would have to pin."""
         return self._access.is_stateless(self.writer.endpoint)
@@ -190,7 +208,8 @@ class Cluster:
             self.writer.retire()
         else:
             return
-        self._writer_failed()
+        if self.takes_writes:
+            self._writer_failed()
 
     async def close(self) -> None:
         """Close every pool and end every task."""
@@ -211,26 +230,31 @@ class Cluster:
 
     def _adopt(self, topology: Topology) -> None:
         """Make pools for hosts that are new and close those of hosts that are gone or have another role."""
+        entry = topology.entry
         hosts = topology.hosts if self._wants_readers else tuple(h for h in topology.hosts if h.role is Role.WRITER)
+        if entry is not None:
+            hosts, self._lost_at = (*hosts, entry), None  # there is no writer to wait for
         for host in hosts:
             if self._known(host) is None:
-                self._pools[host] = self._pool_for(host)
+                self._pools[host] = self._pool_for(host, read_only=host == entry)
         for host in [known for known in self._pools if not any(_same(known, host) for host in hosts)]:
             self._tasks.spawn(self._pools.pop(host).close(), f"close pool of {host.identifier}")
         self.topology = topology
-        self.readers = {host.identifier: pool for host, pool in self._pools.items() if host.role is Role.READER}
-        self.writer = (
-            next((pool for host, pool in self._pools.items() if host.role is Role.WRITER), None) or self.writer
-        )
+        self.readers = {
+            host.identifier: pool for host, pool in self._pools.items() if host.role is Role.READER and host != entry
+        }
+        self.routes_reads = bool(self.readers) or entry is not None
+        writer = topology.writer or entry
+        self.writer = (writer and self._known(writer)) or self.writer
         self._adopted.set()
         self._adopted = asyncio.Event()
 
     def _known(self, host: Host) -> Pool | None:
         return next((pool for known, pool in self._pools.items() if _same(known, host)), None)
 
-    def _pool_for(self, host: Host) -> Pool:
+    def _pool_for(self, host: Host, *, read_only: bool) -> Pool:
         def open_one() -> Coroutine[Any, Any, Connection]:
-            return self._access.open(host, self.observers)
+            return self._access.open(host, self.observers, read_only=read_only)
 
         limits = dataclasses.replace(self._limits, resets=not self._access.is_stateless(host.endpoint))
         if host.role is Role.READER:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from rdskit.aws.rds import describe_cluster, describe_members
 from rdskit.client.failover.views import VIEWS, members, topology_of
 from rdskit.errors import NoWriterError, RdskitError
+from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.ports import DriverError
 from rdskit.kernel.topology import Host, Role, Topology
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
     from rdskit.client.failover.cluster import Access
     from rdskit.client.failover.sources import Source
-    from rdskit.kernel.endpoints import Endpoint
+    from rdskit.kernel.ports import Connection
+    from rdskit.kernel.rds_names import RdsName
     from rdskit.kernel.targets import Engine
 
 _ASK_TIMEOUT: Final = 1.0  # seconds for a server's answer
@@ -31,9 +33,10 @@ class ClusterSource:
     changes = True
     look_again = 1.0
 
-    def __init__(self, identifier: str, *, aurora: bool) -> None:
+    def __init__(self, identifier: str, *, aurora: bool, region: str | None = None) -> None:
         self.cluster = identifier
         self.aurora = aurora
+        self._region = region
 
     async def topology(self) -> Topology:
         """Describe the cluster and its instances.
@@ -42,7 +45,9 @@ class ClusterSource:
             ConfigError: there is no such cluster.
             NoWriterError: none of its instances is the writer and has an endpoint.
         """
-        cluster, instances = await asyncio.gather(describe_cluster(self.cluster), describe_members(self.cluster))
+        cluster, instances = await asyncio.gather(
+            describe_cluster(self.cluster, self._region), describe_members(self.cluster, self._region)
+        )
         hosts = tuple(
             Host(one.identifier, one.endpoint, _role(one.identifier == cluster.writer), one.zone)
             for one in instances
@@ -58,19 +63,21 @@ class AskingSource:
     """Asks every known server of a cluster at once, and the API where none of them knows a writer.
 
     Args:
-        described: the cluster as the API describes it.
+        described: the cluster as the API describes it; or one of its hosts, where its name tells those of the others.
         access: opens connections to its servers.
         view: the question, of ``views``.
+        name: of an endpoint of the cluster, if that tells where the instances are.
     """
 
     changes = True
     look_again = 0.1
 
-    def __init__(self, described: Source, access: Access, view: str) -> None:
+    def __init__(self, described: Source, access: Access, view: str, name: RdsName | None = None) -> None:
         self.cluster = described.cluster
         self._described = described
         self._access = access
         self._view = view
+        self._name = name
         self._endpoints: Mapping[str, Endpoint] = {}
         self._warned = False
 
@@ -83,8 +90,11 @@ class AskingSource:
         told = await self._asked() if self._endpoints else None
         if told is None:
             found = await self._described.topology()
-            self._endpoints = {host.identifier: host.endpoint for host in found.hosts}
+            self._endpoints = {**self._endpoints, **{host.identifier: host.endpoint for host in found.hosts}}
             told = await self._asked() or found
+        if told.writer is None:
+            raise NoWriterError(f"no host of {self.cluster} tells who writes: a failover is under way")
+        self._endpoints = {host.identifier: host.endpoint for host in told.hosts}
         return told
 
     async def _asked(self) -> Topology | None:
@@ -106,15 +116,27 @@ class AskingSource:
             async with asyncio.timeout(_ASK_TIMEOUT):
                 connection = await self._access.open(Host(name, endpoint, Role.READER))
                 try:
-                    told = members(await connection.fetch_all(self._view, (), None))
+                    return await self.told_by(connection)
                 finally:
                     await connection.close(_CLOSE_TIMEOUT)
         except (DriverError, RdskitError, TimeoutError) as error:
             self._warn(name, error)
             return None
-        if not {member.identifier for member in told} <= self._endpoints.keys():
+
+    async def told_by(self, connection: Connection) -> Topology | None:
+        """What one server says; None where that is of no use.
+
+        Raises:
+            DriverError: the server has no such view, or was lost.
+        """
+        told = members(await connection.fetch_all(self._view, (), None))
+        endpoints = self._endpoints
+        if self._name is not None:
+            port, at = connection.endpoint.port, self._name.instance
+            endpoints = {member.identifier: Endpoint(at(member.identifier), port) for member in told}
+        if not {member.identifier for member in told} <= endpoints.keys():
             return None  # an instance that is new: the API knows where it is
-        return topology_of(told, self._endpoints)
+        return topology_of(told, endpoints)
 
     def _warn(self, name: str, error: Exception) -> None:
         level = logging.DEBUG if self._warned else logging.WARNING

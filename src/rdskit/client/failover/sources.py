@@ -25,8 +25,11 @@ class Source(Protocol):
     """
 
     cluster: str
-    changes: bool
-    look_again: float
+
+    @property
+    def changes(self) -> bool: ...  # noqa: D102 - see above
+    @property
+    def look_again(self) -> float: ...  # noqa: D102 - see above
 
     async def topology(self) -> Topology:
         """Look now.
@@ -58,9 +61,10 @@ class InstanceSource:
     changes = True
     look_again = 1.0
 
-    def __init__(self, identifier: str) -> None:
+    def __init__(self, identifier: str, region: str | None = None) -> None:
         self.cluster = identifier
         self._identifier = identifier
+        self._region = region
 
     async def topology(self) -> Topology:
         """Describe the instance and each of its replicas.
@@ -69,7 +73,7 @@ class InstanceSource:
             ConfigError: there is no such instance, or it is itself a replica.
             NoWriterError: it has no endpoint, because it is being created or deleted.
         """
-        writer = await describe_instance(self._identifier)
+        writer = await describe_instance(self._identifier, self._region)
         if writer.source is not None:
             raise ConfigError(
                 f"{self._identifier!r} is a read replica of {writer.source!r}: connect to rds://{writer.source}, "
@@ -79,7 +83,7 @@ class InstanceSource:
             raise NoWriterError(
                 f"DB instance {self._identifier!r} is {writer.status!r} and has no endpoint; wait for it"
             )
-        replicas = await asyncio.gather(*(describe_instance(name) for name in writer.replicas))
+        replicas = await asyncio.gather(*(describe_instance(name, self._region) for name in _local(writer.replicas)))
         return Topology((_host(writer, Role.WRITER), *(_host(r, Role.READER) for r in replicas if _serves(r))))
 
 
@@ -90,14 +94,27 @@ class ListedReaders:
         self._source = source
         self._readers = tuple(Host(str(endpoint), endpoint, Role.READER) for endpoint in readers)
         self.cluster = source.cluster
-        self.changes = source.changes
-        self.look_again = source.look_again
+
+    @property
+    def changes(self) -> bool:
+        """As of the source."""
+        return self._source.changes
+
+    @property
+    def look_again(self) -> float:
+        """As of the source."""
+        return self._source.look_again
 
     async def topology(self) -> Topology:
         """Ask the source who writes."""
         found = await self._source.topology()
         writers = tuple(host for host in found.hosts if host.role is Role.WRITER)
-        return Topology((*writers, *self._readers))
+        return found._replace(hosts=(*writers, *self._readers))
+
+
+def _local(replicas: Sequence[str]) -> list[str]:
+    """Those of this region: the API names others by their ARN, and has their endpoint elsewhere."""
+    return [name for name in replicas if not name.startswith("arn:")]
 
 
 def _serves(replica: InstanceDescription) -> bool:

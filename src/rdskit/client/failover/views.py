@@ -42,6 +42,24 @@ VIEWS: Final[Mapping[tuple[Engine, bool], str]] = {
 """The question by engine, and by whether it is Aurora or a Multi-AZ DB cluster. Where there is none, the API tells."""
 
 
+class AuroraView(NamedTuple):
+    """How a server tells that it is Aurora, and who is in its cluster.
+
+    Attributes:
+        question: its cluster; an error where it is not Aurora.
+        guard: asked before, where an error would show in the server's log.
+    """
+
+    question: str
+    guard: str | None = None
+
+
+AURORA_VIEWS: Final[Mapping[Engine, AuroraView]] = {
+    Engine.POSTGRES: AuroraView(AURORA_POSTGRES, "select to_regproc('aurora_replica_status') is not null"),
+    Engine.MYSQL: AuroraView(AURORA_MYSQL),
+}
+
+
 class Member(NamedTuple):
     """One row of an answer.
 

@@ -2,6 +2,6 @@
 
 from rdskit.client.replicas.service import Borrowed, Reader, Readers
 from rdskit.client.replicas.tokens import Tokens
-from rdskit.client.replicas.written import Written
+from rdskit.client.replicas.written import NothingWritten, Written
 
-__all__ = ["Borrowed", "Reader", "Readers", "Tokens", "Written"]
+__all__ = ["Borrowed", "NothingWritten", "Reader", "Readers", "Tokens", "Written"]

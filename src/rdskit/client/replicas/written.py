@@ -118,3 +118,18 @@ class Written:
             self.capture(lease)  # a write may have been acknowledged since; gives the connection back if none was
         else:
             lease.give_back()
+
+
+class NothingWritten(Written):
+    """Of a session that cannot write: nothing is ever captured, and its reads see whatever there is."""
+
+    def lost_track(self) -> None:
+        """Whatever was sent, nothing was written."""
+
+    def wrote(self, lease: Lease) -> None:
+        """Give the connection back."""
+        lease.give_back()
+
+    def capture(self, lease: Lease) -> None:
+        """Give the connection back."""
+        lease.give_back()

@@ -20,6 +20,7 @@ from rdskit.drivers.mysql.failures import failed, leaves_answer_unread, timed_ou
 from rdskit.drivers.mysql.replication import Replication
 from rdskit.drivers.mysql.statements import Prepared, Statements
 from rdskit.drivers.mysql.values import bound
+from rdskit.drivers.refusals import write_refused
 from rdskit.errors import FailoverError, QueryError, StatementError
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError, ReaderProgress, Result, ServerCapacity
@@ -52,6 +53,7 @@ class MysqlConnection:
     __slots__ = (
         "_aborted",
         "_database",
+        "_read_only",
         "_reopen",
         "_replication",
         "_session",
@@ -66,6 +68,7 @@ class MysqlConnection:
         self._reopen = reopen
         self._database = options.database
         self._aborted = False
+        self._read_only = options.read_only
         self.endpoint = options.endpoint
         self.role = session.role
         self.broken = False
@@ -301,6 +304,8 @@ class MysqlConnection:
             self.interrupted = True
             return timed_out(self.endpoint)
         mapped = failed(error, self.endpoint, connected=self._session.raw.connected)
+        if self._read_only and mapped.failure is Failure.READ_ONLY:
+            mapped = write_refused(mapped, self.endpoint)
         self.interrupted = self.interrupted or leaves_answer_unread(error)
         self.broken = self.broken or mapped.failure not in _HARMLESS
         return mapped

@@ -30,7 +30,7 @@ async def _session(options: ConnectOptions, login: Login) -> Session:
     raw = new_connection(options, login)
     try:
         async with asyncio.timeout(options.timeout):
-            return await open_session(raw)
+            return await open_session(raw, read_only=options.read_only)
     except Exception as error:
         if options.tls is not None and not offers_tls(raw):
             raise no_tls_offered(options.endpoint) from error

@@ -51,6 +51,11 @@ class Flavor:
         return f"set names utf8mb4, time_zone = '+00:00', autocommit = 1, sql_mode = '{mode}'"
 
     @property
+    def read_only(self) -> str:
+        """What ``set_up`` has besides in a session that is for reading; the name is older in MariaDB."""
+        return f", session {'tx_read_only' if self.is_mariadb else 'transaction_read_only'} = 1"
+
+    @property
     def identify(self) -> str:
         """The query for the role, and for what tells this server from any other behind the same name."""
         if self.is_mariadb:
@@ -86,12 +91,14 @@ class Session:
         flavor: which engine answers.
         role: what the server said it was.
         server: tells this server from any other.
+        set_up: the statement that makes it ours again.
     """
 
     raw: Any
     flavor: Flavor
     role: Role
     server: str
+    set_up: str
 
     async def end(self, other: Session) -> None:
         """End another session on the same server, and with it whatever it still does.
@@ -110,13 +117,17 @@ class Session:
         """Take back everything that a caller changed; prepared statements are gone afterwards."""
         await self.raw._execute_command(_COM_RESET_CONNECTION, b"")  # noqa: SLF001 - asyncmy has no call for it
         await self.raw._read_ok_packet()  # noqa: SLF001 - same
-        await self.raw.query(self.flavor.set_up)
+        await self.raw.query(self.set_up)
         if database is not None:
             await self.raw.select_db(database)
 
 
-async def open_session(raw: Any) -> Session:
+async def open_session(raw: Any, *, read_only: bool = False) -> Session:
     """Connect and set up; a connection that cannot be used is closed again.
+
+    Args:
+        raw: not connected yet.
+        read_only: have the server refuse writes.
 
     Raises:
         Exception: asyncmy's or the socket's.
@@ -124,13 +135,14 @@ async def open_session(raw: Any) -> Session:
     try:
         await raw.connect()
         flavor = Flavor.of(raw.server_version)
-        await raw.query(flavor.set_up)
+        set_up = f"{flavor.set_up}{flavor.read_only if read_only else ''}"
+        await raw.query(set_up)
         await raw.query(flavor.identify)
-        (read_only, server), *_ = raw._result.rows  # noqa: SLF001 - where `query` leaves its answer
+        (reads, server), *_ = raw._result.rows  # noqa: SLF001 - where `query` leaves its answer
     except BaseException:
         raw.close()
         raise
-    return Session(raw, flavor, Role.READER if read_only else Role.WRITER, str(server))
+    return Session(raw, flavor, Role.READER if reads else Role.WRITER, str(server), set_up)
 
 
 def new_connection(options: ConnectOptions, login: Login) -> Any:
