@@ -1,0 +1,80 @@
+"""Aurora PostgreSQL clusters of the local RDS for tests; a plain helper, no fixture of its own."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tests.plugins.confidentiality import keep_confidential
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.plugins.local_rds import LocalRds
+
+PASSWORD = "cluster-throwaway"
+
+
+@dataclass(frozen=True, slots=True)
+class Aurora:
+    """A DB cluster and its instances."""
+
+    local_rds: LocalRds
+    identifier: str
+    instances: tuple[str, ...]
+
+    @property
+    def target(self) -> str:
+        """For ``rdskit.connect``."""
+        return self.target_of(self.identifier)
+
+    def target_of(self, identifier: str) -> str:
+        """An instance of it, for ``rdskit.connect``."""
+        return f"rds://app:{PASSWORD}@{identifier}/app"
+
+    @property
+    def writer(self) -> str:
+        """The identifier of its writer, as the API says."""
+        members = self._described()["DBClusterMembers"]
+        (name,) = [each["DBInstanceIdentifier"] for each in members if each["IsClusterWriter"]]
+        return str(name)
+
+    def fail_over(self) -> None:
+        """Force a failover and wait until it is over."""
+        self.local_rds.rds.failover_db_cluster(DBClusterIdentifier=self.identifier)
+        self.local_rds.rds.get_waiter("db_cluster_available").wait(DBClusterIdentifier=self.identifier)
+
+    def _described(self) -> Any:
+        return self.local_rds.rds.describe_db_clusters(DBClusterIdentifier=self.identifier)["DBClusters"][0]
+
+
+@contextlib.contextmanager
+def aurora(local_rds: LocalRds, identifier: str, readers: int) -> Iterator[Aurora]:
+    """Run a cluster with a writer and readers for the length of the block."""
+    keep_confidential(PASSWORD)
+    rds = local_rds.rds
+    rds.create_db_cluster(
+        DBClusterIdentifier=identifier,
+        Engine="aurora-postgresql",
+        MasterUsername="app",
+        MasterUserPassword=PASSWORD,
+        DatabaseName="app",
+    )
+    names = tuple(f"{identifier}-{number}" for number in range(1 + readers))
+    for name in names:
+        rds.create_db_instance(
+            DBInstanceIdentifier=name,
+            DBInstanceClass="db.r6g.large",
+            Engine="aurora-postgresql",
+            DBClusterIdentifier=identifier,
+        )
+    for name in names:
+        local_rds.await_available(name)
+    yield Aurora(local_rds, identifier, names)
+    for name in names:
+        local_rds.await_available(name)  # one that is still joining its cluster again cannot be deleted
+        rds.delete_db_instance(DBInstanceIdentifier=name, SkipFinalSnapshot=True)
+    for name in names:
+        rds.get_waiter("db_instance_deleted").wait(DBInstanceIdentifier=name)
+    rds.delete_db_cluster(DBClusterIdentifier=identifier, SkipFinalSnapshot=True)
