@@ -1,6 +1,6 @@
-"""The AWS Advanced Python Wrapper, unmodified, on a local Aurora PostgreSQL cluster: does its failover plugin survive?
+"""The AWS Advanced Python Wrapper, unmodified, on a local DB cluster: does its failover plugin survive?
 
-    python bench/wrapper_cluster.py [--json]
+    python bench/wrapper_cluster.py [--engine aurora-postgresql | aurora-mysql] [--json]
 
 A writer and a reader; one failover that is asked for, one by kill -9. Printed: what the wrapper's client was without
 its writer. The local RDS gives addresses and the wrapper derives names, so the script maps those, as a hosts file does.
@@ -12,9 +12,11 @@ import argparse
 import json
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import mysql.connector
 import psycopg
 from aws_advanced_python_wrapper import AwsWrapperConnection, release_resources
 from aws_advanced_python_wrapper.errors import FailoverSuccessError
@@ -23,23 +25,63 @@ from rdskit.local.engines.waiting import poll
 from rdskit.local.fault_model import Fault
 from rdskit.local.fleet import ClusterFacts, Fleet, InstanceSpec
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 CLUSTER, USER, PASSWORD, DOMAIN = "cluster-BENCH", "app", "correct-horse", "local"
-WHO = "select aurora_db_instance_identifier()"
 PATIENCE = 60.0
 
 
-def make_cluster(fleet: Fleet) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class Case:
+    """How the wrapper is used with one kind of cluster.
+
+    Attributes:
+        port: of its endpoints.
+        dialect: the wrapper's name for it.
+        driver: the wrapper's name for the driver.
+        who: asks an instance for its own name.
+        connect: opens the driver's connection; hosts are looked up in the given addresses.
+    """
+
+    port: int
+    dialect: str
+    driver: str
+    who: str
+    connect: Callable[[dict[str, str], dict[str, Any]], Any]
+
+
+def connect_postgres(addresses: dict[str, str], options: dict[str, Any]) -> Any:
+    host = options["host"]
+    options = {**options, "hostaddr": addresses.get(host, host), "sslmode": "require"}
+    return psycopg.Connection.connect(**options)
+
+
+def connect_mysql(addresses: dict[str, str], options: dict[str, Any]) -> Any:
+    host = options.pop("host")
+    options["database"] = options.pop("dbname")
+    options["connection_timeout"] = int(options.pop("connect_timeout"))
+    return mysql.connector.connect(host=addresses.get(host, host), **options)
+
+
+CASES = {
+    "aurora-postgresql": Case(5432, "aurora-pg", "psycopg", "select aurora_db_instance_identifier()", connect_postgres),
+    "aurora-mysql": Case(3306, "aurora-mysql", "mysql-connector-python", "select @@aurora_server_id", connect_mysql),
+}
+
+
+def make_cluster(fleet: Fleet, engine: str) -> dict[str, str]:
     """A writer and a reader; the addresses of their names."""
-    fleet.create_cluster(CLUSTER, "aurora-postgresql", 5432)
+    fleet.create_cluster(CLUSTER, engine, CASES[engine].port)
     addresses = {}
     for name in ("one", "two"):
         spec = InstanceSpec(
             resource_id=f"db-{name.upper()}",
-            engine="aurora-postgresql",
+            engine=engine,
             master_user=USER,
             master_password=PASSWORD,
             database="shop",
-            port=5432,
+            port=CASES[engine].port,
             multi_az=False,
             zones=("eu-west-1a", "eu-west-1b"),
             parameters={},
@@ -50,39 +92,41 @@ def make_cluster(fleet: Fleet) -> dict[str, str]:
     return addresses
 
 
-def open_wrapper(facts: ClusterFacts, addresses: dict[str, str]) -> AwsWrapperConnection:
+def open_wrapper(case: Case, facts: ClusterFacts, addresses: dict[str, str]) -> AwsWrapperConnection:
     """A connection of the wrapper with its failover plugin."""
 
-    def connect(conninfo: str = "", **options: Any) -> psycopg.Connection:
-        host = options["host"]
-        return psycopg.Connection.connect(conninfo, **{**options, "hostaddr": addresses.get(host, host)})
+    def connect(conninfo: str = "", **options: Any) -> Any:  # noqa: ARG001 - psycopg's first parameter
+        return case.connect(addresses, options)
 
     return AwsWrapperConnection.connect(
         connect,
-        f"host={facts.endpoint.host} port={facts.endpoint.port} dbname=shop user={USER} sslmode=require",
+        host=facts.endpoint.host,
+        port=facts.endpoint.port,
+        dbname="shop",
+        user=USER,
         password=PASSWORD,
         connect_timeout=5,
         plugins="failover",
-        wrapper_dialect="aurora-pg",
-        wrapper_driver_dialect="psycopg",
+        wrapper_dialect=case.dialect,
+        wrapper_driver_dialect=case.driver,
         cluster_instance_host_pattern=f"?.{DOMAIN}",
         autocommit=True,
     )
 
 
-def ask(connection: AwsWrapperConnection) -> str:
+def ask(connection: AwsWrapperConnection, who: str) -> str:
     with connection.cursor() as cursor:
-        cursor.execute(WHO)
+        cursor.execute(who)
         return str(cursor.fetchone()[0])
 
 
-def measure(fleet: Fleet, addresses: dict[str, str], how: str) -> dict[str, object]:
+def measure(fleet: Fleet, case: Case, addresses: dict[str, str], how: str) -> dict[str, object]:
     """One failover under a client that asks all the time; seconds until it has the new writer."""
     if not poll(lambda: bool(fleet.describe_cluster(CLUSTER).in_sync), timeout=PATIENCE):
         raise SystemExit("the reader does not come in sync")
     facts = fleet.describe_cluster(CLUSTER)
-    connection = open_wrapper(facts, addresses)
-    before = ask(connection)
+    connection = open_wrapper(case, facts, addresses)
+    before = ask(connection, case.who)
     if how == "requested":
         fleet.fail_over_cluster(CLUSTER)
     else:
@@ -90,9 +134,9 @@ def measure(fleet: Fleet, addresses: dict[str, str], how: str) -> dict[str, obje
     begun = time.monotonic()
     while time.monotonic() < begun + PATIENCE:
         try:
-            ask(connection)
+            ask(connection, case.who)
         except FailoverSuccessError:
-            after = ask(connection)
+            after = ask(connection, case.who)
             connection.close()
             return {"how": how, "before": before, "after": after, "seconds": round(time.monotonic() - begun, 3)}
     raise SystemExit(f"{how}: the wrapper saw no failover within {PATIENCE:g} s")
@@ -100,14 +144,15 @@ def measure(fleet: Fleet, addresses: dict[str, str], how: str) -> dict[str, obje
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--engine", choices=CASES, default="aurora-postgresql")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         fleet = Fleet(Path(directory), notify=lambda _: None)
         fleet.start()
         try:
-            addresses = make_cluster(fleet)
-            found = [measure(fleet, addresses, how) for how in ("requested", "kill -9")]
+            addresses = make_cluster(fleet, options.engine)
+            found = [measure(fleet, CASES[options.engine], addresses, how) for how in ("requested", "kill -9")]
         finally:
             release_resources()
             fleet.close()

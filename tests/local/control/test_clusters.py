@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import psycopg
+import pymysql
 import pytest
 from botocore.exceptions import ClientError
 
@@ -122,3 +124,27 @@ def test_what_cannot_be_is_refused(
     with pytest.raises(ClientError) as refused:
         getattr(local.rds, operation)(**settings)
     assert refused.value.response["Error"]["Code"] == code
+
+
+def test_an_aurora_mysql_cluster_answers_what_its_clients_ask(local: LocalSite) -> None:
+    rds, name = local.rds, "ledger"
+    rds.create_db_cluster(
+        DBClusterIdentifier=name, Engine="aurora-mysql", MasterUsername="app", MasterUserPassword=PASSWORD
+    )
+    rds.create_db_instance(
+        DBInstanceIdentifier="ledger-a", DBInstanceClass="db.r6g.large", Engine="aurora-mysql", DBClusterIdentifier=name
+    )
+    rds.get_waiter("db_instance_available").wait(DBInstanceIdentifier="ledger-a")
+    found = rds.describe_db_clusters(DBClusterIdentifier=name)["DBClusters"][0]
+    assert (found["Engine"], found["Port"], found["Status"]) == ("aurora-mysql", 3306, "available")
+    ca: dict[str, Any] = {"ssl_ca": site.env(local.data)["RDSKIT_CA"], "ssl_verify_cert": True, "ssl_verify_identity": True}
+    with (
+        contextlib.closing(
+            pymysql.connect(host=found["Endpoint"], port=3306, user="app", password=PASSWORD, **ca)
+        ) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("select server_id, session_id from information_schema.replica_host_status")
+        assert cursor.fetchall() == (("ledger-a", "MASTER_SESSION_ID"),)
+    shown = site.clusters(local.data)
+    assert {each["identifier"]: each["writer"] for each in shown}[name] == "ledger-a"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rdskit.kernel.endpoints import Endpoint
     from tests.local.fleet.clients import Client
 
-PORTS = {"postgres": 5432, "aurora-postgresql": 5432, "mysql": 3306, "mariadb": 3306}
+PORTS = {"postgres": 5432, "aurora-postgresql": 5432, "mysql": 3306, "aurora-mysql": 3306, "mariadb": 3306}
 ZONES = ("eu-west-1a", "eu-west-1b")
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from rdskit.kernel.endpoints import Endpoint
 
-Protocol = Literal["postgresql", "mysql"]
+Protocol = Literal["postgresql", "mysql", "aurora-mysql"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,8 @@ class EndpointState:
         key: file of its private key, PEM.
         backend: the server that new connections reach; None refuses them.
         require_tls: refuse a session in the clear, as ``rds.force_ssl=1`` asks.
-        protocol: what clients and the backend speak; ``mysql`` is MariaDB's too.
+        protocol: what clients and the backend speak; ``mysql`` is MariaDB's too, and ``aurora-mysql`` is the same with
+            questions that the backend understands in other words only.
         iam: whether IAM authentication is enabled; an IAM user is refused where it is not.
         account: None has no IAM users: every login is the backend's own affair.
         socket: directory of a PostgreSQL backend's private Unix socket, by which IAM users come in.

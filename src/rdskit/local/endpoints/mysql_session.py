@@ -11,14 +11,15 @@ import ssl
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from rdskit.local.endpoints import mysql, mysql_auth
+from rdskit.local.endpoints import aurora_statements, mysql, mysql_auth
 from rdskit.local.endpoints.iam_users import IamUsers
 from rdskit.local.endpoints.mysql import UNSUPPORTED, Capability, Greeting, Kind, Login
-from rdskit.local.endpoints.mysql_statements import StatementInspector, UserStatements
+from rdskit.local.endpoints.mysql_statements import PLUGIN, StatementInspector, UserStatements
 from rdskit.local.endpoints.negotiation import Negotiation
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from rdskit.kernel.endpoints import Endpoint
     from rdskit.local.endpoints.iam_users import Session
@@ -124,14 +125,27 @@ class MySQLNegotiation(Negotiation):
     def _inspector(self, greeting: Greeting, login: Login) -> StatementInspector | None:
         if not self._secret:
             return None
-        mariadb = greeting.is_mariadb
-        statements = UserStatements(mysql_auth.stored(self._secret, mariadb=mariadb), mariadb=mariadb)
-        return StatementInspector(statements.rewrite, attributes=bool(login.capabilities & Capability.QUERY_ATTRIBUTES))
+        rewrite, marks = self._rewriting(mariadb=greeting.is_mariadb)
+        attributes = bool(login.capabilities & Capability.QUERY_ATTRIBUTES)
+        return StatementInspector(rewrite, attributes=attributes, marks=marks)
+
+    def _rewriting(self, *, mariadb: bool) -> tuple[Callable[[bytes], bytes], tuple[bytes, ...]]:
+        """What is done to statements, and which words these have."""
+        users = UserStatements(mysql_auth.stored(self._secret, mariadb=mariadb), mariadb=mariadb)
+        return users.rewrite, (PLUGIN,)
 
     @property
     def _secret(self) -> str:
         account = self.reception.state.account
         return account.iam_secret if account else ""
+
+
+class AuroraMySQLNegotiation(MySQLNegotiation):
+    """The opening of a session with an instance of an Aurora MySQL cluster."""
+
+    def _rewriting(self, *, mariadb: bool) -> tuple[Callable[[bytes], bytes], tuple[bytes, ...]]:
+        users, marks = super()._rewriting(mariadb=mariadb)
+        return lambda sql: aurora_statements.rewrite(users(sql)), (*marks, *aurora_statements.MARKS)
 
 
 def iam_users(loop: asyncio.AbstractEventLoop, backend: Endpoint, account: InternalAccount) -> IamUsers:

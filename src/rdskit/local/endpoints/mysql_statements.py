@@ -8,16 +8,18 @@ shows the hash where RDS shows the plugin.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from rdskit.local.endpoints.mysql import HEADER, LONGEST_PAYLOAD
+from rdskit.local.endpoints.mysql_tokens import statements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from rdskit.local.endpoints.mysql_auth import StoredPassword
+    from rdskit.local.endpoints.mysql_tokens import Token
 
-_PLUGIN: Final = b"awsauthenticationplugin"
+PLUGIN: Final = b"awsauthenticationplugin"
 _COM_QUERY: Final = 0x03
 _TEXT_COMMANDS: Final = (_COM_QUERY, 0x16)  # the other is COM_STMT_PREPARE
 _NO_ATTRIBUTES: Final = b"\x00\x01"
@@ -28,27 +30,6 @@ _BEGINNING: Final = 1024
 _USER_STATEMENT: Final = re.compile(
     rb"(?:\s|/\*(?!M?!).*?\*/|(?:#|--\s)[^\n]*\n|/\*M?!\d*)*+(?:create|alter)\b", re.IGNORECASE | re.DOTALL
 )
-
-# Of an executable comment the marks are skipped and the text is read. What is never closed runs to the end.
-_TOKEN: Final = re.compile(
-    rb"""
-    (?P<space>\s+ | /\*(?!M?!) (?:.*?\*/|.*) | /\*M?!\d* | \*/ | (?:\#|--(?=\s|$)) [^\n]*)
-    | (?P<quoted>'(?:[^'\\]|\\.|'')*' | "(?:[^"\\]|\\.|"")*" | `(?:[^`]|``)*`)
-    | (?P<open>['"`].*)
-    | (?P<word>[\w$\x80-\xff]+)
-    | (?P<other>.)
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-
-
-class Token(NamedTuple):
-    """A piece of a statement: its kind, its text in lower case, and where it is."""
-
-    kind: str
-    text: bytes
-    start: int
-    end: int
 
 
 class UserStatements:
@@ -70,7 +51,7 @@ class UserStatements:
         Args:
             sql: one or more statements, in a character set whose ASCII is ASCII.
         """
-        if _PLUGIN not in sql.lower():
+        if PLUGIN not in sql.lower():
             return sql
         pieces, done = [], 0
         for start, end in self._clauses(sql):
@@ -80,7 +61,7 @@ class UserStatements:
 
     def _clauses(self, sql: bytes) -> Iterator[tuple[int, int]]:
         """Where the plugin is chosen: from ``WITH`` to ``'RDS'``."""
-        for statement in _statements(sql):
+        for statement in statements(sql):
             if _is_about_users(statement):
                 for five in zip(*(statement[offset:] for offset in range(5)), strict=False):
                     if self._is_choice(sql, five):
@@ -91,7 +72,7 @@ class UserStatements:
         return (
             identified.text == b"identified"
             and verb.text in self._verbs
-            and plugin.text.strip(b"'\"`") == _PLUGIN
+            and plugin.text.strip(b"'\"`") == PLUGIN
             and preposition.text in self._prepositions
             and sql[rds.start : rds.end] in (b"'RDS'", b'"RDS"')
         )
@@ -103,10 +84,14 @@ class StatementInspector:
     Args:
         rewrite: a statement into another one.
         attributes: whether queries come with attributes before their text; a query that has some is left alone.
+        marks: a statement without any of these words, in lower case, is none to be rewritten.
     """
 
-    def __init__(self, rewrite: Callable[[bytes], bytes], *, attributes: bool) -> None:
+    def __init__(
+        self, rewrite: Callable[[bytes], bytes], *, attributes: bool, marks: tuple[bytes, ...] = (PLUGIN,)
+    ) -> None:
         self._rewrite = rewrite
+        self._marks = marks
         self._attributes = attributes
         self._passing = 0  # bytes of the present packet that go on unseen
         self._held = bytearray()  # the beginning of a packet, until so many bytes of it are there:
@@ -119,7 +104,7 @@ class StatementInspector:
             if len(self._held) < self._awaited:
                 return memoryview(b"")
             data, self._held = memoryview(self._held), bytearray()
-        elif not self._passing and _is_one_of_many(data):
+        elif not self._passing and self._is_one_of_many(data):
             return data
         pieces: list[memoryview | bytes] = []
         done = at = 0
@@ -171,31 +156,20 @@ class StatementInspector:
             return b""
         return (len(text) + at - HEADER).to_bytes(3, "little") + packet[HEADER - 1 : at] + text
 
+    def _is_one_of_many(self, data: memoryview) -> bool:
+        """Whether this is one whole packet without any mark, as nearly always."""
+        if not (HEADER < len(data) <= _SHORT and _length(data) == len(data) - HEADER):
+            return False
+        text = bytes(data).lower()
+        return not any(mark in text for mark in self._marks)
+
     def _text_at(self, packet: memoryview | bytes) -> int:
         attributes = self._attributes and packet[HEADER] == _COM_QUERY
         return HEADER + 1 + (len(_NO_ATTRIBUTES) if attributes else 0)
 
 
-def _is_one_of_many(data: memoryview) -> bool:
-    """Whether this is one whole packet without the plugin's name, as nearly always."""
-    return HEADER < len(data) <= _SHORT and _length(data) == len(data) - HEADER and _PLUGIN not in bytes(data).lower()
-
-
 def _length(data: memoryview) -> int:
     return data[0] | data[1] << 8 | data[2] << 16
-
-
-def _statements(sql: bytes) -> Iterator[list[Token]]:
-    """The tokens of each statement, without the space between them."""
-    statement: list[Token] = []
-    for found in _TOKEN.finditer(sql):
-        token = Token(str(found.lastgroup), found[0].lower(), *found.span())
-        if token.kind == "other" and token.text == b";":
-            yield statement
-            statement = []
-        elif token.kind != "space":
-            statement.append(token)
-    yield statement
 
 
 def _is_about_users(statement: list[Token]) -> bool:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 NEGOTIATIONS: Final[Mapping[Protocol, type[Negotiation]]] = {
     "postgresql": postgres_session.PostgresNegotiation,
     "mysql": mysql_session.MySQLNegotiation,
+    "aurora-mysql": mysql_session.AuroraMySQLNegotiation,
 }
 
 
@@ -24,6 +25,6 @@ def iam_users(loop: asyncio.AbstractEventLoop, state: EndpointState) -> IamUsers
     """Who asks the endpoint's backend for its IAM users; None where there is no backend or no account to ask."""
     if state.backend is None or state.account is None:
         return None
-    if state.protocol == "mysql":
-        return mysql_session.iam_users(loop, state.backend, state.account)
-    return postgres_session.iam_users(loop, state.backend, state.account)
+    if state.protocol == "postgresql":
+        return postgres_session.iam_users(loop, state.backend, state.account)
+    return mysql_session.iam_users(loop, state.backend, state.account)

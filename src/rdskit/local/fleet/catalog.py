@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rdskit.errors import LocalError
+from rdskit.local.fleet.mysql.aurora import AuroraMySQL
 from rdskit.local.fleet.mysql.engine import MariaDB, MySQL
 from rdskit.local.fleet.postgres.aurora import AuroraPostgres
 from rdskit.local.fleet.postgres.engine import Postgres
@@ -37,5 +38,5 @@ class Catalog:
 
 
 def standard() -> Catalog:
-    """PostgreSQL, MySQL, MariaDB and Aurora PostgreSQL; nothing is looked up before it is needed."""
-    return Catalog([Postgres(), AuroraPostgres(), MySQL(), MariaDB()])
+    """PostgreSQL, MySQL, MariaDB and both Auroras; nothing is looked up before it is needed."""
+    return Catalog([Postgres(), AuroraPostgres(), MySQL(), AuroraMySQL(), MariaDB()])

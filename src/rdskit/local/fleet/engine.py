@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence  # noqa: TC003 - dataclass fields, read at run time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
+from rdskit.kernel.endpoints import Endpoint  # noqa: TC001 - as above
 from rdskit.local.engines.session import Record  # noqa: TC001 - as above
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rdskit.kernel.endpoints import Endpoint
+    from rdskit.local.endpoints.model import Protocol as WireProtocol
     from rdskit.local.engines.session import Account, Session
     from rdskit.local.fleet.model import InstanceSpec
     from rdskit.local.fleet.translation import Translation
@@ -54,11 +55,13 @@ class Member:
         identifier: its name in RDS.
         name: as it is known to the server it follows.
         session: a random id, for what asks after one.
+        address: of its server, behind its endpoint.
     """
 
     identifier: str
     name: str
     session: str
+    address: Endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +277,7 @@ class Engine(Protocol):
         ...
 
     @property
-    def protocol(self) -> Literal["postgresql", "mysql"]:
+    def protocol(self) -> WireProtocol:
         """What its clients speak."""
         ...
 
@@ -291,8 +294,15 @@ class Engine(Protocol):
         """
         ...
 
-    def server(self, data: Path, address: Endpoint, account: Account) -> Server:
-        """The server of a data directory, by the programs that its data need."""
+    def server(self, data: Path, address: Endpoint, account: Account, identifier: str) -> Server:
+        """The server of a data directory, by the programs that its data need.
+
+        Args:
+            data: that directory.
+            address: where it listens.
+            account: its superuser.
+            identifier: of an instance of a cluster: its name in RDS, which it tells its clients.
+        """
         ...
 
     def check_master_user(self, name: str) -> None:

@@ -100,7 +100,7 @@ class Instance:
     @property
     def member(self) -> Member:
         """Of an instance of a cluster: what is told of it there."""
-        return Member(self.record.identifier, self.resource_id, self._session)
+        return Member(self.record.identifier, self.resource_id, self._session, self.primary.record.address)
 
     def remember(self, **changes: Any) -> None:
         """Change the record, on disk first."""

@@ -43,7 +43,7 @@ class Site:
     def server(self, record: InstanceRecord, node: NodeRecord) -> Server:
         """The server of a node."""
         data = self.store.node(record.resource_id, node.name) / "data"
-        return self.engine(record).server(data, node.address, self.account)
+        return self.engine(record).server(data, node.address, self.account, record.identifier)
 
     def endpoint(self, record: InstanceRecord, backend: Server | None, *, require_tls: bool) -> EndpointState:
         """The state of an instance's endpoint, which leads to ``backend``; its certificate is issued when needed."""

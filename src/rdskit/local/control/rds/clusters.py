@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Clusters"]
 
-_ENGINE = "aurora-postgresql"
+_PORTS = {"aurora-postgresql": 5432, "aurora-mysql": 3306}
 _MODIFIABLE = frozenset({"DBClusterIdentifier", "MasterUserPassword", "DeletionProtection", "ApplyImmediately"})
 _LAST_TIER = 15
 
@@ -68,8 +68,9 @@ class Clusters:
         identifier, engine = str(request["DBClusterIdentifier"]).lower(), request["Engine"]
         if identifier in self._kept:
             raise ClusterExistsError(identifier)
-        if engine != _ENGINE:
-            raise InvalidValueError(f"The local RDS has no clusters of engine {engine}: use {_ENGINE}.")
+        if engine not in _PORTS:
+            raise InvalidValueError(f"The local RDS has no clusters of engine {engine}: use {' or '.join(_PORTS)}.")
+        self._backend.engines.require(engine)
         if request.get("ManageMasterUserPassword"):
             raise InvalidCombinationError("The local RDS manages no passwords of clusters: give MasterUserPassword.")
         version = rules.check_engine(engine, request.get("EngineVersion"), self._backend.engines.versions())
@@ -83,7 +84,7 @@ class Clusters:
             arn=f"arn:aws:rds:{region}:{self._backend.account_id}:cluster:{identifier}",
             engine=engine,
             engine_version=version,
-            port=int(request.get("Port") or 5432),
+            port=int(request.get("Port") or _PORTS[engine]),
             master_user=str(user),
             password=str(password),
             database=request.get("DatabaseName"),

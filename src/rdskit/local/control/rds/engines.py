@@ -249,7 +249,7 @@ class Engines:
 
 
 def standard(cache: Path, monitor: Monitor) -> Engines:
-    """PostgreSQL, MySQL and MariaDB.
+    """PostgreSQL, MySQL, both Auroras and MariaDB.
 
     Args:
         cache: directory for what servers say of themselves.
@@ -260,6 +260,7 @@ def standard(cache: Path, monitor: Monitor) -> Engines:
             PostgresOffer(),
             PostgresOffer("aurora-postgresql", "Aurora PostgreSQL"),
             MySQLFamilyOffer("mysql", "MySQL", MYSQL_PROVIDERS, ensure_mysql, cache),
+            MySQLFamilyOffer("aurora-mysql", "Aurora MySQL", MYSQL_PROVIDERS, ensure_mysql, cache),
             MySQLFamilyOffer("mariadb", "MariaDB", MARIADB_PROVIDERS, ensure_mariadb, cache),
         ],
         monitor,

@@ -69,6 +69,7 @@ _CREDENTIAL_RULES = {
     "postgres": _POSTGRES_RULES,
     "aurora-postgresql": _POSTGRES_RULES,
     "mysql": _MYSQL_RULES,
+    "aurora-mysql": _MYSQL_RULES,
     "mariadb": _MYSQL_RULES,
 }
 

@@ -46,6 +46,7 @@ class MemberCare(Care):
             return
         if not instance.is_replica:
             self._cluster.release()
+            self._cluster.silence()
         super().restart_primary()
 
     def _decide(self) -> Action:
@@ -67,9 +68,17 @@ class MemberCare(Care):
         if fine and instance.streaming:
             self._silent_since = None
             if instance.resource_id not in self._cluster.in_sync and now >= self._not_before:
-                self._not_before = now + _NEXT_ADMISSION
-                self._cluster.admit(instance)
+                self._ask_for_admission()
             return
         self._silent_since = self._silent_since or now
         if not fine or now - self._silent_since >= STREAM_GRACE:
             self._cluster.dismiss(instance)
+
+    def _ask_for_admission(self) -> None:
+        # Whoever holds the lock is about to restart the reader, or has it follow another writer.
+        if self.instance.lock.acquire(blocking=False):
+            try:
+                if self.instance.is_replica and not self._cluster.admit(self.instance):
+                    self._not_before = time.monotonic() + _NEXT_ADMISSION
+            finally:
+                self.instance.lock.release()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _WAITING: Final = 5.0
+_ASKED: Final = 1.0
 
 
 class ClusterServer(Protocol):
@@ -34,6 +35,10 @@ class ClusterServer(Protocol):
 
     def acknowledged_by(self, names: Collection[str]) -> None:
         """Of a writer: have each commit wait for all of these readers."""
+        ...
+
+    def acknowledge(self, *, on: bool) -> None:
+        """Of a reader: acknowledge to the writer what it receives, or, when this returns, certainly no more."""
         ...
 
     def publish_members(self, own: str, writer: str | None, members: Sequence[Member]) -> None:
@@ -111,10 +116,16 @@ class Cluster:
         return readers[chosen] if chosen else None
 
     def admit(self, reader: Instance) -> bool:
-        """Have commits wait for a reader, and make sure that they do; whether it is in sync now."""
+        """Have commits wait for a reader, and make sure that they do; whether it is in sync now.
+
+        The caller holds the reader's lock: nobody may have it follow another writer meanwhile.
+        """
         writer = self.writer
+        if not _streams_now(reader):
+            return False
         with self.lock:
             self._wait_for(writer, self._waited_for | {reader.resource_id})
+        _of_cluster(reader.primary.server).acknowledge(on=True)
         try:
             _await_acknowledgements(writer.primary.server, reader)
         except LocalError as error:
@@ -130,6 +141,10 @@ class Cluster:
         """Have commits wait no more for a reader: it cannot be promoted from now on."""
         with self.lock:
             self.in_sync -= {reader.resource_id}
+        # Before the writer waits for one less: what this one acknowledged would count in another one's place.
+        if reader.resource_id in self._waited_for:
+            _of_cluster(reader.primary.server).acknowledge(on=False)
+        with self.lock:
             if reader.resource_id in self._waited_for and reader.resource_id != self.record.writer_id:
                 self._wait_for(self.writer, self._waited_for - {reader.resource_id})
 
@@ -138,6 +153,11 @@ class Cluster:
         with self.lock:
             self.in_sync = self._waited_for = frozenset()
             _of_cluster(self.writer.primary.server).acknowledged_by(())
+
+    def silence(self) -> None:
+        """Have no reader acknowledge anything until it is admitted again."""
+        for each in self.readers:
+            _of_cluster(each.primary.server).acknowledge(on=False)
 
     def refresh(self, *, cut: bool = False) -> None:
         """Have the cluster's endpoints lead where they should, and its servers know who is in the cluster."""
@@ -190,6 +210,17 @@ class Cluster:
 
 def _of_cluster(server: Server) -> ClusterServer:
     return cast("ClusterServer", server)
+
+
+def _streams_now(reader: Instance) -> bool:
+    """Whether a reader streams at this moment: what was probed last may have been another writer's stream."""
+    server = reader.primary.server
+    try:
+        with server.connect(timeout=_ASKED) as session:
+            return server.streams(session)
+    except LocalError as error:
+        _log.info("%s does not answer: %s", reader.resource_id, error)
+        return False
 
 
 def _await_acknowledgements(writer: Server, reader: Instance) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rdskit.errors import LocalError
 from rdskit.local.fleet.clusters.cluster import Cluster
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from rdskit.local.fleet.instance import Instance
     from rdskit.local.fleet.site import Site
+
+CLUSTERED: Final = ("aurora-postgresql", "aurora-mysql")
 
 
 class Clusters:
@@ -44,8 +46,8 @@ class Clusters:
         Raises:
             LocalError: it exists, or the engine has no clusters here.
         """
-        if engine != "aurora-postgresql":
-            raise LocalError(f"{engine} has no clusters in the local RDS: use aurora-postgresql")
+        if engine not in CLUSTERED:
+            raise LocalError(f"{engine} has no clusters in the local RDS: use {' or '.join(CLUSTERED)}")
         with self._lock:
             if resource_id in self._kept:
                 raise LocalError(f"{resource_id} exists already: delete it first")

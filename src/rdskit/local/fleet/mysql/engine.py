@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from rdskit.local.engines.installations import Installation, ensure_mariadb, ensure_mysql
 from rdskit.local.engines.mysql_sql import MySQLSession
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rdskit.kernel.endpoints import Endpoint
+    from rdskit.local.endpoints.model import Protocol as WireProtocol
     from rdskit.local.engines.session import Account
     from rdskit.local.fleet.engine import Server
     from rdskit.local.fleet.translation import Translation
@@ -28,7 +29,7 @@ _log = logging.getLogger(__name__)
 class MySQLFamily(ABC):
     """What RDS for MySQL and RDS for MariaDB have in common."""
 
-    protocol: Literal["mysql"] = "mysql"
+    protocol: WireProtocol = "mysql"
     limits: Collection[str] = ()
 
     def __init__(self) -> None:
@@ -40,7 +41,7 @@ class MySQLFamily(ABC):
         self._installation()
 
     @abstractmethod
-    def server(self, data: Path, address: Endpoint, account: Account) -> Server:
+    def server(self, data: Path, address: Endpoint, account: Account, identifier: str) -> Server:
         """The server of a data directory."""
 
     def check_master_user(self, name: str) -> None:
@@ -71,7 +72,7 @@ class MySQL(MySQLFamily):
 
     name = "mysql"
 
-    def server(self, data: Path, address: Endpoint, account: Account) -> Server:
+    def server(self, data: Path, address: Endpoint, account: Account, identifier: str) -> Server:  # noqa: ARG002 - of clusters
         """The server of a data directory."""
         return MySQLMember(data, address, self._installation(), account)
 
@@ -84,7 +85,7 @@ class MariaDB(MySQLFamily):
 
     name = "mariadb"
 
-    def server(self, data: Path, address: Endpoint, account: Account) -> Server:
+    def server(self, data: Path, address: Endpoint, account: Account, identifier: str) -> Server:  # noqa: ARG002 - of clusters
         """The server of a data directory."""
         return MariaDBMember(data, address, self._installation(), account)
 

@@ -74,6 +74,9 @@ class AuroraMember(PostgresMember):
         quoted = ", ".join(f'"{each}"' for each in names)
         self._name_synchronous(f"FIRST {len(names)} ({quoted})" if names else "")
 
+    def acknowledge(self, *, on: bool) -> None:
+        """Nothing to do: the writer names those whose acknowledgement counts."""
+
     def commits_wait(self, session: Session) -> bool:
         """Whether a backend waits right now: to be asked while there are commits."""
         return session.execute("select exists (select from pg_stat_activity where wait_event = 'SyncRep')") == [("t",)]
@@ -99,6 +102,6 @@ class AuroraPostgres(Postgres):
 
     name = "aurora-postgresql"
 
-    def server(self, data: Path, address: Endpoint, account: Account) -> Server:
+    def server(self, data: Path, address: Endpoint, account: Account, identifier: str) -> Server:  # noqa: ARG002 - of clusters
         """The server of a data directory."""
         return AuroraMember(data, address, self._binaries_of(data), account)

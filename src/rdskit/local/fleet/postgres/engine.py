@@ -37,7 +37,7 @@ class Postgres:
         """Find the programs."""
         self._find(None)
 
-    def server(self, data: Path, address: Endpoint, account: Account) -> Server:
+    def server(self, data: Path, address: Endpoint, account: Account, identifier: str) -> Server:  # noqa: ARG002 - of clusters
         """The server of a data directory."""
         return PostgresMember(data, address, self._binaries_of(data), account)
 

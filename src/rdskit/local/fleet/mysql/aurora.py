@@ -1,0 +1,71 @@
+"""Aurora MySQL, as far as plain MySQL carries it: synchronous readers, and the view that clients ask.
+
+The endpoint puts the names of a plain server for Aurora's own: see ``rdskit.local.endpoints.aurora_statements``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from rdskit.local.fleet.mysql.cluster import SCHEMA, ClusterMember
+from rdskit.local.fleet.mysql.engine import MySQL
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rdskit.kernel.endpoints import Endpoint
+    from rdskit.local.endpoints.model import Protocol as WireProtocol
+    from rdskit.local.engines.session import Account, Session
+    from rdskit.local.fleet.engine import Server
+
+# The columns are those that the Aurora User Guide names, "Viewing replica lag". The writer is whoever takes writes, or
+# whom the asked server follows; in the middle of a promotion nobody is. A server knows its own lag alone.
+_VIEW: Final = f"""
+create definer = current_user sql security definer view {SCHEMA}.replica_host_status as
+select member.identifier as SERVER_ID,
+       if(if(own.writes, member.identifier = own.identifier, member.host = source.host and member.port = source.port),
+          'MASTER_SESSION_ID', member.session) as SESSION_ID,
+       now(6) as LAST_UPDATE_TIMESTAMP,
+       if(member.identifier = own.identifier,
+          coalesce((select timestampdiff(microsecond, min(since), now(6)) / 1000
+                    from (select processing_transaction_original_commit_timestamp as since
+                          from performance_schema.replication_applier_status_by_coordinator
+                          where processing_transaction <> ''
+                          union all
+                          select applying_transaction_original_commit_timestamp
+                          from performance_schema.replication_applier_status_by_worker
+                          where applying_transaction <> '') as waiting
+                    where since > '1971-01-01'), 0), 0) as REPLICA_LAG_IN_MILLISECONDS,
+       0e0 as CPU,
+       1 as IS_CURRENT
+from {SCHEMA}.told
+join json_table(told.members, '$[*]' columns (
+    identifier varchar(63) path '$.identifier', session char(36) path '$.session',
+    host varchar(64) path '$.host', port int path '$.port')) as member
+join (select max(if(variable_name = 'report_host', variable_value, null)) as identifier,
+             max(variable_name = 'super_read_only' and variable_value = 'OFF') as writes
+      from performance_schema.global_variables where variable_name in ('report_host', 'super_read_only')) as own
+left join performance_schema.replication_connection_configuration as source on source.channel_name = ''
+"""  # noqa: S608 - our own constants
+# A row without a user's name is everybody's, as it once was for the database "test": no GRANT writes one.
+_FOR_EVERYBODY: Final = "insert into mysql.db (host, db, user, select_priv) values ('%%', %s, '', 'Y')"
+
+
+class AuroraMySQLMember(ClusterMember):
+    """A MySQL server as an instance of an Aurora cluster; arguments as of its parent."""
+
+    def _make_views(self, session: Session) -> None:
+        session.execute(_VIEW)
+        session.execute(_FOR_EVERYBODY, SCHEMA)
+        session.execute("flush local privileges")
+
+
+class AuroraMySQL(MySQL):
+    """Aurora MySQL."""
+
+    name = "aurora-mysql"
+    protocol: WireProtocol = "aurora-mysql"
+
+    def server(self, data: Path, address: Endpoint, account: Account, identifier: str) -> Server:
+        """The server of a data directory."""
+        return AuroraMySQLMember(data, address, self._installation(), account, identifier)

@@ -1,0 +1,115 @@
+"""A MySQL server as an instance of a DB cluster: each commit waits for as many readers as the cluster says.
+
+A source counts acknowledgements and does not ask whose they are. So only a reader that the writer waits for may
+acknowledge anything: it begins when the writer waits for one more, and ends before the writer waits for one less.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, Final
+
+from rdskit.errors import LocalError
+from rdskit.local.fleet.mysql.server import MySQLMember
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from pathlib import Path
+
+    from rdskit.kernel.endpoints import Endpoint
+    from rdskit.local.engines.installations import Installation
+    from rdskit.local.engines.session import Account, Session
+    from rdskit.local.fleet.engine import Member, Upstream
+    from rdskit.local.fleet.model import InstanceSpec
+
+_log = logging.getLogger(__name__)
+
+SCHEMA: Final = "rds_cluster"
+_ORDER: Final = 2.0  # seconds for a statement that a healthy server answers at once
+_KNOWN: Final = f"select members from {SCHEMA}.told"  # noqa: S608 - our own constant
+_TELL: Final = f"replace into {SCHEMA}.told (id, members) values (1, %s)"  # noqa: S608 - as above
+
+
+class ClusterMember(MySQLMember):
+    """A MySQL server of a cluster; arguments as of its parent.
+
+    Args:
+        identifier: its name in RDS, which it tells as ``report_host``.
+    """
+
+    def __init__(
+        self, data: Path, address: Endpoint, installation: Installation, account: Account, identifier: str
+    ) -> None:
+        super().__init__(data, address, installation, account)
+        self._identifier = identifier
+        self._told = ""
+
+    def configure(self, settings: Mapping[str, str], upstream: Upstream | None = None) -> None:
+        """Write the option file, with the server's own name in it."""
+        super().configure({**settings, "report_host": self._identifier}, upstream)
+
+    def acknowledged_by(self, names: Collection[str]) -> None:
+        """Have each commit wait for so many acknowledgements; a dead server starts without."""
+        if not self.alive:
+            return
+        source = "rpl_semi_sync_source"
+        with self.connect(timeout=_ORDER) as session:
+            if names:
+                session.execute(f"set global {source}_wait_for_replica_count = {len(names)}", timeout=_ORDER)
+            self._set(session, self.dialect.source_waits, on=bool(names))
+            self._acknowledged_before = self._acknowledged(session)
+
+    def acknowledge(self, *, on: bool) -> None:
+        """Of a reader: acknowledge to the writer what it receives, or no more.
+
+        One that cannot be told to stop is killed: it starts without acknowledging.
+        """
+        if not self.alive:
+            return
+        told = not self.suspended and self._tell(acknowledging=on)
+        if not told and not on:
+            self.fence()
+
+    def publish_members(self, own: str, writer: str | None, members: Sequence[Member]) -> None:  # noqa: ARG002
+        """Have its views tell who is in the cluster; readers have the writer's table, and roles are seen live."""
+        told = json.dumps([_entry(each) for each in members])
+        if self.alive and not self.is_standby and told != self._told:
+            with self.connect(timeout=_ORDER) as session:
+                if session.execute(_KNOWN, timeout=_ORDER) != [(told,)]:
+                    session.execute(_TELL, told, timeout=_ORDER)
+        self._told = told
+
+    def set_up(self, spec: InstanceSpec) -> None:
+        """Give a fresh server the views, users and databases of a new cluster."""
+        with self.connect() as session:
+            session.execute(f"create database {SCHEMA}")
+            session.execute(f"create table {SCHEMA}.told (id int primary key, members text not null) engine = innodb")
+            self._make_views(session)
+        super().set_up(spec)
+
+    def _make_views(self, session: Session) -> None:
+        """Make what clients ask."""
+        raise NotImplementedError
+
+    def _tell(self, *, acknowledging: bool) -> bool:
+        try:
+            with self.connect(timeout=_ORDER) as session:
+                self._reconnect(session, acknowledging=acknowledging)
+        except LocalError as error:
+            _log.info("%s cannot be told whether to acknowledge: %s", self.address, error)
+            return False
+        return True
+
+    def _reconnect(self, session: Session, *, acknowledging: bool) -> None:
+        # A replica tells its source when it connects whether it will acknowledge.
+        session.execute("stop replica io_thread", timeout=_ORDER)
+        session.execute(
+            f"set global {self.dialect.replica_acknowledges} = {'on' if acknowledging else 'off'}", timeout=_ORDER
+        )
+        session.execute("start replica io_thread", timeout=_ORDER)
+
+
+def _entry(member: Member) -> dict[str, object]:
+    host, port = member.address
+    return {"identifier": member.identifier, "session": member.session, "host": host, "port": port}
