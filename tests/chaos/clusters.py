@@ -71,10 +71,9 @@ def aurora(local_rds: LocalRds, identifier: str, readers: int) -> Iterator[Auror
         )
     for name in names:
         local_rds.await_available(name)
-    yield Aurora(local_rds, identifier, names)
-    for name in names:
+    cluster = Aurora(local_rds, identifier, names)
+    yield cluster
+    for name in sorted(names, key=lambda name: name == cluster.writer):  # the writer last: nobody is promoted for it
         local_rds.await_available(name)  # one that is still joining its cluster again cannot be deleted
-        rds.delete_db_instance(DBInstanceIdentifier=name, SkipFinalSnapshot=True)
-    for name in names:
-        rds.get_waiter("db_instance_deleted").wait(DBInstanceIdentifier=name)
+        local_rds.delete(name)
     rds.delete_db_cluster(DBClusterIdentifier=identifier, SkipFinalSnapshot=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rdskit.kernel.sql import Dialect, Kind, compile_statement
+from rdskit.errors import ConfigError
+from rdskit.kernel.sql import Dialect, Kind, StatementCache, compile_statement, function_name
 from rdskit.kernel.sql.functions import HARMLESS_FUNCTIONS, WRITING_FUNCTIONS
 
 READ, WRITE, TRANSACTION, SESSION = Kind.READ, Kind.WRITE, Kind.TRANSACTION, Kind.SESSION
@@ -39,6 +40,58 @@ def test_a_read_that_calls_an_unknown_function_is_not_repeatable() -> None:
     for source in ("select transfer(1, 2)", "select * from app.transfer (1)", 'select "Transfer"(1)'):
         statement = compile_statement(source, Dialect.POSTGRES)
         assert (statement.kind, statement.repeatable) == (READ, False)
+
+
+UNKNOWN = [
+    ("select price(1), count(*), Tax(2)", {"price", "tax"}),
+    ("select shop.price(1)", {"shop.price"}),
+    ('select "Shop" . "Price" (1)', {"Shop.Price"}),
+    ('select "a.b"(1)', {'"a.b"'}),
+    ("select app.lower(name) from t", {"app.lower"}),
+    ("select pg_catalog.lower(name) from t", set()),
+    ("with p(a, b) as (select price(1), 2) select * from p", {"price"}),
+    ("select * from shop.prices(1) as p(a, b)", {"shop.prices"}),
+    ("explain analyze select price(1)", {"price"}),
+    ("select price(1) for update", set()),
+    ("select price(1), nextval('s')", set()),
+    ("insert into t select price(1)", set()),
+]
+
+
+@pytest.mark.parametrize(("source", "unknown"), UNKNOWN)
+def test_functions_that_nobody_knows_are_named_where_only_they_decide(source: str, unknown: set[str]) -> None:
+    assert compile_statement(source, Dialect.POSTGRES).unknown == unknown
+
+
+def test_functions_that_are_known_to_only_read_make_a_statement_repeatable() -> None:
+    source = "select shop.price(1), tax(2)"
+    some = compile_statement(source, Dialect.POSTGRES, frozenset({"shop.price"}))
+    assert (some.repeatable, some.unknown) == (False, frozenset({"tax"}))
+    known = compile_statement(source, Dialect.POSTGRES, frozenset({"shop.price", "tax"}))
+    assert (known.kind, known.repeatable, known.unknown) == (READ, True, frozenset())
+    writes = compile_statement("select tax(2), nextval('s')", Dialect.POSTGRES, frozenset({"tax"}))
+    assert (writes.kind, writes.repeatable) == (WRITE, False)
+
+
+def test_a_function_is_named_as_statements_spell_it() -> None:
+    assert [function_name(name) for name in ("Price", " shop.PRICE", 'shop."Price"', "`shop`.tax")] == [
+        "price",
+        "shop.price",
+        "shop.Price",
+        "shop.tax",
+    ]
+    for name in ("", "price()", "a..b", "a b", '"a.b"'):
+        with pytest.raises(ConfigError, match="no function's name"):
+            function_name(name)
+
+
+def test_what_is_learnt_of_functions_compiles_the_statements_again_that_call_them() -> None:
+    cache = StatementCache(Dialect.POSTGRES, ["tax"])
+    before = {source: cache[source] for source in ("select price(1)", "select tax(1)", "select transfer(1)")}
+    cache.learn(["price"])
+    assert [cache[source].repeatable for source in before] == [True, True, False]
+    assert cache["select tax(1)"] is before["select tax(1)"]
+    assert cache["select transfer(1)"] is before["select transfer(1)"]
 
 
 # Source, kind, whether it returns rows, whether it dirties the session.

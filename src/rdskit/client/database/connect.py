@@ -51,6 +51,7 @@ def connect(
     ca: str | os.PathLike[str] | None = None,
     consistency: str = "session",
     readers: str | Iterable[str] = "auto",
+    readable: Iterable[str] = (),
     topology: str = "auto",
     timeout: float | None = 30.0,
     min_size: int = 2,
@@ -78,6 +79,9 @@ def connect(
             ``"strong"`` (the writer) or ``"eventual"`` (any replica).
         readers: ``"auto"`` uses the read replicas that the topology shows, ``"off"`` only the writer; a list of
             ``host`` or ``host:port`` names them.
+        readable: functions of your own that only read, as statements spell them (``price``, ``shop.price``): a SELECT
+            that calls them may go to a replica, and be done again. PostgreSQL's STABLE and IMMUTABLE functions, and
+            MySQL's declared READS SQL DATA or NO SQL, are known without.
         topology: ``"auto"`` finds out which cluster or instance a URL's host belongs to, if the host is one of RDS or
             ``AWS_ENDPOINT_URL`` is set; ``"off"`` uses that host alone.
         timeout: default deadline of a call in seconds, retries included; None for no limit.

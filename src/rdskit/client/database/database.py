@@ -12,7 +12,7 @@ from rdskit.client.database.observed import ObservedExecutor
 from rdskit.client.database.session import Session
 from rdskit.client.database.status import Health, HostHealth, Stats
 from rdskit.client.failover import Cluster
-from rdskit.client.replicas import NothingWritten, Readers, Tokens, Written
+from rdskit.client.replicas import NothingWritten, Readers, Routines, Tokens, Written
 from rdskit.errors import ConfigError
 from rdskit.kernel.sql import StatementCache
 from rdskit.runtime.deadlines import Deadline
@@ -47,7 +47,7 @@ class Database(Session):
         super().__init__(
             str(resolved.target),
             cluster,
-            StatementCache(resolved.dialect),
+            StatementCache(resolved.dialect, options.readable),
             Written(owner),
             Tokens(resolved.source.cluster, options.token_key),
             options.timeout,
@@ -55,6 +55,7 @@ class Database(Session):
         self._options = options
         self._tasks = owner
         self._readers: Readers | None = None
+        self._routines = Routines(cluster, self._statements, owner)
 
     async def _start(self) -> None:
         await self._cluster.start(Deadline.after(min(self._timeout or 30.0, self._options.limits.connect_timeout * 2)))
@@ -76,7 +77,7 @@ class Database(Session):
 
     def _executor_for(self, written: Written) -> Executor:
         executor = ObservedExecutor if self._cluster.observers else Executor
-        return executor(self._cluster, self._readers, written, self._options.consistency)
+        return executor(self._cluster, self._readers, written, self._routines, self._options.consistency)
 
     @contextlib.asynccontextmanager
     async def session(self, *, after: str | None = None) -> AsyncIterator[Session]:

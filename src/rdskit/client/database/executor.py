@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rdskit.client.failover import Cluster
     from rdskit.client.pool import Lease
-    from rdskit.client.replicas import Borrowed, Reader, Readers, Written
+    from rdskit.client.replicas import Borrowed, Reader, Readers, Routines, Written
     from rdskit.kernel.endpoints import Endpoint
 
 _KNOWN_WITHIN = 0.05  # seconds that a read waits to learn what it must see, before it goes to the writer
@@ -52,8 +52,11 @@ class Work(NamedTuple):
 class Executor:
     """Runs statements outside transactions."""
 
-    def __init__(self, cluster: Cluster, readers: Readers | None, written: Written, consistency: str) -> None:
+    def __init__(
+        self, cluster: Cluster, readers: Readers | None, written: Written, routines: Routines, consistency: str
+    ) -> None:
         self._cluster = cluster
+        self._routines = routines
         self._readers = readers
         self._written = written
         self._consistency = consistency
@@ -171,11 +174,15 @@ class Executor:
             self._written.capture(lease)
         else:
             self._written.wrote(lease)
+            if statement.unknown:
+                self._routines.learn(statement)
 
     # -- the readers -----------------------------------------------------------------------------------------------
 
     async def borrow(self, statement: Statement, deadline: Deadline, after: Position | None = START) -> Borrowed | None:
         """Lend a reader that shows what a statement must see; None sends it to the writer."""
+        if statement.unknown and self._cluster.routes_reads:
+            self._routines.learn(statement)
         if not self._cluster.routes_reads or not statement.repeatable or self._consistency == "strong":
             return None
         return await self._borrow(after, deadline)

@@ -9,6 +9,7 @@ from rdskit.client.database.database import open_database
 from rdskit.client.database.options import Options
 from rdskit.client.database.resolve import resolve
 from rdskit.client.pool import PoolLimits
+from rdskit.kernel.sql import function_name
 from rdskit.runtime.tasks import TaskOwner
 
 if TYPE_CHECKING:
@@ -42,10 +43,11 @@ def options_of(given: Mapping[str, Any]) -> Options:
         max_waiting=10 * max_size if max_waiting is None else max_waiting,
         connect_timeout=rest.pop("connect_timeout"),
     )
-    processes, readers = rest.pop("processes"), rest.pop("readers")
+    processes, readers, readable = rest.pop("processes"), rest.pop("readers"), rest.pop("readable")
     return Options(
         limits=limits,
         readers=readers if isinstance(readers, str) else tuple(readers),
+        readable=tuple(map(function_name, (readable,) if isinstance(readable, str) else readable)),
         observers=tuple(rest.pop("observers")),
         processes=_processes(os.environ.get("WEB_CONCURRENCY")) if processes is None else processes,
         **rest,

@@ -31,6 +31,7 @@ class Options:
     ca: str | os.PathLike[str] | None = None
     consistency: str = "session"
     readers: str | tuple[str, ...] = "auto"
+    readable: tuple[str, ...] = ()
     topology: str = "auto"
     timeout: float | None = 30.0
     limits: PoolLimits = field(default_factory=PoolLimits)

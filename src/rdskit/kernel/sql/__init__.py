@@ -8,6 +8,7 @@ the length of the text; callers keep a `Statement` per text.
 from rdskit.kernel.sql.bind import bind, expand
 from rdskit.kernel.sql.cache import OPTIONS, STREAM_OPTIONS, StatementCache, bind_call, one_mapping
 from rdskit.kernel.sql.compile import compile_statement
+from rdskit.kernel.sql.functions import function_name
 from rdskit.kernel.sql.model import Dialect, Effect, Kind, Statement
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "bind_call",
     "compile_statement",
     "expand",
+    "function_name",
     "one_mapping",
 ]

@@ -9,7 +9,7 @@ from rdskit.kernel.sql.bind import bind
 from rdskit.kernel.sql.compile import compile_statement
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from rdskit.kernel.sql.model import Dialect, Statement
 
@@ -27,14 +27,22 @@ class StatementCache(dict[str, "Statement"]):
 
     Attributes:
         dialect: whose texts.
+        readable: functions that are known to only read, besides the built-in ones.
     """
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect, readable: Iterable[str] = ()) -> None:
         super().__init__()
         self.dialect = dialect
+        self.readable = frozenset(readable)
+
+    def learn(self, readable: Iterable[str]) -> None:
+        """Functions turned out to only read: the statements that depend on such are compiled again."""
+        self.readable = self.readable.union(readable)
+        for source in [source for source, statement in self.items() if not self.readable.isdisjoint(statement.unknown)]:
+            del self[source]
 
     def __missing__(self, source: str) -> Statement:
-        statement = compile_statement(source, self.dialect)
+        statement = compile_statement(source, self.dialect, self.readable)
         if len(self) >= _TEXTS:
             del self[next(iter(self))]
         self[source] = statement

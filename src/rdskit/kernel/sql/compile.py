@@ -33,7 +33,7 @@ class _Use(NamedTuple):
         return bool(self.after)
 
 
-def compile_statement(source: str, dialect: Dialect) -> Statement:
+def compile_statement(source: str, dialect: Dialect, readable: frozenset[str] = frozenset()) -> Statement:
     """Compile one SQL statement with ``:name`` parameters.
 
     ``in :ids`` and ``not in :ids`` take a list; ``in (:a, :b)`` takes values. Nothing inside quotes or comments is a
@@ -43,6 +43,7 @@ def compile_statement(source: str, dialect: Dialect) -> Statement:
     Args:
         source: SQL text; one statement, a closing semicolon allowed.
         dialect: the server's dialect.
+        readable: functions besides the built-in ones that are known to only read, as `function_name` gives them.
 
     Returns:
         The compiled statement.
@@ -59,6 +60,7 @@ def compile_statement(source: str, dialect: Dialect) -> Statement:
     used = [use.name for use in uses]
     names = tuple(dict.fromkeys(used)) if dialect is Dialect.POSTGRES else tuple(used)
     effect = effect_of(tokens, dialect)
+    unknown = effect.unknown - readable
     return Statement(
         source=source,
         dialect=dialect,
@@ -69,7 +71,8 @@ def compile_statement(source: str, dialect: Dialect) -> Statement:
         kind=effect.kind,
         returns_rows=effect.returns_rows,
         dirties_session=effect.dirties_session,
-        repeatable=effect.repeatable,
+        repeatable=effect.repeatable or bool(effect.unknown and not unknown),
+        unknown=unknown,
         pieces=pieces,
     )
 

@@ -1,13 +1,15 @@
 """What a statement does to data and session, read from its words.
 
 Errs on the safe side: what is not known to read only is a WRITE, what is not known to leave the session alone
-dirties it. A user's own function in a SELECT is the exception (see `functions`): the server is the judge there.
+dirties it. A user's own function in a SELECT is the exception (see `functions`): the server is the judge there, and so
+it is named as unknown.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise, takewhile
 from typing import Final, NamedTuple
 
@@ -45,6 +47,7 @@ _SHOWN_OF_HOST: Final = frozenset(
 _LOCK_STARTS: Final = frozenset({"for", "lock"})
 _SEQUENCE_STARTS: Final = frozenset({"next", "previous"})
 _NOT_CALLS_AFTER: Final = frozenset({"as", "recursive", "with"})
+_NAMED: Final = frozenset({TokenType.WORD, TokenType.NAME})
 
 _EXECUTABLE: Final = r"(?s)/\*M?!\d*(.*)\*/"
 
@@ -97,22 +100,24 @@ def _words(terms: _Terms, count: int) -> list[str]:
 
 def _query(terms: _Terms, dialect: Dialect) -> Effect:
     verb = _main_verb(terms)
-    called = set(_calls(terms))
+    called, unknown = _called(terms)
     into = [term.depth for term in terms if term.text == "into" and term.type is TokenType.WORD]
     writes = verb not in _QUERIES or bool(into) or _locks_rows(terms) or _changes_inside(terms)
     writes = writes or not called.isdisjoint(WRITING_FUNCTIONS) or _uses_sequence(terms)
     dirties = _touches_session(terms, called, dialect)
     depends = dirties or (dialect is Dialect.MYSQL and _reads_variable(terms))
+    once = writes or depends
     return Effect(
         kind=Kind.WRITE if writes else Kind.READ,
         returns_rows=_returning(terms) if verb not in _QUERIES else 0 not in into,
         dirties_session=dirties,
-        repeatable=not (writes or depends) and called <= HARMLESS_FUNCTIONS,
+        repeatable=not (once or unknown),
+        unknown=frozenset() if once else unknown,
     )
 
 
 def _change(terms: _Terms, dialect: Dialect) -> Effect:
-    called = set(_calls(terms))
+    called, _ = _called(terms)
     return Effect(Kind.WRITE, _returning(terms), _touches_session(terms, called, dialect), repeatable=False)
 
 
@@ -122,8 +127,7 @@ def _explain(terms: _Terms, dialect: Dialect) -> Effect:
     start = next((i for i, term in enumerate(terms) if i and term.depth == 0 and term.text in inner), None)
     if start is None:
         return Effect(Kind.READ, returns_rows=True, dirties_session=False, repeatable=True)
-    effect = _classify(terms[start:], dialect)
-    return Effect(effect.kind, returns_rows=True, dirties_session=effect.dirties_session, repeatable=effect.repeatable)
+    return replace(_classify(terms[start:], dialect), returns_rows=True)
 
 
 def _show(terms: _Terms, dialect: Dialect) -> Effect:
@@ -142,7 +146,7 @@ def _session(_terms: _Terms, _dialect: Dialect) -> Effect:
 
 def _write(terms: _Terms, dialect: Dialect) -> Effect:
     """A known statement that changes data or definitions and leaves the session as it was."""
-    called = set(_calls(terms))
+    called, _ = _called(terms)
     return Effect(Kind.WRITE, _returning(terms), _touches_session(terms, called, dialect), repeatable=False)
 
 
@@ -252,14 +256,31 @@ def _changes_inside(terms: _Terms) -> bool:
     return any(a.type is TokenType.OPEN and b.text in _CHANGES and b.type is TokenType.WORD for a, b in pairs)
 
 
-def _calls(terms: _Terms) -> Iterator[str]:
-    """Names before a parenthesis, except those that a WITH or AS gives to columns."""
-    before = ""
-    for name, opening in pairwise(terms):
-        named = name.type in {TokenType.WORD, TokenType.NAME} and before not in _NOT_CALLS_AFTER
-        if named and opening.type is TokenType.OPEN and opening.text == "(":
-            yield name.text
-        before = name.text
+def _called(terms: _Terms) -> tuple[set[str], frozenset[str]]:
+    """The functions that are called, by their last names; and those that are not known to be harmless, in full."""
+    calls = list(_calls(terms))
+    unknown = (_in_full(path) for path in calls if len(path) > 1 or path[0] not in HARMLESS_FUNCTIONS)
+    return {path[-1] for path in calls}, frozenset(unknown)
+
+
+def _calls(terms: _Terms) -> Iterator[tuple[str, ...]]:
+    """Names before a parenthesis, with what qualifies them, except those that a WITH or AS gives to columns."""
+    for index, (name, opening) in enumerate(pairwise(terms)):
+        if name.type in _NAMED and opening.type is TokenType.OPEN and opening.text == "(":
+            start = index
+            while start >= 2 and terms[start - 1].text == "." and terms[start - 2].type in _NAMED:  # noqa: PLR2004 - a name and its dot
+                start -= 2
+            if start == 0 or terms[start - 1].text not in _NOT_CALLS_AFTER:
+                yield _unqualified(tuple(term.text for term in terms[start : index + 1 : 2]))
+
+
+def _unqualified(path: tuple[str, ...]) -> tuple[str, ...]:
+    return path[-1:] if path[:-1] == ("pg_catalog",) else path
+
+
+def _in_full(path: tuple[str, ...]) -> str:
+    """A name that holds a dot itself keeps its quotes, so that it is not taken for two."""
+    return ".".join(f'"{name}"' if "." in name else name for name in path)
 
 
 def _touches_session(terms: _Terms, called: set[str], dialect: Dialect) -> bool:

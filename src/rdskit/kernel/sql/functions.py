@@ -1,14 +1,35 @@
 """Built-in functions with an effect, and built-in functions known to have none.
 
 A function that is in neither set is a user's own, or a rare built-in one: a SELECT that calls it counts as a READ
-(the server refuses it on a read-only host if it writes) which is not repeatable. Sources: ``pg_proc.provolatile`` of
+(the server refuses it on a read-only host if it writes) which is not repeatable, unless the user or the server's
+catalogue says that the function only reads. Sources: ``pg_proc.provolatile`` of
 PostgreSQL 18 (a test holds every volatile built-in against these sets); MySQL manual, chapter 14; MariaDB "Function
 and Operator Reference".
 """
 
 from __future__ import annotations
 
+import re
 from typing import Final
+
+from rdskit.errors import ConfigError
+
+_PART: Final = r'(?:"[^".]+"|`[^`.]+`|[^\W\d][\w$]*)'
+
+
+def function_name(text: str) -> str:
+    """A function as a statement that calls it spells it, without quotes; in lower case where it has none.
+
+    Args:
+        text: ``price``, ``shop.price`` or ``shop."Price"``.
+
+    Raises:
+        ConfigError: it is no name.
+    """
+    if not re.fullmatch(rf"{_PART}(?:\.{_PART})*", text.strip()):
+        raise ConfigError(f"readable={text!r} is no function's name: give names such as 'price' or 'shop.price'")
+    parts = text.strip().split(".")
+    return ".".join(part[1:-1] if part[0] in '"`' else part.lower() for part in parts)
 
 
 def _names(*groups: str) -> frozenset[str]:

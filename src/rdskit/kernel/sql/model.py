@@ -41,12 +41,15 @@ class Effect:
         repeatable: a READ that leaves the session as it was and calls only built-in functions known to have no effect:
             running it twice is the same as running it once. False where a function is not known, because
             ``select transfer(1, 2)`` reads nothing.
+        unknown: the functions that alone keep a READ from being repeatable: nobody has told yet whether they only read.
+            As the statement spells them, without quotes: ``price`` or ``shop.price``.
     """
 
     kind: Kind
     returns_rows: bool
     dirties_session: bool
     repeatable: bool
+    unknown: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class Statement:
         returns_rows: whether the server sends a result set.
         dirties_session: whether the connection needs a reset afterwards.
         repeatable: whether running it twice is the same as running it once.
+        unknown: the functions on which that depends still; see `Effect`.
         pieces: the literal text before, between and after the parameters' uses.
     """
 
@@ -78,4 +82,5 @@ class Statement:
     returns_rows: bool
     dirties_session: bool
     repeatable: bool
+    unknown: frozenset[str]
     pieces: tuple[str, ...]
