@@ -40,6 +40,10 @@ class Dialect(Protocol):
         """Whether an error of a statement means that the connection leads to no writer any more."""
         ...
 
+    def as_lost(self, error: BaseException) -> BaseException:
+        """The error to raise: an ``OperationalError`` where the driver says otherwise that the connection is gone."""
+        ...
+
     def role(self, connection: Any) -> Role | None:
         """What the host says it is; None where it does not tell."""
         ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import DatabaseErrorWrapper
 
@@ -37,6 +37,8 @@ class _Noticing(DatabaseErrorWrapper):
     ) -> None:
         if error is not None:
             self.wrapper.note_failure(error)
+            error = self.wrapper.dialect.as_lost(error)
+            kind = type(error)
         super().__exit__(kind, error, trace)
 
 
@@ -102,6 +104,23 @@ class RdsDatabaseWrapper(BaseDatabaseWrapper):
             self._spoilt = True
             self.close()
         super().close_if_health_check_failed()
+
+    def set_autocommit(
+        self,
+        autocommit: bool,  # noqa: FBT001 - Django's signature
+        force_begin_transaction_with_broken_autocommit: bool = False,  # noqa: FBT001, FBT002 - Django's signature
+    ) -> None:
+        """Begin or end transactions, as Django does on entering and leaving ``atomic()``.
+
+        A connection that fails at this is let go. Django would keep it, with autocommit off on a connection that has
+        ended, and take every later ``atomic()`` of this thread for a savepoint within a transaction that nobody ends.
+        """
+        try:
+            super().set_autocommit(autocommit, force_begin_transaction_with_broken_autocommit)
+        except Error:
+            if not self.in_atomic_block and self.autocommit != autocommit:
+                self.close()
+            raise
 
     def is_usable(self) -> bool:
         """Whether the connection may be kept for the next request."""

@@ -22,6 +22,8 @@ _TLS_FAILED, _UNKNOWN_HOST = 2026, 2005
 _LASTING_WORDS: Final = ("certificate", "name or service not known", "ssl", "getaddrinfo")
 _ROLE: Final = "select @@global.read_only or @@innodb_read_only"
 _READ_ONLY_TRANSACTION: Final = 1792
+_CLOSED: Final = (0, "")
+_GONE_AWAY: Final = 2006  # CR_SERVER_GONE_ERROR
 
 
 class PyMySQL:
@@ -50,6 +52,16 @@ class PyMySQL:
         number = _number(error)
         failure = meaning_of_errno(number, "", str(error)).failure if number else Failure.REFUSED
         return failure is Failure.LOST or (failure is Failure.READ_ONLY and number != _READ_ONLY_TRANSACTION)
+
+    def as_lost(self, error: BaseException) -> BaseException:
+        """PyMySQL calls it ``InterfaceError(0, "")``, which Django takes for a misuse: it is no ``DatabaseError``."""
+        if not isinstance(error, pymysql.InterfaceError) or error.args != _CLOSED:
+            return error
+        lost = pymysql.OperationalError(
+            _GONE_AWAY, "the connection was lost before, and with it what its transaction had done: begin it again"
+        )
+        lost.__cause__ = error
+        return lost
 
     def role(self, connection: Any) -> Role | None:
         """One round trip."""

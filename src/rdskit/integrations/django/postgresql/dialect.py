@@ -54,6 +54,10 @@ class Psycopg:
             return "on" in reported
         return failure is Failure.LOST
 
+    def as_lost(self, error: BaseException) -> BaseException:
+        """Nothing else: psycopg raises an ``OperationalError`` by itself."""
+        return error
+
     def role(self, connection: Any) -> Role | None:
         """PostgreSQL ≥ 14 reports ``in_hot_standby`` by itself: asking costs no round trip."""
         standby = _reported(connection, "in_hot_standby")

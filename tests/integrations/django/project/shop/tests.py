@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import threading
 import uuid
 from decimal import Decimal
 from io import StringIO
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.core.management import call_command
@@ -157,11 +159,15 @@ class Transactions(TransactionTestCase):
 
 
 class LostConnections(TransactionTestCase):
-    def end_session(self) -> None:
-        """Have another connection end ours, as a server that goes down does."""
+    def session(self) -> int:
+        """The number of our connection's session."""
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_backend_pid()" if connection.vendor == "postgresql" else "SELECT connection_id()")
-            (number,) = cursor.fetchone()
+            return int(cursor.fetchone()[0])
+
+    def end_session(self, number: int | None = None) -> None:
+        """Have another connection end ours, as a server that goes down does."""
+        number = number or self.session()
         other = connections[DEFAULT_DB_ALIAS].copy("other")
         with other.cursor() as cursor:
             if connection.vendor == "postgresql":
@@ -192,6 +198,34 @@ class LostConnections(TransactionTestCase):
         with transaction.atomic():
             make("grace")
         assert Customer.objects.count() == 1
+
+    def test_a_transaction_that_overlooked_it_is_told_at_its_end_and_the_next_one_is_well(self) -> None:
+        with pytest.raises(OperationalError), transaction.atomic():
+            make("ada")
+            self.end_session()
+            with contextlib.suppress(DatabaseError), connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+        with transaction.atomic():
+            make("grace")
+        assert list(Customer.objects.values_list("name", flat=True)) == ["grace"]
+
+    def test_a_connection_that_ends_right_after_the_commit_does_not_trap_its_thread(self) -> None:
+        commit, number = connection._commit, self.session()
+
+        def commit_and_end() -> None:
+            commit()
+            self.end_session(number)
+
+        with (
+            mock.patch.object(connection, "_commit", commit_and_end),
+            contextlib.suppress(OperationalError),
+            transaction.atomic(),
+        ):
+            make("ada")
+        with transaction.atomic():
+            make("grace")
+        assert Customer.objects.count() == 2
+        assert connection.get_autocommit()
 
     def test_an_open_manual_transaction_is_never_continued_elsewhere(self) -> None:
         transaction.set_autocommit(False)
