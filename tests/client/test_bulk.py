@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from tests.plugins.postgres import TestDatabase
 
+EACH = 3 * PORTION
 COUNTS = [0, 1, 64, 65, PORTION, PORTION + 1, 3 * PORTION]
 
 
@@ -194,6 +195,28 @@ async def test_a_deadline_ends_an_insert_and_leaves_nothing(items: rdskit.Databa
         await task
     await eventually(lambda: is_at_rest(items))
     assert await count(items) == 0
+
+
+async def test_other_tasks_have_their_turns_while_a_plain_list_is_inserted(items: rdskit.Database) -> None:
+    turns, seen = 0, []
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    def watched() -> Iterator[dict[str, Any]]:
+        for row in rows(0, 8 * EACH):
+            if row["id"] % EACH == 0:
+                seen.append(turns)
+            yield {**row, "name": row["name"].ljust(90)}
+
+    async with asyncio.TaskGroup() as group:
+        other = group.create_task(others())
+        assert await items.insert_many("items", watched(), timeout=None) == 8 * EACH
+        other.cancel()
+    assert sorted(set(seen)) == seen, "asyncpg fills 512 KiB between two turns, which is less than EACH rows"
 
 
 async def test_types_without_a_binary_format_and_json(database: TestDatabase) -> None:

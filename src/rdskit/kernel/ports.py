@@ -128,8 +128,18 @@ class DriverError(Exception):
 
 Portion = Sequence[Sequence[Any]]
 """Rows, or parameter sets, that are handed on together."""
-Portions = AsyncIterator[Portion]
-"""All of them, made while they are taken: never all in memory. A portion smaller than ``PORTION`` is the last."""
+
+
+class Portions(Protocol):
+    """All of them, made while they are taken: never all in memory. A portion smaller than ``PORTION`` is the last."""
+
+    def __aiter__(self) -> AsyncIterator[Portion]: ...
+
+    async def __anext__(self) -> Portion: ...
+
+    def at_hand(self) -> Iterator[Portion] | None:
+        """All that is left, for whoever takes it without waiting; None if the source itself waits."""
+        ...
 
 
 class Cursor(Protocol):

@@ -2,49 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import math
+import functools
 from typing import TYPE_CHECKING, Any
 
-from rdskit.client.statements.rows import Columns, portions_of
+from rdskit.client.statements.portions import Portions
+from rdskit.client.statements.rows import Columns
 from rdskit.errors import ConfigError, StatementError
 from rdskit.kernel.sql import Dialect, Statement, bind
 from rdskit.kernel.sql.insert import Insertion, primary_key_query
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
 
     from rdskit.client.pool import Lease
-    from rdskit.client.statements.rows import Source
+    from rdskit.client.statements.portions import Pace, Source
     from rdskit.kernel.ports import Portion
     from rdskit.kernel.sql.insert import OnConflict
-
-
-class Pace:
-    """Until when the call that sends rows must have ended: the server has its time for each portion anew.
-
-    While the caller's own source makes rows, only the deadline of the whole counts.
-
-    Args:
-        lease: the connection.
-        due: when everything must have ended, on the loop's clock; infinite for no limit.
-        timeout: seconds for each portion; None for no limit.
-    """
-
-    def __init__(self, lease: Lease, due: float, timeout: float | None) -> None:
-        self.due = due
-        self._lease = lease
-        self._timeout = math.inf if timeout is None else timeout
-        self._loop = asyncio.get_running_loop()
-
-    async def portions(self, source: AsyncIterator[Sequence[Any]]) -> AsyncIterator[Sequence[Any]]:
-        """Hand portions on."""
-        self._lease.due = self.due
-        async for portion in source:
-            self._lease.due = min(self.due, self._loop.time() + self._timeout)
-            yield portion
-            self._lease.due = self.due
-        self._lease.due = min(self.due, self._loop.time() + self._timeout)
 
 
 async def insert_many(
@@ -74,15 +47,16 @@ async def insert_many(
         ConfigError: rows or options do not fit.
         DriverError: the server refused them.
     """
-    source = pace.portions(portions_of(rows))
-    first = await anext(source, None)
+    portions = Portions(rows, pace)
+    first = await portions.first()
     if first is None:
         return 0
     columns = Columns(first[0])
+    portions.convert = columns.values
     if on_conflict == "update" and not key:
         key = await _primary_key(lease, dialect, table)
     insertion = Insertion(table, columns.names, on_conflict, tuple([key] if isinstance(key, str) else key))
-    return await lease.connection.insert_many(insertion, _values(columns, first, source))
+    return await lease.connection.insert_many(insertion, portions)
 
 
 async def execute_many(lease: Lease, pace: Pace, statement: Statement, sets: Source) -> int:
@@ -102,25 +76,13 @@ async def execute_many(lease: Lease, pace: Pace, statement: Statement, sets: Sou
     if statement.lists and statement.dialect is Dialect.MYSQL:
         name = min(statement.lists)
         raise ConfigError(f"execute_many runs one text, and `in :{name}` has another for each length: use execute")
-    source = pace.portions(portions_of(sets))
-    return await lease.connection.execute_many(statement.text, _arguments(statement, source))
+    portions = Portions(sets, pace)
+    portions.convert = functools.partial(_arguments, statement)
+    return await lease.connection.execute_many(statement.text, portions)
 
 
-async def _values(
-    columns: Columns, first: Sequence[Any], source: AsyncIterator[Sequence[Any]]
-) -> AsyncIterator[Portion]:
-    yield columns.values(first, 0)
-    before = len(first)
-    async for portion in source:
-        yield columns.values(portion, before)
-        before += len(portion)
-
-
-async def _arguments(statement: Statement, source: AsyncIterator[Sequence[Any]]) -> AsyncIterator[Portion]:
-    before = 0
-    async for portion in source:
-        yield [_bound(statement, values, number) for number, values in enumerate(portion, start=before + 1)]
-        before += len(portion)
+def _arguments(statement: Statement, sets: Sequence[Any], before: int) -> Portion:
+    return [_bound(statement, values, number) for number, values in enumerate(sets, start=before + 1)]
 
 
 def _bound(statement: Statement, values: Any, number: int) -> Sequence[Any]:

@@ -1,50 +1,16 @@
-"""The rows of an insert: read from whatever the caller has, held to the columns of the first one."""
+"""The rows of an insert, held to the columns of the first one."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from rdskit.errors import ConfigError
-from rdskit.kernel.ports import Row
-from rdskit.kernel.sql.insert import PORTION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from rdskit.kernel.ports import Portion
-
-Source = Iterable[Mapping[str, Any]] | Iterable[Row] | AsyncIterable[Mapping[str, Any]] | AsyncIterable[Row]
-
-
-async def portions_of(rows: object) -> AsyncIterator[Sequence[Any]]:
-    """Read a source in portions; only the last one is smaller.
-
-    Raises:
-        ConfigError: it is not a source of rows.
-    """
-    if isinstance(rows, AsyncIterable):
-        async for portion in _read_async(rows):
-            yield portion
-    elif isinstance(rows, Iterable) and not isinstance(rows, str | bytes | Mapping):
-        iterator = iter(rows)
-        while portion := list(itertools.islice(iterator, PORTION)):
-            yield portion
-    else:
-        raise ConfigError(f"rows are a {type(rows).__name__}: give an iterable, or async iterable, of mappings")
-
-
-async def _read_async(rows: AsyncIterable[Any]) -> AsyncIterator[list[Any]]:
-    portion: list[Any] = []
-    async for row in rows:
-        portion.append(row)
-        if len(portion) == PORTION:
-            yield portion
-            portion = []
-    if portion:
-        yield portion
 
 
 class Columns:
