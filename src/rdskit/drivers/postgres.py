@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from rdskit.drivers import postgres_upgrade
 from rdskit.drivers.postgres_bulk import PortalCursor, SourceError, execute_pipelined, insert_rows
 from rdskit.drivers.postgres_json import set_json_codecs
 from rdskit.drivers.refusals import no_tls_offered, refused_by_network, said, unknown_database, write_refused
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
     from rdskit.kernel.ports import ConnectOptions, Login, Portions
     from rdskit.kernel.sql.insert import Insertion
+
+postgres_upgrade.install()
 
 # Prepared statements kept per connection; the oldest goes first.
 _STATEMENTS = 256
