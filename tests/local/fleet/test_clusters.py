@@ -108,6 +108,24 @@ def test_a_lost_reader_stops_no_writer_for_long_and_comes_back(harness: Harness,
     assert harness.fleet.failovers() == []
 
 
+def test_lag_ends_for_a_reader_that_was_the_writer_meanwhile(harness: Harness, cluster: ClusterFacts) -> None:
+    harness.fleet.inject("db-ONE", Fault("lag", 3600.0))
+    harness.fleet.fail_over_cluster(CLUSTER, "db-TWO")
+    harness.fleet.clear_faults("db-ONE")
+    harness.until(lambda: whole(harness))
+    harness.fleet.fail_over_cluster(CLUSTER, "db-ONE")
+    harness.until(lambda: whole(harness))
+    with harness.connect(cluster.endpoint) as writer:
+        writer.execute("create table seen (id int)")
+    for resource_id in ("db-TWO", "db-THREE"):
+        with harness.connect(harness.fleet.describe(resource_id).endpoint) as reader:
+            harness.until(lambda: exists(reader))
+
+
+def exists(connection: psycopg.Connection) -> bool:
+    return connection.execute("select to_regclass('seen')").fetchone() != (None,)
+
+
 def test_a_writer_that_is_deleted_hands_over(harness: Harness, cluster: ClusterFacts) -> None:
     with harness.connect(cluster.endpoint) as connection:
         connection.execute("create table kept (id int)")

@@ -162,6 +162,22 @@ def test_replicas_lag_until_the_time_is_over(harness: Harness, engine: str, endp
             harness.until(lambda: rows(replica) == 1)
 
 
+def test_lag_ends_on_a_replica_that_is_restarted_meanwhile(harness: Harness, engine: str, endpoint: Endpoint) -> None:
+    copy = harness.fleet.create_replica(spec("db-COPY", engine=engine), NAME)
+    with harness.client(endpoint) as source:
+        source.execute("create table seen (at int)")
+        with harness.client(copy) as replica:
+            harness.until(lambda: exists(replica))
+        harness.fleet.inject(NAME, Fault("lag", 3600.0))
+        harness.fleet.inject("db-COPY", Fault("kill"))
+        harness.until(lambda: "stopped-unexpectedly" in harness.kinds())
+        harness.fleet.clear_faults(NAME)
+        source.execute("insert into seen values (1)")
+    harness.until(lambda: "restarted" in harness.kinds())
+    with harness.client(copy) as replica:
+        harness.until(lambda: rows(replica) == 1)
+
+
 def rows(connection: Client) -> int:
     return int(connection.execute("select count(*) from seen").fetchone()[0])
 

@@ -21,6 +21,7 @@ __all__ = ["ADDRESS", "ask", "check_port", "order", "url"]
 ADDRESS = "127.0.0.1"
 
 _TIMEOUT = 10.0
+_ORDER_TIMEOUT = 60.0  # an order may wait for a server that is just being restarted
 
 
 def url(port: int) -> str:
@@ -63,15 +64,17 @@ def order(port: int, page: str, asked: Mapping[str, Any]) -> Any:
         ConfigError: what is asked for makes no sense.
         LocalError: there is no answer, or it could not be done.
     """
-    status, answer = _exchange(port, "POST", page, json.dumps(asked))
+    status, answer = _exchange(port, "POST", page, json.dumps(asked), timeout=_ORDER_TIMEOUT)
     if status == HTTPStatus.OK:
         return answer
     refused = ConfigError if answer.get("kind") == ConfigError.__name__ else LocalError
     raise refused(answer.get("error", f"the local RDS answers {status} to {page}"))
 
 
-def _exchange(port: int, method: str, page: str, body: str | None = None) -> tuple[int, Any]:
-    connection = http.client.HTTPConnection(ADDRESS, port, timeout=_TIMEOUT)
+def _exchange(
+    port: int, method: str, page: str, body: str | None = None, *, timeout: float = _TIMEOUT
+) -> tuple[int, Any]:
+    connection = http.client.HTTPConnection(ADDRESS, port, timeout=timeout)
     try:
         connection.request(method, f"/_rdskit/{page}", body, {"Content-Type": "application/json"} if body else {})
         response = connection.getresponse()

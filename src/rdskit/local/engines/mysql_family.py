@@ -52,6 +52,7 @@ class MySQLFamilyServer(DatabaseServer, ABC):
 
     Attributes:
         promoted_at: its position at its last promotion, before its own first write.
+        server_id: its identity in replication since its last start; 0 before the first.
     """
 
     dialect: ClassVar[Dialect]
@@ -61,6 +62,7 @@ class MySQLFamilyServer(DatabaseServer, ABC):
         self.installation = installation
         self._replay_delay = 0
         self.promoted_at = ""
+        self.server_id = 0
         self._configured: dict[str, str] = {}
         self._in_force: dict[str, str] = {}
 
@@ -110,11 +112,12 @@ class MySQLFamilyServer(DatabaseServer, ABC):
             return
         processes.end_orphans(self.data)
         command = self._command(mysql_options.read_standby(self.data))
+        configured = dict(self._configured)
         self._spawn(command, environment(), privilege.Identity())
         if not self._accepts_logins(timeout):
             self.kill()
             raise LocalError(f"{self._title} did not start on {self.address}: {self.last_words()}")
-        self._in_force = dict(self._configured)
+        self._in_force = configured
 
     def stop(self, timeout: float = 30.0) -> None:
         """Stop the server cleanly; kill it if it does not end within ``timeout`` seconds."""
@@ -187,18 +190,19 @@ class MySQLFamilyServer(DatabaseServer, ABC):
             self._set(session, self.dialect.replica_acknowledges, on=acknowledge)
             self._set(session, self.dialect.source_waits, on=False)
             self._point_at(session, source)
-            if self._replay_delay:
-                session.execute(self.dialect.delay, self._replay_delay)
+            session.execute(self.dialect.delay, self._replay_delay)  # 0 too: a server remembers the one it had
             session.execute("start replica")
 
     def delay_replay(self, seconds: float) -> None:
         """Of a replica: apply each transaction that much later than its source, or at once again with 0.
 
+        A server that does not run, or is a primary, does so once it follows.
+
         Args:
             seconds: whole ones, as the servers count; a part of one is taken for a whole one.
         """
         self._replay_delay = math.ceil(seconds)
-        if self.alive:
+        if self.alive and self.is_standby:
             with self.connect() as session:
                 session.execute("stop replica", timeout=30)
                 session.execute(self.dialect.delay, self._replay_delay)
@@ -366,10 +370,11 @@ class MySQLFamilyServer(DatabaseServer, ABC):
     def _command(self, options: Mapping[str, str]) -> list[str]:
         # A new identity at each start: a server ignores what was written under its own, also when it is what this
         # very server has lost. The GTIDs and not the identities make the history.
+        self.server_id = 1 + secrets.randbelow(_SERVER_IDS)
         return self._server_command(
             f"--defaults-file={self.data / mysql_options.OPTION_FILE}",
             f"--datadir={self.data}",
-            f"--server-id={1 + secrets.randbelow(_SERVER_IDS)}",
+            f"--server-id={self.server_id}",
             *mysql_options.command_line(options),
         )
 

@@ -24,14 +24,14 @@ class FaultTimers:
         self._timers: set[threading.Timer] = set()
         self._lock = threading.Lock()
 
-    def end_after(self, seconds: float, instance: Instance, fault: Fault, replicas: Iterable[Instance]) -> None:
+    def end_after(self, seconds: float, instance: Instance, fault: Fault) -> None:
         """End a fault after some seconds, unless it has been cleared by then."""
 
         def end() -> None:
             with self._lock:
                 self._timers.discard(timer)
             try:
-                clear(instance, {fault}, replicas)
+                clear(instance, {fault})
             except LocalError:
                 _log.exception("%s: the end of %s did not succeed", instance.resource_id, fault.kind)
 
@@ -63,11 +63,11 @@ def inject(instance: Instance, fault: Fault, replicas: Iterable[Instance]) -> No
     with instance.lock:
         if instance.record.stopped or not instance.primary.server.alive:
             raise LocalError(f"{instance.resource_id} does not run: start it before you break it")
+        delayed = _delayed(instance, replicas) if fault.kind == "lag" else frozenset()
         _log.info("%s: fault %s", instance.resource_id, fault)
-        if fault.kind == "lag":
-            _delay(_delayed(instance, replicas), fault.seconds)
         if fault.lasts:
             instance.faults |= {fault}
+        instance.delayed |= delayed
         if fault.kind == "kill":
             instance.primary.server.fence()
         elif fault.kind == "hang":
@@ -76,15 +76,15 @@ def inject(instance: Instance, fault: Fault, replicas: Iterable[Instance]) -> No
             instance.primary.cut_off = True
         if fault.kind in ("blackhole", "latency", "reset"):
             instance.refresh_endpoint(cut=fault.kind == "reset")
+    _delay(delayed, fault.seconds)
 
 
-def clear(instance: Instance, faults: Iterable[Fault], replicas: Iterable[Instance]) -> frozenset[Fault]:
+def clear(instance: Instance, faults: Iterable[Fault]) -> frozenset[Fault]:
     """End faults that are in force.
 
     Args:
         instance: whose.
         faults: which; those that are not in force do not matter.
-        replicas: its read replicas.
 
     Returns:
         Those that were.
@@ -93,27 +93,32 @@ def clear(instance: Instance, faults: Iterable[Fault], replicas: Iterable[Instan
         ended = instance.faults.intersection(faults)
         instance.faults -= ended
         kinds = {fault.kind for fault in ended}
+        delayed = instance.delayed if "lag" in kinds else frozenset()
+        instance.delayed -= delayed
         if "hang" in kinds and instance.primary.server.suspended:
             instance.primary.server.resume()
-        if "lag" in kinds:
-            _delay([each for each in (instance, *replicas) if each.is_replica], 0.0)
         if not instance.closing.is_set() and not kinds.isdisjoint(("blackhole", "latency")):
             instance.primary.cut_off = instance.primary.cut_off and any(_cuts_off(each) for each in instance.faults)
             instance.refresh_endpoint()
-        return ended
+    # By now the writer of a cluster may be another one: who was held back then counts, not who reads now.
+    _delay(delayed, 0.0)
+    return ended
 
 
 def _cuts_off(fault: Fault) -> bool:
     return fault.kind == "blackhole" and fault.path == "all"
 
 
-def _delayed(instance: Instance, replicas: Iterable[Instance]) -> list[Instance]:
-    found = [instance] if instance.is_replica else [each for each in replicas if not each.record.stopped]
+def _delayed(instance: Instance, replicas: Iterable[Instance]) -> frozenset[Instance]:
+    found = frozenset([instance] if instance.is_replica else (each for each in replicas if not each.record.stopped))
     if not found:
         raise LocalError(f"{instance.resource_id} has no read replica that could lag: create one first")
     return found
 
 
 def _delay(replicas: Iterable[Instance], seconds: float) -> None:
+    """The caller holds no lock: whoever restarts a replica, or has it follow another source, is waited for."""
     for replica in replicas:
-        replica.primary.server.delay_replay(seconds)
+        with replica.lock:
+            if not replica.closing.is_set():
+                replica.primary.server.delay_replay(seconds)

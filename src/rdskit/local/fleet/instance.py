@@ -44,6 +44,7 @@ class Instance:
         replica_lag: seconds, of a read replica that streams.
         diverged: of a read replica: it has changes that its source never kept, and is out of service.
         faults: what is out of order on purpose; a new daemon knows of none.
+        delayed: whom its fault ``lag`` holds back.
         accepting: its endpoint lets clients in.
         changed: called when its endpoint is about to lead elsewhere.
         closing: set when the instance is no longer to be brought back by anybody.
@@ -63,6 +64,7 @@ class Instance:
         self.replica_lag: float | None = None
         self.diverged = False
         self.faults: frozenset[Fault] = frozenset()
+        self.delayed: frozenset[Instance] = frozenset()
         self.accepting = False
         self.changed: Callable[[], None] = lambda: None
         self._session = str(uuid.uuid4())

@@ -255,15 +255,15 @@ class Fleet:
         Raises:
             LocalError: there is no such instance, or it cannot have this fault.
         """
-        instance, replicas = self._care(resource_id).instance, self._replicas_of(resource_id)
-        faults.inject(instance, fault, replicas)
+        instance = self._care(resource_id).instance
+        faults.inject(instance, fault, self._replicas_of(resource_id))
         if lasting is not None:
-            self._fault_timers.end_after(lasting, instance, fault, replicas)
+            self._fault_timers.end_after(lasting, instance, fault)
 
     def clear_faults(self, resource_id: str) -> frozenset[Fault]:
         """End all faults of an instance; returns those that were in force."""
         instance = self._care(resource_id).instance
-        return faults.clear(instance, instance.faults, self._replicas_of(resource_id))
+        return faults.clear(instance, instance.faults)
 
     def failovers(self) -> list[FailoverRecord]:
         """The failovers of all instances, the oldest first."""

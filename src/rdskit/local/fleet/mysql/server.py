@@ -6,6 +6,7 @@ as it takes: only the fleet decides that it goes on alone.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Final, Self
 
 from rdskit.errors import LocalError
@@ -53,8 +54,9 @@ class FamilyMember(MySQLFamilyServer):
         super().configure(settings)
 
     def apply(self) -> None:
-        """Set the variables that can be set while the server runs."""
-        self.reload()
+        """Set the variables that can be set while the server runs; one that is just starting reads them by itself."""
+        with contextlib.suppress(SessionLost):
+            self.reload()
 
     def rewind(self, source: Self) -> None:  # noqa: ARG002 - what its history lacks or has too much, stream() finds out
         """Have a stopped former primary start as a follower."""

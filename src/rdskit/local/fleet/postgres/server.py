@@ -76,8 +76,10 @@ class PostgresMember(PostgresServer):
         self._settings, self._upstream = settings, upstream
 
     def delay_replay(self, seconds: float) -> None:
-        """Apply each commit that much later than its source, or at once again with 0."""
+        """Apply each commit that much later than its source, or at once again with 0; of a primary: once it follows."""
         self._replay_delay = seconds
+        if not self.is_standby:
+            return
         self.configure(self._settings, self._upstream)
         if self.alive:
             self.reload()
