@@ -3,6 +3,7 @@
 from rdskit.kernel.events import (
     BreakerClosed,
     BreakerOpened,
+    BulkFinished,
     ConnectionClosed,
     ConnectionFailed,
     ConnectionOpened,
@@ -14,12 +15,14 @@ from rdskit.kernel.events import (
     PoolWaited,
     QueryFinished,
     QueryRetried,
+    StreamFinished,
     TopologyUnavailable,
 )
 
 __all__ = [
     "BreakerClosed",
     "BreakerOpened",
+    "BulkFinished",
     "ConnectionClosed",
     "ConnectionFailed",
     "ConnectionOpened",
@@ -31,5 +34,6 @@ __all__ = [
     "PoolWaited",
     "QueryFinished",
     "QueryRetried",
+    "StreamFinished",
     "TopologyUnavailable",
 ]

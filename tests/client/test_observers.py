@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING, TypeVar
 
@@ -48,6 +49,50 @@ async def test_connections_queries_and_waiting_are_told(database: TestDatabase) 
     assert [wait.error for wait in waits if wait.seconds > 0][-2:] == [None, None]
     assert "hunter2" not in repr(heard)
     assert database.password not in repr(heard)
+
+
+async def test_bulk_calls_and_streams_are_told_once_each(database: TestDatabase) -> None:
+    heard: list[Event] = []
+    rows = [{"id": number, "word": "hunter2-parameter"} for number in range(10)]
+    async with rdskit.connect(database.url, tls="off", observers=[heard.append]) as db:
+        await db.execute("create table words (id int primary key, word text)")
+        heard.clear()
+        await db.insert_many("words", rows)
+        with pytest.raises(rdskit.IntegrityError):
+            await db.insert_many("words", iter(rows))
+        await db.execute_many("update words set word = :word where id = :id", rows[:3])
+        async with db.transaction() as tx:
+            await tx.insert_many("words", rows, on_conflict="ignore")
+            await tx.execute_many("delete from words where id = :id", [{"id": 0}, {"id": 99}])
+    told = [(bulk.method, bulk.subject, bulk.rows, bulk.error) for bulk in of_kind(heard, events.BulkFinished)]
+    assert told == [
+        ("insert_many", "words", 10, None),
+        ("insert_many", "words", None, "IntegrityError"),
+        ("execute_many", "update words set word = :word where id = :id", 3, None),
+        ("insert_many", "words", 0, None),
+        ("execute_many", "delete from words where id = :id", 1, None),
+    ]
+    assert of_kind(heard, events.QueryFinished) == []
+    assert "hunter2" not in repr(heard)
+
+
+async def test_the_end_of_a_stream_is_told_however_it_ends(database: TestDatabase) -> None:
+    heard: list[Event] = []
+    count, divide = "select generate_series(1, :n) as n", "select 10 / (n - 3) from generate_series(1, 4) n"
+    async with rdskit.connect(database.url, tls="off", observers=[heard.append]) as db:
+        assert len([row async for row in db.stream(count, n=25, batch=10)]) == 25
+        async with contextlib.aclosing(db.stream(count, n=25, batch=10)) as rows:
+            await anext(rows)
+        async with db.transaction() as tx:
+            assert len([row async for row in tx.stream(count, n=5)]) == 5
+        with pytest.raises(rdskit.QueryError):
+            async for _ in db.stream(divide, batch=1):
+                pass
+    told = [(stream.sql, stream.rows, stream.error) for stream in of_kind(heard, events.StreamFinished)]
+    assert told[:3] == [(count, 25, None), (count, 1, None), (count, 5, None)]
+    ((sql, given, error),) = told[3:]
+    assert (sql, given) == (divide, 2)
+    assert error is not None
 
 
 async def test_a_lost_writer_and_a_retried_read_are_told(database: TestDatabase) -> None:

@@ -98,6 +98,42 @@ class QueryRetried:
 
 
 @dataclass(frozen=True, slots=True)
+class BulkFinished:
+    """``insert_many`` or ``execute_many`` has its answer; what they send on the way is not told one by one.
+
+    Attributes:
+        method: which of the two.
+        subject: the table, or the statement's text as the application wrote it.
+        rows: how many were inserted, updated or matched; None after an error.
+        seconds: the whole call, reading the caller's rows and retries included.
+        error: the class of the error that the application sees; None when all was well.
+    """
+
+    method: str
+    subject: str
+    rows: int | None
+    seconds: float
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFinished:
+    """A stream has ended.
+
+    Attributes:
+        sql: its text as the application wrote it.
+        rows: how many the application was given.
+        seconds: from its first row being asked for to its end, what the application did in between included.
+        error: the class of the error that ended it; None also for a stream that the application left early.
+    """
+
+    sql: str
+    rows: int
+    seconds: float
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class FailoverStarted:
     """The writer was lost: a failover, a restart, or the network.
 
@@ -180,6 +216,8 @@ Event: TypeAlias = (
     | PoolWaited
     | QueryFinished
     | QueryRetried
+    | BulkFinished
+    | StreamFinished
     | FailoverStarted
     | FailoverCompleted
     | BreakerOpened

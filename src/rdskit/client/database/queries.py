@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from rdskit.client.database.streaming import Reading, Streaming, require_plain_read
 from rdskit.client.statements import Pages, into_all, into_one, require_stream
+from rdskit.client.statements.observed import observe_stream
 from rdskit.errors import ConfigError
 from rdskit.kernel.positions import START
 from rdskit.kernel.sql import STREAM_OPTIONS, StatementCache, bind_call, one_mapping
@@ -227,7 +228,8 @@ class Queries:
         require_plain_read(statement)
         deadline = Deadline.after(None if timeout is DEFAULT else timeout)
         reading = Reading(statement, text, args, batch, deadline, self._timeout, self._tokens.read(after))
-        return Streaming(self._cluster, self._executor).rows(reading, into, self._patience(deadline))
+        rows = Streaming(self._cluster, self._executor).rows(reading, into, self._patience(deadline))
+        return observe_stream(self._cluster.observers, sql, rows) if self._cluster.observers else rows
 
     @overload
     def pages(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rdskit.client.database.inheritance import belongs_to_this_process
 from rdskit.client.database.queries import DEFAULT
 from rdskit.client.database.transactional import Transactional
+from rdskit.client.statements.observed import observe_bulk
 from rdskit.runtime.deadlines import Deadline
 
 if TYPE_CHECKING:
@@ -121,7 +122,8 @@ class Session(Transactional):
         async def send(tx: Transaction) -> Result:
             return await tx.send_rows(table, rows, on_conflict, key)
 
-        return await self._send(send, rows, timeout)
+        call = self._send(send, rows, timeout)
+        return await observe_bulk(self._cluster.observers, "insert_many", table, call)
 
     async def execute_many(self, sql: str, sets: Source, *, timeout: float | None = DEFAULT) -> Result:
         """Run a statement for each parameter set, all in one transaction; pipelined on PostgreSQL.
@@ -138,7 +140,8 @@ class Session(Transactional):
         async def send(tx: Transaction) -> Result:
             return await tx.send_sets(sql, sets)
 
-        return await self._send(send, sets, timeout)
+        call = self._send(send, sets, timeout)
+        return await observe_bulk(self._cluster.observers, "execute_many", sql, call)
 
     async def _send(
         self, send: Callable[[Transaction], Coroutine[Any, Any, Result]], source: Source, timeout: float | None

@@ -3,12 +3,13 @@
 from rdskit.client.transactions.fence import new_fence
 from rdskit.client.transactions.idempotency import Request, answer_once, fingerprint_of
 from rdskit.client.transactions.locks import held_lock, lock_number
+from rdskit.client.transactions.opening import begin
 from rdskit.client.transactions.policy import begin_text
 from rdskit.client.transactions.purge import purge_sometimes
 from rdskit.client.transactions.resolution import resolve
 from rdskit.client.transactions.retry import repeat
 from rdskit.client.transactions.tables import SETUP_LOCK, TABLES, explained, table_statements
-from rdskit.client.transactions.transaction import Transaction, begin
+from rdskit.client.transactions.transaction import Transaction
 
 __all__ = [
     "SETUP_LOCK",

@@ -22,7 +22,6 @@ from rdskit.errors import (
     RdskitError,
     StatementError,
 )
-from rdskit.kernel.events import QueryFinished
 from rdskit.kernel.failures import Action, Failure, Phase, action_for
 from rdskit.kernel.ports import DriverError, Result
 from rdskit.kernel.sql import Dialect, Kind, Statement, StatementCache, bind_call
@@ -31,7 +30,6 @@ from rdskit.runtime.observers import NOBODY, Observers
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
 
-    from rdskit.client.failover import Cluster
     from rdskit.client.pool import Lease
     from rdskit.client.statements import Source
     from rdskit.kernel.ports import Params, Row
@@ -345,55 +343,3 @@ def _swallowed() -> QueryError:
         "let the error end the block, or put the statement into a nested transaction()",
         sqlstate=_ABORTED,
     )
-
-
-class ObservedTransaction(Transaction):
-    """A transaction that tells observers of its statements; chosen only when somebody listens."""
-
-    async def _run(self, method: str, sql: str, params: Params | None, named: dict[str, Any]) -> Any:
-        clock = asyncio.get_running_loop().time
-        started, error = clock(), None
-        try:
-            return await super()._run(method, sql, params, named)
-        except BaseException as failed:
-            error = type(failed).__name__
-            raise
-        finally:
-            self.observers.notify(QueryFinished(sql, clock() - started, error))
-
-
-async def begin(
-    cluster: Cluster,
-    statements: StatementCache,
-    text: str,
-    deadline: Deadline,
-    timeout: float | None,
-    patience: Deadline,
-) -> tuple[Lease, Transaction]:
-    """Open a transaction on the writer; what is lost before BEGIN was answered is simply tried again.
-
-    Args:
-        cluster: whose writer.
-        statements: compiled statements.
-        text: the BEGIN statement.
-        deadline: of the whole transaction.
-        timeout: of each statement, in seconds.
-        patience: when waiting for a connection ends.
-    """
-    while True:
-        lease = await cluster.acquire_writer(patience)
-        try:
-            await lease.connection.control(text, patience.remaining())
-        except DriverError as error:
-            lease.give_back()
-            cluster.report(error.failure)
-            if error.failure is not Failure.LOST or patience.passed or not cluster.retries.may_retry():
-                raise error.public from error.__cause__
-        except BaseException:
-            lease.give_back()
-            raise
-        else:
-            kind = ObservedTransaction if cluster.observers else Transaction
-            transaction = kind(lease, statements, deadline, timeout, read_only=" read only" in text)
-            transaction.observers = cluster.observers
-            return lease, transaction

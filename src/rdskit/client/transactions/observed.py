@@ -1,0 +1,47 @@
+"""The transaction that tells observers of its statements; chosen only when somebody listens."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from rdskit.client.statements.observed import observe_bulk, observe_stream
+from rdskit.client.transactions.transaction import Transaction
+from rdskit.kernel.events import QueryFinished
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+
+    from rdskit.client.statements import Source
+    from rdskit.kernel.ports import Params, Result
+    from rdskit.kernel.sql.insert import OnConflict
+
+
+class ObservedTransaction(Transaction):
+    """Does what its base does, and tells of it."""
+
+    async def insert_many(
+        self, table: str, rows: Source, *, on_conflict: OnConflict | None = None, key: Sequence[str] = ()
+    ) -> Result:
+        """Insert many rows, all or none, and tell how it went."""
+        call = super().insert_many(table, rows, on_conflict=on_conflict, key=key)
+        return await observe_bulk(self.observers, "insert_many", table, call)
+
+    async def execute_many(self, sql: str, sets: Source) -> Result:
+        """Run a statement for each parameter set, all or none, and tell how it went."""
+        return await observe_bulk(self.observers, "execute_many", sql, super().execute_many(sql, sets))
+
+    def stream(self, sql: str, params: Params | None = None, /, **options: Any) -> AsyncGenerator[Any, None]:
+        """Read a query row by row, and tell how it went."""
+        return observe_stream(self.observers, sql, super().stream(sql, params, **options))
+
+    async def _run(self, method: str, sql: str, params: Params | None, named: dict[str, Any]) -> Any:
+        clock = asyncio.get_running_loop().time
+        started, error = clock(), None
+        try:
+            return await super()._run(method, sql, params, named)
+        except BaseException as failed:
+            error = type(failed).__name__
+            raise
+        finally:
+            self.observers.notify(QueryFinished(sql, clock() - started, error))
