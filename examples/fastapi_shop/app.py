@@ -14,7 +14,7 @@ from pydantic import BaseModel, PositiveInt
 
 from rdskit import OutcomeUnknown
 from rdskit.client.transactions import Transaction
-from rdskit.integrations.fastapi import DatabaseDep, exception_handlers, health, lifespan
+from rdskit.integrations.fastapi import SessionDep, exception_handlers, health, lifespan
 
 SCHEMA = (
     "create table if not exists stock (item text primary key, pieces int not null check (pieces >= 0))",
@@ -28,6 +28,13 @@ class Order(BaseModel):
 
     item: str
     pieces: PositiveInt = 1
+
+
+class Placed(BaseModel):
+    """What became of it: whether it is a new one, and how many pieces of the item were ordered by now."""
+
+    new: bool
+    ordered: int
 
 
 @contextlib.asynccontextmanager
@@ -55,18 +62,20 @@ async def place(tx: Transaction, order_id: UUID, order: Order) -> bool:
 
 
 @app.put("/orders/{order_id}")
-async def put_order(order_id: UUID, order: Order, db: DatabaseDep) -> dict[str, bool]:
+async def put_order(order_id: UUID, order: Order, session: SessionDep) -> Placed:
     """Place an order; its id makes it one order, however often it is sent."""
-    if not await db.fetch_value("select pieces >= :pieces from stock where item = :item", **order.model_dump()):
+    if not await session.fetch_value("select pieces >= :pieces from stock where item = :item", **order.model_dump()):
         raise HTTPException(409, f"not enough {order.item}")
     try:
-        return {"new": await db.run(place, args=(order_id, order))}
+        new = await session.run(place, args=(order_id, order))
     except OutcomeUnknown:  # COMMIT was under way when the writer died; `place` finds out whether it happened
-        return {"new": await db.run(place, args=(order_id, order))}
+        new = await session.run(place, args=(order_id, order))
+    ordered = await session.fetch_value("select sum(pieces)::int from orders where item = :item", item=order.item)
+    return Placed(new=new, ordered=ordered)
 
 
 @app.get("/orders")
-async def get_orders(db: DatabaseDep) -> dict[str, int]:
-    """How many pieces were ordered of each item, from a replica if there is one."""
-    rows = await db.fetch_all("select item, sum(pieces)::int as pieces from orders group by item")
+async def get_orders(session: SessionDep) -> dict[str, int]:
+    """How many pieces were ordered of each item, from a replica if there is one, which waits for nobody's order."""
+    rows = await session.fetch_all("select item, sum(pieces)::int as pieces from orders group by item")
     return {row.item: row.pieces for row in rows}

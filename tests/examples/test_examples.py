@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+import time
 import uuid
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
+from rdskit.local import faults
 from tests.examples.conftest import EXAMPLES, PATIENCE, Shop
 
 if TYPE_CHECKING:
@@ -64,11 +67,26 @@ def test_the_fastapi_shop_survives_a_failover(shop: Shop, port: int) -> None:
             for thread in threads:
                 thread.join()
         again = client.put(f"/orders/{customers.confirmed[0]}", json={"item": "tea"})
-        assert again.json() == {"new": False}
+        assert again.json() == {"new": False, "ordered": len(customers.confirmed)}
         assert client.get("/health").json()["status"] == "ok"
     assert customers.statuses <= {200, 503}
     assert shop.count("select count(*) from orders") == len(customers.confirmed)
     assert shop.count("select 1000 - pieces from stock where item = 'tea'") == len(customers.confirmed)
+
+
+def test_the_fastapi_shop_shows_a_customer_their_order_and_has_nobody_else_wait_for_it(shop: Shop, port: int) -> None:
+    words = ("-m", "uvicorn", "--app-dir", str(EXAMPLES / "fastapi_shop"), "--port", str(port), "app:app")
+    lagging = faults.injected(shop.identifier, faults.lag(3.0), data=shop.local.data)
+    with shop.serving("/health", port, *words) as client, lagging:
+        before = shop.count("select coalesce(sum(pieces), 0)::int from orders where item = 'tea'")
+        end = time.monotonic() + PATIENCE
+        for ordered in itertools.count(before + 1):
+            placed = client.put(f"/orders/{uuid.uuid4()}", json={"item": "tea"}).json()
+            assert placed == {"new": True, "ordered": ordered}
+            # The replica cannot have it yet: whoever sees it there has waited, or was sent to the writer.
+            if client.get("/orders").json().get("tea", 0) < ordered:
+                break
+            assert time.monotonic() < end, "others are never answered by the replica"
 
 
 def test_the_django_project(shop: Shop, port: int) -> None:

@@ -1,4 +1,4 @@
-"""FastAPI: the database, or a transaction around one request, as a dependency.
+"""FastAPI: the database, the session of one request, or a transaction around it, as a dependency.
 
 app = FastAPI(
     lifespan=lifespan("rds://orders/shop", credentials="iam"), exception_handlers=exception_handlers
@@ -14,27 +14,42 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends
+from starlette.requests import HTTPConnection  # noqa: TC002 - FastAPI reads the annotations of dependencies
 
 import rdskit
+from rdskit.client.database.session import Session
 from rdskit.client.transactions import Transaction
-from rdskit.integrations.starlette import database, exception_handlers, health, lifespan, retry_after
+from rdskit.integrations.starlette import database, exception_handlers, health, lifespan, retry_after, session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 __all__ = [
     "DatabaseDep",
+    "SessionDep",
     "TransactionDep",
     "database",
     "exception_handlers",
     "health",
     "lifespan",
+    "request_session",
     "retry_after",
+    "session",
     "transaction",
 ]
 
 DatabaseDep = Annotated[rdskit.Database, Depends(database)]
 """The application's database."""
+
+
+async def request_session(connection: HTTPConnection) -> AsyncIterator[Session]:
+    """The session of the request: all of its dependencies have the same one, until the answer is sent."""
+    async with session(connection) as opened:
+        yield opened
+
+
+SessionDep = Annotated[Session, Depends(request_session)]
+"""The session of the request: its reads show its own writes, and wait for nobody else's."""
 
 
 async def transaction(db: DatabaseDep) -> AsyncIterator[Transaction]:

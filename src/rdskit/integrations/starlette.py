@@ -34,7 +34,11 @@ if TYPE_CHECKING:
 
     from starlette.applications import Starlette
 
-__all__ = ["database", "exception_handlers", "health", "lifespan", "retry_after"]
+    from rdskit.client.database.session import Session
+
+__all__ = ["database", "exception_handlers", "health", "lifespan", "retry_after", "session"]
+
+_SESSION: Final = "rdskit.session"  # in the scope of a request
 
 _PASSING: Final = (ConnectError, FailoverError, StaleReadError, QueryTimeout)
 # A wrong password or certificate does not pass, and what may have happened must not be sent again.
@@ -79,6 +83,31 @@ def database(connection: HTTPConnection) -> rdskit.Database:
             "the application has no database: make it with lifespan=rdskit.integrations.…lifespan(TARGET)"
         )
     return found
+
+
+@contextlib.asynccontextmanager
+async def session(connection: HTTPConnection, *, after: str | None = None) -> AsyncIterator[Session]:
+    """The session of one request or WebSocket: its reads show its own writes, and wait for nobody else's.
+
+    Whoever asks for it inside the block, for the same request, is given the same one.
+
+    Args:
+        connection: the request.
+        after: a ``token()`` of an earlier request whose writes are to be seen too; only with the first who asks.
+
+    Raises:
+        ConfigError: the application has no database, or the token is not one of its own.
+    """
+    opened: Session | None = connection.scope.get(_SESSION)
+    if opened is not None:
+        yield opened
+        return
+    async with database(connection).session(after=after) as opened:
+        connection.scope[_SESSION] = opened
+        try:
+            yield opened
+        finally:
+            del connection.scope[_SESSION]
 
 
 async def health(request: Request) -> JSONResponse:

@@ -6,24 +6,28 @@ import asyncio
 import contextlib
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
-from fastapi import FastAPI, HTTPException
+from fastapi import Depends, FastAPI, HTTPException
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 import rdskit
+from rdskit.client.database.session import Session  # noqa: TC001 - FastAPI reads the annotations of functions
 from rdskit.integrations.fastapi import (
     DatabaseDep,
+    SessionDep,
     TransactionDep,
     database,
     exception_handlers,
     health,
     lifespan,
+    request_session,
     retry_after,
+    session,
 )
 from rdskit.local.engines.throwaway import ThrowawayPostgres, throwaway_postgres
 from tests.integrations.fastapi.serving import serving
@@ -54,6 +58,16 @@ def application(url: str, **options: Any) -> FastAPI:
         if number < 0:
             raise HTTPException(status_code=422)
         return number
+
+    @app.get("/sessions")
+    async def sessions(
+        own: SessionDep,
+        same: Annotated[Session, Depends(request_session, use_cache=False)],
+        connection: Request,
+        db: DatabaseDep,
+    ) -> list[bool]:
+        async with session(connection) as inner:
+            return [same is own, inner is own, own is db, own.closed]
 
     @app.post("/unknown")
     async def unknown() -> None:
@@ -139,6 +153,32 @@ async def test_an_outage_is_told_as_503_and_ends(own_server: ThrowawayPostgres) 
 
         await eventually(well, seconds=30)
         assert (await client.post("/orders/1")).status_code == 200
+
+
+async def test_a_request_has_one_session_and_shares_it_with_no_other(app: FastAPI) -> None:
+    async with serving(app) as client:
+        for _ in range(2):
+            assert (await client.get("/sessions")).json() == [True, True, False, False]
+    async with app.router.lifespan_context(app) as state:
+        first, second = (HTTPConnection({"type": "http", "state": state}) for _ in range(2))
+        async with session(first) as one, session(second) as other:
+            assert one is not other
+        assert one.closed
+        async with session(first) as next_one:
+            assert next_one is not one
+        token = await _written_in(first)
+        async with session(second, after=token) as later:
+            assert await later.fetch_value("select count(*) from orders") == 1
+        with pytest.raises(rdskit.ConfigError, match="token"):
+            async with session(second, after="forged"):
+                pytest.fail("a forged token was taken")
+
+
+async def _written_in(connection: HTTPConnection) -> str:
+    """Write in a session, and say how far that is."""
+    async with session(connection) as writing:
+        await writing.execute("insert into orders values (7)")
+        return await writing.token()
 
 
 async def test_what_may_have_happened_invites_nobody_to_repeat_it(app: FastAPI) -> None:
