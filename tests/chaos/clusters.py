@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rdskit.local import faults, site
 from tests.plugins.confidentiality import keep_confidential
 
 if TYPE_CHECKING:
@@ -39,6 +42,24 @@ class Aurora:
         members = self._described()["DBClusterMembers"]
         (name,) = [each["DBInstanceIdentifier"] for each in members if each["IsClusterWriter"]]
         return str(name)
+
+    @property
+    def heirs(self) -> list[str]:
+        """The readers that may be promoted: they hold every acknowledged commit."""
+        (found,) = [each for each in site.clusters(self.local_rds.data) if each["identifier"] == self.identifier]
+        return list(found["in_sync"])
+
+    async def has_heir(self) -> bool:
+        """Whether a reader may be promoted."""
+        return bool(await asyncio.to_thread(lambda: self.heirs))
+
+    async def inject(self, instance: str, fault: faults.Fault) -> None:
+        """Inject a fault into one of its instances."""
+        await asyncio.to_thread(functools.partial(faults.inject, instance, fault, data=self.local_rds.data))
+
+    async def clear(self, instance: str) -> None:
+        """End the faults of one of its instances."""
+        await asyncio.to_thread(functools.partial(faults.clear, instance, data=self.local_rds.data))
 
     def fail_over(self) -> None:
         """Force a failover and wait until it is over."""
