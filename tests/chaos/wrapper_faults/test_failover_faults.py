@@ -1,4 +1,4 @@
-"""What the AWS wrapper gets wrong in a failover, each a test of ours; the numbers are those of docs/failover.md."""
+"""What the AWS wrapper gets wrong in a failover, each a test of ours; numbered as in docs/failover.md."""
 
 from __future__ import annotations
 
