@@ -158,9 +158,9 @@ class Cluster:
             RdskitError: the topology cannot be told, or the writer cannot be reached before the deadline.
         """
         self._adopt(await self._source.topology())
-        (await self.writer.acquire(deadline)).give_back()
-        if self._source.changes:
+        if self._source.changes:  # before the writer has answered: a host that was away may turn out to be a reader
             self._tasks.spawn(every(_LOOK_EVERY, self._look, self._wake), "topology")
+        (await self.acquire_writer(deadline)).give_back()
 
     async def acquire_writer(self, deadline: Deadline) -> Lease:
         """Lend a connection to the writer, wherever it is by then.
@@ -223,7 +223,7 @@ class Cluster:
         except RdskitError as error:
             _log.warning("the topology could not be read, the last one stays in use: %s", error)
         else:
-            if self._lost_at is None:
+            if self._lost_at is None and not self.topology.provisional:
                 return
         await asyncio.sleep(self._source.look_again)
         self._wake.set()

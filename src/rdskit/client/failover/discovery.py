@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from rdskit.runtime.observers import Observers
 
 PATIENCE: Final = 2.0
-"""Seconds that the API may take before a host that does not write is used without knowing its writer."""
+"""Seconds that the API may take before a reader endpoint is used without knowing its readers."""
 _ASK_TIMEOUT: Final = 1.0  # seconds for the server's answer
 _CLOSE_TIMEOUT: Final = 1.0  # seconds
 _ENDPOINTS: Final = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_RDS")
@@ -107,7 +107,7 @@ class DiscoveredSource:
         except DriverError as error:
             if error.failure is Failure.REFUSED:
                 raise error.public from error.__cause__
-            return self._alone()  # it is away: whoever waits for a connection waits for it
+            return self._alone()._replace(provisional=True)  # it is away; it may come back as whatever
         try:
             self._role = connection.role
             told = await self._told_by(connection)
@@ -142,8 +142,9 @@ class DiscoveredSource:
     # -- the API ---------------------------------------------------------------------------------------------------
 
     async def _look_up_in_time(self) -> Topology | None:
+        """Ask the API about a host that does not write: for as long as it takes where there is no other way."""
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(PATIENCE if self._alone().entry is not None else None):
                 return await self._look_up()
         except TimeoutError:
             _log.info("the RDS API has not said within %g s what %s is; asking again", PATIENCE, self._endpoint)
