@@ -137,7 +137,11 @@ def test_an_aurora_mysql_cluster_answers_what_its_clients_ask(local: LocalSite) 
     rds.get_waiter("db_instance_available").wait(DBInstanceIdentifier="ledger-a")
     found = rds.describe_db_clusters(DBClusterIdentifier=name)["DBClusters"][0]
     assert (found["Engine"], found["Port"], found["Status"]) == ("aurora-mysql", 3306, "available")
-    ca: dict[str, Any] = {"ssl_ca": site.env(local.data)["RDSKIT_CA"], "ssl_verify_cert": True, "ssl_verify_identity": True}
+    ca: dict[str, Any] = {
+        "ssl_ca": site.env(local.data)["RDSKIT_CA"],
+        "ssl_verify_cert": True,
+        "ssl_verify_identity": True,
+    }
     with (
         contextlib.closing(
             pymysql.connect(host=found["Endpoint"], port=3306, user="app", password=PASSWORD, **ca)

@@ -29,7 +29,7 @@ from rdskit.local.control.services import SERVICES, backends_of
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from rdskit.local.control.keypair import KeyPair
     from rdskit.local.control.layout import Layout
@@ -164,7 +164,8 @@ class ControlPlane:
     def _clusters(self) -> Iterator[LocalDBCluster]:
         for _, _, backend in list(backends_of("rds").iter_backends()):
             assert isinstance(backend, LocalRDSBackend)
-            yield from (each for each in backend.clusters.values() if isinstance(each, LocalDBCluster))
+            kept: Iterable[Any] = backend.clusters.values()  # ours in the place of the emulation's
+            yield from (each for each in kept if isinstance(each, LocalDBCluster))
 
     def _by_resource_id(self) -> dict[str, LocalDBInstance]:
         return {each.dbi_resource_id: each for each in self._instances()}

@@ -56,12 +56,23 @@ class Member:
         name: as it is known to the server it follows.
         session: a random id, for what asks after one.
         address: of its server, behind its endpoint.
+        region: where it is said to be.
+        port: of its endpoint.
+        number: by which its server's protocol knows it; 0 where there is none.
     """
 
     identifier: str
     name: str
     session: str
     address: Endpoint
+    region: str
+    port: int
+    number: int = 0
+
+    @property
+    def name_in_rds(self) -> str:
+        """As RDS would call its endpoint, which is an address here."""
+        return f"{self.identifier}.localrdskit.{self.region}.rds.amazonaws.com"
 
 
 @dataclass(frozen=True, slots=True)

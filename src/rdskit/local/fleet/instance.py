@@ -102,7 +102,15 @@ class Instance:
     @property
     def member(self) -> Member:
         """Of an instance of a cluster: what is told of it there."""
-        return Member(self.record.identifier, self.resource_id, self._session, self.primary.record.address)
+        record = self.record
+        return Member(
+            identifier=record.identifier,
+            name=self.resource_id,
+            session=self._session,
+            address=self.primary.record.address,
+            region=record.zones[0][:-1],
+            port=record.endpoint.port,
+        )
 
     def remember(self, **changes: Any) -> None:
         """Change the record, on disk first."""

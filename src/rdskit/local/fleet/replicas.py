@@ -23,6 +23,7 @@ def build(replica: Instance) -> None:
     Raises:
         LocalError: the source could not be copied.
     """
+    replica.check_open()
     source = _source(replica)
     server = replica.primary.server
     server.kill()

@@ -99,7 +99,7 @@ class Fleet:
 
         Args:
             resource_id: ``cluster-ABC…``.
-            engine: ``aurora-postgresql``.
+            engine: ``aurora-postgresql`` or ``aurora-mysql``; of a Multi-AZ DB cluster ``postgres`` or ``mysql``.
             port: of its endpoints; honoured on Linux.
         """
         return self._clusters.create(self._site, resource_id, engine, port).facts()

@@ -38,7 +38,7 @@ class Site:
 
     def engine(self, record: InstanceRecord) -> Engine:
         """The engine of an instance."""
-        return self.engines.engine(record.engine)
+        return self.engines.engine(record.engine, clustered=record.cluster_id is not None)
 
     def server(self, record: InstanceRecord, node: NodeRecord) -> Server:
         """The server of a node."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from rdskit.local.control.rds.instance import LocalDBInstance
     from rdskit.local.fleet import ClusterFacts
@@ -23,6 +23,8 @@ class LocalDBCluster:
 
     Attributes:
         password: of the master user, for the first instance's server.
+        hardware: of a Multi-AZ DB cluster: the class and the storage of its instances, by their RDS names.
+        deleting: of a Multi-AZ DB cluster: its instances are on their way out, and it follows.
     """
 
     identifier: str
@@ -38,6 +40,14 @@ class LocalDBCluster:
     protected: bool
     created: dt.datetime
     zones: tuple[str, ...]
+    # A default that is of the class: a cluster that an earlier version stored comes back without them.
+    hardware: Mapping[str, object] | None = None
+    deleting: bool = False
+
+    @property
+    def is_multi_az(self) -> bool:
+        """Whether it is a Multi-AZ DB cluster, and not one of Aurora's."""
+        return not self.engine.startswith("aurora-")
 
     def described(self, facts: ClusterFacts, members: Iterable[LocalDBInstance]) -> dict[str, object]:
         """The cluster as DescribeDBClusters shows it.
@@ -54,7 +64,7 @@ class LocalDBCluster:
             "Engine": self.engine,
             "EngineVersion": self.engine_version,
             "EngineMode": "provisioned",
-            "Status": status_of(found),
+            "Status": self._status(found),
             "Endpoint": facts.endpoint.host,
             "ReaderEndpoint": facts.reader_endpoint.host,
             "Port": facts.endpoint.port,
@@ -62,18 +72,23 @@ class LocalDBCluster:
             "MasterUsername": self.master_user,
             "DatabaseName": self.database,
             "DBClusterMembers": [_member(each, facts) for each in found],
-            "MultiAZ": len(found) > 1,
+            "MultiAZ": self.is_multi_az or len(found) > 1,
             "AvailabilityZones": list(self.zones),
             "ClusterCreateTime": self.created,
             "DeletionProtection": self.protected,
             "IAMDatabaseAuthenticationEnabled": self.iam,
             "DBClusterParameterGroup": f"default.{self.engine}{self.engine_version.partition('.')[0]}",
+            **(self.hardware or {}),
         }
 
-
-def status_of(members: Iterable[LocalDBInstance]) -> str:
-    """``failing-over`` while that is under way, otherwise ``available``: a cluster without instances is that too."""
-    return "failing-over" if any(step.fails_over for each in members for step in each.steps) else "available"
+    def _status(self, members: Iterable[LocalDBInstance]) -> str:
+        """What is under way, otherwise ``available``: an Aurora cluster without instances is that too."""
+        if self.deleting:
+            return "deleting"
+        found = list(members)
+        if self.is_multi_az and any(each.status == "creating" for each in found):
+            return "creating"
+        return "failing-over" if any(step.fails_over for each in found for step in each.steps) else "available"
 
 
 def _member(instance: LocalDBInstance, facts: ClusterFacts) -> dict[str, object]:

@@ -11,6 +11,7 @@ from moto.rds.exceptions import DBClusterNotFoundError
 
 from rdskit.local.control.rds import rules, steps
 from rdskit.local.control.rds.cluster import LocalDBCluster
+from rdskit.local.control.rds.creation import settings_of
 from rdskit.local.control.rds.faults import (
     ClusterExistsError,
     InvalidClusterStateError,
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Clusters"]
 
-_PORTS = {"aurora-postgresql": 5432, "aurora-mysql": 3306}
+_PORTS = {"aurora-postgresql": 5432, "aurora-mysql": 3306, "postgres": 5432, "mysql": 3306}
+_HARDWARE = ("DBClusterInstanceClass", "AllocatedStorage", "StorageType", "Iops")
+_INSTANCES = "abc"
+"""A Multi-AZ DB cluster has three, each in a zone of its own."""
 _MODIFIABLE = frozenset({"DBClusterIdentifier", "MasterUserPassword", "DeletionProtection", "ApplyImmediately"})
 _LAST_TIER = 15
 
@@ -37,6 +41,7 @@ class Backend(Protocol):
     """What clusters need of the RDS backend of one account and region."""
 
     clusters: Any
+    databases: Any
     region_name: str
     account_id: str
     workflows: ClassVar[Workflows]
@@ -49,6 +54,14 @@ class Backend(Protocol):
 
     def instances(self) -> list[LocalDBInstance]:
         """Every instance of the region."""
+        ...
+
+    def make(self, zones: tuple[str, str], settings: Mapping[str, Any]) -> LocalDBInstance:
+        """A new instance that nobody knows of yet."""
+        ...
+
+    def group_values(self, instance: LocalDBInstance) -> dict[str, str]:
+        """What its parameter group sets."""
         ...
 
 
@@ -93,8 +106,12 @@ class Clusters:
             created=utcnow(),
             zones=rules.zones(region, None),
         )
+        cluster.hardware = _hardware(cluster, request)
         self._backend.fleet.create_cluster(cluster.resource_id, engine, cluster.port)
         self._kept[identifier] = cluster
+        if cluster.is_multi_az:
+            for number, letter in enumerate(_INSTANCES, 1):
+                self._add_standard_member(cluster, f"{identifier}-instance-{number}", f"{region}{letter}")
         return self.described(cluster)
 
     def find(self, identifier: str) -> LocalDBCluster:
@@ -155,30 +172,90 @@ class Clusters:
             raise InvalidCombinationError("Cannot delete protected Cluster, please disable deletion protection first.")
         if not skip_snapshot:
             raise InvalidCombinationError("The local RDS takes no snapshots yet: set SkipFinalSnapshot.")
+        if cluster.is_multi_az:
+            return self._begin_deletion(cluster)
         if members := self.members(cluster):
             names = ", ".join(each.db_instance_identifier for each in members)
             raise InvalidClusterStateError(f"Cluster cannot be deleted, it still contains DB instances: {names}.")
         shown = {**self.described(cluster), "Status": "deleting"}
-        self._backend.fleet.delete_cluster(cluster.resource_id)
-        del self._kept[cluster.identifier]
+        self._remove(cluster)
         return shown
 
-    def settings(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """What a new instance of a cluster takes over from it."""
+    def member_gone(self, instance: LocalDBInstance) -> None:
+        """Go on with the deletion of a Multi-AZ DB cluster: the writer is the last to go, and the cluster follows."""
+        for cluster in [each for each in self._kept.values() if each.resource_id == instance.cluster_resource_id]:
+            if not cluster.deleting:
+                continue
+            left = [each for each in self.members(cluster) if each is not instance]
+            if not left:
+                self._remove(cluster)
+            elif len(left) == 1:
+                self._delete_member(left[0])
+
+    def create_member(self, identifier: str, request: Mapping[str, Any]) -> LocalDBInstance:
+        """Accept a new instance of an Aurora cluster; the first one writes."""
         cluster = self.find(request["db_cluster_identifier"])
+        self._check_member(cluster, request)
+        zones = rules.zones(self._backend.region_name, request.get("availability_zone"))
+        return self._add_member(cluster, identifier, settings_of(request), zones, int(request.get("promotion_tier", 1)))
+
+    def _check_member(self, cluster: LocalDBCluster, request: Mapping[str, Any]) -> None:
+        if cluster.is_multi_az:
+            raise InvalidCombinationError(
+                f"The instances of the Multi-AZ DB cluster {cluster.identifier} come with it."
+            )
         if request["engine"] != cluster.engine:
             raise InvalidCombinationError(f"The cluster {cluster.identifier} runs {cluster.engine}.")
         if request.get("master_username") or request.get("master_user_password") or request.get("multi_az"):
             raise InvalidCombinationError("MasterUsername, its password and MultiAZ are the DB cluster's.")
         if not 0 <= int(request.get("promotion_tier") or 0) <= _LAST_TIER:
             raise InvalidValueError("PromotionTier must be from 0 to 15.")
-        return {
-            "engine_version": cluster.engine_version,
-            "master_username": cluster.master_user,
-            "db_name": cluster.database,
-            "port": cluster.port,
-            "enable_iam_database_authentication": cluster.iam,
+
+    def _add_standard_member(self, cluster: LocalDBCluster, identifier: str, zone: str) -> None:
+        hardware = cluster.hardware or {}
+        settings = {
+            "db_instance_identifier": identifier,
+            "db_instance_class": hardware.get("DBClusterInstanceClass"),
+            "engine": cluster.engine,
+            "allocated_storage": hardware.get("AllocatedStorage"),
         }
+        given = {name: value for name, value in settings.items() if value is not None}
+        self._add_member(cluster, identifier, given, rules.zones(self._backend.region_name, zone), 1)
+
+    def _add_member(
+        self,
+        cluster: LocalDBCluster,
+        identifier: str,
+        settings: Mapping[str, Any],
+        zones: tuple[str, str],
+        tier: int,
+    ) -> LocalDBInstance:
+        backend = self._backend
+        instance = backend.make(zones, {**settings, **_taken_over(cluster)})
+        # Given to the emulation's own constructor it would look for a cluster of the emulation's own.
+        instance.db_cluster_identifier, instance.cluster_resource_id = cluster.identifier, cluster.resource_id
+        instance.promotion_tier = tier
+        backend.databases[identifier] = instance
+        instance.applied_parameters = backend.group_values(instance)
+        backend.workflows.begin(instance, steps.Create(cluster.password, instance.applied_parameters))
+        return instance
+
+    def _begin_deletion(self, cluster: LocalDBCluster) -> dict[str, object]:
+        cluster.deleting = True
+        writer_id = self._backend.fleet.describe_cluster(cluster.resource_id).writer_id
+        members = self.members(cluster)
+        readers = [each for each in members if each.dbi_resource_id != writer_id]
+        for each in readers or members:
+            self._delete_member(each)
+        return self.described(cluster)
+
+    def _delete_member(self, instance: LocalDBInstance) -> None:
+        if instance.status != "deleting":
+            self._backend.workflows.begin(instance, steps.Delete(()))
+
+    def _remove(self, cluster: LocalDBCluster) -> None:
+        self._backend.fleet.delete_cluster(cluster.resource_id)
+        del self._kept[cluster.identifier]
 
     def _set_password(self, cluster: LocalDBCluster, password: str) -> None:
         rules.check_password(password, cluster.engine)
@@ -187,3 +264,25 @@ class Clusters:
         for each in self.members(cluster):
             if each.dbi_resource_id == writer_id:
                 self._backend.workflows.begin(each, steps.ResetPassword(password))
+
+
+def _hardware(cluster: LocalDBCluster, request: Mapping[str, Any]) -> dict[str, object]:
+    """What the instances of a Multi-AZ DB cluster run on; those of Aurora's bring their own."""
+    given = {name: request[name] for name in _HARDWARE if request.get(name) is not None}
+    if not cluster.is_multi_az:
+        if given:
+            raise InvalidCombinationError(f"{', '.join(given)} cannot be given for engine {cluster.engine}.")
+    elif "DBClusterInstanceClass" not in given:
+        raise InvalidCombinationError(f"DBClusterInstanceClass is required for a cluster of engine {cluster.engine}.")
+    return given
+
+
+def _taken_over(cluster: LocalDBCluster) -> dict[str, Any]:
+    """What an instance has from its cluster."""
+    return {
+        "engine_version": cluster.engine_version,
+        "master_username": cluster.master_user,
+        "db_name": cluster.database,
+        "port": cluster.port,
+        "enable_iam_database_authentication": cluster.iam,
+    }

@@ -55,7 +55,7 @@ class LocalRDSBackend(RDSBackend):
         self.engines.require(db_kwargs["engine"])
         self._check_new_identifier(identifier)
         if db_kwargs.get("db_cluster_identifier"):
-            return self._create_member(identifier, db_kwargs)
+            return Clusters(self).create_member(identifier, db_kwargs)
         rules.check_stands_alone(db_kwargs["engine"])
         version = rules.check_engine(db_kwargs["engine"], db_kwargs.get("engine_version"), self.engines.versions())
         managed = bool(db_kwargs.get("manage_master_user_password"))
@@ -63,7 +63,7 @@ class LocalRDSBackend(RDSBackend):
         rules.check_master_credentials(user, password, db_kwargs["engine"], managed=managed)
         rules.check_database_name(db_kwargs.get("db_name"), db_kwargs["engine"])
         zones = rules.zones(self.region_name, db_kwargs.get("availability_zone"))
-        instance = self._make(zones, {**settings_of(db_kwargs), "engine_version": version})
+        instance = self.make(zones, {**settings_of(db_kwargs), "engine_version": version})
         if instance.storage_encrypted and not db_kwargs.get("kms_key_id"):
             instance.kms_key_id = self.kms.describe_key("alias/aws/rds").arn
         if group := db_kwargs.get("db_parameter_group_name"):
@@ -76,21 +76,6 @@ class LocalRDSBackend(RDSBackend):
         self.workflows.begin(instance, steps.Create(password or "", instance.applied_parameters))
         return instance
 
-    def _create_member(self, identifier: str, db_kwargs: Mapping[str, Any]) -> LocalDBInstance:
-        """Accept a new instance of a cluster; the first one writes."""
-        clusters = Clusters(self)
-        settings = {**settings_of(db_kwargs), **clusters.settings(db_kwargs)}
-        cluster = clusters.find(db_kwargs["db_cluster_identifier"])
-        zones = rules.zones(self.region_name, db_kwargs.get("availability_zone"))
-        instance = self._make(zones, settings)
-        # Given to the emulation's own constructor it would look for a cluster of the emulation's own.
-        instance.db_cluster_identifier, instance.cluster_resource_id = cluster.identifier, cluster.resource_id
-        instance.promotion_tier = int(db_kwargs.get("promotion_tier", 1))
-        self.databases[identifier] = instance
-        instance.applied_parameters = self.group_values(instance)
-        self.workflows.begin(instance, steps.Create(cluster.password, instance.applied_parameters))
-        return instance
-
     def create_db_instance_read_replica(self, db_kwargs: Mapping[str, Any]) -> LocalDBInstance:
         """Accept a new read replica; a step clones the source."""
         identifier = db_kwargs["db_instance_identifier"].lower()
@@ -100,7 +85,7 @@ class LocalRDSBackend(RDSBackend):
         rules.check_usable(source.db_instance_identifier, source.status)
         own = {"multi_az": False, "source_db_instance_identifier": source.db_instance_identifier}
         zones = rules.zones(self.region_name, db_kwargs.get("availability_zone"))
-        replica = self._make(zones, {**inherited_from(source), **settings_of(db_kwargs), **own})
+        replica = self.make(zones, {**inherited_from(source), **settings_of(db_kwargs), **own})
         replica.set_as_replica()
         self.databases[identifier] = replica
         source.add_replica(replica)
@@ -295,7 +280,8 @@ class LocalRDSBackend(RDSBackend):
             raise DBInstanceAlreadyExists
         self._validate_db_identifier(identifier)
 
-    def _make(self, zones: tuple[str, str], settings: Mapping[str, Any]) -> LocalDBInstance:
+    def make(self, zones: tuple[str, str], settings: Mapping[str, Any]) -> LocalDBInstance:
+        """A new instance that nobody knows of yet."""
         # The emulation declares methods for CloudFormation that it defines nowhere.
         return LocalDBInstance(self, zones=zones, **settings)  # type: ignore[abstract]
 
@@ -375,6 +361,7 @@ class LocalRDSBackend(RDSBackend):
         if secret := instance.forget_secret():
             self._keeper().remove(secret)
         del self.databases[instance.db_instance_identifier]
+        Clusters(self).member_gone(instance)
 
 
 def _current(instance: LocalDBInstance) -> Current:

@@ -53,8 +53,8 @@ class MemberCare(Care):
         verdict = self.instance.primary.health.verdict
         if self.instance.is_replica:
             return decide(verdict, None, in_sync=False)
-        chosen = self._cluster.heir()
-        return decide(verdict, Verdict.FINE if chosen else None, in_sync=chosen is not None)
+        may_be_promoted = bool(self._cluster.successors())
+        return decide(verdict, Verdict.FINE if may_be_promoted else None, in_sync=may_be_promoted)
 
     def _act(self) -> None:
         if self.instance.is_replica:

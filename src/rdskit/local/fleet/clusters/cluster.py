@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from rdskit.errors import LocalError
 from rdskit.local.endpoints.model import Backend
 from rdskit.local.engines.waiting import poll
-from rdskit.local.fleet.clusters.policy import Candidate, heir
+from rdskit.local.fleet.clusters.policy import Candidate, Quorum, heir, successors
 from rdskit.local.fleet.model import ClusterFacts
 from rdskit.local.fleet.policy import Verdict
 
@@ -33,8 +33,13 @@ _ASKED: Final = 1.0
 class ClusterServer(Protocol):
     """What a server of a cluster does besides."""
 
-    def acknowledged_by(self, names: Collection[str]) -> None:
-        """Of a writer: have each commit wait for all of these readers."""
+    @property
+    def number(self) -> int:
+        """By which its protocol knows it since its last start; 0 where there is none."""
+        ...
+
+    def acknowledged_by(self, names: Collection[str], needed: int) -> None:
+        """Of a writer: have each commit wait for so many of these readers."""
         ...
 
     def acknowledge(self, *, on: bool) -> None:
@@ -77,6 +82,11 @@ class Cluster:
         return self.record.resource_id
 
     @property
+    def quorum(self) -> Quorum:
+        """Whose acknowledgement a commit waits for."""
+        return Quorum.ALL if self.record.engine.startswith("aurora-") else Quorum.ONE
+
+    @property
     def members(self) -> list[Instance]:
         """Its instances."""
         return list(self._find_members())
@@ -110,10 +120,15 @@ class Cluster:
         return ClusterFacts(record.resource_id, record.endpoint, record.reader_endpoint, record.writer_id, self.in_sync)
 
     def heir(self, target: str | None = None) -> Instance | None:
-        """The reader that takes over; None where nobody may."""
+        """The reader that takes over from a writer that lives; None where nobody may."""
         readers = {each.resource_id: each for each in self.readers}
         chosen = heir((self._candidate(each) for each in readers.values()), target)
         return readers[chosen] if chosen else None
+
+    def successors(self) -> list[Instance]:
+        """The readers of which one takes over from a writer that is lost; none where that might lose a commit."""
+        readers = {each.resource_id: each for each in self.readers}
+        return [readers[each] for each in successors(map(self._candidate, readers.values()), self.quorum)]
 
     def admit(self, reader: Instance) -> bool:
         """Have commits wait for a reader, and make sure that they do; whether it is in sync now.
@@ -125,6 +140,7 @@ class Cluster:
             return False
         with self.lock:
             self._wait_for(writer, self._waited_for | {reader.resource_id})
+            waited_for = self._waited_for
         _of_cluster(reader.primary.server).acknowledge(on=True)
         try:
             _await_acknowledgements(writer.primary.server, reader)
@@ -133,16 +149,20 @@ class Cluster:
             self.dismiss(reader)
             return False
         with self.lock:
-            if self.record.writer_id == writer.resource_id and reader.resource_id in self._waited_for:
+            # Whoever has gone meanwhile may have been alone in acknowledging what this reader was not asked for.
+            if self.record.writer_id == writer.resource_id and self._waited_for >= waited_for:
                 self.in_sync |= {reader.resource_id}
             return reader.resource_id in self.in_sync
 
     def dismiss(self, reader: Instance) -> None:
         """Have commits wait no more for a reader: it cannot be promoted from now on."""
         with self.lock:
+            waited_for = reader.resource_id in self._waited_for
             self.in_sync -= {reader.resource_id}
+            if waited_for and self.quorum is Quorum.ONE:
+                self.in_sync = frozenset()  # what it alone has acknowledged, the others must have first
         # Before the writer waits for one less: what this one acknowledged would count in another one's place.
-        if reader.resource_id in self._waited_for:
+        if waited_for:
             _of_cluster(reader.primary.server).acknowledge(on=False)
         with self.lock:
             if reader.resource_id in self._waited_for and reader.resource_id != self.record.writer_id:
@@ -152,7 +172,7 @@ class Cluster:
         """Forget who is in sync: the writer begins anew, and waits for nobody."""
         with self.lock:
             self.in_sync = self._waited_for = frozenset()
-            _of_cluster(self.writer.primary.server).acknowledged_by(())
+            _of_cluster(self.writer.primary.server).acknowledged_by((), 0)
 
     def silence(self) -> None:
         """Have no reader acknowledge anything until it is admitted again."""
@@ -178,14 +198,15 @@ class Cluster:
     def _candidate(self, reader: Instance) -> Candidate:
         node, record = reader.primary, reader.record
         healthy = node.server.alive and node.health.verdict is Verdict.FINE and not record.stopped
-        return Candidate(record.resource_id, record.tier, record.resource_id in self.in_sync, healthy)
+        name = record.resource_id
+        return Candidate(name, record.tier, name in self.in_sync, healthy, name in self._waited_for)
 
     def _wait_for(self, writer: Instance, names: frozenset[str]) -> None:
         self._waited_for = names
-        _of_cluster(writer.primary.server).acknowledged_by(sorted(names))
+        _of_cluster(writer.primary.server).acknowledged_by(sorted(names), self.quorum.needed(len(names)))
 
     def _publish(self) -> None:
-        members = [each.member for each in self.members]
+        members = [replace(each.member, number=_of_cluster(each.primary.server).number) for each in self.members]
         writer = self.writer.member.identifier
         for each in self.members:
             if each.primary.server.data.exists():
@@ -248,6 +269,16 @@ def _await_acknowledgements(writer: Server, reader: Instance) -> None:
             over.set()
             commits.join()
         _await_received(writer, reader.primary.server, follower)
+
+
+def await_received(writer: Server, server: Server) -> None:
+    """Wait until a follower has everything that its writer has now.
+
+    Raises:
+        LocalError: it has not in time.
+    """
+    with server.connect() as follower:
+        _await_received(writer, server, follower)
 
 
 def _await_received(writer: Server, server: Server, follower: Session) -> None:

@@ -6,14 +6,20 @@ import datetime as dt
 import logging
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
 from rdskit.errors import LocalError
 from rdskit.local.fleet import replicas as replication
+from rdskit.local.fleet.clusters.cluster import await_received
+from rdskit.local.fleet.clusters.policy import Quorum
 from rdskit.local.fleet.failover import REASONS, await_first_write
 from rdskit.local.fleet.model import FailoverRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rdskit.local.fleet.clusters.cluster import Cluster
     from rdskit.local.fleet.instance import Instance
     from rdskit.local.fleet.model import FailoverCause
@@ -21,24 +27,28 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _REMEMBERED: Final = 100
+_ANSWER: Final = 2.0  # seconds in which a reader must tell what it has received
 
 
 def fail_over(cluster: Cluster, cause: FailoverCause, target: str | None = None) -> FailoverRecord:
-    """Promote a reader that is in sync. The caller holds the writer's lock.
+    """Promote a reader that has every acknowledged commit. The caller holds the writer's lock.
 
     Args:
         cluster: whose writer is to change.
         cause: for the record.
-        target: the instance to promote; None takes the lowest promotion tier.
+        target: the instance to promote, of a failover that was asked for; None takes the lowest promotion tier.
 
     Raises:
         LocalError: no reader, or not this one, is in sync, or it could not be promoted.
     """
-    old, new = cluster.writer, cluster.heir(target)
-    if new is None:
+    heir = cluster.heir(target) if cause == "requested" else None
+    candidates = ([heir] if heir else []) if cause == "requested" else cluster.successors()
+    if not candidates:
         raise LocalError(f"{cluster.resource_id} has no such reader in sync: wait until it has, or restart the writer")
-    with new.lock:
-        record = _promote(cluster, old, new, cause)
+    with ExitStack() as held:
+        for each in candidates:
+            held.enter_context(each.lock)
+        new, record = _promote(cluster, candidates, cause)
     message = f"Completed failover to DB instance: {new.member.identifier}"
     cluster.site.tell(cluster.resource_id, "failover-completed", message, promotion_ms=record.promotion_ms)
     for reader in cluster.readers:
@@ -48,21 +58,21 @@ def fail_over(cluster: Cluster, cause: FailoverCause, target: str | None = None)
     return record
 
 
-def _promote(cluster: Cluster, old: Instance, new: Instance, cause: FailoverCause) -> FailoverRecord:
-    server = new.primary.server
-    with server.open_writer() as session:
+def _promote(cluster: Cluster, candidates: Sequence[Instance], cause: FailoverCause) -> tuple[Instance, FailoverRecord]:
+    old = cluster.writer
+    with ExitStack() as opened:
+        writers = {each: opened.enter_context(each.primary.server.open_writer()) for each in candidates}
         cluster.site.tell(cluster.resource_id, "failover-started", f"Started cross AZ failover: {REASONS[cause]}")
         old.refuse()
         cluster.refresh(cut=True)
+        if cause == "requested":
+            _hand_over(cluster, old, candidates[0])
         at, started = dt.datetime.now(dt.UTC), time.monotonic()
         silence = None if cause == "requested" else round((started - old.primary.answered_at) * 1000, 3)
-        with cluster.lock:
-            # Until the old writer is dead, nobody may have it stop waiting for the new one.
-            if new.resource_id not in cluster.in_sync:
-                raise LocalError(f"{new.member.identifier} is in sync no more: wait until it is again")
-            old.primary.server.fence()
-        server.promote()
-        await_first_write(server, session)
+        _fence(cluster, old, candidates)
+        new = candidates[0] if len(candidates) == 1 else _most_advanced(candidates)
+        new.primary.server.promote()
+        await_first_write(new.primary.server, writers[new])
     promotion_ms = round((time.monotonic() - started) * 1000, 3)
     record = FailoverRecord(cluster.resource_id, cause, at, promotion_ms, silence)
     with cluster.lock:
@@ -72,7 +82,42 @@ def _promote(cluster: Cluster, old: Instance, new: Instance, cause: FailoverCaus
         cluster.release()
     new.primary.forgive()
     new.accept()
-    return record
+    return new, record
+
+
+def _hand_over(cluster: Cluster, old: Instance, new: Instance) -> None:
+    """Wait until a reader whose acknowledgement need not have counted has everything; no client writes any more."""
+    if cluster.quorum is Quorum.ALL:
+        return
+    try:
+        await_received(old.primary.server, new.primary.server)
+    except LocalError:
+        old.accept()
+        raise
+
+
+def _fence(cluster: Cluster, old: Instance, candidates: Sequence[Instance]) -> None:
+    with cluster.lock:
+        # Until the old writer is dead, nobody may have it stop waiting for those who may be promoted.
+        missing = [each.member.identifier for each in candidates if each.resource_id not in cluster.in_sync]
+        if missing:
+            raise LocalError(f"{', '.join(missing)} is in sync no more: wait until it is again")
+        old.primary.server.fence()
+
+
+def _most_advanced(readers: Sequence[Instance]) -> Instance:
+    """Who has received most: what any one of them has acknowledged is there."""
+    with ThreadPoolExecutor(len(readers), thread_name_prefix="rdskit-received") as pool:
+        told = pool.map(lambda each: each.primary.server.received(_ANSWER), readers)
+        received = dict(zip(readers, told, strict=True))
+    silent = [each.member.identifier for each, position in received.items() if position is None]
+    if silent:
+        raise LocalError(f"{', '.join(silent)} does not tell what it has received: nobody can be promoted without that")
+    for each in readers:
+        with each.primary.server.connect() as session:
+            if all(each.primary.server.has_received(session, position or "") for position in received.values()):
+                return each
+    raise LocalError("no reader has what all of them have: their histories have parted")
 
 
 def _follow(cluster: Cluster, reader: Instance) -> None:

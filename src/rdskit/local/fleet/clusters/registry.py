@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rdskit.local.fleet.instance import Instance
     from rdskit.local.fleet.site import Site
 
-CLUSTERED: Final = ("aurora-postgresql", "aurora-mysql")
+CLUSTERED: Final = ("aurora-postgresql", "aurora-mysql", "postgres", "mysql")
 
 
 class Clusters:

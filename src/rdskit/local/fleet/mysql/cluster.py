@@ -49,14 +49,19 @@ class ClusterMember(MySQLMember):
         """Write the option file, with the server's own name in it."""
         super().configure({**settings, "report_host": self._identifier}, upstream)
 
-    def acknowledged_by(self, names: Collection[str]) -> None:
+    @property
+    def number(self) -> int:
+        """Its ``server_id`` since its last start."""
+        return self.server_id
+
+    def acknowledged_by(self, names: Collection[str], needed: int) -> None:
         """Have each commit wait for so many acknowledgements; a dead server starts without."""
         if not self.alive:
             return
         source = "rpl_semi_sync_source"
         with self.connect(timeout=_ORDER) as session:
             if names:
-                session.execute(f"set global {source}_wait_for_replica_count = {len(names)}", timeout=_ORDER)
+                session.execute(f"set global {source}_wait_for_replica_count = {needed}", timeout=_ORDER)
             self._set(session, self.dialect.source_waits, on=bool(names))
             self._acknowledged_before = self._acknowledged(session)
 
@@ -112,4 +117,12 @@ class ClusterMember(MySQLMember):
 
 def _entry(member: Member) -> dict[str, object]:
     host, port = member.address
-    return {"identifier": member.identifier, "session": member.session, "host": host, "port": port}
+    return {
+        "identifier": member.identifier,
+        "session": member.session,
+        "host": host,
+        "port": port,
+        "name_in_rds": member.name_in_rds,
+        "port_in_rds": member.port,
+        "server_id": member.number,
+    }

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
-from rdskit.local.engines.files import write_whole
+from rdskit.local.fleet.postgres.cluster import MEMBERS_FILE, ClusterMember
 from rdskit.local.fleet.postgres.engine import Postgres
-from rdskit.local.fleet.postgres.server import PostgresMember
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from rdskit.kernel.endpoints import Endpoint
-    from rdskit.local.engines.session import Account, Session
-    from rdskit.local.fleet.engine import Member, Server
-    from rdskit.local.fleet.model import InstanceSpec
+    from rdskit.local.engines.session import Account
+    from rdskit.local.fleet.engine import Server
 
-_MEMBERS_FILE: Final = "rdskit_cluster.json"
-# What the fleet tells a server of its cluster is in a file: its tables are the writer's. The columns are those of
-# the Aurora User Guide, "aurora_replica_status"; what only shared storage has is null.
+# The columns are those of the Aurora User Guide, "aurora_replica_status"; what only shared storage has is null.
 _FUNCTIONS: Final = f"""
 create function pg_catalog.aurora_version() returns text language sql stable
 as $$ select current_setting('server_version') $$;
 
 create function pg_catalog.aurora_db_instance_identifier() returns text language sql stable security definer
-set search_path = pg_catalog as $$ select pg_read_file('{_MEMBERS_FILE}')::json ->> 'own' $$;
+set search_path = pg_catalog as $$ select pg_read_file('{MEMBERS_FILE}')::json ->> 'own' $$;
 
 create function pg_catalog.aurora_replica_status(
     out server_id text, out session_id text, out durable_lsn bigint, out highest_lsn_rcvd bigint,
@@ -38,7 +31,7 @@ create function pg_catalog.aurora_replica_status(
     out oldest_read_view_trx_id bigint, out oldest_read_view_lsn bigint, out pending_read_ios int,
     out read_ios_sec int, out iops int, out cpu double precision
 ) returns setof record language sql volatile security definer set search_path = pg_catalog as $$
-    with cluster as (select pg_read_file('{_MEMBERS_FILE}')::json as told),
+    with cluster as (select pg_read_file('{MEMBERS_FILE}')::json as told),
     own as (
         select case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end - '0/0' as lsn,
                case when not pg_is_in_recovery() or pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() then 0
@@ -66,35 +59,10 @@ $$;
 """  # noqa: S608 - our own constants
 
 
-class AuroraMember(PostgresMember):
-    """A PostgreSQL server as an instance of a cluster; arguments as of its parent."""
+class AuroraMember(ClusterMember):
+    """A PostgreSQL server as an instance of an Aurora cluster; arguments as of its parent."""
 
-    def acknowledged_by(self, names: Collection[str]) -> None:
-        """Have each commit wait until all of these readers have it on disk."""
-        quoted = ", ".join(f'"{each}"' for each in names)
-        self._name_synchronous(f"FIRST {len(names)} ({quoted})" if names else "")
-
-    def acknowledge(self, *, on: bool) -> None:
-        """Nothing to do: the writer names those whose acknowledgement counts."""
-
-    def commits_wait(self, session: Session) -> bool:
-        """Whether a backend waits right now: to be asked while there are commits."""
-        return session.execute("select exists (select from pg_stat_activity where wait_event = 'SyncRep')") == [("t",)]
-
-    def publish_members(self, own: str, writer: str | None, members: Sequence[Member]) -> None:
-        """Have ``aurora_replica_status()`` tell who is in the cluster."""
-        if self.alive:
-            told = {"own": own, "writer": writer, "members": [asdict(each) for each in members]}
-            write_whole(self.data / _MEMBERS_FILE, json.dumps(told))
-
-    def set_up(self, spec: InstanceSpec) -> None:
-        """Give a fresh server the functions, users and databases of a new cluster; new databases have them too."""
-        for database in ("template1", "postgres"):
-            with self.connect(database) as session:
-                for statement in _FUNCTIONS.split("$$;\n"):
-                    if statement.strip():
-                        session.execute(f"{statement}$$")
-        super().set_up(spec)
+    functions = _FUNCTIONS
 
 
 class AuroraPostgres(Postgres):
@@ -102,6 +70,6 @@ class AuroraPostgres(Postgres):
 
     name = "aurora-postgresql"
 
-    def server(self, data: Path, address: Endpoint, account: Account, identifier: str) -> Server:  # noqa: ARG002 - of clusters
+    def server(self, data: Path, address: Endpoint, account: Account, identifier: str) -> Server:  # noqa: ARG002 - it is told later
         """The server of a data directory."""
         return AuroraMember(data, address, self._binaries_of(data), account)
