@@ -26,6 +26,7 @@ COMMANDS = {
         "rdskit.cli.topology",
         "Who writes and who reads? The hosts of a cluster, each with its sign of life.",
     ),
+    "top": ("rdskit.cli.top", "Watch a cluster live: roles, rates, latency, lag, and failovers while they happen."),
     "local": ("rdskit.cli.local", "The local RDS: the AWS API in front of real servers on this machine."),
 }
 

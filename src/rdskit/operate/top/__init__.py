@@ -1,0 +1,1 @@
+"""A cluster watched live: its hosts, their load, and what happens to them."""

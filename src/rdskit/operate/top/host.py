@@ -1,0 +1,189 @@
+"""One host, looked at again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from rdskit.client.pool import Retired
+from rdskit.errors import RdskitError
+from rdskit.kernel.ports import DriverError
+from rdskit.kernel.topology import Role
+from rdskit.operate.top.activity import activity_of, progress_of
+from rdskit.operate.top.model import HostView, Level, Reading
+from rdskit.operate.top.policy import distance, earlier, rate, smoothed
+from rdskit.runtime.deadlines import Deadline
+
+if TYPE_CHECKING:
+    from rdskit.client.pool import Pool
+    from rdskit.kernel.ports import Connection
+    from rdskit.kernel.positions import Position
+    from rdskit.kernel.targets import Engine
+    from rdskit.kernel.topology import Host
+    from rdskit.operate.top.journal import Journal
+
+_ANSWER: Final = 2.0  # seconds for one answer
+_HISTORY: Final = 30  # looks of which the rate is remembered
+
+
+class WatchedHost:
+    """What is known of one host.
+
+    Args:
+        host: as the topology names it now.
+        pool: lends connections to it.
+        engine: the kind of server.
+        journal: hears when it is lost and when it is back.
+
+    Attributes:
+        host: as it was named last.
+        pool: of its present role.
+        wake: set to look now.
+        problem: why there is no sign of life.
+        hidden: what the user may not see.
+    """
+
+    def __init__(self, host: Host, pool: Pool, engine: Engine, journal: Journal) -> None:
+        self.host = host
+        self.pool = pool
+        self.wake = asyncio.Event()
+        self._looks = 0
+        self._looked = asyncio.Condition()
+        self.problem: str | None = None
+        self.hidden: tuple[str, ...] = ()
+        self._engine = engine
+        self._journal = journal
+        self._since: float | None = None
+        self._readings: deque[Reading] = deque(maxlen=_HISTORY)
+        self._history: deque[float | None] = deque(maxlen=_HISTORY)
+        self._latency: float | None = None
+
+    @property
+    def position(self) -> Position | None:
+        """Where its log ends, or what it has replayed."""
+        return self._readings[-1].position if self._readings and self.problem is None else None
+
+    def take(self, host: Host, pool: Pool) -> None:
+        """Go on with what the topology says now; what was seen of it in another role counts no more."""
+        if host.role is not self.host.role:
+            self._readings.clear()
+        self.host, self.pool = host, pool
+        self.wake.set()
+
+    async def look(self) -> DriverError | None:
+        """Look at it once; what stands in the way is noted, and given where a connection was lost over it."""
+        try:
+            self._keep(await self._read())
+        except Retired:
+            return None  # its role changes: the next look goes by its next pool
+        except RdskitError as error:
+            self.lost(str(error))
+        except DriverError as error:
+            self.lost(str(error.public))
+            return error
+        finally:
+            await self._count()
+        return None
+
+    async def compared(self) -> None:
+        """Wait until two looks can be compared; no longer than the second look."""
+        async with self._looked:
+            await self._looked.wait_for(lambda: self._looks > 1)
+
+    async def _count(self) -> None:
+        self._looks += 1
+        async with self._looked:
+            self._looked.notify_all()
+
+    def lost(self, problem: str) -> None:
+        """Note that it gives no sign of life."""
+        if self.problem is None:
+            self._since = time.time()
+            if self.host.role is not Role.WRITER:  # of the writer's loss the client itself tells
+                self._journal.note(self.host.identifier, f"gives no sign of life: {problem}", Level.BAD)
+        self.problem = problem
+        self._readings.clear()
+        self._history.append(None)
+
+    async def _read(self) -> Reading:
+        lease = await self.pool.acquire(Deadline.after(_ANSWER if self._looks else self._patience))
+        try:
+            return await self._asked(lease.connection)
+        finally:
+            lease.give_back()
+
+    @property
+    def _patience(self) -> float:
+        return self.pool.limits.connect_timeout
+
+    async def _asked(self, connection: Connection) -> Reading:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        await connection.ping(_ANSWER)
+        now = loop.time()
+        activity = await activity_of(connection, self._engine, _ANSWER)
+        self.hidden = activity.hidden
+        if self.host.role is Role.WRITER:
+            return Reading(now, now - started, activity, await connection.written_position(_ANSWER))
+        progress, hidden = await progress_of(connection, self._engine, _ANSWER)
+        self.hidden += (hidden,) if hidden else ()
+        if progress is None or not progress.replays:
+            return Reading(now, now - started, activity)
+        return Reading(now, now - started, activity, progress.position, progress.lag)
+
+    def _keep(self, reading: Reading) -> None:
+        if self.problem is not None and self._since is not None:
+            away = time.time() - self._since
+            self._journal.note(self.host.identifier, f"answers again, after {away:.1f} s", Level.GOOD)
+        self.problem = self._since = None
+        elapsed = reading.at - self._readings[-1].at if self._readings else 0.0
+        self._latency = smoothed(self._latency, reading.latency, elapsed)
+        self._readings.append(reading)
+        transactions, statements = self._rates()
+        if len(self._readings) > 1:
+            self._history.append((statements if transactions is None else transactions) or 0.0)
+
+    def _rates(self) -> tuple[float | None, float | None]:
+        before = earlier(tuple(self._readings))
+        if before is None:
+            return None, None
+        last, then = self._readings[-1], before.activity
+        seconds = last.at - before.at
+        return (
+            rate(then.transactions, last.activity.transactions, seconds),
+            rate(then.statements, last.activity.statements, seconds),
+        )
+
+    def view(self, writer: Position | None, zone: str | None, status: str | None) -> HostView:
+        """What is shown of it.
+
+        Args:
+            writer: where the writer's log ends.
+            zone: as the API tells it.
+            status: as the API tells it.
+        """
+        reading = self._readings[-1] if self._readings else None
+        activity = reading.activity if reading else None
+        transactions, statements = self._rates()
+        is_reader = self.host.role is Role.READER
+        return HostView(
+            self.host.identifier,
+            self.host.role,
+            str(self.host.endpoint),
+            zone=zone or self.host.zone,
+            status=status,
+            problem=self.problem,
+            since=self._since,
+            latency=self._latency if reading else None,
+            transactions=transactions,
+            statements=statements,
+            connections=activity.connections if activity else None,
+            max_connections=activity.max_connections if activity else None,
+            oldest=activity.oldest if activity else None,
+            lag=reading.lag if reading else None,
+            behind=distance(writer, reading.position) if reading and is_reader else None,
+            history=tuple(self._history),
+            pool=self.pool.stats(),
+        )

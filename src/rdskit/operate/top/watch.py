@@ -1,0 +1,261 @@
+"""The watch over one cluster: it sees what an application with rdskit would see, from a client of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from typing import TYPE_CHECKING, Final, Self
+
+from rdskit.client.database.options import Options
+from rdskit.client.database.resolve import resolve
+from rdskit.client.failover import Cluster
+from rdskit.client.pool import PoolLimits
+from rdskit.errors import AuthenticationError, ConnectError, TLSError
+from rdskit.kernel.events import FailoverCompleted, FailoverStarted
+from rdskit.kernel.topology import Role, Topology
+from rdskit.operate.top.bulletin import Bulletin
+from rdskit.operate.top.host import WatchedHost
+from rdskit.operate.top.journal import Journal
+from rdskit.operate.top.model import Frame
+from rdskit.operate.top.policy import changes, ordered
+from rdskit.runtime.deadlines import Deadline
+from rdskit.runtime.observers import Observers
+from rdskit.runtime.periodic import every
+from rdskit.runtime.tasks import TaskOwner
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from types import TracebackType
+    from typing import Any
+
+    from rdskit.client.database.resolve import Resolved
+    from rdskit.client.pool import Pool
+    from rdskit.kernel.events import Event
+    from rdskit.kernel.topology import Host
+    from rdskit.operate.top.model import HostView
+
+_FOLLOW_EVERY: Final = 0.1  # seconds between two comparisons with the client's topology, which costs nothing
+_ASK_API_EVERY: Final = 5.0  # seconds
+_HURRY: Final = 0.2  # seconds between two looks while there is no writer
+_log = logging.getLogger("rdskit")
+
+
+class Watch:
+    """Looks at every host of a cluster again and again. Made by ``watching``; used by ``async with``.
+
+    Args:
+        resolved: the cluster.
+        limits: of the pool of each host.
+        interval: seconds between two looks at a host.
+        journal: of what happens.
+        owner: of the tasks.
+
+    Attributes:
+        changed: set when something has happened that is worth showing at once.
+        interval: may be changed at any time.
+    """
+
+    def __init__(
+        self, resolved: Resolved, limits: PoolLimits, interval: float, journal: Journal, owner: TaskOwner
+    ) -> None:
+        self.changed = journal.changed
+        self.interval = interval
+        self._resolved = resolved
+        self._journal = journal
+        self._bulletin = Bulletin(journal)
+        observers = Observers([journal.hear, self._hear])
+        self._cluster = Cluster(resolved.source, resolved.access, limits, readers=True, observers=observers)
+        self._tasks = owner
+        self._hosts: dict[str, WatchedHost] = {}
+        self._looking: dict[str, asyncio.Task[Any]] = {}
+        self._topology = Topology(())
+        self._failing_since: float | None = None
+        self._ask_api = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        """Connect and begin to look.
+
+        Raises:
+            RdskitError: the target cannot be used. A cluster whose writer alone is away is watched all the same.
+        """
+        try:
+            await self._connect()
+        except BaseException:
+            await self._close()
+            raise
+        await self._cluster.settled()
+        self._follow()
+        self._tasks.spawn(every(_FOLLOW_EVERY, self._follow_on, asyncio.Event()), "follow the topology")
+        self._tasks.spawn(every(_ASK_API_EVERY, self._look_at_api, self._ask_api), "ask the API")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close all connections."""
+        await self._close()
+
+    async def compared(self) -> Frame:
+        """A frame with rates: what is seen once every host was looked at twice, with or without an answer."""
+        looks = (self._bulletin.looked.wait(), *(host.compared() for host in self._hosts.values()))
+        with contextlib.suppress(TimeoutError):  # a host that has left meanwhile is not looked at any more
+            async with asyncio.timeout(2 * self._patience + self.interval):
+                await asyncio.gather(*looks)
+        return self.frame()
+
+    def frame(self) -> Frame:
+        """What is seen now."""
+        hosts = [self._view(watched) for watched in self._hosts.values()]
+        return Frame(
+            time.time(),
+            str(self._resolved.target),
+            self._resolved.engine.value,
+            self.interval,
+            tuple(ordered(hosts, "role")),
+            self._failing_since,
+            self._cluster.retries.budget.retries_left,
+            self._notes(),
+            self._journal.entries,
+        )
+
+    # -- connecting ------------------------------------------------------------------------------------------------
+
+    async def _connect(self) -> None:
+        try:
+            await self._start()
+        except (AuthenticationError, TLSError):
+            raise
+        except ConnectError as error:
+            if not self._cluster.topology.readers:
+                raise
+            self._failing_since = time.time()
+            self._journal.note(self._cluster.topology.hosts[0].identifier, f"there is no writer yet: {error}")
+            self._tasks.spawn(self._start_anyway(), "wait for the writer")
+
+    async def _start(self) -> None:
+        await self._cluster.start(Deadline.after(self._patience))
+
+    async def _start_anyway(self) -> None:
+        while True:
+            try:
+                await self._start()
+            except ConnectError:
+                await asyncio.sleep(_HURRY)
+            else:
+                self._failing_since = None
+                return
+
+    @property
+    def _patience(self) -> float:
+        return self._resolved.access.connect_timeout
+
+    async def _close(self) -> None:
+        await self._tasks.close()
+        await self._cluster.close()
+
+    # -- following -------------------------------------------------------------------------------------------------
+
+    async def _follow_on(self) -> None:
+        self._follow()
+
+    def _follow(self) -> None:
+        """Look at the hosts that the client knows now, and at no others."""
+        topology = self._cluster.topology
+        if topology is self._topology:
+            return
+        if self._topology.hosts and not self._topology.provisional:
+            for entry in changes(self._topology, topology, time.time()):
+                self._journal.add(entry)
+        self._topology = topology
+        hosts = topology.hosts or ((topology.entry,) if topology.entry else ())
+        for gone in self._hosts.keys() - {host.identifier for host in hosts}:
+            self._looking.pop(gone).cancel()
+            del self._hosts[gone]
+        pools = {pool.endpoint: pool for pool in (*self._cluster.readers.values(), self._cluster.writer)}
+        self._journal.names |= {str(host.endpoint): host.identifier for host in hosts}
+        for host in hosts:
+            self._watch(host, pools[host.endpoint])
+        self._ask_api.set()
+
+    def _watch(self, host: Host, pool: Pool) -> None:
+        watched = self._hosts.get(host.identifier)
+        if watched is None:
+            watched = self._hosts[host.identifier] = WatchedHost(host, pool, self._resolved.engine, self._journal)
+            self._looking[host.identifier] = self._tasks.spawn(self._look_on(watched), f"look at {host.identifier}")
+            return
+        watched.take(host, pool)
+
+    async def _look_on(self, watched: WatchedHost) -> None:
+        while True:
+            watched.wake.clear()
+            error = await watched.look()
+            if error is not None and watched.host.role is Role.WRITER:
+                self._cluster.report(error.failure)
+            self.changed.set()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.interval if self._failing_since is None else _HURRY):
+                    await watched.wake.wait()
+
+    async def _look_at_api(self) -> None:
+        instances = [host.identifier for host in self._topology.hosts if host.identifier != str(host.endpoint)]
+        await self._bulletin.look(instances, self._resolved.source.cluster)
+        self.changed.set()
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, FailoverStarted):
+            self._failing_since = time.time()
+            for watched in self._hosts.values():
+                if str(watched.host.endpoint) == event.writer:
+                    watched.lost("its connections were lost")
+        elif isinstance(event, FailoverCompleted):
+            self._failing_since = None
+        else:
+            return
+        for watched in self._hosts.values():
+            watched.wake.set()
+        self._ask_api.set()
+
+    # -- showing ---------------------------------------------------------------------------------------------------
+
+    def _view(self, watched: WatchedHost) -> HostView:
+        state = self._bulletin.states.get(watched.host.identifier)
+        writer = next((each.position for each in self._hosts.values() if each.host.role is Role.WRITER), None)
+        return watched.view(writer, state.zone if state else None, state.status if state else None)
+
+    def _notes(self) -> tuple[str, ...]:
+        hidden = {note: None for watched in self._hosts.values() for note in watched.hidden}
+        return (*hidden, *self._bulletin.notes)
+
+
+@contextlib.asynccontextmanager
+async def watching(
+    target: str, *, interval: float = 1.0, connect_timeout: float = 5.0, **options: Any
+) -> AsyncIterator[Watch]:
+    """Watch a cluster for the length of the block.
+
+    Args:
+        target: as for ``rdskit.connect``.
+        interval: seconds between two looks at a host.
+        connect_timeout: seconds for one attempt to connect.
+        options: ``credentials``, ``tls``, ``ca`` and ``readers``, as for ``rdskit.connect``.
+
+    Yields:
+        The ``Watch``.
+
+    Raises:
+        RdskitError: the target cannot be used.
+    """
+    # Looks come one at a time; the second connection is for the moment when the first one is being given up.
+    limits = PoolLimits(min_size=1, max_size=2, connect_timeout=connect_timeout, check_after=3600.0)
+    journal = Journal()
+    given = Options(limits=limits, application_name="rdskit top", observers=(journal.hear,), **options)
+    owner = TaskOwner("top")
+    _log.addHandler(journal)
+    try:
+        async with Watch(await resolve(target, given, owner), limits, interval, journal, owner) as watch:
+            yield watch
+    finally:
+        _log.removeHandler(journal)
+        await owner.close()
