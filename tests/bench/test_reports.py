@@ -70,3 +70,30 @@ def test_routing_reports_what_is_stale_and_what_a_slow_reader_does(tmp_path: Pat
     assert all(policies[-1]["p99"] < other["p99"] for other in policies[:-1])
     assert report["decision"] > 0
     assert done.returncode == bool(report["missed"])
+
+
+def test_transaction_overhead_reports_what_is_added_and_what_exactly_once_costs(tmp_path: Path) -> None:
+    options = ("--rounds", "2", "--calls", "20", "--engine", "postgresql")
+    done, report = _run("transaction_overhead.py", tmp_path / "report.json", *options)
+    again, block, run, *writing = report["rows"]
+    assert again["name"] == "SELECT, asyncpg again"
+    assert [row["name"] for row in writing] == ["UPDATE, db.run", "UPDATE, db.run exactly_once"]
+    assert [row["gate"] for row in report["rows"]] == [None, 20.0, 20.0, None, None]
+    assert all(row["microseconds"] > 0 and row["low"] <= row["ratio"] <= row["high"] for row in report["rows"])
+    assert report["missed"] == [f"postgresql: {row['name']}" for row in (block, run) if row["added"] > 20.0]
+    is_valid = report["valid"]["postgresql"]
+    assert not is_valid or 0.97 <= again["ratio"] <= 1.03
+    assert ("NOT VALID" in done.stdout) == (not is_valid)
+    assert done.returncode == (0 if is_valid and not report["missed"] else 1)
+
+
+def test_outbox_reports_each_way_to_deliver(tmp_path: Path) -> None:
+    done, report = _run("outbox.py", tmp_path / "report.json", "--messages", "300", "--engine", "postgresql")
+    assert [(row["name"], row["messages"]) for row in report["rows"]] == [
+        ("ordered", 300),
+        ("unordered", 300),
+        ("one at a time", 30),
+    ]
+    assert all(row["per_second"] > 0 for row in report["rows"])
+    assert report["met"] == all(row["per_second"] >= report["gate"] for row in report["rows"][:2])
+    assert done.returncode == (0 if report["met"] else 1)
