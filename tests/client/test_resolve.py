@@ -174,8 +174,8 @@ async def test_aurora_needs_no_permission_at_all(cluster: Aurora, named: Names, 
     assert f"{writer}.{DOMAIN}" in named.lookups
 
 
-async def test_aurora_fails_over_by_what_its_servers_say(cluster: Aurora, named: Names, monkeypatch: Any) -> None:
-    assert named
+@pytest.mark.usefixtures("named")
+async def test_aurora_fails_over_by_what_its_servers_say(cluster: Aurora, monkeypatch: Any) -> None:
     before = cluster.writer
     rds = cluster.local_rds.rds  # made while there is an endpoint to call
     with monkeypatch.context() as without:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _EVERYTHING: Final = Selection()
 _READERS: Final = Selection(readers_only=True)
+_PAGE = 100  # the most that RDS gives at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +247,7 @@ async def _all(operation: str, key: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     where: dict[str, str] = {}
     while True:
-        answer = await call_hurried("rds", operation, MaxRecords=100, **where)
+        answer = await call_hurried("rds", operation, MaxRecords=_PAGE, **where)
         found.extend(answer[key])
         if not answer.get("Marker"):
             return found
