@@ -122,11 +122,18 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Writes, each followed by the read that looks for it."""
+    """Writes, each followed by the read that looks for it.
+
+    Attributes:
+        stale: reads that did not find it.
+        by_readers: reads that a reader answered; the writer answered the others.
+        on_readers: their share.
+    """
 
     name: str
     pairs: int
     stale: int
+    by_readers: int
     on_readers: float
     seconds: float
 
@@ -165,7 +172,7 @@ async def measure_pairs(db: rdskit.Database, name: str, count: int, first: int) 
 
     await asyncio.gather(*(work() for _ in range(TASKS)))
     served = _on_readers(db) - before
-    return Pairs(name, count, stale, served / count, time.perf_counter() - started)
+    return Pairs(name, count, stale, served, served / count, time.perf_counter() - started)
 
 
 def _on_readers(db: rdskit.Database) -> int:
@@ -245,10 +252,19 @@ def show(microseconds: float, pairs: list[Pairs], balances: list[Balance]) -> No
     """Print the tables."""
     print(f"one of {REPLICAS} readers is chosen in {microseconds:.1f} µs\n")
     lines = [
-        (each.name, f"{each.pairs:,}", f"{each.stale}", f"{each.on_readers:.1%}", f"{each.pairs / each.seconds:,.0f}")
+        (
+            each.name,
+            f"{each.pairs:,}",
+            f"{each.stale}",
+            f"{each.by_readers:,}",
+            f"{each.pairs - each.by_readers:,}",
+            f"{each.on_readers:.1%}",
+            f"{each.pairs / each.seconds:,.0f}",
+        )
         for each in pairs
     ]
-    harness.print_table(("write, then read", "pairs", "stale", "on readers", "pairs/s"), lines)
+    titles = ("write, then read", "pairs", "stale", "by readers", "by writer", "on readers", "pairs/s")
+    harness.print_table(titles, lines)
     print(f"\nsimulated: {REQUESTS:,} reads, {REPLICAS} readers, the last one {SLOW:g} times slower")
     figures = [(each.name, f"{each.p50:.1f}", f"{each.p99:.1f}") for each in balances]
     harness.print_table(("policy", "p50 ms", "p99 ms"), figures)
