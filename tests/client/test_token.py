@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 import re
 
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rdskit.client.replicas import Tokens
+from rdskit.client.replicas.history import History
 from rdskit.client.replicas.token import Claim, cluster_digest, position_to_see, sign, verify
 from rdskit.errors import ConfigError
 from rdskit.kernel.positions import START, GtidPosition, GtidSet, Lsn, Position
@@ -18,7 +21,7 @@ OURS = cluster_digest("orders")
 positions: st.SearchStrategy[Position | None] = st.one_of(
     st.none(),
     st.just(START),
-    st.integers(0, 2**63).map(Lsn),
+    st.builds(Lsn, st.integers(0, 2**63), st.integers(1, 2**32 - 1)),
     st.dictionaries(st.integers(0, 9), st.tuples(st.integers(1, 9), st.integers(1, 2**40))).map(GtidPosition),
     st.dictionaries(
         st.uuids().map(str), st.lists(st.tuples(st.integers(1, 9), st.integers(10, 99)), min_size=1, max_size=3)
@@ -31,7 +34,10 @@ def test_what_is_signed_can_be_read(position: Position | None, expires: int) -> 
     claim = Claim(OURS, position, expires)
     token = sign(claim, KEY)
     assert re.fullmatch(r"[\w-]+", token, re.ASCII)
-    assert verify(token, KEY) == claim
+    read = verify(token, KEY)
+    assert read == claim
+    if position is not None and read.position is not None:
+        assert read.position.history == position.history
 
 
 @given(positions, st.data())
@@ -70,3 +76,32 @@ def test_without_a_key_tokens_hold_in_this_process_and_with_one_anywhere(monkeyp
     with pytest.raises(ConfigError, match="at least 16"):
         Tokens("orders", "short")
     assert Tokens("orders", None).read(None) is START
+
+
+def test_a_token_of_an_earlier_version_without_its_timeline_asks_for_the_writer() -> None:
+    payload = f"1|{OURS}|1000|lsn|0/7".encode()
+    mac = hmac.digest(KEY, payload, "sha256")[:16]
+    token = base64.urlsafe_b64encode(mac + payload).rstrip(b"=").decode()
+    assert verify(token, KEY) == Claim(OURS, None, 1000)
+
+
+def test_a_position_of_another_history_cannot_be_told_and_has_the_writer_asked() -> None:
+    history = History()
+    assert not history.holds(Lsn(7, 1)), "before the writer was asked"
+    assert not history.told(Lsn(9, 1))
+    assert history.holds(Lsn(7, 1))
+    assert not history.holds(Lsn(8, 2)), "of a timeline that begins with a failover that we have not noticed"
+    assert history.is_open, "the writer is to be asked"
+    assert history.told(Lsn(9, 2)), "so the writer is another one"
+    assert history.holds(Lsn(8, 2))
+    assert not history.holds(Lsn(7, 1)), "of before the failover"
+
+
+def test_histories_of_the_mysql_family() -> None:
+    history = History()
+    history.told(GtidPosition.parse("0-1-5"))
+    assert history.holds(GtidPosition.parse("0-1-4"))
+    assert not history.holds(GtidPosition.parse("0-2-4"))
+    assert history.holds(GtidSet.parse("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5")), "a set tells what it includes"
+    assert not history.told(None), "it says no more than it did"
+    assert history.holds(GtidPosition.parse("0-1-4"))

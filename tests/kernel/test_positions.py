@@ -110,3 +110,11 @@ def test_positions_behind_a_header_move_to_its_front() -> None:
     assert Lsn(5 * SEGMENT + 40).normalised() == 5 * SEGMENT
     assert Lsn(5 * SEGMENT + 8192 + 24).normalised() == 5 * SEGMENT + 8192
     assert Lsn(5 * SEGMENT + 8192 + 25).normalised() == 5 * SEGMENT + 8192 + 25
+
+
+def test_a_later_timeline_holds_what_is_left_of_the_earlier_one() -> None:
+    lost, after = Lsn(900, 1), Lsn(500, 2)
+    assert lost.merge(after) is after
+    assert after.merge(lost) is after
+    assert after.history == "2"
+    assert Lsn.parse("0/1", 3).normalised().history == "3"

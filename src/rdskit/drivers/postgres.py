@@ -49,6 +49,9 @@ select pg_is_in_recovery(),
             else coalesce(extract(epoch from now() - pg_last_xact_replay_timestamp()), 0) end::float8
 """
 
+# The name of a log file begins with the timeline; unlike everything else that tells it, any user may ask for it.
+_WRITTEN = "select pg_current_wal_insert_lsn()::text, left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)"
+
 
 _CAPACITY = """
 select current_setting('max_connections')::int,
@@ -188,8 +191,8 @@ class PostgresConnection:
 
     async def written_position(self, timeout: float | None) -> Lsn:
         """Where the writer's log ends now, normalised so that a replica can reach it."""
-        row = await self.fetch_one("select pg_current_wal_insert_lsn()::text", (), timeout)
-        return Lsn.parse(row[0]).normalised()
+        lsn, timeline = await self.fetch_one(_WRITTEN, (), timeout)
+        return Lsn.parse(lsn, int(timeline, 16)).normalised()
 
     async def reader_progress(self, timeout: float | None) -> ReaderProgress:
         """How far this reader has come."""

@@ -29,6 +29,16 @@ class Position:
 
     __slots__ = ()
 
+    @property
+    def history(self) -> str:
+        """The history that it is a place in; empty where it tells by itself what it includes, as a GTID set does.
+
+        After a failover the log may go on from an earlier place than somebody has seen, and the same number then stands
+        for something else. Two positions of different histories can only be compared by who knows how these hang
+        together.
+        """
+        return ""
+
     def covers(self, other: Position) -> bool:
         """Whether everything up to ``other`` is included.
 
@@ -70,19 +80,36 @@ START: Final[Position] = _Start()
 
 @final
 class Lsn(int, Position):
-    """A PostgreSQL log sequence number: bytes from the start of the log."""
+    """A PostgreSQL log sequence number: bytes from the start of the log.
 
-    __slots__ = ()
+    Attributes:
+        timeline: of the server whose position it is, which each promotion makes a new one; 0 where that is not told, as
+            a replica does not. It is no part of the number, and none of its order.
+    """
+
+    timeline: int
+
+    def __new__(cls, value: int, timeline: int = 0) -> Lsn:
+        """Make one of a number of bytes."""
+        lsn = super().__new__(cls, value)
+        lsn.timeline = timeline
+        return lsn
 
     @classmethod
-    def parse(cls, text: str) -> Lsn:
+    def parse(cls, text: str, timeline: int = 0) -> Lsn:
         """Read PostgreSQL's ``X/Y`` form.
 
         Args:
             text: two hexadecimal halves, as ``pg_lsn`` prints them.
+            timeline: of the server.
         """
         high, _, low = text.partition("/")
-        return cls((int(high, 16) << 32) | int(low, 16))
+        return cls((int(high, 16) << 32) | int(low, 16), timeline)
+
+    @property
+    def history(self) -> str:
+        """The timeline."""
+        return str(self.timeline)
 
     def __str__(self) -> str:
         return f"{self >> 32:X}/{self & 0xFFFFFFFF:X}"
@@ -95,8 +122,11 @@ class Lsn(int, Position):
         return other is START or self >= _same(Lsn, other)
 
     def merge(self, other: Position) -> Lsn:
-        """The later of the two."""
-        return self if self.covers(other) else _same(Lsn, other)
+        """The later of the two; a later timeline holds whatever is left of those before it."""
+        if other is START:
+            return self
+        theirs = _same(Lsn, other)
+        return self if (self.timeline, self) >= (theirs.timeline, theirs) else theirs
 
     def normalised(self, segment: int = _SEGMENT) -> Lsn:
         """Turn an insert position into one that a replica can reach by replaying.
@@ -111,9 +141,9 @@ class Lsn(int, Position):
             The end of the last record at or before the position.
         """
         if self % segment <= _SEGMENT_HEADER:
-            return Lsn(self - self % segment)
+            return Lsn(self - self % segment, self.timeline)
         if self % _PAGE <= _PAGE_HEADER:
-            return Lsn(self - self % _PAGE)
+            return Lsn(self - self % _PAGE, self.timeline)
         return self
 
 
@@ -153,6 +183,11 @@ class GtidPosition(Position):
 
     def __hash__(self) -> int:
         return hash(frozenset(self._sequences().items()))
+
+    @property
+    def history(self) -> str:
+        """Which server wrote last, in each domain: another one goes on with the same sequence numbers."""
+        return ",".join(f"{domain}-{server}" for domain, (server, _) in sorted(self.domains.items()))
 
     def covers(self, other: Position) -> bool:
         """Whether each domain of ``other`` has come at least as far."""

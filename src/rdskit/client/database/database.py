@@ -98,7 +98,7 @@ class Database(Session):
         seen = self._tokens.read(after)
         if seen is None and not self._cluster.takes_writes:
             raise writer_is_elsewhere(self._cluster.writer.endpoint)
-        if seen is None:
+        if seen is None or not (self._readers is None or self._readers.can_tell(seen)):
             written.lost_track()
         else:
             written.position = seen

@@ -233,7 +233,9 @@ class Executor:
 
     async def _position_to_see(self, after: Position | None) -> Position | None:
         """What the read must see; None when only the writer can tell."""
-        if after is None or self._consistency == "eventual":
+        if after is None or (after is not START and self._readers is not None and not self._readers.can_tell(after)):
+            return None
+        if self._consistency == "eventual":
             return after
         if not self._written.is_known and not await self._written.known(_KNOWN_WITHIN):
             return None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rdskit.client.pool import Lease, Pool, Retired
 from rdskit.client.replicas.ejection import Record, not_ejected
+from rdskit.client.replicas.history import History
 from rdskit.client.replicas.policy import (
     ADMITTED,
     QUARANTINED,
@@ -177,6 +178,7 @@ class Readers:
         self._known: dict[str, Reader] = {}
         self._all: tuple[Reader, ...] = ()
         self._failures = cluster.failures
+        self._history = History()
         self._wake = asyncio.Event()
         self.spilled = 0
         owner.spawn(every(_WATCH_EVERY, self._watch, self._wake), "watch readers")
@@ -204,6 +206,14 @@ class Readers:
         if borrowed is None:
             self._spill()
         return borrowed
+
+    def can_tell(self, position: Position) -> bool:
+        """Whether a position that another process gives can be compared with what the readers say.
+
+        It cannot if it is of another history than the writer's, as we know it: from before a failover, or from after
+        one that this process has not noticed. The writer is then asked which one is true.
+        """
+        return not self._cluster.takes_writes or self._history.holds(position)
 
     def blame(self, reader: Reader) -> None:
         """Count an error against a reader; several in a row eject it."""
@@ -273,8 +283,7 @@ class Readers:
         if self._failures != self._cluster.failures:
             # The writer failed: until it is known better, each reader may hold a history that the next one never had.
             self._failures = self._cluster.failures
-            for reader in self._known.values():
-                reader.admission = QUARANTINED
+            self._quarantine()
             self._wake.set()
         if self._known.keys() != self._cluster.readers.keys():
             pools = self._cluster.readers
@@ -282,27 +291,38 @@ class Readers:
             self._all = tuple(self._known.values())
             self._wake.set()
 
+    def _quarantine(self) -> None:
+        for reader in self._known.values():
+            reader.admission = QUARANTINED
+
     async def _watch(self) -> None:
         readers = self.known()
         suspects = [reader for reader in readers if not reader.admission.admitted]
-        position = await self._writer_position() if suspects else None
+        asks = suspects or (self._history.is_open and self._cluster.takes_writes)
+        position = await self._writer_position() if asks else None
         await asyncio.gather(*(self._look_at(reader, position) for reader in readers))
         if any(not reader.admission.admitted for reader in readers):
             await asyncio.sleep(_WATCH_SOON)
             self._wake.set()
 
     async def _writer_position(self) -> Position | None:
+        """Where the writer is; None where it does not tell now, or never does."""
         pool = self._cluster.writer
         try:
             lease = await pool.acquire(Deadline.after(_WATCH_TIMEOUT))
         except (RdskitError, Retired):
             return None
         try:
-            return await lease.connection.written_position(_WATCH_TIMEOUT)
-        except DriverError:
+            position = await lease.connection.written_position(_WATCH_TIMEOUT)
+        except DriverError as error:
+            if error.failure is Failure.REFUSED:  # it keeps none that this user may see
+                self._history.told(None)
             return None
         finally:
             lease.give_back()
+        if self._history.told(position):
+            self._quarantine()
+        return position
 
     async def _look_at(self, reader: Reader, writer_position: Position | None) -> None:
         try:

@@ -1,5 +1,8 @@
 """A position as a signed text that crosses processes, in a cookie, a header or a message.
 
+A position counts within its history only (PostgreSQL's timeline, the server that wrote last on MariaDB), so the token
+names that too: after a failover, the same number may stand for something else.
+
 A token is base64url of a MAC (HMAC-SHA-256, its first 16 bytes) and of ``version|cluster|expiry|kind|position``. The
 cluster is a digest, so that no host name leaves the house. A position is no secret: the signature keeps others from
 naming one that no reader ever reaches, which would send every read to the writer.
@@ -24,12 +27,14 @@ _VERSION: Final = "1"
 _MAC_BYTES: Final = 16
 _UNKNOWN: Final = "writer"
 _PARSERS: Final[dict[str, Callable[[str], Position]]] = {
-    "lsn": Lsn.parse,
+    "wal": lambda shown: _lsn_of(*shown.split("@")),
     "gtids": GtidSet.parse,
     "gtid": GtidPosition.parse,
     "start": lambda _: START,
 }
-_KINDS: Final[dict[type[Position], str]] = {Lsn: "lsn", GtidSet: "gtids", GtidPosition: "gtid", type(START): "start"}
+_WITHOUT_HISTORY: Final = frozenset({"lsn"})
+"""Kinds of earlier versions: which history they are of is not told, so that only the writer surely shows them."""
+_KINDS: Final[dict[type[Position], str]] = {Lsn: "wal", GtidSet: "gtids", GtidPosition: "gtid", type(START): "start"}
 
 
 class Claim(NamedTuple):
@@ -55,7 +60,7 @@ def sign(claim: Claim, key: bytes) -> str:
     """Write a claim as a token: letters, digits, ``-`` and ``_`` only."""
     position = claim.position
     kind = _UNKNOWN if position is None else _KINDS[type(position)]
-    shown = "" if position is None else str(position)
+    shown = "" if position is None else _shown(position)
     payload = "|".join((_VERSION, claim.cluster, str(claim.expires), kind, shown)).encode()
     return urlsafe_b64encode(_mac(payload, key) + payload).rstrip(b"=").decode()
 
@@ -74,9 +79,9 @@ def verify(text: str, key: bytes) -> Claim:
     if not hmac.compare_digest(mac, _mac(payload, key)):
         raise _not_ours()
     version, cluster, expires, kind, shown = payload.decode().split("|")
-    if version != _VERSION or (kind != _UNKNOWN and kind not in _PARSERS):
+    if version != _VERSION or kind not in {_UNKNOWN, *_WITHOUT_HISTORY, *_PARSERS}:
         raise ConfigError("the token was made by another version of rdskit: let it expire, or do without it")
-    return Claim(cluster, None if kind == _UNKNOWN else _PARSERS[kind](shown), int(expires))
+    return Claim(cluster, _PARSERS[kind](shown) if kind in _PARSERS else None, int(expires))
 
 
 def position_to_see(claim: Claim, cluster: str, now: float) -> Position | None:
@@ -98,6 +103,14 @@ def position_to_see(claim: Claim, cluster: str, now: float) -> Position | None:
             "to by the same name"
         )
     return claim.position if now < claim.expires else None
+
+
+def _shown(position: Position) -> str:
+    return f"{position.timeline}@{position}" if isinstance(position, Lsn) else str(position)
+
+
+def _lsn_of(timeline: str, lsn: str) -> Lsn:
+    return Lsn.parse(lsn, int(timeline))
 
 
 def _mac(payload: bytes, key: bytes) -> bytes:
