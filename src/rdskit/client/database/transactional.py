@@ -6,6 +6,7 @@ import contextlib
 import random
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from rdskit.client.database.block import Block
 from rdskit.client.database.queries import DEFAULT, Queries
 from rdskit.client.pool import holding
 from rdskit.client.transactions import (
@@ -14,7 +15,6 @@ from rdskit.client.transactions import (
     Request,
     Transaction,
     answer_once,
-    begin,
     begin_text,
     fingerprint_of,
     held_lock,
@@ -29,8 +29,8 @@ from rdskit.runtime.deadlines import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
 
-    from rdskit.client.pool import Lease
     from rdskit.client.replicas import Written
 
 T = TypeVar("T")
@@ -48,15 +48,14 @@ class Transactional(Queries):
         """Whose SQL the database speaks."""
         return self._statements.dialect
 
-    @contextlib.asynccontextmanager
-    async def transaction(
+    def transaction(
         self,
         *,
         isolation: str | None = None,
         read_only: bool = False,
         deferrable: bool = False,
         timeout: float | None = None,
-    ) -> AsyncIterator[Transaction]:
+    ) -> AbstractAsyncContextManager[Transaction]:
         """Open a transaction on the writer; it commits when the block ends, and rolls back when it raises.
 
         Args:
@@ -70,9 +69,7 @@ class Transactional(Queries):
             QueryTimeout: the deadline passed before that; nothing was changed.
             FailoverError: the connection was lost before that; nothing was changed.
         """
-        text = begin_text(isolation, read_only=read_only, deferrable=deferrable)
-        async with self._block(text, timeout) as transaction:
-            yield transaction
+        return self._block(begin_text(isolation, read_only=read_only, deferrable=deferrable), timeout)
 
     async def run(
         self,
@@ -110,10 +107,10 @@ class Transactional(Queries):
         plain = begin_text(None, read_only=False, deferrable=False)
         dialect = self.dialect
 
-        def attempt() -> contextlib.AbstractAsyncContextManager[Transaction]:
+        def attempt() -> AbstractAsyncContextManager[Transaction]:
             return self._block(text, deadline.remaining(), new_fence() if exactly_once else None)
 
-        def own() -> contextlib.AbstractAsyncContextManager[Transaction]:
+        def own() -> AbstractAsyncContextManager[Transaction]:
             return self._block(plain, deadline.remaining())
 
         async def committed(transaction: Transaction) -> bool:
@@ -167,7 +164,7 @@ class Transactional(Queries):
         deadline = Deadline.after(self._timeout if timeout is DEFAULT else timeout)
         text = begin_text(None, read_only=False, deferrable=False)
 
-        def attempt() -> contextlib.AbstractAsyncContextManager[Transaction]:
+        def attempt() -> AbstractAsyncContextManager[Transaction]:
             return self._block(text, deadline.remaining())
 
         async def work(tx: Transaction) -> Any:
@@ -225,47 +222,12 @@ class Transactional(Queries):
                 await self.execute(statement)
         return tuple(TABLES)
 
-    @contextlib.asynccontextmanager
-    async def _block(self, text: str, timeout: float | None, fence: str | None = None) -> AsyncIterator[Transaction]:
-        """Begin, and commit or roll back; the connection goes back in any case."""
+    def _block(self, text: str, timeout: float | None, fence: str | None = None) -> Block:
         self._require_open()
-        deadline = Deadline.after(timeout)
-        patience = Deadline.after(deadline.bounded(self._timeout) if self._timeout is not None else timeout)
-        lease, transaction = await begin(self._cluster, self._statements, text, deadline, self._timeout, patience)
-        transaction.fence = fence
-        try:
-            with holding(lease.lender):
-                yield transaction
-            await transaction.commit()
-        except BaseException as error:
-            await self._undo(lease, transaction, error)
-            raise
-        self._settle(lease, transaction)
-        await transaction.callbacks.run()
+        return Block(self._cluster, self._statements, self._written, text, (timeout, self._timeout), fence)
 
     async def _tidy(self, deadline: Deadline) -> None:
         """Remove old rows of our tables now and then; what they are made by pays for their end."""
         text = begin_text("read committed", read_only=False, deferrable=False)
         chance = random.random()  # noqa: S311 - not a secret
         await purge_sometimes(self.dialect, lambda: self._block(text, deadline.remaining()), chance)
-
-    async def _undo(self, lease: Lease, transaction: Transaction, error: BaseException) -> None:
-        if transaction.may_have_committed and not isinstance(error, Exception):
-            error.add_note("rdskit: COMMIT had been sent when this was cancelled, so the transaction may have happened")
-        try:
-            if isinstance(error, Exception):
-                await transaction.rollback()
-        finally:  # a cancellation that arrives during the rollback must not keep the connection
-            lease.dirty = lease.dirty or lease.connection.in_transaction
-            if transaction.may_have_committed:
-                self._written.lost_track()
-            lease.give_back()
-
-    def _settle(self, lease: Lease, transaction: Transaction) -> None:
-        """Give the connection back; where readers exist, learn first how far the writer has come."""
-        if transaction.writes and self._cluster.readers:
-            self._written.wrote(lease)
-            return
-        if transaction.writes:
-            self._written.lost_track()  # asked for when there are readers, or when a token is wanted
-        lease.give_back()

@@ -10,30 +10,37 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class _Hold:
-    """One block's hold on a pool. Tasks that the block starts inherit it, and may outlive it."""
+class Hold:
+    """Marks that the running code, and the tasks that it starts, hold a connection of a pool, until ``end``.
 
-    __slots__ = ("lender",)
+    Those tasks inherit the mark, and may outlive it.
+    """
+
+    __slots__ = ("_token", "lender")
 
     def __init__(self, lender: object) -> None:
         self.lender: object | None = lender
+        self._token = _holds.set((*_holds.get(), self))
+
+    def end(self) -> None:
+        """The connection was given back, or is about to be."""
+        self.lender = None
+        # A block that is entered in one task and left in another, as a test fixture's is, has nothing to reset there.
+        with contextlib.suppress(ValueError):
+            _holds.reset(self._token)
 
 
-_holds: ContextVar[tuple[_Hold, ...]] = ContextVar("rdskit_holds", default=())
+_holds: ContextVar[tuple[Hold, ...]] = ContextVar("rdskit_holds", default=())
 
 
 @contextlib.contextmanager
 def holding(lender: object) -> Iterator[None]:
-    """Mark that the code inside, and the tasks that it starts, hold a connection of a pool until the block ends."""
-    hold = _Hold(lender)
-    token = _holds.set((*_holds.get(), hold))
+    """Hold for the length of a block."""
+    hold = Hold(lender)
     try:
         yield
     finally:
-        hold.lender = None
-        # A block that is entered in one task and left in another, as a test fixture's is, has nothing to reset there.
-        with contextlib.suppress(ValueError):
-            _holds.reset(token)
+        hold.end()
 
 
 def holds(lender: object) -> bool:
