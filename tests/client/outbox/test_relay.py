@@ -130,6 +130,20 @@ async def test_a_cause_comes_before_its_effect_however_old_the_transaction(db: r
     assert inbox.topics == ["old", "bystander", "cause", "effect"]
 
 
+async def test_on_postgresql_a_writer_in_another_database_holds_it_up_too(database: TestDatabase, inbox: Inbox) -> None:
+    elsewhere = database.url.replace(f"/{database.name}", "/postgres")
+    async with rdskit.connect(database.url, tls="off") as db, rdskit.connect(elsewhere, tls="off") as other:
+        await db.setup()
+        relay = Relay(db, inbox)
+        async with other.transaction() as load:
+            await load.execute("create table loaded (a int)")
+            await _publish(db, "a")
+            assert [await relay.deliver() for _ in range(3)] == [0, 0, 0]
+            await load.execute("drop table loaded")
+        assert await _delivered(relay) == 1
+    assert inbox.topics == ["a"]
+
+
 async def test_unordered_a_late_committer_is_not_lost(db: rdskit.Database, inbox: Inbox) -> None:
     relay = Relay(db, inbox, ordered=False)
     async with db.transaction() as late:
