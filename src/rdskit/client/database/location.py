@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rdskit.aws.custom_endpoints import describe_custom_endpoint
+from rdskit.aws.global_clusters import configured_region, describe_global_cluster
 from rdskit.aws.rds import describe_cluster, describe_instance
 from rdskit.client.credentials import (
     Iam,
@@ -14,7 +17,15 @@ from rdskit.client.credentials import (
     choose_credentials,
     read_content,
 )
-from rdskit.client.failover import ClusterSource, InstanceSource, Source, StaticSource
+from rdskit.client.failover import (
+    ClusterSource,
+    GlobalSource,
+    InstanceSource,
+    NearReaders,
+    Source,
+    StaticSource,
+    selected,
+)
 from rdskit.errors import AwsError, ConfigError
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.targets import DEFAULT_PORTS, Engine, Target
@@ -82,10 +93,10 @@ async def _topology(target: Target) -> tuple[Engine, str | None, Source]:
     try:
         instance = await describe_instance(target.identifier)
     except ConfigError as no_instance:
-        try:
-            return await _of_cluster(target.identifier)
-        except (AwsError, ConfigError):
-            raise no_instance from None
+        for look_up in (_of_cluster, _of_global_cluster, _of_custom_endpoint):
+            with contextlib.suppress(AwsError, ConfigError):  # the first refusal says most: it names what there is
+                return await look_up(target.identifier)
+        raise no_instance from None
     if instance.cluster is not None:
         return await _of_cluster(instance.cluster)
     return _engine(instance.engine), instance.database, InstanceSource(target.identifier)
@@ -94,6 +105,17 @@ async def _topology(target: Target) -> tuple[Engine, str | None, Source]:
 async def _of_cluster(identifier: str) -> tuple[Engine, str | None, Source]:
     cluster = await describe_cluster(identifier)
     return _engine(cluster.engine), cluster.database, ClusterSource(identifier, aurora=cluster.is_aurora)
+
+
+async def _of_custom_endpoint(identifier: str) -> tuple[Engine, str | None, Source]:
+    custom = await describe_custom_endpoint(identifier)
+    engine, database, source = await _of_cluster(custom.cluster)
+    return engine, database, selected(source, custom.selection, custom.endpoint)
+
+
+async def _of_global_cluster(identifier: str) -> tuple[Engine, str | None, Source]:
+    found = await describe_global_cluster(identifier)
+    return _engine(found.engine), found.database, NearReaders(GlobalSource(identifier), await configured_region())
 
 
 async def _from_secret(identifier: str, owner: TaskOwner) -> tuple[Target, Credentials]:

@@ -3,15 +3,19 @@
 from rdskit.client.failover.cluster import Cluster
 from rdskit.client.failover.cluster_source import ClusterSource, asking
 from rdskit.client.failover.discovery import discovered
-from rdskit.client.failover.sources import InstanceSource, ListedReaders, Source, StaticSource
+from rdskit.client.failover.global_source import GlobalSource, NearReaders
+from rdskit.client.failover.sources import InstanceSource, ListedReaders, Source, StaticSource, selected
 
 __all__ = [
     "Cluster",
     "ClusterSource",
+    "GlobalSource",
     "InstanceSource",
     "ListedReaders",
+    "NearReaders",
     "Source",
     "StaticSource",
     "asking",
     "discovered",
+    "selected",
 ]

@@ -7,7 +7,9 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from rdskit.aws.rds import describe_cluster, describe_members
-from rdskit.client.failover.views import VIEWS, members, topology_of
+from rdskit.client.failover.global_source import GlobalSource, NearReaders
+from rdskit.client.failover.sources import SelectedHosts, selected
+from rdskit.client.failover.views import GLOBAL_VIEWS, VIEWS, members, topology_of
 from rdskit.errors import NoWriterError, RdskitError
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.ports import DriverError
@@ -146,7 +148,15 @@ class AskingSource:
 
 def asking(source: Source, access: Access, engine: Engine) -> Source:
     """A source that asks the servers, where these know."""
-    view = VIEWS.get((engine, source.aurora)) if isinstance(source, ClusterSource) else None
+    if isinstance(source, SelectedHosts):
+        return selected(asking(source.whole, access, engine), source.selection, source.entry)
+    if isinstance(source, NearReaders):
+        return NearReaders(asking(source.whole, access, engine), source.region)
+    view = None
+    if isinstance(source, ClusterSource):
+        view = VIEWS.get((engine, source.aurora))
+    elif isinstance(source, GlobalSource):
+        view = GLOBAL_VIEWS.get(engine)
     return AskingSource(source, access, view) if view is not None else source
 
 

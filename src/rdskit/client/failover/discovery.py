@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from rdskit.aws.rds import Owner, owner_of_address, owner_of_name
 from rdskit.client.failover.cluster_source import AskingSource, ClusterSource, asking
-from rdskit.client.failover.sources import InstanceSource, Source, StaticSource
+from rdskit.client.failover.sources import InstanceSource, Source, StaticSource, selected
 from rdskit.client.failover.views import AURORA_VIEWS
 from rdskit.errors import AwsError, ConfigError, RdskitError
 from rdskit.kernel.events import TopologyUnavailable
@@ -137,7 +137,7 @@ class DiscoveredSource:
         if told is None:
             return None
         selection = Selection(readers_only=self._name.kind is EndpointKind.READER)
-        return await self._settle(_selected(source, selection, self._endpoint), told=selection.of(told, self._endpoint))
+        return await self._settle(selected(source, selection, self._endpoint), told=selection.of(told, self._endpoint))
 
     # -- the API ---------------------------------------------------------------------------------------------------
 
@@ -183,7 +183,7 @@ class DiscoveredSource:
         if not owner.is_cluster:
             return InstanceSource(owner.identifier, region)
         cluster = ClusterSource(owner.identifier, aurora=owner.engine.startswith("aurora"), region=region)
-        return _selected(asking(cluster, self._access, self._engine), owner.selection, self._endpoint)
+        return selected(asking(cluster, self._access, self._engine), owner.selection, self._endpoint)
 
     # -- both ------------------------------------------------------------------------------------------------------
 
@@ -227,37 +227,6 @@ class StaticHost:
     async def topology(self) -> Topology:
         """Give the host."""
         return Topology((self._host,))
-
-
-class SelectedHosts:
-    """The part of a cluster that one of its endpoints leads to.
-
-    Args:
-        source: of the whole cluster.
-        selection: the part.
-        entry: the endpoint.
-    """
-
-    changes = True
-
-    def __init__(self, source: Source, selection: Selection, entry: Endpoint) -> None:
-        self.cluster = source.cluster
-        self._source = source
-        self._selection = selection
-        self._entry = entry
-
-    @property
-    def look_again(self) -> float:
-        """As of the cluster."""
-        return self._source.look_again
-
-    async def topology(self) -> Topology:
-        """Look at the cluster now."""
-        return self._selection.of(await self._source.topology(), self._entry)
-
-
-def _selected(source: Source, selection: Selection, entry: Endpoint) -> Source:
-    return source if selection.is_everything else SelectedHosts(source, selection, entry)
 
 
 def _is_passing(error: RdskitError) -> bool:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rdskit.kernel.endpoints import Endpoint
+    from rdskit.kernel.topology import Selection
 
 
 class Source(Protocol):
@@ -110,6 +111,38 @@ class ListedReaders:
         found = await self._source.topology()
         writers = tuple(host for host in found.hosts if host.role is Role.WRITER)
         return found._replace(hosts=(*writers, *self._readers))
+
+
+class SelectedHosts:
+    """The part of a cluster that one of its endpoints leads to.
+
+    Args:
+        source: of the whole cluster.
+        selection: the part.
+        entry: the endpoint.
+    """
+
+    changes = True
+
+    def __init__(self, source: Source, selection: Selection, entry: Endpoint) -> None:
+        self.cluster = source.cluster
+        self.whole = source
+        self.selection = selection
+        self.entry = entry
+
+    @property
+    def look_again(self) -> float:
+        """As of the cluster."""
+        return self.whole.look_again
+
+    async def topology(self) -> Topology:
+        """Look at the cluster now."""
+        return self.selection.of(await self.whole.topology(), self.entry)
+
+
+def selected(source: Source, selection: Selection, entry: Endpoint) -> Source:
+    """The part of a cluster that an endpoint leads to; the source itself where that is everything."""
+    return source if selection.is_everything else SelectedHosts(source, selection, entry)
 
 
 def _local(replicas: Sequence[str]) -> list[str]:

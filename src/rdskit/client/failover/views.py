@@ -1,7 +1,8 @@
 """What the servers of a cluster say about it in SQL: one question for each kind, and how its answer reads.
 
-Sources: Aurora User Guide, "aurora_replica_status", "Querying information_schema.replica_host_status"; RDS User Guide,
-"Multi-AZ DB clusters" (``rds_tools``, ``mysql.rds_topology``); the AWS drivers, which ask the same.
+Sources: Aurora User Guide, "aurora_replica_status", "Querying information_schema.replica_host_status",
+"aurora_global_db_instance_status"; RDS User Guide, "Multi-AZ DB clusters" (``rds_tools``, ``mysql.rds_topology``); the
+AWS drivers, which ask the same.
 """
 
 from __future__ import annotations
@@ -34,6 +35,18 @@ select split_part(endpoint, '.', 1), id = coalesce(
     nullif(rds_tools.multi_az_db_cluster_source_dbi_resource_id(), ''), rds_tools.dbi_resource_id()), null::float8
 from rds_tools.show_topology('rdskit')
 """
+# Instances of two regions may have the same name, and the view tells no time.
+GLOBAL_VIEWS: Final[Mapping[Engine, str]] = {
+    Engine.POSTGRES: """
+select aws_region || '/' || server_id, session_id = 'MASTER_SESSION_ID', null::float8
+from aurora_global_db_instance_status()
+""",
+    Engine.MYSQL: """
+select concat(aws_region, '/', server_id), session_id = 'MASTER_SESSION_ID', null
+from information_schema.aurora_global_db_instance_status
+""",
+}
+"""The question of a global database by engine; hosts are called ``REGION/INSTANCE``."""
 VIEWS: Final[Mapping[tuple[Engine, bool], str]] = {
     (Engine.POSTGRES, True): AURORA_POSTGRES,
     (Engine.POSTGRES, False): MULTI_AZ_POSTGRES,

@@ -1,0 +1,95 @@
+"""The topology of an Aurora global database: one writer, and readers in several regions."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from rdskit.aws.global_clusters import RegionalCluster, describe_global_cluster
+from rdskit.aws.rds import describe_cluster, describe_members
+from rdskit.errors import NoWriterError, RdskitError
+from rdskit.kernel.topology import Host, Role, Topology
+
+if TYPE_CHECKING:
+    from rdskit.client.failover.sources import Source
+
+_log = logging.getLogger("rdskit.failover")
+
+
+class GlobalSource:
+    """A global database as the RDS API describes it, region by region.
+
+    Hosts are called ``REGION/INSTANCE``: instances of two regions may have the same name.
+    """
+
+    changes = True
+    look_again = 1.0
+
+    def __init__(self, identifier: str) -> None:
+        self.cluster = identifier
+
+    async def topology(self) -> Topology:
+        """Describe the clusters of all regions. A secondary region that does not answer is left out.
+
+        Raises:
+            ConfigError: there is no such global database.
+            AwsError: the API refused.
+            ConnectError: the API cannot be reached.
+            NoWriterError: no cluster is the primary, or it has no writer: a switch of regions is under way.
+        """
+        found = await describe_global_cluster(self.cluster)
+        parts = await asyncio.gather(*(_hosts_of(member) for member in found.members))
+        topology = Topology(tuple(host for part in parts for host in part))
+        if topology.writer is None:
+            raise NoWriterError(f"global cluster {self.cluster!r} has no writer in any region; wait for it")
+        return topology
+
+
+async def _hosts_of(member: RegionalCluster) -> tuple[Host, ...]:
+    try:
+        cluster = await describe_cluster(member.identifier, member.region)
+        instances = await describe_members(member.identifier, member.region)
+    except RdskitError as error:
+        if member.writes:
+            raise
+        _log.warning("cluster %s in %s is left out: %s", member.identifier, member.region, error)
+        return ()
+    writer = cluster.writer if member.writes else None
+    return tuple(
+        Host(f"{member.region}/{one.identifier}", one.endpoint, _role(one.identifier, writer), one.zone)
+        for one in instances
+        if one.endpoint is not None
+    )
+
+
+def _role(identifier: str, writer: str | None) -> Role:
+    return Role.WRITER if identifier == writer else Role.READER
+
+
+class NearReaders:
+    """A global database's writer, wherever it is, with the readers of one region; with all, if that one has none.
+
+    Args:
+        source: of the whole.
+        region: where the client is.
+    """
+
+    changes = True
+
+    def __init__(self, source: Source, region: str) -> None:
+        self.cluster = source.cluster
+        self.whole = source
+        self.region = region
+
+    @property
+    def look_again(self) -> float:
+        """As of the whole."""
+        return self.whole.look_again
+
+    async def topology(self) -> Topology:
+        """Look at the whole now."""
+        found = await self.whole.topology()
+        near = tuple(host for host in found.readers if host.identifier.startswith(f"{self.region}/"))
+        writer = (found.writer,) if found.writer is not None else ()
+        return found._replace(hosts=(*writer, *near)) if near else found
