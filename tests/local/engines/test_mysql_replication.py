@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Run = Callable[..., AbstractContextManager[ThrowawayFamilyServer]]
 PRODUCTS: dict[str, Run] = {"mariadb": throwaway_mariadb, "mysql": throwaway_mysql}
 READ_ONLY = 1290
+AT_EACH_COMMIT, AT_LEISURE = ("1", "1"), ("0", "2")
 APPLICATION = Account("app", "secret")
 SCHEMA = (
     "create database shop",
@@ -81,6 +82,12 @@ def orders(server: ThrowawayFamilyServer) -> set[int]:
         return {int(row[0] or 0) for row in session.execute("select id from orders")}
 
 
+def flushes(server: ThrowawayFamilyServer) -> tuple[str | None, ...]:
+    """When the binary log and InnoDB's go to disk."""
+    with server.connect() as session:
+        return session.execute("select @@global.sync_binlog, @@global.innodb_flush_log_at_trx_commit")[0]
+
+
 def insert(server: ThrowawayFamilyServer, number: int) -> None:
     with MySQLSession.open(server.address, APPLICATION, "shop") as session:
         session.execute("insert into orders values (%s)", number)
@@ -97,16 +104,19 @@ def test_nothing_acknowledged_is_lost_and_the_old_primary_comes_back(
 ) -> None:
     assert poll(lambda: standby.replication().receiving, timeout=20)
     assert refuses_writes(standby)
+    assert [flushes(primary), flushes(standby)] == [AT_EACH_COMMIT, AT_LEISURE]
     primary.require_acknowledgement(on=True)
     writer = Writer(primary)
     assert poll(lambda: len(writer.acknowledged) > 200, timeout=30)
     primary.kill()
     standby.promote()
+    assert flushes(standby) == AT_EACH_COMMIT
     insert(standby, -1)
     writer.join()
     assert set(writer.acknowledged) <= orders(standby)
 
     primary.rejoin(standby, acknowledge=True)
+    assert flushes(primary) == AT_LEISURE
     assert primary.wait_for_position(standby.position(), timeout=20)
     assert orders(primary) == orders(standby)
     assert refuses_writes(primary)

@@ -189,18 +189,13 @@ class MySQLFamilyServer(DatabaseServer, ABC):
             self._refuse_writes(session)
             self._set(session, self.dialect.replica_acknowledges, on=acknowledge)
             self._set(session, self.dialect.source_waits, on=False)
+            self._set_durability(session, mysql_options.FOLLOWER)
             self._point_at(session, source)
             session.execute(self.dialect.delay, self._replay_delay)  # 0 too: a server remembers the one it had
             session.execute("start replica")
 
     def delay_replay(self, seconds: float) -> None:
-        """Of a replica: apply each transaction that much later than its source, or at once again with 0.
-
-        A server that does not run, or is a primary, does so once it follows.
-
-        Args:
-            seconds: whole ones, as the servers count; a part of one is taken for a whole one.
-        """
+        """Apply each transaction so many whole seconds late, or at once again with 0; of a primary: once it follows."""
         self._replay_delay = math.ceil(seconds)
         if self.alive and self.is_standby:
             with self.connect() as session:
@@ -229,6 +224,8 @@ class MySQLFamilyServer(DatabaseServer, ABC):
             self.promoted_at = self.position()
             (self.data / mysql_options.STANDBY_FILE).unlink(missing_ok=True)
             self._set(session, self.dialect.replica_acknowledges, on=False)
+            # Its first own commit brings to disk whatever it has applied, as both logs are written in order.
+            self._set_durability(session, {**self.dialect.defaults, **self._configured})
             self._accept_writes(session)
 
     def rejoin(
@@ -362,10 +359,14 @@ class MySQLFamilyServer(DatabaseServer, ABC):
             self.dialect.replica_acknowledges: mysql_options.switch(acknowledge),
             self.dialect.skip_start: mysql_options.switch(not replicate),
         }
-        mysql_options.write_standby(self.data, {**self.dialect.standby, **own})
+        mysql_options.write_standby(self.data, {**mysql_options.FOLLOWER, **self.dialect.standby, **own})
 
     def _set(self, session: MySQLSession, variable: str, *, on: bool) -> None:
         session.execute(f"set global {variable} = {mysql_options.switch(on)}")
+
+    def _set_durability(self, session: MySQLSession, values: Mapping[str, str]) -> None:
+        for name in mysql_options.FOLLOWER:
+            session.execute(f"set global {name} = {mysql_options.expression(values[name])}")
 
     def _command(self, options: Mapping[str, str]) -> list[str]:
         # A new identity at each start: a server ignores what was written under its own, also when it is what this

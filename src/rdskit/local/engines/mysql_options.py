@@ -57,6 +57,11 @@ _COMMON: Mapping[str, str] = {
     "thread_cache_size": "8",
 }
 
+#: What differs in a follower. Writers share one wait for the disk; its appliers would wait at each transaction, fall
+#: behind, and a promotion would have to wait for all of that. What a killed server has written, the operating system
+#: keeps; what a machine loses with its power, the source has on disk.
+FOLLOWER: Mapping[str, str] = {"sync_binlog": "0", "innodb_flush_log_at_trx_commit": "2"}
+
 MARIADB_DEFAULTS: Mapping[str, str] = {
     **_COMMON,
     "binlog_format": "ROW",
