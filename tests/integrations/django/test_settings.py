@@ -9,11 +9,11 @@ from django.core.exceptions import ImproperlyConfigured
 
 from rdskit.integrations.django import pin, reading_from_replicas
 from rdskit.integrations.django.mysql.dialect import PyMySQL
-from rdskit.integrations.django.policy import Aliases, Reading, alias_for_read, hosts_for
+from rdskit.integrations.django.policy import Aliases, Reading, alias_for_read
 from rdskit.integrations.django.settings import complete, read_settings
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.targets import Engine
-from rdskit.kernel.topology import Host, Role, Topology
+from rdskit.kernel.topology import Role
 
 
 def entry(**given: Any) -> dict[str, Any]:
@@ -98,19 +98,6 @@ def test_pinning_by_hand_is_no_write() -> None:
     with reading_from_replicas() as reading:
         pin()
     assert (reading.pinned, reading.wrote) == ({"default"}, False)
-
-
-def test_readers_share_connections_and_the_writer_stands_in() -> None:
-    writer, one, two = (
-        Host(name, Endpoint(name, 1), role)
-        for name, role in (("w", Role.WRITER), ("a", Role.READER), ("b", Role.READER))
-    )
-    topology = Topology((writer, one, two))
-    assert hosts_for(Role.WRITER, topology, 1) == (writer,)
-    assert hosts_for(Role.READER, topology, 0) == (one, two, writer)
-    assert hosts_for(Role.READER, topology, 1) == (two, one, writer)
-    assert hosts_for(Role.READER, Topology((writer,)), 0) == (writer,)
-    assert hosts_for(Role.WRITER, Topology((one,)), 0) == ()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Decisions on plain values: numbers and words of every engine, hosts, and what a replica may answer."""
+"""Decisions on plain values: numbers and words of every engine, and what a replica may answer."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ import sqlalchemy as sa
 from sqlalchemy import func, select, text, update
 
 import rdskit
-from rdskit.integrations.sqlalchemy.policy import Refusal, Reported, hosts_for, meaning_of, refusal_of, told_as
+from rdskit.client.database.refusals import Refusal
+from rdskit.integrations.sqlalchemy.policy import Reported, meaning_of, refusal_of, told_as
 from rdskit.integrations.sqlalchemy.routing import surely_reads
-from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.failures import Failure, Phase
-from rdskit.kernel.topology import Host, Role, Topology
 
 TABLE = sa.table("note", sa.column("id"), sa.column("text"))
-WRITER = Host("w", Endpoint("w", 1), Role.WRITER)
-READERS = tuple(Host(name, Endpoint(name, 1), Role.READER) for name in ("r1", "r2", "r3"))
 
 
 @pytest.mark.parametrize(
@@ -77,6 +74,9 @@ def test_what_a_lost_connection_is_told_as(phase: Phase, expected: type[Exceptio
         (Reported("mysql", "", errno=1040), Refusal.AWAY, rdskit.TooManyConnections),
         (Reported("mysql", "Can't connect (connection refused)", errno=2003), Refusal.AWAY, rdskit.ConnectError),
         (Reported("mysql", "certificate verify failed", errno=2003), Refusal.FINAL, rdskit.TLSError),
+        (Reported("mysql", "SSL is required", errno=2026), Refusal.FINAL, rdskit.TLSError),
+        (Reported("mysql", "(_ssl.c) EOF occurred in violation", errno=2003), Refusal.AWAY, rdskit.ConnectError),
+        (Reported("mysql", "[Errno -2] Name or service not known", errno=2003), Refusal.FINAL, rdskit.ConnectError),
         (Reported("mysql", "Unknown database", errno=1049), Refusal.FINAL, rdskit.ConnectError),
         (Reported("oracle", "", errno=1017), Refusal.LOGIN, rdskit.AuthenticationError),
         (Reported("oracle", "", errno=12541), Refusal.AWAY, rdskit.ConnectError),
@@ -87,14 +87,6 @@ def test_what_a_lost_connection_is_told_as(phase: Phase, expected: type[Exceptio
 def test_what_a_refused_connection_calls_for(reported: Reported, refusal: Refusal, public: type[Exception]) -> None:
     refused = refusal_of(reported, "host:1")
     assert (refused.refusal, type(refused.public)) == (refusal, public)
-
-
-def test_readers_take_turns_and_the_writer_is_the_last_resort() -> None:
-    topology = Topology((WRITER, *READERS))
-    assert [hosts_for(Role.READER, topology, turn)[0] for turn in range(4)] == [*READERS, READERS[0]]
-    assert hosts_for(Role.READER, topology, 1) == (READERS[1], READERS[2], READERS[0], WRITER)
-    assert hosts_for(Role.READER, Topology((WRITER,)), 5) == (WRITER,)
-    assert hosts_for(Role.WRITER, topology, 7) == (WRITER,)
 
 
 @pytest.mark.parametrize(

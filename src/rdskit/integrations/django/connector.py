@@ -1,44 +1,25 @@
-"""Opens Django's connections: the host that serves now, a login that it takes, and patience."""
+"""Opens Django's connections: the host that serves now, and a login that it takes."""
 
 from __future__ import annotations
 
 import functools
-import itertools
-import random
-import time
 from typing import TYPE_CHECKING, Any
 
-from rdskit.client.credentials import pause_after_refusal
 from rdskit.client.database.destination import Destination
-from rdskit.errors import ConfigError, ConnectError
-from rdskit.integrations.django.dialects import Refusal
-from rdskit.integrations.django.policy import hosts_for
-from rdskit.kernel.backoff import CONNECT
-from rdskit.kernel.topology import Role
-from rdskit.sync import wait
+from rdskit.client.database.refusals import refused
+from rdskit.client.database.search import Search, ThreadWaiting
+from rdskit.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rdskit.client.database.location import Located
     from rdskit.integrations.django.dialects import Dialect
     from rdskit.integrations.django.settings import DatabaseSettings
+    from rdskit.kernel.endpoints import Endpoint
     from rdskit.kernel.ports import Login
     from rdskit.kernel.targets import Target
-    from rdskit.kernel.topology import Host
-
-_turns = itertools.count()
-
-
-class Refused(ConnectError):  # noqa: N818 - named as the public errors are
-    """A host could not be connected to. Its ``__cause__`` is the driver's error, if it was one.
-
-    Attributes:
-        refusal: what that calls for.
-    """
-
-    def __init__(self, message: str, refusal: Refusal) -> None:
-        super().__init__(message)
-        self.refusal = refusal
+    from rdskit.kernel.topology import Host, Role
 
 
 class Connector:
@@ -50,10 +31,9 @@ class Connector:
     """
 
     def __init__(self, settings: DatabaseSettings, dialect: Dialect) -> None:
-        self._settings = settings
         self._dialect = dialect
-        credentials: Any = settings.credentials  # a string or an object, by whose identity it is known
-        self._destination = _destination(settings.target, credentials)
+        self._search = _search(settings)
+        self._waiting = ThreadWaiting()
 
     def connect(self, opening: Callable[[dict[str, Any]], Any], *, anew: bool) -> Any:
         """Open a connection, trying again while the hosts are away and ``timeout`` has not passed.
@@ -63,85 +43,66 @@ class Connector:
             anew: look for the writer again, because the last one was lost.
 
         Raises:
-            RdskitError: there is none, or the target, the credentials or AWS are at fault.
+            RdskitError: the target, the credentials or AWS are at fault.
+            Refused: no host could be connected to.
         """
-        started = time.monotonic()
-        while True:
-            try:
-                return self._try_hosts(opening, anew=anew)
-            except Refused as refused:
-                away, anew = time.monotonic() - started, True
-                if refused.refusal is not Refusal.AWAY or away >= self._settings.timeout:
-                    raise
-            time.sleep(min(CONNECT.delay(away, random.random()), self._settings.timeout - away))  # noqa: S311 - jitter
+        return self._search.connect(_Opener(self._dialect, opening), self._waiting, anew=anew)
 
     def reach(self) -> dict[str, Any]:
         """Host, port, user and password for somebody else to connect with: a shell, a dump."""
-        for host in self._hosts(anew=True):
-            return self._arguments(host, wait(self._destination.login(host.endpoint)))
-        raise _no_writer()
+        endpoint, login = self._search.reach(_Opener(self._dialect), self._waiting)
+        return _arguments(endpoint, login)
 
-    def _try_hosts(self, opening: Callable[[dict[str, Any]], Any], *, anew: bool) -> Any:
-        error = _no_writer()
-        for host in self._hosts(anew=anew):
-            try:
-                return self._verified(host, self._log_in(opening, host))
-            except Refused as refused:
-                if refused.refusal is not Refusal.AWAY:
-                    raise
-                error = refused
-        raise error
 
-    def _hosts(self, *, anew: bool) -> tuple[Host, ...]:
-        located = wait(self._destination.located())
+class _Opener:
+    """Opens what Django's own backend opens, at the host that it is given."""
+
+    def __init__(self, dialect: Dialect, opening: Callable[[dict[str, Any]], Any] | None = None) -> None:
+        self._dialect = dialect
+        self._opening = opening
+
+    def check(self, located: Located) -> None:
+        """Refuse the engine of another backend."""
         if located.engine not in self._dialect.engines:
             raise ConfigError(
                 f"{located.target} runs {located.engine.value}: ENGINE names the backend of another engine"
             )
-        return hosts_for(self._settings.role, wait(self._destination.topology(anew=anew)), next(_turns))
 
-    def _log_in(self, opening: Callable[[dict[str, Any]], Any], host: Host) -> Any:
-        """Connect to one host; a refused login is tried again while the credentials have another one to offer."""
-        login = wait(self._destination.login(host.endpoint))
-        started, refusals = time.monotonic(), 0
-        while True:
-            try:
-                return self._open(opening, host, login)
-            except Refused as error:
-                if error.refusal is not Refusal.LOGIN:
-                    raise
-                refusals += 1
-                pause = pause_after_refusal(refusals, time.monotonic() - started, self._settings.connect_timeout)
-                refused, login = login, wait(self._destination.login(host.endpoint, login))
-                if pause is None or (login == refused and not self._rotates()):
-                    raise
-            time.sleep(pause)
-
-    def _open(self, opening: Callable[[dict[str, Any]], Any], host: Host, login: Login) -> Any:
+    def open(self, host: Host, login: Login, located: Located) -> Any:  # noqa: ARG002 - NAME says the database
+        """Connect to one host."""
+        assert self._opening is not None, "nothing is opened for a shell"
         try:
-            return opening(self._arguments(host, login))
+            return self._opening(_arguments(host.endpoint, login))
         except self._dialect.errors as error:
-            raise Refused(f"{host.endpoint}: {error}", self._dialect.refusal(error)) from error
+            raise refused(self._dialect.verdict(error), host.endpoint, str(error)) from error
 
-    def _verified(self, host: Host, connection: Any) -> Any:
-        if host.role is Role.WRITER and self._dialect.role(connection) is Role.READER:
+    def role(self, host: Host, connection: Any) -> Role | None:
+        """What the host says it is."""
+        try:
+            return self._dialect.role(connection)
+        except self._dialect.errors as error:
             connection.close()
-            raise Refused(f"{host.endpoint} answers as a replica: the failover is not complete", Refusal.AWAY)
-        return connection
+            raise refused(self._dialect.verdict(error), host.endpoint, str(error)) from error
 
-    def _arguments(self, host: Host, login: Login) -> dict[str, Any]:
-        password = {} if login.password is None else {"password": login.password}
-        return {"host": host.endpoint.host, "port": host.endpoint.port, "user": login.user, **password}
+    def close(self, connection: Any) -> None:
+        """End a connection that nobody gets."""
+        connection.close()
 
-    def _rotates(self) -> bool:
-        return bool(getattr(wait(self._destination.located()).credentials, "rotates", False))
+
+@functools.cache
+def _search(settings: DatabaseSettings) -> Search:
+    """One for all threads: they take turns at the readers."""
+    credentials: Any = settings.credentials  # a string or an object, by whose identity it is known
+    destination = _destination(settings.target, credentials)
+    return Search(destination, settings.role, settings.timeout, settings.connect_timeout)
 
 
 @functools.cache
 def _destination(target: Target, credentials: Any) -> Destination:
-    """One for all threads: what has been looked up, minted or read serves all of them."""
+    """One for a writer and its readers: what has been looked up, minted or read serves all of them."""
     return Destination(target, credentials)
 
 
-def _no_writer() -> Refused:
-    return Refused("the topology shows no host that takes writes: a failover goes on", Refusal.AWAY)
+def _arguments(endpoint: Endpoint, login: Login) -> dict[str, Any]:
+    password = {} if login.password is None else {"password": login.password}
+    return {"host": endpoint.host, "port": endpoint.port, "user": login.user, **password}

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import select
-from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
+    from rdskit.client.database.refusals import Verdict
     from rdskit.integrations.django.settings import DatabaseSettings
     from rdskit.kernel import sql
     from rdskit.kernel.targets import Engine
     from rdskit.kernel.topology import Role
-
-
-class Refusal(Enum):
-    """What a connection that could not be opened calls for."""
-
-    LOGIN = "another login, if there is one"
-    AWAY = "another attempt a moment later, or another host"
-    FINAL = "nothing: the next attempt would end the same way"
 
 
 class Dialect(Protocol):
@@ -32,7 +24,7 @@ class Dialect(Protocol):
         """TLS and timeouts, in the driver's words."""
         ...
 
-    def refusal(self, error: Exception) -> Refusal:
+    def verdict(self, error: Exception) -> Verdict:
         """What an error of ``connect`` calls for."""
         ...
 

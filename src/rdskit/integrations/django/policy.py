@@ -1,30 +1,12 @@
-"""Decisions on plain values: which hosts serve a connection, and where a read goes."""
+"""Decisions on plain values: where a read goes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rdskit.kernel.topology import Host, Role, Topology
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-
-def hosts_for(role: Role, topology: Topology, turn: int) -> tuple[Host, ...]:
-    """The hosts that may serve, in the order in which they are to be tried; the writer stands in for its readers.
-
-    Args:
-        role: what is wanted.
-        topology: what there is.
-        turn: how many connections were opened before: readers share them evenly.
-    """
-    writers = tuple(host for host in topology.hosts if host.role is Role.WRITER)
-    readers = topology.readers
-    if role is Role.WRITER or not readers:
-        return writers
-    start = turn % len(readers)
-    return (*readers[start:], *readers[:start], *writers)
 
 
 @dataclass(slots=True)

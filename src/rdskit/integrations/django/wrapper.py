@@ -9,8 +9,9 @@ from django.db import DEFAULT_DB_ALIAS, Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import DatabaseErrorWrapper
 
+from rdskit.client.database.refusals import Refused
 from rdskit.errors import ConfigError, RdskitError
-from rdskit.integrations.django.connector import Connector, Refused
+from rdskit.integrations.django.connector import Connector
 from rdskit.integrations.django.routing import aliases, note_write
 from rdskit.integrations.django.settings import OPTION_NAMES, DatabaseSettings, complete, read_settings
 from rdskit.kernel.sql import Kind
@@ -92,7 +93,7 @@ class RdsDatabaseWrapper(BaseDatabaseWrapper):
             connection = self.connector.connect(opening, anew=self._spoilt)
         except ConfigError:
             raise
-        except RdskitError as error:
+        except (RdskitError, Refused) as error:
             raise self._as_driver_error(error) from error
         self._spoilt = False
         return connection
@@ -145,7 +146,7 @@ class RdsDatabaseWrapper(BaseDatabaseWrapper):
             note_write(self.alias)
         return execute(statement, *rest)
 
-    def _as_driver_error(self, error: RdskitError) -> Exception:
+    def _as_driver_error(self, error: RdskitError | Refused) -> Exception:
         cause = error.__cause__
         if isinstance(error, Refused) and isinstance(cause, self.Database.Error):
             cause.add_note(str(error))

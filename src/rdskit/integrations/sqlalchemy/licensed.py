@@ -7,19 +7,18 @@ are given and what their errors mean is tested, not what a server makes of it.
 from __future__ import annotations
 
 import os
-import random
 import re
-import time
 from typing import TYPE_CHECKING, Any, Final
 
-from rdskit.client.credentials import EnvironmentCredentials, choose_credentials, pause_after_refusal
+from rdskit.client.credentials import EnvironmentCredentials, choose_credentials
+from rdskit.client.database.refusals import Refused
+from rdskit.client.database.search import log_in, patiently
 from rdskit.client.tls import tls_context
 from rdskit.errors import ConfigError
-from rdskit.integrations.sqlalchemy.policy import Refusal, Refused, refusal_of
+from rdskit.integrations.sqlalchemy.policy import refusal_of
 from rdskit.integrations.sqlalchemy.refusals import as_driver_error
 from rdskit.integrations.sqlalchemy.reports import reported_by
 from rdskit.integrations.sqlalchemy.waiting import waiting_for
-from rdskit.kernel.backoff import CONNECT
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.targets import Engine, Target
 from rdskit.runtime.tasks import TaskOwner
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPIConnection
 
     from rdskit.integrations.sqlalchemy.settings import Settings
-    from rdskit.integrations.sqlalchemy.waiting import Waiting
     from rdskit.kernel.ports import Credentials, Login
 
 _VARIABLES: Final = {"oracle": ("ORACLE_USER", "ORACLE_PASSWORD"), "mssql": ("MSSQL_USER", "MSSQL_PASSWORD")}
@@ -66,36 +64,18 @@ class LicensedConnector:
             RdskitError: the credentials or AWS.
             Exception: an error of the driver.
         """
-        waiting, started = waiting_for(dialect), time.monotonic()
-        while True:
-            try:
-                return self._log_in(dialect, given, arguments, waiting)
-            except Refused as refused:
-                away = time.monotonic() - started
-                if refused.refusal is not Refusal.AWAY or away >= self._settings.timeout:
-                    raise as_driver_error(dialect, refused) from refused.__cause__
-            waiting.pause(min(CONNECT.delay(away, random.random()), self._settings.timeout - away))  # noqa: S311 - jitter
+        waiting = waiting_for(dialect)
 
-    def _log_in(
-        self, dialect: Dialect, given: list[Any], arguments: dict[str, Any], waiting: Waiting
-    ) -> DBAPIConnection:
-        login = waiting.run(lambda: self._credentials.login(self._endpoint))
-        started, refusals = time.monotonic(), 0
-        while True:
-            try:
-                return self._open(dialect, given, arguments, login)
-            except Refused as error:
-                if error.refusal is not Refusal.LOGIN:
-                    raise
-                refusals += 1
-                pause = pause_after_refusal(refusals, time.monotonic() - started, self._settings.connect_timeout)
-                refused, login = login, self._next_login(waiting, login)
-                if pause is None or (login == refused and not getattr(self._credentials, "rotates", False)):
-                    raise
-            waiting.pause(pause)
+        def opening(login: Login) -> DBAPIConnection:
+            return self._open(dialect, given, arguments, login)
 
-    def _next_login(self, waiting: Waiting, refused: Login) -> Login:
-        return waiting.run(lambda: self._credentials.login(self._endpoint, refused=refused))
+        def attempt(_: bool) -> DBAPIConnection:  # noqa: FBT001 - the host is the URL's each time
+            return log_in(opening, self._credentials, self._endpoint, self._settings.connect_timeout, waiting)
+
+        try:
+            return patiently(attempt, self._settings.timeout, waiting)
+        except Refused as refused:
+            raise as_driver_error(dialect, refused) from refused.__cause__
 
     def _open(self, dialect: Dialect, given: list[Any], arguments: dict[str, Any], login: Login) -> DBAPIConnection:
         positional, named = driver_arguments(dialect.driver, self._url, self._settings, login, given, arguments)

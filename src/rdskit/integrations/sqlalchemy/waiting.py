@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy.util import await_only
 
+from rdskit.client.database.search import ThreadWaiting
 from rdskit.sync import wait
 
 if TYPE_CHECKING:
@@ -15,31 +15,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Dialect
 
+    from rdskit.client.database.search import Waiting
+
 T = TypeVar("T")
-
-
-class Waiting(Protocol):
-    """Waits without stopping anybody else."""
-
-    def run(self, begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Run what ``begin`` gives on rdskit's own event loop, and give its result."""
-        ...
-
-    def pause(self, seconds: float) -> None:
-        """Do nothing for a while."""
-        ...
-
-
-class ThreadWaiting:
-    """In a thread: it is the only one that stops."""
-
-    def run(self, begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Run what ``begin`` gives on rdskit's own event loop, and give its result."""
-        return wait(begin())
-
-    def pause(self, seconds: float) -> None:
-        """Do nothing for a while."""
-        time.sleep(seconds)
 
 
 class GreenletWaiting:

@@ -6,20 +6,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import pymysql
 
+from rdskit.client.database.refusals import refused_by_errno
 from rdskit.client.tls.arguments import tls_arguments
-from rdskit.integrations.django.dialects import Refusal, is_readable
+from rdskit.integrations.django.dialects import is_readable
 from rdskit.kernel import sql
-from rdskit.kernel.answers import LOGIN_REFUSED, is_transient_errno, meaning_of_errno
+from rdskit.kernel.answers import meaning_of_errno
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.targets import Engine
 from rdskit.kernel.topology import Role
 
 if TYPE_CHECKING:
+    from rdskit.client.database.refusals import Verdict
     from rdskit.integrations.django.settings import DatabaseSettings
 
-# The client library's 2026 covers TLS, and 2005 names that do not exist: neither ends by waiting.
-_TLS_FAILED, _UNKNOWN_HOST = 2026, 2005
-_LASTING_WORDS: Final = ("certificate", "name or service not known", "ssl", "getaddrinfo")
 _ROLE: Final = "select @@global.read_only or @@innodb_read_only"
 _READ_ONLY_TRANSACTION: Final = 1792
 _CLOSED: Final = (0, "")
@@ -38,14 +37,9 @@ class PyMySQL:
         timeout = max(1, round(settings.connect_timeout))
         return {"connect_timeout": timeout, **tls_arguments("pymysql", settings.tls, settings.ca)}
 
-    def refusal(self, error: Exception) -> Refusal:
+    def verdict(self, error: Exception) -> Verdict:
         """By error number; what PyMySQL numbers 2003 may be a certificate or a name as well."""
-        number, text = _number(error), str(error).lower()
-        if number in LOGIN_REFUSED:
-            return Refusal.LOGIN
-        if number in {_TLS_FAILED, _UNKNOWN_HOST} or any(word in text for word in _LASTING_WORDS):
-            return Refusal.FINAL
-        return Refusal.AWAY if is_transient_errno(number) else Refusal.FINAL
+        return refused_by_errno(_number(error), str(error))
 
     def spoils(self, connection: Any, error: BaseException) -> bool:  # noqa: ARG002 - the number says it all
         """By error number; 1792 is a transaction that somebody has made read-only."""

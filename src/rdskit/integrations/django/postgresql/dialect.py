@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import psycopg
 
+from rdskit.client.database.refusals import refused_in_words
 from rdskit.client.tls.arguments import tls_arguments
-from rdskit.integrations.django.dialects import Refusal, is_readable
+from rdskit.integrations.django.dialects import is_readable
 from rdskit.kernel import sql
 from rdskit.kernel.answers import meaning_of_sqlstate
 from rdskit.kernel.failures import Failure
@@ -15,16 +16,8 @@ from rdskit.kernel.targets import Engine
 from rdskit.kernel.topology import Role
 
 if TYPE_CHECKING:
+    from rdskit.client.database.refusals import Verdict
     from rdskit.integrations.django.settings import DatabaseSettings
-
-# libpq gives no SQLSTATE for a connection that could not be opened, only the server's words, or its own.
-_LOGIN_WORDS: Final = ("authentication failed", "no pg_hba.conf entry", "no password supplied")
-_AWAY_WORDS: Final = (
-    *("connection refused", "timeout expired", "timed out", "closed the connection", "could not receive data"),
-    *("no route to host", "network is unreachable", "connection reset", "broken pipe", "eof detected"),
-    *("is starting up", "is shutting down", "in recovery mode", "not yet accepting", "administrator command"),
-    *("too many clients", "slots are reserved"),
-)
 
 
 class Psycopg:
@@ -39,12 +32,9 @@ class Psycopg:
         timeout = max(2, round(settings.connect_timeout))
         return {"connect_timeout": timeout, **tls_arguments("psycopg", settings.tls, settings.ca)}
 
-    def refusal(self, error: Exception) -> Refusal:
+    def verdict(self, error: Exception) -> Verdict:
         """By the server's words."""
-        text = str(error).lower()
-        if any(word in text for word in _LOGIN_WORDS):
-            return Refusal.LOGIN
-        return Refusal.AWAY if any(word in text for word in _AWAY_WORDS) else Refusal.FINAL
+        return refused_in_words(str(error))
 
     def spoils(self, connection: Any, error: BaseException) -> bool:
         """By SQLSTATE; 25006 counts only where the host takes no writes at all, not for a read-only transaction."""
