@@ -11,11 +11,20 @@ import pytest
 
 import rdskit
 from rdskit import events
+from rdskit.client.credentials import StaticCredentials
+from rdskit.client.database.database import open_database
+from rdskit.client.database.options import Options
+from rdskit.client.database.resolve import Resolved
 from rdskit.client.failover import StaticSource, discovered
 from rdskit.client.failover.cluster import Access
+from rdskit.drivers.postgres import AsyncpgDriver
 from rdskit.kernel.endpoints import Endpoint
-from rdskit.kernel.targets import Engine
+from rdskit.kernel.sql import Dialect
+from rdskit.kernel.targets import Engine, Target
+from rdskit.kernel.topology import Host, Role, Topology
+from rdskit.runtime.deadlines import Deadline
 from rdskit.runtime.observers import NOBODY
+from rdskit.runtime.tasks import TaskOwner
 from tests.chaos.clusters import PASSWORD, Aurora, aurora
 from tests.client.names import Names
 from tests.plugins.waiting import eventually
@@ -193,6 +202,71 @@ async def test_aurora_fails_over_by_what_its_servers_say(cluster: Aurora, monkey
             await eventually(is_elsewhere, PATIENCE)
             await db.execute("drop table counter")
     await asyncio.to_thread(rds.get_waiter("db_cluster_available").wait, DBClusterIdentifier=cluster.identifier)
+
+
+class Renaming:
+    """A source that learns another name of its host, once it may."""
+
+    cluster, changes, look_again = "renamed", True, 0.01
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._looks = 0
+        self.may = asyncio.Event()
+
+    async def topology(self) -> Topology:
+        self._looks += 1
+        if self._looks > 1:
+            await self.may.wait()
+        endpoint = Endpoint("first.example" if self._looks == 1 else "second.example", self._port)
+        return Topology((Host("only", endpoint, Role.WRITER),), provisional=self._looks == 1)
+
+
+async def open_renaming(database: TestDatabase, names: Names, source: Renaming) -> rdskit.Database:
+    for name in ("first.example", "second.example"):
+        names.lead(name, database.host, database.port)
+    access = Access(
+        AsyncpgDriver(),
+        StaticCredentials(database.user, database.password),
+        database=database.name,
+        tls=None,
+        connect_timeout=5.0,
+        application_name="test",
+    )
+    resolved = Resolved(Target(), Engine.POSTGRES, Dialect.POSTGRES, source, access)
+    return await open_database(resolved, Options(tls="off"), TaskOwner("test"))
+
+
+async def test_what_was_begun_before_its_host_got_its_name_goes_on(database: TestDatabase, names: Names) -> None:
+    source = Renaming(database.port)
+    db = await open_renaming(database, names, source)
+    try:
+        async with db.transaction() as tx:
+            held = await tx.fetch_value("select pg_backend_pid()")
+            source.may.set()
+            await db.topology()
+            assert db.stats().writer.endpoint.startswith("second.example")
+            assert await db.fetch_value("select pg_backend_pid()") != held
+            (leaving,) = db._cluster._leaving
+            assert leaving.stats().in_use == 1
+            assert await tx.fetch_value("select pg_backend_pid()") == held
+        await eventually(lambda: has_left(db), PATIENCE)
+    finally:
+        await db.close()
+
+
+async def has_left(db: rdskit.Database) -> bool:
+    return not db._cluster._leaving
+
+
+async def test_closing_takes_along_what_had_not_left_yet(database: TestDatabase, names: Names) -> None:
+    source = Renaming(database.port)
+    db = await open_renaming(database, names, source)
+    lease = await db._cluster.writer.acquire(Deadline.after(PATIENCE))
+    source.may.set()
+    await db.topology()
+    await db.close()
+    assert lease.connection.broken
 
 
 # -- not at all --------------------------------------------------------------------------------------------------------

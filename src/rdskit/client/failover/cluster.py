@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _LOOK_EVERY = 30.0  # seconds between two looks at the API while all is well; each costs one call an instance
 _SETTLES = 3.0  # seconds that whoever asks for the topology waits for what is being looked up
+_PATIENCE = 600.0  # seconds that calls may go on where their host has become known by another name
 _CLOSE_TIMEOUT = 2.0  # seconds for a connection that turned out to be of no use
 _log = logging.getLogger("rdskit.failover")
 
@@ -143,6 +144,7 @@ class Cluster:
         self._closed = False
         self._lost_at: float | None = None
         self._pools: dict[Host, Pool] = {}
+        self._leaving: set[Pool] = set()
         self.topology = Topology(())
         self.writer: Pool
         self.readers: dict[str, Pool] = {}
@@ -215,7 +217,7 @@ class Cluster:
         """Close every pool and end every task."""
         self._closed = True
         await self._tasks.close()
-        await asyncio.gather(*(pool.close() for pool in self._pools.values()))
+        await asyncio.gather(*(pool.close() for pool in (*self._pools.values(), *self._leaving)))
 
     async def _look(self) -> None:
         try:
@@ -238,7 +240,7 @@ class Cluster:
             if self._known(host) is None:
                 self._pools[host] = self._pool_for(host, read_only=host == entry)
         for host in [known for known in self._pools if not any(_same(known, host) for host in hosts)]:
-            self._tasks.spawn(self._pools.pop(host).close(), f"close pool of {host.identifier}")
+            self._leave(self._pools.pop(host))
         self.topology = topology
         self.readers = {
             host.identifier: pool for host, pool in self._pools.items() if host.role is Role.READER and host != entry
@@ -248,6 +250,20 @@ class Cluster:
         self.writer = (writer and self._known(writer)) or self.writer
         self._adopted.set()
         self._adopted = asyncio.Event()
+
+    def _leave(self, pool: Pool) -> None:
+        """Close the pool of a host that is used no more.
+
+        Calls under way are cut soon, as they may wait for a host that is gone. Only where the host has become known by
+        another name they go on: nothing happened to it.
+        """
+        patience = _PATIENCE if self.topology.provisional else _CLOSE_TIMEOUT
+        self._leaving.add(pool)
+        self._tasks.spawn(self._close_in_time(pool, patience), f"close pool of {pool.endpoint}")
+
+    async def _close_in_time(self, pool: Pool, patience: float) -> None:
+        await pool.close(patience)
+        self._leaving.discard(pool)  # not if it was cancelled: then whoever closes the cluster closes the pool too
 
     def _known(self, host: Host) -> Pool | None:
         return next((pool for known, pool in self._pools.items() if _same(known, host)), None)
@@ -271,6 +287,7 @@ class Cluster:
     def _writer_failed(self) -> None:
         """A connection to the writer was lost, under a call or while it was idle: there may be another writer now."""
         self.failures += 1
+        self.writer.suspect()  # the idle ones may be as dead: a write sent on such a one would end as unknown
         self._wake.set()
         if self._lost_at is None:
             self._lost_at = asyncio.get_running_loop().time()
