@@ -71,7 +71,7 @@ def test_a_name_of_rds_says_what_it_is(host: str, kind: str, identifier: str, re
     name = read_name(host)
     assert name == RdsName(EndpointKind[kind], identifier, region, domain)
     assert name.instance("other") == f"other.{domain}"
-    assert name.has_topology is (kind not in {"PROXY", "ROUTER"})
+    assert name.has_topology is (kind not in {"PROXY", "ROUTER", "GLOBAL"})
 
 
 @pytest.mark.parametrize(

@@ -49,8 +49,11 @@ class RdsName(NamedTuple):
 
     @property
     def has_topology(self) -> bool:
-        """Whether it stands for something with a writer and readers that clients may see: a proxy hides them."""
-        return self.kind not in {EndpointKind.PROXY, EndpointKind.ROUTER}
+        """Whether it stands for something with a writer and readers that clients may see.
+
+        A proxy hides them, routers are all alike, and the name of a global database does not tell its regions.
+        """
+        return self.kind not in {EndpointKind.PROXY, EndpointKind.ROUTER, EndpointKind.GLOBAL}
 
     def instance(self, identifier: str) -> str:
         """The host name of an instance of the same cluster."""

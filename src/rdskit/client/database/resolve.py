@@ -9,9 +9,11 @@ from rdskit.client.credentials import check_credentials
 from rdskit.client.database.location import locate
 from rdskit.client.failover import ListedReaders, asking, discovered
 from rdskit.client.failover.cluster import Access
+from rdskit.client.failover.limitless import LimitlessAccess
 from rdskit.client.tls import tls_context
 from rdskit.errors import ConfigError
 from rdskit.kernel.endpoints import parse_endpoint
+from rdskit.kernel.rds_names import EndpointKind, read_name
 from rdskit.kernel.sql import Dialect
 from rdskit.kernel.targets import DEFAULT_PORTS, Engine, Target, parse_target
 from rdskit.runtime.observers import Observers
@@ -53,7 +55,7 @@ async def resolve(text: str, options: Options, owner: TaskOwner) -> Resolved:
     tls = tls_context(options.tls, options.ca)
     check_credentials(options.credentials, encrypted=tls is not None)
     located = await locate(target, options.credentials, owner)
-    access = Access(
+    access = _access(located)(
         _driver(located.engine),
         located.credentials,
         database=located.database,
@@ -65,6 +67,12 @@ async def resolve(text: str, options: Options, owner: TaskOwner) -> Resolved:
     source = _looking(located, access, options)
     source = _with_readers(source, options.readers, DEFAULT_PORTS[located.engine])
     return Resolved(located.target, located.engine, _DIALECTS[located.engine], source, access)
+
+
+def _access(located: Located) -> type[Access]:
+    """How connections are opened: behind the name of a shard group there are routers to choose from."""
+    name = located.target.endpoint and read_name(located.target.endpoint.host)
+    return LimitlessAccess if name and name.kind is EndpointKind.ROUTER else Access
 
 
 def _looking(located: Located, access: Access, options: Options) -> Source:
