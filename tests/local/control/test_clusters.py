@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from typing import Any
 
 import psycopg
@@ -106,6 +107,81 @@ def reachable(local: LocalSite) -> bool:
         return asked(local, described(local)["Endpoint"], "select count(*) from kept") == 0
     except psycopg.OperationalError:
         return False
+
+
+def test_a_custom_endpoint_leads_to_the_members_it_names(local: LocalSite, cluster: str) -> None:
+    rds, who = local.rds, "select aurora_db_instance_identifier()"
+    made = rds.create_db_cluster_endpoint(
+        DBClusterIdentifier=cluster,
+        DBClusterEndpointIdentifier="reports",
+        EndpointType="ANY",
+        StaticMembers=["orders-b"],
+    )
+    assert (made["EndpointType"], made["CustomEndpointType"], made["Status"]) == ("CUSTOM", "ANY", "available")
+    assert [asked(local, made["Endpoint"], who) for _ in range(2)] == ["orders-b", "orders-b"]
+    changed = rds.modify_db_cluster_endpoint(DBClusterEndpointIdentifier="reports", ExcludedMembers=["orders-b"])
+    assert (changed["Endpoint"], changed["StaticMembers"]) == (made["Endpoint"], [])
+    assert asked(local, made["Endpoint"], who) == "orders-a"
+    custom: Any = [{"Name": "db-cluster-endpoint-type", "Values": ["custom"]}]
+    found = rds.describe_db_cluster_endpoints(DBClusterIdentifier=cluster)["DBClusterEndpoints"]
+    assert [each["EndpointType"] for each in found] == ["WRITER", "READER", "CUSTOM"]
+    (found[0],) = rds.describe_db_cluster_endpoints(Filters=custom)["DBClusterEndpoints"]
+    assert found[0]["DBClusterEndpointIdentifier"] == "reports"
+    assert described(local)["CustomEndpoints"] == [made["Endpoint"]]
+    rds.delete_db_cluster_endpoint(DBClusterEndpointIdentifier="reports")
+    with pytest.raises(psycopg.OperationalError):
+        asked(local, made["Endpoint"], who)
+    with pytest.raises(ClientError, match="not found"):
+        rds.describe_db_cluster_endpoints(DBClusterEndpointIdentifier="reports")
+
+
+def test_what_happens_to_a_cluster_is_told(local: LocalSite, cluster: str) -> None:
+    topic = local.client("sns").create_topic(Name="happenings")["TopicArn"]
+    sqs = local.client("sqs")
+    queue = sqs.create_queue(QueueName="happenings")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    local.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    local.rds.create_event_subscription(
+        SubscriptionName="happenings", SnsTopicArn=topic, SourceType="db-cluster", EventCategories=["failover"]
+    )
+    local.rds.get_waiter("db_cluster_available").wait(DBClusterIdentifier=cluster)
+    local.rds.failover_db_cluster(DBClusterIdentifier=cluster)
+    received: list[str] = []
+
+    def told() -> bool:
+        answer = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1)
+        received.extend(json.loads(each["Body"])["Message"] for each in answer.get("Messages", ()))
+        return any("Completed failover to DB instance" in each for each in received)
+
+    until(told, timeout=60)
+    events = local.rds.describe_events(SourceIdentifier=cluster, SourceType="db-cluster")["Events"]
+    assert events[0]["Message"] == "DB cluster created."
+    assert events[-1]["Message"] == f"Completed failover to DB instance: {writer(local)}"
+    assert events[-1]["SourceArn"] == described(local)["DBClusterArn"]
+
+
+def test_a_managed_password_of_a_cluster_opens_it_and_is_rotated(local: LocalSite) -> None:
+    rds, name = local.rds, "managed"
+    rds.create_db_cluster(
+        DBClusterIdentifier=name, Engine="aurora-postgresql", MasterUsername="app", ManageMasterUserPassword=True
+    )
+    rds.create_db_instance(
+        DBInstanceIdentifier="managed-a",
+        DBInstanceClass="db.r6g.large",
+        Engine="aurora-postgresql",
+        DBClusterIdentifier=name,
+    )
+    rds.get_waiter("db_instance_available").wait(DBInstanceIdentifier="managed-a")
+
+    def password() -> str:
+        found: Any = rds.describe_db_clusters(DBClusterIdentifier=name)["DBClusters"][0]
+        local.connect(local.describe("managed-a"), password=local.secret(found)["password"]).close()
+        return local.secret(found)["password"]
+
+    before = password()
+    rds.modify_db_cluster(DBClusterIdentifier=name, RotateMasterUserPassword=True, ApplyImmediately=True)
+    rds.get_waiter("db_instance_available").wait(DBInstanceIdentifier="managed-a")
+    assert password() != before
 
 
 @pytest.mark.parametrize(

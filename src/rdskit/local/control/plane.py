@@ -18,6 +18,7 @@ from rdskit.local.control.injection import requested
 from rdskit.local.control.monitor import Monitor
 from rdskit.local.control.persistence import StateStore
 from rdskit.local.control.rds.cluster import LocalDBCluster
+from rdskit.local.control.rds.clusters import Clusters
 from rdskit.local.control.rds.engines import Engines, standard
 from rdskit.local.control.rds.events import EVENTS
 from rdskit.local.control.rds.models import LocalRDSBackend
@@ -106,6 +107,8 @@ class ControlPlane:
     def notice(self, event: FleetEvent) -> None:
         """Take note of what happened to servers by themselves. Called by the fleet; calls nothing of it."""
         with self._monitor:
+            if self._note_of_cluster(event):
+                return
             instance = self._by_resource_id().get(event.resource_id)
             if instance is None or instance.status in ("creating", "deleting"):
                 # What happens on the way in and out is part of the way.
@@ -118,6 +121,18 @@ class ControlPlane:
             self._workflows.begin(instance, Observe())
             self._save()
             self._monitor.announce()
+
+    def _note_of_cluster(self, event: FleetEvent) -> bool:
+        for _, _, backend in list(backends_of("rds").iter_backends()):
+            assert isinstance(backend, LocalRDSBackend)
+            clusters = Clusters(backend)
+            for each in clusters.all():
+                if each.resource_id == event.resource_id:
+                    clusters.record(each, event.kind, reason=event.message)
+                    self._save()
+                    self._monitor.announce()
+                    return True
+        return False
 
     def judge(self, resource_id: str, user: str, token: str) -> str:
         """Why the endpoint of an instance refuses a token; empty if it does not. Called by the fleet, in any thread."""

@@ -96,8 +96,14 @@ class Care:
         return record
 
     def restart_primary(self) -> None:
-        """Start the primary again in its place, not waiting for its standby. The caller holds the instance's lock."""
+        """Start the primary again in its place, not waiting for its standby; the caller holds the instance's lock.
+
+        A replica whose copy of its source is not whole is copied anew.
+        """
         instance = self.instance
+        if instance.is_replica and replication.is_incomplete(instance):
+            replication.rejoin(instance)
+            return
         self.cancel_restoration()
         instance.synchronous = instance.in_sync = False
         instance.close_takeover()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Final
 
 from rdskit.errors import LocalError
@@ -13,7 +13,7 @@ from rdskit.local.engines.waiting import poll
 from rdskit.local.fleet.model import FailoverCause, FailoverRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from rdskit.local.engines.session import Session
     from rdskit.local.fleet.engine import Server
@@ -58,12 +58,11 @@ def fail_over(instance: Instance, cause: FailoverCause, replicas: Iterable[Insta
     at, started = dt.datetime.now(dt.UTC), time.monotonic()
     silence = None if cause == "requested" else round((started - old.answered_at) * 1000, 3)
     old.server.fence()
-    with ThreadPoolExecutor(max_workers=max(1, len(running)), thread_name_prefix="rdskit-received") as pool:
-        received = {replica: pool.submit(_received, replica) for replica in running}
-        new.server.promote()
-        await_first_write(new.server, writer)
-        promotion_ms = (time.monotonic() - started) * 1000
-        retire_diverged({replica: future.result() for replica, future in received.items()}, new.server)
+    received = _asked(running)
+    new.server.promote()
+    await_first_write(new.server, writer)
+    promotion_ms = (time.monotonic() - started) * 1000
+    retire_diverged(_answers(received), new.server)
     record = FailoverRecord(instance.resource_id, cause, at, round(promotion_ms, 3), silence)
     _swap(instance, record)
     instance.accept()
@@ -116,6 +115,21 @@ def _swap(instance: Instance, failover: FailoverRecord) -> None:
     instance.synchronous = instance.in_sync = False
     instance.close_takeover()
     instance.primary.forgive()
+
+
+def _asked(replicas: Sequence[Instance]) -> dict[Instance, Future[str | None]]:
+    """Ask each replica how far it has received, while the standby is promoted."""
+    pool = ThreadPoolExecutor(max_workers=max(1, len(replicas)), thread_name_prefix="rdskit-received")
+    try:
+        return {replica: pool.submit(_received, replica) for replica in replicas}
+    finally:
+        pool.shutdown(wait=False)
+
+
+def _answers(asked: Mapping[Instance, Future[str | None]]) -> dict[Instance, str | None]:
+    """What replicas have told by now, or do in a moment: writers wait for a new primary, and not for its replicas."""
+    wait(asked.values(), timeout=_REPLICA_ANSWER)
+    return {replica: future.result() if future.done() else None for replica, future in asked.items()}
 
 
 def _received(replica: Instance) -> str | None:

@@ -99,6 +99,23 @@ class FailoverRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class CustomEndpoint:
+    """A further endpoint of a DB cluster.
+
+    Attributes:
+        name: its key.
+        readers_only: whether it never leads to the writer.
+        static: the only instances that it leads to; empty means all but ``excluded``, later ones too.
+        excluded: instances that it does not lead to.
+    """
+
+    name: str
+    readers_only: bool
+    static: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterFacts:
     """The present state of a DB cluster.
 

@@ -9,12 +9,15 @@ from rdskit.errors import LocalError
 from rdskit.local.engines.waiting import poll
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rdskit.local.fleet.engine import Upstream
     from rdskit.local.fleet.instance import Instance
 
 _log = logging.getLogger(__name__)
 
 _STREAM: Final = 10.0
+_INCOMPLETE: Final = "incomplete"  # a file beside data that cannot be started from
 
 
 def build(replica: Instance) -> None:
@@ -25,12 +28,19 @@ def build(replica: Instance) -> None:
     """
     replica.check_open()
     source = _source(replica)
-    server = replica.primary.server
+    server, mark = replica.primary.server, _mark(replica)
     server.kill()
+    mark.touch()
     server.remove()
     server.clone(source.primary.server)
+    mark.unlink()
     replica.start_primary()
     _await_stream(replica)
+
+
+def is_incomplete(replica: Instance) -> bool:
+    """Whether the copy of its source was begun and never finished, so that only another one helps."""
+    return _mark(replica).exists()
 
 
 def follow(replica: Instance) -> None:
@@ -63,10 +73,8 @@ def rejoin(replica: Instance) -> None:
         LocalError: neither worked.
     """
     replica.refuse()
-    server = replica.primary.server
     try:
-        server.stop(timeout=_STREAM)
-        server.rewind(_source(replica).primary.server)
+        _rewind(replica)
         replica.start_primary()
         _await_stream(replica)
     except LocalError as error:
@@ -75,6 +83,18 @@ def rejoin(replica: Instance) -> None:
     replica.diverged = False
     replica.accept()
     replica.site.tell(replica.resource_id, "replica-rebuilt", "The read replica was made anew from its source")
+
+
+def _rewind(replica: Instance) -> None:
+    if is_incomplete(replica):
+        raise LocalError("its copy was not finished")
+    server = replica.primary.server
+    server.stop(timeout=_STREAM)
+    server.rewind(_source(replica).primary.server)
+
+
+def _mark(replica: Instance) -> Path:
+    return replica.primary.server.data.parent / _INCOMPLETE
 
 
 def _await_stream(replica: Instance) -> None:

@@ -29,7 +29,14 @@ if TYPE_CHECKING:
 
     from rdskit.kernel.endpoints import Endpoint
     from rdskit.local.fault_model import Fault
-    from rdskit.local.fleet.model import ClusterFacts, FailoverRecord, FleetEvent, InstanceFacts, InstanceSpec
+    from rdskit.local.fleet.model import (
+        ClusterFacts,
+        CustomEndpoint,
+        FailoverRecord,
+        FleetEvent,
+        InstanceFacts,
+        InstanceSpec,
+    )
 
 _log = logging.getLogger(__name__)
 
@@ -131,6 +138,14 @@ class Fleet:
             LocalError: there is no such cluster, or it has instances: delete those first.
         """
         self._clusters.delete(self._site, resource_id)
+
+    def set_custom_endpoint(self, cluster_id: str, endpoint: CustomEndpoint) -> Endpoint:
+        """Open a custom endpoint of a cluster, or change whom it leads to; returns where it listens."""
+        return self._clusters.find(cluster_id).set_custom(endpoint)
+
+    def remove_custom_endpoint(self, cluster_id: str, name: str) -> None:
+        """Close a custom endpoint of a cluster; one that is not there is fine."""
+        self._clusters.find(cluster_id).remove_custom(name)
 
     def create(self, spec: InstanceSpec) -> Endpoint:
         """Make an instance.

@@ -10,11 +10,45 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from rdskit.local.control.rds.instance import LocalDBInstance
+    from rdskit.local.control.rds.secret import MasterUserSecret
     from rdskit.local.fleet import ClusterFacts
 
-__all__ = ["LocalDBCluster"]
+__all__ = ["ClusterEndpoint", "LocalDBCluster"]
 
 _HOSTED_ZONE = "Z00LOCALRDSKIT"
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterEndpoint:
+    """A custom endpoint as the API knows it.
+
+    Attributes:
+        kind: ``READER`` or ``ANY``.
+        static: the only instances that it leads to; empty means all but ``excluded``.
+    """
+
+    identifier: str
+    resource_id: str
+    arn: str
+    kind: str
+    static: tuple[str, ...]
+    excluded: tuple[str, ...]
+    host: str = ""
+
+    def described(self, cluster: str) -> dict[str, object]:
+        """As DescribeDBClusterEndpoints shows it; ``cluster`` is its cluster's name."""
+        return {
+            "DBClusterEndpointIdentifier": self.identifier,
+            "DBClusterIdentifier": cluster,
+            "DBClusterEndpointResourceIdentifier": self.resource_id,
+            "DBClusterEndpointArn": self.arn,
+            "Endpoint": self.host,
+            "Status": "available",
+            "EndpointType": "CUSTOM",
+            "CustomEndpointType": self.kind,
+            "StaticMembers": list(self.static),
+            "ExcludedMembers": list(self.excluded),
+        }
 
 
 @dataclass
@@ -24,6 +58,8 @@ class LocalDBCluster:
     Attributes:
         password: of the master user, for the first instance's server.
         hardware: of a Multi-AZ DB cluster: the class and the storage of its instances, by their RDS names.
+        endpoints: its custom ones.
+        secret: that holds the master password, where RDS manages it.
         deleting: of a Multi-AZ DB cluster: its instances are on their way out, and it follows.
     """
 
@@ -43,6 +79,8 @@ class LocalDBCluster:
     # A default that is of the class: a cluster that an earlier version stored comes back without them.
     hardware: Mapping[str, object] | None = None
     deleting: bool = False
+    endpoints: tuple[ClusterEndpoint, ...] = ()
+    secret: MasterUserSecret | None = None
 
     @property
     def is_multi_az(self) -> bool:
@@ -68,6 +106,8 @@ class LocalDBCluster:
             "Endpoint": facts.endpoint.host,
             "ReaderEndpoint": facts.reader_endpoint.host,
             "Port": facts.endpoint.port,
+            "CustomEndpoints": [each.host for each in self.endpoints],
+            "MasterUserSecret": _shown(self.secret),
             "HostedZoneId": _HOSTED_ZONE,
             "MasterUsername": self.master_user,
             "DatabaseName": self.database,
@@ -89,6 +129,12 @@ class LocalDBCluster:
         if self.is_multi_az and any(each.status == "creating" for each in found):
             return "creating"
         return "failing-over" if any(step.fails_over for each in found for step in each.steps) else "available"
+
+
+def _shown(secret: MasterUserSecret | None) -> dict[str, object] | None:
+    if secret is None:
+        return None
+    return {"SecretArn": secret.secret_arn, "SecretStatus": secret.secret_status, "KmsKeyId": secret.kms_key_id}
 
 
 def _member(instance: LocalDBInstance, facts: ClusterFacts) -> dict[str, object]:

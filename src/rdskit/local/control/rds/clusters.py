@@ -12,18 +12,21 @@ from moto.rds.exceptions import DBClusterNotFoundError
 from rdskit.local.control.rds import rules, steps
 from rdskit.local.control.rds.cluster import LocalDBCluster
 from rdskit.local.control.rds.creation import settings_of
+from rdskit.local.control.rds.events import CLUSTER_EVENTS, Event
 from rdskit.local.control.rds.faults import (
     ClusterExistsError,
     InvalidClusterStateError,
     InvalidCombinationError,
     InvalidValueError,
 )
+from rdskit.local.control.rds.secret import new_password
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
 
     from rdskit.local.control.rds.engines import Engines
     from rdskit.local.control.rds.instance import LocalDBInstance
+    from rdskit.local.control.rds.secret import SecretKeeper
     from rdskit.local.control.rds.workflows import Workflows
     from rdskit.local.fleet import Fleet
 
@@ -33,7 +36,17 @@ _PORTS = {"aurora-postgresql": 5432, "aurora-mysql": 3306, "postgres": 5432, "my
 _HARDWARE = ("DBClusterInstanceClass", "AllocatedStorage", "StorageType", "Iops")
 _INSTANCES = "abc"
 """A Multi-AZ DB cluster has three, each in a zone of its own."""
-_MODIFIABLE = frozenset({"DBClusterIdentifier", "MasterUserPassword", "DeletionProtection", "ApplyImmediately"})
+_MODIFIABLE = frozenset(
+    {
+        "DBClusterIdentifier",
+        "MasterUserPassword",
+        "ManageMasterUserPassword",
+        "RotateMasterUserPassword",
+        "MasterUserSecretKmsKeyId",
+        "DeletionProtection",
+        "ApplyImmediately",
+    }
+)
 _LAST_TIER = 15
 
 
@@ -60,6 +73,14 @@ class Backend(Protocol):
         """A new instance that nobody knows of yet."""
         ...
 
+    def keeper(self) -> SecretKeeper:
+        """Who keeps master secrets."""
+        ...
+
+    def announce(self, event: Event) -> None:
+        """Add an event, and publish it."""
+        ...
+
     def group_values(self, instance: LocalDBInstance) -> dict[str, str]:
         """What its parameter group sets."""
         ...
@@ -84,11 +105,10 @@ class Clusters:
         if engine not in _PORTS:
             raise InvalidValueError(f"The local RDS has no clusters of engine {engine}: use {' or '.join(_PORTS)}.")
         self._backend.engines.require(engine)
-        if request.get("ManageMasterUserPassword"):
-            raise InvalidCombinationError("The local RDS manages no passwords of clusters: give MasterUserPassword.")
+        managed = bool(request.get("ManageMasterUserPassword"))
         version = rules.check_engine(engine, request.get("EngineVersion"), self._backend.engines.versions())
         user, password = request.get("MasterUsername"), request.get("MasterUserPassword")
-        rules.check_master_credentials(user, password, engine, managed=False)
+        rules.check_master_credentials(user, password, engine, managed=managed)
         rules.check_database_name(request.get("DatabaseName"), engine)
         region = self._backend.region_name
         cluster = LocalDBCluster(
@@ -99,7 +119,7 @@ class Clusters:
             engine_version=version,
             port=int(request.get("Port") or _PORTS[engine]),
             master_user=str(user),
-            password=str(password),
+            password=password or new_password(),
             database=request.get("DatabaseName"),
             iam=bool(request.get("EnableIAMDatabaseAuthentication")),
             protected=bool(request.get("DeletionProtection")),
@@ -109,10 +129,17 @@ class Clusters:
         cluster.hardware = _hardware(cluster, request)
         self._backend.fleet.create_cluster(cluster.resource_id, engine, cluster.port)
         self._kept[identifier] = cluster
+        if managed:
+            self._manage_password(cluster, request.get("MasterUserSecretKmsKeyId"))
+        self.record(cluster, "created")
         if cluster.is_multi_az:
             for number, letter in enumerate(_INSTANCES, 1):
                 self._add_standard_member(cluster, f"{identifier}-instance-{number}", f"{region}{letter}")
         return self.described(cluster)
+
+    def all(self) -> list[LocalDBCluster]:
+        """Every cluster."""
+        return list(self._kept.values())
 
     def find(self, identifier: str) -> LocalDBCluster:
         """The cluster of that name or ARN.
@@ -154,15 +181,14 @@ class Clusters:
         return self.described(cluster)
 
     def modify(self, request: Mapping[str, Any]) -> dict[str, object]:
-        """Change the master password or the deletion protection."""
+        """Change the master password, who keeps it, or the deletion protection."""
         cluster = self.find(request["DBClusterIdentifier"])
         unknown = sorted(set(request) - _MODIFIABLE)
         if unknown:
             raise InvalidCombinationError(f"The local RDS cannot modify {', '.join(unknown)} of a cluster.")
         if (protected := request.get("DeletionProtection")) is not None:
             cluster.protected = bool(protected)
-        if password := request.get("MasterUserPassword"):
-            self._set_password(cluster, password)
+        self._change_password(cluster, request)
         return self.described(cluster)
 
     def delete(self, identifier: str, *, skip_snapshot: bool) -> dict[str, object]:
@@ -256,14 +282,68 @@ class Clusters:
     def _remove(self, cluster: LocalDBCluster) -> None:
         self._backend.fleet.delete_cluster(cluster.resource_id)
         del self._kept[cluster.identifier]
+        if cluster.secret is not None:
+            self._backend.keeper().remove(cluster.secret)
+        self.record(cluster, "deleted")
 
-    def _set_password(self, cluster: LocalDBCluster, password: str) -> None:
-        rules.check_password(password, cluster.engine)
+    def record(self, cluster: LocalDBCluster, kind: str, *, reason: str = "") -> None:
+        """Add an event of a cluster; ``kind`` is a key of `events.CLUSTER_EVENTS`. Inside the monitor."""
+        text = CLUSTER_EVENTS[kind]
+        self._backend.announce(
+            Event(
+                source_identifier=cluster.identifier,
+                source_arn=cluster.arn,
+                message=text.message.format(reason=reason),
+                event_categories=(text.category,),
+                date=utcnow(),
+                event_id=text.event_id,
+                region=self._backend.region_name,
+                source_type="db-cluster",
+            )
+        )
+
+    def settle_password(self, resource_id: str, password: str, version_id: str | None) -> None:
+        """A cluster's writer has the password: only now does the secret say so."""
+        for cluster in self.all():
+            if cluster.resource_id == resource_id and cluster.secret is not None:
+                cluster.secret = self._backend.keeper().activate(
+                    cluster.secret, cluster.master_user, password, version_id
+                )
+
+    def rotate(self, secret_arn: str, version_id: str) -> None:
+        """Give the master user whose credentials are in a managed secret a new random password."""
+        for cluster in self.all():
+            if cluster.secret is not None and cluster.secret.secret_arn == secret_arn:
+                self._reset_password(cluster, new_password(), version_id)
+
+    def _change_password(self, cluster: LocalDBCluster, request: Mapping[str, Any]) -> None:
+        password, manage = request.get("MasterUserPassword"), request.get("ManageMasterUserPassword")
+        if manage and password:
+            raise InvalidCombinationError("MasterUserPassword cannot be given when ManageMasterUserPassword is set.")
+        if password:
+            rules.check_password(password, cluster.engine)
+            if cluster.secret is not None and manage is not False:
+                raise InvalidCombinationError(f"The password of {cluster.identifier} is managed: rotate it.")
+        elif manage or (request.get("RotateMasterUserPassword") and cluster.secret is not None):
+            password = new_password()
+        if manage is False and cluster.secret is not None:
+            self._backend.keeper().remove(cluster.secret)
+            cluster.secret = None
+        if manage and cluster.secret is None:
+            self._manage_password(cluster, request.get("MasterUserSecretKmsKeyId"))
+        if password:
+            self._reset_password(cluster, password)
+
+    def _manage_password(self, cluster: LocalDBCluster, kms_key_id: str | None) -> None:
+        keeper = self._backend.keeper()
+        cluster.secret = keeper.create(cluster.arn, cluster.master_user, cluster.password, kms_key_id)
+
+    def _reset_password(self, cluster: LocalDBCluster, password: str, version_id: str | None = None) -> None:
         cluster.password = password
         writer_id = self._backend.fleet.describe_cluster(cluster.resource_id).writer_id
         for each in self.members(cluster):
             if each.dbi_resource_id == writer_id:
-                self._backend.workflows.begin(each, steps.ResetPassword(password))
+                self._backend.workflows.begin(each, steps.ResetPassword(password, version_id))
 
 
 def _hardware(cluster: LocalDBCluster, request: Mapping[str, Any]) -> dict[str, object]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-__all__ = ["EVENTS", "Event", "EventKind", "Subscription", "matches", "notification", "within"]
+__all__ = ["CLUSTER_EVENTS", "EVENTS", "Event", "EventKind", "Subscription", "matches", "notification", "within"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,13 @@ EVENTS = {
     "notice": EventKind("RDS-EVENT-0044", "notification", "{reason}"),
 }
 
+CLUSTER_EVENTS = {
+    "created": EventKind("RDS-EVENT-0170", "creation", "DB cluster created."),
+    "deleted": EventKind("RDS-EVENT-0171", "deletion", "DB cluster deleted."),
+    "failover-started": EventKind("RDS-EVENT-0073", "failover", "{reason}"),
+    "failover-completed": EventKind("RDS-EVENT-0071", "failover", "{reason}"),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -92,6 +99,9 @@ class Subscription:
     categories: tuple[str, ...]
 
 
+_PAGES = {"db-instance": "dbinstance", "db-cluster": "dbcluster"}
+
+
 def matches(subscription: Subscription, event: Event) -> bool:
     """Whether the subscription wants the event."""
     return (
@@ -110,7 +120,7 @@ def notification(event: Event) -> str:
         {
             "Event Source": event.source_type,
             "Event Time": f"{event.date:%Y-%m-%d %H:%M:%S}.{event.date.microsecond // 1000:03d}",
-            "Identifier Link": f"{console}#dbinstance:id={event.source_identifier}",
+            "Identifier Link": f"{console}#{_PAGES[event.source_type]}:id={event.source_identifier}",
             "Source ID": event.source_identifier,
             "Source ARN": event.source_arn,
             "Event ID": f"{base}#{event.event_id}",

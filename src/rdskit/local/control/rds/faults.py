@@ -6,6 +6,8 @@ from moto.rds.exceptions import RDSClientError
 
 __all__ = [
     "ClusterExistsError",
+    "EndpointExistsError",
+    "EndpointNotFoundError",
     "InvalidClusterStateError",
     "InvalidCombinationError",
     "InvalidGroupStateError",
@@ -55,6 +57,20 @@ class ClusterExistsError(RDSClientError):
 
     def __init__(self, identifier: str) -> None:
         super().__init__("DBClusterAlreadyExistsFault", f"DB cluster {identifier} already exists")
+
+
+class EndpointExistsError(RDSClientError):
+    """There is a cluster endpoint of that name."""
+
+    def __init__(self, identifier: str) -> None:
+        super().__init__("DBClusterEndpointAlreadyExistsFault", f"DB cluster endpoint {identifier} already exists")
+
+
+class EndpointNotFoundError(RDSClientError):
+    """There is no cluster endpoint of that name."""
+
+    def __init__(self, identifier: str) -> None:
+        super().__init__("DBClusterEndpointNotFoundFault", f"DB cluster endpoint {identifier} not found")
 
 
 class NotReadyError(RDSClientError):

@@ -142,6 +142,7 @@ class LocalRDSBackend(RDSBackend):
             if secret is not None and secret.secret_arn == secret_arn:
                 rules.check_usable(instance.db_instance_identifier, instance.status)
                 self.workflows.begin(instance, steps.ResetPassword(new_password(), version_id))
+        Clusters(self).rotate(secret_arn, version_id)
 
     def stop_db_instance(
         self, db_instance_identifier: str, db_snapshot_identifier: str | None = None
@@ -237,6 +238,10 @@ class LocalRDSBackend(RDSBackend):
             event_id=text.event_id,
             region=self.region_name,
         )
+        self.announce(event)
+
+    def announce(self, event: Event) -> None:
+        """Add an event and publish it to the topics of the subscriptions that want it. Inside the monitor."""
         self.events = [*self.events[1 - _EVENTS_KEPT :], event]  # type: ignore[list-item]  # ours replace moto's
         publish(event, self.event_subscriptions.values(), self.account_id)
 
@@ -285,14 +290,15 @@ class LocalRDSBackend(RDSBackend):
         # The emulation declares methods for CloudFormation that it defines nowhere.
         return LocalDBInstance(self, zones=zones, **settings)  # type: ignore[abstract]
 
-    def _keeper(self) -> SecretKeeper:
+    def keeper(self) -> SecretKeeper:
+        """Who keeps master secrets in this region."""
         return SecretKeeper(self.secretsmanager, self.kms)
 
     def _manage_password(self, instance: LocalDBInstance, kms_key_id: str | None) -> str:
         password = new_password()
         user = instance.master_username or ""
         instance.manage_master_user_password = True
-        instance.master_user_secret = self._keeper().create(  # type: ignore[assignment]  # ours instead of moto's
+        instance.master_user_secret = self.keeper().create(  # type: ignore[assignment]  # ours instead of moto's
             instance.db_instance_arn, user, password, kms_key_id
         )
         return password
@@ -302,7 +308,7 @@ class LocalRDSBackend(RDSBackend):
         if change.manage_password is True:
             password = self._manage_password(instance, kms_key_id)
         elif change.manage_password is False and (secret := instance.forget_secret()):
-            self._keeper().remove(secret)
+            self.keeper().remove(secret)
         elif change.rotate:
             password = new_password()
         if password is not None:
@@ -310,8 +316,10 @@ class LocalRDSBackend(RDSBackend):
 
     def _settle_password(self, instance: LocalDBInstance, password: str, version_id: str | None) -> None:
         """The database has the password: only now does the secret say so."""
+        if instance.cluster_resource_id is not None:
+            Clusters(self).settle_password(instance.cluster_resource_id, password, version_id)
         if instance.manage_master_user_password:
-            instance.master_user_secret = self._keeper().activate(  # type: ignore[assignment]  # ours, as above
+            instance.master_user_secret = self.keeper().activate(  # type: ignore[assignment]  # ours, as above
                 instance.master_user_secret,  # type: ignore[arg-type]  # ours, as above
                 instance.master_username or "",
                 password,
@@ -359,7 +367,7 @@ class LocalRDSBackend(RDSBackend):
         if instance.is_replica:
             self._become_independent(instance)
         if secret := instance.forget_secret():
-            self._keeper().remove(secret)
+            self.keeper().remove(secret)
         del self.databases[instance.db_instance_identifier]
         Clusters(self).member_gone(instance)
 

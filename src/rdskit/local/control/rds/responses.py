@@ -13,8 +13,9 @@ from moto.core.utils import utcnow
 from moto.rds.exceptions import InvalidParameterCombination, SubscriptionNotFoundError
 from moto.rds.responses import RDSResponse
 
+from rdskit.local.control.rds.cluster_endpoints import ClusterEndpoints
 from rdskit.local.control.rds.clusters import Clusters
-from rdskit.local.control.rds.events import EVENTS, within
+from rdskit.local.control.rds.events import CLUSTER_EVENTS, EVENTS, within
 from rdskit.local.control.rds.faults import InvalidValueError, NotOfferedError
 from rdskit.local.control.rds.groups import ParameterGroups
 from rdskit.local.control.rds.models import LocalRDSBackend
@@ -38,16 +39,19 @@ OFFERED = frozenset(
         "AddTagsToResource",
         "CopyDBParameterGroup",
         "CreateDBCluster",
+        "CreateDBClusterEndpoint",
         "CreateDBInstance",
         "CreateDBInstanceReadReplica",
         "CreateDBParameterGroup",
         "CreateDBSubnetGroup",
         "CreateEventSubscription",
         "DeleteDBCluster",
+        "DeleteDBClusterEndpoint",
         "DeleteDBInstance",
         "DeleteDBParameterGroup",
         "DeleteDBSubnetGroup",
         "DeleteEventSubscription",
+        "DescribeDBClusterEndpoints",
         "DescribeDBClusterSnapshots",
         "DescribeDBClusters",
         "DescribeDBEngineVersions",
@@ -65,6 +69,7 @@ OFFERED = frozenset(
         "FailoverDBCluster",
         "ListTagsForResource",
         "ModifyDBCluster",
+        "ModifyDBClusterEndpoint",
         "ModifyDBInstance",
         "ModifyDBParameterGroup",
         "ModifyDBSubnetGroup",
@@ -164,6 +169,22 @@ class LocalRDSResponse(RDSResponse):
             {"DBCluster": self._clusters().delete(self.params["DBClusterIdentifier"], skip_snapshot=skip)}
         )
 
+    def create_db_cluster_endpoint(self) -> ActionResult:
+        """CreateDBClusterEndpoint."""
+        return ActionResult(self._endpoints().create(self.params))
+
+    def describe_db_cluster_endpoints(self) -> ActionResult:
+        """DescribeDBClusterEndpoints."""
+        return self._page("DBClusterEndpoints", self._endpoints().describe(self.params))
+
+    def modify_db_cluster_endpoint(self) -> ActionResult:
+        """ModifyDBClusterEndpoint."""
+        return ActionResult(self._endpoints().modify(self.params))
+
+    def delete_db_cluster_endpoint(self) -> ActionResult:
+        """DeleteDBClusterEndpoint."""
+        return ActionResult(self._endpoints().delete(self.params["DBClusterEndpointIdentifier"]))
+
     # ---- parameter groups -----------------------------------------------------------------------------------------
 
     def create_db_parameter_group(self) -> ActionResult:
@@ -218,6 +239,12 @@ class LocalRDSResponse(RDSResponse):
         )
         return self._page("Events", chosen)
 
+    def create_event_subscription(self) -> ActionResult:
+        """CreateEventSubscription: enabled unless asked otherwise."""
+        subscription = self.backend.create_event_subscription(self.params)
+        subscription.enabled = self.params.get("Enabled") is not False
+        return ActionResult({"EventSubscription": subscription})
+
     def modify_event_subscription(self) -> ActionResult:
         """ModifyEventSubscription."""
         name = self.params["SubscriptionName"]
@@ -231,10 +258,13 @@ class LocalRDSResponse(RDSResponse):
 
     def describe_event_categories(self) -> ActionResult:
         """DescribeEventCategories: those that this RDS really raises."""
-        categories = sorted({kind.category for kind in EVENTS.values()})
-        found = [{"SourceType": "db-instance", "EventCategories": categories}]
-        wanted = self.params.get("SourceType") in (None, "db-instance")
-        return ActionResult({"EventCategoriesMapList": found if wanted else []})
+        raised = {"db-instance": EVENTS, "db-cluster": CLUSTER_EVENTS}
+        found = [
+            {"SourceType": source, "EventCategories": sorted({kind.category for kind in kinds.values()})}
+            for source, kinds in raised.items()
+            if self.params.get("SourceType") in (None, source)
+        ]
+        return ActionResult({"EventCategoriesMapList": found})
 
     # ---- details --------------------------------------------------------------------------------------------------
 
@@ -257,6 +287,9 @@ class LocalRDSResponse(RDSResponse):
 
     def _clusters(self) -> Clusters:
         return Clusters(self.backend)
+
+    def _endpoints(self) -> ClusterEndpoints:
+        return ClusterEndpoints(self._clusters(), self.backend)
 
     def _groups(self) -> ParameterGroups:
         return ParameterGroups(self.backend)

@@ -45,15 +45,24 @@ class SecretKeeper:
         self._secrets_manager = secrets_manager
         self._kms = kms
 
-    def create(self, instance_arn: str, user: str, password: str, kms_key_id: str | None) -> MasterUserSecret:
-        """Store the credentials of a new master user, as ``rds!db-…``, owned by RDS, rotated every 7 days."""
+    def create(self, owner_arn: str, user: str, password: str, kms_key_id: str | None) -> MasterUserSecret:
+        """Store the credentials of a new master user, owned by RDS, rotated every 7 days.
+
+        Args:
+            owner_arn: of the DB instance (the secret is ``rds!db-…``) or of the DB cluster (``rds!cluster-…``).
+            user: the master user.
+            password: the password that it will have.
+            kms_key_id: None takes the account's default key.
+        """
+        of_cluster = ":cluster:" in owner_arn
+        name, owner, tag = ("cluster", "cluster", "Cluster") if of_cluster else ("db", "instance", "Instance")
         secret = self._secrets_manager.create_managed_secret(
             service_name="rds",
-            secret_id=f"rds!db-{uuid.uuid4()}",
+            secret_id=f"rds!{name}-{uuid.uuid4()}",
             secret_string=_text(user, password),
-            description=f"The secret associated with the primary RDS DB instance: {instance_arn}",
+            description=f"The secret associated with the primary RDS DB {owner}: {owner_arn}",
             kms_key_id=kms_key_id,
-            tags=[{"Key": "aws:rds:primaryDBInstanceArn", "Value": instance_arn}],
+            tags=[{"Key": f"aws:rds:primaryDB{tag}Arn", "Value": owner_arn}],
         )
         secret.rotation_enabled = secret.rotation_requested = True
         secret.auto_rotate_after_days = 7

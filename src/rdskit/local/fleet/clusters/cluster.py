@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from rdskit.errors import LocalError
 from rdskit.local.endpoints.model import Backend
 from rdskit.local.engines.waiting import poll
-from rdskit.local.fleet.clusters.policy import Candidate, Quorum, heir, successors
+from rdskit.local.fleet.clusters.policy import Candidate, Quorum, heir, led_to, successors
 from rdskit.local.fleet.model import ClusterFacts
 from rdskit.local.fleet.policy import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
+    from rdskit.kernel.endpoints import Endpoint
     from rdskit.local.endpoints.model import EndpointState
     from rdskit.local.engines.session import Session
     from rdskit.local.fleet.clusters.store import ClusterRecord, ClusterStore
     from rdskit.local.fleet.engine import Member, Server
     from rdskit.local.fleet.instance import Instance
+    from rdskit.local.fleet.model import CustomEndpoint
     from rdskit.local.fleet.site import Site
 
 _log = logging.getLogger(__name__)
@@ -186,14 +188,39 @@ class Cluster:
                 return
             self._publish()
             writer, readers = self.writer, [each for each in self.readers if each.accepting]
-            self.site.endpoints.set(self._state(self.record.endpoint, "writer", [writer]), cut=cut)
+            self.site.endpoints.set(self._state(self.record.endpoint, f"{self.resource_id}-writer", [writer]), cut=cut)
             # Without readers the reader endpoint leads to the writer, as Aurora's does.
-            self.site.endpoints.set(self._state(self.record.reader_endpoint, "readers", readers or [writer]))
+            name = f"{self.resource_id}-readers"
+            self.site.endpoints.set(self._state(self.record.reader_endpoint, name, readers or [writer]))
+            for endpoint, address in self.record.custom:
+                self.site.endpoints.set(self._custom_state(endpoint, address, writer, readers), cut=cut)
 
     def close_endpoints(self) -> None:
-        """Remove both."""
-        for role in ("writer", "readers"):
-            self.site.endpoints.remove(f"{self.resource_id}-{role}")
+        """Remove all of them."""
+        custom = (each.name for each, _ in self.record.custom)
+        for name in (f"{self.resource_id}-writer", f"{self.resource_id}-readers", *custom):
+            self.site.endpoints.remove(name)
+
+    def set_custom(self, endpoint: CustomEndpoint) -> Endpoint:
+        """Open a custom endpoint, or change whom it leads to; returns where it listens."""
+        with self.lock:
+            kept = {each.name: (each, address) for each, address in self.record.custom}
+            if endpoint.name in kept:
+                address = kept[endpoint.name][1]
+            else:
+                address = self.site.addresses.allocate(self.record.endpoint.port)
+            self.remember(custom=tuple({**kept, endpoint.name: (endpoint, address)}.values()))
+        self.refresh()
+        return address
+
+    def remove_custom(self, name: str) -> None:
+        """Close a custom endpoint; one that is not there is fine."""
+        with self.lock:
+            gone = [address for each, address in self.record.custom if each.name == name]
+            self.remember(custom=tuple(pair for pair in self.record.custom if pair[0].name != name))
+        self.site.endpoints.remove(name)
+        for each in gone:
+            self.site.addresses.release(each)
 
     def _candidate(self, reader: Instance) -> Candidate:
         node, record = reader.primary, reader.record
@@ -212,8 +239,16 @@ class Cluster:
             if each.primary.server.data.exists():
                 _of_cluster(each.primary.server).publish_members(each.member.identifier, writer, members)
 
-    def _state(self, address: Any, role: str, instances: Sequence[Instance]) -> EndpointState:
-        name = f"{self.resource_id}-{role}"
+    def _custom_state(
+        self, endpoint: CustomEndpoint, address: Endpoint, writer: Instance, readers: Sequence[Instance]
+    ) -> EndpointState:
+        instances = {each.resource_id: each for each in (writer, *readers)}
+        chosen = led_to(endpoint, writer.resource_id, [each.resource_id for each in readers])
+        if chosen:
+            return self._state(address, endpoint.name, [instances[each] for each in chosen])
+        return replace(self._state(address, endpoint.name, [writer]), backend=None)
+
+    def _state(self, address: Endpoint, name: str, instances: Sequence[Instance]) -> EndpointState:
         first, *others = instances
         state = first.endpoint_state()
         files = self.site.authority.issue(self.site.store.certificates, name, [address.host])

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from rdskit.local.fleet.model import CustomEndpoint
+
 
 class Quorum(enum.Enum):
     """Whose acknowledgement a commit waits for."""
@@ -39,6 +41,20 @@ class Candidate:
     in_sync: bool
     healthy: bool
     waited_for: bool = False
+
+
+def led_to(endpoint: CustomEndpoint, writer: str, readers: Iterable[str]) -> tuple[str, ...]:
+    """Whom a custom endpoint leads to.
+
+    Args:
+        endpoint: which.
+        writer: the instance that writes.
+        readers: the others that accept connections.
+    """
+    members = (*readers, *(() if endpoint.readers_only else (writer,)))
+    if endpoint.static:
+        return tuple(each for each in members if each in endpoint.static)
+    return tuple(each for each in members if each not in endpoint.excluded)
 
 
 def heir(candidates: Iterable[Candidate], target: str | None = None) -> str | None:

@@ -36,7 +36,7 @@ class Clusters:
     def load(self, site: Site) -> None:
         """Bring back what is recorded."""
         for record in self._store.load():
-            for each in (record.endpoint, record.reader_endpoint):
+            for each in record.addresses:
                 site.addresses.take(each)
             self._keep(site, record)
 
@@ -86,7 +86,7 @@ class Clusters:
         with self._lock:
             del self._kept[resource_id]
         self._store.forget(resource_id)
-        for each in (cluster.record.endpoint, cluster.record.reader_endpoint):
+        for each in cluster.record.addresses:
             site.addresses.release(each)
 
     def _keep(self, site: Site, record: ClusterRecord) -> Cluster:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.local.engines import privilege
 from rdskit.local.engines.files import write_whole
-from rdskit.local.fleet.model import FailoverRecord
+from rdskit.local.fleet.model import CustomEndpoint, FailoverRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +28,7 @@ class ClusterRecord:
         reader_endpoint: leads to the readers in turn.
         writer_id: the instance whose data count. Changed on disk before a new writer takes its first client.
         failovers: the latest ones.
+        custom: its custom endpoints, and where they listen.
     """
 
     resource_id: str
@@ -36,6 +37,12 @@ class ClusterRecord:
     reader_endpoint: Endpoint
     writer_id: str | None = None
     failovers: tuple[FailoverRecord, ...] = ()
+    custom: tuple[tuple[CustomEndpoint, Endpoint], ...] = ()
+
+    @property
+    def addresses(self) -> list[Endpoint]:
+        """All addresses in use by the cluster."""
+        return [self.endpoint, self.reader_endpoint, *(address for _, address in self.custom)]
 
 
 class ClusterStore:
@@ -73,4 +80,11 @@ def _record(fields: dict[str, Any]) -> ClusterRecord:
         reader_endpoint=Endpoint(*fields["reader_endpoint"]),
         writer_id=fields["writer_id"],
         failovers=tuple(FailoverRecord(**each) for each in failovers),
+        custom=tuple((_custom(each), Endpoint(*address)) for each, address in fields.get("custom", ())),
+    )
+
+
+def _custom(fields: dict[str, Any]) -> CustomEndpoint:
+    return CustomEndpoint(
+        fields["name"], fields["readers_only"], static=tuple(fields["static"]), excluded=tuple(fields["excluded"])
     )
