@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
 
+from rdskit.integrations.pytest_plugin.databases import FamilyDatabases, FreshDatabase
 from rdskit.local.engines.installations import (
     MARIADB_PROVIDERS,
     MYSQL_PROVIDERS,
@@ -16,50 +14,17 @@ from rdskit.local.engines.installations import (
     ensure_mysql,
     installed,
 )
-from rdskit.local.engines.mysql_sql import ServerRefused
 from rdskit.local.engines.throwaway_mysql import throwaway_mariadb, throwaway_mysql
 from tests.plugins.confidentiality import keep_confidential
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rdskit.local.engines.throwaway_mysql import ThrowawayFamilyServer, ThrowawayMariaDB, ThrowawayMySQL
+    from rdskit.integrations.pytest_plugin.databases import Spares
+    from rdskit.local.engines.throwaway_mysql import ThrowawayMariaDB, ThrowawayMySQL
 
-numbers = itertools.count(1)
-
-
-@dataclass(frozen=True, slots=True)
-class FamilyDatabase:
-    """A fresh, empty database on the run's MySQL or MariaDB; ``user`` is its superuser."""
-
-    scheme: str
-    host: str
-    port: int
-    user: str
-    password: str = field(repr=False)
-    name: str
-
-    @property
-    def url(self) -> str:
-        """The URL for ``rdskit.connect``; plain TCP, no TLS."""
-        return f"{self.scheme}://{self.user}:{self.password}@{self.host}:{self.port}/{self.name}"
-
-
-@contextlib.contextmanager
-def fresh_database(server: ThrowawayFamilyServer) -> Iterator[FamilyDatabase]:
-    """A database for the length of the block; afterwards it is dropped, whoever is still connected to it."""
-    name = f"test_{next(numbers)}"
-    keep_confidential(server.password)
-    with server.connect() as session:
-        session.execute(f"create database {name}")
-    scheme = server.installation.product.lower()
-    yield FamilyDatabase(scheme, server.host, server.port, server.superuser, server.password, name)
-    with server.connect() as session:
-        # An open transaction of a connection that a test forgot would hold the drop up for ever.
-        for (number,) in session.execute("select id from information_schema.processlist where db = %s", name):
-            with contextlib.suppress(ServerRefused):  # it has ended by itself meanwhile
-                session.execute(f"kill {number}")
-        session.execute(f"drop database {name}")
+#: The name under which tests know what the pytest plugin of the package gives.
+FamilyDatabase = FreshDatabase
 
 
 def pytest_report_header() -> str:
@@ -85,6 +50,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThrowawayMariaDB]:
     """A MariaDB of this run's own: ``host``, ``port``, ``superuser``, ``password``, ``dsn``."""
     with throwaway_mariadb(tmp_path_factory.mktemp("mariadb")) as server:
+        keep_confidential(server.password)
         yield server
 
 
@@ -92,18 +58,33 @@ def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThrowawayMaria
 def mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThrowawayMySQL]:
     """A MySQL of this run's own: ``host``, ``port``, ``superuser``, ``password``, ``dsn``."""
     with throwaway_mysql(tmp_path_factory.mktemp("mysql")) as server:
+        keep_confidential(server.password)
         yield server
 
 
+@pytest.fixture(scope="session")
+def mariadb_spares(mariadb: ThrowawayMariaDB) -> Iterator[Spares]:
+    """Where the fresh databases of the run's MariaDB come from."""
+    with FamilyDatabases(mariadb, None).spares(ahead=1) as spares:
+        yield spares
+
+
+@pytest.fixture(scope="session")
+def mysql_spares(mysql: ThrowawayMySQL) -> Iterator[Spares]:
+    """Where the fresh databases of the run's MySQL come from."""
+    with FamilyDatabases(mysql, None).spares(ahead=1) as spares:
+        yield spares
+
+
 @pytest.fixture
-def mariadb_database(mariadb: ThrowawayMariaDB) -> Iterator[FamilyDatabase]:
+def mariadb_database(mariadb_spares: Spares) -> Iterator[FamilyDatabase]:
     """A fresh, empty database on the run's MariaDB."""
-    with fresh_database(mariadb) as database:
+    with mariadb_spares.one() as database:
         yield database
 
 
 @pytest.fixture
-def mysql_database(mysql: ThrowawayMySQL) -> Iterator[FamilyDatabase]:
+def mysql_database(mysql_spares: Spares) -> Iterator[FamilyDatabase]:
     """A fresh, empty database on the run's MySQL."""
-    with fresh_database(mysql) as database:
+    with mysql_spares.one() as database:
         yield database
