@@ -17,12 +17,12 @@ from rdskit.client.database.executor import Executor
 from rdskit.client.failover import Cluster, StaticSource
 from rdskit.client.failover.cluster import Access
 from rdskit.client.pool import PoolLimits
-from rdskit.client.replicas import Written
+from rdskit.client.replicas import Routines, Written
 from rdskit.errors import FailoverError, OutcomeUnknown, QueryError, RdskitError
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError, Login, Result
-from rdskit.kernel.sql import Dialect
+from rdskit.kernel.sql import Dialect, StatementCache
 from rdskit.kernel.sql.compile import compile_statement
 from rdskit.kernel.topology import Role
 from rdskit.runtime.deadlines import Deadline
@@ -99,7 +99,8 @@ async def write(server: Server) -> RdskitError | None:
     cluster = Cluster(StaticSource(HOST), access, PoolLimits(min_size=1, max_size=2), readers=False)
     try:
         await cluster.start(Deadline.after(5))
-        executor = Executor(cluster, None, Written(owner), "session")
+        routines = Routines(cluster, StatementCache(Dialect.POSTGRES), owner)
+        executor = Executor(cluster, None, Written(owner), routines, "session")
         await executor.run("execute", WRITE, WRITE.text, (), 30.0)
     except RdskitError as error:
         return error
