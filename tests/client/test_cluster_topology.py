@@ -74,6 +74,8 @@ create function aurora_replica_status(
 language sql stable as $$
     select told.server_id, case when told.writes then 'MASTER_SESSION_ID' else 'some-reader' end, told.updated from told
 $$;
+create function aurora_db_instance_identifier() returns text language sql stable
+as $$ select coalesce((select server_id from told where told.writes and not pg_is_in_recovery()), 'some-reader') $$;
 create schema rds_tools;
 create function rds_tools.show_topology(text) returns table (id text, endpoint text, port int) language sql stable
 as $$ select 'db-' || told.server_id, told.server_id || '.xyz.eu-west-1.rds.amazonaws.com', 5432 from told $$;
@@ -135,12 +137,29 @@ async def said(source: AskingSource) -> tuple[str | None, list[str]]:
 
 async def test_the_servers_know_before_the_api_does(cluster: Replicated) -> None:
     described = Described(hosts_of(cluster), "three")
-    aurora = AskingSource(described, access_to(cluster), AURORA_POSTGRES)
+    aurora, multi_az = (
+        AskingSource(described, access_to(cluster), view) for view in (AURORA_POSTGRES, MULTI_AZ_POSTGRES)
+    )
     assert await said(aurora) == ("one", ["three", "two"])
-    assert await said(AskingSource(described, access_to(cluster), MULTI_AZ_POSTGRES)) == ("one", ["three", "two"])
+    assert await said(multi_az) == ("one", ["three", "two"])
+    await multi_az._access.lines.close()
     asked = described.asked
     assert await said(aurora) == ("one", ["three", "two"])
     assert described.asked == asked, "the API is asked for endpoints, and where the servers are of no use"
+    await aurora._access.lines.ask(described.hosts["one"], lambda line: line.ping(60.0))
+    assert await asyncio.to_thread(lines_at, cluster) <= 3, "one line a host serves one look after the other"
+    await aurora._access.lines.close()
+    await eventually(lambda: asyncio.to_thread(lambda: not lines_at(cluster)))
+
+
+def lines_at(cluster: Replicated) -> int:
+    """Connections of the source under test on all servers."""
+    counted = "select count(*) from pg_stat_activity where application_name = 'test'"
+    found = 0
+    for server in (cluster.primary, *cluster.replicas):
+        with server.connect() as session:
+            found += int(session.execute(counted)[0][0] or 0)
+    return found
 
 
 async def test_where_no_server_knows_a_writer_the_api_does(
@@ -150,6 +169,7 @@ async def test_where_no_server_knows_a_writer_the_api_does(
     source = AskingSource(described, access_to(cluster), "select * from no_such_view")
     assert await said(source) == ("three", ["one", "two"])
     assert await said(source) == ("three", ["one", "two"])
+    await source._access.lines.close()
     assert sum("does not tell the topology" in record.message for record in caplog.records) == 1, "told once"
 
 

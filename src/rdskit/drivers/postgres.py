@@ -91,7 +91,7 @@ class _Raw(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
 class PostgresConnection:
     """One asyncpg connection behind the connection port."""
 
-    __slots__ = ("_protocol", "_raw", "_read_only", "_statements", "broken", "endpoint", "interrupted", "role")
+    __slots__ = ("_protocol", "_raw", "_read_only", "_statements", "broken", "endpoint", "interrupted")
 
     def __init__(self, raw: asyncpg.Connection, options: ConnectOptions) -> None:
         self._raw = raw
@@ -100,11 +100,18 @@ class PostgresConnection:
         self._statements: dict[str, Any] = {}
         self._read_only = options.read_only
         self.endpoint = options.endpoint
-        # PostgreSQL ≥ 14 reports in_hot_standby by itself, so the role costs no round trip (protocol: ParameterStatus).
-        self.role = Role.READER if getattr(raw.get_settings(), "in_hot_standby", "off") == "on" else Role.WRITER
         self.broken = False
         self.interrupted = False
         raw.add_termination_listener(self._ended)
+
+    @property
+    def role(self) -> Role:
+        """What the host is, as of its last answer.
+
+        PostgreSQL ≥ 14 reports in_hot_standby by itself, also that it changes, so it costs no round trip (protocol:
+        ParameterStatus).
+        """
+        return Role.READER if getattr(self._raw.get_settings(), "in_hot_standby", "off") == "on" else Role.WRITER
 
     @property
     def in_transaction(self) -> bool:

@@ -161,16 +161,19 @@ class Connection(Protocol):
 
     Attributes:
         endpoint: the host.
-        role: what the host said it was when the connection was opened.
         broken: of no use any more. Set as well when the server ends the connection, as soon as that is noticed.
         interrupted: a call was cancelled or timed out; the server was told, and its answer is still to come. The next
             call waits for that first.
     """
 
     endpoint: Endpoint
-    role: Role
     broken: bool
     interrupted: bool
+
+    @property
+    def role(self) -> Role:
+        """What the host has said it is: when the connection was opened, or later."""
+        ...
 
     @property
     def in_transaction(self) -> bool:

@@ -9,6 +9,9 @@ import logging
 from typing import TYPE_CHECKING
 
 from rdskit.client.credentials import pause_after_refusal
+from rdskit.client.failover.health import next_look
+from rdskit.client.failover.lines import Lines
+from rdskit.client.failover.monitor import HostMonitor
 from rdskit.client.pool import Lease, Pool, PoolLimits, Retired
 from rdskit.errors import AuthenticationError, ConfigError, NoWriterError, RdskitError
 from rdskit.kernel.budget import budget_for
@@ -39,7 +42,11 @@ _log = logging.getLogger("rdskit.failover")
 
 
 class Access:
-    """What it takes to open a connection to any host of a cluster."""
+    """What it takes to open a connection to any host of a cluster.
+
+    Attributes:
+        lines: connections for questions of the cluster's own.
+    """
 
     def __init__(
         self,
@@ -59,6 +66,7 @@ class Access:
         self.tls = tls
         self.connect_timeout = connect_timeout
         self.application_name = application_name
+        self.lines = Lines(self._open_line)
         self._pinning = pinning
 
     def is_stateless(self, endpoint: Endpoint) -> bool:
@@ -92,6 +100,9 @@ class Access:
                     observers.notify(CredentialsRotated(str(host.endpoint), login.user))
                 return connection
             await asyncio.sleep(pause)
+
+    def _open_line(self, endpoint: Endpoint) -> Coroutine[Any, Any, Connection]:
+        return self.open(Host(str(endpoint), endpoint, Role.READER))  # whatever it is: its role is what is asked for
 
     def _explained(self, error: DriverError) -> DriverError:
         """A refused login with what its credentials know about it; the server itself says little."""
@@ -152,6 +163,7 @@ class Cluster:
         self.failures = 0
         self.retries = Retries(budget_for(limits.max_size))
         self.observers = observers
+        self._monitor = HostMonitor(self, access.lines)
 
     async def start(self, deadline: Deadline) -> None:
         """Find the hosts and prove that the writer can be used.
@@ -160,6 +172,7 @@ class Cluster:
             RdskitError: the topology cannot be told, or the writer cannot be reached before the deadline.
         """
         self._adopt(await self._source.topology())
+        self._tasks.spawn(self._monitor.watch(), "monitor the writer")
         if self._source.changes:  # before the writer has answered: a host that was away may turn out to be a reader
             self._tasks.spawn(every(_LOOK_EVERY, self._look, self._wake), "topology")
         (await self.acquire_writer(deadline)).give_back()
@@ -213,11 +226,26 @@ class Cluster:
         if self.takes_writes:
             self._writer_failed()
 
+    def doubt(self) -> None:
+        """Hear that the writer is late with an answer: see whether another one writes."""
+        self._wake.set()
+
+    def silenced(self) -> None:
+        """Hear that the writer does not answer: no connection to it is lent before it does, or another one writes."""
+        self.writer.suspect()
+        if self.takes_writes:
+            self._writer_failed()
+
+    def heard(self) -> None:
+        """Hear that the writer answers again."""
+        self._writer_reached(self.writer.endpoint)
+
     async def close(self) -> None:
         """Close every pool and end every task."""
         self._closed = True
         await self._tasks.close()
-        await asyncio.gather(*(pool.close() for pool in (*self._pools.values(), *self._leaving)))
+        pools = (*self._pools.values(), *self._leaving)
+        await asyncio.gather(self._access.lines.close(), *(pool.close() for pool in pools))
 
     async def _look(self) -> None:
         try:
@@ -225,10 +253,16 @@ class Cluster:
         except RdskitError as error:
             _log.warning("the topology could not be read, the last one stays in use: %s", error)
         else:
-            if self._lost_at is None and not self.topology.provisional:
+            if self._lost_at is None and not self._monitor.in_doubt and not self.topology.provisional:
+                await self._access.lines.close()
                 return
-        await asyncio.sleep(self._source.look_again)
+        await asyncio.sleep(next_look(self._source.look_again, self._away))
         self._wake.set()
+
+    @property
+    def _away(self) -> float:
+        """Seconds for which the writer has been away."""
+        return 0.0 if self._lost_at is None else asyncio.get_running_loop().time() - self._lost_at
 
     def _adopt(self, topology: Topology) -> None:
         """Make pools for hosts that are new and close those of hosts that are gone or have another role."""
@@ -239,6 +273,7 @@ class Cluster:
         for host in hosts:
             if self._known(host) is None:
                 self._pools[host] = self._pool_for(host, read_only=host == entry)
+                self._give_line(host, self._pools[host])
         for host in [known for known in self._pools if not any(_same(known, host) for host in hosts)]:
             self._leave(self._pools.pop(host))
         self.topology = topology
@@ -251,13 +286,20 @@ class Cluster:
         self._adopted.set()
         self._adopted = asyncio.Event()
 
+    def _give_line(self, host: Host, pool: Pool) -> None:
+        line = self._access.lines.take_writer(host.endpoint) if host.role is Role.WRITER else None
+        if line is not None:
+            pool.admit(line, pool.generation)
+
     def _leave(self, pool: Pool) -> None:
         """Close the pool of a host that is used no more.
 
-        Calls under way are cut soon, as they may wait for a host that is gone. Only where the host has become known by
-        another name they go on: nothing happened to it.
+        Calls under way are cut soon, as they may wait for a host that is gone; at once where it was silent already.
+        Only where the host has become known by another name they go on: nothing happened to it.
         """
         patience = _PATIENCE if self.topology.provisional else _CLOSE_TIMEOUT
+        if pool is self.writer and self._monitor.in_doubt:
+            patience = 0.0
         self._leaving.add(pool)
         self._tasks.spawn(self._close_in_time(pool, patience), f"close pool of {pool.endpoint}")
 
@@ -280,7 +322,7 @@ class Cluster:
             open_one,
             limits,
             on_failure=self._writer_failed,
-            on_reached=lambda: self._writer_reached(host),
+            on_reached=lambda: self._writer_reached(host.endpoint),
             observers=self.observers,
         )
 
@@ -294,13 +336,13 @@ class Cluster:
             if self.observers:
                 self.observers.notify(FailoverStarted(str(self.writer.endpoint)))
 
-    def _writer_reached(self, host: Host) -> None:
+    def _writer_reached(self, endpoint: Endpoint) -> None:
         if self._lost_at is None:
             return
         lost_at, self._lost_at = self._lost_at, None
         if self.observers:
             seconds = asyncio.get_running_loop().time() - lost_at
-            self.observers.notify(FailoverCompleted(str(host.endpoint), seconds))
+            self.observers.notify(FailoverCompleted(str(endpoint), seconds))
 
 
 def _same(one: Host, other: Host) -> bool:

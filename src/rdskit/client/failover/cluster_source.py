@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from typing import TYPE_CHECKING, Final
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from rdskit.kernel.targets import Engine
 
 _ASK_TIMEOUT: Final = 1.0  # seconds for a server's answer
-_CLOSE_TIMEOUT: Final = 1.0  # seconds
+_LEFT_ALONE: Final = 1.0  # seconds for which a host that did not answer is not asked, while there are others
 _log = logging.getLogger("rdskit.failover")
 
 
@@ -64,6 +65,8 @@ class ClusterSource:
 class AskingSource:
     """Asks every known server of a cluster at once, and the API where none of them knows a writer.
 
+    It asks on the lines of ``access``, which whoever looks closes when no further look is near.
+
     Args:
         described: the cluster as the API describes it; or one of its hosts, where its name tells those of the others.
         access: opens connections to its servers.
@@ -72,7 +75,7 @@ class AskingSource:
     """
 
     changes = True
-    look_again = 0.1
+    look_again = 0.05
 
     def __init__(self, described: Source, access: Access, view: str, name: RdsName | None = None) -> None:
         self.cluster = described.cluster
@@ -81,6 +84,7 @@ class AskingSource:
         self._view = view
         self._name = name
         self._endpoints: Mapping[str, Endpoint] = {}
+        self._asked_again: dict[str, float] = {}
         self._warned = False
 
     async def topology(self) -> Topology:
@@ -100,29 +104,27 @@ class AskingSource:
         return told
 
     async def _asked(self) -> Topology | None:
-        """The first answer with a writer; the others are not waited for."""
-        asking = [asyncio.ensure_future(self._ask(name, endpoint)) for name, endpoint in self._endpoints.items()]
-        try:
-            for answer in asyncio.as_completed(asking):
-                told = await answer
-                if told is not None:
-                    return told
-        finally:
-            for each in asking:
-                each.cancel()
-            await asyncio.gather(*asking, return_exceptions=True)
+        """The first answer with a writer; the others are not waited for, and hosts that are away not asked at once."""
+        now = asyncio.get_running_loop().time()
+        near = {name: at for name, at in self._endpoints.items() if now >= self._asked_again.get(name, now)}
+        hosts = near or self._endpoints
+        asking = [
+            self._access.lines.begin(endpoint, functools.partial(self._ask, name, endpoint))
+            for name, endpoint in hosts.items()
+        ]
+        for answer in asyncio.as_completed(asking):
+            told = await answer
+            if told is not None:
+                return told
         return None
 
     async def _ask(self, name: str, endpoint: Endpoint) -> Topology | None:
         try:
             async with asyncio.timeout(_ASK_TIMEOUT):
-                connection = await self._access.open(Host(name, endpoint, Role.READER))
-                try:
-                    return await self.told_by(connection)
-                finally:
-                    await connection.close(_CLOSE_TIMEOUT)
+                return await self._access.lines.ask(endpoint, self.told_by)
         except (DriverError, RdskitError, TimeoutError) as error:
             self._warn(name, error)
+            self._asked_again[name] = asyncio.get_running_loop().time() + _LEFT_ALONE
             return None
 
     async def told_by(self, connection: Connection) -> Topology | None:

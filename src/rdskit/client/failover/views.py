@@ -18,9 +18,13 @@ if TYPE_CHECKING:
     from rdskit.kernel.endpoints import Endpoint
     from rdskit.kernel.ports import Row
 
+# A server that was just promoted takes writes a little before the view says so: what it knows of itself counts more
+# than any row. Of the old writer both say the same.
 AURORA_POSTGRES: Final = """
-select server_id, session_id = 'MASTER_SESSION_ID', extract(epoch from last_update_timestamp)::float8
-from aurora_replica_status()
+select server_id, session_id = 'MASTER_SESSION_ID' or own,
+       case when own then 'infinity' else extract(epoch from last_update_timestamp) end::float8
+from (select *, server_id = aurora_db_instance_identifier() and not pg_is_in_recovery() as own
+      from aurora_replica_status()) as told
 where extract(epoch from now() - last_update_timestamp) <= 300 or session_id = 'MASTER_SESSION_ID'
    or last_update_timestamp is null
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from typing import TYPE_CHECKING
 
@@ -138,6 +139,18 @@ class Pool:
         idle, self._idle = self._idle, []
         for lease in idle:
             self._discard(lease)
+
+    def cut(self) -> None:
+        """The host is gone, and nobody is told: cut every connection, under the calls that wait on it too."""
+        self.retire()
+        for lease in tuple(self._all):
+            lease.connection.broken = True
+            lease.connection.abort()
+
+    def waits_since(self) -> float:
+        """When the connection that has been on loan for longest was lent, on the loop's clock; infinite for none."""
+        idle = set(self._idle)
+        return min((lease.used_at for lease in self._all if lease not in idle), default=math.inf)
 
     def stats(self) -> PoolStats:
         """What the pool holds now."""

@@ -1,0 +1,35 @@
+"""When a silent writer is doubted, called silent, and given up: plain values."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rdskit.client.failover.health import MISSES_ALLOWED, PATIENCE, PROBE_INTERVAL, Health, Verdict, next_look
+
+
+def after(misses: int) -> Health:
+    health = Health()
+    for number in range(misses):
+        health = health.missed(number * PROBE_INTERVAL)
+    return health
+
+
+def test_a_host_is_doubted_at_the_first_miss_and_silent_after_several() -> None:
+    assert after(0).verdict(1000.0) is Verdict.ANSWERS
+    assert [after(misses).verdict(1.0) for misses in range(1, MISSES_ALLOWED)] == [Verdict.DOUBTFUL] * (
+        MISSES_ALLOWED - 1
+    )
+    assert after(MISSES_ALLOWED).verdict(1.0) is Verdict.SILENT
+
+
+@given(st.integers(MISSES_ALLOWED, 100), st.floats(0, 2 * PATIENCE))
+def test_silence_is_given_up_when_it_has_lasted_and_not_before(misses: int, now: float) -> None:
+    expected = Verdict.LOST if now >= PATIENCE else Verdict.SILENT
+    assert after(misses).verdict(now) is expected
+
+
+@given(st.floats(0.01, 5), st.lists(st.floats(0, 1e6), min_size=2, max_size=2))
+def test_looks_become_rarer_and_never_more_eager_than_the_source_wants(eager: float, moments: list[float]) -> None:
+    early, late = (next_look(eager, away) for away in sorted(moments))
+    assert eager <= early <= late <= max(eager, 1.0)
