@@ -62,6 +62,7 @@ async def check(
         credentials=credentials,
         tls=tls,
         ca=ca,
+        topology="off",  # a URL's host is looked at step by step, and not connected to before its name is looked up
         timeout=timeout,
         limits=PoolLimits(min_size=0, connect_timeout=timeout),
         application_name="rdskit check",
@@ -141,8 +142,9 @@ class Way:
         self._resolved = await resolve(self._target, self._options, self._tasks)
         self.shown = str(self._resolved.target)
         topology = await self._resolved.source.topology()
-        assert topology.writer is not None, topology
-        self._writer, self._hosts = topology.writer, topology.hosts
+        writer = topology.writer or topology.entry
+        assert writer is not None, topology
+        self._writer, self._hosts = writer, topology.hosts
         zone = f" in {self._writer.zone}" if self._writer.zone else ""
         return Finding(f"{self.shown} → {self._resolved.engine.value} at {self._writer.endpoint}{zone}")
 
