@@ -1,4 +1,4 @@
-"""What takes a SQLAlchemy URL or engine works with ours unchanged: SQLModel, Alembic, Flask-SQLAlchemy."""
+"""What takes a SQLAlchemy URL or engine works with ours unchanged: SQLModel, Alembic, Flask-SQLAlchemy, pandas."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import alembic.command
 import alembic.config
 import flask
 import flask_sqlalchemy
+import pandas as pd
 import pytest
 import sqlalchemy
 import sqlmodel
@@ -113,3 +114,14 @@ def test_flask_sqlalchemy_serves_requests(text_url: str) -> None:
     assert app.test_client().get("/sum").text == "42"
     with app.app_context():
         db.engine.dispose()
+
+
+def test_pandas_writes_and_reads(engine: sqlalchemy.Engine, text_url: str) -> None:
+    frame = pd.DataFrame({"sku": ["a", "b", "c"], "price": [1.5, None, 2.25], "stock": [3, 0, 7]})
+    frame.to_sql("goods", engine, index=False, method="multi")
+    frame.to_sql("goods", text_url, index=False, if_exists="append")
+    by_url = pd.read_sql("select sku, sum(stock) as stock from goods group by sku order by sku", text_url)
+    assert by_url.to_dict("list") == {"sku": ["a", "b", "c"], "stock": [6, 0, 14]}
+    by_chunks = pd.concat(pd.read_sql("select * from goods order by sku", engine, chunksize=4))
+    assert len(by_chunks) == 6
+    assert by_chunks["price"].isna().sum() == 2
