@@ -10,14 +10,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from rdskit.kernel.failures import Failure
-from rdskit.kernel.ports import DriverError
+from rdskit.kernel.ports import DriverError, ReaderProgress
+from rdskit.kernel.positions import START
 from rdskit.kernel.targets import Engine
 from rdskit.operate.top.model import Activity, OldestTransaction
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from rdskit.kernel.ports import Connection, ReaderProgress, Row
+    from rdskit.kernel.ports import Connection, Row
+    from rdskit.kernel.positions import Position
 
 # Backends are counted by database where sessions are hidden: that includes the few workers that have a database.
 _POSTGRES: Final = """
@@ -32,6 +34,11 @@ select extract(epoch from clock_timestamp() - xact_start)::float8, pid, usename:
 from pg_stat_activity
 where xact_start is not null and backend_type = 'client backend' and pid <> pg_backend_pid()
 order by xact_start limit 1
+"""
+# Aurora refuses the functions that tell how far a standby of PostgreSQL is, and has this view in their place.
+_AURORA_LAG: Final = """
+select (replica_lag_in_msec / 1000.0)::float8 from aurora_replica_status()
+where server_id = aurora_db_instance_identifier()
 """
 _MYSQL_COUNTERS: Final = "show global status where variable_name in ('Questions', 'Threads_connected')"
 _MYSQL_SETTINGS: Final = "select @@global.max_connections, current_user(), @@global.performance_schema"
@@ -81,7 +88,24 @@ async def progress_of(
             user = await connection.fetch_one("select current_user()", (), timeout)
             assert user is not None
             return None, f"lag is hidden: grant {_REPLICATION_GRANTS[engine]} on *.* to {_account(user[0])}"
-    return await _unless_refused(connection.reader_progress(timeout)), None
+    progress = await _unless_refused(connection.reader_progress(timeout))
+    if progress is None and engine is Engine.POSTGRES:
+        progress = await _aurora_progress(connection, timeout)
+    return progress, None
+
+
+async def position_of(connection: Connection, timeout: float) -> Position | None:
+    """Ask a writer where its log ends; None where it does not tell, as Aurora without logical replication.
+
+    Raises:
+        DriverError: it did not answer.
+    """
+    return await _unless_refused(connection.written_position(timeout))
+
+
+async def _aurora_progress(connection: Connection, timeout: float) -> ReaderProgress | None:
+    row = await _unless_refused(connection.fetch_one(_AURORA_LAG, (), timeout))
+    return None if row is None else ReaderProgress(replays=True, position=START, received=START, lag=row[0] or 0.0)
 
 
 async def _of_postgres(connection: Connection, timeout: float) -> Activity:

@@ -11,7 +11,7 @@ from rdskit.client.pool import Retired
 from rdskit.errors import RdskitError
 from rdskit.kernel.ports import DriverError
 from rdskit.kernel.topology import Role
-from rdskit.operate.top.activity import activity_of, progress_of
+from rdskit.operate.top.activity import activity_of, position_of, progress_of
 from rdskit.operate.top.model import HostView, Level, Reading
 from rdskit.operate.top.policy import distance, earlier, rate, smoothed
 from rdskit.runtime.deadlines import Deadline
@@ -126,7 +126,7 @@ class WatchedHost:
         activity = await activity_of(connection, self._engine, _ANSWER)
         self.hidden = activity.hidden
         if self.host.role is Role.WRITER:
-            return Reading(now, now - started, activity, await connection.written_position(_ANSWER))
+            return Reading(now, now - started, activity, await position_of(connection, _ANSWER))
         progress, hidden = await progress_of(connection, self._engine, _ANSWER)
         self.hidden += (hidden,) if hidden else ()
         if progress is None or not progress.replays:

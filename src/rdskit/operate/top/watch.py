@@ -199,8 +199,7 @@ class Watch:
                     await watched.wake.wait()
 
     async def _look_at_api(self) -> None:
-        instances = [host.identifier for host in self._topology.hosts if host.identifier != str(host.endpoint)]
-        await self._bulletin.look(instances, self._resolved.source.cluster)
+        await self._bulletin.look(self._topology.hosts, self._resolved.source.cluster)
         self.changed.set()
 
     def _hear(self, event: Event) -> None:
