@@ -37,7 +37,7 @@ async def begin(
     while True:
         lease = await cluster.acquire_writer(patience)
         try:
-            await lease.connection.control(text, patience.remaining())
+            await lease.run(lease.connection.control(text, None), patience.due)
         except DriverError as error:
             lease.give_back()
             cluster.report(error.failure)

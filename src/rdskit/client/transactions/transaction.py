@@ -237,7 +237,7 @@ class Transaction:
             if text is texts[-1]:
                 phase, self.may_have_committed = Phase.COMMIT, self.writes
             try:
-                tag = await self._connection.control(text, self._remaining())
+                tag = await self._lease.run(self._connection.control(text, None), self._due())
             except DriverError as error:
                 told = self._told(error, phase)
                 if fenced and isinstance(told, QueryError) and told.sqlstate == _ABORTED:
@@ -302,7 +302,7 @@ class Transaction:
 
     async def _control(self, text: str) -> None:
         try:
-            await self._connection.control(text, self._remaining())
+            await self._lease.run(self._connection.control(text, None), self._due())
         except DriverError as error:
             raise self._told(error, Phase.TRANSACTION) from error.__cause__
 
@@ -329,12 +329,6 @@ class Transaction:
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
-
-    def _remaining(self) -> float | None:
-        left = self._deadline.remaining()
-        if self._timeout is None:
-            return left
-        return self._timeout if left is None else min(left, self._timeout)
 
 
 def _swallowed() -> QueryError:
