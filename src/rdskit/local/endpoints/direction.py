@@ -145,6 +145,9 @@ class Answers(Direction):
         self._end_now = ended
         self._passage = passage
         self._late: deque[tuple[float, memoryview]] = deque()
+        self._ending: bool | None = (
+            None  # whether the backend's end was a failure; it is told after what came before it
+        )
 
     def resume(self) -> None:
         """Deliver what has become due first."""
@@ -179,6 +182,8 @@ class Answers(Direction):
             return
         if self._late:
             self._loop.call_at(self._late[0][0], self._deliver)
+        elif self._ending is not None:
+            self._end_now(self._ending)
         elif self._source.fileno() >= 0:
             self.start()
 
@@ -190,7 +195,7 @@ class Answers(Direction):
     def _end(self, failed: bool) -> None:  # noqa: FBT001 - a callback's one argument
         self._loop.remove_reader(self._source)
         if self._late:
-            self._loop.call_at(self._late[-1][0], self._end, failed)
+            self._ending = failed
         else:
             self._end_now(failed)
 

@@ -93,6 +93,8 @@ def close(connection: socket.socket) -> None:
 
 def abort(connection: socket.socket) -> None:
     """Close with a TCP reset: the peer knows at once, and nothing more is sent."""
+    if connection.fileno() < 0:
+        return  # a handshake that could not begin has closed it
     try:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
     finally:
