@@ -26,6 +26,7 @@ def cluster(local: LocalSite) -> str:
         MasterUsername="app",
         MasterUserPassword=PASSWORD,
         DatabaseName="shop",
+        EnableIAMDatabaseAuthentication=True,
     )
     for name, tier in (("orders-a", 1), ("orders-b", 0)):
         rds.create_db_instance(
@@ -49,12 +50,12 @@ def writer(local: LocalSite) -> str:
     return str(name)
 
 
-def connect(local: LocalSite, host: str) -> psycopg.Connection:
+def connect(local: LocalSite, host: str, user: str = "app", password: str = PASSWORD) -> psycopg.Connection:
     return psycopg.connect(
         host=host,
         port=described(local)["Port"],
-        user="app",
-        password=PASSWORD,
+        user=user,
+        password=password,
         dbname="shop",
         sslmode="verify-full",
         sslrootcert=site.env(local.data)["RDSKIT_CA"],
@@ -63,8 +64,8 @@ def connect(local: LocalSite, host: str) -> psycopg.Connection:
     )
 
 
-def asked(local: LocalSite, host: str, sql: str) -> object:
-    with connect(local, host) as connection:
+def asked(local: LocalSite, host: str, sql: str, *login: str) -> object:
+    with connect(local, host, *login) as connection:
         row = connection.execute(sql).fetchone()
         return row[0] if row else None
 
@@ -133,6 +134,23 @@ def test_a_custom_endpoint_leads_to_the_members_it_names(local: LocalSite, clust
         asked(local, made["Endpoint"], who)
     with pytest.raises(ClientError, match="not found"):
         rds.describe_db_cluster_endpoints(DBClusterEndpointIdentifier="reports")
+
+
+def test_tokens_open_every_endpoint_of_a_cluster(local: LocalSite, cluster: str) -> None:
+    rds, found = local.rds, described(local)
+    made = rds.create_db_cluster_endpoint(
+        DBClusterIdentifier=cluster, DBClusterEndpointIdentifier="tokens", EndpointType="ANY"
+    )
+    with connect(local, found["Endpoint"]) as connection:
+        connection.execute("create user ada")
+        connection.execute("grant rds_iam to ada")
+    for host in (found["Endpoint"], found["ReaderEndpoint"], made["Endpoint"]):
+        token = rds.generate_db_auth_token(DBHostname=host, Port=5432, DBUsername="ada")
+        assert asked(local, host, "select current_user", "ada", token) == "ada"
+    elsewhere = rds.generate_db_auth_token(DBHostname=found["Endpoint"], Port=5432, DBUsername="ada")
+    with pytest.raises(psycopg.OperationalError, match="token"):
+        asked(local, found["ReaderEndpoint"], "select 1", "ada", elsewhere)
+    rds.delete_db_cluster_endpoint(DBClusterEndpointIdentifier="tokens")
 
 
 def test_what_happens_to_a_cluster_is_told(local: LocalSite, cluster: str) -> None:

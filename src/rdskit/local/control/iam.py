@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from moto.iam.models import IAMBackend
     from moto.sts.models import AssumedRole
 
+    from rdskit.kernel.endpoints import Endpoint
     from rdskit.local.control.monitor import Monitor
-    from rdskit.local.control.rds.instance import LocalDBInstance
 
-__all__ = ["TokenJudge"]
+__all__ = ["Door", "TokenJudge"]
 
 _log = logging.getLogger(__name__)
 _PARTITION = "aws"
@@ -63,6 +63,23 @@ class KeyHolder:
 
 
 @dataclass(frozen=True, slots=True)
+class Door:
+    """An endpoint as a token names it.
+
+    Attributes:
+        resource_id: by which policies name its database: the instance's, or that of its cluster.
+        address: that the token was made for.
+        region: of the database.
+        account: that the database belongs to.
+    """
+
+    resource_id: str
+    address: Endpoint
+    region: str
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Case:
     """What the control plane knows that a token is judged by."""
 
@@ -77,38 +94,38 @@ class TokenJudge:
 
     Args:
         monitor: the control plane's.
-        find: gives the instance with a resource id, inside the monitor.
+        find: gives the door of an endpoint's name, inside the monitor.
         now: the time, with a zone.
     """
 
     def __init__(
         self,
         monitor: Monitor,
-        find: Callable[[str], LocalDBInstance | None],
+        find: Callable[[str], Door | None],
         now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
     ) -> None:
         self._monitor = monitor
         self._find = find
         self._now = now
 
-    def __call__(self, resource_id: str, user: str, text: str) -> str:
+    def __call__(self, endpoint: str, user: str, text: str) -> str:
         """Why a login is refused; empty if it is not.
 
         Args:
-            resource_id: of the instance.
+            endpoint: where somebody knocks; an instance's has the name of its resource id.
             user: who logs in.
             text: what was given as the password.
         """
         try:
-            self._judge(resource_id, user, text)
+            self._judge(endpoint, user, text)
         except RefusedTokenError as refusal:
-            _log.info("%s: login of %r was refused: %s", resource_id, user, refusal)
+            _log.info("%s: login of %r was refused: %s", endpoint, user, refusal)
             return str(refusal)
         return ""
 
-    def _judge(self, resource_id: str, user: str, text: str) -> None:
+    def _judge(self, endpoint: str, user: str, text: str) -> None:
         token, now = parse_token(text), self._now()
-        case = self._case(resource_id, user, token.key_id)
+        case = self._case(endpoint, user, token.key_id)
         check_claims(token, case.expected, now)
         holder = case.holder
         if holder is None:
@@ -120,15 +137,14 @@ class TokenJudge:
         if decision is not Decision.ALLOWED:
             raise RefusedTokenError(f"rds-db:connect on {case.resource} is {decision.value} of {holder.arn}")
 
-    def _case(self, resource_id: str, user: str, key_id: str) -> _Case:
+    def _case(self, endpoint: str, user: str, key_id: str) -> _Case:
         with self._monitor:
-            instance = self._find(resource_id)
-            if instance is None or instance.served_at is None:
-                raise RefusedTokenError(f"{resource_id} is not known yet; try again")
-            host, port = instance.served_at
-            region, account = instance.region, instance.account_id
-            resource = f"arn:{_PARTITION}:rds-db:{region}:{account}:dbuser:{resource_id}/{user}"
-            return _Case(Expectation(host, port, region, user), resource, account, _holder_of(key_id))
+            door = self._find(endpoint)
+            if door is None:
+                raise RefusedTokenError(f"{endpoint} is not known yet; try again")
+            resource = f"arn:{_PARTITION}:rds-db:{door.region}:{door.account}:dbuser:{door.resource_id}/{user}"
+            expected = Expectation(door.address.host, door.address.port, door.region, user)
+            return _Case(expected, resource, door.account, _holder_of(key_id))
 
 
 def _check_key(holder: KeyHolder, token: Token, account: str, now: dt.datetime) -> None:

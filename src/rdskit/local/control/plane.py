@@ -12,12 +12,12 @@ from rdskit.errors import LocalError
 from rdskit.local.control import managed_secrets
 from rdskit.local.control.administrator import register
 from rdskit.local.control.deliveries import HttpDeliveries
+from rdskit.local.control.doors import door
 from rdskit.local.control.gateway import Gateway, Route
 from rdskit.local.control.iam import TokenJudge
 from rdskit.local.control.injection import requested
 from rdskit.local.control.monitor import Monitor
 from rdskit.local.control.persistence import StateStore
-from rdskit.local.control.rds.cluster import LocalDBCluster
 from rdskit.local.control.rds.clusters import Clusters
 from rdskit.local.control.rds.engines import Engines, standard
 from rdskit.local.control.rds.events import EVENTS
@@ -30,10 +30,11 @@ from rdskit.local.control.services import SERVICES, backends_of
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from rdskit.local.control.keypair import KeyPair
     from rdskit.local.control.layout import Layout
+    from rdskit.local.control.rds.cluster import LocalDBCluster
     from rdskit.local.control.rds.instance import LocalDBInstance
     from rdskit.local.fleet import Fleet, FleetEvent
 
@@ -57,7 +58,7 @@ class ControlPlane:
         self._store = StateStore(layout.state, SERVICES)
         self._workflows = Workflows(fleet, self._monitor, self._save)
         self._deliveries = HttpDeliveries()
-        self._judge = TokenJudge(self._monitor, lambda resource_id: self._by_resource_id().get(resource_id))
+        self._judge = TokenJudge(self._monitor, lambda name: door(name, self._backends()))
         self._engines = standard(layout.fleet / "engines", self._monitor)
         self._open_doors(self._engines)
         with self._monitor:
@@ -123,8 +124,7 @@ class ControlPlane:
             self._monitor.announce()
 
     def _note_of_cluster(self, event: FleetEvent) -> bool:
-        for _, _, backend in list(backends_of("rds").iter_backends()):
-            assert isinstance(backend, LocalRDSBackend)
+        for backend in self._backends():
             clusters = Clusters(backend)
             for each in clusters.all():
                 if each.resource_id == event.resource_id:
@@ -134,9 +134,9 @@ class ControlPlane:
                     return True
         return False
 
-    def judge(self, resource_id: str, user: str, token: str) -> str:
-        """Why the endpoint of an instance refuses a token; empty if it does not. Called by the fleet, in any thread."""
-        return self._judge(resource_id, user, token)
+    def judge(self, endpoint: str, user: str, token: str) -> str:
+        """Why an endpoint refuses a token; empty if it does not. Called by the fleet, in any thread."""
+        return self._judge(endpoint, user, token)
 
     def close(self) -> None:
         """Let steps that are under way finish, and save."""
@@ -171,16 +171,18 @@ class ControlPlane:
                 self._workflows.begin(instance, Observe())
             self._workflows.resume(instance)
 
-    def _instances(self) -> Iterator[LocalDBInstance]:
+    def _backends(self) -> Iterator[LocalRDSBackend]:
         for _, _, backend in list(backends_of("rds").iter_backends()):
             assert isinstance(backend, LocalRDSBackend)
+            yield backend
+
+    def _instances(self) -> Iterator[LocalDBInstance]:
+        for backend in self._backends():
             yield from backend.instances()
 
     def _clusters(self) -> Iterator[LocalDBCluster]:
-        for _, _, backend in list(backends_of("rds").iter_backends()):
-            assert isinstance(backend, LocalRDSBackend)
-            kept: Iterable[Any] = backend.clusters.values()  # ours in the place of the emulation's
-            yield from (each for each in kept if isinstance(each, LocalDBCluster))
+        for backend in self._backends():
+            yield from Clusters(backend).all()
 
     def _by_resource_id(self) -> dict[str, LocalDBInstance]:
         return {each.dbi_resource_id: each for each in self._instances()}

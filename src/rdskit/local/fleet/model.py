@@ -125,6 +125,7 @@ class ClusterFacts:
         reader_endpoint: leads to the readers in turn.
         writer_id: the instance that takes writes; None before there is one.
         in_sync: the readers on which every acknowledged commit is known to be.
+        addresses: of all its endpoints, by their names.
     """
 
     resource_id: str
@@ -132,6 +133,7 @@ class ClusterFacts:
     reader_endpoint: Endpoint
     writer_id: str | None
     in_sync: frozenset[str]
+    addresses: Mapping[str, Endpoint] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

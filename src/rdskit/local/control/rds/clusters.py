@@ -139,7 +139,7 @@ class Clusters:
 
     def all(self) -> list[LocalDBCluster]:
         """Every cluster."""
-        return list(self._kept.values())
+        return [each for each in self._kept.values() if isinstance(each, LocalDBCluster)]
 
     def find(self, identifier: str) -> LocalDBCluster:
         """The cluster of that name or ARN.

@@ -119,7 +119,14 @@ class Cluster:
     def facts(self) -> ClusterFacts:
         """Its present state."""
         record = self.record
-        return ClusterFacts(record.resource_id, record.endpoint, record.reader_endpoint, record.writer_id, self.in_sync)
+        return ClusterFacts(
+            resource_id=record.resource_id,
+            endpoint=record.endpoint,
+            reader_endpoint=record.reader_endpoint,
+            writer_id=record.writer_id,
+            in_sync=self.in_sync,
+            addresses=self._addresses(),
+        )
 
     def heir(self, target: str | None = None) -> Instance | None:
         """The reader that takes over from a writer that lives; None where nobody may."""
@@ -197,8 +204,7 @@ class Cluster:
 
     def close_endpoints(self) -> None:
         """Remove all of them."""
-        custom = (each.name for each, _ in self.record.custom)
-        for name in (f"{self.resource_id}-writer", f"{self.resource_id}-readers", *custom):
+        for name in self._addresses():
             self.site.endpoints.remove(name)
 
     def set_custom(self, endpoint: CustomEndpoint) -> Endpoint:
@@ -221,6 +227,11 @@ class Cluster:
         self.site.endpoints.remove(name)
         for each in gone:
             self.site.addresses.release(each)
+
+    def _addresses(self) -> dict[str, Endpoint]:
+        record = self.record
+        own = {f"{self.resource_id}-writer": record.endpoint, f"{self.resource_id}-readers": record.reader_endpoint}
+        return own | {each.name: address for each, address in record.custom}
 
     def _candidate(self, reader: Instance) -> Candidate:
         node, record = reader.primary, reader.record
