@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,10 +14,13 @@ import pytest
 
 from rdskit.errors import LocalError
 from rdskit.local.engines.waiting import poll
+from rdskit.local.fleet import failover
+from rdskit.local.fleet import replicas as replication
 from tests.local.fleet.conftest import Harness, spec
 
 if TYPE_CHECKING:
     from rdskit.kernel.endpoints import Endpoint
+    from tests.local.fleet.clients import Client
 
 
 def make(harness: Harness, *, multi_az: bool = False) -> tuple[Endpoint, Endpoint]:
@@ -118,3 +122,49 @@ def test_a_replica_that_agrees_stays_in_service(harness: Harness) -> None:
         assert connection.execute("select count(*) from written").fetchone() == (1,)
     harness.until(lambda: harness.fleet.describe("db-REPLICA").replica_lag == 0)
     assert "replica-rebuilt" not in harness.kinds()
+
+
+def test_a_replica_that_tells_nothing_holds_up_no_failover(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, replica = make(harness, multi_az=True)
+    harness.await_sync()
+    over, ended = threading.Event(), threading.Event()
+
+    def say_nothing(_: object) -> None:
+        over.wait(60)
+        ended.set()
+
+    monkeypatch.setattr(failover, "_received", say_nothing)
+    harness.fleet.reboot("db-ORDERS", force_failover=True)
+    insert(harness, source)
+    assert not ended.is_set()
+    over.set()
+    assert poll(lambda: "replica-rebuilt" in harness.kinds() and has(harness, replica, 1), timeout=60)
+
+
+@pytest.mark.parametrize("engine", ["postgres", "mysql"])
+def test_a_replica_whose_copy_was_cut_short_is_copied_again(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    source = harness.fleet.create(spec(engine=engine))
+    replica = harness.fleet.create_replica(spec("db-REPLICA", engine=engine), "db-ORDERS")
+    instance = harness.fleet._care("db-REPLICA").instance
+    with instance.lock, monkeypatch.context() as patch:
+
+        def break_off(_: object) -> None:
+            raise LocalError("the source has gone")
+
+        for way in ("rewind", "clone"):
+            patch.setattr(instance.primary.server, way, break_off)
+        with pytest.raises(LocalError, match="the source has gone"):
+            replication.rejoin(instance)
+    with harness.client(source) as connection:
+        connection.execute("create table written (id int)")
+    harness.until(lambda: "replica-rebuilt" in harness.kinds())
+    with harness.client(replica) as connection:
+        harness.until(lambda: exists(connection))
+
+
+def exists(connection: Client) -> bool:
+    return bool(
+        connection.execute("select count(*) from information_schema.tables where table_name = 'written'").fetchone()[0]
+    )

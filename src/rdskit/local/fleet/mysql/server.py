@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rdskit.local.fleet.model import InstanceSpec
 
 _READ_ONLY: Final = (1290, 1836)
-_PROBE: Final = 0.001
+_PROBE: Final = 0.005
 # A follower may apply a transaction before its source, which waits for the standby, has committed it.
 _UNDER_WAY: Final = 2.0
 

@@ -41,7 +41,7 @@ _RECEIVED: Final = """
     select coalesce(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()),
            not exists (select from pg_stat_wal_receiver where status = 'streaming')
 """
-_PROBE: Final = 0.001
+_PROBE: Final = 0.005
 
 
 class PostgresMember(PostgresServer):
