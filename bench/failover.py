@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 import harness
 from failover_cluster import CLUSTER, DATABASE, FAULTS, USER, LocalCluster
 from failover_contenders import CONTENDERS
-from failover_figures import DEADLINE, Journal, Round, Summary, missed_gates, round_of, summary_of
+from failover_figures import DEADLINE, Event, Journal, Round, Summary, missed_gates, round_of, summary_of
 from failover_load import Entrance
 from rdskit.local.engines.waiting import poll
 
@@ -34,6 +34,7 @@ ROUNDS: Final = 10
 CONNECTIONS: Final = 20
 OURS: Final = "rdskit"
 DIED: Final = "its process died"
+NEVER_OPENED: Final = "its connections were not open after a minute"
 _OPENING: Final = 60.0  # seconds for a contender to have all its connections at work
 _WARM: Final = 1.0  # seconds of load before the fault
 _CLOSING: Final = 30.0  # seconds for a contender to end
@@ -122,8 +123,6 @@ def load(cluster: LocalCluster, contender: str, writers: int) -> Iterator[LoadPr
     with tempfile.TemporaryDirectory() as directory:
         process = LoadProcess(entrance_of(cluster, contender, writers, Path(directory) / "journal.json"))
         try:
-            process.all_wrote_since(0.0, _OPENING)
-            process.all_wrote_since(time.monotonic() + _WARM, _OPENING)
             yield process
         finally:
             process.close()
@@ -134,12 +133,21 @@ def play(cluster: LocalCluster, contender: str, fault: str, writers: int) -> Rou
     cluster.await_whole()
     cluster.empty()
     with load(cluster, contender, writers) as process:
+        if not process.all_wrote_since(0.0, _OPENING):
+            return never_opened(contender, fault)
+        process.all_wrote_since(time.monotonic() + _WARM, _OPENING)
         event = cluster.happen(fault)
         back = process.all_wrote_since(time.monotonic(), event.at + DEADLINE - time.monotonic())
         journal = process.stop()
         cluster.heal()
         left_over = cluster.left_over()
     return round_of(contender, event, journal, cluster.written(), back=back, left_over=left_over)
+
+
+def never_opened(contender: str, fault: str) -> Round:
+    """A round that did not come to its fault."""
+    nothing = Journal([], [(time.monotonic(), NEVER_OPENED)], [], time.monotonic())
+    return round_of(contender, Event(fault, 0.0, None, None), nothing, {}, back=False, left_over=0)
 
 
 def measure(cluster: LocalCluster, options: argparse.Namespace) -> list[Round]:
