@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+import rdskit
+from rdskit.integrations.sqlalchemy import error_of
 from tests.plugins.waiting import eventually
 
 if TYPE_CHECKING:
@@ -47,13 +49,19 @@ def cancelled_at(step: int, work: Coroutine[Any, Any, None]) -> Generator[Any, N
             resume = functools.partial(work.send, None)
 
 
-async def store(engine: AsyncEngine, number: int) -> None:
-    async with engine.begin() as connection:
-        await connection.execute(text("insert into kept values (:number)"), {"number": number})
-        await connection.scalar(text("select count(*) from kept"))
+async def store(engine: AsyncEngine, number: int, unknown: set[int]) -> None:
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text("insert into kept values (:number)"), {"number": number})
+            await connection.scalar(text("select count(*) from kept"))
+    except asyncio.CancelledError as error:
+        if isinstance(error_of(error), rdskit.OutcomeUnknown):
+            unknown.add(number)
+        raise
 
 
-async def test_a_task_is_cancelled_wherever_it_waits(async_url: URL) -> None:
+async def test_a_task_is_cancelled_wherever_it_waits_and_told_what_it_may_have_done(async_url: URL) -> None:
+    unknown: set[int] = set()
     engine = create_async_engine(async_url, pool_size=1, max_overflow=0, pool_timeout=10)
     try:
         async with engine.begin() as connection:
@@ -62,14 +70,16 @@ async def test_a_task_is_cancelled_wherever_it_waits(async_url: URL) -> None:
         step, was_cancelled = 0, True
         while was_cancelled:
             step += 1
-            task = asyncio.ensure_future(cancelled_at(step, store(engine, step)))
+            task = asyncio.ensure_future(cancelled_at(step, store(engine, step, unknown)))
             (ended,), _ = await asyncio.wait([task])
             was_cancelled = ended.cancelled()
             assert was_cancelled or ended.exception() is None
         assert step > 3, "connecting, beginning, the statements and COMMIT each wait"
         async with engine.connect() as connection:
             kept = set(await connection.scalars(text("select number from kept")))
+        assert unknown, "one of the waits is that for COMMIT"
         assert step in kept
+        assert min(kept) >= min(unknown), "nothing remains of what was cancelled before COMMIT was sent"
     finally:
         await engine.dispose()
 
