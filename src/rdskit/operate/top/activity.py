@@ -7,11 +7,10 @@ PROCESS), "Transaction Summary Tables"; MariaDB keeps no count of transactions u
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from rdskit.kernel.failures import Failure
-from rdskit.kernel.ports import DriverError, ReaderProgress
-from rdskit.kernel.positions import START
+from rdskit.kernel.ports import DriverError
 from rdskit.kernel.targets import Engine
 from rdskit.operate.top.model import Activity, OldestTransaction
 
@@ -70,28 +69,42 @@ async def activity_of(connection: Connection, engine: Engine, timeout: float) ->
     return await asked(connection, timeout)
 
 
-async def progress_of(
-    connection: Connection, engine: Engine, timeout: float
-) -> tuple[ReaderProgress | None, str | None]:
+class Progress(NamedTuple):
+    """How far a reader has come.
+
+    Attributes:
+        position: what it has replayed; None where it does not tell.
+        lag: seconds behind, infinite while replication stands still; None where it does not tell.
+        hidden: the grant without which its lag is not told.
+    """
+
+    position: Position | None = None
+    lag: float | None = None
+    hidden: str | None = None
+
+
+async def progress_of(connection: Connection, engine: Engine, timeout: float) -> Progress:
     """Ask a reader how far it has come.
 
-    Returns:
-        What it says, None where it does not tell; and the grant without which its lag is not told.
-
     Raises:
-        DriverError: it did not answer.
+        DriverError: it did not answer; what it refuses to tell is noted in the result.
     """
-    if engine is not Engine.POSTGRES:
-        # Without this right the reader's progress is known by its transactions alone, and its lag would look like 0.
-        visible = await _unless_refused(connection.fetch_all(_MYSQL_REPLICATION, (), timeout))
-        if visible is None:
-            user = await connection.fetch_one("select current_user()", (), timeout)
-            assert user is not None
-            return None, f"lag is hidden: grant {_REPLICATION_GRANTS[engine]} on *.* to {_account(user[0])}"
     progress = await _unless_refused(connection.reader_progress(timeout))
     if progress is None and engine is Engine.POSTGRES:
-        progress = await _aurora_progress(connection, timeout)
-    return progress, None
+        return await _aurora_progress(connection, timeout)
+    if progress is None or not progress.replays:
+        return Progress()
+    hidden = None if engine is Engine.POSTGRES else await _hidden_lag(connection, engine, timeout)
+    return Progress(progress.position, None if hidden else progress.lag, hidden)
+
+
+async def _hidden_lag(connection: Connection, engine: Engine, timeout: float) -> str | None:
+    """The grant without which a reader's progress is known by its transactions alone, and its lag looks like 0."""
+    if await _unless_refused(connection.fetch_all(_MYSQL_REPLICATION, (), timeout)) is not None:
+        return None
+    user = await connection.fetch_one("select current_user()", (), timeout)
+    assert user is not None
+    return f"lag is hidden: grant {_REPLICATION_GRANTS[engine]} on *.* to {_account(user[0])}"
 
 
 async def position_of(connection: Connection, timeout: float) -> Position | None:
@@ -103,9 +116,9 @@ async def position_of(connection: Connection, timeout: float) -> Position | None
     return await _unless_refused(connection.written_position(timeout))
 
 
-async def _aurora_progress(connection: Connection, timeout: float) -> ReaderProgress | None:
+async def _aurora_progress(connection: Connection, timeout: float) -> Progress:
     row = await _unless_refused(connection.fetch_one(_AURORA_LAG, (), timeout))
-    return None if row is None else ReaderProgress(replays=True, position=START, received=START, lag=row[0] or 0.0)
+    return Progress() if row is None else Progress(lag=row[0] or 0.0)
 
 
 async def _of_postgres(connection: Connection, timeout: float) -> Activity:

@@ -127,10 +127,8 @@ class WatchedHost:
         self.hidden = activity.hidden
         if self.host.role is Role.WRITER:
             return Reading(now, now - started, activity, await position_of(connection, _ANSWER))
-        progress, hidden = await progress_of(connection, self._engine, _ANSWER)
-        self.hidden += (hidden,) if hidden else ()
-        if progress is None or not progress.replays:
-            return Reading(now, now - started, activity)
+        progress = await progress_of(connection, self._engine, _ANSWER)
+        self.hidden += (progress.hidden,) if progress.hidden else ()
         return Reading(now, now - started, activity, progress.position, progress.lag)
 
     def _keep(self, reading: Reading) -> None:
