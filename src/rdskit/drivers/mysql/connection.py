@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import re
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -216,8 +217,11 @@ class MysqlConnection:
 
     async def _guarded(self, call: Awaitable[None], timeout: float | None) -> None:
         try:
-            async with asyncio.timeout(timeout):
+            if timeout is None:
                 await call
+            else:
+                async with asyncio.timeout(timeout):
+                    await call
         except DriverError:
             raise
         except Exception as error:
@@ -311,15 +315,16 @@ class MysqlConnection:
         return mapped
 
 
-def _translated(text: str) -> list[str]:
+@functools.lru_cache(maxsize=64)
+def _translated(text: str) -> tuple[str, ...]:
     """BEGIN with PostgreSQL's options, in MySQL's words; anything else as it is."""
     options = _BEGIN.fullmatch(text)
     if options is None:
-        return [text]
+        return (text,)
     if options["deferrable"]:
         raise DriverError(Failure.REFUSED, StatementError("deferrable=True is PostgreSQL's: leave it out"))
-    level = [f"set transaction isolation level {options['level']}"] if options["level"] else []
-    return [*level, f"start transaction{options['only'] or ''}"]
+    level = (f"set transaction isolation level {options['level']}",) if options["level"] else ()
+    return (*level, f"start transaction{options['only'] or ''}")
 
 
 def _aborted() -> DriverError:
