@@ -139,6 +139,33 @@ async def test_a_reader_endpoint_only_reads(cluster: Aurora) -> None:
         await rdskit.connect(target, consistency="strong")
 
 
+async def test_a_custom_endpoint_leads_to_its_members(cluster: Aurora) -> None:
+    rds, writer = cluster.local_rds.rds, cluster.writer
+    (reader,) = set(cluster.instances) - {writer}
+    made = {
+        kind: rds.create_db_cluster_endpoint(
+            DBClusterIdentifier=cluster.identifier,
+            DBClusterEndpointIdentifier=f"for-{kind.lower()}",
+            EndpointType=kind,
+            StaticMembers=[reader],
+        )["Endpoint"]
+        for kind in ("READER", "ANY")
+    }
+    try:
+        async with rdskit.connect(url(made["READER"])) as db:
+            found = await db.topology()
+            assert (found.writer, [host.identifier for host in found.readers]) == (None, [reader])
+            with pytest.raises(rdskit.ReadOnlyError, match="connected to read only"):
+                await db.execute("create table refused (n int)")
+        async with rdskit.connect(url(made["ANY"])) as db:
+            found = await db.topology()
+            assert found.writer is not None
+            assert (found.writer.identifier, [host.identifier for host in found.readers]) == (writer, [reader])
+    finally:
+        for kind in made:
+            rds.delete_db_cluster_endpoint(DBClusterEndpointIdentifier=f"for-{kind.lower()}")
+
+
 # -- by names, without AWS ---------------------------------------------------------------------------------------------
 
 

@@ -85,4 +85,9 @@ class Lines:
         self._asking.clear()
         await self._tasks.close()
         idle, self._idle = self._idle, {}
-        await asyncio.gather(*(line.close(_CLOSE_TIMEOUT) for line in idle.values()))
+        try:
+            await asyncio.gather(*(line.close(_CLOSE_TIMEOUT) for line in idle.values()))
+        except BaseException:  # whoever closes was cancelled, and a goodbye that had not begun never will
+            for line in idle.values():
+                line.abort()
+            raise
