@@ -1,9 +1,10 @@
 """The AWS Advanced Python Wrapper, unmodified, on a local DB cluster: does its failover plugin survive?
 
-    python bench/wrapper_cluster.py [--engine aurora-postgresql | aurora-mysql] [--json]
+    python bench/wrapper_cluster.py [--engine aurora-postgresql | aurora-mysql | postgres | mysql] [--json]
 
-A writer and a reader; one failover that is asked for, one by kill -9. Printed: what the wrapper's client was without
-its writer. The local RDS gives addresses and the wrapper derives names, so the script maps those, as a hosts file does.
+A writer and two readers of an Aurora or of a Multi-AZ DB cluster; one failover that is asked for, one by kill -9.
+Printed: what the wrapper's client was without its writer. The local RDS gives addresses and the wrapper derives names,
+so the script maps those, as a hosts file does.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 CLUSTER, USER, PASSWORD, DOMAIN = "cluster-BENCH", "app", "correct-horse", "local"
 PATIENCE = 60.0
+READERS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +68,17 @@ def connect_mysql(addresses: dict[str, str], options: dict[str, Any]) -> Any:
 
 CASES = {
     "aurora-postgresql": Case(5432, "aurora-pg", "psycopg", "select aurora_db_instance_identifier()", connect_postgres),
+    "postgres": Case(5432, "multi-az-pg", "psycopg", "select rds_tools.dbi_resource_id()", connect_postgres),
+    "mysql": Case(3306, "multi-az-mysql", "mysql-connector-python", "select @@report_host", connect_mysql),
     "aurora-mysql": Case(3306, "aurora-mysql", "mysql-connector-python", "select @@aurora_server_id", connect_mysql),
 }
 
 
 def make_cluster(fleet: Fleet, engine: str) -> dict[str, str]:
-    """A writer and a reader; the addresses of their names."""
+    """A writer and two readers; the addresses of their names."""
     fleet.create_cluster(CLUSTER, engine, CASES[engine].port)
     addresses = {}
-    for name in ("one", "two"):
+    for name in ("one", "two", "three"):
         spec = InstanceSpec(
             resource_id=f"db-{name.upper()}",
             engine=engine,
@@ -122,8 +126,8 @@ def ask(connection: AwsWrapperConnection, who: str) -> str:
 
 def measure(fleet: Fleet, case: Case, addresses: dict[str, str], how: str) -> dict[str, object]:
     """One failover under a client that asks all the time; seconds until it has the new writer."""
-    if not poll(lambda: bool(fleet.describe_cluster(CLUSTER).in_sync), timeout=PATIENCE):
-        raise SystemExit("the reader does not come in sync")
+    if not poll(lambda: len(fleet.describe_cluster(CLUSTER).in_sync) == READERS, timeout=PATIENCE):
+        raise SystemExit("the readers do not come in sync")
     facts = fleet.describe_cluster(CLUSTER)
     connection = open_wrapper(case, facts, addresses)
     before = ask(connection, case.who)

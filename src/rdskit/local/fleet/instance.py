@@ -46,6 +46,7 @@ class Instance:
         faults: what is out of order on purpose; a new daemon knows of none.
         delayed: whom its fault ``lag`` holds back.
         accepting: its endpoint lets clients in.
+        followed: of a read replica: the instance that it was last told to follow.
         changed: called when its endpoint is about to lead elsewhere.
         closing: set when the instance is no longer to be brought back by anybody.
     """
@@ -66,6 +67,7 @@ class Instance:
         self.faults: frozenset[Fault] = frozenset()
         self.delayed: frozenset[Instance] = frozenset()
         self.accepting = False
+        self.followed: str | None = None
         self.changed: Callable[[], None] = lambda: None
         self._session = str(uuid.uuid4())
         self.closing = threading.Event()
@@ -270,6 +272,11 @@ class Instance:
             server.start()
         else:
             server.stream(upstream)
+            self.note_stream()
+
+    def note_stream(self) -> None:
+        """It follows its source of the moment from now on."""
+        self.followed = self.source().resource_id if self.source is not None else None
 
     def endpoint_state(self) -> EndpointState:
         """What its endpoint should be now."""

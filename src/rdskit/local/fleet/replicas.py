@@ -58,6 +58,7 @@ def follow(replica: Instance) -> None:
     try:
         replica.configure()
         server.stream(_upstream(replica))
+        replica.note_stream()
         _await_stream(replica)
     except LocalError as error:
         _log.info("%s is made anew: %s", replica.resource_id, error)

@@ -145,7 +145,7 @@ class Cluster:
         The caller holds the reader's lock: nobody may have it follow another writer meanwhile.
         """
         writer = self.writer
-        if not _streams_now(reader):
+        if reader.followed != writer.resource_id or not _streams_now(reader):
             return False
         with self.lock:
             self._wait_for(writer, self._waited_for | {reader.resource_id})
@@ -164,15 +164,18 @@ class Cluster:
             return reader.resource_id in self.in_sync
 
     def dismiss(self, reader: Instance) -> None:
-        """Have commits wait no more for a reader: it cannot be promoted from now on."""
+        """Have commits wait no more for a reader: it cannot be promoted from now on.
+
+        While somebody else restarts the reader, or has it follow another writer, commits go on waiting: ask again.
+        """
         with self.lock:
             waited_for = reader.resource_id in self._waited_for
             self.in_sync -= {reader.resource_id}
             if waited_for and self.quorum is Quorum.ONE:
                 self.in_sync = frozenset()  # what it alone has acknowledged, the others must have first
         # Before the writer waits for one less: what this one acknowledged would count in another one's place.
-        if waited_for:
-            _of_cluster(reader.primary.server).acknowledge(on=False)
+        if waited_for and not _silenced(reader):
+            return
         with self.lock:
             if reader.resource_id in self._waited_for and reader.resource_id != self.record.writer_id:
                 self._wait_for(self.writer, self._waited_for - {reader.resource_id})
@@ -277,6 +280,20 @@ class Cluster:
 
 def _of_cluster(server: Server) -> ClusterServer:
     return cast("ClusterServer", server)
+
+
+def _silenced(reader: Instance) -> bool:
+    """Have a reader acknowledge nothing any more; False where somebody else is at work on it."""
+    server = reader.primary.server
+    if not server.alive:
+        return True
+    if not reader.lock.acquire(blocking=False):
+        return False
+    try:
+        _of_cluster(server).acknowledge(on=False)
+    finally:
+        reader.lock.release()
+    return True
 
 
 def _streams_now(reader: Instance) -> bool:

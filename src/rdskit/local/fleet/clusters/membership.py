@@ -57,7 +57,8 @@ def leave(cluster: Cluster, care: Care) -> None:
     if instance.resource_id != cluster.record.writer_id:
         instance.closing.set()
         care.end()
-        cluster.dismiss(instance)
+        with instance.lock:
+            cluster.dismiss(instance)
         return
     if cluster.readers:
         with instance.lock:
