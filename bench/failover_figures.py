@@ -207,9 +207,14 @@ def missed_gates(summaries: Sequence[Summary], ours: str) -> list[str]:
     missed = []
     for own in (each for each in summaries if each.contender == ours):
         missed += _own_limits(own)
-        others = [each for each in summaries if each.fault == own.fault and not each.contender.startswith(ours)]
+        others = [each for each in summaries if each.fault == own.fault and _is_a_rival(each, ours)]
         missed += [claim for other in others for claim in _behind(own, other)]
     return missed
+
+
+def _is_a_rival(other: Summary, ours: str) -> bool:
+    """Whether it is somebody else's, and came back at all: who never does connects little, and sees few errors."""
+    return not other.contender.startswith(ours) and other.never < other.rounds
 
 
 def _own_limits(own: Summary) -> list[str]:

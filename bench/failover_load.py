@@ -126,11 +126,11 @@ async def measure(entrance: Entrance) -> None:
     running = asyncio.ensure_future(load.run())
     telling = asyncio.ensure_future(_tell_progress(load))
     await _told(orders, "stop")
-    journal = load.journal()
+    # Before anything is closed: what was seen is not lost with a contender that hangs there.
+    await asyncio.to_thread(Path(entrance.journal).write_text, json.dumps(asdict(load.journal())))
     load.stop()
     ended = await _ended(running, contender)
     telling.cancel()
-    await asyncio.to_thread(Path(entrance.journal).write_text, json.dumps(asdict(journal)))
     _say(closed=ended)
     await _told(orders, "exit")
 

@@ -68,6 +68,13 @@ def test_a_contender_that_never_came_back_counts_with_its_deadline(figures: Any)
     assert (summary.never, summary.outage, summary.excess) == (1, figures.DEADLINE, None)
 
 
+def test_who_never_came_back_is_not_ahead_of_anybody(figures: Any) -> None:
+    ours = figures.summary_of([played(figures, fault="planned")])
+    event = figures.Event("planned", 10.05, None, None)
+    never = figures.round_of("peer", event, figures.Journal([], [], [], 70.0), {}, back=False, left_over=0)
+    assert figures.missed_gates([ours, figures.summary_of([never])], "rdskit") == []
+
+
 def test_the_gates_name_what_does_not_hold(figures: Any) -> None:
     ours = figures.summary_of([played(figures)])
     assert ours.excess == pytest.approx(0.2)
