@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: The name under which tests know what the pytest plugin of the package gives.
 FamilyDatabase = FreshDatabase
+#: None is made while a test runs: tests look at a server's transactions, and change its settings for all.
+AHEAD = 0
 
 
 def pytest_report_header() -> str:
@@ -65,14 +67,14 @@ def mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThrowawayMySQL]:
 @pytest.fixture(scope="session")
 def mariadb_spares(mariadb: ThrowawayMariaDB) -> Iterator[Spares]:
     """Where the fresh databases of the run's MariaDB come from."""
-    with FamilyDatabases(mariadb, None).spares(ahead=1) as spares:
+    with FamilyDatabases(mariadb, None).spares(AHEAD) as spares:
         yield spares
 
 
 @pytest.fixture(scope="session")
 def mysql_spares(mysql: ThrowawayMySQL) -> Iterator[Spares]:
     """Where the fresh databases of the run's MySQL come from."""
-    with FamilyDatabases(mysql, None).spares(ahead=1) as spares:
+    with FamilyDatabases(mysql, None).spares(AHEAD) as spares:
         yield spares
 
 
