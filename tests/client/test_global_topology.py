@@ -77,7 +77,8 @@ async def test_one_server_tells_all_regions_and_a_switch_of_regions_is_followed(
     database: TestDatabase, told: psycopg.Connection
 ) -> None:
     described = Described(Endpoint(database.host, database.port))
-    source = NearReaders(AskingSource(described, access_to(database), GLOBAL_VIEWS[Engine.POSTGRES]), "us-west-2")
+    access = access_to(database)
+    source = NearReaders(AskingSource(described, access, GLOBAL_VIEWS[Engine.POSTGRES]), "us-west-2")
     found = await source.topology()
     assert found.writer is not None
     assert (found.writer.identifier, [host.identifier for host in found.readers]) == (NAMES[0], [NAMES[2]])
@@ -87,6 +88,7 @@ async def test_one_server_tells_all_regions_and_a_switch_of_regions_is_followed(
     assert found.writer.identifier == NAMES[2], "of two instances of one name, the one in the other region"
     assert {host.identifier for host in found.readers} == set(NAMES[:2]), "all, where none is near"
     assert described.asked == 1, "the API told the endpoints; the servers tell the rest"
+    await access.lines.close()
 
 
 def test_a_global_database_is_asked_by_its_own_view(database: TestDatabase) -> None:

@@ -47,7 +47,11 @@ class LimitlessAccess(Access):
                 self._routers = tuple(each for each in self._routers if each is not router)
         connection = await super().open(host, observers, read_only=read_only)
         if not told:
-            await self._ask(connection, host.endpoint.port)
+            try:
+                await self._ask(connection, host.endpoint.port)
+            except BaseException:
+                connection.abort()
+                raise
         return connection
 
     async def _ask(self, connection: Connection, port: int) -> None:
