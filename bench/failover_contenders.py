@@ -7,7 +7,7 @@ which after a ``FailoverSuccessError`` are usable again, and after any other los
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +32,8 @@ SYNC_BEST: Final[Mapping[str, Any]] = {
 }
 ASYNC_BEST: Final[Mapping[str, Any]] = {**SYNC_BEST, "topology_refresh_ms": 100}
 """With its default of 30 s the asyncio wrapper learns of a new writer when the next refresh is due."""
+
+_log = logging.getLogger(__name__)
 
 
 class Contender(Protocol):
@@ -174,8 +176,10 @@ class SyncWrapper:
             cursor.execute(INSERT.format("%s"), (key,))
 
     def _drop(self, writer: int) -> None:
-        with contextlib.suppress(Exception):
+        try:
             self._connections[writer].close()
+        except Exception as error:  # noqa: BLE001 - the wrapper's errors have no common base
+            _log.debug("a connection of the wrapper could not be closed: %s", error)
 
 
 class AsyncWrapper:
@@ -229,8 +233,10 @@ class AsyncWrapper:
         )
 
     async def _drop(self, writer: int) -> None:
-        with contextlib.suppress(Exception):
+        try:
             await self._connections[writer].close()
+        except Exception as error:  # noqa: BLE001 - the wrapper's errors have no common base
+            _log.debug("a connection of the wrapper could not be closed: %s", error)
 
 
 CONTENDERS: Final[Mapping[str, Any]] = {
