@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rdskit.local.engines.mysql_sql import ServerRefused
+from rdskit.local.engines.session import SessionLost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
+    from rdskit.local.engines.session import Row, Session
     from rdskit.local.engines.throwaway import ThrowawayPostgres
     from rdskit.local.engines.throwaway_mysql import ThrowawayFamilyServer
 
@@ -46,8 +48,40 @@ class FreshDatabase:
         return f"{self.scheme}://{self.user}:{self.password}@{self.host}:{self.port}/{self.name}"
 
 
+class Administration:
+    """Our own connection to a server; opened anew when a test has ended every connection that there was.
+
+    Args:
+        connect: opens it.
+    """
+
+    def __init__(self, connect: Callable[[], Session]) -> None:
+        self._connect = connect
+        self._session = connect()
+
+    def execute(self, statement: str, *parameters: str) -> list[Row]:
+        """Run a statement and give its rows."""
+        try:
+            return self._session.execute(statement, *parameters, timeout=_PATIENCE)
+        except SessionLost:
+            self._session.close()
+            self._session = self._connect()
+        return self._session.execute(statement, *parameters, timeout=_PATIENCE)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._session.close()
+
+
 class Databases(ABC):
-    """The databases of one server. All but ``spares`` belongs to one thread."""
+    """The databases of one server. All but ``spares`` belongs to one thread.
+
+    Attributes:
+        administration: the connection on which they are made.
+    """
+
+    def __init__(self, administration: Administration) -> None:
+        self.administration = administration
 
     @abstractmethod
     def create(self, name: str) -> FreshDatabase:
@@ -57,9 +91,9 @@ class Databases(ABC):
     def drop(self, name: str) -> None:
         """Drop a database, whoever is still connected to it."""
 
-    @abstractmethod
     def close(self) -> None:
         """Close the connection to the server."""
+        self.administration.close()
 
     @contextlib.contextmanager
     def spares(self, ahead: int) -> Iterator[Spares]:
@@ -75,38 +109,32 @@ class PostgresDatabases(Databases):
     """Databases of a PostgreSQL: copies of a template in which the schema was made once."""
 
     def __init__(self, server: ThrowawayPostgres, schema: Schema | None) -> None:
+        super().__init__(Administration(server.connect))
         self._server = server
         self._schema = schema
-        self._session = server.connect()
         self._template: str | None = None if schema else "template1"
 
     def create(self, name: str) -> FreshDatabase:
         """Copy the template."""
         if self._template is None:
             self._template = self._make_template("rdskit_template")
-        self._execute(f"create database {name} template {self._template}")
+        self.administration.execute(f"create database {name} template {self._template}")
         return self._named(name)
 
     def drop(self, name: str) -> None:
         """Drop it with force."""
-        self._execute(f"drop database if exists {name} with (force)")
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._session.close()
+        self.administration.execute(f"drop database if exists {name} with (force)")
 
     def _make_template(self, name: str) -> str:
         assert self._schema is not None
         self.drop(name)
-        self._execute(f"create database {name}")
+        self.administration.execute(f"create database {name}")
         self._schema(self._named(name))
         # A database that somebody is connected to cannot be copied.
-        self._execute(f"alter database {name} allow_connections false")
-        self._execute(f"select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = '{name}'")  # noqa: S608 - our own name
+        self.administration.execute(f"alter database {name} allow_connections false")
+        end_all = f"select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = '{name}'"  # noqa: S608 - our own
+        self.administration.execute(end_all)
         return name
-
-    def _execute(self, statement: str) -> None:
-        self._session.execute(statement, timeout=_PATIENCE)
 
     def _named(self, name: str) -> FreshDatabase:
         server = self._server
@@ -117,13 +145,13 @@ class FamilyDatabases(Databases):
     """Databases of a MySQL or MariaDB, which has no templates: the schema is made in each."""
 
     def __init__(self, server: ThrowawayFamilyServer, schema: Schema | None) -> None:
+        super().__init__(Administration(server.connect))
         self._server = server
         self._schema = schema
-        self._session = server.connect()
 
     def create(self, name: str) -> FreshDatabase:
         """Make it and fill it."""
-        self._session.execute(f"create database {name}", timeout=_PATIENCE)
+        self.administration.execute(f"create database {name}")
         server = self._server
         scheme = server.installation.product.lower()
         fresh = FreshDatabase(scheme, server.host, server.port, server.superuser, server.password, name)
@@ -133,20 +161,18 @@ class FamilyDatabases(Databases):
 
     def drop(self, name: str) -> None:
         """End its connections first: an open transaction of one that a test forgot would hold the drop up."""
-        for (number,) in self._session.execute("select id from information_schema.processlist where db = %s", name):
+        for (number,) in self.administration.execute(
+            "select id from information_schema.processlist where db = %s", name
+        ):
             self._end(str(number))
-        self._session.execute(f"drop database {name}", timeout=_PATIENCE)
+        self.administration.execute(f"drop database {name}")
 
     def _end(self, connection: str) -> None:
         try:
-            self._session.execute(f"kill {connection}")
+            self.administration.execute(f"kill {connection}")
         except ServerRefused as refusal:
             if refusal.errno != _NO_SUCH_THREAD:  # it has ended by itself meanwhile
                 raise
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._session.close()
 
 
 class Spares:
