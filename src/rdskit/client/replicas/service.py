@@ -298,7 +298,7 @@ class Readers:
     async def _watch(self) -> None:
         readers = self.known()
         suspects = [reader for reader in readers if not reader.admission.admitted]
-        asks = suspects or (self._history.is_open and self._cluster.takes_writes)
+        asks = suspects or (readers and self._history.is_open and self._cluster.takes_writes)
         position = await self._writer_position() if asks else None
         await asyncio.gather(*(self._look_at(reader, position) for reader in readers))
         if any(not reader.admission.admitted for reader in readers):
