@@ -13,7 +13,7 @@ from rdskit.client.failover.health import next_look
 from rdskit.client.failover.lines import Lines
 from rdskit.client.failover.monitor import HostMonitor
 from rdskit.client.pool import Lease, Pool, PoolLimits, Retired
-from rdskit.errors import AuthenticationError, ConfigError, NoWriterError, RdskitError
+from rdskit.errors import AuthenticationError, ConfigError, ConnectError, NoWriterError, RdskitError
 from rdskit.kernel.budget import budget_for
 from rdskit.kernel.events import CredentialsRotated, FailoverCompleted, FailoverStarted
 from rdskit.kernel.failures import Failure
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from rdskit.client.failover.sources import Source
     from rdskit.kernel.endpoints import Endpoint
-    from rdskit.kernel.ports import Credentials, Driver
+    from rdskit.kernel.ports import Credentials, Driver, Login
     from rdskit.runtime.deadlines import Deadline
 
 _LOOK_EVERY = 30.0  # seconds between two looks at the API while all is well; each costs one call an instance
@@ -82,7 +82,7 @@ class Access:
         """
         loop = asyncio.get_running_loop()
         started, refusals = loop.time(), 0
-        login = await self.credentials.login(host.endpoint)
+        login = await self._login(host)
         while True:
             try:
                 connection = await self.driver.connect(self._options(host, read_only=read_only), login)
@@ -92,7 +92,7 @@ class Access:
                     raise
                 refusals += 1
                 pause = pause_after_refusal(refusals, loop.time() - started, self.connect_timeout)
-                refused, login = login, await self.credentials.login(host.endpoint, refused=login)
+                refused, login = login, await self._login(host, refused=login)
                 if pause is None or (login == refused and not self.credentials_rotate):
                     raise self._explained(error) from error.__cause__
             else:
@@ -103,6 +103,14 @@ class Access:
 
     def _open_line(self, endpoint: Endpoint) -> Coroutine[Any, Any, Connection]:
         return self.open(Host(str(endpoint), endpoint, Role.READER))  # whatever it is: its role is what is asked for
+
+    async def _login(self, host: Host, refused: Login | None = None) -> Login:
+        try:
+            return await self.credentials.login(host.endpoint, refused=refused)
+        except RdskitError:
+            raise
+        except Exception as error:
+            raise ConnectError(f"the credentials for {host.endpoint} raised {type(error).__name__}") from error
 
     def _explained(self, error: DriverError) -> DriverError:
         """A refused login with what its credentials know about it; the server itself says little."""
