@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from typing import Any
 
 import psycopg
@@ -70,6 +71,18 @@ def asked(local: LocalSite, host: str, sql: str, *login: str) -> object:
         return row[0] if row else None
 
 
+def settled(local: LocalSite, host: str, sql: str, expected: object) -> None:
+    """Ask until an endpoint leads where it should."""
+    end, answer = time.monotonic() + 60, None
+    while answer != expected:
+        assert time.monotonic() < end, f"{host} leads to {answer}"
+        try:
+            answer = asked(local, host, sql)
+        except psycopg.OperationalError as refused:
+            answer = refused
+            time.sleep(0.05)
+
+
 def test_a_cluster_has_a_writer_a_reader_and_their_endpoints(local: LocalSite, cluster: str) -> None:
     found = described(local)
     assert (found["DBClusterIdentifier"], found["Engine"], found["Status"]) == (
@@ -119,10 +132,11 @@ def test_a_custom_endpoint_leads_to_the_members_it_names(local: LocalSite, clust
         StaticMembers=["orders-b"],
     )
     assert (made["EndpointType"], made["CustomEndpointType"], made["Status"]) == ("CUSTOM", "ANY", "available")
-    assert [asked(local, made["Endpoint"], who) for _ in range(2)] == ["orders-b", "orders-b"]
+    settled(local, made["Endpoint"], who, "orders-b")  # a reader that is late for a moment is led to a little later
+    assert asked(local, made["Endpoint"], who) == "orders-b"
     changed = rds.modify_db_cluster_endpoint(DBClusterEndpointIdentifier="reports", ExcludedMembers=["orders-b"])
     assert (changed["Endpoint"], changed["StaticMembers"]) == (made["Endpoint"], [])
-    assert asked(local, made["Endpoint"], who) == "orders-a"
+    settled(local, made["Endpoint"], who, "orders-a")
     custom: Any = [{"Name": "db-cluster-endpoint-type", "Values": ["custom"]}]
     found = rds.describe_db_cluster_endpoints(DBClusterIdentifier=cluster)["DBClusterEndpoints"]
     assert [each["EndpointType"] for each in found] == ["WRITER", "READER", "CUSTOM"]
