@@ -62,7 +62,11 @@ async def test_a_cluster_is_found_by_its_name_and_by_that_of_an_instance(rds: An
     await owner.close()
 
 
-async def test_a_name_that_is_neither_says_what_there_is(rds: Any) -> None:
+async def test_a_name_that_is_neither_says_what_there_is(rds: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def no_custom_endpoint(*_: str, **__: str) -> dict[str, list[object]]:
+        return {"DBClusterEndpoints": []}  # moto has no such call
+
+    monkeypatch.setattr("rdskit.aws.custom_endpoints.call", no_custom_endpoint)
     _create(rds, "shop", "shop-1")
     with pytest.raises(ConfigError, match=r"'shops' does not exist.*there are: shop-1"):
         await locate(parse_target("rds://app:secret@shops"), None, TaskOwner("test"))
