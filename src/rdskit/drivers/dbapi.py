@@ -23,6 +23,8 @@ _LOGIN_REFUSED: Final = re.compile(
     r"authentication failed|role \".*\" does not exist|no pg_hba\.conf entry|no password"
 )
 _TLS_REFUSED: Final = re.compile(r"certificate|SSL error|does not support SSL|sslmode")
+# The other side went away in the handshake, as a server that is stopped does: nothing was refused.
+_CUT_OFF: Final = re.compile(r"SSL error: unexpected eof|SSL SYSCALL error|UNEXPECTED_EOF|EOF occurred")
 _FINAL: Final = re.compile(r"database \".*\" does not exist|invalid connection option|could not translate host name")
 _LOGIN_NUMBERS: Final = frozenset({1044, 1045, 1130, 1698, 1820, 1862, 2059, 2061, 3118, 4151})
 _UNKNOWN_DATABASE: Final = 1049
@@ -154,7 +156,8 @@ def _refused(error: Exception, text: str, endpoint: Endpoint, login: Login, numb
     if number in _LOGIN_NUMBERS or _LOGIN_REFUSED.search(text):
         message = f"{endpoint} refused the login of user {login.user!r}: {text}; check the user name and the password"
         return DriverError(Failure.REFUSED, AuthenticationError(message))
-    if isinstance(error.__cause__, ssl.SSLError) or _TLS_REFUSED.search(text):
+    tls = isinstance(error.__cause__, ssl.SSLError) or _TLS_REFUSED.search(text)
+    if tls and not _CUT_OFF.search(text):
         message = (
             f"TLS with {endpoint} failed: {text}; pass ca=PATH or set RDSKIT_CA to the authority that signed its "
             "certificate"
