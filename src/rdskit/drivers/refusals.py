@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 _UNKNOWN_AUTHORITY = "pass ca=PATH or set RDSKIT_CA to the authority that signed it"
 _ANOTHER_NAME = "connect by the name that RDS gives as the endpoint; an alias or an address is not in the certificate"
 _ITS_DATES = "check this machine's clock, and whether the server's certificate has to be renewed"
-# The other side went away in the handshake, as a server that is stopped does: nothing was refused.
-_CUT_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 # By X509_V_ERR_… of OpenSSL: not yet valid, expired, mismatch of host name, e-mail and address.
 _CERTIFICATE_ADVICE = {9: _ITS_DATES, 10: _ITS_DATES, 62: _ANOTHER_NAME, 63: _ANOTHER_NAME, 64: _ANOTHER_NAME}
 
@@ -26,7 +24,7 @@ _CERTIFICATE_ADVICE = {9: _ITS_DATES, 10: _ITS_DATES, 62: _ANOTHER_NAME, 63: _AN
 def refused_by_network(error: Exception, options: ConnectOptions) -> DriverError:
     """Say what an error of the socket or of its TLS layer means; ``LOST`` is worth another attempt."""
     endpoint = options.endpoint
-    if isinstance(error, ssl.SSLError) and not isinstance(error, _CUT_OFF):
+    if isinstance(error, ssl.SSLError):
         return DriverError(Failure.REFUSED, TLSError(_tls_message(error, endpoint)))
     if isinstance(error, socket.gaierror):
         message = (
