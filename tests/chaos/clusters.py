@@ -1,4 +1,4 @@
-"""Aurora PostgreSQL clusters of the local RDS for tests; a plain helper, no fixture of its own."""
+"""Aurora clusters of the local RDS for tests; a plain helper, no fixture of its own."""
 
 from __future__ import annotations
 
@@ -71,13 +71,13 @@ class Aurora:
 
 
 @contextlib.contextmanager
-def aurora(local_rds: LocalRds, identifier: str, readers: int) -> Iterator[Aurora]:
+def aurora(local_rds: LocalRds, identifier: str, readers: int, engine: str = "aurora-postgresql") -> Iterator[Aurora]:
     """Run a cluster with a writer and readers for the length of the block."""
     keep_confidential(PASSWORD)
     rds = local_rds.rds
     rds.create_db_cluster(
         DBClusterIdentifier=identifier,
-        Engine="aurora-postgresql",
+        Engine=engine,
         MasterUsername="app",
         MasterUserPassword=PASSWORD,
         DatabaseName="app",
@@ -87,7 +87,7 @@ def aurora(local_rds: LocalRds, identifier: str, readers: int) -> Iterator[Auror
         rds.create_db_instance(
             DBInstanceIdentifier=name,
             DBInstanceClass="db.r6g.large",
-            Engine="aurora-postgresql",
+            Engine=engine,
             DBClusterIdentifier=identifier,
         )
     for name in names:

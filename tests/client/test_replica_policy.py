@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +18,7 @@ from rdskit.client.replicas.policy import (
     peak_ewma,
 )
 from rdskit.kernel.ports import ReaderProgress
-from rdskit.kernel.positions import GtidPosition, GtidSet, Lsn, Position
+from rdskit.kernel.positions import START, GtidPosition, GtidSet, Lsn, Position, Xid
 
 
 def _at(position: int, received: int | None = None) -> ReaderProgress:
@@ -84,6 +86,22 @@ def test_a_mariadb_reader_that_stands_still_is_not_admitted_when_the_numbers_mee
         state = next_admission(state, GtidPosition.parse(f"0-2-{last}"), stuck)
         assert not state.admitted
     assert next_admission(state, GtidPosition.parse("0-2-70"), _having(GtidPosition.parse("0-2-65"))).admitted
+
+
+def test_a_reader_of_aurora_is_admitted_once_it_shows_what_the_new_writer_wrote() -> None:
+    state = next_admission(QUARANTINED, Xid(100), _having(Xid(98), Xid(100)))
+    state = next_admission(state, Xid(105), _having(Xid(98), Xid(100)))
+    assert not state.admitted
+    assert next_admission(state, Xid(107), _having(Xid(105), Xid(107))).admitted
+
+
+def test_where_there_are_no_positions_a_reader_is_admitted_as_long_as_replication_goes_on() -> None:
+    still = ReaderProgress(replays=True, position=START, received=START, lag=math.inf)
+    state = next_admission(QUARANTINED, None, still)
+    assert not state.admitted
+    promoted = ReaderProgress(replays=False, position=START, received=START, lag=0.0)
+    assert not next_admission(state, None, promoted).admitted
+    assert next_admission(state, None, _having(START)).admitted
 
 
 @given(st.integers(0, 2**40))

@@ -14,7 +14,7 @@ from rdskit.client.replicas import Tokens
 from rdskit.client.replicas.history import History
 from rdskit.client.replicas.token import Claim, cluster_digest, position_to_see, sign, verify
 from rdskit.errors import ConfigError
-from rdskit.kernel.positions import START, GtidPosition, GtidSet, Lsn, Position
+from rdskit.kernel.positions import START, GtidPosition, GtidSet, Lsn, Position, Xid
 
 KEY = b"0123456789abcdef"
 OURS = cluster_digest("orders")
@@ -22,6 +22,7 @@ positions: st.SearchStrategy[Position | None] = st.one_of(
     st.none(),
     st.just(START),
     st.builds(Lsn, st.integers(0, 2**63), st.integers(1, 2**32 - 1)),
+    st.builds(Xid, st.integers(3, 2**63)),
     st.dictionaries(st.integers(0, 9), st.tuples(st.integers(1, 9), st.integers(1, 2**40))).map(GtidPosition),
     st.dictionaries(
         st.uuids().map(str), st.lists(st.tuples(st.integers(1, 9), st.integers(10, 99)), min_size=1, max_size=3)

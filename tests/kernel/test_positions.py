@@ -6,23 +6,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rdskit.kernel.positions import START, GtidPosition, GtidSet, Lsn, Position
+from rdskit.kernel.positions import START, GtidPosition, GtidSet, Lsn, Position, Xid
 
 SEGMENT = 16 * 1024 * 1024
 UUIDS = ("3e11fa47-71ca-11e1-9e33-c80aa9429562", "3e11fa47-71ca-11e1-9e33-c80aa9429563")
 
 lsns = st.integers(0, 2**64 - 1).map(Lsn)
+xids = st.integers(3, 2**64 - 1).map(Xid)
 mariadb = st.dictionaries(st.integers(0, 3), st.tuples(st.integers(1, 3), st.integers(1, 9)), max_size=3).map(
     GtidPosition
 )
 numbers = st.tuples(st.integers(1, 20), st.integers(0, 5)).map(lambda pair: (pair[0], pair[0] + pair[1]))
 sources = st.sampled_from([*UUIDS, f"{UUIDS[0]}:blue", f"{UUIDS[1]}:blue_2"])
 mysql = st.dictionaries(sources, st.lists(numbers, max_size=4), max_size=4).map(GtidSet)
-threes = st.one_of(*(st.tuples(each, each, each) for each in (lsns, mariadb, mysql)))
+threes = st.one_of(*(st.tuples(each, each, each) for each in (lsns, xids, mariadb, mysql)))
 
 
-@given(st.one_of(lsns, mariadb, mysql))
-def test_a_position_survives_its_text(position: Lsn | GtidPosition | GtidSet) -> None:
+@given(st.one_of(lsns, xids, mariadb, mysql))
+def test_a_position_survives_its_text(position: Lsn | Xid | GtidPosition | GtidSet) -> None:
     assert type(position).parse(str(position)) == position
     assert hash(type(position).parse(str(position))) == hash(position)
 

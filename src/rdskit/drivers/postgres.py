@@ -10,6 +10,7 @@ import asyncpg
 from rdskit.drivers import postgres_upgrade
 from rdskit.drivers.postgres_bulk import PortalCursor, SourceError, execute_pipelined, insert_rows
 from rdskit.drivers.postgres_json import set_json_codecs
+from rdskit.drivers.postgres_replication import Replication
 from rdskit.drivers.refusals import no_tls_offered, refused_by_network, said, unknown_database, write_refused
 from rdskit.errors import (
     AuthenticationError,
@@ -23,15 +24,15 @@ from rdskit.errors import (
 )
 from rdskit.kernel.answers import meaning_of_sqlstate
 from rdskit.kernel.failures import Failure, is_transient_refusal
-from rdskit.kernel.ports import DriverError, ReaderProgress, Result, ServerCapacity
-from rdskit.kernel.positions import START, Lsn
+from rdskit.kernel.ports import DriverError, Result, ServerCapacity
 from rdskit.kernel.sql.returning import with_returning
 from rdskit.kernel.topology import Role
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rdskit.kernel.ports import ConnectOptions, Login, Portions
+    from rdskit.kernel.ports import ConnectOptions, Login, Portions, ReaderProgress
+    from rdskit.kernel.positions import Lsn, Xid
     from rdskit.kernel.sql.insert import Insertion
 
 postgres_upgrade.install()
@@ -40,18 +41,6 @@ postgres_upgrade.install()
 _STATEMENTS = 256
 
 _ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
-
-_PROGRESS = """
-select pg_is_in_recovery(),
-       pg_last_wal_replay_lsn()::text,
-       coalesce(greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()), pg_last_wal_replay_lsn())::text,
-       case when pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() then 0
-            else coalesce(extract(epoch from now() - pg_last_xact_replay_timestamp()), 0) end::float8
-"""
-
-# The name of a log file begins with the timeline; unlike everything else that tells it, any user may ask for it.
-_WRITTEN = "select pg_current_wal_insert_lsn()::text, left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)"
-
 
 _CAPACITY = """
 select current_setting('max_connections')::int,
@@ -91,7 +80,16 @@ class _Raw(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
 class PostgresConnection:
     """One asyncpg connection behind the connection port."""
 
-    __slots__ = ("_protocol", "_raw", "_read_only", "_statements", "broken", "endpoint", "interrupted")
+    __slots__ = (
+        "_protocol",
+        "_raw",
+        "_read_only",
+        "_replication",
+        "_statements",
+        "broken",
+        "endpoint",
+        "interrupted",
+    )
 
     def __init__(self, raw: asyncpg.Connection, options: ConnectOptions) -> None:
         self._raw = raw
@@ -99,6 +97,7 @@ class PostgresConnection:
         self._protocol = raw._protocol  # noqa: SLF001 - see above
         self._statements: dict[str, Any] = {}
         self._read_only = options.read_only
+        self._replication = Replication(self.fetch_one)
         self.endpoint = options.endpoint
         self.broken = False
         self.interrupted = False
@@ -196,17 +195,13 @@ class PostgresConnection:
         """How many connections the server takes; slots that are kept for administrators count as reserved."""
         return ServerCapacity(*await self.fetch_one(_CAPACITY, (), timeout))
 
-    async def written_position(self, timeout: float | None) -> Lsn:
-        """Where the writer's log ends now, normalised so that a replica can reach it."""
-        lsn, timeline = await self.fetch_one(_WRITTEN, (), timeout)
-        return Lsn.parse(lsn, int(timeline, 16)).normalised()
+    async def written_position(self, timeout: float | None) -> Lsn | Xid:
+        """Where the writer is now: where its log ends, normalised so that a replica can reach it; on Aurora, an id."""
+        return await self._replication.written(timeout)
 
     async def reader_progress(self, timeout: float | None) -> ReaderProgress:
         """How far this reader has come."""
-        replays, replayed, received, lag = await self.fetch_one(_PROGRESS, (), timeout)
-        if not replays:
-            return ReaderProgress(replays=False, position=START, received=START, lag=0.0)
-        return ReaderProgress(replays=True, position=Lsn.parse(replayed), received=Lsn.parse(received), lag=lag)
+        return await self._replication.progress(timeout)
 
     async def reset(self, timeout: float) -> None:
         """Take back everything a caller changed in the session; prepared statements survive."""

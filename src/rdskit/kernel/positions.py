@@ -1,7 +1,7 @@
-"""How far a server's log has come: log sequence numbers and GTIDs, as values that know which of them includes which.
+"""How far a server has come: log sequence numbers, transaction ids and GTIDs, which know what they include.
 
-Sources: PostgreSQL ``access/xlog_internal.h``; MySQL manual, "GTID Format and Storage" (sets, intervals, tags); MariaDB
-documentation, "Global Transaction ID".
+Sources: PostgreSQL ``access/xlog_internal.h`` and "Transaction ID and Snapshot Information Functions"; MySQL manual,
+"GTID Format and Storage" (sets, intervals, tags); MariaDB documentation, "Global Transaction ID".
 """
 
 from __future__ import annotations
@@ -145,6 +145,44 @@ class Lsn(int, Position):
         if self % _PAGE <= _PAGE_HEADER:
             return Lsn(self - self % _PAGE, self.timeline)
         return self
+
+
+@final
+class Xid(int, Position):
+    """A PostgreSQL transaction id below which every transaction has ended, and is visible if it was committed.
+
+    Of a writer it is the ``xmax`` of a snapshot, which lies beyond everything that was acknowledged before; of a reader
+    the ``xmin``, below which its queries see all that there is. So it holds for readers that share the writer's
+    storage, which have no log of their own.
+    """
+
+    @classmethod
+    def parse(cls, text: str) -> Xid:
+        """Read PostgreSQL's ``xid8``, which never wraps around."""
+        return cls(text)
+
+    @property
+    def history(self) -> str:
+        """The same for all: what was acknowledged has kept its id in whatever a failover leaves.
+
+        Not empty, because no position of another kind is to be compared with it, as one of the same cluster before it
+        was moved to Aurora.
+        """
+        return "xid"
+
+    def __str__(self) -> str:
+        return int.__repr__(self)
+
+    def __repr__(self) -> str:
+        return f"Xid({self})"
+
+    def covers(self, other: Position) -> bool:
+        """Whether all transactions before ``other`` have ended before this one too."""
+        return other is START or self >= _same(Xid, other)
+
+    def merge(self, other: Position) -> Xid:
+        """The later of the two."""
+        return self if other is START else max(self, _same(Xid, other))
 
 
 @final

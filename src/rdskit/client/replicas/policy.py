@@ -24,6 +24,7 @@ class Admission(NamedTuple):
     the new writer has written beyond everything the reader had, only a reader that really follows it gets there.
     (MariaDB has the new writer refuse a reader whose last transaction it never had.) A MySQL set shows it at once: the
     writer's set never comes to cover what the reader has received.
+    Readers of Aurora share the writer's storage and cannot part from it: there the rule costs a moment, and no more.
 
     Attributes:
         admitted: it follows.
@@ -40,16 +41,22 @@ QUARANTINED = Admission(admitted=False)
 ADMITTED = Admission(admitted=True)
 
 
-def next_admission(before: Admission, writer_position: Position, progress: ReaderProgress) -> Admission:
+def next_admission(before: Admission, writer_position: Position | None, progress: ReaderProgress) -> Admission:
     """Decide after one more look at writer and reader.
+
+    Without positions all that can be seen is that replication goes on. That is enough for what such a reader is asked:
+    nothing that has to show a write.
 
     Args:
         before: the state so far.
-        writer_position: the writer's position, taken since the failover and before ``progress``.
+        writer_position: the writer's position, taken since the failover and before ``progress``; None if it said that
+            it keeps none.
         progress: the reader's.
     """
     if before.admitted or not progress.replays:
         return before
+    if writer_position is None:
+        return ADMITTED if math.isfinite(progress.lag) else before
     target = _target(before, writer_position)
     if target is not None and progress.position.covers(target):
         return ADMITTED

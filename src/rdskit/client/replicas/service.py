@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rdskit.client.pool import Lease, Pool, Retired
 from rdskit.client.replicas.ejection import Record, not_ejected
@@ -45,6 +45,16 @@ _FIRST_PAUSE, _LAST_PAUSE = 0.001, 0.008  # seconds between two questions while 
 
 
 _LOSSES = frozenset({Failure.LOST, Failure.UNWELL})
+
+
+class Told(NamedTuple):
+    """An answer of the writer's.
+
+    Attributes:
+        position: where it is; None where it keeps no positions.
+    """
+
+    position: Position | None
 
 
 class Reader:
@@ -299,14 +309,14 @@ class Readers:
         readers = self.known()
         suspects = [reader for reader in readers if not reader.admission.admitted]
         asks = suspects or (readers and self._history.is_open and self._cluster.takes_writes)
-        position = await self._writer_position() if asks else None
-        await asyncio.gather(*(self._look_at(reader, position) for reader in readers))
+        told = await self._asked_writer() if asks else None
+        await asyncio.gather(*(self._look_at(reader, told) for reader in readers))
         if any(not reader.admission.admitted for reader in readers):
             await asyncio.sleep(_WATCH_SOON)
             self._wake.set()
 
-    async def _writer_position(self) -> Position | None:
-        """Where the writer is; None where it does not tell now, or never does."""
+    async def _asked_writer(self) -> Told | None:
+        """What the writer says; None where it says nothing now."""
         pool = self._cluster.writer
         try:
             lease = await pool.acquire(Deadline.after(_WATCH_TIMEOUT))
@@ -315,16 +325,16 @@ class Readers:
         try:
             position = await lease.connection.written_position(_WATCH_TIMEOUT)
         except DriverError as error:
-            if error.failure is Failure.REFUSED:  # it keeps none that this user may see
-                self._history.told(None)
-            return None
+            if error.failure is not Failure.REFUSED:
+                return None
+            position = None  # it keeps none that this user may see
         finally:
             lease.give_back()
         if self._history.told(position):
             self._quarantine()
-        return position
+        return Told(position)
 
-    async def _look_at(self, reader: Reader, writer_position: Position | None) -> None:
+    async def _look_at(self, reader: Reader, told: Told | None) -> None:
         try:
             lease = await reader.pool.acquire(Deadline.after(_WATCH_TIMEOUT))
         except (RdskitError, Retired):
@@ -337,10 +347,10 @@ class Readers:
             return
         finally:
             lease.give_back()
-        if writer_position is None:
+        if told is None:
             reader.admission = reader.admission if reader.admission.admitted else QUARANTINED
         else:
-            reader.admission = next_admission(reader.admission, writer_position, progress)
+            reader.admission = next_admission(reader.admission, told.position, progress)
 
 
 async def _ask(reader: Reader, lease: Lease) -> ReaderProgress:

@@ -17,7 +17,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rdskit.errors import ConfigError
-from rdskit.kernel.positions import START, GtidPosition, GtidSet, Lsn, Position
+from rdskit.kernel.positions import START, GtidPosition, GtidSet, Lsn, Position, Xid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,13 +28,20 @@ _MAC_BYTES: Final = 16
 _UNKNOWN: Final = "writer"
 _PARSERS: Final[dict[str, Callable[[str], Position]]] = {
     "wal": lambda shown: _lsn_of(*shown.split("@")),
+    "xid": Xid.parse,
     "gtids": GtidSet.parse,
     "gtid": GtidPosition.parse,
     "start": lambda _: START,
 }
 _WITHOUT_HISTORY: Final = frozenset({"lsn"})
 """Kinds of earlier versions: which history they are of is not told, so that only the writer surely shows them."""
-_KINDS: Final[dict[type[Position], str]] = {Lsn: "wal", GtidSet: "gtids", GtidPosition: "gtid", type(START): "start"}
+_KINDS: Final[dict[type[Position], str]] = {
+    Lsn: "wal",
+    Xid: "xid",
+    GtidSet: "gtids",
+    GtidPosition: "gtid",
+    type(START): "start",
+}
 
 
 class Claim(NamedTuple):

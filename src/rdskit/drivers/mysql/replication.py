@@ -3,6 +3,11 @@
 What a replica has received and how far it lags is told by ``SHOW REPLICA STATUS`` only, which needs REPLICATION CLIENT
 (MySQL; SLAVE MONITOR on MariaDB), as RDS's master user has it. Without that right a replica's own set of transactions
 is all there is: its lag in seconds stays unknown and counts as 0.
+
+A reader of Aurora MySQL is no replica in that sense: it has the writer's storage, no binary log, and no set of
+transactions that follows the writer's. How late it is, ``information_schema.replica_host_status`` tells; for what its
+queries see nothing does (Aurora User Guide, "Aurora MySQL-specific information_schema tables"; what is documented to
+wait for a write, ``aurora_replica_read_consistency``, needs write forwarding). So Aurora has no positions here.
 """
 
 from __future__ import annotations
@@ -26,36 +31,65 @@ _REPLICA_WORDS: Final = (8, 0, 22)  # since then REPLICA and SOURCE, before SLAV
 
 # Null where the server numbers no transactions: RDS for MySQL has gtid_mode OFF_PERMISSIVE unless told otherwise.
 _MYSQL_WRITTEN: Final = "select if(@@global.gtid_mode in ('ON', 'ON_PERMISSIVE'), @@global.gtid_executed, null)"
+# Not a query of the variable, which would be an error where there is none.
+_IS_AURORA: Final = "show global variables like 'aurora_version'"
+_AURORA_PROGRESS: Final = """
+select @@innodb_read_only,
+       (select coalesce(replica_lag_in_milliseconds, 0) / 1000 from information_schema.replica_host_status
+        where server_id = @@aurora_server_id)
+"""
 _MARIADB_WRITTEN: Final = "select if(@@global.log_bin, @@global.gtid_current_pos, null)"
 
 
+_NO_REPLICA: Final = ReaderProgress(replays=False, position=START, received=START, lag=0.0)
+
+
 class Replication:
-    """Asks one connection for positions."""
+    """Asks one connection for positions; with the first question, whether its server is Aurora."""
 
     def __init__(self, flavor: Flavor, ask: Ask) -> None:
         self._flavor = flavor
         self._ask = ask
         self._may_see_status = True
+        self._aurora: bool | None = False if flavor.is_mariadb else None
 
     async def written(self) -> Position | None:
-        """The last transaction that this server has; None if it numbers none.
+        """The last transaction that this server has; None if it numbers none, or is Aurora.
 
         The server's position and not the session's last: it covers whatever other connections wrote as well.
         """
+        if await self._is_aurora():
+            return None
         row = await self._ask(_MARIADB_WRITTEN if self._flavor.is_mariadb else _MYSQL_WRITTEN)
         text = row[0] if row is not None else None
         return None if text is None else self._parsed(text)
 
     async def progress(self) -> ReaderProgress:
         """How far this replica has come."""
+        if await self._is_aurora():
+            return await self._progress_on_aurora()
         status = await self._status() if self._may_see_status else None
         if self._may_see_status and status is None:
-            return ReaderProgress(replays=False, position=START, received=START, lag=0.0)
+            return _NO_REPLICA
         if status is None:
             return await self._progress_without_status()
         position = await self._replayed(status)
         received = self._parsed(status.get("Retrieved_Gtid_Set") or status.get("Gtid_IO_Pos") or "")
         return ReaderProgress(replays=True, position=position, received=position.merge(received), lag=_lag(status))
+
+    async def _is_aurora(self) -> bool:
+        if self._aurora is None:
+            self._aurora = await self._ask(_IS_AURORA) is not None
+        return self._aurora
+
+    async def _progress_on_aurora(self) -> ReaderProgress:
+        """A reader that the cluster's view does not name counts as one that stands still."""
+        row = await self._ask(_AURORA_PROGRESS)
+        assert row is not None
+        if not row[0]:
+            return _NO_REPLICA
+        lag = math.inf if row[1] is None else float(row[1])
+        return ReaderProgress(replays=True, position=START, received=START, lag=lag)
 
     async def _progress_without_status(self) -> ReaderProgress:
         name = "gtid_slave_pos" if self._flavor.is_mariadb else "gtid_executed"

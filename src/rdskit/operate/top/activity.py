@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
+from rdskit.kernel.positions import START
 from rdskit.kernel.targets import Engine
 from rdskit.operate.top.model import Activity, OldestTransaction
 
@@ -33,11 +34,6 @@ select extract(epoch from clock_timestamp() - xact_start)::float8, pid, usename:
 from pg_stat_activity
 where xact_start is not null and backend_type = 'client backend' and pid <> pg_backend_pid()
 order by xact_start limit 1
-"""
-# Aurora refuses the functions that tell how far a standby of PostgreSQL is, and has this view in their place.
-_AURORA_LAG: Final = """
-select (replica_lag_in_msec / 1000.0)::float8 from aurora_replica_status()
-where server_id = aurora_db_instance_identifier()
 """
 _MYSQL_COUNTERS: Final = "show global status where variable_name in ('Questions', 'Threads_connected')"
 _MYSQL_SETTINGS: Final = "select @@global.max_connections, current_user(), @@global.performance_schema"
@@ -90,10 +86,10 @@ async def progress_of(connection: Connection, engine: Engine, timeout: float) ->
         DriverError: it did not answer; what it refuses to tell is noted in the result.
     """
     progress = await _unless_refused(connection.reader_progress(timeout))
-    if progress is None and engine is Engine.POSTGRES:
-        return await _aurora_progress(connection, timeout)
     if progress is None or not progress.replays:
         return Progress()
+    if progress.position is START:  # Aurora MySQL, whose own view tells the lag
+        return Progress(lag=progress.lag)
     hidden = None if engine is Engine.POSTGRES else await _hidden_lag(connection, engine, timeout)
     return Progress(progress.position, None if hidden else progress.lag, hidden)
 
@@ -108,17 +104,12 @@ async def _hidden_lag(connection: Connection, engine: Engine, timeout: float) ->
 
 
 async def position_of(connection: Connection, timeout: float) -> Position | None:
-    """Ask a writer where its log ends; None where it does not tell, as Aurora without logical replication.
+    """Ask a writer where it is; None where it does not tell.
 
     Raises:
         DriverError: it did not answer.
     """
     return await _unless_refused(connection.written_position(timeout))
-
-
-async def _aurora_progress(connection: Connection, timeout: float) -> Progress:
-    row = await _unless_refused(connection.fetch_one(_AURORA_LAG, (), timeout))
-    return Progress() if row is None else Progress(lag=row[0] or 0.0)
 
 
 async def _of_postgres(connection: Connection, timeout: float) -> Activity:
