@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rdskit.aws.rds import describe_cluster, describe_members
 from rdskit.client.failover.global_source import GlobalSource, NearReaders
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _ASK_TIMEOUT: Final = 1.0  # seconds for a server's answer
 _LEFT_ALONE: Final = 1.0  # seconds for which a host that did not answer is not asked, while there are others
+_OTHERS: Final = 0.05  # seconds in which the others must contradict whoever names the writer in use
 _log = logging.getLogger("rdskit.failover")
 
 
@@ -62,6 +63,24 @@ class ClusterSource:
         return found
 
 
+class Told(NamedTuple):
+    """What one host said.
+
+    Attributes:
+        topology: the cluster as it sees it; None where it said nothing of use.
+        by: the host.
+    """
+
+    topology: Topology | None
+    by: Endpoint
+
+    @property
+    def is_first_hand(self) -> bool:
+        """Whether the host says of itself that it writes."""
+        writer = self.topology.writer if self.topology is not None else None
+        return writer is not None and writer.endpoint == self.by
+
+
 class AskingSource:
     """Asks every known server of a cluster at once, and the API where none of them knows a writer.
 
@@ -84,6 +103,7 @@ class AskingSource:
         self._view = view
         self._name = name
         self._endpoints: Mapping[str, Endpoint] = {}
+        self._writer: Endpoint | None = None
         self._asked_again: dict[str, float] = {}
         self._warned = False
 
@@ -101,31 +121,51 @@ class AskingSource:
         if told.writer is None:
             raise NoWriterError(f"no host of {self.cluster} tells who writes: a failover is under way")
         self._endpoints = {host.identifier: host.endpoint for host in told.hosts}
+        self._writer = told.writer.endpoint
         return told
 
     async def _asked(self) -> Topology | None:
-        """The first answer with a writer; the others are not waited for, and hosts that are away not asked at once."""
+        """What the writer says of itself, or else what others say of it; hosts that are away are not asked at once.
+
+        A reader's view may be late: by itself it leads nobody away from the writer in use, before all have been heard.
+        """
+        asking = self._begin()
+        in_use = [task for endpoint, task in asking.items() if endpoint == self._writer]
+        pending, heard = set(asking.values()), None
+        while pending:
+            if self._is_in_use(heard) and pending.issubset(in_use):
+                break  # it could only say the same, or nothing
+            patience = _OTHERS if self._is_in_use(heard) else None
+            done, pending = await asyncio.wait(pending, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            if not done:
+                break
+            for told in (task.result() for task in done):
+                if told.is_first_hand:
+                    return told.topology
+                if heard is None or self._is_in_use(told.topology):
+                    heard = told.topology
+        return heard
+
+    def _begin(self) -> dict[Endpoint, asyncio.Task[Told]]:
         now = asyncio.get_running_loop().time()
         near = {name: at for name, at in self._endpoints.items() if now >= self._asked_again.get(name, now)}
-        hosts = near or self._endpoints
-        asking = [
-            self._access.lines.begin(endpoint, functools.partial(self._ask, name, endpoint))
-            for name, endpoint in hosts.items()
-        ]
-        for answer in asyncio.as_completed(asking):
-            told = await answer
-            if told is not None:
-                return told
-        return None
+        return {
+            endpoint: self._access.lines.begin(endpoint, functools.partial(self._ask, name, endpoint))
+            for name, endpoint in (near or self._endpoints).items()
+        }
 
-    async def _ask(self, name: str, endpoint: Endpoint) -> Topology | None:
+    def _is_in_use(self, told: Topology | None) -> bool:
+        """Whether an answer names the writer that the last one named."""
+        return told is not None and told.writer is not None and told.writer.endpoint == self._writer
+
+    async def _ask(self, name: str, endpoint: Endpoint) -> Told:
         try:
             async with asyncio.timeout(_ASK_TIMEOUT):
-                return await self._access.lines.ask(endpoint, self.told_by)
+                return Told(await self._access.lines.ask(endpoint, self.told_by), endpoint)
         except (DriverError, RdskitError, TimeoutError) as error:
             self._warn(name, error)
             self._asked_again[name] = asyncio.get_running_loop().time() + _LEFT_ALONE
-            return None
+            return Told(None, endpoint)
 
     async def told_by(self, connection: Connection) -> Topology | None:
         """What one server says; None where that is of no use.
