@@ -101,7 +101,7 @@ async def write(server: Server) -> RdskitError | None:
         await cluster.start(Deadline.after(5))
         routines = Routines(cluster, StatementCache(Dialect.POSTGRES), owner)
         executor = Executor(cluster, None, Written(owner), routines, "session")
-        await executor.run("execute", WRITE, WRITE.text, (), 30.0)
+        await executor.run("execute", WRITE, None, {}, 30.0)
     except RdskitError as error:
         return error
     finally:

@@ -12,7 +12,7 @@ from rdskit.kernel.backoff import TRANSACTION
 from rdskit.kernel.failures import Action, Failure, Phase, action_for
 from rdskit.kernel.ports import DriverError
 from rdskit.kernel.positions import START, Position
-from rdskit.kernel.sql import Kind, Statement
+from rdskit.kernel.sql import Kind, Statement, bind_call
 from rdskit.runtime.deadlines import Deadline
 
 if TYPE_CHECKING:
@@ -22,11 +22,14 @@ if TYPE_CHECKING:
     from rdskit.client.pool import Lease
     from rdskit.client.replicas import Borrowed, Reader, Readers, Routines, Written
     from rdskit.kernel.endpoints import Endpoint
+    from rdskit.kernel.ports import Params
 
 _KNOWN_WITHIN = 0.05  # seconds that a read waits to learn what it must see, before it goes to the writer
 # How often a failure may be answered by doing the statement again; a lost connection by the deadline alone. All calls
 # together share the cluster's retry budget, conflicts excepted: a server that reports one is well.
 _REPEATS = {Failure.LOST: math.inf, Failure.READ_ONLY: 8, Failure.CONFLICT: 8, Failure.UNWELL: 1}
+
+_PLAIN = frozenset({Kind.READ, Kind.WRITE})
 
 
 class Work(NamedTuple):
@@ -67,27 +70,34 @@ class Executor:
         self,
         method: str,
         statement: Statement,
-        text: str,
-        args: Sequence[Any],
+        params: Params | None,
+        named: dict[str, Any],
         timeout: float | None,
         after: Position | None = START,
     ) -> Any:
-        """Run a statement on the right host.
+        """Run a statement on the right host. Every query comes by here: the usual case is short, and in one piece.
 
         Args:
             method: the connection's method: ``fetch_one``, ``fetch_all`` or ``execute``.
             statement: the compiled statement.
-            text: what the driver is given.
-            args: its arguments.
+            params: its parameters as a mapping, or None.
+            named: its parameters as keywords.
             timeout: seconds for the whole call, retries included; None for no limit.
             after: what a read must see besides the session's own writes; None where only the writer surely shows it.
+
+        Raises:
+            ConfigError: statement and parameters do not fit.
         """
+        if params is None and named.keys() == statement.parameters and not statement.lists:
+            text, args = statement.text, list(map(named.__getitem__, statement.names))
+        else:
+            text, args = bind_call(statement, params, named)
         started = self._loop.time()
         if self._cluster.routes_reads and statement.repeatable and self._consistency != "strong":
             return await self._read(Work(method, statement, text, args, _until(started, timeout), after))
         writer = self._cluster.writer
         lease = writer.take(started)
-        if lease is None or statement.kind is Kind.TRANSACTION or statement.kind is Kind.SESSION:
+        if lease is None or not (statement.repeatable or statement.kind in _PLAIN):
             if lease is not None:
                 lease.give_back()
             return await self._write(Work(method, statement, text, args, _until(started, timeout)), None)

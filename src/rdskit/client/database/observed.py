@@ -9,9 +9,8 @@ from rdskit.kernel.events import QueryFinished, QueryRetried
 from rdskit.kernel.positions import START
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rdskit.kernel.failures import Failure
+    from rdskit.kernel.ports import Params
     from rdskit.kernel.positions import Position
     from rdskit.kernel.sql import Statement
 
@@ -23,15 +22,15 @@ class ObservedExecutor(Executor):
         self,
         method: str,
         statement: Statement,
-        text: str,
-        args: Sequence[Any],
+        params: Params | None,
+        named: dict[str, Any],
         timeout: float | None,
         after: Position | None = START,
     ) -> Any:
         """Run a statement on the right host, and tell how it went."""
         started, error = self._loop.time(), None
         try:
-            return await super().run(method, statement, text, args, timeout, after)
+            return await super().run(method, statement, params, named, timeout, after)
         except BaseException as failed:
             error = type(failed).__name__
             raise

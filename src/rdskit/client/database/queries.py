@@ -102,7 +102,16 @@ class Queries:
             ConnectError: no connection could be had before the deadline.
             OutcomeUnknown: it may have changed something, and the answer was lost.
         """
-        call = self._run("fetch_one", sql, params, named, timeout, after)
+        if self._refusal is not None:
+            self._require_open()
+        call = self._executor.run(
+            "fetch_one",
+            self._statements[sql],
+            params,
+            named,
+            self._timeout if timeout is DEFAULT else timeout,
+            START if after is None else self._tokens.read(after),
+        )
         return call if into is None else _one(call, into)
 
     @overload
@@ -141,7 +150,16 @@ class Queries:
         **named: Any,
     ) -> Coroutine[Any, Any, Any]:
         """Run a statement and give all its rows; arguments and errors as for ``fetch_one``."""
-        call = self._run("fetch_all", sql, params, named, timeout, after)
+        if self._refusal is not None:
+            self._require_open()
+        call = self._executor.run(
+            "fetch_all",
+            self._statements[sql],
+            params,
+            named,
+            self._timeout if timeout is DEFAULT else timeout,
+            START if after is None else self._tokens.read(after),
+        )
         return call if into is None else _all(call, into)
 
     async def fetch_value(
@@ -155,14 +173,17 @@ class Queries:
         **named: Any,
     ) -> Any:
         """Run a statement and give the first column of its first row, or None; otherwise like ``fetch_one``."""
-        row = await self._run("fetch_one", sql, params, named, timeout, after)
+        row = await self.fetch_one(sql, params, timeout=timeout, after=after, **named)
         return None if row is None else row[0]
 
     def execute(
         self, sql: str, params: Params | None = None, /, *, timeout: float | None = DEFAULT, **named: Any
     ) -> Coroutine[Any, Any, Result]:
         """Run a statement and give the number of rows that it matched; otherwise like ``fetch_one``."""
-        return self._run("execute", sql, params, named, timeout)
+        if self._refusal is not None:
+            self._require_open()
+        limit = self._timeout if timeout is DEFAULT else timeout
+        return self._executor.run("execute", self._statements[sql], params, named, limit)
 
     @overload
     def stream(
@@ -299,26 +320,9 @@ class Queries:
         pages = Pages(query, one_mapping(params, named), size, after, before)
 
         def fetch(text: str, values: Params) -> Coroutine[Any, Any, list[Row]]:
-            return self._run("fetch_all", text, values, {}, timeout)
+            return self.fetch_all(text, values, timeout=timeout)
 
         return pages.read(fetch, into)
-
-    def _run(
-        self,
-        method: str,
-        sql: str,
-        params: Params | None,
-        named: dict[str, Any],
-        timeout: float | None,
-        after: str | None = None,
-    ) -> Coroutine[Any, Any, Any]:
-        if self._refusal is not None:
-            self._require_open()
-        statement = self._statements[sql]
-        text, args = bind_call(statement, params, named)
-        limit = self._timeout if timeout is DEFAULT else timeout
-        position = START if after is None else self._tokens.read(after)
-        return self._executor.run(method, statement, text, args, limit, position)
 
     def _patience(self, deadline: Deadline) -> Deadline:
         """When waiting for a connection ends."""

@@ -15,6 +15,7 @@ from rdskit.client.pool.policy import expiry, is_due, needs_check, openings_want
 from rdskit.client.pool.queue import WaitingQueue
 from rdskit.client.pool.watchdog import Watchdog
 from rdskit.errors import PoolTimeout
+from rdskit.kernel.backoff import CONNECT, OutageBackoff
 from rdskit.kernel.events import ConnectionClosed, PoolWaited
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
@@ -49,6 +50,8 @@ class Pool:
         *,
         on_failure: Callable[[], None] = lambda: None,
         on_reached: Callable[[], None] = lambda: None,
+        on_unreached: Callable[[], None] = lambda: None,
+        pace: OutageBackoff = CONNECT,
         observers: Observers = NOBODY,
     ) -> None:
         """Make an empty pool; it opens its minimum by itself.
@@ -59,13 +62,17 @@ class Pool:
             limits: how large the pool grows, and how long its connections live.
             on_failure: called when a connection was lost, under a call or while it was idle.
             on_reached: called when the host has shown a sign of life after that.
+            on_unreached: called when a connection cannot be opened, for the first time in a row.
+            pace: how often a host that is away is asked for a connection.
             observers: who hears of connections and of waiting.
         """
         self.endpoint = endpoint
         self.limits = limits
         self.generation = 0
+        self._check_after = limits.check_after
         self._on_failure = on_failure
         self._on_reached = on_reached
+        self.unreached = on_unreached
         self._observers = observers
         self._loop = asyncio.get_running_loop()
         self._idle: list[Lease] = []
@@ -78,7 +85,8 @@ class Pool:
         self._opened = self._closed = 0
         self.watchdog = Watchdog(self._all)
         self._tasks = TaskOwner(f"pool {endpoint}")
-        self._opener = Opener(self, open_one, self._tasks, observers)
+        self._doubted = False
+        self._opener = Opener(self, open_one, self._tasks, pace, observers)
         self._tidying = self._tasks.spawn(self._tidy_forever(), "tidy")
 
     # -- lending ---------------------------------------------------------------------------------------------------
@@ -92,7 +100,8 @@ class Pool:
         if not self._idle:
             return None
         lease = self._idle[-1]
-        if lease.connection.broken or needs_check(lease, self.limits, now, self._epoch):
+        # `needs_check` written out: every query comes by here.
+        if lease.connection.broken or now - lease.used_at > self._check_after or lease.epoch != self._epoch:
             return None
         lease.used_at = now
         return self._idle.pop()
@@ -132,6 +141,7 @@ class Pool:
     def suspect(self) -> None:
         """Something failed at this host: every connection must show a sign of life before it is lent again."""
         self._epoch += 1
+        self._doubted = True
 
     def retire(self) -> None:
         """The host changed its role: no connection opened so far is lent again."""
@@ -146,6 +156,11 @@ class Pool:
         for lease in tuple(self._all):
             lease.connection.broken = True
             lease.connection.abort()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has no connection."""
+        return not self._all
 
     def waits_since(self) -> float:
         """When the connection that has been on loan for longest was lent, on the loop's clock; infinite for none."""
@@ -259,7 +274,7 @@ class Pool:
             size=size,
             opening=self._opener.opening,
             waiting=len(self._queue),
-            failing=self._opener.error is not None,
+            failing=self._doubted or self._opener.error is not None,
             for_minimum=for_minimum,
         )
         for _ in range(wanted):
@@ -272,6 +287,7 @@ class Pool:
         expires_at = expiry(self.limits, now, random.random())  # noqa: S311 - jitter, not a secret
         lease = Lease(connection, self, now=now, expires_at=expires_at, epoch=self._epoch, generation=generation)
         self._all.add(lease)
+        self._doubted = False
         self._on_reached()
         self.give_back(lease)
 
@@ -293,6 +309,7 @@ class Pool:
             self.give_back(lease)
             raise
         lease.epoch = epoch
+        self._doubted = False
         self._on_reached()
         return True
 

@@ -20,7 +20,7 @@ from rdskit.drivers.mysql.cursor import ServerCursor, open_cursor
 from rdskit.drivers.mysql.failures import failed, leaves_answer_unread, timed_out
 from rdskit.drivers.mysql.replication import Replication
 from rdskit.drivers.mysql.statements import Prepared, Statements
-from rdskit.drivers.mysql.values import bound
+from rdskit.drivers.mysql.values import UNCHANGED, bound
 from rdskit.drivers.refusals import write_refused
 from rdskit.errors import FailoverError, QueryError, StatementError
 from rdskit.kernel.failures import Failure
@@ -140,7 +140,7 @@ class MysqlConnection:
         return ServerCapacity(int(most), 0, int(own) or None)
 
     async def written_position(self, timeout: float | None) -> Position | None:
-        """Where the writer's log ends now; None where ``gtid_mode`` is off, or nothing is logged.
+        """Where the writer's log ends now; None on Aurora, where ``gtid_mode`` is off, or where nothing is logged.
 
         Without positions a session's reads go to the writer after its first write. RDS for MySQL has ``gtid_mode``
         OFF_PERMISSIVE by default; set it to ON in the parameter group to read from replicas.
@@ -191,7 +191,8 @@ class MysqlConnection:
                 prepared = await self._statements.prepare(text)
             else:
                 prepared.used = True
-            if not await prepared.statement._execute_cursor(bound(args), prepared):  # noqa: SLF001 - the short way in
+            values = args if UNCHANGED.issuperset(map(type, args)) else bound(args)
+            if not await prepared.statement._execute_cursor(values, prepared):  # noqa: SLF001 - the short way in
                 prepared.take(self._session.raw._result)  # noqa: SLF001 - where it leaves an answer otherwise
         except DriverError:
             raise

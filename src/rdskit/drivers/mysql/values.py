@@ -40,7 +40,8 @@ from asyncmy.converters import conversions
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_AS_IT_IS: Final = frozenset({type(None), bool, int, float, str, bytes, Decimal, date, timedelta})
+UNCHANGED: Final = frozenset({type(None), bool, int, float, str, bytes, Decimal, date, timedelta})
+"""Types whose values travel as they are, so that ``bound`` has nothing to do."""
 
 
 def _bits(value: bytes) -> int:
@@ -57,9 +58,9 @@ def bound(args: Sequence[Any]) -> Sequence[Any]:
     Raises:
         TypeError: an argument is of a type that has no counterpart.
     """
-    if _AS_IT_IS.issuperset(map(type, args)):
+    if UNCHANGED.issuperset(map(type, args)):
         return args
-    return [value if type(value) in _AS_IT_IS else _bound(value) for value in args]
+    return [value if type(value) in UNCHANGED else _bound(value) for value in args]
 
 
 def _bound(value: Any) -> Any:

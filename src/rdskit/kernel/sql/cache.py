@@ -66,19 +66,17 @@ def bind_call(
     Raises:
         ConfigError: both were given, or a parameter has the name of an option and came as a keyword.
     """
-    if params is None:
-        try:
-            return bind(statement, named)
-        except ConfigError as error:
-            clash = options.intersection(statement.names)
-            if clash:
-                name = min(clash)
-                raise ConfigError(
-                    f"parameter :{name} has the name of an option of this call: pass the parameters as one mapping, "
-                    f"as in fetch_all(sql, {{{name!r}: …}})"
-                ) from error
+    try:
+        return bind(statement, named if params is None else one_mapping(params, named))
+    except ConfigError as error:
+        clash = options.intersection(statement.names)
+        if params is not None or not clash:
             raise
-    return bind(statement, one_mapping(params, named))
+        name = min(clash)
+        raise ConfigError(
+            f"parameter :{name} has the name of an option of this call: pass the parameters as one mapping, "
+            f"as in fetch_all(sql, {{{name!r}: …}})"
+        ) from error
 
 
 def one_mapping(params: Mapping[str, Any] | None, named: Mapping[str, Any]) -> Mapping[str, Any]:
