@@ -7,33 +7,32 @@ import contextlib
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
-from rdskit.client.database.executor import Executor
-from rdskit.client.failover import Cluster
+from rdskit.client.database.database import open_database
+from rdskit.client.database.options import Options
+from rdskit.client.database.resolve import Resolved
 from rdskit.client.failover.cluster import Access
 from rdskit.client.failover.cluster_source import AskingSource
 from rdskit.client.failover.views import AURORA_POSTGRES
 from rdskit.client.pool import PoolLimits
-from rdskit.client.replicas import Routines, Written
 from rdskit.errors import ConnectError, FailoverError, NoWriterError, ReadOnlyError
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.failures import Failure
-from rdskit.kernel.ports import DriverError, Login, Result
-from rdskit.kernel.sql import Dialect, StatementCache
-from rdskit.kernel.sql.compile import compile_statement
+from rdskit.kernel.ports import DriverError, Login, ReaderProgress, Result, ServerCapacity
+from rdskit.kernel.positions import START
+from rdskit.kernel.sql import Dialect
+from rdskit.kernel.targets import Engine, Target
 from rdskit.kernel.topology import Host, Role, Topology
-from rdskit.runtime.deadlines import Deadline
-from rdskit.runtime.observers import Observers
 from rdskit.runtime.tasks import TaskOwner
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
+    from rdskit.client.database.database import Database
     from rdskit.kernel.ports import ConnectOptions
 
 NAMES: Final = ("one", "two", "three")
 OPENING: Final = 0.03  # seconds that a login takes
 ANSWER: Final = 0.005  # seconds that a statement takes
-_WRITE: Final = compile_statement("insert into load values (1)", Dialect.POSTGRES)
 
 
 class Server:
@@ -86,6 +85,14 @@ class Line:
 
     async def written_position(self, _timeout: float | None) -> None:
         await self._answer()
+
+    async def reader_progress(self, _timeout: float | None) -> ReaderProgress:
+        await self._answer()
+        return ReaderProgress(self.role is Role.READER, START, START, 0.0)
+
+    async def capacity(self, _timeout: float | None) -> ServerCapacity:
+        await self._answer()
+        return ServerCapacity(100, 0)
 
     async def ping(self, timeout: float) -> None:
         try:
@@ -177,8 +184,8 @@ class Application:
         errors: what they were told instead.
     """
 
-    def __init__(self, executor: Executor, writers: int) -> None:
-        self._executor = executor
+    def __init__(self, db: Database, writers: int) -> None:
+        self._db = db
         self._over = False
         self._wrote = asyncio.Event()
         self.latest = [0.0] * writers
@@ -195,7 +202,7 @@ class Application:
 
     async def write(self, timeout: float = 30.0) -> None:
         """One write."""
-        await self._executor.run("execute", _WRITE, None, {}, timeout)
+        await self._db.execute("insert into load values (1)", timeout=timeout)
 
     async def all_wrote(self, within: float) -> float:
         """Wait until every writer was acknowledged a write from now on; how long that took."""
@@ -227,18 +234,14 @@ async def connected(
     """An application with so many writers, not yet begun, and the client that it writes by."""
     access = Access(estate, estate, database=None, tls=None, connect_timeout=5.0, application_name="test")
     source = AskingSource(estate, access, AURORA_POSTGRES)
-    cluster = Cluster(
-        source,
-        access,
-        PoolLimits(**{"min_size": 2, "max_size": writers, **limits}),
-        readers=True,
-        observers=Observers([hear] if hear else []),
+    resolved = Resolved(Target(), Engine.POSTGRES, Dialect.POSTGRES, source, access)
+    options = Options(
+        tls="off",
+        limits=PoolLimits(**{"max_size": writers, **limits}),
+        observers=(hear,) if hear else (),
     )
-    owner = TaskOwner("test")
+    db = await open_database(resolved, options, TaskOwner("test"))
     try:
-        await cluster.start(Deadline.after(10))
-        routines = Routines(cluster, StatementCache(Dialect.POSTGRES), owner)
-        yield Application(Executor(cluster, None, Written(owner), routines, "session"), writers)
+        yield Application(db, writers)
     finally:
-        await owner.close()
-        await cluster.close()
+        await db.close()

@@ -28,3 +28,41 @@ async def test_a_reader_whose_view_is_late_keeps_nobody_from_the_new_writer(answ
         assert await application.all_wrote(within=60) < 1
         assert {type(error) for error in application.errors} <= {OutcomeUnknown}
         assert len(application.errors) <= 20
+
+
+async def test_a_client_that_is_told_of_the_old_writer_at_first_finds_the_new_one() -> None:
+    estate = Estate()
+    estate.promote("two")
+    estate.demote("one", writer="two")
+    estate.servers["two"].answer = 2.0  # too late to be heard: "three", which names "one", is all there is
+    asyncio.get_running_loop().call_later(3.0, lambda: setattr(estate.servers["two"], "answer", ANSWER))
+    async with connected(estate, writers=2) as application:
+        await application.write(timeout=1)
+
+
+async def test_a_writer_that_was_lost_while_no_connection_was_open_is_looked_for_at_once() -> None:
+    estate = Estate()
+    async with connected(estate, writers=1, min_size=0, idle_time=60) as application:
+        await application.write()
+        await asyncio.sleep(120)
+        estate.servers["one"].kill()
+        estate.promote("two")
+        await application.write(timeout=2)
+
+
+async def test_few_connections_are_asked_for_in_a_failover() -> None:
+    """As many as the writers use at once, one line a host, and of the old writer few."""
+    estate = Estate()
+    async with connected(estate) as application, application.running():
+        await asyncio.sleep(2)
+        began = asyncio.get_running_loop().time()
+        in_use = len(estate.servers["one"].lines)
+        estate.servers["one"].kill()
+        await asyncio.sleep(0.2)
+        estate.promote("two")
+        await application.all_wrote(within=60)
+        await asyncio.sleep(0.5)
+        asked = estate.attempts_since(began)
+        assert asked["three"] == 1
+        assert asked["two"] <= in_use + 1
+        assert asked["one"] <= 20, "waiting is a matter of chance; 10 are to be expected"

@@ -56,4 +56,8 @@ class OutageBackoff(NamedTuple):
 
 # The cap leaves time for the connection itself: a host that is back is in use within a second.
 CONNECT = OutageBackoff(share=0.1, floor=0.01, cap=0.8)
+# Where the other hosts are asked who writes, the one that went away need not be asked as often: it is seldom the one.
+CONNECT_AMONG_OTHERS = OutageBackoff(share=0.1, floor=0.2, cap=0.8)
+# Others serve in place of a reader that is away, so nobody waits for it.
+CONNECT_READER = OutageBackoff(share=0.1, floor=0.8, cap=0.8)
 TRANSACTION = Backoff(base=0.01, cap=1.0)

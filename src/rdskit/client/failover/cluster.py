@@ -14,6 +14,7 @@ from rdskit.client.failover.lines import Lines
 from rdskit.client.failover.monitor import HostMonitor
 from rdskit.client.pool import Lease, Pool, PoolLimits, Retired
 from rdskit.errors import AuthenticationError, ConfigError, ConnectError, NoWriterError, RdskitError
+from rdskit.kernel.backoff import CONNECT, CONNECT_AMONG_OTHERS, CONNECT_READER
 from rdskit.kernel.budget import budget_for
 from rdskit.kernel.events import CredentialsRotated, FailoverCompleted, FailoverStarted
 from rdskit.kernel.failures import Failure
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from rdskit.client.failover.sources import Source
+    from rdskit.kernel.backoff import OutageBackoff
     from rdskit.kernel.endpoints import Endpoint
     from rdskit.kernel.ports import Credentials, Driver, Login
     from rdskit.runtime.deadlines import Deadline
@@ -162,6 +164,7 @@ class Cluster:
         self._adopted = asyncio.Event()
         self._closed = False
         self._lost_at: float | None = None
+        self._told_lost = False
         self._pools: dict[Host, Pool] = {}
         self._leaving: set[Pool] = set()
         self.topology = Topology(())
@@ -180,6 +183,7 @@ class Cluster:
             RdskitError: the topology cannot be told, or the writer cannot be reached before the deadline.
         """
         self._adopt(await self._source.topology())
+        self._use_line()
         self._tasks.spawn(self._monitor.watch(), "monitor the writer")
         if self._source.changes:  # before the writer has answered: a host that was away may turn out to be a reader
             self._tasks.spawn(every(_LOOK_EVERY, self._look, self._wake), "topology")
@@ -224,15 +228,14 @@ class Cluster:
         return self._access.is_stateless(self.writer.endpoint)
 
     def report(self, failure: Failure) -> None:
-        """Tell what a call learned of the writer, so that others do not have to learn it again."""
-        if failure in {Failure.LOST, Failure.UNWELL}:
-            self.writer.suspect()
-        elif failure is Failure.READ_ONLY:
+        """Tell what a call learned of the writer, so that others do not have to learn it again.
+
+        Of a connection that was lost its pool tells, when it is given back: this writer's may be another one by then.
+        """
+        if failure is Failure.READ_ONLY:
             self.writer.retire()
-        else:
-            return
-        if self.takes_writes:
-            self._writer_failed()
+            if self.takes_writes:
+                self._writer_failed()
 
     def doubt(self) -> None:
         """Hear that the writer is late with an answer: see whether another one writes."""
@@ -256,12 +259,17 @@ class Cluster:
         await asyncio.gather(self._access.lines.close(), *(pool.close() for pool in pools))
 
     async def _look(self) -> None:
+        before, was_provisional = self.writer, self.topology.provisional
         try:
             self._adopt(await self._source.topology())
         except RdskitError as error:
             _log.warning("the topology could not be read, the last one stays in use: %s", error)
         else:
+            if self.writer is not before and self.takes_writes and not was_provisional:
+                self._writer_moved(before)
+            self._use_line()
             if self._lost_at is None and not self._monitor.in_doubt and not self.topology.provisional:
+                self._wake.clear()  # whatever asked for this look, or for another one meanwhile, is answered
                 await self._access.lines.close()
                 return
         await asyncio.sleep(next_look(self._source.look_again, self._away))
@@ -280,8 +288,7 @@ class Cluster:
             hosts, self._lost_at = (*hosts, entry), None  # there is no writer to wait for
         for host in hosts:
             if self._known(host) is None:
-                self._pools[host] = self._pool_for(host, read_only=host == entry)
-                self._give_line(host, self._pools[host])
+                self._pools[host] = self._pool_for(host, self._pace(host, topology), read_only=host == entry)
         for host in [known for known in self._pools if not any(_same(known, host) for host in hosts)]:
             self._leave(self._pools.pop(host))
         self.topology = topology
@@ -294,10 +301,11 @@ class Cluster:
         self._adopted.set()
         self._adopted = asyncio.Event()
 
-    def _give_line(self, host: Host, pool: Pool) -> None:
-        line = self._access.lines.take_writer(host.endpoint) if host.role is Role.WRITER else None
+    def _use_line(self) -> None:
+        """Write on the line on which the writer has said that it is one: that needs no login."""
+        line = self._access.lines.take_writer(self.writer.endpoint) if self.writer.is_empty else None
         if line is not None:
-            pool.admit(line, pool.generation)
+            self.writer.admit(line, self.writer.generation)
 
     def _leave(self, pool: Pool) -> None:
         """Close the pool of a host that is used no more.
@@ -318,37 +326,63 @@ class Cluster:
     def _known(self, host: Host) -> Pool | None:
         return next((pool for known, pool in self._pools.items() if _same(known, host)), None)
 
-    def _pool_for(self, host: Host, *, read_only: bool) -> Pool:
+    def _pace(self, host: Host, topology: Topology) -> OutageBackoff:
+        """How often a host that is away is asked for a connection."""
+        if host.role is Role.READER:
+            return CONNECT_READER
+        others_tell = len(topology.hosts) > 1 and self._source.look_again < CONNECT_AMONG_OTHERS.floor
+        return CONNECT_AMONG_OTHERS if others_tell else CONNECT
+
+    def _pool_for(self, host: Host, pace: OutageBackoff, *, read_only: bool) -> Pool:
         def open_one() -> Coroutine[Any, Any, Connection]:
             return self._access.open(host, self.observers, read_only=read_only)
 
         limits = dataclasses.replace(self._limits, resets=not self._access.is_stateless(host.endpoint))
         if host.role is Role.READER:
-            return Pool(host.endpoint, open_one, limits, observers=self.observers)
+            return Pool(host.endpoint, open_one, limits, pace=pace, observers=self.observers)
         return Pool(
             host.endpoint,
             open_one,
             limits,
-            on_failure=self._writer_failed,
+            on_failure=lambda: self._writer_failed(host.endpoint),
             on_reached=lambda: self._writer_reached(host.endpoint),
+            on_unreached=lambda: self._writer_unreached(host.endpoint),
+            pace=pace,
             observers=self.observers,
         )
 
-    def _writer_failed(self) -> None:
+    def _writer_failed(self, endpoint: Endpoint | None = None) -> None:
         """A connection to the writer was lost, under a call or while it was idle: there may be another writer now."""
+        if endpoint in {None, self.writer.endpoint}:
+            self.writer.suspect()  # the idle ones may be as dead: a write sent on such a one would end as unknown
+            self._lose(self.writer)
+            self._wake.set()
+
+    def _writer_unreached(self, endpoint: Endpoint) -> None:
+        """A connection to the writer could not be opened, as may be where what was told of it is out of date."""
+        if endpoint == self.writer.endpoint and self.takes_writes:
+            self._lost_at = self._lost_at or asyncio.get_running_loop().time()
+            self._wake.set()
+
+    def _writer_moved(self, before: Pool) -> None:
+        """Another host is said to write: it is looked for until it has been reached."""
+        self._lost_at = self._lost_at or self._monitor.silent_since
+        self._lose(before)
+
+    def _lose(self, writer: Pool) -> None:
         self.failures += 1
-        self.writer.suspect()  # the idle ones may be as dead: a write sent on such a one would end as unknown
-        self._wake.set()
-        if self._lost_at is None:
-            self._lost_at = asyncio.get_running_loop().time()
+        self._lost_at = self._lost_at or asyncio.get_running_loop().time()
+        if not self._told_lost:
+            self._told_lost = True
             if self.observers:
-                self.observers.notify(FailoverStarted(str(self.writer.endpoint)))
+                self.observers.notify(FailoverStarted(str(writer.endpoint)))
 
     def _writer_reached(self, endpoint: Endpoint) -> None:
-        if self._lost_at is None:
+        if self._lost_at is None or endpoint != self.writer.endpoint:
             return
         lost_at, self._lost_at = self._lost_at, None
-        if self.observers:
+        told, self._told_lost = self._told_lost, False
+        if told and self.observers:
             seconds = asyncio.get_running_loop().time() - lost_at
             self.observers.notify(FailoverCompleted(str(endpoint), seconds))
 

@@ -61,7 +61,12 @@ class HostMonitor:
     @property
     def in_doubt(self) -> bool:
         """Whether the writer is late with an answer."""
-        return self._health.silent_since is not None
+        return self._pool is self._cluster.writer and self._health.silent_since is not None
+
+    @property
+    def silent_since(self) -> float | None:
+        """Since when the writer that was probed last gives no answer; None where it does."""
+        return self._health.silent_since
 
     async def watch(self) -> None:
         """Watch until cancelled."""

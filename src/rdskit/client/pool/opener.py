@@ -8,7 +8,6 @@ import random
 from typing import TYPE_CHECKING, Protocol
 
 from rdskit.errors import CircuitOpen, ConnectError, PoolTimeout, RdskitError, TooManyConnections
-from rdskit.kernel.backoff import CONNECT
 from rdskit.kernel.breaker import Breaker
 from rdskit.kernel.events import BreakerClosed, BreakerOpened, ConnectionFailed, ConnectionOpened
 from rdskit.kernel.failures import Failure
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from rdskit.client.pool.model import PoolLimits
+    from rdskit.kernel.backoff import OutageBackoff
     from rdskit.kernel.endpoints import Endpoint
     from rdskit.kernel.ports import Connection
     from rdskit.runtime.observers import Observers
@@ -43,6 +43,10 @@ class Demand(Protocol):
         """Hear that no further attempt can help."""
         ...
 
+    def unreached(self) -> None:
+        """Hear that the host is away: an attempt has failed, and the one before had not."""
+        ...
+
     def grow(self, *, for_minimum: bool = False) -> None:
         """Hear that an attempt has ended, so that another may begin; for the minimum too while all goes well."""
         ...
@@ -58,9 +62,15 @@ class Opener:
     """
 
     def __init__(
-        self, demand: Demand, open_one: Callable[[], Awaitable[Connection]], tasks: TaskOwner, observers: Observers
+        self,
+        demand: Demand,
+        open_one: Callable[[], Awaitable[Connection]],
+        tasks: TaskOwner,
+        pace: OutageBackoff,
+        observers: Observers,
     ) -> None:
         self._demand = demand
+        self._pace = pace
         self._open_one = open_one
         self._tasks = tasks
         self._observers = observers
@@ -120,7 +130,7 @@ class Opener:
                 if self._closed or self.opening > 1 or not self._is_wanted():
                     return  # nobody waits, or another task asks already: a host that is away is asked by one
                 away = self._loop.time() - started
-                await asyncio.sleep(CONNECT.delay(away, random.random()))  # noqa: S311 - jitter, not a secret
+                await asyncio.sleep(self._pace.delay(away, random.random()))  # noqa: S311 - jitter, not a secret
         finally:
             self.opening -= 1
             self._demand.grow(for_minimum=self.error is None)
@@ -151,6 +161,8 @@ class Opener:
         self.failed += 1
         self.error = error
         if not isinstance(error, TooManyConnections):  # a server that says so is there, and serves those it has
+            if self._breaker.failing_since is None and not final:
+                self._demand.unreached()
             self._breaker = self._breaker.failed(self._loop.time())
         if self._observers:
             self._tell_failure(type(error).__name__, started)
