@@ -106,3 +106,10 @@ def test_histories_of_the_mysql_family() -> None:
     assert history.holds(GtidSet.parse("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5")), "a set tells what it includes"
     assert not history.told(None), "it says no more than it did"
     assert history.holds(GtidPosition.parse("0-1-4"))
+
+
+def test_a_position_of_before_a_cluster_was_moved_to_aurora_is_not_compared() -> None:
+    history = History()
+    assert not history.told(Xid(100))
+    assert history.holds(Xid(90))
+    assert not history.holds(Lsn(7, 1))
