@@ -10,20 +10,31 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import harness
 from failover_cluster import CLUSTER, DATABASE, FAULTS, USER, LocalCluster
 from failover_contenders import CONTENDERS
-from failover_figures import DEADLINE, Event, Journal, Round, Summary, missed_gates, round_of, summary_of
+from failover_figures import (
+    DEADLINE,
+    Event,
+    Journal,
+    Round,
+    Summary,
+    has_given_up,
+    missed_gates,
+    round_of,
+    summary_of,
+)
 from failover_load import Entrance
 from rdskit.local.engines.waiting import poll
 
@@ -147,18 +158,34 @@ def play(cluster: LocalCluster, contender: str, fault: str, writers: int) -> Rou
 def never_opened(contender: str, fault: str) -> Round:
     """A round that did not come to its fault."""
     nothing = Journal([], [(time.monotonic(), NEVER_OPENED)], [], time.monotonic())
-    return round_of(contender, Event(fault, 0.0, None, None), nothing, {}, back=False, left_over=0)
+    unplayed = round_of(contender, Event(fault, 0.0, None, None), nothing, {}, back=False, left_over=0)
+    return replace(unplayed, opened=False)
 
 
-def measure(cluster: LocalCluster, options: argparse.Namespace) -> list[Round]:
-    """All rounds; the contenders take turns, so that a busy minute of the machine meets all of them."""
-    played = []
-    for fault in options.fault or FAULTS:
-        for _ in range(options.rounds):
-            for contender in options.only or CONTENDERS:
-                played.append(play(cluster, contender, fault, options.connections))
-                print(_line(played[-1]), file=sys.stderr, flush=True)
-    return played
+def measure(cluster: LocalCluster, options: argparse.Namespace, played: list[Round]) -> None:
+    """All rounds; the contenders take turns, so that a busy minute of the machine meets all of them.
+
+    Args:
+        cluster: on which.
+        options: what to play.
+        played: earlier rounds; those that are played now are added.
+    """
+    turns = itertools.product(options.fault or FAULTS, range(options.rounds), options.only or CONTENDERS)
+    planned = [(contender, fault) for fault, _, contender in turns]
+    began, done = time.monotonic(), 0
+    for number, (contender, fault) in enumerate(planned):
+        if has_given_up(played, contender, fault):
+            continue
+        played.append(play(cluster, contender, fault, options.connections))
+        done += 1
+        left = sum(not has_given_up(played, *each) for each in planned[number + 1 :])
+        minutes = left * (time.monotonic() - began) / done / 60
+        print(f"{_line(played[-1])}  [{left} rounds to go, {minutes:.0f} min]", file=sys.stderr, flush=True)
+
+
+def earlier_rounds(file: Path | None) -> list[Round]:
+    """The rounds in a file that ``--json`` wrote; none without one."""
+    return [] if file is None else [Round(**each) for each in json.loads(file.read_text())["rows"]]
 
 
 def summaries_of(rounds: Sequence[Round]) -> list[Summary]:
@@ -182,12 +209,15 @@ def show(summaries: Sequence[Summary]) -> None:
     )
     for fault in dict.fromkeys(each.fault for each in summaries):
         these = [each for each in summaries if each.fault == fault]
-        print(f"\n{fault}: {these[0].rounds} rounds; milliseconds, medians")
+        print(f"\n{fault}: up to {max(each.rounds for each in these)} rounds each; milliseconds, medians")
         harness.print_table(("", *headings, "ratio"), [_row(each, these[0]) for each in these])
 
 
 def _row(each: Summary, first: Summary) -> tuple[str, ...]:
+    if each.unopened and each.never == each.rounds:
+        return (f"{each.contender} (never opened, {each.unopened} tries)", *["-"] * 10)
     never = f" ({each.never} not within {DEADLINE:g} s)" if each.never else ""
+    never += f" ({each.unopened} more never opened)" if each.unopened else ""
     rds = None if each.detection is None or each.promotion is None else each.detection + each.promotion
     return (
         f"{each.contender}{never}",
@@ -222,6 +252,7 @@ def arguments() -> argparse.Namespace:
     """The options."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
+    parser.add_argument("--merge", type=Path, metavar="FILE", help="count the rounds in an earlier --json file as well")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="of each fault (default: %(default)s)")
     parser.add_argument("--only", action="append", choices=[*CONTENDERS], help="this contender; may be repeated")
     parser.add_argument("--fault", action="append", choices=FAULTS, help="this fault; may be repeated")
@@ -232,9 +263,10 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Measure, print, and say whether the gates hold."""
     options = arguments()
+    rounds = earlier_rounds(options.merge)
     with tempfile.TemporaryDirectory() as directory, LocalCluster.running(Path(directory)) as cluster:
         pinned = harness.pin(cluster.daemon)
-        rounds = measure(cluster, options)
+        measure(cluster, options, rounds)
     summaries = summaries_of(rounds)
     show(summaries)
     missed = missed_gates(summaries, OURS)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 DEADLINE = 60.0
 """Seconds after a fault within which every writer must be back."""
+HOPELESS = 3
+"""Rounds in a row of one fault that a contender may fail to get its connections open; then it plays no more of it."""
 KILL_ALLOWANCE = 0.1
 """Seconds that a client may add to the promotion when the writer's process ends."""
 SILENCE_ALLOWANCE = 0.2
@@ -71,6 +73,7 @@ class Round:
         lost: acknowledged writes that are not there.
         duplicated: writes that are there twice.
         acknowledged: writes in all.
+        opened: whether its connections were at work before the fault; if not, the fault was not injected.
     """
 
     contender: str
@@ -86,6 +89,7 @@ class Round:
     lost: int
     duplicated: int
     acknowledged: int
+    opened: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,8 @@ class Summary:
         contender: who.
         fault: what.
         rounds: how many.
-        never: rounds in which not every writer came back before the deadline.
+        unopened: rounds in which its connections were never at work: there was no fault, and they count nowhere else.
+        never: rounds in which not every writer came back before the deadline; all, where it was never at work.
         outage: median of the outages; a round that never ended counts with its deadline.
         worst: the longest.
         last_writer: median of the longest time that any single writer waited.
@@ -114,6 +119,7 @@ class Summary:
     contender: str
     fault: str
     rounds: int
+    unopened: int
     never: int
     outage: float
     worst: float
@@ -172,8 +178,9 @@ def round_of(
     )
 
 
-def summary_of(rounds: Sequence[Round]) -> Summary:
+def summary_of(played: Sequence[Round]) -> Summary:
     """Put the rounds of one contender with one fault together."""
+    rounds = [each for each in played if each.opened] or played
     outages = [each.outage if each.back else max(each.outage, DEADLINE) for each in rounds]
     told = [(out, one.detection, one.promotion) for out, one in zip(outages, rounds, strict=True)]
     known = [(out, seen, took) for out, seen, took in told if seen is not None and took is not None]
@@ -181,6 +188,7 @@ def summary_of(rounds: Sequence[Round]) -> Summary:
         contender=rounds[0].contender,
         fault=rounds[0].fault,
         rounds=len(rounds),
+        unopened=sum(not each.opened for each in played),
         never=sum(not each.back for each in rounds),
         outage=statistics.median(outages),
         worst=max(outages),
@@ -195,6 +203,12 @@ def summary_of(rounds: Sequence[Round]) -> Summary:
         lost=sum(each.lost for each in rounds),
         duplicated=sum(each.duplicated for each in rounds),
     )
+
+
+def has_given_up(rounds: Sequence[Round], contender: str, fault: str) -> bool:
+    """Whether a contender never got its connections open with one fault, so often that it is not tried again."""
+    tries = [each.opened for each in rounds if (each.contender, each.fault) == (contender, fault)]
+    return len(tries) >= HOPELESS and not any(tries)
 
 
 def missed_gates(summaries: Sequence[Summary], ours: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,23 @@ def test_who_never_came_back_is_not_ahead_of_anybody(figures: Any) -> None:
     event = figures.Event("planned", 10.05, None, None)
     never = figures.round_of("peer", event, figures.Journal([], [], [], 70.0), {}, back=False, left_over=0)
     assert figures.missed_gates([ours, figures.summary_of([never])], "rdskit") == []
+
+
+def test_who_never_gets_its_connections_open_is_tried_three_times_and_counts_nowhere(figures: Any) -> None:
+    event = figures.Event("planned", 0.0, None, None)
+    nothing = figures.round_of("peer", event, figures.Journal([], [], [], 70.0), {}, back=False, left_over=0)
+    unopened = replace(nothing, opened=False)
+    assert not figures.has_given_up([unopened] * 2, "peer", "planned")
+    assert figures.has_given_up([unopened] * 3, "peer", "planned")
+    assert not figures.has_given_up([unopened] * 3, "peer", "kill")
+    opened = played(figures, "peer", "planned")
+    assert not figures.has_given_up([*[unopened] * 3, opened], "peer", "planned")
+    assert figures.summary_of([unopened] * 3).unopened == 3
+    summary = figures.summary_of([unopened, opened])
+    assert (summary.rounds, summary.unopened, summary.never) == (1, 1, 0)
+    assert summary.outage == pytest.approx(0.5)
+    ours = figures.summary_of([played(figures, fault="planned")])
+    assert figures.missed_gates([ours, figures.summary_of([unopened] * 3)], "rdskit") == []
 
 
 def test_the_gates_name_what_does_not_hold(figures: Any) -> None:
