@@ -44,10 +44,9 @@ select pg_is_in_recovery(),
 
 _AURORA_WRITTEN: Final = "select pg_snapshot_xmax(pg_current_snapshot())::text"
 _AURORA_PROGRESS: Final = """
-select pg_is_in_recovery(), pg_snapshot_xmin(shown)::text, pg_snapshot_xmax(shown)::text,
-       (select (coalesce(replica_lag_in_msec, 0) / 1000.0)::float8 from pg_catalog.aurora_replica_status()
+select pg_is_in_recovery(), pg_snapshot_xmin(pg_current_snapshot())::text,
+       (select (max(coalesce(replica_lag_in_msec, 0)) / 1000.0)::float8 from pg_catalog.aurora_replica_status()
         where server_id = pg_catalog.aurora_db_instance_identifier())
-from pg_current_snapshot() as shown
 """
 
 _NO_REPLICA: Final = ReaderProgress(replays=False, position=START, received=START, lag=0.0)
@@ -88,9 +87,12 @@ class Replication:
         return self._aurora
 
 
-def _aurora_progress(reads: bool, ended: str, begun: str, lag: float | None) -> ReaderProgress:  # noqa: FBT001 - a row
-    """Read an answer; a reader that the cluster's status does not name counts as one that stands still."""
+def _aurora_progress(reads: bool, shown: str, lag: float | None) -> ReaderProgress:  # noqa: FBT001 - a row
+    """Read an answer; a reader that the cluster's status does not name counts as one that stands still.
+
+    It has received nothing: it reads the writer's storage, and holds no log that the next writer might lack.
+    """
     if not reads:
         return _NO_REPLICA
     seconds = math.inf if lag is None else lag
-    return ReaderProgress(replays=True, position=Xid.parse(ended), received=Xid.parse(begun), lag=seconds)
+    return ReaderProgress(replays=True, position=Xid.parse(shown), received=START, lag=seconds)

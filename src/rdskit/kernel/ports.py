@@ -252,7 +252,7 @@ class ReaderProgress:
     Attributes:
         replays: whether it is a replica at all (a promoted one is not).
         position: last position replayed.
-        received: last position received; covers ``position``.
+        received: last position received; covers ``position``. ``START`` of a reader that has the writer's storage.
         lag: seconds that the last replayed transaction lies behind, 0 when everything received is replayed; infinite
             while replication stands still.
     """

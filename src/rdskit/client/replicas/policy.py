@@ -24,7 +24,8 @@ class Admission(NamedTuple):
     the new writer has written beyond everything the reader had, only a reader that really follows it gets there.
     (MariaDB has the new writer refuse a reader whose last transaction it never had.) A MySQL set shows it at once: the
     writer's set never comes to cover what the reader has received.
-    Readers of Aurora share the writer's storage and cannot part from it: there the rule costs a moment, and no more.
+    Readers of Aurora share the writer's storage and receive nothing that could differ from it: one is admitted as soon
+    as it shows what the new writer showed.
 
     Attributes:
         admitted: it follows.

@@ -35,7 +35,7 @@ _MYSQL_WRITTEN: Final = "select if(@@global.gtid_mode in ('ON', 'ON_PERMISSIVE')
 _IS_AURORA: Final = "show global variables like 'aurora_version'"
 _AURORA_PROGRESS: Final = """
 select @@innodb_read_only,
-       (select coalesce(replica_lag_in_milliseconds, 0) / 1000 from information_schema.replica_host_status
+       (select max(coalesce(replica_lag_in_milliseconds, 0)) / 1000 from information_schema.replica_host_status
         where server_id = @@aurora_server_id)
 """
 _MARIADB_WRITTEN: Final = "select if(@@global.log_bin, @@global.gtid_current_pos, null)"

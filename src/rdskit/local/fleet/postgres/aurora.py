@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from rdskit.local.engines.session import Account
     from rdskit.local.fleet.engine import Server
 
+# What a reader that receives nothing says of its lag, in milliseconds. Aurora's have the writer's storage; one here may
+# hold log that a failover has lost, until it is rewound, and must not look as if it were up to date.
+_CUT_OFF: Final = 3_600_000
+
 # The columns are those of the Aurora User Guide, "aurora_replica_status"; what only shared storage has is null.
 # Aurora refuses the functions that tell how far a standby is. Here a missing right does, so that nobody who works here
 # lives on what is missing there; and so it does for one of those that Aurora has with logical replication only.
@@ -36,7 +40,9 @@ create function pg_catalog.aurora_replica_status(
     with cluster as (select pg_read_file('{MEMBERS_FILE}')::json as told),
     own as (
         select case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end - '0/0' as lsn,
-               case when not pg_is_in_recovery() or pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() then 0
+               case when not pg_is_in_recovery() then 0
+                    when not exists (select from pg_stat_wal_receiver where status = 'streaming') then {_CUT_OFF}
+                    when pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() then 0
                     else extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()) * 1000 end as lag
     ),
     replica as (
