@@ -60,20 +60,20 @@ def fail_over(cluster: Cluster, cause: FailoverCause, target: str | None = None)
 
 def _promote(cluster: Cluster, candidates: Sequence[Instance], cause: FailoverCause) -> tuple[Instance, FailoverRecord]:
     old = cluster.writer
-    with ExitStack() as opened:
+    with ExitStack() as opened, ThreadPoolExecutor(1, thread_name_prefix="rdskit-doors") as beside:
         writers = {each: opened.enter_context(each.primary.server.open_writer()) for each in candidates}
-        cluster.site.tell(cluster.resource_id, "failover-started", f"Started cross AZ failover: {REASONS[cause]}")
-        old.refuse()
-        cluster.refresh(cut=True)
         if cause == "requested":
+            _close_doors(cluster, old, cause)
             _hand_over(cluster, old, candidates[0])
         at, started = dt.datetime.now(dt.UTC), time.monotonic()
         silence = None if cause == "requested" else round((started - old.primary.answered_at) * 1000, 3)
         _fence(cluster, old, candidates)
+        if cause != "requested":  # a server that is dead lets nobody in: the promotion need not wait for its doors
+            beside.submit(_close_doors_of_the_dead, cluster, old, cause)
         new = candidates[0] if len(candidates) == 1 else _most_advanced(candidates)
         new.primary.server.promote()
         await_first_write(new.primary.server, writers[new])
-    promotion_ms = round((time.monotonic() - started) * 1000, 3)
+        promotion_ms = round((time.monotonic() - started) * 1000, 3)
     record = FailoverRecord(cluster.resource_id, cause, at, promotion_ms, silence)
     with cluster.lock:
         # On disk before the first client writes: a crash of ours must not bring the old writer back.
@@ -83,6 +83,20 @@ def _promote(cluster: Cluster, candidates: Sequence[Instance], cause: FailoverCa
     new.primary.forgive()
     new.accept()
     return new, record
+
+
+def _close_doors(cluster: Cluster, old: Instance, cause: FailoverCause) -> None:
+    """Let no client through to the old writer any more, and reset the connections that there are."""
+    cluster.site.tell(cluster.resource_id, "failover-started", f"Started cross AZ failover: {REASONS[cause]}")
+    old.refuse()
+    cluster.refresh(cut=True)
+
+
+def _close_doors_of_the_dead(cluster: Cluster, old: Instance, cause: FailoverCause) -> None:
+    try:
+        _close_doors(cluster, old, cause)
+    except LocalError:  # there is a new writer all the same, to which the cluster's endpoints are led next
+        _log.exception("the endpoints of %s could not be closed", old.resource_id)
 
 
 def _hand_over(cluster: Cluster, old: Instance, new: Instance) -> None:
