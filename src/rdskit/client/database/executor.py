@@ -14,6 +14,7 @@ from rdskit.kernel.ports import DriverError
 from rdskit.kernel.positions import START, Position
 from rdskit.kernel.sql import Kind, Statement, bind_call
 from rdskit.runtime.deadlines import Deadline
+from rdskit.runtime.running import clock_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +65,7 @@ class Executor:
         self._written = written
         self._consistency = consistency
         self._retries = cluster.retries
-        self._loop = asyncio.get_running_loop()
+        self._clock = clock_of(asyncio.get_running_loop())
 
     async def run(
         self,
@@ -92,7 +93,7 @@ class Executor:
             text, args = statement.text, list(map(named.__getitem__, statement.names))
         else:
             text, args = bind_call(statement, params, named)
-        started = self._loop.time()
+        started = self._clock()
         if self._cluster.routes_reads and statement.repeatable and self._consistency != "strong":
             return await self._read(Work(method, statement, text, args, _until(started, timeout), after))
         writer = self._cluster.writer

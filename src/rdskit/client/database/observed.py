@@ -28,14 +28,14 @@ class ObservedExecutor(Executor):
         after: Position | None = START,
     ) -> Any:
         """Run a statement on the right host, and tell how it went."""
-        started, error = self._loop.time(), None
+        started, error = self._clock(), None
         try:
             return await super().run(method, statement, params, named, timeout, after)
         except BaseException as failed:
             error = type(failed).__name__
             raise
         finally:
-            self._cluster.observers.notify(QueryFinished(statement.source, self._loop.time() - started, error))
+            self._cluster.observers.notify(QueryFinished(statement.source, self._clock() - started, error))
 
     def _retrying(self, statement: Statement, failure: Failure, count: int) -> None:
         self._cluster.observers.notify(QueryRetried(statement.source, failure.name, count))

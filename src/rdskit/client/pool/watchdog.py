@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from rdskit.errors import ConfigError, QueryTimeout
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
+from rdskit.runtime.running import running_task
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Coroutine
@@ -64,7 +65,7 @@ class Watchdog:
         Raises:
             ConfigError: called from another event loop than the pool's.
         """
-        caller = asyncio.current_task(self._loop)
+        caller = running_task(self._loop)
         if caller is None:
             raise ConfigError("the database belongs to another event loop; connect once in each loop")
         lease.caller = caller

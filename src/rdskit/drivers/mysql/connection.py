@@ -81,9 +81,22 @@ class MysqlConnection:
         """Whether a transaction is open, or was when its session had to be replaced."""
         return self._aborted or bool(self._session.raw.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS)
 
-    def fetch_one(self, text: str, args: Sequence[Any], timeout: float | None) -> Coroutine[Any, Any, Row | None]:
-        """Run a statement and give its first row."""
-        return self._run(text, args, timeout, Prepared.first)
+    async def fetch_one(self, text: str, args: Sequence[Any], timeout: float | None) -> Row | None:
+        """Run a statement and give its first row. The most common call, and so in one piece, without ``_run``."""
+        prepared = self._statements.get(text)
+        if prepared is None or timeout is not None or self.interrupted or self._aborted:
+            return await self._run(text, args, timeout, Prepared.first)
+        prepared.used = True
+        try:
+            values = args if UNCHANGED.issuperset(map(type, args)) else bound(args)
+            if not await prepared.statement._execute_cursor(values, prepared):  # noqa: SLF001 - the short way in
+                prepared.take(self._session.raw._result)  # noqa: SLF001 - where it leaves an answer otherwise
+        except BaseException as error:  # noqa: BLE001 - raised there, unless the statement is outdated
+            self._consider(text, error)
+        else:
+            rows, prepared.rows = prepared.rows, ()
+            return prepared.shape.row(rows[0]) if rows else None
+        return await self._run(text, args, None, Prepared.first)
 
     def fetch_all(self, text: str, args: Sequence[Any], timeout: float | None) -> Coroutine[Any, Any, list[Row]]:
         """Run a statement and give all rows."""
@@ -180,7 +193,7 @@ class MysqlConnection:
     # -- running -------------------------------------------------------------------------------------------------------
 
     async def _run(self, text: str, args: Sequence[Any], timeout: float | None, take: Callable[[Prepared], T]) -> T:
-        """Run a statement and give what ``take`` makes of its answer: one coroutine for every query, and not two."""
+        """Run a statement and give what ``take`` makes of its answer."""
         if timeout is not None:
             return await self._within(self._run(text, args, None, take), timeout)
         try:
@@ -194,17 +207,21 @@ class MysqlConnection:
             values = args if UNCHANGED.issuperset(map(type, args)) else bound(args)
             if not await prepared.statement._execute_cursor(values, prepared):  # noqa: SLF001 - the short way in
                 prepared.take(self._session.raw._result)  # noqa: SLF001 - where it leaves an answer otherwise
-        except DriverError:
-            raise
-        except Exception as error:
-            if not self._statements.is_outdated(text, error):
-                raise self._failed(error) from error
-        except BaseException:
-            self.interrupted = True
-            raise
+        except BaseException as error:  # noqa: BLE001 - raised there, unless the statement is outdated
+            self._consider(text, error)
         else:
             return take(prepared)
         return await self._run(text, args, None, take)
+
+    def _consider(self, text: str, error: BaseException) -> None:
+        """Return if a statement that failed has only to be prepared anew; raise what the caller must know otherwise."""
+        if isinstance(error, DriverError):
+            raise error
+        if not isinstance(error, Exception):
+            self.interrupted = True
+            raise error
+        if not self._statements.is_outdated(text, error):
+            raise self._failed(error) from error
 
     @contextlib.contextmanager
     def _watched(self) -> Iterator[None]:

@@ -37,23 +37,25 @@ class Prepared:
         used: it was run again since it was last considered for removal.
         matched: how many rows the statement returned or matched.
         last_id: the id generated for the last inserted row; 0 if none was.
+        rows: the values that it returned; whoever takes them leaves none behind.
+        shape: what makes rows of them.
     """
 
-    __slots__ = ("_rows", "_shape", "last_id", "matched", "statement", "used")
+    __slots__ = ("last_id", "matched", "rows", "shape", "statement", "used")
 
     def __init__(self, statement: Any) -> None:
         self.statement = statement
         self.used = False
         self.matched = 0
         self.last_id = 0
-        self._rows: Sequence[_Values] = ()
-        self._shape = _NOTHING
+        self.rows: Sequence[_Values] = ()
+        self.shape = _NOTHING
 
     def _set_cached_rows(self, rows: Sequence[_Values], description: Any) -> None:
         # asyncmy's name: it gives rows to whatever was passed as the cursor.
-        if description is not self._shape.description:
-            self._shape = Shape(description)
-        self._rows = rows
+        if description is not self.shape.description:
+            self.shape = Shape(description)
+        self.rows = rows
         self.matched = len(rows)
         self.last_id = 0
 
@@ -62,23 +64,23 @@ class Prepared:
         if result.description is not None:
             self._set_cached_rows(result.rows or (), result.description)
         else:
-            self._rows = ()
+            self.rows = ()
             self.matched = result.affected_rows
             self.last_id = result.insert_id
 
     def first(self) -> Row | None:
         """The first row, if any; nothing is kept."""
-        rows, self._rows = self._rows, ()
-        return self._shape.row(rows[0]) if rows else None
+        rows, self.rows = self.rows, ()
+        return self.shape.row(rows[0]) if rows else None
 
     def all(self) -> list[Row]:
         """All rows; nothing is kept."""
-        rows, self._rows = self._rows, ()
-        return self._shape.rows(rows)
+        rows, self.rows = self.rows, ()
+        return self.shape.rows(rows)
 
     def result(self) -> Result:
         """How many rows the statement returned or matched, and the id it generated."""
-        self._rows = ()
+        self.rows = ()
         return Result(self.matched, self.last_id or None)
 
 
