@@ -69,8 +69,8 @@ async def test_nothing_lost_doubled_or_stale_through_failovers(
     for _ in range(FAILOVERS):
         before = len(acknowledged)
         await asyncio.to_thread(local_rds.fail_over, orders)
-        await eventually(functools.partial(_more_than, acknowledged, before + 100), 30)
-    await eventually(lambda: _readers_serve(db, 2), 30)
+        await eventually(functools.partial(_more_than, acknowledged, before + 100))
+    await eventually(lambda: _readers_serve(db, 2))
     over.set()
     await asyncio.gather(*workers)
 
@@ -102,7 +102,7 @@ async def test_a_read_after_a_write_goes_to_the_writer_while_replicas_lag(
         for receiver in receivers:
             receiver.resume()
     served = sum(db.stats().reads_by_reader.values())
-    await eventually(lambda: _more_reads(db, served), 20)
+    await eventually(lambda: _more_reads(db, served))
 
 
 async def _more_than(acknowledged: set[int], count: int) -> bool:

@@ -186,7 +186,7 @@ async def test_a_failover_is_followed_without_the_api(cluster: Replicated) -> No
         await eventually(lambda: is_told(cluster))
         cluster.primary.kill()
         cluster.replicas[0].promote()
-        await eventually(lambda: writes(db), 20)
+        await eventually(lambda: writes(db))
         writer = (await db.topology()).writer
         assert writer is not None
         assert writer.identifier == "two"

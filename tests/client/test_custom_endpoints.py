@@ -64,4 +64,4 @@ async def test_one_for_anything_writes_to_the_writer_and_reads_from_its_members(
         async def is_read() -> bool:
             return bool(await who_reads(db) == reader)
 
-        await eventually(is_read, 60)
+        await eventually(is_read)

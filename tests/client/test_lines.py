@@ -50,4 +50,4 @@ async def test_a_line_is_closed_even_by_who_is_cancelled(target: TestDatabase | 
     async def is_closed() -> bool:
         return line.broken
 
-    await eventually(is_closed, 60)
+    await eventually(is_closed)

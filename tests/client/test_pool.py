@@ -125,7 +125,7 @@ async def test_after_a_long_outage_callers_are_told_at_once_and_the_host_is_foun
             assert db.stats().writer.failed_connects <= 1100
 
             await asyncio.to_thread(server.start)
-            assert await eventually(lambda: _answered(call), 10)
+            assert await eventually(lambda: _answered(call))
 
 
 async def _answered(call: Callable[[float], Awaitable[str]]) -> bool:

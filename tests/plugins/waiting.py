@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 PAUSE = 0.01  # seconds between two questions
 
 
-async def eventually(question: Callable[[], Awaitable[object]], seconds: float = 10.0) -> object:
+async def eventually(question: Callable[[], Awaitable[object]], seconds: float = 60.0) -> object:
     """Ask until the answer is true, and give it."""
     end = asyncio.get_running_loop().time() + seconds
     while True:

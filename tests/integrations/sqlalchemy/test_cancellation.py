@@ -104,7 +104,7 @@ async def test_a_cancelled_statement_ends_at_once_and_its_connection_is_not_lent
 
     task = asyncio.create_task(wait_long())
     try:
-        await eventually(is_under_way, 60)
+        await eventually(is_under_way)
         task.cancel()
         await asyncio.wait([task])
         assert task.cancelled()

@@ -158,7 +158,7 @@ async def goodbyes() -> None:
         open_ones = loop._transports.values()  # type: ignore[attr-defined]  # asyncio's own table of connections
         return all(each._sock is None for each in open_ones)
 
-    await eventually(ended, 10)
+    await eventually(ended)
 
 
 async def test_a_token_of_the_administrator(estate: Estate) -> None:

@@ -65,7 +65,7 @@ def way_of(answer: bytes) -> Iterator[Way]:
 
 async def test_what_came_before_the_end_is_delivered_and_the_end_told_once() -> None:
     with way_of(b"late") as way:
-        await eventually(way.has_ended, 60)
+        await eventually(way.has_ended)
         assert way.client.recv(100) == b"late"
         assert way.client.recv(100) == b""
         await asyncio.sleep(2 * LATE)
@@ -92,7 +92,7 @@ async def test_an_end_behind_a_black_hole_waits_without_asking_again_and_again(m
         monkeypatch.undo()
         way.passage.become(Link())
         way.answers.resume()
-        await eventually(way.has_ended, 60)
+        await eventually(way.has_ended)
         assert way.client.recv(100) == b"swallowed"
 
 

@@ -48,7 +48,7 @@ async def test_postgres_tells_a_superuser_everything(database: TestDatabase) -> 
                 oldest = watch.frame().hosts[0].oldest
                 return oldest is not None and (oldest.process, oldest.state) == (process, "idle in transaction")
 
-            await eventually(is_oldest, 60)
+            await eventually(is_oldest)
             frame = await watch.compared()
     (host,) = frame.hosts
     assert host.transactions is not None
