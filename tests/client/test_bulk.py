@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from typing import TYPE_CHECKING, Any
+import functools
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -16,9 +17,15 @@ from tests.plugins.waiting import eventually
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+    from tests.plugins.mysql_family import FamilyDatabase
     from tests.plugins.postgres import TestDatabase
 
 EACH = 3 * PORTION
+# Of information_schema InnoDB shows what it saw last if it is asked again within 0.1 s.
+WAITING = {
+    "postgresql": "select count(*) from pg_locks where not granted",
+    "mysql": "select sleep(0.2) + (select count(*) from information_schema.innodb_trx where trx_state = 'LOCK WAIT')",
+}
 COUNTS = [0, 1, 64, 65, PORTION, PORTION + 1, 3 * PORTION]
 
 
@@ -127,6 +134,51 @@ async def test_of_a_row_that_is_given_twice_the_last_one_stays(items: rdskit.Dat
     await items.insert_many("items", [*rows(0, number, "a"), *rows(0, number, "b")], on_conflict="update")
     assert await items.fetch_value("select count(*) from items where name like 'b%'") == number
     assert await count(items) == number
+
+
+async def test_rows_are_ignored_whatever_unique_key_they_repeat(items: rdskit.Database) -> None:
+    await items.insert_many("items", rows(0, 10, "old"))
+    same_name = [{"id": 5000 + row["id"], "name": row["name"], "price": 0.0} for row in rows(0, 10, "old")]
+    given = [*rows(0, 100, "a"), *rows(50, 120, "b"), *same_name]
+    assert await items.insert_many("items", given, on_conflict="ignore") == 110
+    assert await items.fetch_value("select count(*) from items where name like 'a%'") == 90
+    assert await items.fetch_value("select count(*) from items where name like 'b%'") == 20
+
+
+@pytest.mark.parametrize(("choice", "kept"), [("ignore", "theirs7"), ("update", "ours7")])
+async def test_a_row_that_somebody_else_stores_meanwhile(
+    items: rdskit.Database,
+    target: TestDatabase | FamilyDatabase,
+    choice: Literal["ignore", "update"],
+    kept: str,
+) -> None:
+    waiting = WAITING["postgresql" if target.url.startswith("postgresql") else "mysql"]
+
+    async with asyncio.TaskGroup() as group:
+        async with items.transaction() as tx:
+            await tx.insert_many("items", rows(7, 8, "theirs"))
+            ours = group.create_task(items.insert_many("items", rows(0, 100, "ours"), on_conflict=choice))
+            await eventually(functools.partial(items.fetch_value, waiting))
+        assert await ours == (99 if choice == "ignore" else 100)
+    assert await items.fetch_value("select name from items where id = 7") == kept
+
+
+async def test_who_may_only_insert_can_have_rows_ignored(database: TestDatabase) -> None:
+    async with rdskit.connect(database.url, tls="off", min_size=1, max_size=1) as db:
+        await db.execute("create table seen (id int primary key)")
+        await db.execute("create role collector")
+        try:
+            await db.execute("grant insert on seen to collector")
+            async with db.transaction() as tx:
+                await tx.execute("set local role collector")
+                with pytest.raises(rdskit.QueryError, match="permission denied"):
+                    async with tx.transaction():
+                        await tx.fetch_all("select * from seen")
+                await tx.insert_many("seen", ({"id": number} for number in range(100)), on_conflict="ignore")
+            assert await db.fetch_value("select count(*) from seen") == 100
+        finally:
+            await db.execute("drop owned by collector")
+            await db.execute("drop role collector")
 
 
 async def test_another_unique_key_than_the_primary_one(items: rdskit.Database) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import operator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
@@ -12,7 +13,17 @@ import asyncpg
 from rdskit.errors import StatementError
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
-from rdskit.kernel.sql.insert import STAGING, cut, drop_staging, merge_staging, postgres_values, staging_table
+from rdskit.kernel.sql import Dialect
+from rdskit.kernel.sql.insert import (
+    STAGING,
+    cut,
+    drop_staging,
+    join_staging,
+    merge_staging,
+    postgres_values,
+    primary_key_query,
+    staging_table,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -31,6 +42,21 @@ _PIPELINE_SETS: Final = 1000
 
 _BEFORE: Final = "rdskit_bulk"
 """The savepoint before what may be refused, and is then done in another way."""
+
+_MERGES: Final = 15
+"""The first version of PostgreSQL that has MERGE."""
+
+_TWICE: Final = (asyncpg.CardinalityViolationError,)
+"""A row is to be updated a second time by the same statement."""
+
+_NOT_JOINED: Final = (
+    *_TWICE,
+    asyncpg.UniqueViolationError,
+    asyncpg.ExclusionViolationError,
+    asyncpg.InsufficientPrivilegeError,  # to join takes the right to read the table
+    asyncpg.FeatureNotSupportedError,  # a table with rules, or one that is foreign
+    asyncpg.WrongObjectTypeError,
+)
 
 _ASYNCPG_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
@@ -207,13 +233,34 @@ async def _copy(raw: asyncpg.Connection, insertion: Insertion, records: Records,
 
 
 async def _merge(raw: asyncpg.Connection, insertion: Insertion) -> int:
-    """Bring staged rows over; only if a row turns out to be there twice, by the costlier statement."""
+    """Bring staged rows over: by the fastest statement first, and by a slower one if that meets what it cannot do."""
+    key = await _joining_key(raw, insertion)
+    if key and (merged := await _attempt(raw, join_staging(replace(insertion, key=key)), _NOT_JOINED)) is not None:
+        return merged
+    if (merged := await _attempt(raw, merge_staging(insertion, last_only=False), _TWICE)) is not None:
+        return merged
+    return _count(await raw.execute(merge_staging(insertion, last_only=True)))
+
+
+async def _joining_key(raw: asyncpg.Connection, insertion: Insertion) -> tuple[str, ...]:
+    """The columns by which staged rows can be joined with the table's, if they can."""
+    if raw.get_server_version().major < _MERGES:
+        return ()
+    if insertion.key:
+        return insertion.key
+    text, arguments = primary_key_query(Dialect.POSTGRES, insertion.table)
+    names = tuple(name for (name,) in await raw.fetch(text, *arguments))
+    return names if set(names) <= set(insertion.columns) else ()
+
+
+async def _attempt(raw: asyncpg.Connection, text: str, refusals: tuple[type[asyncpg.PostgresError], ...]) -> int | None:
+    """Run a statement that may be refused for these reasons; None says that it was, and that nothing happened."""
     await raw.execute(f"savepoint {_BEFORE}")
     try:
-        return _count(await raw.execute(merge_staging(insertion, last_only=False)))
-    except asyncpg.CardinalityViolationError:
+        return _count(await raw.execute(text))
+    except refusals:
         await raw.execute(f"rollback to savepoint {_BEFORE}")
-        return _count(await raw.execute(merge_staging(insertion, last_only=True)))
+        return None
 
 
 def _count(tag: str) -> int:

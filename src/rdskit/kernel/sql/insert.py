@@ -152,6 +152,24 @@ def merge_staging(insertion: Insertion, *, last_only: bool) -> str:
     return f"insert into {table} ({names}) {source} {_postgres_conflict(insertion)}"
 
 
+def join_staging(insertion: Insertion) -> str:
+    """Bring the rows over by one join of both tables, which takes about half as long as ``on conflict`` for each.
+
+    Needs PostgreSQL 15 and a key. Unlike ``on conflict`` it fails where a row is there after all: twice in the
+    temporary table, stored by another transaction since, or with another unique key
+    (https://www.postgresql.org/docs/current/sql-merge.html, "Notes").
+    """
+    names, table = _names(insertion, Dialect.POSTGRES), quote_name(insertion.table, Dialect.POSTGRES)
+    same = " and ".join(f"kept.{name} = given.{name}" for name in _quoted(insertion.key))
+    updated = ", ".join(f"{name} = given.{name}" for name in _quoted(insertion.updated))
+    matched = f"when matched then update set {updated} " if updated else ""
+    values = ", ".join(f"given.{name}" for name in _quoted(insertion.columns))
+    return (
+        f"merge into {table} as kept using {STAGING} as given on {same} {matched}"  # noqa: S608
+        f"when not matched then insert ({names}) values ({values})"
+    )
+
+
 def drop_staging() -> str:
     """Remove the temporary table, for the next insert of the same transaction."""
     return f"drop table {STAGING}"
@@ -166,20 +184,23 @@ def postgres_values(insertion: Insertion) -> str:
 
 def _later(insertion: Insertion) -> str:
     # COPY into a table made in the same transaction only appends, so the place of a row (ctid) tells their order.
-    names = (quote_part(name, Dialect.POSTGRES) for name in insertion.key)
-    same = " and ".join(f"later.{name} = given.{name}" for name in names)
+    same = " and ".join(f"later.{name} = given.{name}" for name in _quoted(insertion.key))
     return f"select from {STAGING} as later where {same} and later.ctid > given.ctid"
 
 
 def _postgres_conflict(insertion: Insertion) -> str:
     if insertion.on_conflict is None:
         return ""
-    key = ", ".join(quote_part(name, Dialect.POSTGRES) for name in insertion.key)
+    key = ", ".join(_quoted(insertion.key))
     target = f"on conflict ({key})" if key else "on conflict"
-    updated = [quote_part(name, Dialect.POSTGRES) for name in insertion.updated]
+    updated = _quoted(insertion.updated)
     if not updated:
         return f"{target} do nothing"
     return f"{target} do update set {', '.join(f'{name} = excluded.{name}' for name in updated)}"
+
+
+def _quoted(names: Sequence[str]) -> list[str]:
+    return [quote_part(name, Dialect.POSTGRES) for name in names]
 
 
 # -- MySQL and MariaDB -------------------------------------------------------------------------------------------------
