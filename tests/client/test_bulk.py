@@ -181,6 +181,65 @@ async def test_who_may_only_insert_can_have_rows_ignored(database: TestDatabase)
             await db.execute("drop role collector")
 
 
+async def test_a_table_with_row_level_security_takes_rows_too(database: TestDatabase) -> None:
+    async with rdskit.connect(database.url, tls="off", min_size=1, max_size=1) as db:
+        await db.execute("create table noted (id int primary key)")
+        await db.execute("create role noter")
+        try:
+            await db.execute("grant select, insert on noted to noter")
+            await db.execute("alter table noted enable row level security")
+            await db.execute("create policy positive on noted using (true) with check (id >= 0)")
+            async with db.transaction() as tx:
+                await tx.execute("set local role noter")
+                assert await tx.insert_many("noted", ({"id": number} for number in range(200))) == 200
+                more = ({"id": number} for number in range(100, 400))
+                assert await tx.insert_many("noted", more, on_conflict="ignore") == 200
+                with pytest.raises(rdskit.QueryError, match="row-level security"):
+                    await tx.insert_many("noted", ({"id": -number} for number in range(1, 100)))
+            assert await db.fetch_value("select count(*) from noted") == 400
+        finally:
+            await db.execute("drop owned by noter")
+            await db.execute("drop role noter")
+
+
+@pytest.mark.parametrize("choice", [None, "ignore", "update"])
+async def test_a_value_that_cannot_be_sent_is_told_with_its_row(
+    database: TestDatabase, choice: Literal["ignore", "update"] | None
+) -> None:
+    async with rdskit.connect(database.url, tls="off", min_size=1, max_size=1) as db:
+        await db.execute("create table prices (id int primary key, price double precision)")
+        await db.insert_many("prices", [{"id": number, "price": 0.0} for number in range(0, 5000, 2)])
+        there, new = 3000, 3001
+        for wrong in (new,) if choice == "ignore" else (there, new):  # what is ignored is not sent at all
+            first = 10_000 if choice is None else 0
+            given: list[dict[str, Any]] = [{"id": first + number, "price": 1.0} for number in range(5000)]
+            given[wrong]["price"] = "dear"
+            with pytest.raises(rdskit.StatementError, match=f"row {wrong + 1} for table 'prices' cannot be sent"):
+                await db.insert_many("prices", given, on_conflict=choice)
+
+
+async def test_a_key_of_several_columns(items: rdskit.Database) -> None:
+    await items.execute("create table stock (shop int, item varchar(20), held int, primary key (shop, item))")
+    given = [{"item": f"i{number % 50}", "held": 1, "shop": number // 50} for number in range(3000)]
+    assert await items.insert_many("stock", given[:1000]) == 1000
+    assert await items.insert_many("stock", given[:2000], on_conflict="ignore") == 1000
+    more = [{**row, "held": 2} for row in given[500:]]
+    assert await items.insert_many("stock", more, on_conflict="update") == 2500
+    assert await items.fetch_value("select sum(held) from stock") == 5500
+    assert await count(items) == 0
+
+
+async def test_keys_that_only_the_server_takes_for_equal(database: TestDatabase) -> None:
+    async with rdskit.connect(database.url, tls="off") as db:
+        await db.execute("create table people (name char(20) primary key, seen int)")  # gives names with spaces behind
+        await db.insert_many("people", [{"name": f"Person {number}", "seen": 1} for number in range(100)])
+        again = [{"name": f"Person {number}", "seen": 2} for number in range(150)]
+        assert await db.insert_many("people", again, on_conflict="ignore") == 50
+        assert await db.insert_many("people", again, on_conflict="update") == 150
+        (row,) = await db.fetch_all("select count(*), min(seen) from people")
+        assert tuple(row) == (150, 2)
+
+
 async def test_another_unique_key_than_the_primary_one(items: rdskit.Database) -> None:
     await items.insert_many("items", rows(0, 100))
     dearer = [{"name": row["name"], "price": 7.0, "id": row["id"]} for row in rows(0, 100)]

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from rdskit.drivers import postgres_upgrade
-from rdskit.drivers.postgres_bulk import PortalCursor, SourceError, execute_pipelined, insert_rows
+from rdskit.drivers.postgres_bulk import PortalCursor, insert_rows
 from rdskit.drivers.postgres_json import set_json_codecs
+from rdskit.drivers.postgres_records import SourceError, execute_pipelined
 from rdskit.drivers.postgres_replication import Replication
 from rdskit.drivers.refusals import no_tls_offered, refused_by_network, said, unknown_database, write_refused
 from rdskit.errors import (

@@ -13,7 +13,7 @@ from rdskit.kernel.sql import Dialect
 from rdskit.kernel.sql.insert import (
     Insertion,
     cut,
-    join_staging,
+    keys_there_query,
     merge_staging,
     mysql_values,
     postgres_values,
@@ -41,8 +41,11 @@ def test_what_postgresql_is_told() -> None:
     assert 'as select "a", "b" from "s"."t" with no data' in staging_table(UPDATE)
     assert "where" not in merge_staging(UPDATE, last_only=False)
     assert 'later."a" = given."a" and later.ctid > given.ctid' in merge_staging(UPDATE, last_only=True)
-    assert 'on kept."a" = given."a" when matched then update set "b" = given."b" when not' in join_staging(UPDATE)
-    assert "when matched" not in join_staging(Insertion("t", ("a", "b"), "ignore", ("a",)))
+    one, two = (keys_there_query("s.t", key) for key in ({"a": "bigint"}, {"a": "bigint", "b": "text"}))
+    assert (
+        one == 'select array_agg(kept."a") from "s"."t" as kept where kept."a" = any((select $1::bigint[])::bigint[])'
+    )
+    assert two.endswith('join "s"."t" as kept on kept."a" = given.k1 and kept."b" = given.k2')
 
 
 def test_what_mysql_is_told() -> None:

@@ -1,0 +1,223 @@
+"""Rows on their way into PostgreSQL: by COPY, or by pipelined statements."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import operator
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import asyncpg
+
+from rdskit.errors import StatementError
+from rdskit.kernel.failures import Failure
+from rdskit.kernel.ports import DriverError
+from rdskit.kernel.sql.insert import PORTION, cut, postgres_values
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Sequence
+
+    from rdskit.kernel.ports import Portion, Portions
+    from rdskit.kernel.sql.insert import Insertion
+
+_BATCH: Final = 32 * PORTION
+"""Rows that are held in memory together, where it must be known first which of them are there."""
+
+# asyncpg sends up to four buffers of 32 KiB in one go. Beyond that it waits with its statements half sent, and a
+# cancellation in that moment is lost: the call would wait for ever. So one pipeline is never larger than this.
+_PIPELINE_BYTES: Final = 64 * 1024
+_PIPELINE_SETS: Final = 1000
+
+_ASYNCPG_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+
+
+class SourceError(Exception):
+    """What the source of the rows raised, which is not the server's or the driver's doing.
+
+    Attributes:
+        error: it.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class Copied(Protocol):
+    """Rows that COPY can take."""
+
+    @property
+    def taken(self) -> int:
+        """How many were taken; while one is encoded, its number."""
+        ...
+
+    def for_copy(self) -> Iterator[Sequence[Any]] | AsyncIterator[Sequence[Any]]:
+        """The rows, one by one."""
+        ...
+
+
+class Records:
+    """The rows of an insert, as they are taken."""
+
+    def __init__(self, raw: asyncpg.Connection, first: Portion, portions: Portions) -> None:
+        self._raw = raw
+        self._portion: Portion | None = first
+        self._portions = portions
+        self._at_hand = portions.at_hand()
+        self._begun = 0
+        self._rest: Iterator[Sequence[Any]] = iter(())
+
+    @property
+    def taken(self) -> int:
+        """How many were taken; while one is encoded, its number."""
+        return self._begun - operator.length_hint(self._rest)
+
+    def for_copy(self) -> Iterator[Sequence[Any]] | AsyncIterator[Sequence[Any]]:
+        """The rows, one by one; where the source does not wait, by a plain iterator, which is much faster."""
+        return self._awaited() if self._at_hand is None else itertools.chain.from_iterable(self._iterators())
+
+    async def portions(self) -> AsyncIterator[Portion]:
+        """The rows in the portions that they come in."""
+        while self._portion is not None:
+            yield self._portion
+            try:
+                self._portion = await anext(self._portions, None)
+            except Exception as error:
+                raise SourceError(error) from error
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        """The rows in batches, each of which can be sent more than once."""
+        rows: list[Sequence[Any]] = []
+        async for portion in self.portions():
+            rows += portion
+            if len(rows) >= _BATCH:
+                yield self._batch(rows)
+                rows = []
+        if rows:
+            yield self._batch(rows)
+
+    def _batch(self, rows: list[Sequence[Any]]) -> Batch:
+        before, self._begun = self._begun, self._begun + len(rows)
+        return Batch(self._raw, rows, range(before + 1, self._begun + 1))
+
+    async def _awaited(self) -> AsyncIterator[Sequence[Any]]:
+        async for portion in self.portions():
+            for record in self._begin(portion):
+                yield record
+            # asyncpg waits only when the socket is full: other tasks get their turn here.
+            await asyncio.sleep(0)
+
+    def _iterators(self) -> Iterator[Iterator[Sequence[Any]]]:
+        while self._portion is not None:
+            yield self._begin(self._portion)
+            self._portion = self._next()
+            give_turn(self._raw)
+
+    def _begin(self, portion: Portion) -> Iterator[Sequence[Any]]:
+        self._begun += len(portion)
+        self._rest = iter(portion)
+        return self._rest
+
+    def _next(self) -> Portion | None:
+        assert self._at_hand is not None
+        try:
+            return next(self._at_hand, None)
+        except Exception as error:
+            raise SourceError(error) from error
+
+
+class Batch:
+    """Some of the rows of an insert, all of them at hand.
+
+    Attributes:
+        rows: they.
+    """
+
+    def __init__(self, raw: asyncpg.Connection, rows: Sequence[Sequence[Any]], numbers: Sequence[int]) -> None:
+        self.rows = rows
+        self._raw = raw
+        self._numbers = numbers
+        self._begun = 0
+        self._rest: Iterator[Sequence[Any]] = iter(())
+
+    @property
+    def taken(self) -> int:
+        """The number, in the whole insert, of the row that was taken last."""
+        return self._numbers[max(0, self._begun - operator.length_hint(self._rest) - 1)]
+
+    def for_copy(self) -> Iterator[Sequence[Any]]:
+        """The rows, one by one."""
+        self._begun = 0
+        return itertools.chain.from_iterable(self._iterators())
+
+    def split(self, places: set[int]) -> tuple[Batch, Batch]:
+        """The rows at these places, which count from 1 in this batch, and the others."""
+        chosen = [place in places for place in range(1, len(self.rows) + 1)]
+        return self._part(chosen), self._part([not each for each in chosen])
+
+    def _part(self, chosen: Sequence[bool]) -> Batch:
+        numbers = list(itertools.compress(self._numbers, chosen))
+        return Batch(self._raw, list(itertools.compress(self.rows, chosen)), numbers)
+
+    def _iterators(self) -> Iterator[Iterator[Sequence[Any]]]:
+        for start in range(0, len(self.rows), PORTION):
+            portion = self.rows[start : start + PORTION]
+            self._begun += len(portion)
+            self._rest = iter(portion)
+            yield self._rest
+            give_turn(self._raw)
+
+
+def give_turn(raw: asyncpg.Connection) -> None:
+    """Let asyncpg wait before it writes on, for one turn of the event loop: other tasks run, and deadlines fire.
+
+    In a COPY it waits only for a socket that is full. So it is told that it were, until the loop comes round.
+    """
+    protocol, transport = raw._protocol, raw._transport  # noqa: SLF001 - both callbacks are asyncio's own
+    protocol.pause_writing()
+    asyncio.get_running_loop().call_soon(_write_on, protocol, transport)
+
+
+def _write_on(protocol: asyncio.Protocol, transport: asyncio.Transport) -> None:
+    _, high = transport.get_write_buffer_limits()
+    if transport.get_write_buffer_size() <= high:  # else it is full indeed, and the transport says when it is not
+        protocol.resume_writing()
+
+
+async def copy(raw: asyncpg.Connection, insertion: Insertion, records: Copied, table: str) -> int:
+    """Send rows by COPY and give their number.
+
+    Raises:
+        SourceError: the source of the rows raised.
+        DriverError: a value cannot be sent.
+    """
+    schema, _, name = table.rpartition(".")
+    try:
+        tag = await raw.copy_records_to_table(
+            name, schema_name=schema or None, columns=insertion.columns, records=records.for_copy()
+        )
+    except (SourceError, *_ASYNCPG_ERRORS):
+        raise
+    except Exception as error:
+        message = (
+            f"row {records.taken} for table {insertion.table!r} cannot be sent: {error}; "
+            "give values of the columns' types"
+        )
+        raise DriverError(Failure.REFUSED, StatementError(message)) from error
+    return count(tag)
+
+
+async def execute_pipelined(raw: asyncpg.Connection, text: str, sets: Portion) -> int:
+    """Run a statement for each parameter set and give the number of rows that it returned in all."""
+    statement = await raw.prepare(text)  # not one of those kept: in a transaction it could not be prepared again
+    return sum([len(await statement.fetchmany(pipeline)) for pipeline in cut(sets, _PIPELINE_SETS, _PIPELINE_BYTES)])
+
+
+async def insert_pipelined(raw: asyncpg.Connection, insertion: Insertion, rows: Portion) -> int:
+    """Send each row as a statement and give the number of those that were inserted or updated."""
+    return await execute_pipelined(raw, f"{postgres_values(insertion)} returning 1", rows)
+
+
+def count(tag: str) -> int:
+    """The number of rows in a command's tag."""
+    return int(tag.rpartition(" ")[2])
