@@ -109,6 +109,14 @@ class Session(ABC):
     def usable(self) -> bool:
         """Whether another statement may be sent."""
 
+    def answers(self, timeout: float = TIMEOUT) -> bool:
+        """Whether the server still answers on it within so many seconds."""
+        try:
+            self.execute("select 1", timeout=timeout)
+        except SessionLost:
+            return False
+        return True
+
     @abstractmethod
     def close(self) -> None:
         """Close the connection; closing twice is fine."""

@@ -106,7 +106,7 @@ class Care:
             return
         self.cancel_restoration()
         instance.synchronous = instance.in_sync = False
-        instance.close_takeover()
+        instance.close_takeovers()
         try:
             instance.start_primary()
         finally:

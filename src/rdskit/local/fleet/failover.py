@@ -51,7 +51,7 @@ def fail_over(instance: Instance, cause: FailoverCause, replicas: Iterable[Insta
     old, new = instance.primary, instance.standby
     if new is None or not instance.in_sync:
         raise LocalError(f"{instance.resource_id} has no standby in sync: wait until it has, or restart the primary")
-    writer = instance.open_takeover()
+    writer = new.open_takeover()
     instance.site.tell(instance.resource_id, "failover-started", f"Multi-AZ failover started: {REASONS[cause]}")
     instance.refuse()
     running = [replica for replica in replicas if replica.primary.server.alive]
@@ -113,7 +113,7 @@ def _swap(instance: Instance, failover: FailoverRecord) -> None:
     instance.remember(primary=record.standby, standby=record.primary, failovers=failovers)
     instance.primary, instance.standby = instance.nodes[1], instance.nodes[0]
     instance.synchronous = instance.in_sync = False
-    instance.close_takeover()
+    instance.close_takeovers()
     instance.primary.forgive()
 
 

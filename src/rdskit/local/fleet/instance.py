@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rdskit.local.endpoints.model import EndpointState
-    from rdskit.local.engines.session import Session
     from rdskit.local.fault_model import Fault
     from rdskit.local.fleet.engine import Engine
     from rdskit.local.fleet.site import Site
@@ -39,7 +38,6 @@ class Instance:
         standby: the server that takes over; None without Multi-AZ.
         synchronous: the primary is configured to wait for its standby.
         in_sync: every acknowledged commit is known to be on the standby.
-        takeover: an open connection to the standby, for the first write after its promotion.
         pending: parameters that wait for a restart.
         replica_lag: seconds, of a read replica that streams.
         diverged: of a read replica: it has changes that its source never kept, and is out of service.
@@ -60,7 +58,6 @@ class Instance:
         self.standby = self._node(record.standby) if record.standby else None
         self.synchronous = False
         self.in_sync = False
-        self.takeover: Session | None = None
         self.pending: frozenset[str] = frozenset()
         self.replica_lag: float | None = None
         self.diverged = False
@@ -224,22 +221,15 @@ class Instance:
     def release_writers(self) -> None:
         """Have the primary no longer wait for its standby; nothing can be promoted from now on."""
         self.in_sync = False
-        self.close_takeover()
+        self.close_takeovers()
         if self.synchronous:
             self.primary.server.require_acknowledgement(on=False)
             self.synchronous = False
 
-    def open_takeover(self) -> Session:
-        """The open connection to the standby; opened again if it was lost."""
-        if self.takeover is None or not self.takeover.usable:
-            self.takeover = self._standby().server.open_writer()
-        return self.takeover
-
-    def close_takeover(self) -> None:
-        """Close it."""
-        if self.takeover is not None:
-            self.takeover.close()
-            self.takeover = None
+    def close_takeovers(self) -> None:
+        """Close the connections that wait for a promotion."""
+        for node in self.nodes:
+            node.close_takeover()
 
     def refresh_pending(self) -> frozenset[str]:
         """Ask the primary which parameters wait for a restart."""

@@ -30,6 +30,7 @@ class Node:
         probed: what the latest probe has shown; None before the first.
         cut_off: no probe reaches it, on purpose; a restart ends that.
         answered_at: when it last answered a probe, of the monotonic clock.
+        takeover: an open connection, of whoever may be promoted, for the first write after that.
     """
 
     def __init__(self, record: NodeRecord, server: Server) -> None:
@@ -39,6 +40,7 @@ class Node:
         self.probed: Probe | None = None
         self.cut_off = False
         self.answered_at = time.monotonic()
+        self.takeover: Session | None = None
         self._session: Session | None = None
         self._waiting: ProbeQuery | None = None
         self._forgiven = False
@@ -85,6 +87,20 @@ class Node:
             self._session.close()
         self._session = None
         self._waiting = None
+
+    def open_takeover(self) -> Session:
+        """The connection for the first write; opened again if it was lost."""
+        if self.takeover is not None and not self.takeover.answers(_OPENING):
+            self.close_takeover()
+        if self.takeover is None:
+            self.takeover = self.server.open_writer()
+        return self.takeover
+
+    def close_takeover(self) -> None:
+        """Close it."""
+        if self.takeover is not None:
+            self.takeover.close()
+            self.takeover = None
 
     def ensure_port(self) -> bool:
         """Whether the recorded address can still be had."""

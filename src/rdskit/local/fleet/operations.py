@@ -69,7 +69,7 @@ def shut_down(care: Care) -> None:
     care.instance.closing.set()
     care.end()
     with care.instance.lock:
-        care.instance.close_takeover()
+        care.instance.close_takeovers()
         _stop_servers(care.instance)
 
 
@@ -79,7 +79,7 @@ def delete(care: Care) -> None:
     instance.closing.set()
     care.end()
     with instance.lock:
-        instance.close_takeover()
+        instance.close_takeovers()
         instance.site.endpoints.remove(instance.resource_id)
         for node in instance.nodes:
             node.discard()

@@ -150,7 +150,7 @@ class Restoration:
                 self._until(lambda: instance.primary.server.commits_wait(primary), _SYNC, "no commit waits for it")
             self._until_received(follower, _SYNC)
         with self._exclusive():
-            instance.open_takeover()
+            self._node().open_takeover()
             instance.in_sync = True
 
     @contextlib.contextmanager

@@ -153,6 +153,7 @@ class Cluster:
         _of_cluster(reader.primary.server).acknowledge(on=True)
         try:
             _await_acknowledgements(writer.primary.server, reader)
+            reader.primary.open_takeover()
         except LocalError as error:
             _log.info("%s is not in sync: %s", reader.resource_id, error)
             self.dismiss(reader)

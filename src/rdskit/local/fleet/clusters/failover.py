@@ -20,7 +20,6 @@ from rdskit.local.fleet.model import FailoverRecord
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rdskit.local.engines.session import Session
     from rdskit.local.fleet.clusters.cluster import Cluster
     from rdskit.local.fleet.instance import Instance
     from rdskit.local.fleet.model import FailoverCause
@@ -61,8 +60,8 @@ def fail_over(cluster: Cluster, cause: FailoverCause, target: str | None = None)
 
 def _promote(cluster: Cluster, candidates: Sequence[Instance], cause: FailoverCause) -> tuple[Instance, FailoverRecord]:
     old = cluster.writer
-    with ExitStack() as opened, ThreadPoolExecutor(1, thread_name_prefix="rdskit-doors") as beside:
-        writers = _sessions(candidates, opened)
+    with ThreadPoolExecutor(1, thread_name_prefix="rdskit-doors") as beside:
+        writers = {each: each.primary.open_takeover() for each in candidates}
         if cause == "requested":
             _close_doors(cluster, old, cause)
             _hand_over(cluster, old, candidates[0])
@@ -81,16 +80,10 @@ def _promote(cluster: Cluster, candidates: Sequence[Instance], cause: FailoverCa
         cluster.remember(writer_id=new.resource_id, failovers=(*cluster.record.failovers, record)[-_REMEMBERED:])
         new.source, old.source = None, lambda: cluster.writer
         cluster.release()
+    new.close_takeovers()
     new.primary.forgive()
     new.accept()
     return new, record
-
-
-def _sessions(readers: Sequence[Instance], opened: ExitStack) -> dict[Instance, Session]:
-    """Open a session on each at the same time: until they are there, nobody writes."""
-    with ThreadPoolExecutor(len(readers), thread_name_prefix="rdskit-sessions") as pool:
-        sessions = pool.map(lambda each: opened.enter_context(each.primary.server.open_writer()), readers)
-        return dict(zip(readers, sessions, strict=True))
 
 
 def _close_doors(cluster: Cluster, old: Instance, cause: FailoverCause) -> None:
