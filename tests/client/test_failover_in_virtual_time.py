@@ -50,6 +50,16 @@ async def test_a_writer_that_was_lost_while_no_connection_was_open_is_looked_for
         await application.write(timeout=2)
 
 
+async def test_a_writer_that_fell_silent_while_no_connection_was_open_is_looked_for_soon() -> None:
+    estate = Estate()
+    async with connected(estate, writers=1, min_size=0, idle_time=60) as application:
+        await application.write()
+        await asyncio.sleep(120)
+        estate.servers["one"].silent = True
+        asyncio.get_running_loop().call_later(0.6, estate.promote, "two")  # at first everybody still names "one"
+        await application.write(timeout=2)  # and not after the 5 s in which a connection must be open
+
+
 async def test_few_connections_are_asked_for_in_a_failover() -> None:
     """As many as the writers use at once, one line a host, and of the old writer few."""
     estate = Estate()
