@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from tests.plugins.waiting import eventually
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rdskit.local.engines.throwaway import ThrowawayPostgres
     from tests.plugins.mysql_family import FamilyDatabase
     from tests.plugins.postgres import TestDatabase
 
@@ -34,6 +36,16 @@ async def writes(db: rdskit.Database) -> bool:
     return False
 
 
+async def holds_the_row(server: ThrowawayPostgres) -> bool:
+    def ask() -> bool:
+        with server.connect() as session:
+            return bool(session.execute("select 1 from pg_tables where tablename = 'moved'")) and bool(
+                session.execute("select 1 from moved")
+            )
+
+    return await asyncio.to_thread(ask)
+
+
 async def test_the_name_is_followed_and_a_replica_behind_it_is_refused(tmp_path: Path, names: Names) -> None:
     with replicated(tmp_path, replicas=1) as servers:
         primary, (standby,) = servers.primary, servers.replicas
@@ -43,6 +55,7 @@ async def test_the_name_is_followed_and_a_replica_behind_it_is_refused(tmp_path:
         async with rdskit.connect(url, tls="off", min_size=1, max_size=2) as db:
             await db.execute("create table moved (n int)")
             await db.execute("insert into moved values (0)")
+            await eventually(lambda: holds_the_row(standby), PATIENCE)  # it replicates asynchronously
             asked = len(names.lookups)
             names.lead(NAME, standby.host, standby.port)  # too early: it is still a replica
             primary.kill()

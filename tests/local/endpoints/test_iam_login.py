@@ -94,7 +94,7 @@ def test_a_slow_judge_holds_nobody_else_up(door: Door) -> None:
     door.judge.open.clear()
     with ThreadPoolExecutor() as clients:
         slow = clients.submit(door.whoami, "jane", TOKEN)
-        assert poll(lambda: len(door.judge.asked) == 1, timeout=10)
+        assert poll(lambda: len(door.judge.asked) == 1, timeout=60)
         assert door.whoami("bob", door.password) == "bob"
         door.bench.set(require_tls=True)
         with pytest.raises(LoginRefused, match="no verdict on the token within 5 s"):
@@ -116,19 +116,19 @@ def test_two_hundred_logins_at_a_time(door: Door) -> None:
     with ThreadPoolExecutor(count) as clients:
         assert [each.result() for each in [clients.submit(one) for _ in range(count)]] == ["jane"] * count
     assert len(door.judge.asked) == count
-    assert poll(lambda: door.sessions("jane") == 0, timeout=10)
+    assert poll(lambda: door.sessions("jane") == 0, timeout=60)
 
 
 def test_a_client_that_goes_away_while_it_is_judged_leaves_nothing(door: Door) -> None:
     door.judge.open.clear()
     before = connections_of(door)
     client = subprocess.Popen([sys.executable, "-c", CLIENT, door.engine, *map(str, door.bench.address), TOKEN])
-    assert poll(lambda: len(door.judge.asked) == 1, timeout=20)
+    assert poll(lambda: len(door.judge.asked) == 1, timeout=60)
     client.kill()
     client.wait()
     door.judge.open.set()
-    assert poll(lambda: connections_of(door) <= before + 1, timeout=10)  # the one by which users are looked up
-    assert poll(lambda: door.sessions("jane") == 0, timeout=10)
+    assert poll(lambda: connections_of(door) <= before + 1, timeout=60)  # the one by which users are looked up
+    assert poll(lambda: door.sessions("jane") == 0, timeout=60)
     assert door.whoami("jane", TOKEN) == "jane"
 
 
@@ -137,7 +137,7 @@ def test_a_server_that_dies_during_a_login_ends_it(door: Door) -> None:
     server = door.bench.server
     with ThreadPoolExecutor() as clients:
         waiting = clients.submit(door.whoami, "jane", TOKEN)
-        assert poll(lambda: len(door.judge.asked) == 1, timeout=10)
+        assert poll(lambda: len(door.judge.asked) == 1, timeout=60)
         server.kill()
         door.judge.open.set()
         with pytest.raises(LoginRefused):
@@ -150,7 +150,7 @@ def test_a_cut_ends_a_login_that_is_being_judged(door: Door) -> None:
     door.judge.open.clear()
     with ThreadPoolExecutor() as clients:
         waiting = clients.submit(door.whoami, "jane", TOKEN)
-        assert poll(lambda: len(door.judge.asked) == 1, timeout=10)
+        assert poll(lambda: len(door.judge.asked) == 1, timeout=60)
         door.bench.set(cut=True)
         with pytest.raises(LoginRefused):
             waiting.result(20)
@@ -164,14 +164,14 @@ def test_a_verdict_for_a_process_that_has_died_is_worth_nothing(door: Door) -> N
     assert before is not None
     with ThreadPoolExecutor() as clients:
         waiting = clients.submit(door.whoami, "jane", TOKEN)
-        assert poll(lambda: len(door.judge.asked) == 1, timeout=10)
+        assert poll(lambda: len(door.judge.asked) == 1, timeout=60)
         os.kill(before, signal.SIGKILL)
         with pytest.raises(LoginRefused):
             waiting.result(20)
-    assert poll(lambda: serves_again(door), timeout=20)
+    assert poll(lambda: serves_again(door), timeout=60)
     with ThreadPoolExecutor() as clients:
         other = clients.submit(door.whoami, "jane", "a guess")
-        assert poll(lambda: len(door.judge.asked) == 2, timeout=10)
+        assert poll(lambda: len(door.judge.asked) == 2, timeout=60)
         door.judge.open.set()
         with pytest.raises(LoginRefused, match="that is a password"):
             other.result(20)

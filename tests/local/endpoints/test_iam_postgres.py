@@ -120,7 +120,7 @@ def test_an_iam_session_is_cancelled(door: Door) -> None:
         thread = threading.Thread(target=wait_long)
         thread.start()
         sql = "select count(*) from pg_stat_activity where pid = %s and wait_event = 'PgSleep'"
-        assert poll(lambda: other.execute(sql, (pid,)).fetchone() == (1,), timeout=10)
+        assert poll(lambda: other.execute(sql, (pid,)).fetchone() == (1,), timeout=60)
         connection.cancel_safe(timeout=10)
         thread.join(20)
         assert len(failures) == 1

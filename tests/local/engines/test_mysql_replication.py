@@ -102,12 +102,12 @@ def refuses_writes(server: ThrowawayFamilyServer) -> bool:
 def test_nothing_acknowledged_is_lost_and_the_old_primary_comes_back(
     primary: ThrowawayFamilyServer, standby: ThrowawayFamilyServer
 ) -> None:
-    assert poll(lambda: standby.replication().receiving, timeout=20)
+    assert poll(lambda: standby.replication().receiving, timeout=60)
     assert refuses_writes(standby)
     assert [flushes(primary), flushes(standby)] == [AT_EACH_COMMIT, AT_LEISURE]
     primary.require_acknowledgement(on=True)
     writer = Writer(primary)
-    assert poll(lambda: len(writer.acknowledged) > 200, timeout=30)
+    assert poll(lambda: len(writer.acknowledged) > 200, timeout=60)
     primary.kill()
     standby.promote()
     assert flushes(standby) == AT_EACH_COMMIT
@@ -117,17 +117,17 @@ def test_nothing_acknowledged_is_lost_and_the_old_primary_comes_back(
 
     primary.rejoin(standby, acknowledge=True)
     assert flushes(primary) == AT_LEISURE
-    assert primary.wait_for_position(standby.position(), timeout=20)
+    assert primary.wait_for_position(standby.position(), timeout=60)
     assert orders(primary) == orders(standby)
     assert refuses_writes(primary)
     standby.require_acknowledgement(on=True)
     insert(standby, -2)
-    assert primary.wait_for_position(standby.position(), timeout=20)
+    assert primary.wait_for_position(standby.position(), timeout=60)
     assert orders(primary) == orders(standby)
 
 
 def test_a_commit_waits_for_its_acknowledgement(primary: ThrowawayFamilyServer, standby: ThrowawayFamilyServer) -> None:
-    assert poll(lambda: standby.replication().receiving, timeout=20)
+    assert poll(lambda: standby.replication().receiving, timeout=60)
     primary.require_acknowledgement(on=True)
     insert(primary, 1)
     standby.pause()
@@ -135,7 +135,7 @@ def test_a_commit_waits_for_its_acknowledgement(primary: ThrowawayFamilyServer, 
         session.send("insert into orders values (2)")
         assert not poll(session.answered, timeout=0.5)
         standby.resume()
-        assert poll(session.answered, timeout=20)
+        assert poll(session.answered, timeout=60)
         assert session.receive() == []
 
 
@@ -143,7 +143,7 @@ def test_a_history_of_its_own_is_given_up_by_a_new_copy(
     primary: ThrowawayFamilyServer, standby: ThrowawayFamilyServer
 ) -> None:
     insert(primary, 1)
-    assert standby.wait_for_position(primary.position(), timeout=20)
+    assert standby.wait_for_position(primary.position(), timeout=60)
     with standby.connect() as session:
         session.execute("stop replica")
     insert(primary, 666)
@@ -151,7 +151,7 @@ def test_a_history_of_its_own_is_given_up_by_a_new_copy(
     standby.promote()
     insert(standby, 2)
     assert primary.rejoin(standby) == "cloned"
-    assert primary.wait_for_position(standby.position(), timeout=20)
+    assert primary.wait_for_position(standby.position(), timeout=60)
     assert orders(primary) == orders(standby) == {1, 2}
 
 
@@ -163,19 +163,19 @@ def test_replicas_follow_the_new_primary_and_survive_restarts(
         reader.follow(primary)
         insert(primary, 1)
         for server in (standby, reader):
-            assert server.wait_for_position(primary.position(), timeout=20)
+            assert server.wait_for_position(primary.position(), timeout=60)
         primary.kill()
         standby.promote()
         reader.follow(standby)
         insert(standby, 2)
-        assert reader.wait_for_position(standby.position(), timeout=20)
+        assert reader.wait_for_position(standby.position(), timeout=60)
         reader.kill()
         insert(standby, 3)
         reader.start()
         assert refuses_writes(reader)
-        assert reader.wait_for_position(standby.position(), timeout=20)
+        assert reader.wait_for_position(standby.position(), timeout=60)
         assert orders(reader) == {1, 2, 3}
-        assert poll(lambda: reader.replication().lag == 0, timeout=20)
+        assert poll(lambda: reader.replication().lag == 0, timeout=60)
     finally:
         reader.kill()
 
@@ -184,12 +184,12 @@ def test_a_primary_that_was_stopped_cleanly_follows_from_where_it_is(
     primary: ThrowawayFamilyServer, standby: ThrowawayFamilyServer
 ) -> None:
     insert(primary, 1)
-    assert standby.wait_for_position(primary.position(), timeout=20)
+    assert standby.wait_for_position(primary.position(), timeout=60)
     primary.stop()
     standby.promote()
     insert(standby, 2)
     assert primary.rejoin(standby) == "followed"
-    assert primary.wait_for_position(standby.position(), timeout=20)
+    assert primary.wait_for_position(standby.position(), timeout=60)
     assert orders(primary) == {1, 2}
 
 

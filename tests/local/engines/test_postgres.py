@@ -61,7 +61,7 @@ def test_reload_applies_what_was_configured(server: ThrowawayPostgres) -> None:
     server.configure({"work_mem": "12MB"})
     server.reload()
     with server.connect() as session:
-        assert poll(lambda: value(session, "show work_mem") == "12MB", timeout=5)
+        assert poll(lambda: value(session, "show work_mem") == "12MB", timeout=60)
 
 
 def test_a_killed_server_recovers_at_the_next_start(server: ThrowawayPostgres) -> None:
@@ -99,17 +99,17 @@ def test_a_promoted_replica_takes_writes_and_the_old_primary_rejoins(server: Thr
     try:
         with server.connect() as session, replica.connect() as reader:
             session.execute("insert into t values (1)")
-            assert poll(lambda: value(reader, "select count(*) from t") == "1", timeout=5)
+            assert poll(lambda: value(reader, "select count(*) from t") == "1", timeout=60)
         server.kill()
         replica.promote()
         with replica.connect() as session:
-            assert poll(lambda: value(session, "select pg_is_in_recovery()") == "f", timeout=5)
+            assert poll(lambda: value(session, "select pg_is_in_recovery()") == "f", timeout=60)
             session.execute("insert into t values (2)")
         server.rewind(replica)
         server.configure(upstream(replica.address, replica.account, server.data, "old"))
         server.start()
         with server.connect() as session:
-            assert poll(lambda: value(session, "select count(*) from t") == "2", timeout=5)
+            assert poll(lambda: value(session, "select count(*) from t") == "2", timeout=60)
             assert value(session, "select pg_is_in_recovery()") == "t"
     finally:
         server.stop()

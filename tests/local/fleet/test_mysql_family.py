@@ -143,7 +143,7 @@ def test_read_replicas_follow_refuse_writes_and_are_promoted(harness: Harness, e
     for row in (1, 2):
         with harness.client(source) as client:
             client.execute("insert into written values (%s)", (row,))
-        assert poll(lambda: harness.count(replica) == row, timeout=30)  # noqa: B023 - waited for within the round
+        assert poll(lambda: harness.count(replica) == row, timeout=60)  # noqa: B023 - waited for within the round
         assert refusal(harness, replica, "insert into written values (99)") in READ_ONLY
         harness.until(lambda: harness.fleet.describe("db-REPLICA").replica_lag == 0)
         harness.fleet.reboot("db-ORDERS", force_failover=True)
@@ -152,7 +152,7 @@ def test_read_replicas_follow_refuse_writes_and_are_promoted(harness: Harness, e
     harness.until(lambda: "restarted" in harness.kinds())
     with harness.client(source) as client:
         client.execute("insert into written values (3)")
-    assert poll(lambda: harness.count(replica) == 3, timeout=30)
+    assert poll(lambda: harness.count(replica) == 3, timeout=60)
     assert "replica-rebuilt" not in harness.kinds()
     with pytest.raises(LocalError, match="has the read replica db-REPLICA"):
         harness.fleet.delete("db-ORDERS")

@@ -44,7 +44,7 @@ def has(harness: Harness, endpoint: Endpoint, rows: int) -> bool:
 def test_a_replica_has_what_its_source_has_and_refuses_writes(harness: Harness) -> None:
     source, replica = make(harness)
     insert(harness, source)
-    assert poll(lambda: harness.count(replica) == 1, timeout=10)
+    assert poll(lambda: harness.count(replica) == 1, timeout=60)
     with harness.connect(replica) as connection:
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
             connection.execute("insert into written values (2)")
@@ -61,7 +61,7 @@ def test_a_replica_follows_the_new_primary(harness: Harness) -> None:
         harness.await_sync()
         harness.fleet.reboot("db-ORDERS", force_failover=True)
         insert(harness, source)
-        assert poll(partial(has, harness, replica, expected), timeout=30)
+        assert poll(partial(has, harness, replica, expected), timeout=60)
 
 
 def test_a_promoted_replica_is_an_instance_of_its_own(harness: Harness) -> None:
@@ -85,7 +85,7 @@ def test_a_killed_replica_comes_back(harness: Harness) -> None:
     os.kill(harness.pid("db-REPLICA"), signal.SIGKILL)
     harness.until(lambda: "restarted" in harness.kinds())
     insert(harness, source)
-    assert poll(lambda: harness.count(replica) == 1, timeout=10)
+    assert poll(lambda: harness.count(replica) == 1, timeout=60)
 
 
 @pytest.mark.chaos
@@ -100,7 +100,7 @@ def test_a_replica_ahead_of_the_new_primary_leaves_service_and_is_made_anew(harn
     with contextlib.closing(harness.connect(source)) as connection, instance.lock:
         standby.server.pause()
         connection.pgconn.send_query(f"insert into written select generate_series(1, {rows})".encode())
-        assert poll(lambda: harness.count(replica) == rows, timeout=30)
+        assert poll(lambda: harness.count(replica) == rows, timeout=60)
         os.kill(harness.pid("db-ORDERS"), signal.SIGKILL)
         standby.server.resume()
         care.fail_over("primary-ended")
@@ -109,13 +109,13 @@ def test_a_replica_ahead_of_the_new_primary_leaves_service_and_is_made_anew(harn
     assert harness.count(source) == 0
     assert harness.count(replica) == 0
     insert(harness, source)
-    assert poll(lambda: harness.count(replica) == 1, timeout=10)
+    assert poll(lambda: harness.count(replica) == 1, timeout=60)
 
 
 def test_a_replica_that_agrees_stays_in_service(harness: Harness) -> None:
     source, replica = make(harness, multi_az=True)
     insert(harness, source)
-    assert poll(lambda: harness.count(replica) == 1, timeout=10)
+    assert poll(lambda: harness.count(replica) == 1, timeout=60)
     harness.await_sync()
     with harness.connect(replica) as connection:
         harness.fleet.reboot("db-ORDERS", force_failover=True)
