@@ -10,10 +10,10 @@ from rdskit.errors import ConfigError
 
 __all__ = ["Fault", "FaultKind", "Path", "parse_seconds"]
 
-FaultKind = Literal["kill", "hang", "blackhole", "latency", "reset", "lag"]
+FaultKind = Literal["kill", "hang", "blackhole", "latency", "reset", "lag", "full-disk"]
 Path = Literal["client", "all"]
 
-_LASTING: Final = frozenset({"hang", "blackhole", "latency", "lag"})
+_LASTING: Final = frozenset({"hang", "blackhole", "latency", "lag", "full-disk"})
 _MEASURED: Final = frozenset({"latency", "lag"})
 _LONGEST: Final = 86400.0
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "": 1.0}

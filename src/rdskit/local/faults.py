@@ -32,6 +32,7 @@ __all__ = [
     "Path",
     "blackhole",
     "clear",
+    "full_disk",
     "hang",
     "inject",
     "injected",
@@ -74,6 +75,11 @@ def reset() -> Fault:
 def lag(seconds: float) -> Fault:
     """Read replicas stay ``seconds`` behind; of a source all of them, of a replica that one."""
     return Fault("lag", seconds)
+
+
+def full_disk() -> Fault:
+    """The allocated storage is used up: the instance is down, ``storage-full``, until it has more."""
+    return Fault("full-disk")
 
 
 def inject(

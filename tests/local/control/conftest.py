@@ -34,7 +34,7 @@ def free_port() -> int:
         return port
 
 
-def until(condition: Callable[[], bool], timeout: float = 20.0) -> None:
+def until(condition: Callable[[], bool], timeout: float = 60.0) -> None:
     """Poll until something becomes true, or fail."""
     deadline = time.monotonic() + timeout
     while not condition():

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
 from rdskit.cli.local import app
 from rdskit.errors import ConfigError, LocalError
 from rdskit.local import faults, site
+from tests.local.control.conftest import until
 
 if TYPE_CHECKING:
     from tests.local.control.conftest import LocalSite
@@ -38,6 +40,26 @@ def test_a_block_is_a_fault_long(local: LocalSite, orders: str) -> None:
 async def test_an_async_block_is_a_fault_long(local: LocalSite, orders: str) -> None:
     async with faults.injected(orders, faults.latency(0.1), data=local.data):
         assert faults.clear(orders, data=local.data)["cleared"] == ["latency"]
+
+
+def test_an_instance_is_storage_full_until_it_is_given_more(local: LocalSite, orders: str) -> None:
+    faults.inject(orders, faults.full_disk(), data=local.data)
+    until(lambda: local.describe(orders)["DBInstanceStatus"] == "storage-full")
+    for asked in ({"DeletionProtection": True}, {"AllocatedStorage": 20, "ApplyImmediately": True}):
+        with pytest.raises(ClientError, match="it is storage-full"):
+            local.client("rds").modify_db_instance(DBInstanceIdentifier=orders, **asked)
+    with pytest.raises(ClientError, match="it is storage-full"):
+        local.rds.reboot_db_instance(DBInstanceIdentifier=orders)
+    with pytest.raises(ClientError, match="less than that of orders, 20 GiB"):
+        local.rds.modify_db_instance(DBInstanceIdentifier=orders, AllocatedStorage=10)
+    local.rds.modify_db_instance(DBInstanceIdentifier=orders, AllocatedStorage=30, ApplyImmediately=True)
+    local.settle(orders)
+    assert local.describe(orders)["AllocatedStorage"] == 30
+    with local.connect(local.describe(orders)) as connection:
+        assert connection.execute("select 1").fetchone() == (1,)
+    messages = local.messages(orders)
+    assert "Allocated storage has been exhausted. Allocate additional storage to resolve." in messages
+    assert "Finished applying modification to allocated storage." in messages
 
 
 def test_what_makes_no_sense_is_one_clear_error(local: LocalSite, orders: str) -> None:

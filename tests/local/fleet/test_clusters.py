@@ -109,6 +109,8 @@ def test_a_lost_reader_stops_no_writer_for_long_and_comes_back(harness: Harness,
 
 
 def test_lag_ends_for_a_reader_that_was_the_writer_meanwhile(harness: Harness, cluster: ClusterFacts) -> None:
+    with pytest.raises(LocalError, match="whose storage does not fill up"):
+        harness.fleet.inject("db-ONE", Fault("full-disk"))
     harness.fleet.inject("db-ONE", Fault("lag", 3600.0))
     harness.fleet.fail_over_cluster(CLUSTER, "db-TWO")
     harness.fleet.clear_faults("db-ONE")

@@ -146,6 +146,44 @@ def test_a_killed_or_hung_primary_is_fenced_and_its_standby_promoted(
     assert failover.detection_ms is not None
 
 
+@pytest.mark.chaos
+def test_full_storage_takes_the_instance_down_and_nothing_is_promoted_or_lost(
+    harness: Harness, endpoint: Endpoint
+) -> None:
+    harness.fleet.set_multi_az(NAME, enabled=True)
+    with writers(harness, endpoint) as active:
+        assert more(active)
+        harness.fleet.inject(NAME, Fault("full-disk"))
+        assert harness.fleet.describe(NAME).storage_full
+        with pytest.raises(LOST):
+            harness.client(endpoint)
+        with pytest.raises(LocalError, match="used up its storage"):
+            harness.fleet.reboot(NAME)
+        harness.fleet.allocate_storage(NAME)
+        assert more(active)
+    assert_nothing_lost(harness, endpoint, active)
+    assert harness.fleet.failovers() == []
+    assert not harness.fleet.describe(NAME).storage_full
+    harness.await_sync()
+    assert harness.kinds().count("storage-full") == 1
+
+
+def test_replicas_serve_reads_while_the_storage_of_their_source_is_full(
+    harness: Harness, engine: str, endpoint: Endpoint
+) -> None:
+    copy = harness.fleet.create_replica(spec("db-COPY", engine=engine), NAME)
+    with harness.client(endpoint) as source:
+        source.execute("create table seen (at int)")
+    with harness.client(copy) as replica:
+        harness.until(lambda: exists(replica))
+        harness.fleet.inject(NAME, Fault("full-disk"), lasting=0.5)
+        assert rows(replica) == 0
+        harness.until(lambda: "restarted" in harness.kinds())
+        with harness.client(endpoint) as source:
+            source.execute("insert into seen values (1)")
+        harness.until(lambda: rows(replica) == 1)
+
+
 def test_replicas_lag_until_the_time_is_over(harness: Harness, engine: str, endpoint: Endpoint) -> None:
     with pytest.raises(LocalError, match="no read replica"):
         harness.fleet.inject(NAME, Fault("lag", 3.0))

@@ -167,7 +167,7 @@ class ControlPlane:
         for key in self._store.saved("rds"):
             self._store.resolve(key)
         for instance in self._instances():
-            if not instance.steps and instance.status == "available":
+            if not instance.steps and instance.status in ("available", "storage-full"):
                 self._workflows.begin(instance, Observe())
             self._workflows.resume(instance)
 

@@ -140,7 +140,9 @@ class Care:
                 node.hang_up()
 
     def _is_wanted(self) -> bool:
-        return not (self.instance.record.stopped or self.instance.closing.is_set() or self._ended.is_set())
+        instance = self.instance
+        unwanted = instance.record.stopped or instance.storage_full or instance.closing.is_set()
+        return not (unwanted or self._ended.is_set())
 
     def _act(self) -> None:
         if self._decide() is not Action.NOTHING:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rdskit.local.fault_model import Fault
+    from rdskit.local.fleet.care import Care
     from rdskit.local.fleet.instance import Instance
 
 _log = logging.getLogger(__name__)
@@ -49,20 +50,23 @@ class FaultTimers:
             self._timers.clear()
 
 
-def inject(instance: Instance, fault: Fault, replicas: Iterable[Instance]) -> None:
+def inject(care: Care, fault: Fault, replicas: Iterable[Instance]) -> None:
     """Begin a fault; one that is in force already is fine.
 
     Args:
-        instance: to which it happens.
+        care: of the instance to which it happens.
         fault: what happens.
         replicas: its read replicas.
 
     Raises:
         LocalError: the instance is stopped, or cannot have this fault.
     """
+    instance = care.instance
     with instance.lock:
         if instance.record.stopped or not instance.primary.server.alive:
             raise LocalError(f"{instance.resource_id} does not run: start it before you break it")
+        if fault.kind == "full-disk" and instance.record.cluster_id is not None:
+            raise LocalError(f"{instance.resource_id} is of a DB cluster, whose storage does not fill up here: kill it")
         delayed = _delayed(instance, replicas) if fault.kind == "lag" else frozenset()
         _log.info("%s: fault %s", instance.resource_id, fault)
         if fault.lasts:
@@ -74,6 +78,8 @@ def inject(instance: Instance, fault: Fault, replicas: Iterable[Instance]) -> No
             instance.primary.server.pause()
         elif fault.kind == "blackhole" and fault.path == "all":
             instance.primary.cut_off = True
+        elif fault.kind == "full-disk":
+            _run_out_of_storage(care)
         if fault.kind in ("blackhole", "latency", "reset"):
             instance.refresh_endpoint(cut=fault.kind == "reset")
     _delay(delayed, fault.seconds)
@@ -103,6 +109,21 @@ def clear(instance: Instance, faults: Iterable[Fault]) -> frozenset[Fault]:
     # By now the writer of a cluster may be another one: who was held back then counts, not who reads now.
     _delay(delayed, 0.0)
     return ended
+
+
+def _run_out_of_storage(care: Care) -> None:
+    """Where a disk that fills up ends: no server can write its log, so none runs. A pair's disks are of one size.
+
+    Nothing is promoted or started while the fault is in force; then the primary is started again where it was.
+    """
+    instance = care.instance
+    instance.refuse()
+    care.cancel_restoration()
+    instance.close_takeovers()
+    instance.synchronous = instance.in_sync = False
+    for node in instance.nodes:
+        node.server.fence()
+    instance.site.tell(instance.resource_id, "storage-full", "Allocated storage has been exhausted")
 
 
 def _cuts_off(fault: Fault) -> bool:

@@ -156,14 +156,21 @@ class Instance:
         """Have a standby from now on; it is still to be made."""
         self.standby = self._node(record)
 
+    @property
+    def storage_full(self) -> bool:
+        """Whether its storage is used up, so that none of its servers can run."""
+        return any(fault.kind == "full-disk" for fault in self.faults)
+
     def check_open(self) -> None:
-        """Refuse to start anything for an instance that is being closed or deleted.
+        """Refuse to start anything for an instance that is being closed or deleted, or has no storage left.
 
         Raises:
             LocalError: it is.
         """
         if self.closing.is_set():
             raise LocalError(f"{self.resource_id} is being closed: nothing of it is started any more")
+        if self.storage_full:
+            raise LocalError(f"{self.resource_id} has used up its storage: allocate more, or clear the fault full-disk")
 
     def start_primary(self) -> None:
         """Configure and start the server behind the endpoint.
@@ -253,6 +260,7 @@ class Instance:
             replica_lag=self.replica_lag,
             pending_restart=self.pending,
             engine_version=self.primary.server.version,
+            storage_full=self.storage_full,
         )
 
     def _start_configured(self) -> None:

@@ -16,6 +16,7 @@ EventKind = Literal[
     "failover-completed",
     "restarted",
     "stopped-unexpectedly",
+    "storage-full",
     "standby-lost",
     "standby-rebuilt",
     "standby-in-sync",
@@ -151,6 +152,7 @@ class InstanceFacts:
         replica_lag: of a read replica: seconds behind its source; None while it does not stream.
         pending_restart: parameters that wait for a reboot.
         engine_version: as the server prints it.
+        storage_full: its storage is used up, so that it cannot run.
     """
 
     resource_id: str
@@ -163,3 +165,4 @@ class InstanceFacts:
     replica_lag: float | None
     pending_restart: frozenset[str]
     engine_version: str
+    storage_full: bool = False

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from rdskit.errors import LocalError
 from rdskit.local.engines.session import Account
 from rdskit.local.engines.waiting import poll
+from rdskit.local.fleet import faults
 from rdskit.local.fleet import replicas as replication
 from rdskit.local.fleet.standby import Way
 from rdskit.local.fleet.store import NodeRecord
@@ -161,6 +162,13 @@ def fail_over(care: Care) -> None:
         raise LocalError(f"the standby of {instance.resource_id} is not in sync: failing over would lose writes")
     with instance.lock:
         care.fail_over("requested")
+
+
+def allocate_storage(instance: Instance) -> None:
+    """End a full disk; its watch starts the servers again."""
+    faults.clear(instance, {each for each in instance.faults if each.kind == "full-disk"})
+    if not poll(lambda: instance.accepting, timeout=_IN_SYNC, interval=0.02):
+        raise LocalError(f"{instance.resource_id} has storage again and does not start: see its log")
 
 
 def stop(care: Care) -> None:

@@ -270,15 +270,19 @@ class Fleet:
         Raises:
             LocalError: there is no such instance, or it cannot have this fault.
         """
-        instance = self._care(resource_id).instance
-        faults.inject(instance, fault, self._replicas_of(resource_id))
+        care = self._care(resource_id)
+        faults.inject(care, fault, self._replicas_of(resource_id))
         if lasting is not None:
-            self._fault_timers.end_after(lasting, instance, fault)
+            self._fault_timers.end_after(lasting, care.instance, fault)
 
     def clear_faults(self, resource_id: str) -> frozenset[Fault]:
         """End all faults of an instance; returns those that were in force."""
         instance = self._care(resource_id).instance
         return faults.clear(instance, instance.faults)
+
+    def allocate_storage(self, resource_id: str) -> None:
+        """Give an instance whose storage is used up more of it; waits until it lets clients in again."""
+        operations.allocate_storage(self._care(resource_id).instance)
 
     def failovers(self) -> list[FailoverRecord]:
         """The failovers of all instances, the oldest first."""

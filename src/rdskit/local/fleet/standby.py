@@ -101,14 +101,8 @@ class Restoration:
             _log.info("%s: standby not brought back by %s: %s", self._instance.resource_id, way.value, error)
             self._give_up()
             return False
-        verb = {
-            Way.RESTART: "was restarted",
-            Way.REWIND: "has its primary's history again",
-            Way.CLONE: "was copied anew",
-        }[way]
-        self._instance.site.tell(
-            self._instance.resource_id, "standby-rebuilt", f"The standby {verb} and is in sync with its primary"
-        )
+        message = f"The standby {_DEEDS[way]} and is in sync with its primary"
+        self._instance.site.tell(self._instance.resource_id, "standby-rebuilt", message)
         return True
 
     def _prepare(self, way: Way) -> None:

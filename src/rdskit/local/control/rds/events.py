@@ -32,6 +32,17 @@ EVENTS = {
     "deleted": EventKind("RDS-EVENT-0003", "deletion", "DB instance deleted"),
     "restarted": EventKind("RDS-EVENT-0006", "availability", "DB instance restarted"),
     "stopped-unexpectedly": EventKind("RDS-EVENT-0004", "availability", "DB instance shutdown"),
+    "storage-full": EventKind(
+        "RDS-EVENT-0007",
+        "low storage",
+        "Allocated storage has been exhausted. Allocate additional storage to resolve.",
+    ),
+    "storage-started": EventKind(
+        "RDS-EVENT-0018", "configuration change", "Applying modification to allocated storage."
+    ),
+    "storage-finished": EventKind(
+        "RDS-EVENT-0017", "configuration change", "Finished applying modification to allocated storage."
+    ),
     "stopped": EventKind("RDS-EVENT-0087", "notification", "DB instance stopped"),
     "started": EventKind("RDS-EVENT-0088", "notification", "DB instance started"),
     "failover-started": EventKind("RDS-EVENT-0013", "failover", "Multi-AZ instance failover started."),

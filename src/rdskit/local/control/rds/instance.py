@@ -38,11 +38,13 @@ class LocalDBInstance(DBInstance):
         applied_parameters: what the servers were last told to use.
         cluster_resource_id: of the cluster that it belongs to.
         promotion_tier: its place in that cluster's order of succession.
+        storage_full: its storage is used up, so that its servers cannot run.
     """
 
     # Class attributes, because instances that an earlier version stored come back without them.
     cluster_resource_id: str | None = None
     promotion_tier: int | None = None
+    storage_full = False
 
     def __init__(self, backend: RDSBackend, *, zones: tuple[str, str], **settings: Any) -> None:
         super().__init__(backend, availability_zone=zones[0], **settings)
@@ -61,6 +63,7 @@ class LocalDBInstance(DBInstance):
     def learn(self, facts: InstanceFacts) -> None:
         """Take over what the servers say of themselves."""
         self.running = facts.running
+        self.storage_full = facts.storage_full
         self.served_at = (facts.endpoint.host, facts.endpoint.port)
         self.zones = (facts.zone, facts.secondary_zone or self.zones[1])
         if facts.pending_restart:
@@ -68,8 +71,9 @@ class LocalDBInstance(DBInstance):
 
     def show_whether_running(self) -> None:
         """An available instance whose servers ended by themselves is being brought back; until then it reboots."""
-        if self.status in ("available", "rebooting"):
-            self.status = "available" if self.running else "rebooting"
+        if self.status in ("available", "rebooting", "storage-full"):
+            stays_down = "storage-full" if self.storage_full else "rebooting"
+            self.status = "available" if self.running else stays_down
 
     def subject(self) -> Subject:
         """What the servers must know of this instance."""

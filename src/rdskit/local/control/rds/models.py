@@ -98,7 +98,12 @@ class LocalRDSBackend(RDSBackend):
     def modify_db_instance(self, db_instance_identifier: str, db_kwargs: Mapping[str, Any]) -> LocalDBInstance:
         """Change settings at once and begin the steps that the servers need."""
         instance = self.instance(db_instance_identifier)
-        rules.check_changeable(instance.db_instance_identifier, instance.status)
+        rules.check_modifiable(
+            instance.db_instance_identifier,
+            instance.status,
+            present=int(instance.allocated_storage or 0),
+            storage=db_kwargs.get("AllocatedStorage"),
+        )
         if db_kwargs.get("MultiAZ") is not None or db_kwargs.get("MasterUserPassword"):
             rules.check_no_member(instance.db_instance_identifier, instance.db_cluster_identifier)
         change = plan(_current(instance), db_kwargs, instance.deferred)
@@ -108,6 +113,8 @@ class LocalRDSBackend(RDSBackend):
             self._associate_group(instance, change.parameter_group)
         with_iam = instance.enable_iam_database_authentication
         self._apply_settings(instance, change)
+        if instance.status == "storage-full" and "AllocatedStorage" in change.settings:
+            self.workflows.begin(instance, steps.AllocateStorage())
         if instance.enable_iam_database_authentication != with_iam:
             self.workflows.begin(instance, steps.ConfigureIam(not with_iam))
         self._change_password(instance, change, db_kwargs.get("MasterUserSecretKmsKeyId"))

@@ -20,6 +20,7 @@ __all__ = [
     "check_failover",
     "check_group_family",
     "check_master_credentials",
+    "check_modifiable",
     "check_no_member",
     "check_no_snapshot",
     "check_password",
@@ -32,7 +33,7 @@ __all__ = [
     "zones",
 ]
 
-SETTLED = frozenset({"available", "stopped", "failed", "incompatible-parameters"})
+SETTLED = frozenset({"available", "stopped", "failed", "incompatible-parameters", "storage-full"})
 """Statuses that nothing changes by itself; every other status is on its way to one of them, or to deletion."""
 
 _FORBIDDEN_IN_PASSWORD = frozenset('/@" ')
@@ -158,6 +159,23 @@ def check_changeable(identifier: str, status: str) -> None:
     """Refuse to modify or reboot what is at work; wrong parameters are repaired by exactly that."""
     if status != "incompatible-parameters":
         check_usable(identifier, status)
+
+
+def check_modifiable(identifier: str, status: str, *, present: int, storage: int | None) -> None:
+    """Refuse to modify what is at work, and to make its storage smaller; full storage asks for more of it, first.
+
+    Args:
+        identifier: of the instance.
+        status: its.
+        present: its allocated storage in GiB.
+        storage: what is asked for; None leaves it.
+    """
+    if storage is not None and storage < present:
+        raise InvalidCombinationError(
+            f"Requested allocated storage {storage} GiB is less than that of {identifier}, {present} GiB."
+        )
+    if status != "storage-full" or (storage or 0) <= present:
+        check_changeable(identifier, status)
 
 
 def check_stoppable(identifier: str, status: str, *, replicas: Collection[str], source: str | None) -> None:

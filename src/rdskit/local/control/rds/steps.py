@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AddStandby",
+    "AllocateStorage",
     "ApplyParameters",
     "ConfigureIam",
     "Create",
@@ -141,6 +142,19 @@ class CreateReplica(Step):
         _discard(fleet, subject.resource_id)
         # A replica has its source's roles: it has no password of its own.
         fleet.create_replica(subject.spec("", self.parameters), self.source_id)
+
+
+@dataclass(frozen=True)
+class AllocateStorage(Step):
+    """Give an instance that is ``storage-full`` more storage, and let it start again."""
+
+    failure = "storage-full"
+    begun = "storage-started"
+    done = "storage-finished"
+
+    def perform(self, fleet: Fleet, subject: Subject) -> None:
+        """Storage that is not full is fine."""
+        fleet.allocate_storage(subject.resource_id)
 
 
 @dataclass(frozen=True)
