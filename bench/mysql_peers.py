@@ -9,11 +9,10 @@ import aiomysql
 import asyncmy
 import mysql.connector
 import sqlalchemy
-from aws_advanced_python_wrapper import AwsWrapperConnection
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import rdskit
-from peers import AsyncPeer, Engine, SyncPeer, cursor_call
+from peers import AsyncPeer, Engine, SyncPeer, cursor_call, wrapper_peer
 from rdskit.local.engines.throwaway_mysql import throwaway_mariadb, throwaway_mysql
 
 if TYPE_CHECKING:
@@ -111,17 +110,7 @@ def open_connector(server: ThrowawayFamilyServer) -> SyncPeer:
 
 
 def open_wrapper(server: ThrowawayFamilyServer, **options: Any) -> SyncPeer:
-    connection = AwsWrapperConnection.connect(
-        mysql.connector.connect,
-        host=server.host,
-        port=str(server.port),
-        user=server.superuser,
-        password=server.password,
-        database="bench",
-        autocommit=True,
-        **options,
-    )
-    return cursor_call(connection, FORMAT), connection.close
+    return wrapper_peer(mysql.connector.connect, server, FORMAT, database="bench", **options)
 
 
 def _engine(name: str, run: Callable[[Path], AbstractContextManager[Any]]) -> Engine:

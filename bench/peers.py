@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from aws_advanced_python_wrapper import AwsWrapperConnection
+
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
@@ -18,10 +20,25 @@ SyncPeer = tuple[Callable[[], object], Callable[[], object]]
 class Server(Protocol):
     """A throw-away server with the table that every query here reads."""
 
-    host: str
-    port: int
-    superuser: str
-    password: str
+    @property
+    def host(self) -> str:
+        """Where it listens."""
+        ...
+
+    @property
+    def port(self) -> int:
+        """Its port."""
+        ...
+
+    @property
+    def superuser(self) -> str:
+        """Who may do anything."""
+        ...
+
+    @property
+    def password(self) -> str:
+        """The superuser's."""
+        ...
 
     @property
     def pid(self) -> int | None:
@@ -65,3 +82,17 @@ def cursor_call(connection: Any, text: str) -> Callable[[], object]:
             return cursor.fetchone()
 
     return call
+
+
+def wrapper_peer(connect: Any, server: Server, text: str, **options: Any) -> SyncPeer:
+    """The AWS wrapper around a synchronous driver's ``connect``, and how to close it."""
+    connection = AwsWrapperConnection.connect(
+        connect,
+        host=server.host,
+        port=str(server.port),
+        user=server.superuser,
+        password=server.password,
+        autocommit=True,
+        **options,
+    )
+    return cursor_call(connection, text), connection.close

@@ -10,11 +10,10 @@ import asyncpg
 import psycopg
 import psycopg_pool
 import sqlalchemy
-from aws_advanced_python_wrapper import AwsWrapperConnection
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import rdskit
-from peers import AsyncPeer, Engine, SyncPeer, cursor_call
+from peers import AsyncPeer, Engine, SyncPeer, cursor_call, wrapper_peer
 from raw_vs_raw import QUERY, fill
 from rdskit.local.engines.throwaway import throwaway_postgres
 
@@ -89,18 +88,7 @@ def open_psycopg(server: ThrowawayPostgres) -> SyncPeer:
 
 
 def open_wrapper(server: ThrowawayPostgres, **options: Any) -> SyncPeer:
-    connection = AwsWrapperConnection.connect(
-        psycopg.Connection.connect,
-        host=server.host,
-        port=str(server.port),
-        user=server.superuser,
-        password=server.password,
-        dbname="postgres",
-        autocommit=True,
-        prepare_threshold=0,
-        **options,
-    )
-    return cursor_call(connection, FORMAT), connection.close
+    return wrapper_peer(psycopg.Connection.connect, server, FORMAT, dbname="postgres", prepare_threshold=0, **options)
 
 
 POSTGRES = Engine(

@@ -16,6 +16,7 @@ from rdskit.local.endpoints.model import EndpointState, InternalAccount
 from rdskit.local.endpoints.process import EndpointProcess
 from rdskit.local.engines.addresses import AddressBook
 from rdskit.local.engines.throwaway import ThrowawayPostgres, throwaway_postgres
+from rdskit.local.engines.waiting import poll
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +41,26 @@ class Judge:
         self.asked.append((name, user, token))
         self.open.wait(20)
         return "" if token == TOKEN else "that is a password, not a token"
+
+
+def is_cancelled(connection: psycopg.Connection, other: psycopg.Connection) -> bool:
+    """Whether a cancellation that is sent through the endpoint ends the query that runs on a connection."""
+    pid = connection.info.backend_pid
+    failures: list[BaseException] = []
+
+    def wait_long() -> None:
+        try:
+            connection.execute("select pg_sleep(60)")
+        except psycopg.errors.QueryCanceled as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=wait_long)
+    thread.start()
+    sql = "select count(*) from pg_stat_activity where pid = %s and wait_event = 'PgSleep'"
+    assert poll(lambda: other.execute(sql, (pid,)).fetchone() == (1,), timeout=60)
+    connection.cancel_safe(timeout=10)
+    thread.join(20)
+    return len(failures) == 1
 
 
 class Server(Protocol):

@@ -8,7 +8,6 @@ import signal
 import socket
 import ssl
 import struct
-import threading
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -21,6 +20,7 @@ from rdskit.kernel.endpoints import Endpoint
 from rdskit.local.endpoints.postgres import Request, classify
 from rdskit.local.engines.throwaway import throwaway_postgres
 from rdskit.local.engines.waiting import poll
+from tests.local.endpoints.conftest import is_cancelled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -123,22 +123,7 @@ def test_a_client_that_does_not_read_holds_the_server_back(bench: Bench) -> None
 @pytest.mark.parametrize("sslmode", ["verify-full", "disable"])
 def test_a_cancellation_reaches_the_server(bench: Bench, sslmode: str) -> None:
     with bench.connect(sslmode=sslmode) as connection, bench.connect() as other:
-        pid = connection.info.backend_pid
-        failures: list[BaseException] = []
-
-        def wait_long() -> None:
-            try:
-                connection.execute("select pg_sleep(60)")
-            except psycopg.errors.QueryCanceled as error:
-                failures.append(error)
-
-        thread = threading.Thread(target=wait_long)
-        thread.start()
-        sql = "select count(*) from pg_stat_activity where pid = %s and wait_event = 'PgSleep'"
-        assert poll(lambda: other.execute(sql, (pid,)).fetchone() == (1,), timeout=60)
-        connection.cancel_safe(timeout=10)
-        thread.join(20)
-        assert len(failures) == 1
+        assert is_cancelled(connection, other)
 
 
 def test_a_session_that_ends_in_order_leaves_no_backend(bench: Bench) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-import threading
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -11,8 +10,7 @@ import psycopg
 import pytest
 
 from rdskit.local.engines.throwaway import throwaway_postgres
-from rdskit.local.engines.waiting import poll
-from tests.local.endpoints.conftest import TOKEN, LoginRefused, postgres_door
+from tests.local.endpoints.conftest import TOKEN, LoginRefused, is_cancelled, postgres_door
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,22 +106,7 @@ def test_a_missing_password_and_a_missing_database_are_told(door: Door) -> None:
 
 def test_an_iam_session_is_cancelled(door: Door) -> None:
     with door.enter("jane", TOKEN) as connection, door.bench.connect() as other:
-        pid = connection.info.backend_pid
-        failures: list[BaseException] = []
-
-        def wait_long() -> None:
-            try:
-                connection.execute("select pg_sleep(60)")
-            except psycopg.errors.QueryCanceled as error:
-                failures.append(error)
-
-        thread = threading.Thread(target=wait_long)
-        thread.start()
-        sql = "select count(*) from pg_stat_activity where pid = %s and wait_event = 'PgSleep'"
-        assert poll(lambda: other.execute(sql, (pid,)).fetchone() == (1,), timeout=60)
-        connection.cancel_safe(timeout=10)
-        thread.join(20)
-        assert len(failures) == 1
+        assert is_cancelled(connection, other)
 
 
 def test_the_private_socket_is_for_iam_users_only(door: Door, server: ThrowawayPostgres) -> None:
