@@ -11,6 +11,7 @@ from rdskit.errors import AuthenticationError, ConfigError, ConnectError, TLSErr
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
 from rdskit.kernel.topology import Role
+from rdskit.runtime.keepalive import keep_alive_unwatched
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,7 +82,7 @@ class Psycopg:
     def connect(self, endpoint: Endpoint, login: Login, options: PlainOptions, timeout: float) -> Any:
         """Open a connection."""
         try:
-            return self._psycopg.connect(
+            connection = self._psycopg.connect(
                 host=endpoint.host,
                 port=endpoint.port,
                 user=login.user,
@@ -94,6 +95,8 @@ class Psycopg:
             )
         except self._psycopg.Error as error:
             raise _refused(error, str(error).strip(), endpoint, login) from error
+        keep_alive_unwatched(connection.fileno())
+        return connection
 
     def role(self, connection: Any) -> Role:
         """What the server reports of itself; PostgreSQL does so unasked since version 14."""
@@ -112,7 +115,7 @@ class Pymysql:
     def connect(self, endpoint: Endpoint, login: Login, options: PlainOptions, timeout: float) -> Any:
         """Open a connection."""
         try:
-            return self._pymysql.connect(
+            connection: Any = self._pymysql.connect(
                 host=endpoint.host,
                 port=endpoint.port,
                 user=login.user,
@@ -127,6 +130,8 @@ class Pymysql:
             number = error.args[0] if error.args else None
             text = str(error.args[-1]) if error.args else type(error).__name__
             raise _refused(error, text, endpoint, login, number) from error
+        keep_alive_unwatched(connection._sock.fileno())  # noqa: SLF001 - PyMySQL shows it nowhere else
+        return connection
 
     def role(self, connection: Any) -> Role:
         """Ask for the server's read-only settings."""

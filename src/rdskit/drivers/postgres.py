@@ -28,6 +28,7 @@ from rdskit.kernel.failures import Failure, is_transient_refusal
 from rdskit.kernel.ports import DriverError, Result, ServerCapacity
 from rdskit.kernel.sql.returning import with_returning
 from rdskit.kernel.topology import Role
+from rdskit.runtime.keepalive import keep_alive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -312,6 +313,7 @@ class AsyncpgDriver:
                 max_cacheable_statement_size=1,  # none: COPY would keep the columns' types, whatever ALTER does
                 server_settings=_settings(options),
             )
+            keep_alive(raw._transport.get_extra_info("socket"))  # noqa: SLF001 - asyncpg has no option for it
             await set_json_codecs(raw)
         except Exception as error:
             raise _refused(error, options, login) from error

@@ -89,12 +89,15 @@ class Executor:
         Raises:
             ConfigError: statement and parameters do not fit.
         """
-        if params is None and named.keys() == statement.parameters and not statement.lists:
+        if params is None and len(named) == 1 and statement.only in named:  # comparing sets of names costs 3 µs
+            text, args = statement.text, [named[statement.only]]
+        elif params is None and named.keys() == statement.parameters and not statement.lists:
             text, args = statement.text, list(map(named.__getitem__, statement.names))
         else:
             text, args = bind_call(statement, params, named)
         started = self._clock()
-        if self._cluster.routes_reads and statement.repeatable and self._consistency != "strong":
+        routed = self._cluster.routes_reads
+        if routed and statement.repeatable and self._consistency != "strong":
             return await self._read(Work(method, statement, text, args, _until(started, timeout), after))
         writer = self._cluster.writer
         lease = writer.take(started)
@@ -113,7 +116,7 @@ class Executor:
             lease.give_back()
             return await self._write(Work(method, statement, text, args, _until(started, timeout)), error)
         lease.due = math.inf
-        if statement.repeatable and self._written.is_known:
+        if statement.repeatable and (not routed or self._written.is_known):
             writer.give_back(lease)
         else:
             self._settle(lease, statement)

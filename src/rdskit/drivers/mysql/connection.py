@@ -88,7 +88,7 @@ class MysqlConnection:
             return await self._run(text, args, timeout, Prepared.first)
         prepared.used = True
         try:
-            values = args if UNCHANGED.issuperset(map(type, args)) else bound(args)
+            values = args if len(args) == 1 and type(args[0]) in UNCHANGED else bound(args)
             if not await prepared.statement._execute_cursor(values, prepared):  # noqa: SLF001 - the short way in
                 prepared.take(self._session.raw._result)  # noqa: SLF001 - where it leaves an answer otherwise
         except BaseException as error:  # noqa: BLE001 - raised there, unless the statement is outdated
@@ -204,7 +204,7 @@ class MysqlConnection:
                 prepared = await self._statements.prepare(text)
             else:
                 prepared.used = True
-            values = args if UNCHANGED.issuperset(map(type, args)) else bound(args)
+            values = args if len(args) == 1 and type(args[0]) in UNCHANGED else bound(args)
             if not await prepared.statement._execute_cursor(values, prepared):  # noqa: SLF001 - the short way in
                 prepared.take(self._session.raw._result)  # noqa: SLF001 - where it leaves an answer otherwise
         except BaseException as error:  # noqa: BLE001 - raised there, unless the statement is outdated

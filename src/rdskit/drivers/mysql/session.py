@@ -13,6 +13,7 @@ from asyncmy.errors import MySQLError, OperationalError
 from rdskit.drivers.mysql.failures import number_of
 from rdskit.drivers.mysql.values import DECODERS
 from rdskit.kernel.topology import Role
+from rdskit.runtime.keepalive import keep_alive
 
 if TYPE_CHECKING:
     from rdskit.kernel.ports import ConnectOptions, Login
@@ -134,6 +135,7 @@ async def open_session(raw: Any, *, read_only: bool = False) -> Session:
     """
     try:
         await raw.connect()
+        keep_alive(raw._transport.get_extra_info("socket"))  # noqa: SLF001 - asyncmy leaves the intervals as they are
         flavor = Flavor.of(raw.server_version)
         set_up = f"{flavor.set_up}{flavor.read_only if read_only else ''}"
         await raw.query(set_up)

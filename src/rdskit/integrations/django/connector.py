@@ -9,6 +9,7 @@ from rdskit.client.database.destination import Destination
 from rdskit.client.database.refusals import refused
 from rdskit.client.database.search import Search, ThreadWaiting
 from rdskit.errors import ConfigError
+from rdskit.runtime.keepalive import keep_alive_unwatched
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,9 +73,11 @@ class _Opener:
         """Connect to one host."""
         assert self._opening is not None, "nothing is opened for a shell"
         try:
-            return self._opening(_arguments(host.endpoint, login))
+            connection = self._opening(_arguments(host.endpoint, login))
         except self._dialect.errors as error:
             raise refused(self._dialect.verdict(error), host.endpoint, str(error)) from error
+        keep_alive_unwatched(self._dialect.descriptor(connection))
+        return connection
 
     def role(self, host: Host, connection: Any) -> Role | None:
         """What the host says it is."""

@@ -40,6 +40,10 @@ class Dialect(Protocol):
         """What the host says it is; None where it does not tell."""
         ...
 
+    def descriptor(self, connection: Any) -> int:
+        """The file descriptor of an open connection's socket."""
+        ...
+
     def is_gone(self, connection: Any) -> bool:
         """Whether an idle connection has ended; the server is asked only if it has said something."""
         ...

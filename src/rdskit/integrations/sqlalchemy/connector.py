@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rdskit.client.database.refusals import Refused
 from rdskit.client.database.search import Search
 from rdskit.errors import ConfigError
-from rdskit.integrations.sqlalchemy.drivers import arguments_for, keep_alive, lasting_arguments, role_of
+from rdskit.integrations.sqlalchemy.drivers import arguments_for, lasting_arguments, role_of, watch_host
 from rdskit.integrations.sqlalchemy.policy import refusal_of
 from rdskit.integrations.sqlalchemy.refusals import as_driver_error
 from rdskit.integrations.sqlalchemy.reports import reported_by
@@ -94,7 +94,7 @@ class _Opener:
             raise refusal_of(
                 reported_by(error, self.dialect, is_disconnect=isinstance(error, OSError)), host.endpoint
             ) from error
-        self._begin(keep_alive, host, connection)
+        self._begin(watch_host, host, connection)
         return connection
 
     def role(self, host: Host, connection: DBAPIConnection) -> Role | None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import select
-import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from rdskit.client.tls.arguments import tls_arguments
 from rdskit.errors import ConfigError
 from rdskit.kernel.topology import Role
+from rdskit.runtime.keepalive import keep_alive_unwatched
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from rdskit.kernel.endpoints import Endpoint
     from rdskit.kernel.ports import Login
 
-# A host that is gone without a word is found within 10 + 3 · 5 s while idle, and within 20 s while it owes an answer.
-_KEEPALIVE: Final = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 20_000))
 _ROLE_OF_MYSQL: Final = "select @@global.read_only or @@innodb_read_only"
 
 
@@ -98,18 +95,11 @@ def is_gone(dialect: Dialect, connection: DBAPIConnection) -> bool:
     return descriptor is None or (_is_readable(descriptor) and not _answers(dialect, connection))
 
 
-def keep_alive(dialect: Dialect, connection: DBAPIConnection) -> None:
+def watch_host(dialect: Dialect, connection: DBAPIConnection) -> None:
     """Have the operating system find out when the host is gone."""
     descriptor = _descriptor(dialect.driver, dialect.get_driver_connection(connection))
-    if descriptor is None:
-        return
-    with socket.socket(fileno=os.dup(descriptor)) as tcp:
-        if tcp.family not in {socket.AF_INET, socket.AF_INET6}:
-            return
-        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in _KEEPALIVE:
-            if hasattr(socket, name):  # each system has some of them
-                tcp.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    if descriptor is not None:
+        keep_alive_unwatched(descriptor)
 
 
 def _has_ended(driver: str, raw: Any) -> bool:

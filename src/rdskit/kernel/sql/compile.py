@@ -59,6 +59,7 @@ def compile_statement(source: str, dialect: Dialect, readable: frozenset[str] = 
     pieces = _pieces(source, uses)
     used = [use.name for use in uses]
     names = tuple(dict.fromkeys(used)) if dialect is Dialect.POSTGRES else tuple(used)
+    lists = _lists(uses, dialect)
     effect = effect_of(tokens, dialect)
     unknown = effect.unknown - readable
     return Statement(
@@ -67,7 +68,8 @@ def compile_statement(source: str, dialect: Dialect, readable: frozenset[str] = 
         text=interleave(pieces, _markers(used, names, dialect)),
         names=names,
         parameters=frozenset(names),
-        lists=_lists(uses, dialect),
+        only=names[0] if len(names) == 1 and not lists else "",
+        lists=lists,
         kind=effect.kind,
         returns_rows=effect.returns_rows,
         dirties_session=effect.dirties_session,

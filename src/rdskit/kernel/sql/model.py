@@ -63,6 +63,7 @@ class Statement:
             MySQL: one ``?`` for each use, also for a list: `expand` gives the text for a list's real length.
         names: parameter names in binding order: ``names[0]`` is ``$1``, or the first ``?``.
         parameters: the same names, each once.
+        only: the name where there is one, used once and not as a list, as in most queries by key; else empty.
         lists: the names used as ``in :ids`` or ``not in :ids``, whose values are lists.
         kind: what the statement is for.
         returns_rows: whether the server sends a result set.
@@ -77,6 +78,7 @@ class Statement:
     text: str
     names: tuple[str, ...]
     parameters: frozenset[str]
+    only: str
     lists: frozenset[str]
     kind: Kind
     returns_rows: bool

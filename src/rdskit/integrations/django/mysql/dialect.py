@@ -65,12 +65,13 @@ class PyMySQL:
         connection.rollback()
         return Role.READER if read_only else Role.WRITER
 
+    def descriptor(self, connection: Any) -> int:
+        """Of PyMySQL's socket."""
+        return int(connection._sock.fileno())  # noqa: SLF001 - shown nowhere else
+
     def is_gone(self, connection: Any) -> bool:
-        """Whether it is closed, or the server has said goodbye."""
-        if not connection.open:
-            return True
-        # PyMySQL shows its socket nowhere else. An idle server says nothing but goodbye.
-        return is_readable(connection._sock.fileno())  # noqa: SLF001
+        """Whether it is closed, or the server has said goodbye: an idle one says nothing else."""
+        return not connection.open or is_readable(self.descriptor(connection))
 
 
 def _number(error: BaseException) -> int:

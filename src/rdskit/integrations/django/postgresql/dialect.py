@@ -53,9 +53,13 @@ class Psycopg:
         standby = _reported(connection, "in_hot_standby")
         return None if standby is None else Role.READER if standby == "on" else Role.WRITER
 
+    def descriptor(self, connection: Any) -> int:
+        """That of libpq."""
+        return int(connection.fileno())
+
     def is_gone(self, connection: Any) -> bool:
         """Whether it is closed, or does not answer after the server has said something unasked."""
-        return bool(connection.closed) or (is_readable(connection.fileno()) and not _answers(connection))
+        return bool(connection.closed) or (is_readable(self.descriptor(connection)) and not _answers(connection))
 
 
 def _reported(connection: psycopg.Connection[Any], name: str) -> str | None:

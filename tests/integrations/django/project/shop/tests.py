@@ -28,6 +28,7 @@ from django.test import TestCase, TransactionTestCase
 
 from rdskit.integrations.django.wrapper import RdsDatabaseWrapper
 from tests.integrations.django.project.shop.models import Customer, Order
+from tests.plugins.keepalive import CLIENT_PORT, seconds_to_live, seconds_unacknowledged
 
 
 def make(name: str = "ada", *totals: str) -> Customer:
@@ -37,6 +38,13 @@ def make(name: str = "ada", *totals: str) -> Customer:
 
 
 class Backend(TestCase):
+    def test_the_system_watches_its_connection(self) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(CLIENT_PORT[connection.vendor])
+            port = int(cursor.fetchone()[0])
+        assert seconds_to_live(port) == 25
+        assert seconds_unacknowledged(port) == 30
+
     def test_it_is_ours(self) -> None:
         assert isinstance(connections[DEFAULT_DB_ALIAS], RdsDatabaseWrapper)
         assert connection.display_name in {"PostgreSQL", "MySQL", "MariaDB"}
