@@ -147,6 +147,7 @@ def test_a_killed_or_hung_primary_is_fenced_and_its_standby_promoted(
 
 
 @pytest.mark.chaos
+@pytest.mark.parametrize("engine", ["postgres", "mariadb"], indirect=True)
 def test_full_storage_takes_the_instance_down_and_nothing_is_promoted_or_lost(
     harness: Harness, endpoint: Endpoint
 ) -> None:
@@ -168,6 +169,7 @@ def test_full_storage_takes_the_instance_down_and_nothing_is_promoted_or_lost(
     assert harness.kinds().count("storage-full") == 1
 
 
+@pytest.mark.parametrize("engine", ["mysql"], indirect=True)
 def test_replicas_serve_reads_while_the_storage_of_their_source_is_full(
     harness: Harness, engine: str, endpoint: Endpoint
 ) -> None:

@@ -131,7 +131,8 @@ class LocalRDSBackend(RDSBackend):
         rules.check_changeable(instance.db_instance_identifier, instance.status)
         rules.check_failover(instance.db_instance_identifier, multi_az=instance.multi_az, forced=force_failover)
         instance.applied_parameters = self.group_values(instance)
-        self.workflows.begin(instance, steps.Reboot(instance.applied_parameters, force_failover))
+        step = steps.FailOver if force_failover else steps.Reboot
+        self.workflows.begin(instance, step(instance.applied_parameters))
         return instance
 
     def rotate(self, secret_arn: str, version_id: str) -> None:
@@ -206,7 +207,7 @@ class LocalRDSBackend(RDSBackend):
             self._settle_password(instance, step.password, None)
         elif isinstance(step, steps.ResetPassword):
             self._settle_password(instance, step.password, step.version_id)
-        elif isinstance(step, steps.Reboot) or (
+        elif isinstance(step, (steps.Reboot, steps.FailOver)) or (
             isinstance(step, steps.ApplyParameters) and instance.parameter_apply_status == "applying"
         ):
             instance.parameter_apply_status = "in-sync"

@@ -26,6 +26,7 @@ __all__ = [
     "Create",
     "CreateReplica",
     "Delete",
+    "FailOver",
     "FailOverCluster",
     "Observe",
     "Promote",
@@ -231,10 +232,9 @@ class ApplyParameters(Step):
 
 @dataclass(frozen=True)
 class Reboot(Step):
-    """Restart the servers with the parameter group's values, or fail over to the standby."""
+    """Restart the servers with the parameter group's values."""
 
     parameters: Mapping[str, str]
-    force_failover: bool
     status = "rebooting"
     done = "restarted"
     failure = "incompatible-parameters"
@@ -243,7 +243,24 @@ class Reboot(Step):
     def perform(self, fleet: Fleet, subject: Subject) -> None:
         """Values first, then the restart that static ones wait for."""
         fleet.apply_parameters(subject.resource_id, self.parameters)
-        fleet.reboot(subject.resource_id, force_failover=self.force_failover)
+        fleet.reboot(subject.resource_id)
+
+
+@dataclass(frozen=True)
+class FailOver(Step):
+    """Reboot with failover: the standby takes over, with the parameter group's values.
+
+    One that cannot be done, for want of a standby in sync, leaves the instance as it was.
+    """
+
+    parameters: Mapping[str, str]
+    status = "rebooting"
+    done = "restarted"
+
+    def perform(self, fleet: Fleet, subject: Subject) -> None:
+        """Values first: the new primary has them."""
+        fleet.apply_parameters(subject.resource_id, self.parameters)
+        fleet.reboot(subject.resource_id, force_failover=True)
 
 
 @dataclass(frozen=True)
