@@ -26,6 +26,7 @@ from failover_cluster import CLUSTER, DATABASE, FAULTS, USER, LocalCluster
 from failover_contenders import CONTENDERS
 from failover_figures import (
     DEADLINE,
+    DIED,
     Event,
     Journal,
     Round,
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
 ROUNDS: Final = 10
 CONNECTIONS: Final = 20
 OURS: Final = "rdskit"
-DIED: Final = "its process died"
 NEVER_OPENED: Final = "its connections were not open after a minute"
 _OPENING: Final = 60.0  # seconds for a contender to have all its connections at work
 _WARM: Final = 1.0  # seconds of load before the fault
@@ -216,7 +216,8 @@ def show(summaries: Sequence[Summary]) -> None:
 def _row(each: Summary, first: Summary) -> tuple[str, ...]:
     if each.unopened and each.never == each.rounds:
         return (f"{each.contender} (never opened, {each.unopened} tries)", *["-"] * 10)
-    never = f" ({each.never} not within {DEADLINE:g} s)" if each.never else ""
+    died = f", its process died in {each.died}" if each.died else ""
+    never = f" ({each.never} not within {DEADLINE:g} s{died})" if each.never else ""
     never += f" ({each.unopened} more never opened)" if each.unopened else ""
     rds = None if each.detection is None or each.promotion is None else each.detection + each.promotion
     return (

@@ -15,6 +15,8 @@ DEADLINE = 60.0
 """Seconds after a fault within which every writer must be back."""
 HOPELESS = 3
 """Rounds in a row of one fault that a contender may fail to get its connections open; then it plays no more of it."""
+DIED = "its process died"
+"""The one error of a contender whose process ended in the middle of a round, so that it could tell nothing else."""
 KILL_ALLOWANCE = 0.1
 """Seconds that a client may add to the promotion when the writer's process ends."""
 SILENCE_ALLOWANCE = 0.2
@@ -102,15 +104,16 @@ class Summary:
         rounds: how many.
         unopened: rounds in which its connections were never at work: there was no fault, and they count nowhere else.
         never: rounds in which not every writer came back before the deadline; all, where it was never at work.
+        died: of these, rounds in which its process ended.
         outage: median of the outages; a round that never ended counts with its deadline.
         worst: the longest.
-        last_writer: median of the longest time that any single writer waited.
+        last_writer: median of the longest time that any single writer waited, over the rounds in which it came back.
         excess: median of outage - promotion.
         silence_excess: median of outage - (detection + promotion).
         promotion: median.
         detection: median.
-        attempts: median.
-        errors: median number of exceptions that the application saw.
+        attempts: median over the rounds in which it came back: who never does connects little, and sees few errors.
+        errors: median number of exceptions that the application saw, over the same rounds.
         left_over: the most connections left in any round.
         lost: of all rounds together.
         duplicated: of all rounds together.
@@ -121,6 +124,7 @@ class Summary:
     rounds: int
     unopened: int
     never: int
+    died: int
     outage: float
     worst: float
     last_writer: float
@@ -181,6 +185,7 @@ def round_of(
 def summary_of(played: Sequence[Round]) -> Summary:
     """Put the rounds of one contender with one fault together."""
     rounds = [each for each in played if each.opened] or played
+    finished = [each for each in rounds if each.back] or rounds
     outages = [each.outage if each.back else max(each.outage, DEADLINE) for each in rounds]
     told = [(out, one.detection, one.promotion) for out, one in zip(outages, rounds, strict=True)]
     known = [(out, seen, took) for out, seen, took in told if seen is not None and took is not None]
@@ -190,15 +195,16 @@ def summary_of(played: Sequence[Round]) -> Summary:
         rounds=len(rounds),
         unopened=sum(not each.opened for each in played),
         never=sum(not each.back for each in rounds),
+        died=sum(DIED in each.errors for each in rounds),
         outage=statistics.median(outages),
         worst=max(outages),
-        last_writer=statistics.median(each.last_writer for each in rounds),
+        last_writer=statistics.median(each.last_writer for each in finished),
         excess=_median(out - took for out, _, took in known),
         silence_excess=_median(out - seen - took for out, seen, took in known),
         promotion=_median(took for _, _, took in known),
         detection=_median(seen for _, seen, _ in known),
-        attempts=statistics.median(each.attempts for each in rounds),
-        errors=statistics.median(sum(each.errors.values()) for each in rounds),
+        attempts=statistics.median(each.attempts for each in finished),
+        errors=statistics.median(sum(each.errors.values()) for each in finished),
         left_over=max(each.left_over for each in rounds),
         lost=sum(each.lost for each in rounds),
         duplicated=sum(each.duplicated for each in rounds),
@@ -227,7 +233,7 @@ def missed_gates(summaries: Sequence[Summary], ours: str) -> list[str]:
 
 
 def _is_a_rival(other: Summary, ours: str) -> bool:
-    """Whether it is somebody else's, and came back at all: who never does connects little, and sees few errors."""
+    """Whether it is somebody else's, and came back at all."""
     return not other.contender.startswith(ours) and other.never < other.rounds
 
 

@@ -76,6 +76,16 @@ def test_who_never_came_back_is_not_ahead_of_anybody(figures: Any) -> None:
     assert figures.missed_gates([ours, figures.summary_of([never])], "rdskit") == []
 
 
+def test_rounds_that_never_ended_tell_nothing_of_connects_and_errors(figures: Any) -> None:
+    event = figures.Event("planned", 10.05, None, None)
+    died = figures.Journal([], [(70.0, figures.DIED)], [], 70.0)
+    ended = figures.round_of("peer", event, died, {}, back=False, left_over=0)
+    came_back = played(figures, "peer", "planned")
+    summary = figures.summary_of([ended, ended, came_back])
+    assert (summary.never, summary.died, summary.outage) == (2, 2, figures.DEADLINE)
+    assert (summary.attempts, summary.errors) == (came_back.attempts, sum(came_back.errors.values()))
+
+
 def test_who_never_gets_its_connections_open_is_tried_three_times_and_counts_nowhere(figures: Any) -> None:
     event = figures.Event("planned", 0.0, None, None)
     nothing = figures.round_of("peer", event, figures.Journal([], [], [], 70.0), {}, back=False, left_over=0)
