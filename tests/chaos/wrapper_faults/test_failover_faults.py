@@ -33,7 +33,11 @@ def cluster(local_rds: LocalRds) -> Iterator[Aurora]:
 @pytest.fixture(scope="module")
 def seen(local_rds: LocalRds, cluster: Aurora) -> Iterator[Seen]:
     """One crash, for all tests that are about one."""
-    with aurora(local_rds, "neighbour", readers=0) as neighbour, rdskit.sync.connect(cluster.target) as warm:
+    with (
+        aurora(local_rds, "neighbour", readers=0) as neighbour,
+        # Otherwise the child's question may go to the reader that was promoted, before the child knows of that.
+        rdskit.sync.connect(cluster.target, consistency="strong") as warm,
+    ):
         assert warm.fetch_value(WRITES)
         asyncio.run(eventually(cluster.has_heir, PATIENCE))
         child = Child(warm)
