@@ -44,7 +44,7 @@ def test_statements(db: sync.Database) -> None:
     assert db.stats().writer.in_use == 0
     assert len(db.topology().hosts) == 1
     with pytest.raises(rdskit.QueryTimeout):
-        db.fetch_all("select pg_sleep(10)", timeout=0.1)
+        db.fetch_all("select pg_sleep(10)", timeout=0.5)
 
 
 def test_a_block_commits_or_rolls_back_and_nests(db: sync.Database) -> None:
@@ -207,10 +207,10 @@ def test_callbacks_run_in_the_callers_thread_once_it_is_committed(db: sync.Datab
 def test_locks_and_messages(db: sync.Database) -> None:
     db.setup()
     with db.lock("job", timeout=1):
-        with pytest.raises(rdskit.QueryTimeout), db.lock("job", timeout=0.1):
+        with pytest.raises(rdskit.QueryTimeout), db.lock("job", timeout=0.5):
             pass
         with pytest.raises(rdskit.QueryTimeout), db.transaction() as tx:
-            tx.lock("job", timeout=0.1)
+            tx.lock("job", timeout=0.5)
     with db.transaction() as tx:
         tx.lock("job", timeout=1)
         number = tx.publish("topic", "key", {"a": 1})

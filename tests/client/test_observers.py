@@ -15,6 +15,8 @@ from rdskit.client.database.executor import Executor
 from tests.plugins.waiting import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from rdskit.events import Event
     from rdskit.kernel.endpoints import Endpoint
     from tests.plugins.postgres import TestDatabase
@@ -95,14 +97,26 @@ async def test_the_end_of_a_stream_is_told_however_it_ends(database: TestDatabas
     assert error is not None
 
 
+@contextlib.asynccontextmanager
+async def lost_read(db: rdskit.Database, database: TestDatabase) -> AsyncIterator[asyncio.Future[int]]:
+    """A read whose connection was ended while it waited for a lock, which is held for the block."""
+    find = "select pid from pg_stat_activity where wait_event_type = 'Lock' and query like '%from held'"
+    async with rdskit.connect(database.url, tls="off", min_size=0, max_size=2) as killer:
+        await killer.execute("create table held as select 1 as n")
+        async with killer.transaction() as tx:
+            await tx.execute("lock table held in access exclusive mode")
+            reading = asyncio.ensure_future(db.fetch_value("select n from held"))
+            pid = await eventually(lambda: killer.fetch_value(find))
+            await killer.fetch_value("select pg_terminate_backend(:pid)", pid=pid)
+            yield reading
+
+
 async def test_a_lost_writer_and_a_retried_read_are_told(database: TestDatabase) -> None:
     heard: list[Event] = []
     async with rdskit.connect(database.url, tls="off", min_size=0, max_size=2, observers=[heard.append]) as db:
-        reading = asyncio.ensure_future(db.fetch_value("select sum(n) from generate_series(1, 3000000) n"))
-        find = "select pid from pg_stat_activity where state = 'active' and query like 'select sum(n)%' limit 1"
-        pid = await eventually(lambda: db.fetch_value(find))
-        await db.fetch_value("select pg_terminate_backend(:pid)", pid=pid)
-        assert await reading == 3000000 * 3000001 // 2
+        async with lost_read(db, database) as reading:
+            pass
+        assert await reading == 1
     retried = of_kind(heard, events.QueryRetried)
     assert [(one.failure, one.attempt) for one in retried] == [("LOST", 1)]
     assert len(of_kind(heard, events.FailoverStarted)) == 1
@@ -160,13 +174,9 @@ async def test_calls_are_not_sent_again_once_the_retry_budget_is_spent(database:
         retries = db._cluster.retries
         while retries.may_retry():
             pass
-        reading = asyncio.ensure_future(db.fetch_value("select sum(n) from generate_series(1, 3000000) n"))
-        find = "select pid from pg_stat_activity where state = 'active' and query like 'select sum(n)%' limit 1"
-        async with rdskit.connect(database.url, tls="off", min_size=0, max_size=1) as killer:
-            pid = await eventually(lambda: killer.fetch_value(find))
-            await killer.fetch_value("select pg_terminate_backend(:pid)", pid=pid)
-        with pytest.raises(rdskit.FailoverError, match="the retry budget is spent"):
-            await reading
+        async with lost_read(db, database) as reading:
+            with pytest.raises(rdskit.FailoverError, match="the retry budget is spent"):
+                await reading
         assert db.stats().retries_left == 0
         for _ in range(10):
             await db.fetch_value("select 1")

@@ -44,12 +44,12 @@ async def test_too_many_callers_are_refused_at_once(database: TestDatabase) -> N
 
 async def test_waiting_ends_at_the_deadline_and_says_why(database: TestDatabase) -> None:
     async with rdskit.connect(database.url, tls="off", max_size=1) as db:
-        slow = asyncio.ensure_future(db.fetch_value("select count(*) from generate_series(1, 3000000)"))
+        slow = asyncio.ensure_future(db.fetch_value("select pg_sleep(1)"))
         await asyncio.sleep(0)
         with pytest.raises(rdskit.PoolTimeout, match=r"became free within 0\.05 s: 1 of 1 are open"):
             await db.fetch_value("select 1", timeout=0.05)
         assert db.stats().writer.waiting == 0
-        assert await slow == 3000000
+        await slow
 
 
 async def test_blocks_that_wait_for_each_other_are_told_at_once(database: TestDatabase) -> None:
@@ -72,7 +72,7 @@ async def test_blocks_that_wait_for_each_other_are_told_at_once(database: TestDa
 async def test_a_dead_server_costs_few_attempts_and_one_clear_error_each(database: TestDatabase) -> None:
     url = f"postgresql://nobody:x@{database.host}:1/none"
     with pytest.raises(rdskit.ConnectError, match="cannot be reached"):
-        await rdskit.connect(url, tls="off", connect_timeout=0.2)
+        await rdskit.connect(url, tls="off", connect_timeout=0.5)
 
 
 async def test_refused_logins_fail_every_waiter_with_the_reason(database: TestDatabase) -> None:
@@ -179,10 +179,10 @@ async def test_a_server_that_is_full_is_asked_seldom_and_those_connections_that_
             stats = db.stats().writer
             assert (stats.opened, stats.breaker_is_open) == (2, False)
             assert 1 <= stats.failed_connects <= 60
-            held = [asyncio.ensure_future(db.fetch_value("select pg_sleep(0.5)")) for _ in range(2)]
+            held = [asyncio.ensure_future(db.fetch_value("select pg_sleep(2)")) for _ in range(2)]
             await asyncio.sleep(0)
             with pytest.raises(rdskit.TooManyConnections, match=r"too many connections.*2 of 8 are open"):
-                await db.fetch_value("select 1", timeout=0.2)
+                await db.fetch_value("select 1", timeout=0.5)
             await asyncio.gather(*held)
     finally:
         await admin.execute("drop role crowded")

@@ -146,7 +146,7 @@ async def test_a_read_that_takes_too_long_ends_on_the_server(
     engine: Engine, db: rdskit.Database, running: Callable[[str], Any]
 ) -> None:
     with pytest.raises(rdskit.QueryTimeout):
-        await db.fetch_all(f"select 'mark4', {engine.sleep.format(30)}", timeout=0.2)
+        await db.fetch_all(f"select 'mark4', {engine.sleep.format(30)}", timeout=1.0)
     await eventually(lambda: _none(running, "mark4"))
     assert await db.fetch_value("select 1") == 1
     assert db.stats().failures == 0, "a deadline says nothing about the host"
@@ -158,7 +158,7 @@ async def test_a_write_that_takes_too_long_has_an_unknown_outcome(
 ) -> None:
     condition = engine.pick("pg_sleep(30) is not null", "sleep(30) = 0")
     with pytest.raises(rdskit.OutcomeUnknown, match="may have happened"):
-        await db.execute(f"update users set name = 'mark5' where age = 36 and {condition}", timeout=0.2)
+        await db.execute(f"update users set name = 'mark5' where age = 36 and {condition}", timeout=1.0)
     await eventually(lambda: _none(running, "mark5"))
     assert await db.fetch_value("select count(*) from users where name = 'mark5'") == 0
 
@@ -166,7 +166,7 @@ async def test_a_write_that_takes_too_long_has_an_unknown_outcome(
 @pytest.mark.usefixtures("users")
 async def test_a_transaction_whose_statement_timed_out_is_rolled_back(engine: Engine, db: rdskit.Database) -> None:
     with pytest.raises(rdskit.QueryTimeout):
-        async with db.transaction(timeout=0.5) as tx:
+        async with db.transaction(timeout=1.0) as tx:
             await tx.execute("update users set age = 0")
             await tx.fetch_value(f"select {engine.sleep.format(30)}")
     assert await db.fetch_value("select count(*) from users where age = 0") == 0
@@ -180,7 +180,7 @@ async def test_a_cancelled_statement_whose_error_was_swallowed_takes_its_transac
         async with db.transaction() as tx:
             await tx.execute("update users set age = 0")
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.2):
+                async with asyncio.timeout(1):
                     await tx.fetch_value(f"select {engine.sleep.format(30)}")
             await tx.execute("update users set age = 7")
     assert caught.value.sqlstate in {"25P02", "57014"}
@@ -209,14 +209,13 @@ async def test_a_storm_of_cancellations_leaves_no_session_and_no_wrong_answer(
         await asyncio.gather(*(one(wave * 30 + number) for number in range(30)))
     assert await db.fetch_value(select, n=1) == 1
     await eventually(lambda: _idle(db))
-    sessions = await watcher.fetch_all(engine.sessions, (), 5.0)
-    assert len(sessions) <= 4
+    await eventually(lambda: _at_most(engine, watcher, 4))  # the server ends a closed one in its own time
     assert db.stats().writer.in_use == 0
 
 
 @pytest.mark.usefixtures("users")
 async def test_killed_sessions_are_not_seen_by_reads(engine: Engine, db: rdskit.Database, watcher: Connection) -> None:
-    slow = f"select count(*), {engine.sleep.format(0.6)} from users"
+    slow = f"select count(*), {engine.sleep.format(2)} from users"
     reads = [asyncio.ensure_future(db.fetch_all(slow)) for _ in range(3)]
     sessions = await eventually(lambda: _at_least(engine, watcher, 3))
     assert isinstance(sessions, list)
@@ -254,6 +253,10 @@ async def test_a_changed_session_is_reset_before_the_next_caller(engine: Engine)
 
 async def _none(running: Callable[[str], Any], mark: str) -> bool:
     return int(await running(mark)) == 0
+
+
+async def _at_most(engine: Engine, watcher: Connection, number: int) -> bool:
+    return len(await watcher.fetch_all(engine.sessions, (), 5.0)) <= number
 
 
 async def _idle(db: rdskit.Database) -> bool:

@@ -68,7 +68,7 @@ async def test_fault_07_a_server_that_is_full_is_waited_for(database: TestDataba
             async with db.transaction() as tx:
                 await tx.fetch_value("select 1")
                 with pytest.raises(rdskit.TooManyConnections, match="1"):
-                    async with db.transaction(timeout=0.5) as other:
+                    async with db.transaction(timeout=2.0) as other:
                         await other.fetch_value("select 1")
             assert await db.fetch_value("select 1") == 1
         admin.execute(f"drop role {database.name}")

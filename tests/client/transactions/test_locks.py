@@ -33,7 +33,7 @@ async def test_one_holder_at_a_time(db: rdskit.Database) -> None:
 async def test_other_names_do_not_wait_and_the_same_name_times_out(db: rdskit.Database) -> None:
     async with db.lock("a" * 300), db.lock("other", timeout=1):
         with pytest.raises(rdskit.QueryTimeout, match="held by somebody else"):
-            async with db.lock("a" * 300, timeout=0.1):
+            async with db.lock("a" * 300, timeout=0.5):
                 pass
     async with db.lock("a" * 300, timeout=1):
         pass
@@ -62,12 +62,12 @@ async def test_a_lock_of_a_transaction_ends_with_it_and_excludes_blocks(db: rdsk
     async with db.transaction() as tx:
         await tx.lock("job")
         with pytest.raises(rdskit.QueryTimeout):
-            async with db.lock("job", timeout=0.1):
+            async with db.lock("job", timeout=0.5):
                 pass
     async with db.lock("job", timeout=5):
         with pytest.raises(rdskit.QueryTimeout):
             async with db.transaction() as tx:
-                await tx.lock("job", timeout=0.1)
+                await tx.lock("job", timeout=0.5)
 
 
 async def test_a_lost_connection_ends_the_block(db: rdskit.Database, target: TestDatabase | FamilyDatabase) -> None:
