@@ -122,5 +122,5 @@ async def _connect(url: str) -> rdskit.Database:
 
 
 async def _pids(db: rdskit.Database) -> set[int]:
-    answers = await asyncio.gather(*(db.fetch_value("select pg_backend_pid() from pg_sleep(0.05)") for _ in range(4)))
+    answers = await asyncio.gather(*(db.fetch_value("select pg_backend_pid() from pg_sleep(0.3)") for _ in range(4)))
     return set(answers)
