@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import socket
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import psutil
 import pytest
 
 from rdskit.local import site
+from rdskit.local.engines.waiting import poll
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,10 +67,17 @@ class LocalRds:
         return arn
 
     def delete(self, *identifiers: str) -> None:
-        """Delete instances one after the other; replicas come first."""
+        """Delete instances one after the other, each as soon as its state allows it; replicas come first."""
         for identifier in identifiers:
-            self.rds.delete_db_instance(DBInstanceIdentifier=identifier, SkipFinalSnapshot=True)
+            assert poll(functools.partial(self._begin_deleting, identifier), timeout=60), f"{identifier} stays busy"
             self.rds.get_waiter("db_instance_deleted").wait(DBInstanceIdentifier=identifier)
+
+    def _begin_deleting(self, identifier: str) -> bool:
+        try:
+            self.rds.delete_db_instance(DBInstanceIdentifier=identifier, SkipFinalSnapshot=True)
+        except self.rds.exceptions.InvalidDBInstanceStateFault:
+            return False
+        return True
 
     def server_processes(self, identifier: str, title: str) -> list[psutil.Process]:
         """The processes of an instance's servers whose title contains a text, such as ``walreceiver``."""
