@@ -1,4 +1,4 @@
-"""Aurora clusters of the local RDS for tests; a plain helper, no fixture of its own."""
+"""DB clusters of the local RDS for tests; a plain helper, no fixture of its own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PASSWORD = "cluster-throwaway"
 
 
 @dataclass(frozen=True, slots=True)
-class Aurora:
+class Cluster:
     """A DB cluster and its instances."""
 
     local_rds: LocalRds
@@ -71,8 +71,8 @@ class Aurora:
 
 
 @contextlib.contextmanager
-def aurora(local_rds: LocalRds, identifier: str, readers: int, engine: str = "aurora-postgresql") -> Iterator[Aurora]:
-    """Run a cluster with a writer and readers for the length of the block."""
+def aurora(local_rds: LocalRds, identifier: str, readers: int, engine: str = "aurora-postgresql") -> Iterator[Cluster]:
+    """Run an Aurora cluster with a writer and readers for the length of the block."""
     keep_confidential(PASSWORD)
     rds = local_rds.rds
     rds.create_db_cluster(
@@ -92,9 +92,32 @@ def aurora(local_rds: LocalRds, identifier: str, readers: int, engine: str = "au
         )
     for name in names:
         local_rds.await_available(name)
-    cluster = Aurora(local_rds, identifier, names)
+    cluster = Cluster(local_rds, identifier, names)
     yield cluster
     for name in sorted(names, key=lambda name: name == cluster.writer):  # the writer last: nobody is promoted for it
         local_rds.await_available(name)  # one that is still joining its cluster again cannot be deleted
         local_rds.delete(name)
     rds.delete_db_cluster(DBClusterIdentifier=identifier, SkipFinalSnapshot=True)
+
+
+@contextlib.contextmanager
+def multi_az_cluster(local_rds: LocalRds, identifier: str, engine: str) -> Iterator[Cluster]:
+    """Run a Multi-AZ DB cluster, which comes with its three instances, for the length of the block."""
+    keep_confidential(PASSWORD)
+    rds = local_rds.rds
+    rds.create_db_cluster(
+        DBClusterIdentifier=identifier,
+        Engine=engine,
+        DBClusterInstanceClass="db.m6gd.large",
+        AllocatedStorage=100,
+        MasterUsername="app",
+        MasterUserPassword=PASSWORD,
+        DatabaseName="app",
+    )
+    waiter = rds.get_waiter("db_cluster_available")
+    waiter.wait(DBClusterIdentifier=identifier)
+    found = rds.describe_db_clusters(DBClusterIdentifier=identifier)["DBClusters"][0]
+    yield Cluster(local_rds, identifier, tuple(each["DBInstanceIdentifier"] for each in found["DBClusterMembers"]))
+    waiter.wait(DBClusterIdentifier=identifier)
+    rds.delete_db_cluster(DBClusterIdentifier=identifier, SkipFinalSnapshot=True)
+    rds.get_waiter("db_cluster_deleted").wait(DBClusterIdentifier=identifier)

@@ -11,7 +11,7 @@ import pytest
 import rdskit
 from rdskit.events import FailoverCompleted, FailoverStarted
 from rdskit.local import faults
-from tests.chaos.clusters import Aurora, aurora
+from tests.chaos.clusters import Cluster, aurora
 from tests.plugins.waiting import eventually
 
 if TYPE_CHECKING:
@@ -28,13 +28,13 @@ FAULTS = {"kill": faults.kill(), "hang": faults.hang(), "blackhole": faults.blac
 
 
 @pytest.fixture(scope="module")
-def cluster(local_rds: LocalRds) -> Iterator[Aurora]:
+def cluster(local_rds: LocalRds) -> Iterator[Cluster]:
     with aurora(local_rds, "followed", readers=2) as cluster:
         yield cluster
 
 
 @pytest.fixture
-async def db(cluster: Aurora) -> AsyncIterator[rdskit.Database]:
+async def db(cluster: Cluster) -> AsyncIterator[rdskit.Database]:
     await eventually(cluster.has_heir, PATIENCE)
     async with rdskit.connect(cluster.target, timeout=PATIENCE) as db:
         await db.execute("create table if not exists kept (key bigint)")
@@ -72,7 +72,7 @@ class Writers:
 
 @pytest.mark.parametrize("kind", FAULTS)
 async def test_the_next_writer_is_found_and_nothing_acknowledged_is_lost(
-    cluster: Aurora, db: rdskit.Database, kind: str
+    cluster: Cluster, db: rdskit.Database, kind: str
 ) -> None:
     events: list[object] = []
     async with rdskit.connect(cluster.target, observers=[events.append], timeout=PATIENCE) as own:
@@ -105,7 +105,7 @@ async def moved(db: rdskit.Database, before: str) -> bool:
     return writer is not None and writer.identifier != before
 
 
-async def test_a_reader_that_is_lost_costs_reads_nothing(cluster: Aurora, db: rdskit.Database) -> None:
+async def test_a_reader_that_is_lost_costs_reads_nothing(cluster: Cluster, db: rdskit.Database) -> None:
     reader = next(iter((await db.topology()).readers)).identifier
     answers, over = [], False
 

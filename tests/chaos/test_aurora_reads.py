@@ -10,7 +10,7 @@ import pytest
 
 import rdskit
 from rdskit.local import faults
-from tests.chaos.clusters import Aurora, aurora
+from tests.chaos.clusters import Cluster, aurora
 from tests.plugins.waiting import eventually
 
 if TYPE_CHECKING:
@@ -32,13 +32,13 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def cluster(local_rds: LocalRds, engine: str) -> Iterator[Aurora]:
+def cluster(local_rds: LocalRds, engine: str) -> Iterator[Cluster]:
     with aurora(local_rds, engine.replace("aurora", "reads"), readers=1, engine=engine) as cluster:
         yield cluster
 
 
 @pytest.fixture
-async def db(cluster: Aurora) -> AsyncIterator[rdskit.Database]:
+async def db(cluster: Cluster) -> AsyncIterator[rdskit.Database]:
     async with rdskit.connect(cluster.target, timeout=PATIENCE) as db:
         await db.execute("create table if not exists pair (id bigint primary key)")
         await db.execute("delete from pair")
@@ -78,7 +78,7 @@ async def shows_late(db: rdskit.Database, keys: Iterator[int]) -> bool:
 
 
 async def test_nothing_is_stale_while_readers_are_late_and_they_answer_what_is_unrelated(
-    cluster: Aurora, db: rdskit.Database, engine: str
+    cluster: Cluster, db: rdskit.Database, engine: str
 ) -> None:
     await eventually(functools.partial(a_reader_answers, db), PATIENCE)
     (reader,) = set(cluster.instances) - {cluster.writer}
@@ -127,7 +127,7 @@ async def a_reader_shows(db: rdskit.Database, token: str) -> bool:
     return by_readers(db) > before
 
 
-async def test_after_a_failover_readers_are_admitted_again(cluster: Aurora, db: rdskit.Database) -> None:
+async def test_after_a_failover_readers_are_admitted_again(cluster: Cluster, db: rdskit.Database) -> None:
     await eventually(functools.partial(a_reader_answers, db), PATIENCE)
     await eventually(cluster.has_heir, PATIENCE)
     await asyncio.to_thread(cluster.fail_over)
@@ -136,7 +136,7 @@ async def test_after_a_failover_readers_are_admitted_again(cluster: Aurora, db: 
     assert await finds(db, 2)
 
 
-async def test_a_token_of_one_process_is_read_by_another(cluster: Aurora, db: rdskit.Database) -> None:
+async def test_a_token_of_one_process_is_read_by_another(cluster: Cluster, db: rdskit.Database) -> None:
     await db.execute("insert into pair values (77)")
     async with rdskit.connect(cluster.target, timeout=PATIENCE) as other:
         assert await other.fetch_value(READ, id=77, after=await db.token())

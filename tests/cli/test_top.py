@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from rdskit.cli.main import app
 from rdskit.local import faults, site
-from tests.chaos.clusters import PASSWORD, Aurora, aurora
+from tests.chaos.clusters import PASSWORD, Cluster, aurora
 from tests.cli.terminal import PATIENCE, rdskit_in_terminal
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def cluster(local_rds: LocalRds) -> Iterator[Aurora]:
+def cluster(local_rds: LocalRds) -> Iterator[Cluster]:
     with aurora(local_rds, "watched", readers=1) as cluster:
         yield cluster
 
@@ -35,7 +35,7 @@ def role_of(frame: str, host: str) -> str:
     return found[1] if found else "not up"
 
 
-def test_a_failover_is_seen_while_it_happens(cluster: Aurora) -> None:
+def test_a_failover_is_seen_while_it_happens(cluster: Cluster) -> None:
     first, second = cluster.instances
     with rdskit_in_terminal(["top", cluster.target, "--interval", "200ms"]) as terminal:
         before = terminal.settings()
@@ -71,7 +71,7 @@ def test_a_failover_is_seen_while_it_happens(cluster: Aurora) -> None:
             assert terminal.written.rindex(given_back) > terminal.written.rindex(taken)
 
 
-def await_in_sync(cluster: Aurora, reader: str) -> None:
+def await_in_sync(cluster: Cluster, reader: str) -> None:
     """Wait until nothing is lost when the writer dies."""
     end = time.monotonic() + PATIENCE
     while in_sync(cluster) != [reader]:
@@ -79,7 +79,7 @@ def await_in_sync(cluster: Aurora, reader: str) -> None:
         time.sleep(0.05)
 
 
-def in_sync(cluster: Aurora) -> object:
+def in_sync(cluster: Cluster) -> object:
     (found,) = [each for each in site.clusters(cluster.local_rds.data) if each["identifier"] == cluster.identifier]
     return found["in_sync"]
 

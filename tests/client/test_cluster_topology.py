@@ -16,7 +16,7 @@ from rdskit.client.database.options import Options
 from rdskit.client.database.resolve import Resolved
 from rdskit.client.failover.cluster import Access
 from rdskit.client.failover.cluster_source import AskingSource
-from rdskit.client.failover.views import AURORA_POSTGRES, MULTI_AZ_POSTGRES, Member, topology_of
+from rdskit.client.failover.views import AURORA_POSTGRES, MULTI_AZ_POSTGRES, Member, View, topology_of
 from rdskit.drivers.postgres import AsyncpgDriver
 from rdskit.errors import NoWriterError
 from rdskit.kernel.endpoints import Endpoint
@@ -166,7 +166,7 @@ async def test_where_no_server_knows_a_writer_the_api_does(
     cluster: Replicated, caplog: pytest.LogCaptureFixture
 ) -> None:
     described = Described(hosts_of(cluster), "three")
-    source = AskingSource(described, access_to(cluster), "select * from no_such_view")
+    source = AskingSource(described, access_to(cluster), View("select * from no_such_view"))
     assert await said(source) == ("three", ["one", "two"])
     assert await said(source) == ("three", ["one", "two"])
     await source._access.lines.close()

@@ -8,7 +8,7 @@ import pytest
 
 import rdskit
 from rdskit.errors import RdskitError
-from tests.chaos.clusters import Aurora, aurora
+from tests.chaos.clusters import Cluster, aurora
 from tests.plugins.waiting import eventually
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ READS: Any = {"consistency": "eventual", "readable": ["aurora_db_instance_identi
 
 
 @pytest.fixture(scope="module")
-def cluster(local_rds: LocalRds) -> Iterator[Aurora]:
+def cluster(local_rds: LocalRds) -> Iterator[Cluster]:
     with aurora(local_rds, "parted", readers=2) as cluster:
         reader = min(set(cluster.instances) - {cluster.writer})
         for kind in ("READER", "ANY"):
@@ -46,7 +46,7 @@ async def who_reads(db: rdskit.Database) -> Any:
     return await db.fetch_value("select aurora_db_instance_identifier()")
 
 
-async def test_one_for_reading_reads_from_its_members_and_refuses_writes(cluster: Aurora) -> None:
+async def test_one_for_reading_reads_from_its_members_and_refuses_writes(cluster: Cluster) -> None:
     reader = min(set(cluster.instances) - {cluster.writer})
     async with rdskit.connect(cluster.target_of("parted-reader"), **READS) as db:
         assert await identifiers(db) == {"writer": [], "reader": [reader]}
@@ -55,7 +55,7 @@ async def test_one_for_reading_reads_from_its_members_and_refuses_writes(cluster
             await db.execute("create table refused (id int)")
 
 
-async def test_one_for_anything_writes_to_the_writer_and_reads_from_its_members(cluster: Aurora) -> None:
+async def test_one_for_anything_writes_to_the_writer_and_reads_from_its_members(cluster: Cluster) -> None:
     reader = min(set(cluster.instances) - {cluster.writer})
     async with rdskit.connect(cluster.target_of("parted-any"), **READS) as db:
         assert await identifiers(db) == {"writer": [cluster.writer], "reader": [reader]}

@@ -25,7 +25,7 @@ from rdskit.kernel.topology import Host, Role, Topology
 from rdskit.runtime.deadlines import Deadline
 from rdskit.runtime.observers import NOBODY
 from rdskit.runtime.tasks import TaskOwner
-from tests.chaos.clusters import PASSWORD, Aurora, aurora
+from tests.chaos.clusters import PASSWORD, Cluster, aurora
 from tests.client.names import Names
 from tests.plugins.waiting import eventually
 
@@ -42,12 +42,12 @@ PLAIN = f"plain.{DOMAIN}"
 
 
 @pytest.fixture(scope="module")
-def cluster(local_rds: LocalRds) -> Iterator[Aurora]:
+def cluster(local_rds: LocalRds) -> Iterator[Cluster]:
     with aurora(local_rds, "found", readers=1) as running:
         yield running
 
 
-def endpoints(cluster: Aurora) -> dict[str, tuple[str, int]]:
+def endpoints(cluster: Cluster) -> dict[str, tuple[str, int]]:
     """Where the cluster's endpoints and instances are, by what they are."""
     rds = cluster.local_rds.rds
     raw = rds.describe_db_clusters(DBClusterIdentifier=cluster.identifier)["DBClusters"][0]
@@ -80,7 +80,7 @@ async def is_read_from_readers(db: rdskit.Database) -> bool:
 # -- by the API --------------------------------------------------------------------------------------------------------
 
 
-async def test_a_cluster_endpoint_has_its_writer_and_readers_and_follows_a_failover(cluster: Aurora) -> None:
+async def test_a_cluster_endpoint_has_its_writer_and_readers_and_follows_a_failover(cluster: Cluster) -> None:
     heard: list[Event] = []
     async with rdskit.connect(url(*endpoints(cluster)["cluster"]), observers=[heard.append]) as db:
         found = await db.topology()
@@ -104,7 +104,7 @@ async def test_a_cluster_endpoint_has_its_writer_and_readers_and_follows_a_failo
     assert of_kind(heard, events.TopologyUnavailable) == []
 
 
-async def test_an_instance_endpoint_stands_for_its_cluster_and_alone_for_itself(cluster: Aurora) -> None:
+async def test_an_instance_endpoint_stands_for_its_cluster_and_alone_for_itself(cluster: Cluster) -> None:
     places, writer = endpoints(cluster), cluster.writer
     (reader,) = set(cluster.instances) - {writer}
     async with rdskit.connect(url(*places[reader]), connect_timeout=PATIENCE) as db:
@@ -117,7 +117,7 @@ async def test_an_instance_endpoint_stands_for_its_cluster_and_alone_for_itself(
         assert alone.endpoint == Endpoint(*places[writer])
 
 
-async def test_a_reader_endpoint_only_reads(cluster: Aurora) -> None:
+async def test_a_reader_endpoint_only_reads(cluster: Cluster) -> None:
     heard: list[Event] = []
     target = url(*endpoints(cluster)["reader"])
     async with rdskit.connect(target, observers=[heard.append]) as db:
@@ -139,7 +139,7 @@ async def test_a_reader_endpoint_only_reads(cluster: Aurora) -> None:
         await rdskit.connect(target, consistency="strong")
 
 
-async def test_a_custom_endpoint_leads_to_its_members(cluster: Aurora) -> None:
+async def test_a_custom_endpoint_leads_to_its_members(cluster: Cluster) -> None:
     rds, writer = cluster.local_rds.rds, cluster.writer
     (reader,) = set(cluster.instances) - {writer}
     made = {
@@ -182,7 +182,7 @@ def no_aws(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def named(cluster: Aurora, names: Names) -> Names:
+def named(cluster: Cluster, names: Names) -> Names:
     """The cluster under names as Aurora gives them; AWS goes away once the API has told the addresses."""
     for what, place in endpoints(cluster).items():
         label = {"cluster": "found.cluster-", "reader": "found.cluster-ro-"}.get(what, f"{what}.")
@@ -190,7 +190,7 @@ def named(cluster: Aurora, names: Names) -> Names:
     return names
 
 
-async def test_aurora_needs_no_permission_at_all(cluster: Aurora, named: Names, monkeypatch: Any) -> None:
+async def test_aurora_needs_no_permission_at_all(cluster: Cluster, named: Names, monkeypatch: Any) -> None:
     heard: list[Event] = []
     writer, instances = cluster.writer, set(cluster.instances)
     target = url(f"found.cluster-{DOMAIN}")
@@ -211,7 +211,7 @@ async def test_aurora_needs_no_permission_at_all(cluster: Aurora, named: Names, 
 
 
 @pytest.mark.usefixtures("named")
-async def test_aurora_fails_over_by_what_its_servers_say(cluster: Aurora, monkeypatch: Any) -> None:
+async def test_aurora_fails_over_by_what_its_servers_say(cluster: Cluster, monkeypatch: Any) -> None:
     before = cluster.writer
     rds = cluster.local_rds.rds  # made while there is an endpoint to call
     with monkeypatch.context() as without:

@@ -21,7 +21,7 @@ from tests.plugins.waiting import eventually
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from tests.chaos.clusters import Aurora
+    from tests.chaos.clusters import Cluster
     from tests.chaos.wrapper_faults.child import Child
 
 CONNECTIONS = 20
@@ -69,7 +69,7 @@ class Seen:
     neighbour_failures: int = 0
 
 
-async def crash(cluster: Aurora, neighbour: Aurora, child: Child) -> Seen:
+async def crash(cluster: Cluster, neighbour: Cluster, child: Child) -> Seen:
     """Kill the writer under load; the look at the topology that is due by the clock is an hour away."""
     seen = Seen(before=cluster.writer)
     tasks = asyncio.all_tasks()
@@ -85,7 +85,7 @@ async def crash(cluster: Aurora, neighbour: Aurora, child: Child) -> Seen:
     return seen
 
 
-async def _crash_of_one(seen: Seen, cluster: Aurora, child: Child) -> None:
+async def _crash_of_one(seen: Seen, cluster: Cluster, child: Child) -> None:
     many: Any = {
         "max_size": CONNECTIONS,
         "application_name": APPLICATION,
@@ -133,7 +133,7 @@ async def _enough(seen: Seen, answers: int) -> bool:
     return len(seen.answers) >= answers
 
 
-async def _recovered(seen: Seen, cluster: Aurora) -> bool:
+async def _recovered(seen: Seen, cluster: Cluster) -> bool:
     told = {type(event) for event in seen.events}
     return {FailoverStarted, FailoverCompleted} <= told and await asyncio.to_thread(
         lambda: cluster.writer
@@ -153,7 +153,7 @@ def counted_attempts() -> Iterator[Callable[[], int]]:
         yield lambda: connect.call_count
 
 
-def backends(cluster: Aurora) -> int:
+def backends(cluster: Cluster) -> int:
     """How many connections the twenty callers' database has on all servers of the cluster."""
     found = 0
     for name in cluster.instances:
@@ -165,7 +165,7 @@ def backends(cluster: Aurora) -> int:
 
 
 @contextlib.contextmanager
-def connected_to(cluster: Aurora, instance: str) -> Iterator[psycopg.Connection]:
+def connected_to(cluster: Cluster, instance: str) -> Iterator[psycopg.Connection]:
     """A plain connection to one instance, as soon as it takes one."""
     described = cluster.local_rds.rds.describe_db_instances(DBInstanceIdentifier=instance)["DBInstances"][0]
     with psycopg.connect(
@@ -181,7 +181,7 @@ def connected_to(cluster: Aurora, instance: str) -> Iterator[psycopg.Connection]
         yield connection
 
 
-async def _none(cluster: Aurora) -> bool:
+async def _none(cluster: Cluster) -> bool:
     """Whether the servers have noticed that all connections are closed; one that still starts is asked again."""
     try:
         return await asyncio.to_thread(backends, cluster) == 0

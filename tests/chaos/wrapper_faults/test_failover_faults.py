@@ -11,7 +11,7 @@ import rdskit
 import rdskit.sync
 from rdskit.events import FailoverCompleted, FailoverStarted
 from rdskit.local import faults
-from tests.chaos.clusters import Aurora, aurora
+from tests.chaos.clusters import Cluster, aurora
 from tests.chaos.wrapper_faults.child import WRITES, Child
 from tests.chaos.wrapper_faults.crash import CONNECTIONS, PATIENCE, Seen, crash
 from tests.plugins.waiting import eventually
@@ -25,13 +25,13 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
 
 
 @pytest.fixture(scope="module")
-def cluster(local_rds: LocalRds) -> Iterator[Aurora]:
+def cluster(local_rds: LocalRds) -> Iterator[Cluster]:
     with aurora(local_rds, "faulty", readers=1) as cluster:
         yield cluster
 
 
 @pytest.fixture(scope="module")
-def seen(local_rds: LocalRds, cluster: Aurora) -> Iterator[Seen]:
+def seen(local_rds: LocalRds, cluster: Cluster) -> Iterator[Seen]:
     """One crash, for all tests that are about one."""
     with (
         aurora(local_rds, "neighbour", readers=0) as neighbour,
@@ -86,7 +86,7 @@ def test_fault_12_two_clusters_of_one_process_never_mix(seen: Seen) -> None:
     assert not [event for event in seen.neighbour_events if isinstance(event, FailoverStarted)]
 
 
-async def test_fault_04_calls_on_a_hung_server_are_answered_by_the_next_writer(cluster: Aurora, seen: Seen) -> None:
+async def test_fault_04_calls_on_a_hung_server_are_answered_by_the_next_writer(cluster: Cluster, seen: Seen) -> None:
     await eventually(cluster.has_heir, PATIENCE)
     before = await asyncio.to_thread(lambda: cluster.writer)
     assert before == seen.after

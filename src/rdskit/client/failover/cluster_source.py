@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from rdskit.aws.rds import describe_cluster, describe_members
 from rdskit.client.failover.global_source import GlobalSource, NearReaders
 from rdskit.client.failover.sources import SelectedHosts, selected
-from rdskit.client.failover.views import GLOBAL_VIEWS, VIEWS, members, topology_of
+from rdskit.client.failover.views import GLOBAL_VIEWS, VIEWS, members, members_by_source, topology_of
 from rdskit.errors import NoWriterError, RdskitError
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.ports import DriverError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from rdskit.client.failover.cluster import Access
     from rdskit.client.failover.sources import Source
+    from rdskit.client.failover.views import View
     from rdskit.kernel.ports import Connection
     from rdskit.kernel.rds_names import RdsName
     from rdskit.kernel.targets import Engine
@@ -89,14 +90,14 @@ class AskingSource:
     Args:
         described: the cluster as the API describes it; or one of its hosts, where its name tells those of the others.
         access: opens connections to its servers.
-        view: the question, of ``views``.
+        view: what they are asked.
         name: of an endpoint of the cluster, if that tells where the instances are.
     """
 
     changes = True
     look_again = 0.05
 
-    def __init__(self, described: Source, access: Access, view: str, name: RdsName | None = None) -> None:
+    def __init__(self, described: Source, access: Access, view: View, name: RdsName | None = None) -> None:
         self.cluster = described.cluster
         self._described = described
         self._access = access
@@ -173,7 +174,11 @@ class AskingSource:
         Raises:
             DriverError: the server has no such view, or was lost.
         """
-        told = members(await connection.fetch_all(self._view, (), None))
+        rows = await connection.fetch_all(self._view.question, (), None)
+        if self._view.source is None:
+            told = members(rows)
+        else:
+            told = members_by_source(rows, await connection.fetch_all(self._view.source, (), None))
         endpoints = self._endpoints
         if self._name is not None:
             port, at = connection.endpoint.port, self._name.instance

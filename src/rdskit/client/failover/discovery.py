@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from rdskit.aws.rds import Owner, owner_of_address, owner_of_name
 from rdskit.client.failover.cluster_source import AskingSource, ClusterSource, asking
 from rdskit.client.failover.sources import InstanceSource, Source, StaticSource, selected
-from rdskit.client.failover.views import AURORA_VIEWS
+from rdskit.client.failover.views import VIEWS
 from rdskit.errors import AwsError, ConfigError, RdskitError
 from rdskit.kernel.events import TopologyUnavailable
 from rdskit.kernel.failures import Failure
@@ -121,11 +121,11 @@ class DiscoveredSource:
 
     async def _told_by(self, connection: Connection) -> Topology | None:
         """The topology, if this is Aurora, and the name tells where its instances are."""
-        view = AURORA_VIEWS.get(self._engine)
+        view = VIEWS.get((self._engine, True))
         if self._name is None or self._name.kind is EndpointKind.CUSTOM or view is None:
             return None
         host = StaticHost(self._endpoint)
-        source = AskingSource(host, self._access, view.question, self._name)
+        source = AskingSource(host, self._access, view, self._name)
         try:
             async with asyncio.timeout(_ASK_TIMEOUT):
                 if view.guard is not None and not (await connection.fetch_all(view.guard, (), None))[0][0]:
