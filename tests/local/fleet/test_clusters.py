@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -142,6 +143,18 @@ def test_a_writer_that_is_deleted_hands_over(harness: Harness, cluster: ClusterF
     harness.fleet.delete_cluster(CLUSTER)
     with pytest.raises(LocalError, match="no cluster"):
         harness.fleet.describe_cluster(CLUSTER)
+
+
+@pytest.mark.parametrize("order", [("db-ONE", "db-TWO", "db-THREE"), ("db-THREE", "db-TWO", "db-ONE")])
+def test_instances_that_are_deleted_at_once_all_go(
+    harness: Harness, cluster: ClusterFacts, order: tuple[str, ...]
+) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(harness.fleet.delete, order)) == [None] * 3
+    harness.fleet.delete_cluster(cluster.resource_id)
+    again = harness.fleet.create_cluster(CLUSTER, "aurora-postgresql", 5432)
+    add(harness, "one")
+    assert status(harness, again) == {"one": "writer"}
 
 
 def test_a_cluster_survives_its_daemon(harness: Harness, cluster: ClusterFacts, root: Path) -> None:

@@ -64,6 +64,7 @@ class Cluster:
 
     Attributes:
         lock: of the roles and of who is in sync; no other lock is taken while holding it.
+        leaving: of whoever leaves; taken before all others.
         in_sync: readers on which every acknowledged commit is known to be.
     """
 
@@ -73,6 +74,7 @@ class Cluster:
         self.site = site
         self.record = record
         self.lock = threading.RLock()
+        self.leaving = threading.Lock()
         self.in_sync: frozenset[str] = frozenset()
         self._waited_for: frozenset[str] = frozenset()
         self._store = store

@@ -67,7 +67,7 @@ def _promote(cluster: Cluster, candidates: Sequence[Instance], cause: FailoverCa
             _hand_over(cluster, old, candidates[0])
         at, started = dt.datetime.now(dt.UTC), time.monotonic()
         silence = None if cause == "requested" else round((started - old.primary.answered_at) * 1000, 3)
-        _fence(cluster, old, candidates)
+        _fence(cluster, old, candidates, cause)
         if cause != "requested":  # a server that is dead lets nobody in: the promotion need not wait for its doors
             beside.submit(_close_doors_of_the_dead, cluster, old, cause)
         new = candidates[0] if len(candidates) == 1 else _most_advanced(candidates)
@@ -111,13 +111,16 @@ def _hand_over(cluster: Cluster, old: Instance, new: Instance) -> None:
         raise
 
 
-def _fence(cluster: Cluster, old: Instance, candidates: Sequence[Instance]) -> None:
+def _fence(cluster: Cluster, old: Instance, candidates: Sequence[Instance], cause: FailoverCause) -> None:
     with cluster.lock:
         # Until the old writer is dead, nobody may have it stop waiting for those who may be promoted.
         missing = [each.member.identifier for each in candidates if each.resource_id not in cluster.in_sync]
-        if missing:
-            raise LocalError(f"{', '.join(missing)} is in sync no more: wait until it is again")
-        old.primary.server.fence()
+        if not missing:
+            old.primary.server.fence()
+            return
+    if cause == "requested":  # the doors were closed for the switch only
+        old.accept()
+    raise LocalError(f"{', '.join(missing)} is in sync no more: wait until it is again")
 
 
 def _most_advanced(readers: Sequence[Instance]) -> Instance:

@@ -52,20 +52,50 @@ def join(cluster: Cluster, care: Care, spec: InstanceSpec) -> None:
 
 
 def leave(cluster: Cluster, care: Care) -> None:
-    """Take an instance out of its cluster: a writer hands over to a reader, if there is one."""
+    """Take an instance out of its cluster: a writer hands over to a reader that stays, if there is one.
+
+    Raises:
+        LocalError: readers stay, and none of them comes in sync.
+    """
+    name = care.instance.member.identifier
+    if not poll(lambda: _left(cluster, care), timeout=_IN_SYNC, interval=0.02):
+        raise LocalError(
+            f"{name} writes, and no reader of {cluster.resource_id} is in sync to take over: delete the readers first"
+        )
+
+
+def _left(cluster: Cluster, care: Care) -> bool:
+    """Whether an instance has left; one at a time, so that nobody hands over to somebody who is leaving too."""
     instance = care.instance
-    if instance.resource_id != cluster.record.writer_id:
+    with cluster.leaving:
+        if instance.resource_id == cluster.record.writer_id:
+            with instance.lock:
+                return instance.resource_id == cluster.record.writer_id and _hand_over(cluster, care)
         instance.closing.set()
         care.end()
-        with instance.lock:
-            cluster.dismiss(instance)
-        return
-    if cluster.readers:
-        with instance.lock:
-            care.fail_over("requested")
-        return
-    cluster.close_endpoints()
-    cluster.remember(writer_id=None)
+        cluster.dismiss(instance)
+        with instance.lock:  # a failover that had begun may have made it the writer
+            return instance.resource_id != cluster.record.writer_id
+
+
+def _hand_over(cluster: Cluster, care: Care) -> bool:
+    """Whether the writer, whose lock the caller holds, is the writer no more."""
+    closing = care.instance.closing
+    if all(each.closing.is_set() for each in cluster.readers):
+        closing.set()
+        cluster.close_endpoints()
+        cluster.remember(writer_id=None)
+        return True
+    if cluster.heir() is None:
+        return False
+    closing.set()  # it is not to follow the next writer
+    try:
+        care.fail_over("requested")
+    except LocalError as error:
+        closing.clear()
+        _log.info("%s does not hand over yet: %s", care.instance.resource_id, error)
+        return False
+    return True
 
 
 def fail_over(cluster: Cluster, target_id: str | None, find: Callable[[str], Care]) -> None:
