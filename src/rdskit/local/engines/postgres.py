@@ -136,8 +136,10 @@ class PostgresServer(DatabaseServer):
             source: a primary or a standby.
         """
         self._privilege.own(self.data.parent)
+        # Unsynced it takes half the time; a copy that is torn when the operating system dies does not start, and is
+        # made again.
         self._run(
-            *("pg_basebackup", "-D", str(self.data), "-X", "stream", "-c", "fast", "--no-password"),
+            *("pg_basebackup", "-D", str(self.data), "-X", "stream", "-c", "fast", "--no-sync", "--no-password"),
             *("-h", source.address.host, "-p", str(source.address.port), "-U", source.account.user),
             account=source.account,
         )
