@@ -103,8 +103,8 @@ def compare(baseline: Contender, contender: Contender, effort: Effort) -> Compar
         microseconds=statistics.median(theirs for _, theirs in pairs),
         added=statistics.median(theirs - base for base, theirs in pairs),
         ratio=ratio,
-        low=low,
-        high=high,
+        low=max(low, min(ratios)),  # the quartiles of two values lie outside of them
+        high=min(high, max(ratios)),
     )
 
 

@@ -13,6 +13,7 @@ import pytest
 import rdskit
 from rdskit import sync
 from rdskit.client.transactions import Transaction as AsyncTransaction
+from rdskit.local.engines.waiting import poll
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +42,7 @@ def test_statements(db: sync.Database) -> None:
     assert db.execute("update account set balance = 5 where id in :ids", ids=[1, 2]) == 2
     assert db.fetch_value("select sum(balance)::int from account") == 10
     assert db.health().ok
-    assert db.stats().writer.in_use == 0
+    assert poll(lambda: db.stats().writer.in_use == 0, timeout=60)
     assert len(db.topology().hosts) == 1
     with pytest.raises(rdskit.QueryTimeout):
         db.fetch_all("select pg_sleep(10)", timeout=0.5)
@@ -115,7 +116,7 @@ def test_ctrl_c_ends_the_call_and_gives_the_connection_back(database: TestDataba
                 interrupted(db)
             alarm.join()
             assert db.fetch_value("select 1") == 1
-            assert db.stats().writer.in_use == 0
+            assert poll(lambda: db.stats().writer.in_use == 0, timeout=60)
 
 
 def _query(db: sync.Database) -> None:
@@ -162,7 +163,7 @@ def test_many_rows_in_and_out(db: sync.Database) -> None:
     rows = db.stream("select id from account")
     next(iter(rows))
     rows.close()
-    assert db.stats().writer.in_use == 0
+    assert poll(lambda: db.stats().writer.in_use == 0, timeout=60)
     pages = list(db.pages("select id from account where id >= :low", key="id desc", size=3000, low=100, into=dict))
     assert [len(page) for page in pages] == [3000, 1900]
     assert pages[0].rows[0] == {"id": 4999}

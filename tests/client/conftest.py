@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import rdskit
+from tests.plugins.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,7 +29,7 @@ async def items(target: TestDatabase | FamilyDatabase) -> AsyncIterator[rdskit.D
     async with rdskit.connect(target.url, tls="off", min_size=1, max_size=3) as db:
         await db.execute("create table items (id bigint primary key, name varchar(100) unique, price double precision)")
         yield db
-        assert db.stats().writer.in_use == 0
+        await eventually(lambda: is_at_rest(db))
 
 
 async def is_at_rest(db: rdskit.Database) -> bool:

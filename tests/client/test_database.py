@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import rdskit
+from tests.client.conftest import is_at_rest
 from tests.plugins.waiting import eventually
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ async def test_health_and_stats(db: rdskit.Database) -> None:
     stats = db.stats()
     assert stats.retries_left == 100
     assert stats.writer.size >= 1
-    assert stats.writer.in_use == 0
+    await eventually(lambda: is_at_rest(db))
     assert database_name(db) in repr(db)
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import rdskit
+from tests.client.conftest import is_at_rest
+from tests.plugins.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -46,7 +48,7 @@ async def test_it_rolls_back_when_the_block_raises(db: rdskit.Database) -> None:
             await _move(tx, 30)
             _ = 1 / 0
     assert await _balances(db) == [100, 100]
-    assert db.stats().writer.in_use == 0
+    await eventually(lambda: is_at_rest(db))
 
 
 async def test_a_nested_block_is_undone_alone(db: rdskit.Database) -> None:

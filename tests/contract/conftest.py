@@ -32,7 +32,8 @@ class Engine:
         name: postgres, mariadb or mysql.
         database: a fresh database on it.
         sleep: an expression that takes the given seconds.
-        running: a query for how many other sessions of this database run a statement with a mark in it.
+        running: a query for how many other sessions of this database sleep in a statement with a mark in it: one that
+            is only being prepared does not count.
         sessions: a query for the ids of the other sessions of this database.
         kill: a statement that ends a session.
         key: a column that numbers rows.
@@ -79,7 +80,7 @@ SQL: dict[str, dict[str, str]] = {
     "postgres": {
         "sleep": "pg_sleep({})",
         "running": (
-            "select count(*) from pg_stat_activity where state = 'active' and datname = current_database() "
+            "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database() "
             "and pid <> pg_backend_pid() and query like {}"
         ),
         "sessions": (
@@ -93,7 +94,7 @@ SQL: dict[str, dict[str, str]] = {
         "sleep": "sleep({})",
         "running": (
             "select count(*) from information_schema.processlist where db = database() "
-            "and id <> connection_id() and info like {}"
+            "and id <> connection_id() and state = 'User sleep' and info like {}"
         ),
         "sessions": "select id from information_schema.processlist where db = database() and id <> connection_id()",
         "kill": "kill {}",

@@ -45,10 +45,19 @@ def spec(
 
 @dataclass
 class Harness:
-    """A running fleet and what it has told."""
+    """A running fleet and what it has told.
+
+    Attributes:
+        at_event: called in the moment in which something is told.
+    """
 
     fleet: Fleet
     events: list[FleetEvent] = field(default_factory=list)
+    at_event: Callable[[FleetEvent], None] = lambda _: None
+
+    def note(self, event: FleetEvent) -> None:
+        self.events.append(event)
+        self.at_event(event)
 
     def kinds(self) -> list[str]:
         return [event.kind for event in self.events]
@@ -150,10 +159,10 @@ def root(tmp_path: Path, prepared: Prepared, engine: str) -> Path:
 
 @pytest.fixture
 def harness(root: Path) -> Iterator[Harness]:
-    events: list[FleetEvent] = []
-    fleet = Fleet(root, notify=events.append)
+    fleet = Fleet(root, notify=lambda event: found.note(event))  # noqa: PLW0108 - there is none yet
+    found = Harness(fleet)
     fleet.start()
     try:
-        yield Harness(fleet, events)
+        yield found
     finally:
         fleet.close()

@@ -154,7 +154,10 @@ def test_full_storage_takes_the_instance_down_and_nothing_is_promoted_or_lost(
     harness.fleet.set_multi_az(NAME, enabled=True)
     with writers(harness, endpoint) as active:
         assert more(active)
+        running = []
+        harness.at_event = lambda _: running.append(harness.fleet.describe(NAME).running)
         harness.fleet.inject(NAME, Fault("full-disk"))
+        assert running == [False], "whoever is told looks at once whether it runs"
         assert harness.fleet.describe(NAME).storage_full
         with pytest.raises(LOST):
             harness.client(endpoint)

@@ -122,7 +122,7 @@ def _run_out_of_storage(care: Care) -> None:
     instance.close_takeovers()
     instance.synchronous = instance.in_sync = False
     for node in instance.nodes:
-        node.server.fence()
+        node.server.kill()  # and wait: who is told looks at once whether it runs
     instance.site.tell(instance.resource_id, "storage-full", "Allocated storage has been exhausted")
 
 
