@@ -80,10 +80,12 @@ Chooser = Callable[[list[Backend]], Backend]
 def choosers(seed: int) -> dict[str, Chooser]:
     """The policies, by name."""
     chance, turns = random.Random(seed), itertools.count()  # noqa: S311 - a simulation that can be repeated
+    two = random.Random(seed)  # noqa: S311 - as above
     return {
         "random": chance.choice,
         "round robin": lambda backends: backends[next(turns) % len(backends)],
         "least connections": lambda backends: min(backends, key=lambda one: (one.in_flight, chance.random())),
+        "P2C, connections": lambda backends: min(two.sample(backends, 2), key=lambda one: one.in_flight),
         "rdskit (P2C, peak EWMA)": lambda backends: choose(
             backends, Backend.expected_wait, chance.random(), chance.random()
         ),
