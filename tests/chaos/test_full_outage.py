@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CALLERS = 1000
 DEADLINE = 2.0
 ARRIVAL = 3.0  # seconds over which the callers arrive
-GRACE = 0.5  # seconds within which an error must have followed its deadline, on a busy machine
+GRACE = 0.5  # seconds within which an error must have followed its deadline, beside what the machine stood still
 RECOVERY = 1.0
 
 
@@ -82,6 +82,34 @@ async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> Non
             await sink.drain()
 
 
+class Stalls:
+    """How long the event loop stood still at most: what no client can make good.
+
+    Attributes:
+        longest: seconds.
+    """
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+
+    @contextlib.asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        """Watch for the length of the block."""
+        watch = asyncio.ensure_future(self._watch())
+        try:
+            yield
+        finally:
+            watch.cancel()
+            await asyncio.wait([watch])
+
+    async def _watch(self) -> None:
+        clock, pause = asyncio.get_running_loop().time, 0.01
+        while True:
+            begun = clock()
+            await asyncio.sleep(pause)
+            self.longest = max(self.longest, clock() - begun - pause)
+
+
 class Callers:
     """Calls with a deadline, and what became of each."""
 
@@ -115,13 +143,17 @@ async def test_a_thousand_callers_of_a_stopped_server(
         async with relay.listening() as port:
             url = f"postgresql://{server.superuser}:{server.password}@127.0.0.1:{port}/postgres"
             async with rdskit.connect(url, tls="off", max_size=10, max_waiting=CALLERS) as db:
-                figures = await _outage(server, relay, db)
+                stalls = Stalls()
+                async with stalls.watched():
+                    figures = await _outage(server, relay, db, stalls)
     for name, value in figures.items():
         record_property(name, value)
     print(figures)  # noqa: T201 - shown with -s and on failure: the figures are the point
 
 
-async def _outage(server: ThrowawayPostgres, relay: CountingRelay, db: rdskit.Database) -> dict[str, object]:
+async def _outage(
+    server: ThrowawayPostgres, relay: CountingRelay, db: rdskit.Database, stalls: Stalls
+) -> dict[str, object]:
     await asyncio.gather(*(db.fetch_value("select 1") for _ in range(50)))
     await asyncio.to_thread(server.kill)
     before = relay.accepted
@@ -134,7 +166,7 @@ async def _outage(server: ThrowawayPostgres, relay: CountingRelay, db: rdskit.Da
     assert callers.outcomes["ConnectError"] == CALLERS
     assert all("tried for 2 s" in message for message in callers.messages), callers.messages
     assert 1 <= attempts <= 1.1 * CALLERS
-    assert max(callers.took) <= DEADLINE + GRACE
+    assert max(callers.took) <= DEADLINE + GRACE + stalls.longest
     health = await db.health()
     assert (health.ok, health.status) == (False, "down")
 
@@ -143,11 +175,12 @@ async def _outage(server: ThrowawayPostgres, relay: CountingRelay, db: rdskit.Da
     back = asyncio.get_running_loop().time()
     assert await asyncio.gather(*waiting) == [1] * 100
     recovery = asyncio.get_running_loop().time() - back
-    assert recovery <= RECOVERY
+    assert recovery <= RECOVERY + stalls.longest
     return {
         "callers": CALLERS,
         "outcomes": dict(callers.outcomes),
         "connection attempts": attempts,
         "slowest error (s)": round(max(callers.took), 3),
+        "longest stall of the event loop (s)": round(stalls.longest, 3),
         "recovery of 100 waiting callers (s)": round(recovery, 3),
     }
