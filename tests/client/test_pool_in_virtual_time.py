@@ -178,6 +178,20 @@ async def test_a_dead_idle_connection_costs_its_caller_one_check_and_no_error(se
         assert [connection.closed for connection in server.made] == [True, False]
 
 
+async def test_checks_that_nobody_answers_do_not_outlast_the_callers_deadline(server: Server) -> None:
+    clock = asyncio.get_running_loop().time
+    async with pool_on(server, min_size=3, max_size=3) as pool:
+        await asyncio.gather(*(hold(pool, 0.1) for _ in range(3)))
+        await asyncio.sleep(5.0)
+        for connection in server.made:
+            connection.dead = True
+        server.refusal = DriverError(Failure.LOST, ConnectError("away"))
+        started = clock()
+        with pytest.raises((PoolTimeout, ConnectError)):
+            await hold(pool, 0.0, timeout=0.2)
+        assert clock() - started == pytest.approx(0.2, abs=0.06)
+
+
 async def test_deadlines_of_waiting_callers_end_each_at_its_own_time(server: Server, looptime: Any) -> None:
     async with pool_on(server, min_size=0, max_size=1) as pool:
         holding = asyncio.ensure_future(hold(pool, 100))

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _CLOSE_TIMEOUT = 2.0  # seconds for one connection to say goodbye, then its socket is cut
 _CHECK_TIMEOUT = 1.0  # seconds for a sign of life
+_SHORTEST_CHECK = 0.05  # seconds that a caller whose time is over waits for it: a healthy connection is not to be lost
 _TIDY_EVERY = 5.0  # seconds between two looks for old and idle connections
 _LAST_LOAN = -1  # the generation of a connection that is not to be lent once more
 
@@ -117,14 +118,15 @@ class Pool:
         wait = self._wait_observed if self._observers else self._wait
         first = False
         while True:
-            lease = self._idle.pop() if self._idle else await wait(deadline, first=first)
+            tried_in_vain = first and deadline.passed
+            lease = self._idle.pop() if self._idle and not tried_in_vain else await wait(deadline, first=first)
             first = True  # who was handed something of no use does not go to the end of the queue
             now = self._loop.time()
             if now >= lease.expires_at:
                 lease.generation = _LAST_LOAN
             if lease.connection.broken:
                 self._discard(lease)
-            elif not needs_check(lease, self.limits, now, self._epoch) or await self._is_alive(lease):
+            elif not needs_check(lease, self.limits, now, self._epoch) or await self._is_alive(lease, deadline):
                 lease.used_at = now
                 return lease
 
@@ -297,10 +299,10 @@ class Pool:
 
     # -- cleaning and closing --------------------------------------------------------------------------------------
 
-    async def _is_alive(self, lease: Lease) -> bool:
+    async def _is_alive(self, lease: Lease, deadline: Deadline) -> bool:
         epoch = self._epoch
         try:
-            await lease.connection.ping(_CHECK_TIMEOUT)
+            await lease.connection.ping(max(deadline.bounded(_CHECK_TIMEOUT), _SHORTEST_CHECK))
         except DriverError:
             lease.connection.broken = True
             self.give_back(lease)
