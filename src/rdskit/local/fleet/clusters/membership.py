@@ -73,8 +73,8 @@ def _left(cluster: Cluster, care: Care) -> bool:
                 return instance.resource_id == cluster.record.writer_id and _hand_over(cluster, care)
         instance.closing.set()
         care.end()
-        cluster.dismiss(instance)
-        with instance.lock:  # a failover that had begun may have made it the writer
+        with instance.lock:  # whoever has it follow another writer has ended, and may have made it the writer
+            cluster.dismiss(instance)
             return instance.resource_id != cluster.record.writer_id
 
 
