@@ -70,18 +70,23 @@ class Cluster:
         return self.local_rds.rds.describe_db_clusters(DBClusterIdentifier=self.identifier)["DBClusters"][0]
 
 
-@contextlib.contextmanager
-def aurora(local_rds: LocalRds, identifier: str, readers: int, engine: str = "aurora-postgresql") -> Iterator[Cluster]:
-    """Run an Aurora cluster with a writer and readers for the length of the block."""
+def _create(local_rds: LocalRds, identifier: str, engine: str, **more: Any) -> None:
     keep_confidential(PASSWORD)
-    rds = local_rds.rds
-    rds.create_db_cluster(
+    local_rds.rds.create_db_cluster(
         DBClusterIdentifier=identifier,
         Engine=engine,
         MasterUsername="app",
         MasterUserPassword=PASSWORD,
         DatabaseName="app",
+        **more,
     )
+
+
+@contextlib.contextmanager
+def aurora(local_rds: LocalRds, identifier: str, readers: int, engine: str = "aurora-postgresql") -> Iterator[Cluster]:
+    """Run an Aurora cluster with a writer and readers for the length of the block."""
+    _create(local_rds, identifier, engine)
+    rds = local_rds.rds
     names = tuple(f"{identifier}-{number}" for number in range(1 + readers))
     for name in names:
         rds.create_db_instance(
@@ -103,17 +108,8 @@ def aurora(local_rds: LocalRds, identifier: str, readers: int, engine: str = "au
 @contextlib.contextmanager
 def multi_az_cluster(local_rds: LocalRds, identifier: str, engine: str) -> Iterator[Cluster]:
     """Run a Multi-AZ DB cluster, which comes with its three instances, for the length of the block."""
-    keep_confidential(PASSWORD)
+    _create(local_rds, identifier, engine, DBClusterInstanceClass="db.m6gd.large", AllocatedStorage=100)
     rds = local_rds.rds
-    rds.create_db_cluster(
-        DBClusterIdentifier=identifier,
-        Engine=engine,
-        DBClusterInstanceClass="db.m6gd.large",
-        AllocatedStorage=100,
-        MasterUsername="app",
-        MasterUserPassword=PASSWORD,
-        DatabaseName="app",
-    )
     waiter = rds.get_waiter("db_cluster_available")
     waiter.wait(DBClusterIdentifier=identifier)
     found = rds.describe_db_clusters(DBClusterIdentifier=identifier)["DBClusters"][0]

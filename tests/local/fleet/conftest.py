@@ -157,8 +157,9 @@ def root(tmp_path: Path, prepared: Prepared, engine: str) -> Path:
     return tmp_path / "data"
 
 
-@pytest.fixture
-def harness(root: Path) -> Iterator[Harness]:
+@contextlib.contextmanager
+def running(root: Path) -> Iterator[Harness]:
+    """Run a fleet in a folder for the length of the block."""
     fleet = Fleet(root, notify=lambda event: found.note(event))  # noqa: PLW0108 - there is none yet
     found = Harness(fleet)
     fleet.start()
@@ -166,3 +167,9 @@ def harness(root: Path) -> Iterator[Harness]:
         yield found
     finally:
         fleet.close()
+
+
+@pytest.fixture
+def harness(root: Path) -> Iterator[Harness]:
+    with running(root) as found:
+        yield found

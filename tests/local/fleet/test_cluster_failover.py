@@ -9,14 +9,12 @@ import pytest
 
 from rdskit.errors import LocalError
 from rdskit.local.fault_model import Fault
-from rdskit.local.fleet import Fleet
 from tests.local.fleet.clusters import CLUSTER, add_three, status, whole
-from tests.local.fleet.conftest import Harness, assert_nothing_lost, more, writers
+from tests.local.fleet.conftest import Harness, assert_nothing_lost, more, running, writers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rdskit.local.fleet import FleetEvent
     from rdskit.local.fleet.model import ClusterFacts
     from tests.local.fleet.conftest import Prepared
 
@@ -26,15 +24,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory, prepared: Prepared) -> Iter
     """A writer and two readers, for all tests of this module."""
     root = tmp_path_factory.mktemp("clusters") / "data"
     prepared.copy_to(root, "aurora-postgresql")
-    events: list[FleetEvent] = []
-    fleet = Fleet(root, notify=events.append)
-    fleet.start()
-    try:
-        harness = Harness(fleet, events)
+    with running(root) as harness:
         add_three(harness)
         yield harness
-    finally:
-        fleet.close()
 
 
 @pytest.fixture

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rdskit.local.fault_model import Fault
-from rdskit.local.fleet import Fleet, FleetEvent
 from rdskit.local.fleet.clusters.policy import Candidate, Quorum, successors
-from tests.local.fleet.conftest import PORTS, Harness, assert_nothing_lost, more, spec, writers
+from tests.local.fleet.conftest import PORTS, Harness, assert_nothing_lost, more, running, spec, writers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,16 +31,11 @@ def harness(engine: str, tmp_path_factory: pytest.TempPathFactory, prepared: Pre
     """A writer and two readers, for all tests of one engine: each finds its own way to who writes."""
     root = tmp_path_factory.mktemp("multi-az") / "data"
     prepared.copy_to(root, engine)
-    events: list[FleetEvent] = []
-    fleet = Fleet(root, notify=events.append)
-    fleet.start()
-    try:
-        fleet.create_cluster(CLUSTER, engine, PORTS[engine])
+    with running(root) as found:
+        found.fleet.create_cluster(CLUSTER, engine, PORTS[engine])
         for name in NAMES:
-            fleet.create(replace(spec(f"db-{name.upper()}", engine=engine), cluster_id=CLUSTER, identifier=name))
-        yield Harness(fleet, events)
-    finally:
-        fleet.close()
+            found.fleet.create(replace(spec(f"db-{name.upper()}", engine=engine), cluster_id=CLUSTER, identifier=name))
+        yield found
 
 
 def whole(harness: Harness) -> bool:

@@ -9,9 +9,8 @@ import pymysql
 import pytest
 
 from rdskit.local.fault_model import Fault
-from rdskit.local.fleet import Fleet, FleetEvent
 from tests.local.fleet.clients import connect_mysql
-from tests.local.fleet.conftest import Harness, assert_nothing_lost, more, spec, writers
+from tests.local.fleet.conftest import Harness, assert_nothing_lost, more, running, spec, writers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,18 +28,12 @@ def harness(tmp_path_factory: pytest.TempPathFactory, prepared: Prepared) -> Ite
     """A writer and two readers, for all tests of this module: each finds its own way to who writes."""
     root = tmp_path_factory.mktemp("clusters") / "data"
     prepared.copy_to(root, "mysql")
-    events: list[FleetEvent] = []
-    fleet = Fleet(root, notify=events.append)
-    fleet.start()
-    try:
-        found = Harness(fleet, events)
-        fleet.create_cluster(CLUSTER, "aurora-mysql", 3306)
+    with running(root) as found:
+        found.fleet.create_cluster(CLUSTER, "aurora-mysql", 3306)
         for name in NAMES:
             base = spec(f"db-{name.upper()}", engine="aurora-mysql")
-            fleet.create(replace(base, cluster_id=CLUSTER, identifier=name))
+            found.fleet.create(replace(base, cluster_id=CLUSTER, identifier=name))
         yield found
-    finally:
-        fleet.close()
 
 
 @pytest.fixture
