@@ -56,6 +56,11 @@ class Fault:
         """Whether it goes on until it is cleared; otherwise it is over as soon as it has happened."""
         return self.kind in _LASTING
 
+    @property
+    def cuts_off(self) -> bool:
+        """Whether nobody reaches the server, the local RDS's own probes included."""
+        return self.kind == "blackhole" and self.path == "all"
+
 
 def parse_seconds(text: str) -> float:
     """A duration such as ``200ms``, ``5s``, ``1.5m`` or ``5`` in seconds.

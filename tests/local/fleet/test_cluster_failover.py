@@ -91,6 +91,21 @@ def test_a_lost_writer_is_replaced_by_the_lowest_tier_and_returns_as_a_reader(
 
 
 @pytest.mark.chaos
+def test_connections_to_a_writer_behind_a_black_hole_are_reset_when_it_is_back_as_a_reader(
+    harness: Harness, cluster: ClusterFacts
+) -> None:
+    own = harness.fleet.describe("db-ONE").endpoint
+    with harness.connect(cluster.endpoint) as by_cluster, harness.connect(own) as by_name:
+        harness.fleet.inject("db-ONE", Fault("blackhole"))
+        for each in (by_cluster, by_name):  # although nobody clears the fault
+            with pytest.raises(psycopg.OperationalError):
+                each.execute("select 1")
+    harness.until(lambda: whole(harness))
+    assert harness.fleet.describe_cluster(CLUSTER).writer_id != "db-ONE"
+    assert harness.fleet.clear_faults("db-ONE") == frozenset()
+
+
+@pytest.mark.chaos
 def test_a_lost_reader_stops_no_writer_for_long_and_comes_back(harness: Harness, cluster: ClusterFacts) -> None:
     before = harness.fleet.failovers()
     with writers(harness, cluster.endpoint) as active:

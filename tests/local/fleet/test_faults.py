@@ -130,6 +130,19 @@ def test_a_black_hole_for_everybody_is_failed_over_and_old_connections_hear_noth
 
 
 @pytest.mark.chaos
+def test_connections_of_before_a_black_hole_are_reset_by_the_server_that_is_back_at_its_address(
+    harness: Harness, endpoint: Endpoint, client: Client
+) -> None:
+    harness.fleet.inject(NAME, Fault("blackhole"))
+    with pytest.raises(LOST):  # although nobody clears the fault
+        client.execute("select 1")
+    with harness.client(endpoint) as another:
+        another.execute("select 1")
+    assert harness.kinds().count("restarted") == 1
+    assert harness.fleet.clear_faults(NAME) == frozenset()
+
+
+@pytest.mark.chaos
 @pytest.mark.parametrize(("kind", "cause"), [("kill", "primary-ended"), ("hang", "primary-hung")])
 def test_a_killed_or_hung_primary_is_fenced_and_its_standby_promoted(
     harness: Harness, endpoint: Endpoint, kind: str, cause: str

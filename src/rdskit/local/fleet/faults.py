@@ -76,7 +76,7 @@ def inject(care: Care, fault: Fault, replicas: Iterable[Instance]) -> None:
             instance.primary.server.fence()
         elif fault.kind == "hang":
             instance.primary.server.pause()
-        elif fault.kind == "blackhole" and fault.path == "all":
+        elif fault.cuts_off:
             instance.primary.cut_off = True
         elif fault.kind == "full-disk":
             _run_out_of_storage(care)
@@ -104,7 +104,7 @@ def clear(instance: Instance, faults: Iterable[Fault]) -> frozenset[Fault]:
         if "hang" in kinds and instance.primary.server.suspended:
             instance.primary.server.resume()
         if not instance.closing.is_set() and not kinds.isdisjoint(("blackhole", "latency")):
-            instance.primary.cut_off = instance.primary.cut_off and any(_cuts_off(each) for each in instance.faults)
+            instance.primary.cut_off = instance.primary.cut_off and any(each.cuts_off for each in instance.faults)
             instance.refresh_endpoint()
     # By now the writer of a cluster may be another one: who was held back then counts, not who reads now.
     _delay(delayed, 0.0)
@@ -124,10 +124,6 @@ def _run_out_of_storage(care: Care) -> None:
     for node in instance.nodes:
         node.server.kill()  # and wait: who is told looks at once whether it runs
     instance.site.tell(instance.resource_id, "storage-full", "Allocated storage has been exhausted")
-
-
-def _cuts_off(fault: Fault) -> bool:
-    return fault.kind == "blackhole" and fault.path == "all"
 
 
 def _delayed(instance: Instance, replicas: Iterable[Instance]) -> frozenset[Instance]:

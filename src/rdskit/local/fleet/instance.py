@@ -190,6 +190,8 @@ class Instance:
             self.remember(parameters=self.record.proven)
             self._start_configured()
         self.primary.forgive()
+        # At this address packets arrive again, and connections of before are unknown to whoever gets them now.
+        self.faults = frozenset(each for each in self.faults if not each.cuts_off)
         self.pending = frozenset()
         if refused:
             raise LocalError(f"{self.resource_id} runs with its former parameters: {refused}") from refused
