@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -36,6 +38,13 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(request: pytest.FixtureRequest, tmp_path: Path, templates: Path) -> Iterator[ThrowawayFamilyServer]:
     with PRODUCTS[request.param](tmp_path, templates=templates) as running:
         yield running
+
+
+def binary_logs(server: ThrowawayFamilyServer) -> int:
+    """How many there are; the index is missing for a moment whenever it is written anew."""
+    with contextlib.suppress(FileNotFoundError):
+        return len((server.data / "binlog.index").read_text(encoding="utf-8").splitlines())
+    return 0
 
 
 def value(session: MySQLSession, sql: str) -> str | None:
@@ -72,6 +81,25 @@ def test_a_server_lives_through_what_befalls_it(server: ThrowawayFamilyServer) -
     server.start()
     with server.connect("shop") as session:
         assert value(session, "select count(*) from kept") == "2"
+
+
+def test_a_server_that_is_killed_while_it_starts_knows_what_it_has_committed(server: ThrowawayFamilyServer) -> None:
+    with server.connect() as session:
+        session.execute("create database shop")
+        session.execute("create table shop.kept (id int primary key)")
+        for number in range(20):
+            session.execute("insert into shop.kept values (%s)", number)
+    committed = server.position()
+    server.kill()
+    logs = binary_logs(server)
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(server.start)
+        assert poll(lambda: binary_logs(server) > logs, timeout=30, interval=0.0001)
+        server.fence()
+        with pytest.raises(LocalError):
+            starting.result()
+    server.start()
+    assert server.position() == committed
 
 
 def test_the_settings_that_durability_rests_on(server: ThrowawayFamilyServer) -> None:

@@ -82,6 +82,9 @@ MYSQL_DEFAULTS: Mapping[str, str] = {
     "secure_file_priv": "NULL",
     "gtid_mode": "ON",
     "enforce_gtid_consistency": "ON",
+    # A server killed while it starts leaves a new binary log without GTIDs. With ON the next start looks no further
+    # than that and forgets the last ones, so that a former primary is given again what it has.
+    "binlog_gtid_simple_recovery": "OFF",
     "replica_net_timeout": "10",
     "replica_parallel_workers": "2",
     "innodb_redo_log_capacity": "32M",
