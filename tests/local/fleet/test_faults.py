@@ -12,6 +12,8 @@ import pytest
 
 from rdskit.errors import LocalError
 from rdskit.local.fault_model import Fault
+from rdskit.local.fleet import failover
+from rdskit.local.fleet.failover import await_first_write
 from tests.local.fleet.clients import LOST, connect_mysql, connect_postgres
 from tests.local.fleet.conftest import PORTS, Harness, assert_nothing_lost, more, spec, writers
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rdskit.kernel.endpoints import Endpoint
+    from rdskit.local.engines.session import Session
+    from rdskit.local.fleet.engine import Server
     from tests.local.fleet.clients import Client
 
 NAME = "db-ORDERS"
@@ -127,6 +131,32 @@ def test_a_black_hole_for_everybody_is_failed_over_and_old_connections_hear_noth
     waiting.join(30)
     assert isinstance(answers[0], LOST)
     assert_nothing_lost(harness, endpoint, before)
+
+
+@pytest.mark.chaos
+def test_a_primary_whose_standby_cannot_take_over_is_restarted_and_the_standby_copied_anew(
+    harness: Harness, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    troubles = iter([LocalError("the promoted standby accepts no write")])
+
+    def await_write(server: Server, writer: Session) -> None:
+        for trouble in troubles:
+            raise trouble
+        await_first_write(server, writer)
+
+    monkeypatch.setattr(failover, "await_first_write", await_write)
+    harness.fleet.set_multi_az(NAME, enabled=True)
+    harness.until(lambda: harness.fleet.describe(NAME).standby_in_sync is True)
+    with writers(harness, endpoint) as active:
+        assert more(active)
+        harness.fleet.inject(NAME, Fault("kill"))
+        harness.until(lambda: "restarted" in harness.kinds())
+        assert more(active)
+        harness.until(lambda: harness.fleet.describe(NAME).standby_in_sync is True)
+        assert harness.fleet.failovers() == []
+        harness.fleet.reboot(NAME, force_failover=True)
+        assert more(active)
+    assert_nothing_lost(harness, endpoint, active)
 
 
 @pytest.mark.chaos

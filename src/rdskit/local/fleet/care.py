@@ -170,17 +170,32 @@ class Care:
         instance = self.instance
         hung = instance.primary.health.verdict is Verdict.HUNG
         if action is Action.PROMOTE:
-            self.fail_over("primary-hung" if hung else "primary-ended")
+            self._promote(hung=hung)
         elif action is Action.RESTART:
-            what = "did not answer" if hung else "ended"
-            instance.site.tell(instance.resource_id, "stopped-unexpectedly", f"The server's process {what}")
-            instance.refuse()
-            instance.primary.server.kill()
-            self.restart_primary()
-            instance.site.tell(instance.resource_id, "restarted", "The server was restarted after recovery")
+            self._restart(hung=hung)
         elif action is Action.DROP_STANDBY and instance.standby is not None:
             instance.standby.server.fence()
             self._go_on_alone("The standby's server failed")
+
+    def _promote(self, *, hung: bool) -> None:
+        try:
+            self.fail_over("primary-hung" if hung else "primary-ended")
+        except LocalError as error:
+            if self.instance.standby is None:
+                raise
+            # What was acknowledged is on the old primary too, and the standby has let nobody in.
+            _log.warning("%s: its standby cannot take over: %s", self.instance.resource_id, error)
+            self._restart(hung=hung)
+            self.restore_standby(Way.CLONE)
+
+    def _restart(self, *, hung: bool) -> None:
+        instance = self.instance
+        what = "did not answer" if hung else "ended"
+        instance.site.tell(instance.resource_id, "stopped-unexpectedly", f"The server's process {what}")
+        instance.refuse()
+        instance.primary.server.kill()
+        self.restart_primary()
+        instance.site.tell(instance.resource_id, "restarted", "The server was restarted after recovery")
 
     def _go_on_alone(self, reason: str) -> None:
         instance = self.instance
