@@ -126,10 +126,24 @@ def test_a_peak_counts_at_once_and_fades(average: float, sample: float, elapsed:
 
 @given(st.lists(st.floats(0.001, 1), min_size=1, max_size=8), st.floats(0, 0.999), st.floats(0, 0.999))
 def test_of_two_readers_the_cheaper_one_and_never_the_dearest(latencies: list[float], one: float, two: float) -> None:
-    chosen = choose(latencies, lambda latency: expected_wait(latency, 0), one, two)
+    chosen = choose(latencies, lambda latency: expected_wait(latency, 0, 0.0), one, two)
     assert chosen in latencies
     if len(set(latencies)) == len(latencies) > 1:
         assert chosen != max(latencies)
+
+
+@given(st.floats(0.001, 100), st.floats(0, 60), st.floats(0, 60), st.integers(1, 50))
+def test_an_idle_reader_is_forgiven_and_one_that_owes_an_answer_is_not(
+    latency: float, some_time: float, more: float, in_flight: int
+) -> None:
+    assert expected_wait(latency, 0, some_time + more) <= expected_wait(latency, 0, some_time) <= latency
+    assert expected_wait(latency, in_flight, some_time) == expected_wait(latency, in_flight, 0.0) >= 2 * latency
+
+
+def test_however_slow_a_reader_was_it_is_soon_cheaper_than_another() -> None:
+    quick, slow = 0.001, 5.0
+    assert expected_wait(slow, 0, 5.0) > expected_wait(quick, 0, 0.0)
+    assert expected_wait(slow, 0, 10.0) < expected_wait(quick, 0, 0.0)
 
 
 def test_a_reader_that_does_not_catch_up_is_waited_for_less_and_less() -> None:

@@ -90,9 +90,20 @@ def peak_ewma(average: float, sample: float, elapsed: float) -> float:
     return average * weight + sample * (1.0 - weight)
 
 
-def expected_wait(latency: float, in_flight: int) -> float:
-    """What one more call costs at a reader, in seconds: its latency times the queue, oneself included."""
-    return latency * (in_flight + 1)
+def expected_wait(latency: float, in_flight: int, elapsed: float) -> float:
+    """What one more call costs at a reader, in seconds: its latency times the queue, oneself included.
+
+    A reader that has nothing to do is forgiven with time, as by Finagle: it gives no samples that could pull its latency
+    down, and one slow call would keep it from all others for good. One that has not answered yet is not forgiven.
+
+    Args:
+        latency: its average, in seconds.
+        in_flight: calls that it has not answered.
+        elapsed: seconds since its last answer.
+    """
+    if in_flight:
+        return latency * (in_flight + 1)
+    return latency * math.exp(-elapsed / _TIME_CONSTANT)
 
 
 T = TypeVar("T")

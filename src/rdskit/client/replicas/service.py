@@ -105,14 +105,18 @@ class Reader:
         """Whether it is worth waiting for; not just after that was in vain."""
         return now - self.waited_until >= pause_after_misses(self.misses)
 
+    def is_near(self, now: float) -> bool:
+        """Whether it follows so closely that it most likely shows in time whatever was written."""
+        return self.progress is not None and self.progress.lag <= _CATCH_UP and self.may_catch_up(now)
+
     def missed(self, now: float) -> None:
         """Somebody waited for it in vain."""
         self.misses += 1
         self.waited_until = now
 
-    def expected_wait(self) -> float:
+    def expected_wait(self, now: float) -> float:
         """What one more call costs here, in seconds."""
-        return expected_wait(self.latency, self.in_flight)
+        return expected_wait(self.latency, self.in_flight, now - self.sampled_at)
 
     def is_ahead_of(self, other: Reader) -> bool:
         """Whether it was seen to have replayed at least what another reader has."""
@@ -244,16 +248,28 @@ class Readers:
         self.spilled += 1
 
     async def _fresh(self, position: Position, deadline: Deadline, avoid: Reader | None) -> Borrowed | None:
-        reader, is_fresh = self.pick(position, asyncio.get_running_loop().time(), avoid)
-        borrowed = await self._lend(reader, deadline) if reader is not None else None
-        if reader is None or borrowed is None:
-            return None
-        if (is_fresh and reader.vouches_for(borrowed.lease)) or await _catches_up(reader, borrowed, position):
+        now = asyncio.get_running_loop().time
+        reader, is_fresh = self.pick(position, now(), avoid)
+        borrowed = None if reader is None else await self._shown_by(reader, position, deadline, is_fresh=is_fresh)
+        if borrowed is None and reader is not None:  # another one may have been seen to show it
+            reader, is_fresh = self.pick(position, now(), avoid)
+            if reader is not None and is_fresh:
+                borrowed = await self._shown_by(reader, position, deadline, is_fresh=True)
+        return borrowed
+
+    async def _shown_by(
+        self, reader: Reader, position: Position, deadline: Deadline, *, is_fresh: bool
+    ) -> Borrowed | None:
+        borrowed = await self._lend(reader, deadline)
+        if borrowed is None or (is_fresh and reader.vouches_for(borrowed.lease)):
             return borrowed
-        return None
+        return borrowed if await _catches_up(reader, borrowed, position) else None
 
     def pick(self, position: Position, now: float, avoid: Reader | None = None) -> tuple[Reader | None, bool]:
         """Choose a reader, by what is known of all of them.
+
+        One that was not yet seen to show the position counts as much as one that was, if it was near the writer when
+        it last spoke: it need only be asked. Otherwise all reads after a write would go to whoever answered first.
 
         Args:
             position: what the read must see.
@@ -261,7 +277,7 @@ class Readers:
             avoid: a reader that is not to be asked.
 
         Returns:
-            The reader, and whether it was seen to show the position; if not, it is the one most likely to in a moment.
+            The reader, and whether it was seen to show the position; if not, it is one that is likely to in a moment.
         """
         readers, first, second = self.known(), random.random(), random.random()  # noqa: S311 - balancing, not a secret
         ejects = now < self._ejected_until
@@ -269,13 +285,14 @@ class Readers:
             one, other = two_of(len(readers), first, second)
             mine, theirs = readers[one], readers[other]
             if mine is not avoid and theirs is not avoid and mine.shows(position) and theirs.shows(position):
-                return mine if mine.expected_wait() <= theirs.expected_wait() else theirs, True
+                return mine if mine.expected_wait(now) <= theirs.expected_wait(now) else theirs, True
         serving = [reader for reader in readers if reader.can_serve() and reader is not avoid]
         if ejects:
             serving = not_ejected(serving, _record, now)
-        fresh = [reader for reader in serving if reader.has_replayed(position)]
-        if fresh:
-            return choose(fresh, Reader.expected_wait, first, second), True
+        ready = [reader for reader in serving if reader.has_replayed(position) or reader.is_near(now)]
+        if ready:
+            chosen = choose(ready, lambda reader: reader.expected_wait(now), first, second)
+            return chosen, chosen.has_replayed(position)
         return _furthest([reader for reader in serving if reader.may_catch_up(now)]), False
 
     async def _lend(self, reader: Reader, deadline: Deadline) -> Borrowed | None:
