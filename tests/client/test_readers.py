@@ -223,7 +223,7 @@ async def test_replicas_that_keep_up_share_most_reads(db: rdskit.Database) -> No
 
 
 async def test_who_was_seen_to_show_a_write_does_not_get_all_that_follows(db: rdskit.Database) -> None:
-    readers, now = db._readers, asyncio.get_running_loop().time()  # noqa: SLF001 - the choice alone
+    readers, now = db._readers, asyncio.get_running_loop().time()
     assert readers is not None
     first, second = readers.known()
     for reader in (first, second):
