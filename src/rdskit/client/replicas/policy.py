@@ -93,8 +93,8 @@ def peak_ewma(average: float, sample: float, elapsed: float) -> float:
 def expected_wait(latency: float, in_flight: int, elapsed: float) -> float:
     """What one more call costs at a reader, in seconds: its latency times the queue, oneself included.
 
-    A reader that has nothing to do is forgiven with time, as by Finagle: it gives no samples that could pull its latency
-    down, and one slow call would keep it from all others for good. One that has not answered yet is not forgiven.
+    A reader that has nothing to do is forgiven with time, as by Finagle: it gives no samples that could pull its
+    latency down, and one slow call would keep it from all others for good. One that owes an answer is not forgiven.
 
     Args:
         latency: its average, in seconds.
