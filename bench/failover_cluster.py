@@ -139,7 +139,7 @@ class LocalCluster:
         Args:
             fault: of ``FAULTS``.
         """
-        known = len(site.failovers(self._data, CLUSTER))
+        known = self._last_failover()
         writer = self._writer()
         at, wall = time.monotonic(), time.time()
         if fault == "planned":
@@ -157,10 +157,14 @@ class LocalCluster:
         for name in INSTANCES:
             faults.clear(name, data=self._data)
 
-    def _await_failover(self, known: int) -> Mapping[str, Any] | None:
-        if not poll(lambda: len(site.failovers(self._data, CLUSTER)) > known, timeout=DEADLINE, interval=0.02):
+    def _last_failover(self) -> Mapping[str, Any] | None:
+        found = site.failovers(self._data, CLUSTER)  # only so many are kept: their number says nothing
+        return found[-1] if found else None
+
+    def _await_failover(self, known: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        if not poll(lambda: self._last_failover() != known, timeout=DEADLINE, interval=0.02):
             return None
-        return site.failovers(self._data, CLUSTER)[-1]
+        return self._last_failover()
 
     def _described(self) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self._rds.describe_db_clusters(DBClusterIdentifier=CLUSTER)["DBClusters"][0]
