@@ -33,3 +33,10 @@ def test_silence_is_given_up_when_it_has_lasted_and_not_before(misses: int, now:
 def test_looks_become_rarer_and_never_more_eager_than_the_source_wants(eager: float, moments: list[float]) -> None:
     early, late = (next_look(eager, away) for away in sorted(moments))
     assert eager <= early <= late <= max(eager, 1.0)
+    assert eager <= next_look(eager, None) <= max(eager, 1.0)
+
+
+def test_the_longer_the_writer_is_away_the_rarer_it_is_looked_for() -> None:
+    paused = [round(next_look(0.02, away), 3) for away in (0.0, 0.1, 0.2, 0.4, 2.5, 10.0, 50.0)]
+    assert paused == [0.02, 0.02, 0.025, 0.05, 0.05, 0.2, 1.0]
+    assert next_look(0.02, None) == 0.05

@@ -276,9 +276,9 @@ class Cluster:
         self._wake.set()
 
     @property
-    def _away(self) -> float:
-        """Seconds for which the writer has been away."""
-        return 0.0 if self._lost_at is None else asyncio.get_running_loop().time() - self._lost_at
+    def _away(self) -> float | None:
+        """Seconds for which the writer has been away; None where it is not."""
+        return None if self._lost_at is None else asyncio.get_running_loop().time() - self._lost_at
 
     def _adopt(self, topology: Topology) -> None:
         """Make pools for hosts that are new and close those of hosts that are gone or have another role."""

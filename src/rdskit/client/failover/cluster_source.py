@@ -95,7 +95,7 @@ class AskingSource:
     """
 
     changes = True
-    look_again = 0.05
+    look_again = 0.02
 
     def __init__(self, described: Source, access: Access, view: View, name: RdsName | None = None) -> None:
         self.cluster = described.cluster
