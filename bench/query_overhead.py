@@ -163,7 +163,7 @@ def run(engine: Engine, effort: harness.Effort, *, one_cpu: bool) -> tuple[list[
 
 
 def main() -> int:
-    """Measure the engines, print, and say whether every figure can be trusted."""
+    """Measure the engines, print, and say whether every figure can be trusted and every gate is kept."""
     parser = harness.arguments(__doc__ or "")
     parser.add_argument("--engine", choices=ENGINES, action="append", help="one engine (default: each)")
     parser.set_defaults(calls=CALLS, rounds=ROUNDS)
@@ -174,13 +174,14 @@ def main() -> int:
     measured = [run(engine, effort, one_cpu=options.one_cpu) for engine in chosen]
     rows = [row for of_engine, _ in measured for row in of_engine]
     valid = all(verdict.valid for _, verdict in measured)
+    kept = all(verdict.kept for _, verdict in measured)
     figures = {
         "valid": valid,
         "engines": {verdict.engine: {"valid": verdict.valid, "kept": verdict.kept} for _, verdict in measured},
         "gates": {engine.name: engine.gate for engine in chosen},
     }
     harness.write_json(options.json, figures, rows)
-    return 0 if valid else 1
+    return 0 if valid and kept else 1
 
 
 if __name__ == "__main__":

@@ -22,11 +22,16 @@ pytestmark = pytest.mark.timeout(180)
 
 
 @dataclass(frozen=True)
-class LocalRds:
-    """A local RDS with the instance ``orders`` and its replica ``orders-reader``."""
+class Orders:
+    """An instance of the local RDS, with a replica: ``ENGINE-orders`` and ``ENGINE-orders-reader``."""
 
     environment: dict[str, str]
+    engine: str
     credentials: str
+
+    @property
+    def target(self) -> str:
+        return f"rds://{self.engine}-orders/shop"
 
     def check(self, target: str, *options: str, **environment: str) -> tuple[int, dict[str, Any]]:
         """Run ``rdskit check``; gives its exit status and each step by name."""
@@ -43,19 +48,24 @@ class LocalRds:
 
 
 @pytest.fixture(scope="module")
-def rds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRds]:
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """What leads to a local RDS."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     data = tmp_path_factory.mktemp("rds") / "data"
     site.up(data, port)
     try:
-        environment = site.env(data)
-        yield LocalRds(environment, "secretsmanager:" + create_orders(environment))
+        yield site.env(data)
     finally:
         site.down(data)
 
 
-def create_orders(environment: dict[str, str]) -> str:
+@pytest.fixture(scope="module", params=["postgres", "mysql", "mariadb"])
+def orders(request: pytest.FixtureRequest, environment: dict[str, str]) -> Orders:
+    return Orders(environment, request.param, "secretsmanager:" + create_orders(environment, request.param))
+
+
+def create_orders(environment: dict[str, str], engine: str) -> str:
     """Make the instance and its replica; gives the ARN of the master user's secret."""
     client = boto3.client(
         "rds",
@@ -65,59 +75,64 @@ def create_orders(environment: dict[str, str]) -> str:
         aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
     )
     available = client.get_waiter("db_instance_available")
+    name = f"{engine}-orders"
     client.create_db_instance(
-        DBInstanceIdentifier="orders",
-        Engine="postgres",
+        DBInstanceIdentifier=name,
+        Engine=engine,
         DBInstanceClass="db.t4g.medium",
         AllocatedStorage=20,
         DBName="shop",
         MasterUsername="keeper",
         ManageMasterUserPassword=True,
     )
-    available.wait(DBInstanceIdentifier="orders")
-    client.create_db_instance_read_replica(DBInstanceIdentifier="orders-reader", SourceDBInstanceIdentifier="orders")
-    available.wait(DBInstanceIdentifier="orders-reader")
-    found = client.describe_db_instances(DBInstanceIdentifier="orders")["DBInstances"][0]
+    available.wait(DBInstanceIdentifier=name)
+    client.create_db_instance_read_replica(DBInstanceIdentifier=f"{name}-reader", SourceDBInstanceIdentifier=name)
+    available.wait(DBInstanceIdentifier=f"{name}-reader")
+    found = client.describe_db_instances(DBInstanceIdentifier=name)["DBInstances"][0]
     return found["MasterUserSecret"]["SecretArn"]
 
 
-def test_an_instance_passes_every_step_with_tls_verified(rds: LocalRds) -> None:
-    status, steps = rds.check("rds://orders/shop", "--credentials", rds.credentials)
+def test_an_instance_passes_every_step(orders: Orders) -> None:
+    status, steps = orders.check(orders.target, "--credentials", orders.credentials)
     assert status == 0, steps
     assert {step["status"] for step in steps.values()} == {"ok"}
     assert "verified, valid until" in steps["tls"]["finding"]
-    assert steps["login"]["finding"] == "logged in as keeper to database shop"
-    assert steps["replicas"]["finding"].startswith("orders-reader at ")
+    user = "keeper" if orders.engine == "postgres" else "keeper@%"
+    assert steps["login"]["finding"] == f"logged in as {user} to database shop"
+    product = {"postgres": "PostgreSQL", "mysql": "MySQL", "mariadb": "MariaDB"}[orders.engine]
+    assert steps["role"]["finding"].startswith(f"{product} ")
+    assert steps["role"]["finding"].endswith("writer: accepts writes")
+    assert steps["replicas"]["finding"].startswith(f"{orders.engine}-orders-reader at ")
     assert "ms behind" in steps["replicas"]["finding"]
 
 
-def test_without_the_local_authority_the_certificate_is_refused(rds: LocalRds) -> None:
-    status, steps = rds.check("rds://orders/shop", "--credentials", rds.credentials, RDSKIT_CA="")
+def test_without_the_local_authority_the_certificate_is_refused(orders: Orders) -> None:
+    status, steps = orders.check(orders.target, "--credentials", orders.credentials, RDSKIT_CA="")
     assert status == 1
     assert steps["tls"]["status"] == "fail"
     assert "RDSKIT_CA" in steps["tls"]["next_step"]
     assert steps["login"]["status"] == "skipped"
 
 
-def test_an_instance_that_does_not_exist_is_named_with_those_that_do(rds: LocalRds) -> None:
-    status, steps = rds.check("rds://order/shop", "--credentials", rds.credentials)
+def test_an_instance_that_does_not_exist_is_named_with_those_that_do(orders: Orders) -> None:
+    status, steps = orders.check("rds://order/shop", "--credentials", orders.credentials)
     assert status == 1
     assert "'order' does not exist" in steps["target"]["finding"]
-    assert "orders" in steps["target"]["finding"]
+    assert f"{orders.engine}-orders" in steps["target"]["finding"]
 
 
-def test_a_secret_that_does_not_exist_fails_at_login(rds: LocalRds) -> None:
-    status, steps = rds.check("rds://orders/shop", "--credentials", "secretsmanager:nothing-here")
+def test_a_secret_that_does_not_exist_fails_at_login(orders: Orders) -> None:
+    status, steps = orders.check(orders.target, "--credentials", "secretsmanager:nothing-here")
     assert status == 1
     assert steps["login"]["status"] == "fail"
     assert "nothing-here" in steps["login"]["finding"]
 
 
-def test_an_api_that_does_not_answer_fails_at_the_target(rds: LocalRds) -> None:
+def test_an_api_that_does_not_answer_fails_at_the_target(orders: Orders) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     endpoint = f"http://127.0.0.1:{port}"
-    status, steps = rds.check("rds://orders/shop", "--credentials", rds.credentials, AWS_ENDPOINT_URL=endpoint)
+    status, steps = orders.check(orders.target, "--credentials", orders.credentials, AWS_ENDPOINT_URL=endpoint)
     assert status == 1
     assert steps["target"]["status"] == "fail"
-    assert "AWS_ENDPOINT_URL" in steps["target"]["finding"]
+    assert steps["target"]["next_step"] == "check AWS_ENDPOINT_URL"

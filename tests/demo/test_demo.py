@@ -240,3 +240,18 @@ def test_a_port_that_is_taken_is_one_error_with_the_next_step(folder: Path) -> N
     assert f"Port {taken}" in demo.text
     assert "--port" in demo.text
     assert "Traceback" not in demo.text
+
+
+def test_an_engine_that_has_to_be_fetched_is_fetched_before_anything_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A new machine, and one without apt, so that nothing is downloaded here.
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    with DemoRun(tmp_path, free_port(), options=("--engine", "mariadb")) as demo:
+        assert demo.end() == 1, demo.text
+    assert "LocalError: MariaDB is not installed" in demo.text
+    assert "install MariaDB with this system's package manager" in " ".join(demo.text.split())
+    assert "starting the local RDS" not in demo.text
+    assert not demo.data.exists()
+    assert "Traceback" not in demo.text

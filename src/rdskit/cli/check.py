@@ -24,9 +24,9 @@ _MARKS = {
 
 @app.command("check")
 def command(
-    target: Annotated[str, typer.Argument(help="postgresql://…, rds://IDENTIFIER or secretsmanager:ID")],
+    target: Annotated[str, typer.Argument(help="postgresql://…, mysql://…, mariadb://…, rds://IDENTIFIER or secretsmanager:ID")],
     *,
-    credentials: Annotated[str | None, typer.Option(help="env, or secretsmanager:ID")] = None,
+    credentials: Annotated[str | None, typer.Option(help="env, iam, secretsmanager:ID or ssm:/PATH")] = None,
     tls: Annotated[str, typer.Option(help="verify-full, require or off")] = "verify-full",
     ca: Annotated[Path | None, typer.Option(help="A PEM file with one more authority to trust.")] = None,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for all steps together.")] = 15.0,

@@ -161,7 +161,12 @@ async def _have(identifier: str, create: Callable[[], Any], say: Callable[[str],
     found = await _describe(identifier)
     if found is None:
         say(f"creating {identifier}")
-        await create()
+        try:
+            await create()
+        except AwsError as error:
+            # The AWS client asks again when an answer is late, and then hears of what its first question has made.
+            if error.code != "DBInstanceAlreadyExists":
+                raise
     elif found["DBInstanceStatus"] == "stopped":
         say(f"starting {identifier}")
         await call("rds", "start_db_instance", DBInstanceIdentifier=identifier)

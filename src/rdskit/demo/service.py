@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import functools
 import os
 import secrets
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from rdskit.demo.policy import first_writes_after, pulse_of, report_of
 from rdskit.demo.shop import open_shop, read_books
 from rdskit.errors import LocalError
 from rdskit.local import site
+from rdskit.local.engines.installations import ensure_mariadb, ensure_mysql
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from rdskit.demo.view import View
 
 _T = TypeVar("_T")
+
+_FETCH = {"mysql": ensure_mysql, "mariadb": ensure_mariadb}  # PostgreSQL comes with the package
 
 FAILOVER_AT = 0.35  # share of the load's time after which the failover is asked for
 _REFRESH = 0.25  # seconds between two views of the load
@@ -93,6 +97,7 @@ class Demo:
         self._stop.set()
 
     async def _run(self) -> Report:
+        await self._fetch_programs()
         async with self._local_rds() as pid:
             found = await self._estate.prepare(self._view.say)
             self._view.say(f"{found.title}, at {found.target}")
@@ -104,6 +109,13 @@ class Demo:
                     return report
             except BaseExceptionGroup as group_of_errors:
                 raise _cause(group_of_errors) from group_of_errors
+
+    async def _fetch_programs(self) -> None:
+        """Have the engine's programs before an instance needs them: a download outlasts what an AWS client waits."""
+        fetch = _FETCH.get(self._plan.engine)
+        if fetch is not None:
+            loop = asyncio.get_running_loop()
+            await _undivided(lambda: fetch(functools.partial(loop.call_soon_threadsafe, self._view.say)))
 
     @contextlib.asynccontextmanager
     async def _local_rds(self) -> AsyncIterator[int]:

@@ -155,7 +155,7 @@ async def _calm(load: Load, db: rdskit.Database) -> list[str]:
         try:
             await eventually(condition, CALM)
         except AssertionError:
-            told = f"{db.stats()}; {await db.topology()}; {db.health()}"
+            told = f"{db.stats()}; {await db.topology()}; {await db.health()}"
             broken.append(f"{CALM:g} s after the storm it is not so again that {what}: {told}")
     return broken
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rdskit.client.database.options import Options
 from rdskit.client.database.resolve import Resolved, resolve
 from rdskit.client.pool import PoolLimits
-from rdskit.errors import AuthenticationError, ConfigError, ConnectError, RdskitError, StatementError, TLSError
+from rdskit.errors import AuthenticationError, ConfigError, RdskitError, TLSError
 from rdskit.kernel.ports import DriverError
+from rdskit.kernel.sql import Dialect
 from rdskit.kernel.targets import parse_target
 from rdskit.kernel.topology import Host, Role
-from rdskit.operate.observe.diagnosis import Diagnosis, Status, Step
-from rdskit.operate.observe.probes import Finding, Obstacle, probe_dns, probe_tcp, probe_tls
+from rdskit.operate.observe.diagnosis import Diagnosis, Finding, Obstacle, Status, Step
+from rdskit.operate.observe.probes import probe_dns, probe_tcp, probe_tls
 from rdskit.runtime.tasks import TaskOwner
 
 if TYPE_CHECKING:
@@ -26,12 +27,16 @@ if TYPE_CHECKING:
 STEPS = ("target", "dns", "tcp", "tls", "login", "role", "replicas")
 LAG_WORTH_A_WARNING = 5.0  # seconds
 
+_WHO_AM_I = {
+    Dialect.POSTGRES: "select current_user::text, current_database()::text",
+    Dialect.MYSQL: "select current_user(), database()",
+}
+_VERSION = {Dialect.POSTGRES: "show server_version", Dialect.MYSQL: "select version()"}
+
 _ADVICE: dict[type[RdskitError], str] = {
     AuthenticationError: "check user and password; an RDS-managed password: --credentials secretsmanager:SECRET",
     TLSError: "look at the step tls",
-    StatementError: "check the database name: the server has no such database",
     ConfigError: "correct the target or its options",
-    ConnectError: "check that the instance is available",
 }
 
 
@@ -96,7 +101,7 @@ class Way:
             self._look_up,
             lambda: probe_dns(self._endpoint),
             lambda: probe_tcp(self._endpoint),
-            lambda: probe_tls(self._endpoint, self._resolved.access.tls),
+            lambda: probe_tls(self._endpoint, self._resolved.engine, self._resolved.access.tls),
             self._log_in,
             self._ask_role,
             self._ask_replicas,
@@ -128,9 +133,9 @@ class Way:
         except Obstacle as obstacle:
             finding, advice = obstacle.finding, obstacle.next_step
         except DriverError as error:
-            finding, advice = str(error.public), advice_for(error.public)
+            finding, advice = _told(error.public)
         except RdskitError as error:
-            finding, advice = str(error), advice_for(error)
+            finding, advice = _told(error)
         except TimeoutError:
             finding, advice = _silence(name)
         else:
@@ -151,13 +156,13 @@ class Way:
     async def _log_in(self) -> Finding:
         # As a reader: the next step tells the role, this one only whether the server lets us in.
         self._connection = await self._resolved.access.open(self._writer._replace(role=Role.READER))
-        (user, database) = await self._ask("select current_user::text, current_database()::text")
-        return Finding(f"logged in as {user} to database {database}")
+        user, database = await self._ask(_WHO_AM_I[self._resolved.dialect])
+        return Finding(f"logged in as {user} to {f'database {database}' if database else 'no database'}")
 
     async def _ask_role(self) -> Finding:
         assert self._connection is not None
-        (version,) = await self._ask("show server_version")
-        told = f"PostgreSQL {version}, {self._connection.role.value}"
+        (version,) = await self._ask(_VERSION[self._resolved.dialect])
+        told = f"{_product(self._resolved.dialect, version)} {version}, {self._connection.role.value}"
         if self._connection.role is Role.WRITER:
             return Finding(f"{told}: accepts writes")
         advice = "connect to the writer; while a failover is under way, try again in a few seconds"
@@ -182,16 +187,28 @@ class Way:
         finally:
             await connection.close(1.0)
 
-    async def _ask(self, sql: str) -> tuple[str, ...]:
+    async def _ask(self, sql: str) -> tuple[Any, ...]:
         assert self._connection is not None
         row = await self._connection.fetch_one(sql, (), None)
         assert row is not None, sql
         return tuple(row)
 
 
-def advice_for(error: Exception) -> str | None:
-    """What to do about an error; None where its own words say it all."""
-    return next((advice for kind, advice in _ADVICE.items() if isinstance(error, kind)), None)
+def _product(dialect: Dialect, version: str) -> str:
+    """What answers, whatever the target called it."""
+    if dialect is Dialect.POSTGRES:
+        return "PostgreSQL"
+    return "MariaDB" if "mariadb" in version.lower() else "MySQL"
+
+
+def _told(error: Exception) -> tuple[str, str | None]:
+    """What an error says, and what to do about it: its own words end with that, behind a semicolon."""
+    words = str(error)
+    for kind, advice in _ADVICE.items():
+        if isinstance(error, kind):
+            return words, advice
+    finding, _, advice = words.rpartition("; ")
+    return (finding, advice) if finding else (words, None)
 
 
 def _of_replica(host: Host, progress: ReaderProgress) -> Finding:

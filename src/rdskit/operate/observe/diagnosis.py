@@ -16,6 +16,33 @@ class Status(Enum):
     SKIPPED = "skipped"
 
 
+class Obstacle(Exception):  # noqa: N818 - it is what stands in the way, told to a person
+    """A step cannot be taken.
+
+    Attributes:
+        finding: why.
+        next_step: what to do about it.
+    """
+
+    def __init__(self, finding: str, next_step: str) -> None:
+        super().__init__(finding)
+        self.finding = finding
+        self.next_step = next_step
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A step was taken.
+
+    Attributes:
+        words: what was found.
+        advice: what to do all the same; makes the step a warning.
+    """
+
+    words: str
+    advice: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One step on the way to a database.

@@ -1,8 +1,4 @@
-"""The way to a database server, below any driver: DNS, TCP, TLS.
-
-TLS towards PostgreSQL: the client sends SSLRequest and the server answers one byte, ``S`` or ``N``
-(PostgreSQL documentation, "Frontend/Backend Protocol", section "SSL Session Encryption").
-"""
+"""The way to a database server, below any driver: DNS, TCP, TLS."""
 
 from __future__ import annotations
 
@@ -12,48 +8,22 @@ import datetime as dt
 import ipaddress
 import socket
 import ssl
-import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from rdskit.operate.observe.diagnosis import Finding, Obstacle
+from rdskit.operate.observe.negotiation import ask_for_tls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from rdskit.kernel.endpoints import Endpoint
+    from rdskit.kernel.targets import Engine
 
-_SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 _EXPIRES_SOON = 30  # days before a certificate's end at which it is worth a warning
 
 # OpenSSL's verify codes (x509_vfy.h)
 _MISMATCHES = frozenset({62, 64})
 _UNKNOWN_AUTHORITIES = frozenset({18, 19, 20, 21})
-
-
-class Obstacle(Exception):  # noqa: N818 - it is what stands in the way, told to a person
-    """A step cannot be taken.
-
-    Attributes:
-        finding: why.
-        next_step: what to do about it.
-    """
-
-    def __init__(self, finding: str, next_step: str) -> None:
-        super().__init__(finding)
-        self.finding = finding
-        self.next_step = next_step
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A step was taken.
-
-    Attributes:
-        words: what was found.
-        advice: what to do all the same; makes the step a warning.
-    """
-
-    words: str
-    advice: str | None = None
 
 
 async def probe_dns(endpoint: Endpoint) -> Finding:
@@ -89,11 +59,12 @@ async def probe_tcp(endpoint: Endpoint) -> Finding:
     return Finding(f"{endpoint} accepts connections from {local}")
 
 
-async def probe_tls(endpoint: Endpoint, context: ssl.SSLContext | None) -> Finding:
+async def probe_tls(endpoint: Endpoint, engine: Engine, context: ssl.SSLContext | None) -> Finding:
     """Ask the server for TLS and shake hands.
 
     Args:
-        endpoint: of a PostgreSQL server.
+        endpoint: of a server.
+        engine: whose protocol it should speak.
         context: how to verify; None when TLS is off.
 
     Raises:
@@ -102,10 +73,7 @@ async def probe_tls(endpoint: Endpoint, context: ssl.SSLContext | None) -> Findi
     if context is None:
         return Finding("TLS is off: everything goes in the clear", "use tls='verify-full', which is the default")
     async with connected(endpoint) as (reader, writer):
-        writer.write(_SSL_REQUEST)
-        answer = await reader.read(1)
-        if answer != b"S":
-            raise _without_tls(endpoint, answer)
+        await ask_for_tls(endpoint, engine, reader, writer)
         try:
             await writer.start_tls(context, server_hostname=endpoint.host)
         except ssl.SSLCertVerificationError as error:
@@ -144,18 +112,6 @@ async def connected(endpoint: Endpoint) -> AsyncIterator[tuple[asyncio.StreamRea
         writer.close()
         with contextlib.suppress(OSError):  # it is being thrown away
             await writer.wait_closed()
-
-
-def _without_tls(endpoint: Endpoint, answer: bytes) -> Obstacle:
-    if answer == b"N":
-        return Obstacle(
-            f"{endpoint} does not offer TLS",
-            "every RDS instance does: check that this is one; a local server without TLS needs tls='off'",
-        )
-    told = "hung up" if not answer else f"answered {answer!r}"
-    return Obstacle(
-        f"{endpoint} {told} when asked for TLS", "check that a PostgreSQL server listens there, and not something else"
-    )
 
 
 def _refused_certificate(endpoint: Endpoint, error: ssl.SSLCertVerificationError) -> Obstacle:
