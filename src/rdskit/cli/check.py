@@ -24,7 +24,9 @@ _MARKS = {
 
 @app.command("check")
 def command(
-    target: Annotated[str, typer.Argument(help="postgresql://…, mysql://…, mariadb://…, rds://IDENTIFIER or secretsmanager:ID")],
+    target: Annotated[
+        str, typer.Argument(help="postgresql://…, mysql://…, mariadb://…, rds://IDENTIFIER or secretsmanager:ID")
+    ],
     *,
     credentials: Annotated[str | None, typer.Option(help="env, iam, secretsmanager:ID or ssm:/PATH")] = None,
     tls: Annotated[str, typer.Option(help="verify-full, require or off")] = "verify-full",

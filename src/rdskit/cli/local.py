@@ -137,7 +137,9 @@ def reset(
 @app.command()
 def fault(
     instance: Annotated[str, typer.Argument(help="Identifier of the DB instance.", show_default=False)],
-    kind: Annotated[str, typer.Argument(help="kill, hang, blackhole, latency, reset, lag or full-disk; clear ends all of them.")],
+    kind: Annotated[
+        str, typer.Argument(help="kill, hang, blackhole, latency, reset, lag or full-disk; clear ends all of them.")
+    ],
     amount: Annotated[
         str | None, typer.Argument(help="Of latency and lag: how much, as in 200ms or 5s.", show_default=False)
     ] = None,

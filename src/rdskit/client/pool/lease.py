@@ -52,12 +52,14 @@ class Lease:
         caller: the task that runs that call.
         cancelling: how often that task was being cancelled when the call began.
         overdue: the call was ended because it was due.
+        busy: a call of a transaction, a stream or a lock is under way on it.
         epoch: the pool's failure epoch at which it was last known to be alive.
         generation: the pool's generation it was opened in; an older one is never lent again.
         dirty: the session was changed and must be reset before somebody else gets it.
     """
 
     __slots__ = (
+        "busy",
         "caller",
         "cancelling",
         "connection",
@@ -86,6 +88,7 @@ class Lease:
         self.caller: asyncio.Task[Any] | None = None
         self.cancelling = 0
         self.overdue = False
+        self.busy = False
 
     def run(self, call: Coroutine[Any, Any, T], due: float) -> Coroutine[Any, Any, T]:
         """Run a call of this connection; ``due`` is a moment on the loop's clock, infinite for no limit."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from rdskit.errors import ConfigError, QueryTimeout
 from rdskit.kernel.failures import Failure
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from rdskit.client.pool.lease import Lease
 
 T = TypeVar("T")
+_BUSY: Final = (
+    "another task runs a statement on this transaction's connection, which takes one at a time: "
+    "await them one after the other, or give each task a transaction of its own"
+)
 
 
 class Watchdog:
@@ -42,19 +46,24 @@ class Watchdog:
 
         Raises:
             DriverError: with ``Failure.TIMEOUT``, when it was ended.
-            ConfigError: called from another event loop than the pool's.
+            ConfigError: called from another event loop than the pool's, or while another task's call is under way: the
+                protocols carry one at a time, and MySQL's would give one caller the answer of the other.
         """
         try:
+            if lease.busy:
+                raise ConfigError(_BUSY)
             self.begin(lease, due)
         except ConfigError:
             call.close()
             raise
+        lease.busy = True
         try:
             return await call
         except asyncio.CancelledError as error:
             raise self.verdict(lease, error) from None
         finally:
             lease.due = math.inf
+            lease.busy = False
 
     def begin(self, lease: Lease, due: float) -> None:
         """Note that the current task begins a call on a lease.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from rdskit.errors import ConfigError
@@ -27,7 +28,12 @@ def require_stream(statement: Statement, batch: int) -> None:
 
 
 async def stream(
-    lease: Lease, text: str, args: Sequence[Any], batch: int, due: Callable[[], float]
+    lease: Lease,
+    text: str,
+    args: Sequence[Any],
+    batch: int,
+    due: Callable[[], float],
+    ended: Callable[[], bool] = lambda: False,
 ) -> AsyncGenerator[Sequence[Row], None]:
     """Read a query in batches, in the open transaction of a connection.
 
@@ -37,19 +43,26 @@ async def stream(
         args: its arguments.
         batch: rows fetched at a time, which is what is kept in memory.
         due: gives the moment when the next round trip must have ended, on the loop's clock.
+        ended: whether the transaction is over, and the connection perhaps somebody else's.
 
     Raises:
         DriverError: the server refused it, or was lost.
     """
     cursor = await lease.run(lease.connection.open_cursor(text, args, None), due())
-    full = True
+    full, reader = True, asyncio.current_task()
     try:
         while full:
             rows = await lease.run(cursor.fetch(batch, None), due())
             full = len(rows) == batch
             if rows:
                 yield rows
+                reader = asyncio.current_task()
     except GeneratorExit:
-        await lease.run(cursor.close(None), due())
+        # A generator that nobody holds any more is closed by a task of the event loop's, beside whatever the reader does
+        # by then on the same connection. The reset that a dirty session gets closes the cursor as well.
+        if asyncio.current_task() is reader and not ended():
+            await lease.run(cursor.close(None), due())
+        else:
+            lease.dirty = True
         raise
     await lease.run(cursor.close(None), due())

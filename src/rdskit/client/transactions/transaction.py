@@ -201,9 +201,12 @@ class Transaction:
         await self._control(f"savepoint {name}")
         try:
             yield self
-        except Exception:
+        except BaseException as error:
             self.callbacks.keep(callbacks)
-            if self.failure is None and not self._connection.broken:
+            if not isinstance(error, Exception):
+                # Nothing is sent while a task is being cancelled, so what the block did stands until the end.
+                self.failure = self.failure or _half_done()
+            elif self.failure is None and not self._connection.broken:
                 await self._control(f"rollback to savepoint {name}")
                 await self._control(f"release savepoint {name}")
             raise
@@ -253,11 +256,15 @@ class Transaction:
                 await self._connection.control("rollback", _ROLLBACK_TIMEOUT)
 
     async def _run(self, method: str, sql: str, params: Params | None, named: dict[str, Any]) -> Any:
-        _, text, args = self._bound(sql, params, named)
-        return await self._call(getattr(self._connection, method)(text, args, None), self._due())
+        statement, text, args = self._bound(sql, params, named)
+        answer = await self._call(getattr(self._connection, method)(text, args, None), self._due())
+        if not self._connection.in_transaction:
+            self.failure = _committed_by(statement)
+            raise self.failure
+        return answer
 
     async def _stream(self, text: str, args: Sequence[Any], batch: int, into: Any) -> AsyncGenerator[Any, None]:
-        batches = stream(self._lease, text, args, batch, self._due)
+        batches = stream(self._lease, text, args, batch, self._due_of_stream, lambda: self._ended)
         try:
             async with contextlib.aclosing(batches):
                 async for rows in batches:
@@ -327,8 +334,26 @@ class Transaction:
         own = math.inf if self._timeout is None else self._now() + self._timeout
         return min(own, self._deadline.due)
 
+    def _due_of_stream(self) -> float:
+        self._require_alive()  # the connection is somebody else's by then
+        return self._due()
+
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
+
+
+def _half_done() -> QueryError:
+    return QueryError(
+        "a nested transaction() was cancelled in the middle, so the whole transaction was rolled back: let the "
+        "cancellation end the outer block too, and open a new transaction"
+    )
+
+
+def _committed_by(statement: Statement) -> QueryError:
+    return QueryError(
+        f"{statement.source.strip()[:60]!r} ended the transaction: MySQL and MariaDB commit at DDL, TRUNCATE and the like, "
+        "so it and all before it are committed; run such statements outside of a transaction"
+    )
 
 
 def _swallowed() -> QueryError:
