@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
-import functools
 import os
 import secrets
 from dataclasses import dataclass
@@ -115,7 +114,11 @@ class Demo:
         fetch = _FETCH.get(self._plan.engine)
         if fetch is not None:
             loop = asyncio.get_running_loop()
-            await _undivided(lambda: fetch(functools.partial(loop.call_soon_threadsafe, self._view.say)))
+
+            def say(words: str) -> None:
+                loop.call_soon_threadsafe(self._view.say, words)
+
+            await _undivided(lambda: fetch(say))
 
     @contextlib.asynccontextmanager
     async def _local_rds(self) -> AsyncIterator[int]:

@@ -50,13 +50,10 @@ class Watchdog:
                 protocols carry one at a time, and MySQL's would give one caller the answer of the other.
         """
         try:
-            if lease.busy:
-                raise ConfigError(_BUSY)
-            self.begin(lease, due)
+            self._begin_alone(lease, due)
         except ConfigError:
             call.close()
             raise
-        lease.busy = True
         try:
             return await call
         except asyncio.CancelledError as error:
@@ -64,6 +61,12 @@ class Watchdog:
         finally:
             lease.due = math.inf
             lease.busy = False
+
+    def _begin_alone(self, lease: Lease, due: float) -> None:
+        if lease.busy:
+            raise ConfigError(_BUSY)
+        self.begin(lease, due)
+        lease.busy = True
 
     def begin(self, lease: Lease, due: float) -> None:
         """Note that the current task begins a call on a lease.

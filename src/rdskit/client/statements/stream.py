@@ -52,14 +52,15 @@ async def stream(
     full, reader = True, asyncio.current_task()
     try:
         while full:
-            rows = await lease.run(cursor.fetch(batch, None), due())
+            until = due()  # before there is a call that nobody would await
+            rows = await lease.run(cursor.fetch(batch, None), until)
             full = len(rows) == batch
             if rows:
                 yield rows
                 reader = asyncio.current_task()
     except GeneratorExit:
-        # A generator that nobody holds any more is closed by a task of the event loop's, beside whatever the reader does
-        # by then on the same connection. The reset that a dirty session gets closes the cursor as well.
+        # A generator that nobody holds any more is closed by a task of the event loop's, beside whatever the reader
+        # does by then on the same connection. The reset that a dirty session gets closes the cursor as well.
         if asyncio.current_task() is reader and not ended():
             await lease.run(cursor.close(None), due())
         else:

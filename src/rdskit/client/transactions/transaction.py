@@ -351,7 +351,7 @@ def _half_done() -> QueryError:
 
 def _committed_by(statement: Statement) -> QueryError:
     return QueryError(
-        f"{statement.source.strip()[:60]!r} ended the transaction: MySQL and MariaDB commit at DDL, TRUNCATE and the like, "
+        f"{statement.source.strip()[:60]!r} ended the transaction: the server commits at DDL, TRUNCATE and the like, "
         "so it and all before it are committed; run such statements outside of a transaction"
     )
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from rdskit.kernel.endpoints import Endpoint
 
-# PostgreSQL documentation, "Frontend/Backend Protocol", section "SSL Session Encryption": the client sends SSLRequest and
-# the server answers one byte, ``S`` or ``N``.
+# PostgreSQL documentation, "Frontend/Backend Protocol", section "SSL Session Encryption": the client sends SSLRequest,
+# and the server answers one byte, ``S`` or ``N``.
 _POSTGRES_REQUEST: Final = struct.pack("!ii", 8, 80877103)
 
 # MySQL Source Code Documentation, "Connection Phase Packets": the server greets with a HandshakeV10, or with an error
@@ -84,7 +84,7 @@ async def _ask_mysql(endpoint: Endpoint, reader: asyncio.StreamReader, writer: a
 
 
 def _refused_at_the_door(endpoint: Endpoint, packet: bytes) -> Obstacle:
-    """The server's own words, before it knows who comes: too many connections, a host that is not let in or is blocked."""
+    """The server's own words, before it knows who comes: too many connections, or a host that is not let in."""
     number = int.from_bytes(packet[1:3], "little")
     words = packet[3:].decode(errors="replace")
     return Obstacle(
