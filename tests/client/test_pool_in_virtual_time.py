@@ -308,3 +308,18 @@ async def test_more_callers_than_may_wait_are_refused_at_once(server: Server) ->
         with pytest.raises(PoolTimeout, match="5 callers already wait"):
             await hold(pool, 0)
         await asyncio.gather(*calls)
+
+
+async def test_a_call_of_a_pool_that_is_left_with_patience_keeps_its_deadline(server: Server, looptime: Any) -> None:
+    async with pool_on(server, min_size=0) as pool:
+        lease = await pool.acquire(Deadline.after(1))
+        call = asyncio.ensure_future(lease.run(asyncio.sleep(3600), 20.0))
+        await asyncio.sleep(1)
+        closing = asyncio.ensure_future(pool.close(600))
+        with pytest.raises(DriverError) as told:
+            await call
+        assert told.value.failure is Failure.TIMEOUT
+        assert looptime == 20
+        lease.give_back()
+        await closing
+        assert looptime == 20
