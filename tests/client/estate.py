@@ -14,7 +14,7 @@ from rdskit.client.failover.cluster import Access
 from rdskit.client.failover.cluster_source import AskingSource
 from rdskit.client.failover.views import AURORA_POSTGRES
 from rdskit.client.pool import PoolLimits
-from rdskit.errors import ConnectError, FailoverError, NoWriterError, ReadOnlyError
+from rdskit.errors import ConnectError, FailoverError, NoWriterError, QueryTimeout, ReadOnlyError
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError, Login, ReaderProgress, Result, ServerCapacity
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from rdskit.client.database.database import Database
     from rdskit.kernel.ports import ConnectOptions
+    from rdskit.kernel.positions import Position
 
 NAMES: Final = ("one", "two", "three")
 OPENING: Final = 0.03  # seconds that a login takes
@@ -42,8 +43,9 @@ class Server:
         role: what it does.
         silent: behind a black hole.
         down: refuses connections.
-        says: whom it takes for the writer.
         answer: seconds that a statement takes.
+        position: what it has written or replayed; None where it tells none.
+        says: whom it takes for the writer.
     """
 
     def __init__(self, name: str, role: Role) -> None:
@@ -51,6 +53,7 @@ class Server:
         self.silent = self.down = False
         self.says = NAMES[0]
         self.answer = ANSWER
+        self.position: Position | None = None
         self.lines: set[Line] = set()
 
     def kill(self) -> None:
@@ -83,12 +86,18 @@ class Line:
             raise DriverError(Failure.READ_ONLY, ReadOnlyError("it reads only"))
         return Result(1)
 
-    async def written_position(self, _timeout: float | None) -> None:
+    async def written_position(self, _timeout: float | None) -> Position | None:
         await self._answer()
+        return self._server.position
 
-    async def reader_progress(self, _timeout: float | None) -> ReaderProgress:
-        await self._answer()
-        return ReaderProgress(self.role is Role.READER, START, START, 0.0)
+    async def reader_progress(self, timeout: float | None) -> ReaderProgress:
+        try:
+            async with asyncio.timeout(timeout):
+                await self._answer()
+        except TimeoutError:
+            raise DriverError(Failure.TIMEOUT, QueryTimeout("no answer")) from None
+        position = self._server.position or START
+        return ReaderProgress(self.role is Role.READER, position, position, 0.0)
 
     async def capacity(self, _timeout: float | None) -> ServerCapacity:
         await self._answer()

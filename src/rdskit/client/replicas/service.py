@@ -31,7 +31,7 @@ from rdskit.runtime.deadlines import Deadline
 from rdskit.runtime.periodic import every
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rdskit.client.failover import Cluster
     from rdskit.kernel.positions import Position
@@ -189,6 +189,7 @@ class Readers:
         self._cluster = cluster
         self._budget = SpillBudget(spill)
         self._ejected_until = -math.inf  # when the last ejection ends
+        self._pools: Mapping[str, Pool] = {}
         self._known: dict[str, Reader] = {}
         self._all: tuple[Reader, ...] = ()
         self._failures = cluster.failures
@@ -312,11 +313,25 @@ class Readers:
             self._failures = self._cluster.failures
             self._quarantine()
             self._wake.set()
-        if self._known.keys() != self._cluster.readers.keys():
-            pools = self._cluster.readers
-            self._known = {name: self._known.get(name) or Reader(name, pool) for name, pool in pools.items()}
-            self._all = tuple(self._known.values())
+        if self._pools is not self._cluster.readers:  # each look at the topology makes another mapping
+            self._pools = self._cluster.readers
+            self._follow_pools()
+
+    def _follow_pools(self) -> None:
+        known = {name: self._reader(name, pool) for name, pool in self._pools.items()}
+        if known != self._known:
+            self._known, self._all = known, tuple(known.values())
             self._wake.set()
+
+    def _reader(self, name: str, pool: Pool) -> Reader:
+        """The reader of this pool. A pool that was left lends nothing any more, so another one needs another reader."""
+        before = self._known.get(name)
+        if before is not None and before.pool is pool:
+            return before
+        reader = Reader(name, pool)
+        if before is not None:  # a quarantine is not left by moving
+            reader.admission, reader.served = before.admission, before.served
+        return reader
 
     def _quarantine(self) -> None:
         for reader in self._known.values():
