@@ -83,8 +83,14 @@ class Line:
     async def execute(self, _text: str, _args: Sequence[Any], _timeout: float | None) -> Result:
         await self._answer()
         if self.role is not Role.WRITER:
+            self.broken = True  # as the drivers do: of no use to whoever wants the writer
             raise DriverError(Failure.READ_ONLY, ReadOnlyError("it reads only"))
         return Result(1)
+
+    async def control(self, text: str, _timeout: float | None) -> str:
+        await self._answer()
+        self.in_transaction = text.startswith("begin")
+        return text
 
     async def written_position(self, _timeout: float | None) -> Position | None:
         await self._answer()
@@ -173,6 +179,12 @@ class Estate:
         """Have another host write; it knows that at once, and the others when they are told."""
         self.servers[name].role, self.servers[name].says = Role.WRITER, name
 
+    def switch_over(self, name: str) -> None:
+        """Have another host write, and end no session: the old writer only refuses writes from now on."""
+        for server in self.servers.values():
+            server.role, server.says = Role.READER, name
+        self.promote(name)
+
     def demote(self, name: str, writer: str) -> None:
         """Have a host return as a reader."""
         server = self.servers[name]
@@ -189,12 +201,13 @@ class Application:
     """Writers that write until they are told to stop.
 
     Attributes:
+        db: what they write by.
         latest: when each of them was last acknowledged a write.
         errors: what they were told instead.
     """
 
     def __init__(self, db: Database, writers: int) -> None:
-        self._db = db
+        self.db = db
         self._over = False
         self._wrote = asyncio.Event()
         self.latest = [0.0] * writers
@@ -211,7 +224,7 @@ class Application:
 
     async def write(self, timeout: float = 30.0) -> None:
         """One write."""
-        await self._db.execute("insert into load values (1)", timeout=timeout)
+        await self.db.execute("insert into load values (1)", timeout=timeout)
 
     async def all_wrote(self, within: float) -> float:
         """Wait until every writer was acknowledged a write from now on; how long that took."""
