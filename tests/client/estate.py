@@ -14,7 +14,7 @@ from rdskit.client.failover.cluster import Access
 from rdskit.client.failover.cluster_source import AskingSource
 from rdskit.client.failover.views import AURORA_POSTGRES
 from rdskit.client.pool import PoolLimits
-from rdskit.errors import ConnectError, FailoverError, NoWriterError, ReadOnlyError
+from rdskit.errors import ConnectError, FailoverError, NoWriterError, QueryTimeout, ReadOnlyError
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError, Login, ReaderProgress, Result, ServerCapacity
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from rdskit.client.database.database import Database
     from rdskit.kernel.ports import ConnectOptions
+    from rdskit.kernel.positions import Position
 
 NAMES: Final = ("one", "two", "three")
 OPENING: Final = 0.03  # seconds that a login takes
@@ -42,8 +43,9 @@ class Server:
         role: what it does.
         silent: behind a black hole.
         down: refuses connections.
-        says: whom it takes for the writer.
         answer: seconds that a statement takes.
+        position: what it has written or replayed; None where it tells none.
+        says: whom it takes for the writer.
     """
 
     def __init__(self, name: str, role: Role) -> None:
@@ -51,6 +53,7 @@ class Server:
         self.silent = self.down = False
         self.says = NAMES[0]
         self.answer = ANSWER
+        self.position: Position | None = None
         self.lines: set[Line] = set()
 
     def kill(self) -> None:
@@ -80,15 +83,27 @@ class Line:
     async def execute(self, _text: str, _args: Sequence[Any], _timeout: float | None) -> Result:
         await self._answer()
         if self.role is not Role.WRITER:
+            self.broken = True  # as the drivers do: of no use to whoever wants the writer
             raise DriverError(Failure.READ_ONLY, ReadOnlyError("it reads only"))
         return Result(1)
 
-    async def written_position(self, _timeout: float | None) -> None:
+    async def control(self, text: str, _timeout: float | None) -> str:
         await self._answer()
+        self.in_transaction = text.startswith("begin")
+        return text
 
-    async def reader_progress(self, _timeout: float | None) -> ReaderProgress:
+    async def written_position(self, _timeout: float | None) -> Position | None:
         await self._answer()
-        return ReaderProgress(self.role is Role.READER, START, START, 0.0)
+        return self._server.position
+
+    async def reader_progress(self, timeout: float | None) -> ReaderProgress:
+        try:
+            async with asyncio.timeout(timeout):
+                await self._answer()
+        except TimeoutError:
+            raise DriverError(Failure.TIMEOUT, QueryTimeout("no answer")) from None
+        position = self._server.position or START
+        return ReaderProgress(self.role is Role.READER, position, position, 0.0)
 
     async def capacity(self, _timeout: float | None) -> ServerCapacity:
         await self._answer()
@@ -164,6 +179,12 @@ class Estate:
         """Have another host write; it knows that at once, and the others when they are told."""
         self.servers[name].role, self.servers[name].says = Role.WRITER, name
 
+    def switch_over(self, name: str) -> None:
+        """Have another host write, and end no session: the old writer only refuses writes from now on."""
+        for server in self.servers.values():
+            server.role, server.says = Role.READER, name
+        self.promote(name)
+
     def demote(self, name: str, writer: str) -> None:
         """Have a host return as a reader."""
         server = self.servers[name]
@@ -180,12 +201,13 @@ class Application:
     """Writers that write until they are told to stop.
 
     Attributes:
+        db: what they write by.
         latest: when each of them was last acknowledged a write.
         errors: what they were told instead.
     """
 
     def __init__(self, db: Database, writers: int) -> None:
-        self._db = db
+        self.db = db
         self._over = False
         self._wrote = asyncio.Event()
         self.latest = [0.0] * writers
@@ -202,7 +224,7 @@ class Application:
 
     async def write(self, timeout: float = 30.0) -> None:
         """One write."""
-        await self._db.execute("insert into load values (1)", timeout=timeout)
+        await self.db.execute("insert into load values (1)", timeout=timeout)
 
     async def all_wrote(self, within: float) -> float:
         """Wait until every writer was acknowledged a write from now on; how long that took."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 
-from rdskit.errors import OutcomeUnknown
+from rdskit.errors import FailoverError, OutcomeUnknown
 from tests.client.estate import ANSWER, Estate, connected
+
+if TYPE_CHECKING:
+    from rdskit.client.transactions import Transaction
 
 pytestmark = pytest.mark.looptime
 
@@ -76,3 +80,38 @@ async def test_few_connections_are_asked_for_in_a_failover() -> None:
         assert asked["three"] == 1
         assert asked["two"] <= in_use + 1
         assert asked["one"] <= 20, "waiting is a matter of chance; 10 are to be expected"
+
+
+async def transfer(tx: Transaction) -> None:
+    await tx.execute("insert into load values (1)")
+
+
+async def test_a_transaction_that_meets_a_host_that_only_reads_leads_to_the_new_writer() -> None:
+    estate = Estate()
+    async with connected(estate, writers=3) as application:
+        await asyncio.sleep(5)
+        estate.switch_over("two")
+        await application.db.run(transfer, timeout=2)
+        await asyncio.sleep(5)
+        estate.switch_over("three")
+        with pytest.raises(FailoverError, match="it reads only"):
+            async with application.db.transaction() as tx:
+                await transfer(tx)
+        async with application.db.transaction(timeout=1) as tx:
+            await transfer(tx)
+
+
+async def test_a_transaction_that_the_old_writer_still_has_does_not_disturb_the_new_one() -> None:
+    estate = Estate()
+    async with connected(estate, writers=3) as application:
+        with pytest.raises(FailoverError, match="it reads only"):
+            async with application.db.transaction() as tx:
+                estate.switch_over("two")
+                await application.db.run(transfer, timeout=2)
+                await asyncio.sleep(0.5)
+                moved, began = set(estate.servers["two"].lines), asyncio.get_running_loop().time()
+                await transfer(tx)
+        await asyncio.sleep(1)
+        assert moved
+        assert moved <= estate.servers["two"].lines
+        assert estate.attempts_since(began)["two"] == 0

@@ -239,6 +239,52 @@ async def test_after_long_callers_are_told_at_once_and_a_host_that_is_back_is_fo
         assert not pool.stats().breaker_is_open
 
 
+@pytest.mark.parametrize("pause", [31.0, 3600.0])
+@pytest.mark.parametrize("failure", [Failure.LOST, Failure.REFUSED], ids=["dropped", "refused"])
+async def test_an_attempt_that_failed_when_nobody_waited_any_more_turns_nobody_away_later(
+    server: Server, pause: float, failure: Failure
+) -> None:
+    """Both connections are busy, and one of them comes back while a third is being opened in vain."""
+    async with pool_on(server, min_size=2, max_size=5, patience=30) as pool:
+        await asyncio.sleep(1)
+        busy = [asyncio.ensure_future(hold(pool, seconds)) for seconds in (OPENING / 2, pause + 10)]
+        await asyncio.sleep(0)
+        server.refusal = DriverError(failure, ConnectError("db:5432 did not answer"))
+        assert await hold(pool, pause, timeout=5) == pytest.approx(OPENING / 2)
+        server.refusal = None
+        busy.append(asyncio.ensure_future(hold(pool, 10)))
+        await asyncio.sleep(0)
+        waited = await asyncio.gather(*(hold(pool, 1, timeout=5) for _ in range(2)))
+        assert max(waited) < 3 * OPENING, "one is opened after the other"
+        assert not pool.stats().breaker_is_open
+        await asyncio.gather(*busy)
+
+
+async def test_one_failed_attempt_long_after_another_turns_nobody_away(server: Server) -> None:
+    async with pool_on(server, min_size=0, max_size=5, patience=30) as pool:
+        for _ in range(2):
+            server.refusal = DriverError(Failure.LOST, ConnectError("db:5432 did not answer"))
+            first = asyncio.ensure_future(hold(pool, 0, timeout=OPENING * 1.5))
+            await asyncio.sleep(OPENING * 1.2)
+            assert not pool.stats().breaker_is_open
+            with pytest.raises(ConnectError, match="tried for"):
+                await hold(pool, 0, timeout=OPENING)
+            with pytest.raises(ConnectError, match="tried for"):
+                await first
+            await asyncio.sleep(3600)
+
+
+async def test_callers_one_after_another_open_the_breaker_of_a_host_that_is_away(server: Server) -> None:
+    server.refusal = DriverError(Failure.LOST, ConnectError("db:5432 cannot be reached"))
+    async with pool_on(server, min_size=0, patience=30) as pool:
+        for _ in range(4):
+            with pytest.raises(ConnectError, match="tried for"):
+                await hold(pool, 0, timeout=9)
+        await asyncio.sleep(300)
+        with pytest.raises(CircuitOpen):
+            await hold(pool, 0, timeout=9)
+
+
 async def test_a_full_server_opens_no_breaker(server: Server) -> None:
     async with pool_on(server, min_size=1, max_size=5, patience=30) as pool:
         await asyncio.sleep(1)
@@ -262,3 +308,18 @@ async def test_more_callers_than_may_wait_are_refused_at_once(server: Server) ->
         with pytest.raises(PoolTimeout, match="5 callers already wait"):
             await hold(pool, 0)
         await asyncio.gather(*calls)
+
+
+async def test_a_call_of_a_pool_that_is_left_with_patience_keeps_its_deadline(server: Server, looptime: Any) -> None:
+    async with pool_on(server, min_size=0) as pool:
+        lease = await pool.acquire(Deadline.after(1))
+        call = asyncio.ensure_future(lease.run(asyncio.sleep(3600), 20.0))
+        await asyncio.sleep(1)
+        closing = asyncio.ensure_future(pool.close(600))
+        with pytest.raises(DriverError) as told:
+            await call
+        assert told.value.failure is Failure.TIMEOUT
+        assert looptime == 20
+        lease.give_back()
+        await closing
+        assert looptime == 20

@@ -10,10 +10,12 @@ import pytest
 
 from rdskit.client.pool.lease import Lease
 from rdskit.client.pool.watchdog import Watchdog
+from rdskit.client.statements.portions import Pace, Portions
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from typing import Any
 
 pytestmark = pytest.mark.looptime
@@ -23,8 +25,16 @@ class Idle:
     endpoint = "db:5432"
 
 
-def _lease(watchdog_leases: set[Lease]) -> Lease:
-    lease = Lease(Idle(), None, now=0.0, expires_at=math.inf, epoch=0, generation=0)  # type: ignore[arg-type]  # not asked
+class Lender:
+    """Whoever lent the connection; of it only the watchdog is asked for."""
+
+    def __init__(self, watchdog: Watchdog | None) -> None:
+        self.watchdog = watchdog
+
+
+def _lease(watchdog_leases: set[Lease], watchdog: Watchdog | None = None) -> Lease:
+    lender: Any = Lender(watchdog)
+    lease = Lease(Idle(), lender, now=0.0, expires_at=math.inf, epoch=0, generation=0)  # type: ignore[arg-type]  # not asked
     watchdog_leases.add(lease)
     return lease
 
@@ -89,4 +99,30 @@ async def test_a_call_that_ends_in_time_leaves_no_mark(looptime: Any) -> None:
     await asyncio.sleep(5)
     assert (lease.due, lease.overdue, dog.armed_for) == (math.inf, False, math.inf)
     assert looptime == 6
+    dog.close()
+
+
+@pytest.mark.parametrize(("source", "due", "ends"), [(60.0, math.inf, 62.0), (0.5, math.inf, 2.5), (60.0, 61.0, 61.0)])
+async def test_rows_that_are_sent_have_their_time_however_long_their_source_took(
+    source: float, due: float, ends: float, looptime: Any
+) -> None:
+    leases: set[Lease] = set()
+    dog = Watchdog(leases)
+    lease = _lease(leases, dog)
+    await dog.guard(
+        lease, asyncio.sleep(0), 2.0
+    )  # as BEGIN: it leaves a timer behind, which fires at the source's time
+
+    async def rows() -> AsyncIterator[dict[str, int]]:
+        await asyncio.sleep(source)
+        yield {"id": 1}
+
+    async def send() -> None:
+        async for _ in Portions(rows(), Pace(lease, due, 2.0)):
+            await asyncio.sleep(3600)
+
+    with pytest.raises(DriverError) as caught:
+        await asyncio.wait_for(dog.guard(lease, send(), due), 600)
+    assert caught.value.failure is Failure.TIMEOUT
+    assert looptime == ends
     dog.close()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rdskit.client.pool import Hold
 from rdskit.client.transactions import Transaction, begin
+from rdskit.kernel.failures import Failure
 from rdskit.runtime.deadlines import Deadline
 
 if TYPE_CHECKING:
@@ -91,6 +92,8 @@ class Block(AbstractAsyncContextManager[Transaction, None]):
             lease.dirty = lease.dirty or lease.connection.in_transaction
             if transaction.may_have_committed:
                 self._written.lost_track()
+            if transaction.met_read_only and lease.lender is self._cluster.writer:  # by now the writer may be another
+                self._cluster.report(Failure.READ_ONLY)
             lease.give_back()
 
     def _settle(self) -> None:

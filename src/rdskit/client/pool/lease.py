@@ -21,6 +21,10 @@ class Guard(Protocol):
         """Run a call on a lease and end it when it is due."""
         ...
 
+    def extend(self, lease: Lease, due: float) -> None:
+        """Give the call under way on a lease another moment by which it must have ended."""
+        ...
+
 
 class Lender(Protocol):
     """Whom a lease goes back to."""

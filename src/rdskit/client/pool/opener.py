@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import math
 import random
 from typing import TYPE_CHECKING, Protocol
 
@@ -76,6 +77,8 @@ class Opener:
         self._observers = observers
         self._loop = asyncio.get_running_loop()
         self._breaker = Breaker()
+        self._asks_in_vain = False
+        self._failed_at = -math.inf
         self._told_open = False
         self._closed = False
         self.opening = 0
@@ -84,6 +87,8 @@ class Opener:
 
     def begin(self) -> None:
         """Open one more connection."""
+        if self.opening == 0 and self._loop.time() - self._failed_at > self._demand.limits.patience:
+            self._breaker = Breaker()  # nobody has asked for so long that an old failure is no part of an outage
         self.opening += 1
         self._tasks.spawn(self._open_for_callers(), "open")
 
@@ -93,8 +98,11 @@ class Opener:
 
     @property
     def breaker_is_open(self) -> bool:
-        """Whether the host has been away for longer than callers should wait for."""
-        return self._breaker.is_open(self._loop.time(), self._demand.limits.patience)
+        """Whether the host has been away for longer than callers should wait for, and is being asked.
+
+        Where nobody asks, what failed last says nothing about now: whoever comes next waits for an attempt.
+        """
+        return self._asks_in_vain and self._breaker.is_open(self._loop.time(), self._demand.limits.patience)
 
     def refuse_in_vain(self) -> None:
         """Tell a caller at once who would wait for nothing.
@@ -102,7 +110,7 @@ class Opener:
         Raises:
             CircuitOpen: the host has been away for too long.
         """
-        if self._breaker.failing_since is not None and self.breaker_is_open:
+        if self.breaker_is_open:
             raise CircuitOpen(
                 f"{self._demand.endpoint} has not been reached for over {self._demand.limits.patience:g} s and is "
                 f"asked again about twice a second; the last attempt said: {self.error}"
@@ -133,6 +141,7 @@ class Opener:
                 await asyncio.sleep(self._pace.delay(away, random.random()))  # noqa: S311 - jitter, not a secret
         finally:
             self.opening -= 1
+            self._asks_in_vain = self._asks_in_vain and self.opening > 0
             self._demand.grow(for_minimum=self.error is None)
 
     def _is_wanted(self) -> bool:
@@ -163,7 +172,8 @@ class Opener:
         if not isinstance(error, TooManyConnections):  # a server that says so is there, and serves those it has
             if self._breaker.failing_since is None and not final:
                 self._demand.unreached()
-            self._breaker = self._breaker.failed(self._loop.time())
+            self._failed_at, self._asks_in_vain = self._loop.time(), True
+            self._breaker = self._breaker.failed(self._failed_at)
         if self._observers:
             self._tell_failure(type(error).__name__, started)
         if final:
@@ -172,7 +182,7 @@ class Opener:
 
     def _note_success(self, started: float) -> None:
         self.error = None
-        self._breaker = Breaker()
+        self._breaker, self._asks_in_vain = Breaker(), False
         if self._observers:
             endpoint = str(self._demand.endpoint)
             self._observers.notify(ConnectionOpened(endpoint, self._loop.time() - started))

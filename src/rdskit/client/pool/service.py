@@ -188,7 +188,6 @@ class Pool:
         """Close every connection; those in use get ``timeout`` seconds to come back, then their sockets are cut."""
         self._closing = True
         self._tidying.cancel()
-        self.watchdog.close()
         self._opener.close()
         self._queue.refuse(Retired)
         self._queue.close()
@@ -196,6 +195,7 @@ class Pool:
         for lease in idle:
             self._discard(lease)
         await self._all_returned(timeout)
+        self.watchdog.close()  # and not sooner: calls that may go on keep their deadlines
         for lease in tuple(self._all):
             lease.connection.broken = True
             lease.connection.abort()

@@ -86,6 +86,12 @@ class Watchdog:
         if due < self.armed_for:
             self._arm(due)
 
+    def extend(self, lease: Lease, due: float) -> None:
+        """Give the call under way on a lease another moment by which it must have ended, earlier or later."""
+        lease.due = due
+        if due < self.armed_for:
+            self._arm(due)
+
     def verdict(self, lease: Lease, error: BaseException) -> BaseException:
         """End a call that failed: give the timeout if it was cancelled because it was due, else what was raised."""
         overdue, lease.due, lease.overdue = lease.overdue, math.inf, False

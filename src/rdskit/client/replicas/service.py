@@ -31,7 +31,8 @@ from rdskit.runtime.deadlines import Deadline
 from rdskit.runtime.periodic import every
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Coroutine, Mapping, Sequence
+    from typing import Any
 
     from rdskit.client.failover import Cluster
     from rdskit.kernel.positions import Position
@@ -189,6 +190,7 @@ class Readers:
         self._cluster = cluster
         self._budget = SpillBudget(spill)
         self._ejected_until = -math.inf  # when the last ejection ends
+        self._pools: Mapping[str, Pool] = {}
         self._known: dict[str, Reader] = {}
         self._all: tuple[Reader, ...] = ()
         self._failures = cluster.failures
@@ -263,7 +265,7 @@ class Readers:
         borrowed = await self._lend(reader, deadline)
         if borrowed is None or (is_fresh and reader.vouches_for(borrowed.lease)):
             return borrowed
-        return borrowed if await _catches_up(reader, borrowed, position) else None
+        return borrowed if await _catches_up(borrowed, position, deadline) else None
 
     def pick(self, position: Position, now: float, avoid: Reader | None = None) -> tuple[Reader | None, bool]:
         """Choose a reader, by what is known of all of them.
@@ -312,11 +314,25 @@ class Readers:
             self._failures = self._cluster.failures
             self._quarantine()
             self._wake.set()
-        if self._known.keys() != self._cluster.readers.keys():
-            pools = self._cluster.readers
-            self._known = {name: self._known.get(name) or Reader(name, pool) for name, pool in pools.items()}
-            self._all = tuple(self._known.values())
+        if self._pools is not self._cluster.readers:  # each look at the topology makes another mapping
+            self._pools = self._cluster.readers
+            self._follow_pools()
+
+    def _follow_pools(self) -> None:
+        known = {name: self._reader(name, pool) for name, pool in self._pools.items()}
+        if known != self._known:
+            self._known, self._all = known, tuple(known.values())
             self._wake.set()
+
+    def _reader(self, name: str, pool: Pool) -> Reader:
+        """The reader of this pool. A pool that was left lends nothing any more, so another one needs another reader."""
+        before = self._known.get(name)
+        if before is not None and before.pool is pool:
+            return before
+        reader = Reader(name, pool)
+        if before is not None:  # a quarantine is not left by moving
+            reader.admission, reader.served = before.admission, before.served
+        return reader
 
     def _quarantine(self) -> None:
         for reader in self._known.values():
@@ -358,7 +374,7 @@ class Readers:
             reader.progress = None
             return
         try:
-            progress = await _ask(reader, lease)
+            progress = await _ask(reader, lease.connection.reader_progress(_WATCH_TIMEOUT))
         except DriverError:
             reader.progress = None
             return
@@ -370,9 +386,9 @@ class Readers:
             reader.admission = next_admission(reader.admission, told.position, progress)
 
 
-async def _ask(reader: Reader, lease: Lease) -> ReaderProgress:
+async def _ask(reader: Reader, question: Coroutine[Any, Any, ReaderProgress]) -> ReaderProgress:
     asked_at = asyncio.get_running_loop().time()
-    progress = await lease.connection.reader_progress(_WATCH_TIMEOUT)
+    progress = await question
     reader.note(progress, asked_at)
     return progress
 
@@ -388,24 +404,26 @@ def _furthest(readers: Sequence[Reader]) -> Reader | None:
     return furthest
 
 
-async def _catches_up(reader: Reader, borrowed: Borrowed, position: Position) -> bool:
+async def _catches_up(borrowed: Borrowed, position: Position, deadline: Deadline) -> bool:
     """Wait for a borrowed reader; it is given back when it takes too long."""
-    loop = asyncio.get_running_loop()
-    end, pause = loop.time() + _CATCH_UP, _FIRST_PAUSE
+    reader, lease, now = borrowed.reader, borrowed.lease, asyncio.get_running_loop().time
+    end, pause, took = min(now() + _CATCH_UP, deadline.due), _FIRST_PAUSE, 0.0
     try:
-        while loop.time() < end:
-            await _ask(reader, borrowed.lease)
+        while (asked_at := now()) + took < end:  # a question that is given up costs the connection a cleaning
+            await _ask(reader, lease.run(lease.connection.reader_progress(None), end))
             if reader.has_replayed(position) and reader.can_serve():
                 reader.misses = 0
                 return True
+            took = now() - asked_at
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LAST_PAUSE)
     except DriverError as error:
-        borrowed.failed(error.failure)
-        return False
+        if error.failure is not Failure.TIMEOUT:
+            borrowed.failed(error.failure)
+            return False
     except BaseException:
         borrowed.unused()
         raise
-    reader.missed(loop.time())
+    reader.missed(now())
     borrowed.unused()
     return False

@@ -35,16 +35,17 @@ class Pace:
     def __init__(self, lease: Lease, due: float, timeout: float | None) -> None:
         self.due = due
         self._lease = lease
+        self._watchdog = lease.lender.watchdog
         self._timeout = math.inf if timeout is None else timeout
         self._loop = asyncio.get_running_loop()
 
     def source_works(self) -> None:
         """The caller's source is asked for rows."""
-        self._lease.due = self.due
+        self._watchdog.extend(self._lease, self.due)
 
     def server_works(self) -> None:
         """Rows are sent, or all were."""
-        self._lease.due = min(self.due, self._loop.time() + self._timeout)
+        self._watchdog.extend(self._lease, min(self.due, self._loop.time() + self._timeout))
 
 
 class Portions:

@@ -48,6 +48,7 @@ class Transaction:
         failure: the error after which nothing of this transaction can be committed, or None.
         writes: whether anything in it may have changed data.
         may_have_committed: COMMIT was sent for writes.
+        met_read_only: the host refused a write because it only reads, which this transaction did not ask of it.
         fence: the number under which a lost COMMIT can be resolved, or None.
         callbacks: what is called once it is known to be committed.
         observers: who hears of its statements.
@@ -68,6 +69,7 @@ class Transaction:
         self._ended = False
         self.writes = False
         self.may_have_committed = False
+        self.met_read_only = False
         self.failure: RdskitError | None = None
         self.fence: str | None = None
         self.callbacks = Callbacks()
@@ -318,8 +320,10 @@ class Transaction:
         action = action_for(error.failure, phase, writes=self.writes)
         told = error.public
         assert isinstance(told, RdskitError), told
-        if error.failure is Failure.READ_ONLY and self._read_only:
-            return told
+        if error.failure is Failure.READ_ONLY:
+            if self._read_only:
+                return told
+            self.met_read_only = True
         if action is Action.UNKNOWN and self.writes:
             told = OutcomeUnknown(
                 f"{told}; COMMIT had been sent, so the transaction may have happened: look for its rows"
