@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import rdskit
+from rdskit.events import ConnectionClosed, ConnectionOpened, Event, FailoverStarted
 from tests.plugins.waiting import eventually
 
 if TYPE_CHECKING:
@@ -75,6 +76,19 @@ async def test_a_read_only_transaction_refuses_writes(db: rdskit.Database) -> No
             assert await tx.fetch_value("select count(*) from users") == 3
             await tx.execute("update users set age = 1")
     assert await db.fetch_value("select count(*) from users where age = 1") == 0
+
+
+async def test_what_a_read_only_transaction_refuses_is_no_sign_of_a_failover(engine: Engine) -> None:
+    heard: list[Event] = []
+    async with rdskit.connect(engine.database.url, tls="off", max_size=1, observers=[heard.append]) as db:
+        await db.execute("create table note (n int)")
+        for _ in range(2):
+            with pytest.raises(rdskit.ReadOnlyError):
+                async with db.transaction(read_only=True) as tx:
+                    await tx.execute("insert into note values (1)")
+        assert await db.execute("insert into note values (2)") == 1
+    told = [each for each in heard if isinstance(each, FailoverStarted | ConnectionClosed | ConnectionOpened)]
+    assert [type(each) for each in told] == [ConnectionOpened]
 
 
 async def test_deferrable_is_postgresqls(engine: Engine, db: rdskit.Database) -> None:

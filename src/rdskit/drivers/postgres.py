@@ -86,6 +86,7 @@ class PostgresConnection:
         "_protocol",
         "_raw",
         "_read_only",
+        "_reads_only",
         "_replication",
         "_statements",
         "broken",
@@ -102,6 +103,7 @@ class PostgresConnection:
         self._replication = Replication(self.fetch_one)
         self.endpoint = options.endpoint
         self.broken = False
+        self._reads_only = False
         self.interrupted = False
         raw.add_termination_listener(self._ended)
 
@@ -185,6 +187,8 @@ class PostgresConnection:
 
     async def control(self, text: str, timeout: float | None) -> str:
         """Run BEGIN, COMMIT, ROLLBACK or SAVEPOINT and give the server's command tag."""
+        if text.startswith("begin"):
+            self._reads_only = "read only" in text
         try:
             return str(await self._raw.execute(text, timeout=timeout))
         except _ERRORS as error:
@@ -269,7 +273,9 @@ class PostgresConnection:
         if self._read_only and mapped.failure is Failure.READ_ONLY:
             mapped = write_refused(mapped, self.endpoint)
         self.interrupted = self.interrupted or mapped.failure is Failure.TIMEOUT
-        self.broken = self.broken or mapped.failure not in _HARMLESS
+        # What a read-only transaction refuses says nothing of the host.
+        own = mapped.failure is Failure.READ_ONLY and self._reads_only and self.in_transaction
+        self.broken = self.broken or not (own or mapped.failure in _HARMLESS)
         return mapped
 
 

@@ -55,6 +55,7 @@ class MysqlConnection:
         "_aborted",
         "_database",
         "_read_only",
+        "_reads_only",
         "_reopen",
         "_replication",
         "_session",
@@ -73,6 +74,7 @@ class MysqlConnection:
         self.endpoint = options.endpoint
         self.role = session.role
         self.broken = False
+        self._reads_only = False
         self.interrupted = False
         self._adopt(session)
 
@@ -138,6 +140,8 @@ class MysqlConnection:
         that is what has become of it.
         """
         verb = text.partition(" ")[0].upper()
+        if verb == "BEGIN":
+            self._reads_only = "read only" in text
         await self._guarded(self._control(text), timeout)
         if self._aborted and text.lower() in {"commit", "rollback"}:
             self._aborted = False
@@ -329,7 +333,9 @@ class MysqlConnection:
         if self._read_only and mapped.failure is Failure.READ_ONLY:
             mapped = write_refused(mapped, self.endpoint)
         self.interrupted = self.interrupted or leaves_answer_unread(error)
-        self.broken = self.broken or mapped.failure not in _HARMLESS
+        # What a read-only transaction refuses says nothing of the host.
+        own = mapped.failure is Failure.READ_ONLY and self._reads_only and self.in_transaction
+        self.broken = self.broken or not (own or mapped.failure in _HARMLESS)
         return mapped
 
 
