@@ -105,6 +105,8 @@ class Executor:
             if lease is not None:
                 lease.give_back()
             return await self._write(Work(method, statement, text, args, _until(started, timeout)), None)
+        if statement.dirties_session:
+            lease.dirty = True  # before it is sent: one that fails may leave a lock or an open transaction behind
         try:
             writer.watchdog.begin(lease, math.inf if timeout is None else started + timeout)
             answer = await getattr(lease.connection, method)(text, args, None)
@@ -134,6 +136,7 @@ class Executor:
             if error is not None:
                 await self._consider(work, error, repeats)
             lease = await self._cluster.acquire_writer(work.deadline)
+            lease.dirty = lease.dirty or work.statement.dirties_session  # also if it fails
             try:
                 answer = await lease.run(_call(lease, work), work.deadline.due)
             except DriverError as failed:
@@ -179,7 +182,6 @@ class Executor:
 
     def _settle(self, lease: Lease, statement: Statement) -> None:
         """Give a connection back after its answer; where readers exist, learn first how far the writer has come."""
-        lease.dirty = statement.dirties_session
         if not self._cluster.readers:
             if not statement.repeatable:
                 self._written.lost_track()  # asked for when there are readers, or when a token is wanted
