@@ -212,6 +212,14 @@ def test_mysql(source: str, kind: Kind, *, returns_rows: bool, dirties_session: 
     assert statement.repeatable == (kind is READ and not dirties_session)
 
 
+@pytest.mark.parametrize("dialect", Dialect)
+def test_code_that_is_not_in_the_text_may_commit_a_part_of_its_work(dialect: Dialect) -> None:
+    for source in ("call p(1)", "do p(1)", "execute p", "frobnicate"):
+        assert not compile_statement(source, dialect).atomic, source
+    for source in ("insert into t values (1)", "select 1", "truncate t", "explain select 1", "set a = 1"):
+        assert compile_statement(source, dialect).atomic, source
+
+
 def test_no_function_is_both_harmless_and_writing() -> None:
     assert not HARMLESS_FUNCTIONS & WRITING_FUNCTIONS
 

@@ -7,7 +7,7 @@ import math
 import random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rdskit.errors import ConfigError, FailoverError, OutcomeUnknown, ReadOnlyError, StaleReadError
+from rdskit.errors import ConfigError, FailoverError, OutcomeUnknown, QueryTimeout, ReadOnlyError, StaleReadError
 from rdskit.kernel.backoff import TRANSACTION
 from rdskit.kernel.failures import Action, Failure, Phase, action_for
 from rdskit.kernel.ports import DriverError
@@ -105,8 +105,7 @@ class Executor:
             if lease is not None:
                 lease.give_back()
             return await self._write(Work(method, statement, text, args, _until(started, timeout)), None)
-        if statement.dirties_session:
-            lease.dirty = True  # before it is sent: one that fails may leave a lock or an open transaction behind
+        lease.dirty = statement.dirties_session  # before it is sent: what fails may leave a lock or transaction
         try:
             writer.watchdog.begin(lease, math.inf if timeout is None else started + timeout)
             answer = await getattr(lease.connection, method)(text, args, None)
@@ -155,7 +154,7 @@ class Executor:
         """Return if the statement may be run again, after a pause; raise what the caller must know otherwise."""
         writes = not work.statement.repeatable
         self._cluster.report(error.failure)
-        action = action_for(error.failure, Phase.STATEMENT, writes=writes)
+        action = self._action(work.statement, error)
         repeats[error.failure] = count = repeats.get(error.failure, 0) + 1
         if error.failure is Failure.TIMEOUT:
             self._retries.timed_out()
@@ -167,9 +166,16 @@ class Executor:
                 pause = TRANSACTION.delay(count, random.random())  # noqa: S311 - jitter, not a secret
                 await asyncio.sleep(work.deadline.bounded(pause))
             return
-        if action is Action.UNKNOWN and writes:
+        if writes and (action is Action.UNKNOWN or not work.statement.atomic):
             self._written.lost_track()
-        raise _told(error, action) from error.__cause__
+        raise _told(error, action, work.statement) from error.__cause__
+
+    def _action(self, statement: Statement, error: DriverError) -> Action:
+        if statement.atomic or not self._cluster.takes_writes:  # what reads only commits nothing
+            return action_for(error.failure, Phase.STATEMENT, writes=not statement.repeatable)
+        if isinstance(error.public, QueryTimeout):  # also a limit of the server's own, which it answers as a refusal
+            return Action.UNKNOWN
+        return action_for(error.failure, Phase.PROCEDURE, writes=True)
 
     def _retrying(self, statement: Statement, failure: Failure, count: int) -> None:
         """A statement is about to be sent again; for whoever wants to know."""
@@ -274,11 +280,10 @@ def _until(started: float, timeout: float | None) -> Deadline:
     return Deadline(None if timeout is None else started + timeout, timeout)
 
 
-def _told(error: DriverError, action: Action) -> Exception:
+def _told(error: DriverError, action: Action, statement: Statement) -> Exception:
     if action is Action.UNKNOWN:
-        return OutcomeUnknown(
-            f"{error.public}; the statement had been sent and may have happened: look before you repeat it"
-        )
+        happened = "may have happened" if statement.atomic else "may have committed a part of its work, or all"
+        return OutcomeUnknown(f"{error.public}; the statement had been sent and {happened}: look before you repeat it")
     if isinstance(error.public, ReadOnlyError):
         return ReadOnlyError(
             f"{error.public}; the writer itself refuses writes: is default_transaction_read_only or read_only set?",

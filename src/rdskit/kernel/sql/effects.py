@@ -152,12 +152,12 @@ def _write(terms: _Terms, dialect: Dialect) -> Effect:
 
 def _unknown(_terms: _Terms, _dialect: Dialect) -> Effect:
     """Also a statement that runs code from elsewhere; rows are possible."""
-    return Effect(Kind.WRITE, returns_rows=True, dirties_session=True, repeatable=False)
+    return Effect(Kind.WRITE, returns_rows=True, dirties_session=True, repeatable=False, atomic=False)
 
 
 def _run(_terms: _Terms, _dialect: Dialect) -> Effect:
     """`do`: code that may do anything, without a result."""
-    return Effect(Kind.WRITE, returns_rows=False, dirties_session=True, repeatable=False)
+    return Effect(Kind.WRITE, returns_rows=False, dirties_session=True, repeatable=False, atomic=False)
 
 
 def _maintenance(_terms: _Terms, dialect: Dialect) -> Effect:
