@@ -97,7 +97,8 @@ class Executor:
             text, args = bind_call(statement, params, named)
         started = self._clock()
         routed = self._cluster.routes_reads
-        if routed and statement.repeatable and self._consistency != "strong":
+        for_readers = routed and (statement.repeatable or self.needs_reader(statement, after))
+        if for_readers and self._consistency != "strong":
             return await self._read(Work(method, statement, text, args, _until(started, timeout), after))
         writer = self._cluster.writer
         lease = writer.take(started)
@@ -205,9 +206,17 @@ class Executor:
         """Lend a reader that shows what a statement must see; None sends it to the writer."""
         if statement.unknown and self._cluster.routes_reads:
             self._routines.learn(statement)
-        if not self._cluster.routes_reads or not statement.repeatable or self._consistency == "strong":
+        if not self._cluster.routes_reads or self._consistency == "strong":
+            return None
+        if not statement.repeatable and not self.needs_reader(statement, after):
             return None
         return await self._borrow(after, deadline)
+
+    def needs_reader(self, statement: Statement, after: Position | None) -> bool:
+        """Whether only a reader that was seen to be fresh may answer: without a writer, the entry is any of them."""
+        if statement.kind is not Kind.READ or self._cluster.takes_writes:
+            return False
+        return after is not START or self._written.position is not START
 
     async def _borrow(self, after: Position | None, deadline: Deadline, avoid: Reader | None = None) -> Borrowed | None:
         if self._readers is None and self._cluster.takes_writes:
@@ -220,16 +229,18 @@ class Executor:
 
     async def _read(self, work: Work) -> Any:
         borrowed = await self._borrow(work.after, work.deadline)
-        conflicts = 0
+        failures = 0
         while borrowed is not None:
+            borrowed.lease.dirty = work.statement.dirties_session
             try:
                 answer = await borrowed.lease.run(_call(borrowed.lease, work), work.deadline.due)
             except DriverError as error:
-                self._consider_reader(work, borrowed, error)
-                if error.failure is not Failure.CONFLICT or conflicts:
+                failures += 1
+                self._consider_reader(work, borrowed, error, failures)
+                if self._cluster.takes_writes and (error.failure is not Failure.CONFLICT or failures > 1):
                     break
-                # Replaying was in its way (a hot standby cancels the query); another reader may be at another place.
-                conflicts += 1
+                # Replaying was in its way (a hot standby cancels the query), and another reader may be at another
+                # place; or there is no writer to go to.
                 borrowed = await self._borrow(work.after, work.deadline, avoid=borrowed.reader)
             except BaseException:
                 borrowed.give_back()
@@ -241,17 +252,20 @@ class Executor:
                 return answer
         return await self._write(work, None)
 
-    def _consider_reader(self, work: Work, borrowed: Borrowed, error: DriverError) -> None:
+    def _consider_reader(self, work: Work, borrowed: Borrowed, error: DriverError, failures: int) -> None:
         """Return if a read may be sent elsewhere; raise what the caller must know otherwise."""
         if error.failure is Failure.REFUSED:  # the reader did as it should
             borrowed.give_back()
         else:
             borrowed.failed(error.failure)
-        if action_for(error.failure, Phase.STATEMENT, writes=False) is not Action.RETRY:
+        action = action_for(error.failure, Phase.STATEMENT, writes=not work.statement.repeatable)
+        if action is Action.UNKNOWN:
+            raise _told(error, action, work.statement) from error.__cause__
+        if action is not Action.RETRY or not (self._cluster.takes_writes or _may_go_on(work, error.failure, failures)):
             raise error.public from error.__cause__
         if error.failure is not Failure.CONFLICT and not self._retries.may_retry():
             raise _budget_is_spent(error) from error.__cause__
-        self._retrying(work.statement, error.failure, 1)
+        self._retrying(work.statement, error.failure, failures)
 
     async def _position_to_see(self, after: Position | None) -> Position | None:
         """What the read must see; None when only the writer can tell."""
@@ -274,6 +288,11 @@ def writer_is_elsewhere(entry: Endpoint) -> StaleReadError:
 
 def _call(lease: Lease, work: Work) -> Any:
     return getattr(lease.connection, work.method)(work.text, work.args, None)
+
+
+def _may_go_on(work: Work, failure: Failure, failures: int) -> bool:
+    """Whether one more reader may be asked, where there is no writer."""
+    return failure is not Failure.READ_ONLY and failures <= _REPEATS[failure] and not work.deadline.passed
 
 
 def _until(started: float, timeout: float | None) -> Deadline:
