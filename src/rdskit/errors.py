@@ -131,7 +131,10 @@ class FailoverError(RdskitError):
 
 
 class OutcomeUnknown(FailoverError):  # noqa: N818 - the public name says what happened
-    """A write was sent, and the connection or the deadline was lost before its answer: it may have happened."""
+    """It may have happened: a write was sent, and the connection or the deadline was lost before its answer.
+
+    Also where a procedure that was called outside a transaction fails: it may have committed a part of its work.
+    """
 
 
 class StaleReadError(RdskitError):

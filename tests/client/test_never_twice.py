@@ -22,7 +22,7 @@ from rdskit.errors import FailoverError, OutcomeUnknown, QueryError, RdskitError
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError, Login, Result
-from rdskit.kernel.sql import Dialect, StatementCache
+from rdskit.kernel.sql import Dialect, Statement, StatementCache
 from rdskit.kernel.sql.compile import compile_statement
 from rdskit.kernel.topology import Role
 from rdskit.runtime.deadlines import Deadline
@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
 HOST = Endpoint("db", 5432)
 WRITE = compile_statement("update account set balance = balance - 1", Dialect.POSTGRES)
-# What a server that answers says; it has done nothing then. In the other cases only it knows.
+CALL = compile_statement("call charge(1)", Dialect.POSTGRES)
+# What a server that answers says; it has done nothing then, unless the statement commits by itself. In the other cases
+# only it knows.
 ANSWERED = {Failure.READ_ONLY, Failure.CONFLICT, Failure.REFUSED}
 
 
@@ -44,9 +46,8 @@ class Blow(NamedTuple):
     done: bool  # the statement was executed all the same, and its answer lost
 
 
-blows = st.builds(
-    lambda failure, done: Blow(failure, done and failure not in ANSWERED), st.sampled_from(Failure), st.booleans()
-)
+any_blows = st.builds(Blow, st.sampled_from(Failure), st.booleans())
+blows = any_blows.map(lambda blow: Blow(blow.failure, blow.done and blow.failure not in ANSWERED))
 
 
 class Server:
@@ -92,7 +93,7 @@ class MadeUpConnection:
         self.broken = True
 
 
-async def write(server: Server) -> RdskitError | None:
+async def write(server: Server, statement: Statement = WRITE) -> RdskitError | None:
     """Execute one statement; give the error that the application sees."""
     access = Access(server, server, database=None, tls=None, connect_timeout=1.0, application_name="test")
     owner = TaskOwner("test")
@@ -101,7 +102,7 @@ async def write(server: Server) -> RdskitError | None:
         await cluster.start(Deadline.after(5))
         routines = Routines(cluster, StatementCache(Dialect.POSTGRES), owner)
         executor = Executor(cluster, None, Written(owner), routines, "session")
-        await executor.run("execute", WRITE, None, {}, 30.0)
+        await executor.run("execute", statement, None, {}, 30.0)
     except RdskitError as error:
         return error
     finally:
@@ -120,6 +121,25 @@ def test_a_write_is_never_executed_twice_and_its_error_tells_the_truth(blows: li
         assert server.executed == 1
     elif isinstance(error, FailoverError) and not isinstance(error, OutcomeUnknown):
         assert server.executed == 0, "it promised that nothing was done"
+
+
+@given(st.lists(any_blows, max_size=12))
+def test_a_procedure_that_commits_half_way_is_never_run_twice(blows: list[Blow]) -> None:
+    server = Server(blows)
+    with asyncio.Runner(loop_factory=looptime.new_event_loop) as runner:
+        error = runner.run(write(server, CALL))
+    assert server.executed <= 1
+    if isinstance(error, FailoverError) and not isinstance(error, OutcomeUnknown):
+        assert server.executed == 0, "it promised that nothing was done"
+
+
+@pytest.mark.parametrize("failure", [Failure.CONFLICT, Failure.READ_ONLY])
+def test_what_a_procedure_did_before_it_met_a_conflict_or_a_reader_is_unknown(failure: Failure) -> None:
+    server = Server([Blow(failure, done=True)])
+    with asyncio.Runner(loop_factory=looptime.new_event_loop) as runner:
+        error = runner.run(write(server, CALL))
+    assert isinstance(error, OutcomeUnknown)
+    assert "may have committed a part" in str(error)
 
 
 @pytest.mark.parametrize("done", [False, True])

@@ -21,6 +21,12 @@ def test_a_write_is_repeated_only_where_it_cannot_have_happened(failure: Failure
         assert phase is Phase.BEFORE_SEND or (answered and phase is Phase.STATEMENT)
 
 
+@given(st.sampled_from(Failure))
+def test_code_that_may_have_committed_a_part_is_never_repeated(failure: Failure) -> None:
+    actions = {action_for(failure, Phase.PROCEDURE, writes=writes) for writes in (False, True)}
+    assert actions <= {Action.UNKNOWN, Action.RAISE}
+
+
 @given(st.sampled_from([Failure.LOST, Failure.TIMEOUT]), st.booleans())
 def test_a_lost_commit_is_always_unknown(failure: Failure, writes: bool) -> None:  # noqa: FBT001 - drawn by hypothesis
     assert action_for(failure, Phase.COMMIT, writes=writes) is Action.UNKNOWN

@@ -24,6 +24,7 @@ class Phase(Enum):
 
     BEFORE_SEND = "nothing was sent"
     STATEMENT = "a statement outside a transaction was sent"
+    PROCEDURE = "code that may commit by itself (CALL, DO) was sent"
     TRANSACTION = "inside a transaction, before COMMIT was sent"
     COMMIT = "COMMIT was sent"
 
@@ -41,26 +42,32 @@ class Action(Enum):
 RETRIES: dict[tuple[Failure, Phase], tuple[Action, Action]] = {
     (Failure.LOST, Phase.BEFORE_SEND): (Action.RETRY, Action.RETRY),
     (Failure.LOST, Phase.STATEMENT): (Action.RETRY, Action.UNKNOWN),
+    (Failure.LOST, Phase.PROCEDURE): (Action.UNKNOWN, Action.UNKNOWN),
     (Failure.LOST, Phase.TRANSACTION): (Action.LOST, Action.LOST),
     (Failure.LOST, Phase.COMMIT): (Action.UNKNOWN, Action.UNKNOWN),
     (Failure.UNWELL, Phase.BEFORE_SEND): (Action.RETRY, Action.RETRY),
     (Failure.UNWELL, Phase.STATEMENT): (Action.RETRY, Action.RAISE),
+    (Failure.UNWELL, Phase.PROCEDURE): (Action.RAISE, Action.RAISE),
     (Failure.UNWELL, Phase.TRANSACTION): (Action.RAISE, Action.RAISE),
     (Failure.UNWELL, Phase.COMMIT): (Action.UNKNOWN, Action.UNKNOWN),
     (Failure.READ_ONLY, Phase.BEFORE_SEND): (Action.RETRY, Action.RETRY),
     (Failure.READ_ONLY, Phase.STATEMENT): (Action.RETRY, Action.RETRY),
+    (Failure.READ_ONLY, Phase.PROCEDURE): (Action.UNKNOWN, Action.UNKNOWN),
     (Failure.READ_ONLY, Phase.TRANSACTION): (Action.LOST, Action.LOST),
     (Failure.READ_ONLY, Phase.COMMIT): (Action.LOST, Action.LOST),
     (Failure.CONFLICT, Phase.BEFORE_SEND): (Action.RETRY, Action.RETRY),
     (Failure.CONFLICT, Phase.STATEMENT): (Action.RETRY, Action.RETRY),
+    (Failure.CONFLICT, Phase.PROCEDURE): (Action.UNKNOWN, Action.UNKNOWN),
     (Failure.CONFLICT, Phase.TRANSACTION): (Action.RAISE, Action.RAISE),
     (Failure.CONFLICT, Phase.COMMIT): (Action.RAISE, Action.RAISE),
     (Failure.TIMEOUT, Phase.BEFORE_SEND): (Action.RAISE, Action.RAISE),
     (Failure.TIMEOUT, Phase.STATEMENT): (Action.RAISE, Action.UNKNOWN),
+    (Failure.TIMEOUT, Phase.PROCEDURE): (Action.UNKNOWN, Action.UNKNOWN),
     (Failure.TIMEOUT, Phase.TRANSACTION): (Action.RAISE, Action.RAISE),
     (Failure.TIMEOUT, Phase.COMMIT): (Action.UNKNOWN, Action.UNKNOWN),
     (Failure.REFUSED, Phase.BEFORE_SEND): (Action.RAISE, Action.RAISE),
     (Failure.REFUSED, Phase.STATEMENT): (Action.RAISE, Action.RAISE),
+    (Failure.REFUSED, Phase.PROCEDURE): (Action.RAISE, Action.RAISE),
     (Failure.REFUSED, Phase.TRANSACTION): (Action.RAISE, Action.RAISE),
     (Failure.REFUSED, Phase.COMMIT): (Action.RAISE, Action.RAISE),
 }

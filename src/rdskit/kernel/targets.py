@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import Enum
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -30,6 +31,7 @@ FORMS = (
     "postgresql://[user[:password]@]host[:port]/dbname, mysql://…, mariadb://…, "
     "rds://[user[:password]@]IDENTIFIER[/dbname] or secretsmanager:ID[/dbname]"
 )
+_ENCODE = "a password or name with ':', '/', '@', '?' or '#' must be percent-encoded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,8 @@ def parse_target(text: str) -> Target:
         return _parse_identifier(text)
     if scheme in _SCHEMES:
         return _parse_url(text, _SCHEMES[scheme])
-    raise ConfigError(f"target scheme {scheme!r} is not one that rdskit knows; write {FORMS}")
+    named = f"scheme {scheme!r}" if _is_scheme(scheme) else f"{_shown(text)!r}"
+    raise ConfigError(f"target {named} is not one that rdskit knows; write {FORMS}")
 
 
 def _parse_secret(rest: str) -> Target:
@@ -124,21 +127,22 @@ def _parse_url(text: str, engine: Engine) -> Target:
 
 
 def _split(text: str) -> SplitResult:
+    """The parts of a URL. The parser's own words may hold a part of the password, so they are left out."""
     try:
-        return urlsplit(text)
-    except ValueError as error:
-        raise ConfigError(f"target {_shown(text)!r} is not a URL: {error}; write {FORMS}") from error
+        parts = urlsplit(text)
+    except ValueError:
+        raise ConfigError(f"target {_shown(text)!r} is not a URL; write {FORMS}; {_ENCODE}") from None
+    if "#" in text or "@" in parts.path + parts.query:  # what came before it was taken for the host
+        raise ConfigError(f"target {_shown(text)!r} cannot be read; write {FORMS}; {_ENCODE}")
+    return parts
 
 
 def _port(text: str) -> int | None:
     try:
-        port = urlsplit(text).port
-    except ValueError as error:
-        raise ConfigError(
-            f"target {_shown(text)!r} has no valid port: {error}; "
-            "a password with ':', '/', '@' or '#' must be percent-encoded"
-        ) from error
-    return port
+        return urlsplit(text).port
+    except ValueError:
+        message = f"target {_shown(text)!r} has no valid port; write a number from 1 to 65535, or none; {_ENCODE}"
+        raise ConfigError(message) from None
 
 
 def _refuse_options(query: str) -> None:
@@ -149,11 +153,20 @@ def _refuse_options(query: str) -> None:
         )
 
 
+def _is_scheme(text: str) -> bool:
+    return re.fullmatch(r"[a-z][a-z0-9+.-]*", text, re.IGNORECASE) is not None
+
+
 def _decoded(part: str | None) -> str | None:
     return unquote(part) if part else None
 
 
 def _shown(text: str) -> str:
-    """The text without anything that could be a password: what stands before the last @ goes."""
-    head, at, tail = text.rpartition("@")
-    return f"{head.partition('://')[0]}://…@{tail}" if at else text
+    """The text without anything that could be a password: before the last @, or where there is none after a colon."""
+    scheme, separator, rest = text.partition("://")
+    if not separator or not _is_scheme(scheme):
+        scheme, separator, rest = "", "", text
+    _, at, tail = rest.rpartition("@")
+    host, colon, _ = rest.partition(":")
+    shown = f"…@{tail}" if at else f"{host}:…" if colon else rest
+    return f"{scheme}{separator}{shown}"

@@ -21,6 +21,10 @@ READS = [
     "with recursive t(n) as (values (1) union all select n + 1 from t) select sum(n) from t",
     "explain select 1",
     "explain (analyze, buffers) select 1",
+    "explain (select 1)",
+    "explain analyze (with x as (select 1) select * from x)",
+    "with values(a) as (select 1) select a from values",
+    "select * from (with m as (with d as (select 1) select * from d) select * from m) t",
     'select "into", "nextval" from t',
     "select nextval from t",
     "select substring(a for 3) from t",
@@ -104,6 +108,12 @@ POSTGRES = [
     ("with x as (delete from t returning *) select * from x", WRITE, True, False),
     ("with x as not materialized (insert into t values (1)) select 1", WRITE, True, False),
     ("with x as (select 1) insert into t select * from x", WRITE, False, False),
+    ("with m as (with d as (select 1) update t set a = 1 returning a) select * from m", WRITE, True, False),
+    ("with m as (with d as (select 1), e as (table d) delete from t returning a) table m", WRITE, True, False),
+    ("select * from (with m as (with d as (table u) insert into t table d returning 1) table m)", WRITE, True, False),
+    ("with values(a, b) as (select 1, 2) update t set a = values.b from values", WRITE, False, False),
+    ("with recursive values(a) as (select 1) delete from t using values returning 1", WRITE, True, False),
+    ("with x as (select 1), values as (select 2) insert into t table x", WRITE, False, False),
     ("with x as (select 1) update t set a = 1 returning a", WRITE, True, False),
     ("select * from t for update skip locked", WRITE, True, False),
     ("select * from t FOR NO KEY UPDATE", WRITE, True, False),
@@ -126,9 +136,14 @@ POSTGRES = [
     ("select set_config('a.b', 'c', true)", WRITE, True, False),
     ("select set_config('a.b', (select f(true)), false)", WRITE, True, True),
     ("select set_config('a.b', 'c', :local)", WRITE, True, True),
+    ("select set_config('a', :v, true) as set_config", WRITE, True, False),
+    ("select set_config('a', :v, false) as set_config", WRITE, True, True),
     ("select set_config('a', 'c', true), set_config('b', 'c', false)", WRITE, True, True),
     ("explain insert into t values (1)", WRITE, True, False),
     ("explain analyze select nextval('s')", WRITE, True, False),
+    ("explain analyze (select nextval('s'))", WRITE, True, False),
+    ("explain (analyze) ((select nextval('s')))", WRITE, True, False),
+    ("explain analyze (with x as (delete from t returning 1) select 1)", WRITE, True, False),
     ("explain (analyze, format json) with x as (delete from t returning 1) select 1", WRITE, True, False),
     ("begin", TRANSACTION, False, False),
     ("start transaction isolation level serializable", TRANSACTION, False, False),
@@ -212,8 +227,29 @@ def test_mysql(source: str, kind: Kind, *, returns_rows: bool, dirties_session: 
     assert statement.repeatable == (kind is READ and not dirties_session)
 
 
-def test_no_function_is_both_harmless_and_writing() -> None:
-    assert not HARMLESS_FUNCTIONS & WRITING_FUNCTIONS
+@pytest.mark.parametrize("dialect", Dialect)
+def test_code_that_is_not_in_the_text_may_commit_a_part_of_its_work(dialect: Dialect) -> None:
+    for source in ("call p(1)", "do p(1)", "execute p", "frobnicate"):
+        assert not compile_statement(source, dialect).atomic, source
+    for source in ("insert into t values (1)", "select 1", "truncate t", "explain select 1", "set a = 1"):
+        assert compile_statement(source, dialect).atomic, source
+
+
+@pytest.mark.parametrize("dialect", Dialect)
+def test_no_function_is_both_harmless_and_writing(dialect: Dialect) -> None:
+    assert not HARMLESS_FUNCTIONS[dialect] & WRITING_FUNCTIONS
+
+
+def test_what_is_built_in_elsewhere_is_a_function_of_the_users_own_here() -> None:
+    for name in ("match", "truncate", "quote", "insert", "compress", "field", "if", "sleep", "uuid", "year"):
+        source = f"select concat({name}(1, 2))"
+        there, here = compile_statement(source, Dialect.MYSQL), compile_statement(source, Dialect.POSTGRES)
+        assert (there.unknown, here.repeatable) == (frozenset(), False), name
+        assert here.kind is WRITE or here.unknown == {name}
+    for name in ("string_agg", "array_length", "random", "age", "to_json"):
+        source = f"select {name}(1, 2)"
+        there, here = compile_statement(source, Dialect.POSTGRES), compile_statement(source, Dialect.MYSQL)
+        assert (there.repeatable, here.unknown) == (True, frozenset({name})), name
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rdskit.errors import ConfigError
 from rdskit.kernel.sql import Dialect, Kind, bind, compile_statement
+from rdskit.kernel.sql.functions import HARMLESS_FUNCTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -148,3 +149,48 @@ def test_what_a_read_only_transaction_refuses_is_a_write(connection: Connection)
                 pytest.fail(source)
             assert error.value.args[0] in refused, (source, error.value)
         cursor.execute("set session transaction read write")
+
+
+# What one of the two servers has and the other takes for a function of the user's own.
+_OF_ONE_SERVER = frozenset(
+    {
+        "any_value",
+        "bin_to_uuid",
+        "chr",
+        "decode",
+        "encode",
+        "filter",
+        "grouping",
+        "groups",
+        "gtid_subset",
+        "gtid_subtract",
+    }
+    | {"is_uuid", "isempty", "json_exists", "json_query", "lateral", "materialized", "md5", "percentile_cont"}
+    | {
+        "percentile_disc",
+        "regexp_like",
+        "sets",
+        "sha",
+        "sha1",
+        "tablesample",
+        "to_char",
+        "uuid_to_bin",
+        "within",
+        "zone",
+    }
+)
+
+
+def test_harmless_functions_are_not_names_that_users_give_to_their_own(connection: Connection) -> None:
+    names = HARMLESS_FUNCTIONS[Dialect.MYSQL] - _OF_ONE_SERVER
+    assert {name for name in names if _is_free(connection, name)} == set()
+
+
+def _is_free(connection: Connection, name: str) -> bool:
+    """Whether the server looks for a stored function of that name."""
+    with connection.cursor() as cursor:
+        try:
+            cursor.execute(f"select {name}()")
+        except pymysql.Error as error:
+            return bool(error.args[0] == 1305)  # FUNCTION … does not exist
+    return False

@@ -135,8 +135,50 @@ def test_every_volatile_function_is_known(connection: Connection) -> None:
 
 
 def test_harmless_functions_are_not_volatile(connection: Connection) -> None:
-    suspect = _built_in(connection, "v") & HARMLESS_FUNCTIONS - _ONLY_TELLING
+    suspect = _built_in(connection, "v") & HARMLESS_FUNCTIONS[Dialect.POSTGRES] - _ONLY_TELLING
     assert {name for name in suspect if not name.startswith(_ONLY_TELLING_PREFIXES)} == set()
+
+
+# Words of the grammar that stand before a parenthesis, and functions of the extensions that come with PostgreSQL.
+_OF_THE_GRAMMAR = frozenset(
+    {
+        "by",
+        "columns",
+        "cross",
+        "cube",
+        "filter",
+        "full",
+        "groups",
+        "inner",
+        "is",
+        "join",
+        "materialized",
+        "natural",
+        "of",
+    }
+    | {
+        "ordinality",
+        "outer",
+        "over",
+        "range",
+        "recursive",
+        "rollup",
+        "rows",
+        "sets",
+        "tablesample",
+        "varying",
+        "within",
+    }
+    | {"zone"}
+)
+_OF_EXTENSIONS = frozenset({"levenshtein", "similarity", "unaccent"})
+
+
+def test_harmless_functions_are_not_names_that_users_give_to_their_own(connection: Connection) -> None:
+    taken = "select proname from pg_proc where pronamespace = 'pg_catalog'::regnamespace"
+    reserved = "select word from pg_get_keywords() where catcode in ('R', 'C')"
+    known = {name for (name,) in connection.execute(f"{taken} union {reserved}".encode())}
+    assert HARMLESS_FUNCTIONS[Dialect.POSTGRES] - known - _OF_THE_GRAMMAR - _OF_EXTENSIONS == set()
 
 
 def test_every_advisory_lock_function_is_known(connection: Connection) -> None:
@@ -150,6 +192,10 @@ REFUSED = [
     "select * from t for update",
     "select * from t for key share",
     "with x as (insert into t values (2) returning a) select * from x",
+    "with m as (with d as (select 1 as a) update t set a = d.a from d returning t.a) select * from m",
+    "with values(a, b) as (select 1, 2) update t set a = values.b from values where t.a = values.a",
+    "explain analyze (select nextval('s'))",
+    "explain (analyze) (with x as (delete from t returning 1) select 1)",
     "select a into u from t",
     "explain analyze insert into t values (1)",
     "create table u (a int)",

@@ -7,7 +7,7 @@ import math
 import random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rdskit.errors import ConfigError, FailoverError, OutcomeUnknown, ReadOnlyError, StaleReadError
+from rdskit.errors import ConfigError, FailoverError, OutcomeUnknown, QueryTimeout, ReadOnlyError, StaleReadError
 from rdskit.kernel.backoff import TRANSACTION
 from rdskit.kernel.failures import Action, Failure, Phase, action_for
 from rdskit.kernel.ports import DriverError
@@ -97,7 +97,8 @@ class Executor:
             text, args = bind_call(statement, params, named)
         started = self._clock()
         routed = self._cluster.routes_reads
-        if routed and statement.repeatable and self._consistency != "strong":
+        for_readers = routed and (statement.repeatable or self.needs_reader(statement, after))
+        if for_readers and self._consistency != "strong":
             return await self._read(Work(method, statement, text, args, _until(started, timeout), after))
         writer = self._cluster.writer
         lease = writer.take(started)
@@ -105,6 +106,7 @@ class Executor:
             if lease is not None:
                 lease.give_back()
             return await self._write(Work(method, statement, text, args, _until(started, timeout)), None)
+        lease.dirty = statement.dirties_session  # before it is sent: what fails may leave a lock or transaction
         try:
             writer.watchdog.begin(lease, math.inf if timeout is None else started + timeout)
             answer = await getattr(lease.connection, method)(text, args, None)
@@ -134,6 +136,7 @@ class Executor:
             if error is not None:
                 await self._consider(work, error, repeats)
             lease = await self._cluster.acquire_writer(work.deadline)
+            lease.dirty = lease.dirty or work.statement.dirties_session  # also if it fails
             try:
                 answer = await lease.run(_call(lease, work), work.deadline.due)
             except DriverError as failed:
@@ -152,7 +155,7 @@ class Executor:
         """Return if the statement may be run again, after a pause; raise what the caller must know otherwise."""
         writes = not work.statement.repeatable
         self._cluster.report(error.failure)
-        action = action_for(error.failure, Phase.STATEMENT, writes=writes)
+        action = self._action(work.statement, error)
         repeats[error.failure] = count = repeats.get(error.failure, 0) + 1
         if error.failure is Failure.TIMEOUT:
             self._retries.timed_out()
@@ -164,9 +167,16 @@ class Executor:
                 pause = TRANSACTION.delay(count, random.random())  # noqa: S311 - jitter, not a secret
                 await asyncio.sleep(work.deadline.bounded(pause))
             return
-        if action is Action.UNKNOWN and writes:
+        if writes and (action is Action.UNKNOWN or not work.statement.atomic):
             self._written.lost_track()
-        raise _told(error, action) from error.__cause__
+        raise _told(error, action, work.statement) from error.__cause__
+
+    def _action(self, statement: Statement, error: DriverError) -> Action:
+        if statement.atomic or not self._cluster.takes_writes:  # what reads only commits nothing
+            return action_for(error.failure, Phase.STATEMENT, writes=not statement.repeatable)
+        if isinstance(error.public, QueryTimeout):  # also a limit of the server's own, which it answers as a refusal
+            return Action.UNKNOWN
+        return action_for(error.failure, Phase.PROCEDURE, writes=True)
 
     def _retrying(self, statement: Statement, failure: Failure, count: int) -> None:
         """A statement is about to be sent again; for whoever wants to know."""
@@ -179,7 +189,6 @@ class Executor:
 
     def _settle(self, lease: Lease, statement: Statement) -> None:
         """Give a connection back after its answer; where readers exist, learn first how far the writer has come."""
-        lease.dirty = statement.dirties_session
         if not self._cluster.readers:
             if not statement.repeatable:
                 self._written.lost_track()  # asked for when there are readers, or when a token is wanted
@@ -197,9 +206,17 @@ class Executor:
         """Lend a reader that shows what a statement must see; None sends it to the writer."""
         if statement.unknown and self._cluster.routes_reads:
             self._routines.learn(statement)
-        if not self._cluster.routes_reads or not statement.repeatable or self._consistency == "strong":
+        if not self._cluster.routes_reads or self._consistency == "strong":
+            return None
+        if not statement.repeatable and not self.needs_reader(statement, after):
             return None
         return await self._borrow(after, deadline)
+
+    def needs_reader(self, statement: Statement, after: Position | None) -> bool:
+        """Whether only a reader that was seen to be fresh may answer: without a writer, the entry is any of them."""
+        if statement.kind is not Kind.READ or self._cluster.takes_writes:
+            return False
+        return after is not START or self._written.position is not START
 
     async def _borrow(self, after: Position | None, deadline: Deadline, avoid: Reader | None = None) -> Borrowed | None:
         if self._readers is None and self._cluster.takes_writes:
@@ -212,16 +229,18 @@ class Executor:
 
     async def _read(self, work: Work) -> Any:
         borrowed = await self._borrow(work.after, work.deadline)
-        conflicts = 0
+        failures = 0
         while borrowed is not None:
+            borrowed.lease.dirty = work.statement.dirties_session
             try:
                 answer = await borrowed.lease.run(_call(borrowed.lease, work), work.deadline.due)
             except DriverError as error:
-                self._consider_reader(work, borrowed, error)
-                if error.failure is not Failure.CONFLICT or conflicts:
+                failures += 1
+                self._consider_reader(work, borrowed, error, failures)
+                if self._cluster.takes_writes and (error.failure is not Failure.CONFLICT or failures > 1):
                     break
-                # Replaying was in its way (a hot standby cancels the query); another reader may be at another place.
-                conflicts += 1
+                # Replaying was in its way (a hot standby cancels the query), and another reader may be at another
+                # place; or there is no writer to go to.
                 borrowed = await self._borrow(work.after, work.deadline, avoid=borrowed.reader)
             except BaseException:
                 borrowed.give_back()
@@ -233,17 +252,20 @@ class Executor:
                 return answer
         return await self._write(work, None)
 
-    def _consider_reader(self, work: Work, borrowed: Borrowed, error: DriverError) -> None:
+    def _consider_reader(self, work: Work, borrowed: Borrowed, error: DriverError, failures: int) -> None:
         """Return if a read may be sent elsewhere; raise what the caller must know otherwise."""
         if error.failure is Failure.REFUSED:  # the reader did as it should
             borrowed.give_back()
         else:
             borrowed.failed(error.failure)
-        if action_for(error.failure, Phase.STATEMENT, writes=False) is not Action.RETRY:
+        action = action_for(error.failure, Phase.STATEMENT, writes=not work.statement.repeatable)
+        if action is Action.UNKNOWN:
+            raise _told(error, action, work.statement) from error.__cause__
+        if action is not Action.RETRY or not (self._cluster.takes_writes or _may_go_on(work, error.failure, failures)):
             raise error.public from error.__cause__
         if error.failure is not Failure.CONFLICT and not self._retries.may_retry():
             raise _budget_is_spent(error) from error.__cause__
-        self._retrying(work.statement, error.failure, 1)
+        self._retrying(work.statement, error.failure, failures)
 
     async def _position_to_see(self, after: Position | None) -> Position | None:
         """What the read must see; None when only the writer can tell."""
@@ -268,15 +290,19 @@ def _call(lease: Lease, work: Work) -> Any:
     return getattr(lease.connection, work.method)(work.text, work.args, None)
 
 
+def _may_go_on(work: Work, failure: Failure, failures: int) -> bool:
+    """Whether one more reader may be asked, where there is no writer."""
+    return failure is not Failure.READ_ONLY and failures <= _REPEATS[failure] and not work.deadline.passed
+
+
 def _until(started: float, timeout: float | None) -> Deadline:
     return Deadline(None if timeout is None else started + timeout, timeout)
 
 
-def _told(error: DriverError, action: Action) -> Exception:
+def _told(error: DriverError, action: Action, statement: Statement) -> Exception:
     if action is Action.UNKNOWN:
-        return OutcomeUnknown(
-            f"{error.public}; the statement had been sent and may have happened: look before you repeat it"
-        )
+        happened = "may have happened" if statement.atomic else "may have committed a part of its work, or all"
+        return OutcomeUnknown(f"{error.public}; the statement had been sent and {happened}: look before you repeat it")
     if isinstance(error.public, ReadOnlyError):
         return ReadOnlyError(
             f"{error.public}; the writer itself refuses writes: is default_transaction_read_only or read_only set?",

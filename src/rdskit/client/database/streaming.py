@@ -121,7 +121,8 @@ class Streaming:
         return error.failure is Failure.LOST and self._cluster.retries.may_retry()
 
     async def _lend(self, reading: Reading, patience: Deadline, *, from_reader: bool) -> _Loan:
-        borrowed = await self._executor.borrow(reading.statement, patience, reading.after) if from_reader else None
+        borrows = from_reader or self._executor.needs_reader(reading.statement, reading.after)
+        borrowed = await self._executor.borrow(reading.statement, patience, reading.after) if borrows else None
         if borrowed is not None:
             return _Loan(borrowed.lease, borrowed.give_back, borrowed.failed)
         lease = await self._cluster.acquire_writer(patience)

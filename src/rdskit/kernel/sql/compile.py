@@ -75,6 +75,7 @@ def compile_statement(source: str, dialect: Dialect, readable: frozenset[str] = 
         dirties_session=effect.dirties_session,
         repeatable=effect.repeatable or bool(effect.unknown and not unknown),
         unknown=unknown,
+        atomic=effect.atomic,
         pieces=pieces,
     )
 

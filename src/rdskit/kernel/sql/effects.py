@@ -27,6 +27,7 @@ class _Term(NamedTuple):
 
 
 _Terms = Sequence[_Term]
+_START: Final = _Term(TokenType.SPACE, "", 0)  # what stands before the first term
 
 _QUERIES: Final = frozenset({"select", "values", "table"})
 _CHANGES: Final = frozenset({"insert", "update", "delete", "merge", "replace"})
@@ -100,7 +101,7 @@ def _words(terms: _Terms, count: int) -> list[str]:
 
 def _query(terms: _Terms, dialect: Dialect) -> Effect:
     verb = _main_verb(terms)
-    called, unknown = _called(terms)
+    called, unknown = _called(terms, dialect)
     into = [term.depth for term in terms if term.text == "into" and term.type is TokenType.WORD]
     writes = verb not in _QUERIES or bool(into) or _locks_rows(terms) or _changes_inside(terms)
     writes = writes or not called.isdisjoint(WRITING_FUNCTIONS) or _uses_sequence(terms)
@@ -117,16 +118,19 @@ def _query(terms: _Terms, dialect: Dialect) -> Effect:
 
 
 def _change(terms: _Terms, dialect: Dialect) -> Effect:
-    called, _ = _called(terms)
+    called, _ = _called(terms, dialect)
     return Effect(Kind.WRITE, _returning(terms), _touches_session(terms, called, dialect), repeatable=False)
 
 
 def _explain(terms: _Terms, dialect: Dialect) -> Effect:
     """As its statement: a standby refuses even to plan a change."""
     inner = _QUERIES | _CHANGES | {"with", "execute", "create", "declare", "refresh"}
-    start = next((i for i, term in enumerate(terms) if i and term.depth == 0 and term.text in inner), None)
+    begins = (index for index in range(1, len(terms)) if _begins(terms, index) and terms[index].text in inner)
+    start = next(begins, None)
     if start is None:
         return Effect(Kind.READ, returns_rows=True, dirties_session=False, repeatable=True)
+    while start > 1 and terms[start - 1].type is TokenType.OPEN:
+        start -= 1
     return replace(_classify(terms[start:], dialect), returns_rows=True)
 
 
@@ -146,18 +150,18 @@ def _session(_terms: _Terms, _dialect: Dialect) -> Effect:
 
 def _write(terms: _Terms, dialect: Dialect) -> Effect:
     """A known statement that changes data or definitions and leaves the session as it was."""
-    called, _ = _called(terms)
+    called, _ = _called(terms, dialect)
     return Effect(Kind.WRITE, _returning(terms), _touches_session(terms, called, dialect), repeatable=False)
 
 
 def _unknown(_terms: _Terms, _dialect: Dialect) -> Effect:
     """Also a statement that runs code from elsewhere; rows are possible."""
-    return Effect(Kind.WRITE, returns_rows=True, dirties_session=True, repeatable=False)
+    return Effect(Kind.WRITE, returns_rows=True, dirties_session=True, repeatable=False, atomic=False)
 
 
 def _run(_terms: _Terms, _dialect: Dialect) -> Effect:
     """`do`: code that may do anything, without a result."""
-    return Effect(Kind.WRITE, returns_rows=False, dirties_session=True, repeatable=False)
+    return Effect(Kind.WRITE, returns_rows=False, dirties_session=True, repeatable=False, atomic=False)
 
 
 def _maintenance(_terms: _Terms, dialect: Dialect) -> Effect:
@@ -226,10 +230,21 @@ def _bare_words(terms: _Terms) -> Iterator[str]:
     return (term.text for term in terms if term.type is TokenType.WORD)
 
 
-def _main_verb(terms: _Terms) -> str:
+def _main_verb(terms: _Terms, depth: int = 0) -> str:
+    """The verb after a WITH list; what stands after WITH itself, RECURSIVE or a comma is the name of a part."""
     verbs = _QUERIES | _CHANGES
-    outer = (term.text for term in terms if term.type is TokenType.WORD and term.depth == 0)
-    return next((word for word in outer if word in verbs), "select")
+    outer = [term for term in takewhile(lambda term: term.depth >= depth, terms) if term.depth == depth]
+    named = {"with", "recursive", ","} if outer and outer[0].text == "with" else set()
+    pairs = pairwise([_START, *outer])
+    return next(
+        (b.text for a, b in pairs if b.type is TokenType.WORD and b.text in verbs and a.text not in named), "select"
+    )
+
+
+def _begins(terms: _Terms, index: int) -> bool:
+    """Whether a statement may begin there: a word in no parenthesis, or the first one in it."""
+    term = terms[index]
+    return term.type is TokenType.WORD and (term.depth == 0 or terms[index - 1].type is TokenType.OPEN)
 
 
 def _returning(terms: _Terms) -> bool:
@@ -251,15 +266,20 @@ def _has_phrase(terms: _Terms, starts: frozenset[str], phrases: Sequence[tuple[s
 
 
 def _changes_inside(terms: _Terms) -> bool:
-    """A change in a WITH query: a parenthesis and the verb."""
-    pairs = pairwise(terms)
-    return any(a.type is TokenType.OPEN and b.text in _CHANGES and b.type is TokenType.WORD for a, b in pairs)
+    """A change in a WITH query: a parenthesis and the verb, which a WITH list of its own may precede."""
+    begins = (index for index in range(1, len(terms)) if terms[index].depth and _begins(terms, index))
+    return any(
+        terms[index].text in _CHANGES
+        or (terms[index].text == "with" and _main_verb(terms[index:], terms[index].depth) in _CHANGES)
+        for index in begins
+    )
 
 
-def _called(terms: _Terms) -> tuple[set[str], frozenset[str]]:
+def _called(terms: _Terms, dialect: Dialect) -> tuple[set[str], frozenset[str]]:
     """The functions that are called, by their last names; and those that are not known to be harmless, in full."""
     calls = list(_calls(terms))
-    unknown = (_in_full(path) for path in calls if len(path) > 1 or path[0] not in HARMLESS_FUNCTIONS)
+    harmless = HARMLESS_FUNCTIONS[dialect]
+    unknown = (_in_full(path) for path in calls if len(path) > 1 or path[0] not in harmless)
     return {path[-1] for path in calls}, frozenset(unknown)
 
 
@@ -292,8 +312,9 @@ def _touches_session(terms: _Terms, called: set[str], dialect: Dialect) -> bool:
 
 def _sets_locally(terms: _Terms) -> bool:
     """Whether each set_config(…) ends in the word true, which limits it to the transaction."""
-    starts = (index for index, term in enumerate(terms) if term.text == "set_config")
-    return all(_last_inside(terms, start + 1) == "true" for start in starts)
+    pairs = enumerate(pairwise(terms))
+    openings = (index + 1 for index, (a, b) in pairs if a.text == "set_config" and b.type is TokenType.OPEN)
+    return all(_last_inside(terms, opening) == "true" for opening in openings)
 
 
 def _last_inside(terms: _Terms, opening: int) -> str:

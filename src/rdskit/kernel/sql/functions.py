@@ -13,6 +13,7 @@ import re
 from typing import Final
 
 from rdskit.errors import ConfigError
+from rdskit.kernel.sql.model import Dialect
 
 _PART: Final = r'(?:"[^".]+"|`[^`.]+`|[^\W\d][\w$]*)'
 
@@ -99,60 +100,82 @@ WRITING_FUNCTIONS: Final = SESSION_FUNCTIONS | _names(
 )
 """Functions that write, lock, wait for a host's position, or work on the writer only: their statement is a WRITE."""
 
-HARMLESS_FUNCTIONS: Final = _names(
+_HARMLESS_EVERYWHERE: Final = _names(
     # aggregates and windows
     """
-    any_value array_agg avg bit_and bit_or bit_xor bool_and bool_or corr count covar_pop covar_samp cume_dist
-    dense_rank every first_value group_concat grouping json_agg json_arrayagg json_object_agg json_objectagg
-    jsonb_agg jsonb_object_agg lag last_value lead max min mode nth_value ntile percent_rank percentile_cont
-    percentile_disc rank regr_slope row_number std stddev stddev_pop stddev_samp string_agg sum var_pop var_samp
-    variance
+    any_value avg bit_and bit_or bit_xor count cume_dist dense_rank first_value grouping json_arrayagg
+    json_objectagg lag last_value lead max min nth_value ntile percent_rank percentile_cont percentile_disc rank
+    row_number stddev stddev_pop stddev_samp sum var_pop var_samp variance
     """,
     # values
-    """
-    coalesce convert greatest if ifnull isnull least num_nonnulls num_nulls nullif pg_typeof row cast
-    """,
+    "coalesce convert greatest least nullif row cast",
     # numbers
     """
-    abs acos asin atan atan2 bit_count cbrt ceil ceiling conv cos degrees div exp floor gcd lcm ln log log10 log2 mod pi
-    pow power radians random rand round scale sign sin sqrt tan trim_scale trunc truncate width_bucket
+    abs acos asin atan atan2 bit_count ceil ceiling cos degrees div exp floor ln log log10 mod pi pow power
+    radians round sign sin sqrt tan
     """,
     # strings and bytes
     """
-    ascii bit_length btrim char char_length character_length chr concat concat_ws crc32 decode elt encode field
-    find_in_set format from_base64 hex initcap insert instr lcase left length levenshtein locate lower lpad ltrim md5
-    mid normalize octet_length ord overlay position quote quote_ident quote_literal quote_nullable regexp_count
-    regexp_instr regexp_like regexp_match regexp_matches regexp_replace regexp_split_to_array regexp_split_to_table
-    regexp_substr repeat replace reverse right rpad rtrim set_bit set_byte sha1 sha2 sha224 sha256 sha384 sha512
-    similarity soundex space split_part starts_with strcmp string_to_array string_to_table strpos substr substring
-    aes_decrypt aes_encrypt compress inet6_aton inet6_ntoa inet_aton inet_ntoa is_ipv4 is_ipv6 is_uuid random_bytes
-    sha uncompress weight_string
-    substring_index to_base64 to_char to_hex to_number translate trim ucase unaccent unhex unistr upper
+    ascii bit_length char char_length character_length chr concat concat_ws crc32 decode encode format left
+    length lower lpad ltrim md5 octet_length position regexp_instr regexp_like regexp_replace regexp_substr
+    repeat replace reverse right rpad rtrim substr substring to_char trim upper
     """,
     # dates and times
     """
-    adddate age clock_timestamp curdate current_date current_time current_timestamp curtime date date_add date_bin
-    date_format date_part date_sub date_trunc datediff day dayname dayofmonth dayofweek dayofyear extract from_days
-    from_unixtime hour isfinite justify_days justify_hours justify_interval last_day localtime localtimestamp
-    make_date make_interval make_time make_timestamp make_timestamptz makedate microsecond minute month monthname now
-    quarter sec_to_time second statement_timestamp str_to_date subdate sysdate time time_format time_to_sec
-    timediff timestamp timestampadd timestampdiff timezone to_date to_days to_timestamp transaction_timestamp
-    unix_timestamp utc_date utc_time utc_timestamp week weekday weekofyear year yearweek
+    current_date current_time current_timestamp date date_add extract localtime localtimestamp now time
+    timestamp
+    """,
+    # arrays, ranges and sets of rows
+    "isempty",
+    # JSON
+    "json json_array json_exists json_object json_query json_table json_value",
+    # facts about the server
+    "current_role current_user session_user system_user user version",
+    # types with a length, and words of the grammar that stand before a parenthesis
+    """
+    bigint bit character dec decimal float int integer interval nchar numeric real smallint text varchar varying
+    all and any as between both by case columns cross cube distinct else end except exists filter for from full
+    group groups having in inner intersect is join lateral leading like limit materialized natural not of offset
+    on or order ordinality outer over primary range recursive rollup rows select sets some tablesample then
+    trailing union unique using values when where window with within zone
+    """,
+)
+
+_HARMLESS_ON_POSTGRES: Final = _names(
+    # aggregates and windows
+    """
+    array_agg bool_and bool_or corr covar_pop covar_samp every json_agg json_object_agg jsonb_agg
+    jsonb_object_agg mode regr_slope string_agg
+    """,
+    # values
+    "num_nonnulls num_nulls pg_typeof",
+    # numbers
+    "cbrt gcd lcm random scale trim_scale trunc width_bucket",
+    # strings and bytes
+    """
+    btrim initcap levenshtein normalize overlay quote_ident quote_literal quote_nullable regexp_count
+    regexp_match regexp_matches regexp_split_to_array regexp_split_to_table set_bit set_byte sha224 sha256
+    sha384 sha512 similarity split_part starts_with string_to_array string_to_table strpos to_hex to_number
+    translate unaccent unistr
+    """,
+    # dates and times
+    """
+    age clock_timestamp date_bin date_part date_trunc isfinite justify_days justify_hours justify_interval
+    make_date make_interval make_time make_timestamp make_timestamptz statement_timestamp timezone to_date
+    to_timestamp transaction_timestamp
     """,
     # arrays, ranges and sets of rows
     """
     array array_append array_cat array_dims array_fill array_length array_lower array_ndims array_position
-    array_positions array_prepend array_remove array_replace array_to_string array_upper cardinality
-    daterange generate_series generate_subscripts int4range int8range isempty lower_inc lower_inf numrange
-    range_merge trim_array tsrange tstzrange unnest upper_inc upper_inf
+    array_positions array_prepend array_remove array_replace array_to_string array_upper cardinality daterange
+    generate_series generate_subscripts int4range int8range lower_inc lower_inf numrange range_merge trim_array
+    tsrange tstzrange unnest upper_inc upper_inf
     """,
     # JSON
     """
-    array_to_json json json_array json_array_elements json_array_elements_text json_array_length json_build_array
-    json_build_object json_contains json_contains_path json_each json_each_text json_exists json_extract
-    json_extract_path json_extract_path_text json_keys json_length json_merge_patch json_object json_object_keys
-    json_overlaps json_populate_record json_query json_search json_set json_strip_nulls json_table json_to_record
-    json_to_recordset json_type json_typeof json_unquote json_valid json_value jsonb_array_elements
+    array_to_json json_array_elements json_array_elements_text json_array_length json_build_array
+    json_build_object json_each json_each_text json_extract_path json_extract_path_text json_object_keys
+    json_populate_record json_strip_nulls json_to_record json_to_recordset json_typeof jsonb_array_elements
     jsonb_array_elements_text jsonb_array_length jsonb_build_array jsonb_build_object jsonb_each jsonb_each_text
     jsonb_extract_path jsonb_extract_path_text jsonb_insert jsonb_object jsonb_object_keys jsonb_path_exists
     jsonb_path_match jsonb_path_query jsonb_path_query_array jsonb_path_query_first jsonb_populate_record
@@ -161,29 +184,62 @@ HARMLESS_FUNCTIONS: Final = _names(
     """,
     # text search and identifiers
     """
-    match phraseto_tsquery plainto_tsquery setweight to_tsquery to_tsvector ts_headline ts_rank ts_rank_cd
-    websearch_to_tsquery gen_random_uuid uuid uuid_to_bin bin_to_uuid uuidv4 uuidv7
+    phraseto_tsquery plainto_tsquery setweight to_tsquery to_tsvector ts_headline ts_rank ts_rank_cd
+    websearch_to_tsquery gen_random_uuid uuidv4 uuidv7
     """,
     # facts about the server
     """
-    connection_id current_catalog current_database current_query current_role current_schema current_schemas
-    current_setting current_user database gtid_subset gtid_subtract has_schema_privilege has_table_privilege
-    inet_client_addr inet_server_addr inet_server_port obj_description col_description pg_backend_pid pg_blocking_pids
-    pg_column_size pg_current_snapshot pg_database_size pg_encoding_to_char pg_get_constraintdef pg_get_expr
-    pg_get_indexdef pg_get_userbyid pg_get_viewdef pg_indexes_size pg_is_in_recovery pg_last_wal_receive_lsn
-    pg_last_wal_replay_lsn pg_last_xact_replay_timestamp pg_postmaster_start_time pg_relation_size pg_size_pretty
-    benchmark pg_sleep pg_sleep_for pg_sleep_until pg_table_is_visible pg_table_size pg_total_relation_size
-    pg_wal_lsn_diff schema session_user sleep system_user to_regclass to_regtype txid_current_snapshot
-    user version
+    current_catalog current_database current_query current_schema current_schemas current_setting
+    has_schema_privilege has_table_privilege inet_client_addr inet_server_addr inet_server_port obj_description
+    col_description pg_backend_pid pg_blocking_pids pg_column_size pg_current_snapshot pg_database_size
+    pg_encoding_to_char pg_get_constraintdef pg_get_expr pg_get_indexdef pg_get_userbyid pg_get_viewdef
+    pg_indexes_size pg_is_in_recovery pg_last_wal_receive_lsn pg_last_wal_replay_lsn
+    pg_last_xact_replay_timestamp pg_postmaster_start_time pg_relation_size pg_size_pretty pg_sleep pg_sleep_for
+    pg_sleep_until pg_table_is_visible pg_table_size pg_total_relation_size pg_wal_lsn_diff to_regclass
+    to_regtype txid_current_snapshot
     """,
     # types with a length, and words of the grammar that stand before a parenthesis
-    """
-    bigint binary bit bpchar character dec decimal double float int integer interval nchar numeric nvarchar
-    real signed smallint text timestamptz timetz tinyint unsigned varbinary varbit varchar varying
-    all and any as between both by case columns cross cube distinct else end except exists filter for force from full
-    group groups having ignore in index inner intersect is join key lateral leading like limit materialized natural
-    not of offset on or order ordinality outer over partition primary range recursive rollup rows select sets some
-    tablesample then trailing union unique use using values when where window with within zone
-    """,
+    "bpchar timestamptz timetz varbit",
 )
-"""Functions, types and keywords before a parenthesis that change nothing, however often they run."""
+
+_HARMLESS_ON_MYSQL: Final = _names(
+    # aggregates and windows
+    "group_concat std",
+    # values
+    "if ifnull isnull",
+    # numbers
+    "conv log2 rand truncate",
+    # strings and bytes
+    """
+    elt field find_in_set from_base64 hex insert instr lcase locate mid ord quote sha1 sha2 soundex space strcmp
+    aes_decrypt aes_encrypt compress inet6_aton inet6_ntoa inet_aton inet_ntoa is_ipv4 is_ipv6 is_uuid
+    random_bytes sha uncompress weight_string substring_index to_base64 ucase unhex
+    """,
+    # dates and times
+    """
+    adddate curdate curtime date_format date_sub datediff day dayname dayofmonth dayofweek dayofyear from_days
+    from_unixtime hour last_day makedate microsecond minute month monthname quarter sec_to_time second
+    str_to_date subdate sysdate time_format time_to_sec timediff timestampadd timestampdiff to_days
+    unix_timestamp utc_date utc_time utc_timestamp week weekday weekofyear year yearweek
+    """,
+    # JSON
+    """
+    json_contains json_contains_path json_extract json_keys json_length json_merge_patch json_overlaps
+    json_search json_set json_type json_unquote json_valid
+    """,
+    # text search and identifiers
+    "match uuid uuid_to_bin bin_to_uuid",
+    # facts about the server
+    "connection_id database gtid_subset gtid_subtract benchmark schema sleep",
+    # types with a length, and words of the grammar that stand before a parenthesis
+    "binary double nvarchar signed tinyint unsigned varbinary force ignore index key partition use",
+)
+
+HARMLESS_FUNCTIONS: Final = {
+    Dialect.POSTGRES: _HARMLESS_EVERYWHERE | _HARMLESS_ON_POSTGRES,
+    Dialect.MYSQL: _HARMLESS_EVERYWHERE | _HARMLESS_ON_MYSQL,
+}
+"""Functions, types and keywords before a parenthesis that change nothing, however often they run.
+
+One set for each dialect: what is built in on one of them may be a user's own function on the other, and write.
+"""

@@ -43,6 +43,8 @@ class Effect:
             ``select transfer(1, 2)`` reads nothing.
         unknown: the functions that alone keep a READ from being repeatable: nobody has told yet whether they only read.
             As the statement spells them, without quotes: ``price`` or ``shop.price``.
+        atomic: outside a transaction it happens as a whole or not at all. False for code that is not in the text
+            (``CALL``, ``DO``) and for unknown statements: they may commit a part and fail after that.
     """
 
     kind: Kind
@@ -50,6 +52,7 @@ class Effect:
     dirties_session: bool
     repeatable: bool
     unknown: frozenset[str] = frozenset()
+    atomic: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ class Statement:
         dirties_session: whether the connection needs a reset afterwards.
         repeatable: whether running it twice is the same as running it once.
         unknown: the functions on which that depends still; see `Effect`.
+        atomic: whether an error says that outside a transaction nothing of it remains; see `Effect`.
         pieces: the literal text before, between and after the parameters' uses.
     """
 
@@ -85,4 +89,5 @@ class Statement:
     dirties_session: bool
     repeatable: bool
     unknown: frozenset[str]
+    atomic: bool
     pieces: tuple[str, ...]
