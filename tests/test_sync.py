@@ -87,6 +87,18 @@ def test_run_raises_what_the_closure_raises(db: sync.Database) -> None:
     assert _balances(db) == [100, 100]
 
 
+def test_run_tells_of_a_closure_that_takes_from_an_empty_iterator(db: sync.Database) -> None:
+    def empty(tx: sync.Transaction) -> int:
+        tx.execute("update account set balance = 0")
+        nothing: Iterator[int] = iter(())
+        return next(nothing)
+
+    with pytest.raises(RuntimeError, match="raised StopIteration") as raised:
+        db.run(empty)
+    assert isinstance(raised.value.__cause__, StopIteration)
+    assert _balances(db) == [100, 100]
+
+
 def test_every_method_of_the_async_database_is_there() -> None:
     for asynchronous, synchronous in ((rdskit.Database, sync.Database), (AsyncTransaction, sync.Transaction)):
         methods = {name for name, one in vars(asynchronous).items() if callable(one) and not name.startswith("_")}

@@ -119,6 +119,10 @@ def take_turn(loop: asyncio.AbstractEventLoop, answer: asyncio.Future[T], closur
     """Run the closure in this thread and hand its result to the waiting attempt."""
     try:
         result = closure()
+    except StopIteration as error:  # which no future takes, and no coroutine can raise
+        told = RuntimeError("the function raised StopIteration")
+        told.__cause__ = error
+        loop.call_soon_threadsafe(settle, answer, None, told)
     except Exception as error:  # noqa: BLE001 - carried to the attempt, which decides whether to repeat
         loop.call_soon_threadsafe(settle, answer, None, error)
     else:
