@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import signal
 import threading
@@ -14,9 +15,10 @@ import rdskit
 from rdskit import sync
 from rdskit.client.transactions import Transaction as AsyncTransaction
 from rdskit.local.engines.waiting import poll
+from rdskit.runtime.background import background
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.plugins.postgres import TestDatabase
 
@@ -84,6 +86,18 @@ def test_run_raises_what_the_closure_raises(db: sync.Database) -> None:
 
     with pytest.raises(LookupError):
         db.run(refuse)
+    assert _balances(db) == [100, 100]
+
+
+def test_run_tells_of_a_closure_that_takes_from_an_empty_iterator(db: sync.Database) -> None:
+    def empty(tx: sync.Transaction) -> int:
+        tx.execute("update account set balance = 0")
+        nothing: Iterator[int] = iter(())
+        return next(nothing)
+
+    with pytest.raises(RuntimeError, match="raised StopIteration") as raised:
+        db.run(empty)
+    assert isinstance(raised.value.__cause__, StopIteration)
     assert _balances(db) == [100, 100]
 
 
@@ -216,3 +230,56 @@ def test_locks_and_messages(db: sync.Database) -> None:
         tx.lock("job", timeout=1)
         number = tx.publish("topic", "key", {"a": 1})
     assert db.fetch_value("select id from rdskit_outbox where topic = 'topic'") == number
+
+
+def _stream(db: sync.Database) -> Iterator[int]:
+    return db.stream("select generate_series(1, 5000)", batch=10)
+
+
+def _block(db: sync.Database) -> Iterator[int]:
+    with db.transaction() as tx:
+        yield tx.execute("update account set balance = 0")
+
+
+@pytest.mark.parametrize("begin", [_stream, _block])
+def test_what_is_collected_on_the_background_thread_gives_its_connection_back(
+    db: sync.Database, begin: Callable[[sync.Database], Iterator[int]]
+) -> None:
+    class Holder:
+        def __init__(self) -> None:
+            self.myself = self
+            self.held = begin(db)
+
+    gc.disable()
+    try:
+        next(Holder().held)
+        assert db.stats().writer.in_use == 1
+        background.loop().call_soon_threadsafe(gc.collect)
+        assert db.fetch_value("select 1", timeout=30) == 1
+        assert poll(lambda: db.stats().writer.in_use == 0, timeout=60)
+    finally:
+        gc.enable()
+    assert _balances(db) == [100, 100]
+
+
+def _insert(db: sync.Database) -> None:
+    db.insert_many("account", iter([{"id": 1}]))
+
+
+def test_an_observer_that_would_wait_for_its_own_thread_is_told_so(database: TestDatabase) -> None:
+    told: list[str] = []
+    opened: list[sync.Database] = []
+
+    def observe(_: object) -> None:
+        for db in opened:
+            for call in (_query, _transaction, _run, _insert):
+                with pytest.raises(rdskit.ConfigError) as raised:
+                    call(db)
+                told.append(str(raised.value))
+
+    with sync.connect(database.url, tls="off", observers=[observe]) as db:
+        opened.append(db)
+        assert db.fetch_value("select 7") == 7
+        opened.clear()
+    assert len(told) >= 4
+    assert all("its own background thread" in message for message in told)

@@ -240,6 +240,70 @@ async def test_keys_that_only_the_server_takes_for_equal(database: TestDatabase)
         assert tuple(row) == (150, 2)
 
 
+async def test_keys_that_differ_behind_their_first_character_are_different_ones(database: TestDatabase) -> None:
+    async with rdskit.connect(database.url, tls="off") as db:
+        await db.execute("create table grades (student int, grade char(2), primary key (student, grade))")
+        await db.insert_many("grades", [{"student": number, "grade": "A"} for number in range(100)])
+        better = [{"student": number, "grade": "A+"} for number in range(100)]
+        assert await db.insert_many("grades", better, on_conflict="ignore") == 100
+        assert await db.insert_many("grades", better, on_conflict="ignore") == 0
+
+
+INDEXES_THAT_CANNOT_TELL = {
+    "partial": "create unique index on members (email) where deleted_at is null",
+    "of an expression": "create unique index on members (lower(email))",
+    "of more columns": "alter table members add unique (email, id)",
+    "not unique": "create index on members (email)",
+    "none": "select",
+}
+
+
+@pytest.mark.parametrize("index", INDEXES_THAT_CANNOT_TELL.values(), ids=INDEXES_THAT_CANNOT_TELL)
+@pytest.mark.parametrize("number", [10, 100])
+async def test_a_key_without_a_unique_index_over_all_rows_is_refused_by_the_server(
+    database: TestDatabase, index: str, number: int
+) -> None:
+    async with rdskit.connect(database.url, tls="off") as db:
+        await db.execute("create table members (id serial primary key, email text, deleted_at timestamptz)")
+        await db.execute(index)
+        await db.execute("insert into members (email, deleted_at) select 'm' || n, now() from generate_series(1, 50) n")
+        given = [{"email": f"m{place}"} for place in range(1, number + 1)]
+        with pytest.raises(rdskit.QueryError) as raised:
+            await db.insert_many("members", given, on_conflict="ignore", key=("email",))
+        assert raised.value.sqlstate == "42P10"
+        assert await db.fetch_value("select count(*) from members") == 50
+
+
+async def test_a_key_is_found_in_any_order_and_without_the_columns_that_an_index_only_includes(
+    database: TestDatabase,
+) -> None:
+    async with rdskit.connect(database.url, tls="off") as db:
+        await db.execute("create table seats (hall int, place int, name text, unique (hall, place) include (name))")
+        given = [{"name": f"n{number}", "place": number, "hall": number % 3} for number in range(200)]
+        assert await db.insert_many("seats", given[:100]) == 100
+        again = [{**row, "name": "another"} for row in given]
+        assert await db.insert_many("seats", again, on_conflict="ignore", key=("place", "hall")) == 100
+        assert await db.fetch_value("select count(*) from seats where name = 'another'") == 100
+
+
+async def test_rows_of_a_table_that_inherits_are_not_those_of_its_parent(database: TestDatabase) -> None:
+    async with rdskit.connect(database.url, tls="off") as db:
+        await db.execute("create table events (id int primary key)")
+        await db.execute("create table old_events () inherits (events)")
+        given = [{"id": number} for number in range(100)]
+        await db.insert_many("old_events", given)
+        assert await db.insert_many("events", given, on_conflict="ignore") == 100
+
+
+async def test_a_primary_key_that_is_checked_late_is_refused_by_the_server(database: TestDatabase) -> None:
+    async with rdskit.connect(database.url, tls="off") as db:
+        await db.execute("create table late (id int primary key deferrable)")
+        await db.execute("insert into late select generate_series(1, 100)")
+        for number in (10, 100):
+            with pytest.raises(rdskit.QueryError, match="deferrable"):
+                await db.insert_many("late", [{"id": place} for place in range(number)], on_conflict="ignore")
+
+
 async def test_another_unique_key_than_the_primary_one(items: rdskit.Database) -> None:
     await items.insert_many("items", rows(0, 100))
     dearer = [{"name": row["name"], "price": 7.0, "id": row["id"]} for row in rows(0, 100)]

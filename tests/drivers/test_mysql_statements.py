@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import rdskit
 from rdskit.drivers.mysql import AsyncmyDriver, MysqlConnection, Row
 from rdskit.drivers.mysql.rows import row_class
 from rdskit.errors import QueryTimeout, StatementError
@@ -15,7 +17,7 @@ from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import ConnectOptions, DriverError, Login
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from tests.plugins.mysql_family import FamilyDatabase
 
@@ -77,6 +79,40 @@ async def test_a_statement_that_the_server_forgot_is_prepared_again(connection: 
         0x19, number.to_bytes(4, "little")
     )  # COM_STMT_CLOSE, behind its back
     assert await value(connection, "select ?", 8) == 8
+
+
+async def left_on_the_server(db: rdskit.Database) -> int:
+    shown = await db.fetch_one("show global status like 'Prepared_stmt_count'")
+    assert shown is not None
+    return int(shown[1])
+
+
+async def test_calls_that_fail_leave_no_statement_on_the_server(database: FamilyDatabase) -> None:
+    refused = [{"id": number} for number in [*range(700), 0]]
+
+    def failing() -> Iterator[dict[str, int]]:
+        yield from refused[:-1]
+        raise LookupError
+
+    async def stuck() -> AsyncIterator[dict[str, int]]:
+        for row in refused[:-1]:
+            yield row
+        await asyncio.Event().wait()
+
+    async with rdskit.connect(database.url, tls="off", min_size=1, max_size=1) as db:
+        await db.execute("create table held (id int primary key)")
+        before = await left_on_the_server(db)
+        for _ in range(5):
+            with pytest.raises(rdskit.IntegrityError):
+                await db.insert_many("held", refused)
+            with pytest.raises(LookupError):
+                await db.insert_many("held", failing())
+            with pytest.raises(QueryTimeout):
+                await db.insert_many("held", stuck(), timeout=0.2)
+            with pytest.raises(rdskit.QueryError, match=r"\[.*1242"):
+                await anext(db.stream("select (select 1 union select :other)", other=2))
+        # Only what the pool keeps for these calls themselves, whatever their number.
+        assert await left_on_the_server(db) - before < 5
 
 
 async def test_what_cannot_be_prepared_is_sent_as_text_without_arguments_only(connection: MysqlConnection) -> None:

@@ -44,7 +44,8 @@ KeyTypes = dict[str, str]
 async def types_of_key(raw: asyncpg.Connection, insertion: Insertion) -> KeyTypes | None:
     """The columns by which rows that are there are found; None if they cannot be.
 
-    Where rows may be there by any unique key, it is the primary key.
+    Where rows may be there by any unique key, it is the primary key. A row with the same key is there only if a unique
+    index over the whole table says so; a partial one does not, and a deferrable one only later.
     """
     text, arguments = key_types_query(insertion)
     types = dict(await raw.fetch(text, *arguments))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import queue
 import threading
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from rdskit.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Coroutine, Generator
@@ -24,20 +27,37 @@ class Background:
     def __init__(self) -> None:
         self._starting = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: int | None = None
         self._parents: list[asyncio.AbstractEventLoop | None] = []
         os.register_at_fork(after_in_child=self._forget)
 
+    @property
+    def is_here(self) -> bool:
+        """Whether this is the loop's own thread, which must never wait for what the loop does."""
+        return threading.get_ident() == self._thread
+
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The running loop."""
+        """The running loop, for another thread that is about to wait for it.
+
+        Raises:
+            ConfigError: this is the loop's own thread.
+        """
+        if self.is_here:
+            raise ConfigError(
+                "rdskit.sync was used on its own background thread, as by an observer or a credentials object: that "
+                "thread cannot wait for itself; hand the work to another thread, or use the asynchronous rdskit there"
+            )
         with self._starting:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                threading.Thread(target=self._loop.run_forever, name="rdskit", daemon=True).start()
+                thread = threading.Thread(target=self._loop.run_forever, name="rdskit", daemon=True)
+                thread.start()
+                self._thread = thread.ident
             return self._loop
 
     def _forget(self) -> None:
         self._parents.append(self._loop)  # never collected: that would close what the parent still uses
-        self._loop = None
+        self._loop = self._thread = None
         self._starting = threading.Lock()  # another thread of the parent may have held the old one
 
 
@@ -45,8 +65,17 @@ background = Background()
 
 
 def wait(work: Coroutine[Any, Any, T]) -> T:
-    """Run on the background loop and wait; Ctrl-C ends the work too, not only the waiting."""
-    future = asyncio.run_coroutine_threadsafe(work, background.loop())
+    """Run on the background loop and wait; Ctrl-C ends the work too, not only the waiting.
+
+    Raises:
+        ConfigError: this is the loop's own thread.
+    """
+    try:
+        loop = background.loop()
+    except BaseException:
+        work.close()
+        raise
+    future = asyncio.run_coroutine_threadsafe(work, loop)
     try:
         return future.result()
     except BaseException:
@@ -99,7 +128,21 @@ def iterate(made: Callable[[], AsyncGenerator[T, None]], batch: int) -> Generato
         while portion := wait(_taken(rows, batch)):
             yield from portion
     finally:
-        wait(rows.aclose())
+        if background.is_here:  # the garbage collector runs wherever it is its turn
+            closing = asyncio.get_running_loop().create_task(_closed(rows))
+            _closing.add(closing)
+            closing.add_done_callback(_closing.discard)
+        else:
+            wait(rows.aclose())
+
+
+_closing: Final[set[asyncio.Task[None]]] = set()
+"""A loop keeps no task from being collected."""
+
+
+async def _closed(rows: AsyncGenerator[Any, None]) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop closes it already: it was collected together with its reader
+        await rows.aclose()
 
 
 async def _called(made: Callable[[], T]) -> T:
@@ -119,6 +162,10 @@ def take_turn(loop: asyncio.AbstractEventLoop, answer: asyncio.Future[T], closur
     """Run the closure in this thread and hand its result to the waiting attempt."""
     try:
         result = closure()
+    except StopIteration as error:  # which no future takes, and no coroutine can raise
+        told = RuntimeError("the function raised StopIteration")
+        told.__cause__ = error
+        loop.call_soon_threadsafe(settle, answer, None, told)
     except Exception as error:  # noqa: BLE001 - carried to the attempt, which decides whether to repeat
         loop.call_soon_threadsafe(settle, answer, None, error)
     else:

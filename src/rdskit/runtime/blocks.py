@@ -46,7 +46,8 @@ def held_open(block: contextlib.AbstractAsyncContextManager[T]) -> Iterator[T]:
             yield inside[0]
         except BaseException:
             loop.call_soon_threadsafe(settle, leave, False, None)
-            holding.result()
+            if not background.is_here:  # it is where the garbage collector ends a forgotten block on its turn there
+                holding.result()
             raise
         loop.call_soon_threadsafe(settle, leave, True, None)
         holding.result()

@@ -116,11 +116,15 @@ class MysqlConnection:
         await self._ready()
         inserting = Inserting(self._session.raw, insertion)
         inserted = 0
-        async for portion in portions:
-            with self._watched():
-                inserted += await inserting.insert(portion)
-        with self._watched():
-            await inserting.close()
+        try:
+            async for portion in portions:
+                with self._watched():
+                    inserted += await inserting.insert(portion)
+        finally:
+            if not (self.interrupted or self.broken):
+                # It sends and waits for nothing, so a task that is being cancelled is not held up.
+                with contextlib.suppress(DriverError), self._watched():
+                    await inserting.close()
         return inserted
 
     async def execute_many(self, text: str, portions: Portions) -> int:

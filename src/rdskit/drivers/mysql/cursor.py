@@ -6,11 +6,14 @@ MariaDB "COM_STMT_FETCH".
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncmy.constants import SERVER_STATUS
+from asyncmy.errors import MySQLError
 
+from rdskit.drivers.mysql.failures import leaves_answer_unread
 from rdskit.drivers.mysql.rows import Shape
 from rdskit.drivers.mysql.values import bound
 
@@ -66,8 +69,15 @@ class ServerCursor:
 async def open_cursor(
     raw: Any, text: str, args: Sequence[Any], watched: Callable[[], AbstractContextManager[None]]
 ) -> ServerCursor:
-    """Prepare a query and run it with a cursor."""
+    """Prepare a query and run it with a cursor; if that fails the server keeps nothing of it."""
     statement = await raw.prepare(text)
     number = struct.pack("<I", statement._statement_id)  # noqa: SLF001 - asyncmy knows no cursors
     statement._execute_header = number + _READ_ONLY_CURSOR  # noqa: SLF001 - same
-    return ServerCursor(raw, statement, await statement.execute(bound(args)), watched)
+    try:
+        result = await statement.execute(bound(args))
+    except Exception as error:
+        if not leaves_answer_unread(error):
+            with contextlib.suppress(MySQLError, OSError):  # the connection's end, if any, is in the first error
+                await statement.close()
+        raise
+    return ServerCursor(raw, statement, result, watched)

@@ -153,19 +153,29 @@ def merge_staging(insertion: Insertion, *, last_only: bool) -> str:
 
 
 def key_types_query(insertion: Insertion) -> tuple[str, list[Any]]:
-    """PostgreSQL's query for the columns of an insert's key, or of the table's primary key, with their types."""
+    """PostgreSQL's query for the columns of an insert's key, or of the table's primary key, with their types.
+
+    It finds nothing where no index makes all rows with that key the same row for ON CONFLICT: the server decides there.
+    """
     table = quote_name(insertion.table, Dialect.POSTGRES)
     return (_KEY_TYPES, [table, list(insertion.key)]) if insertion.key else (_PRIMARY_KEY_TYPES, [table])
 
 
-_COLUMN_TYPES: Final = "select a.attname::text, format_type(a.atttypid, null) from pg_attribute a"
-_KEY_TYPES: Final = f"""
-{_COLUMN_TYPES} where a.attrelid = $1::text::regclass and a.attnum > 0 and a.attname::text = any($2::text[])
+_OF_THE_KEY: Final = "a.attrelid = i.indrelid and a.attnum = any((i.indkey::int2[])[0:i.indnkeyatts - 1])"
+# What a child of an inherited table has is no conflict for its parent, and yet a query of the parent gives it.
+_ARBITER: Final = """
+select i.indexrelid from pg_index i join pg_class c on c.oid = i.indrelid
+where c.oid = $1::text::regclass and i.indisunique and i.indisvalid and i.indimmediate
+and i.indpred is null and i.indexprs is null and (c.relkind = 'p' or not c.relhassubclass)
 """
-_PRIMARY_KEY_TYPES: Final = f"""
-{_COLUMN_TYPES} join pg_index i on a.attrelid = i.indrelid and a.attnum = any(i.indkey)
-where i.indrelid = $1::text::regclass and i.indisprimary
-"""
+# Without a modifier (-1), not with an unknown one (null): that would call char(2) "character", which is char(1).
+_TYPES_OF: Final = f"""
+select a.attname::text, format_type(a.atttypid, -1) from pg_index i join pg_attribute a on {_OF_THE_KEY}
+where i.indexrelid
+"""  # noqa: S608
+_NAMES: Final = f"array(select a.attname::text from pg_attribute a where {_OF_THE_KEY})"  # noqa: S608
+_KEY_TYPES: Final = f"{_TYPES_OF} = ({_ARBITER} and {_NAMES} @> $2::text[] and {_NAMES} <@ $2::text[] limit 1)"
+_PRIMARY_KEY_TYPES: Final = f"{_TYPES_OF} = ({_ARBITER} and i.indisprimary)"
 
 
 def keys_there_query(table: str, key: Mapping[str, str]) -> str:
@@ -188,7 +198,7 @@ def keys_there_query(table: str, key: Mapping[str, str]) -> str:
     columns = [f"k{number}" for number in range(1, len(key) + 1)]
     given = f"unnest({', '.join(arrays)}) with ordinality as given({', '.join(columns)}, place)"
     same = " and ".join(f"{name} = given.{column}" for name, column in zip(names, columns, strict=True))
-    return f"select array_agg(place) from {given} join {kept} on {same}"  # noqa: S608
+    return f"select array_agg(given.place) from {given} join {kept} on {same}"  # noqa: S608
 
 
 def drop_staging() -> str:
