@@ -1,18 +1,33 @@
-"""A relay between client and server that cuts each connection after a random number of bytes."""
+"""A relay between client and server that cuts each connection after a random number of bytes, or at a COMMIT then."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Coroutine
+
+_COMMIT = re.compile(rb"\bcommit\b", re.IGNORECASE)
+
+
+class Link(NamedTuple):
+    """Both ends of a connection that is passed on."""
+
+    request: asyncio.StreamReader
+    answer: asyncio.StreamReader
+    client: asyncio.StreamWriter
+    server: asyncio.StreamWriter
 
 
 class CuttingRelay:
     """Passes connections on, and cuts each in the middle of what it says, in either direction.
+
+    Few bytes are a COMMIT's, and chance alone hits one in some hundred transactions. So half of the connections are cut
+    at the first COMMIT after their number of bytes: it is not passed on, or its answer is not.
 
     Attributes:
         port: where it listens.
@@ -58,17 +73,40 @@ class CuttingRelay:
         # One direction has a limit: the request is cut, or the answer to one that has arrived whole.
         limit = self._chance.randint(*self._range) if self.cutting else None
         forth, back = (limit, None) if self._chance.random() < 0.5 else (None, limit)
+        aimed = self._chance.random() < 0.5
         try:
-            pumps = [
-                asyncio.ensure_future(self._pump(reader, ours, forth)),
-                asyncio.ensure_future(self._pump(theirs, writer, back)),
-            ]
-            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-            for pump in pumps:
-                pump.cancel()
-            await asyncio.gather(*pumps, return_exceptions=True)
+            if limit is not None and aimed:
+                await self._cut_at_commit(Link(reader, theirs, writer, ours), limit, answered=forth is None)
+            else:
+                await _first_of(self._pump(reader, ours, forth), self._pump(theirs, writer, back))
         finally:
             ours.transport.abort()
+
+    async def _cut_at_commit(self, link: Link, limit: int, *, answered: bool) -> None:
+        """Pass on until a COMMIT after ``limit`` bytes; then it, or the answer to it, goes nowhere."""
+        committing = asyncio.Event()
+        await _first_of(
+            self._until_commit(link, limit, committing, answered=answered), self._until_answer(link, committing)
+        )
+
+    async def _until_commit(self, link: Link, limit: int, committing: asyncio.Event, *, answered: bool) -> None:
+        passed = 0
+        while data := await link.request.read(65536):
+            passed += len(data)
+            if passed >= limit and _COMMIT.search(data):
+                self.cuts += 1
+                if not answered:
+                    return
+                committing.set()
+            link.server.write(data)
+            await link.server.drain()
+
+    async def _until_answer(self, link: Link, committing: asyncio.Event) -> None:
+        while data := await link.answer.read(65536):
+            if committing.is_set():
+                return
+            link.client.write(data)
+            await link.client.drain()
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, limit: int | None) -> None:
         passed = 0
@@ -82,3 +120,12 @@ class CuttingRelay:
             passed += len(data)
             sink.write(data)
             await sink.drain()
+
+
+async def _first_of(*pumps: Coroutine[object, object, None]) -> None:
+    """Run them until one is over."""
+    tasks = [asyncio.ensure_future(pump) for pump in pumps]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -30,11 +30,13 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
 CALLERS = 40
 KILLS = int(os.environ.get("CHAOS_KILLS", "1"))
+MOST_KILLS = KILLS + 5
 PATIENCE = 60.0  # seconds
 WORKERS = 6
 ACCOUNTS = 10
 START = 1000
 KEYS = 4
+LOST_COMMITS = "select count(*) from rdskit_txn where checks > 0 or not committed"
 #: Transactions that the server has not ended, our own question aside.
 OPEN = {
     "postgres": "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() "
@@ -139,13 +141,16 @@ async def test_a_killed_writer_loses_and_doubles_no_transfer(
     async with asyncio.TaskGroup() as group:
         for _ in range(WORKERS):
             group.create_task(work())
-        for _ in range(KILLS):
+        kills = lost = 0
+        while kills < KILLS or (not lost and kills < MOST_KILLS):  # no COMMIT under way proves little
             await _kill_writer_under(told, instance)
+            kills += 1
+            lost = await db.fetch_value(LOST_COMMITS, timeout=PATIENCE)
         over.set()
     made = [row.number for row in await db.fetch_all("select number from transfer", timeout=PATIENCE)]
     total = int(await db.fetch_value("select sum(balance) from account"))
-    resolved = await db.fetch_value("select count(*) from rdskit_txn where checks > 0 or not committed")
-    _report(record_property, {"transfers": len(told), "COMMITs whose answer was lost": resolved})
+    _report(record_property, {"transfers": len(told), "COMMITs whose answer was lost": lost, "kills": kills})
+    assert lost > 0, "no COMMIT was under way at any kill"
     assert sorted(made) == sorted(told)
     assert len(told) == next(numbers)
     assert total == START * ACCOUNTS

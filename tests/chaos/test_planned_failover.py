@@ -31,24 +31,33 @@ class Estate(NamedTuple):
 
     target: str
     credentials: str | None
-    fail_over: Callable[[], None]
-    reboot: Callable[[], None] | None
+    switches: tuple[Callable[[], None], ...]
 
 
-@pytest.fixture(scope="module", params=["postgres", "mysql", "mariadb", "aurora-postgresql"])
+@pytest.fixture(scope="module", params=["postgres", "mysql", "mariadb", "aurora-postgresql", "aurora-mysql"])
 def estate(local_rds: LocalRds, request: pytest.FixtureRequest) -> Iterator[Estate]:
     name = f"planned-{request.param}"
-    if request.param == "aurora-postgresql":
-        with aurora(local_rds, name, readers=1) as cluster:
-            yield Estate(cluster.target, None, cluster.fail_over, None)
+    if request.param.startswith("aurora-"):
+        with aurora(local_rds, name, readers=1, engine=request.param) as cluster:
+            yield Estate(cluster.target, None, (cluster.fail_over,))
         return
+
+    def fail_over() -> None:
+        local_rds.fail_over(name)
 
     def reboot() -> None:
         local_rds.rds.reboot_db_instance(DBInstanceIdentifier=name)
         local_rds.await_available(name)
 
+    def scale() -> None:
+        local_rds.rds.modify_db_instance(
+            DBInstanceIdentifier=name, DBInstanceClass="db.r6g.large", ApplyImmediately=True
+        )
+        local_rds.await_available(name)
+
     local_rds.create(name, engine=request.param, MultiAZ=True)
-    yield Estate(f"rds://{name}", f"secretsmanager:{local_rds.secret(name)}", lambda: local_rds.fail_over(name), reboot)
+    credentials = f"secretsmanager:{local_rds.secret(name)}"
+    yield Estate(f"rds://{name}", credentials, (fail_over, reboot, scale))
     local_rds.delete(name)
 
 
@@ -145,12 +154,11 @@ async def numbers(db: rdskit.Database, table: str) -> list[int]:
 @pytest.mark.timeout(240)
 async def test_a_planned_switch_under_load_raises_nothing_and_is_reported(estate: Estate) -> None:
     switch = Switch()
-    switches = [each for each in (estate.fail_over, estate.reboot) if each is not None]
     async with connected(estate, switch) as db:
         application = Application(db)
         async with application.running():
             await application.more()
-            for begin in switches:
+            for begin in estate.switches:
                 before = len(switch.completed)
                 await asyncio.to_thread(begin)
                 await eventually(functools.partial(switch.is_over, before), PATIENCE)
@@ -162,6 +170,6 @@ async def test_a_planned_switch_under_load_raises_nothing_and_is_reported(estate
         held = await asyncio.gather(*switch.held)
         assert held == [1] * len(switch.started), "a write that was begun during the switch waited for it"
         assert await numbers(db, "held") == list(range(1, len(held) + 1))
-        assert len(switch.completed) >= len(switches)
+        assert len(switch.completed) >= len(estate.switches)
         assert all(event.seconds > 0 and event.writer for event in switch.completed)
         print("pauses:", [f"{event.seconds * 1000:.0f} ms" for event in switch.completed])  # noqa: T201 - the figures

@@ -61,16 +61,18 @@ class Server:
         made: every connection that it gave.
         attempts: when each attempt came, on the loop's clock.
         refusal: what it says instead, if anything.
+        seconds: that it takes to answer.
     """
 
     def __init__(self) -> None:
         self.made: list[MadeUpConnection] = []
         self.attempts: list[float] = []
         self.refusal: DriverError | None = None
+        self.seconds = OPENING
 
     async def open_one(self) -> Any:
         self.attempts.append(asyncio.get_running_loop().time())
-        await asyncio.sleep(OPENING)
+        await asyncio.sleep(self.seconds)
         if self.refusal is not None:
             raise self.refusal
         self.made.append(MadeUpConnection())
@@ -283,6 +285,17 @@ async def test_callers_one_after_another_open_the_breaker_of_a_host_that_is_away
         await asyncio.sleep(300)
         with pytest.raises(CircuitOpen):
             await hold(pool, 0, timeout=9)
+
+
+async def test_a_host_that_is_silent_from_the_start_is_told_of_as_such_and_holds_up_no_end(server: Server) -> None:
+    server.seconds = 60
+    async with pool_on(server, min_size=0) as pool:
+        with pytest.raises(ConnectError, match="db:5432 gave no connection within 2 s") as told:
+            await hold(pool, 0, timeout=2)
+        assert not isinstance(told.value, PoolTimeout), "a larger pool would not help"
+        over = asyncio.get_running_loop().time()
+        await pool.close()
+        assert asyncio.get_running_loop().time() == over
 
 
 async def test_a_full_server_opens_no_breaker(server: Server) -> None:

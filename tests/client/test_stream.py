@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,11 +14,14 @@ from tests.client.conftest import is_at_rest
 from tests.plugins.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from tests.plugins.postgres import TestDatabase
 
 READ = "select id, name from items where id < :top order by id"
+WIDTH = 2000
+WIDE = f"select a.id, repeat('x', {WIDTH}) as filler from items a cross join items b where a.id < 250 and b.id < 200"
+WIDE_ROWS = 250 * 200
 
 
 @pytest.fixture
@@ -25,6 +29,26 @@ async def filled(items: rdskit.Database) -> AsyncIterator[rdskit.Database]:
     await items.insert_many("items", ({"id": number, "name": f"n{number}"} for number in range(5000)))
     yield items
     await eventually(lambda: is_at_rest(items))
+
+
+@pytest.fixture
+def traced() -> Iterator[Callable[[], int]]:
+    """Tell how many bytes of new objects there were at most.
+
+    The process's size would not do: it hardly grows where an earlier test has left free memory to it.
+    """
+    tracemalloc.start()
+    yield lambda: tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+
+async def test_a_result_is_never_in_memory_as_a_whole(filled: rdskit.Database, traced: Callable[[], int]) -> None:
+    count = 0
+    async for row in filled.stream(WIDE, batch=1000):
+        assert len(row.filler) == WIDTH
+        count += 1
+    assert count == WIDE_ROWS
+    assert traced() < WIDE_ROWS * WIDTH / 10, "a batch is a fiftieth of it"
 
 
 @pytest.mark.parametrize("batch", [1, 7, 100, 101, 1000])

@@ -87,8 +87,8 @@ async def test_what_a_read_only_transaction_refuses_is_no_sign_of_a_failover(eng
                 async with db.transaction(read_only=True) as tx:
                     await tx.execute("insert into note values (1)")
         assert await db.execute("insert into note values (2)") == 1
-    told = [each for each in heard if isinstance(each, FailoverStarted | ConnectionClosed | ConnectionOpened)]
-    assert [type(each) for each in told] == [ConnectionOpened]
+        told = [each for each in heard if isinstance(each, FailoverStarted | ConnectionClosed | ConnectionOpened)]
+        assert [type(each) for each in told] == [ConnectionOpened]
 
 
 async def test_deferrable_is_postgresqls(engine: Engine, db: rdskit.Database) -> None:

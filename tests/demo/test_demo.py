@@ -124,6 +124,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     site.reset(directory / "data")
 
 
+@pytest.fixture
+def fresh_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A data directory in which no demo ran before."""
+    directory = tmp_path_factory.mktemp("fresh")
+    yield directory
+    site.reset(directory / "data")
+
+
 @pytest.fixture(scope="module")
 def port() -> int:
     return free_port()
@@ -153,9 +161,9 @@ def test_the_same_zeros_on_mysql_and_mariadb(folder: Path, port: int, engine: st
 
 
 @pytest.mark.timeout(240)
-def test_a_run_loses_nothing_and_leaves_nothing_and_the_next_one_does_so_too(folder: Path, port: int) -> None:
+def test_a_run_loses_nothing_and_leaves_nothing_and_the_next_one_does_so_too(fresh_folder: Path, port: int) -> None:
     for number in range(2):
-        with DemoRun(folder, port) as demo:
+        with DemoRun(fresh_folder, port) as demo:
             assert demo.end() == 0, demo.text
         # The second run finds the instances of the first.
         assert ("creating rdskit-demo" in demo.text) == (number == 0)

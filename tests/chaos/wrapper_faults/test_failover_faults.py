@@ -60,9 +60,10 @@ def test_fault_02_one_monitor_for_all_connections_and_none_left_after_closing(se
 
 
 def test_fault_03_twenty_connections_that_fail_over_are_no_herd(seen: Seen) -> None:
-    print(f"{seen.attempts} connects")  # noqa: T201 - the figure; the wrapper's asyncio half takes 358, its other 43
     away = sum(event.seconds for event in seen.events if isinstance(event, FailoverCompleted))
-    assert seen.attempts <= 2 * CONNECTIONS + 30 * max(1.0, away), "so many a second while nobody writes, for all"
+    print(f"{seen.attempts} connects in {away:.2f} s")  # noqa: T201 - the figure; the wrapper: 358 (asyncio), 43 (others)
+    allowed = CONNECTIONS + 5 + 15 * max(1.0, away)
+    assert seen.attempts <= allowed, "one for each, and so many a second while nobody writes, for all together"
 
 
 def test_fault_05_a_database_that_only_connected_to_an_instance_follows_the_writer(seen: Seen) -> None:

@@ -123,6 +123,20 @@ def reachable(local: LocalSite) -> bool:
         return False
 
 
+def test_another_class_restarts_a_member_in_its_place(local: LocalSite, cluster: str) -> None:
+    rds, before = local.rds, writer(local)
+    assert cluster == NAME
+    started = {}
+    for name in ("orders-a", "orders-b"):
+        host = local.describe(name)["Endpoint"]["Address"]
+        settled(local, host, "select 1", 1)
+        started[name] = asked(local, host, "select pg_postmaster_start_time()::text")
+        rds.modify_db_instance(DBInstanceIdentifier=name, DBInstanceClass="db.r6g.xlarge", ApplyImmediately=True)
+        assert local.settle(name)["DBInstanceClass"] == "db.r6g.xlarge"
+        assert asked(local, host, "select pg_postmaster_start_time()::text") != started[name]
+    assert writer(local) == before
+
+
 def test_a_custom_endpoint_leads_to_the_members_it_names(local: LocalSite, cluster: str) -> None:
     rds, who = local.rds, "select aurora_db_instance_identifier()"
     made = rds.create_db_cluster_endpoint(

@@ -18,6 +18,9 @@ from tests.local.control.conftest import PASSWORD, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
+
+    from mypy_boto3_rds.type_defs import DBInstanceTypeDef
 
     from tests.local.control.conftest import LocalSite
 
@@ -26,6 +29,15 @@ def code_of(call: Callable[[], Any]) -> str:
     with pytest.raises(ClientError) as refused:
         call()
     return refused.value.response["Error"]["Code"]
+
+
+def started(local: LocalSite, instance: DBInstanceTypeDef) -> datetime:
+    """When the server that answers was started."""
+    with local.connect(instance) as connection:
+        row = connection.execute("select pg_postmaster_start_time()").fetchone()
+    assert row is not None
+    moment: datetime = row[0]
+    return moment
 
 
 def test_created_means_that_logins_work(local: LocalSite) -> None:
@@ -136,6 +148,46 @@ def test_conversion_to_multi_az_waits_for_apply_immediately(local: LocalSite) ->
     local.rds.reboot_db_instance(DBInstanceIdentifier="single", ForceFailover=True)
     assert local.settle("single")["AvailabilityZone"] == "eu-west-1b"
     local.delete("single")
+
+
+def test_another_class_restarts_the_server_and_the_same_one_does_not(local: LocalSite) -> None:
+    instance = local.create("grown")
+    before = started(local, instance)
+    change = partial(
+        local.rds.modify_db_instance,
+        DBInstanceIdentifier="grown",
+        DBInstanceClass="db.r6g.large",
+        ApplyImmediately=True,
+    )
+    answer = change()["DBInstance"]
+    assert answer["DBInstanceStatus"] == "modifying"
+    assert answer["DBInstanceClass"] == "db.t4g.micro"
+    assert answer["PendingModifiedValues"] == {"DBInstanceClass": "db.r6g.large"}
+    after = local.settle("grown")
+    assert after["DBInstanceClass"] == "db.r6g.large"
+    assert after["PendingModifiedValues"] == {}
+    again = started(local, after)
+    assert again > before
+    assert local.messages("grown")[-2:] == [
+        "Applying modification to database instance class.",
+        "Finished applying modification to DB instance class.",
+    ]
+    assert change()["DBInstance"]["DBInstanceStatus"] == "available"
+    assert started(local, after) == again
+    local.delete("grown")
+
+
+def test_another_class_fails_a_multi_az_instance_over(local: LocalSite) -> None:
+    local.create("pair", MultiAZ=True)
+    local.rds.modify_db_instance(
+        DBInstanceIdentifier="pair", DBInstanceClass="db.r6g.large", MultiAZ=True, ApplyImmediately=True
+    )
+    after = local.settle("pair")
+    assert after["DBInstanceClass"] == "db.r6g.large"
+    assert (after["AvailabilityZone"], after["SecondaryAvailabilityZone"]) == ("eu-west-1b", "eu-west-1a")
+    told = local.messages("pair")
+    assert told.index("Multi-AZ instance failover started.") < told.index("Multi-AZ instance failover completed")
+    local.delete("pair")
 
 
 def test_stop_and_start(local: LocalSite) -> None:

@@ -11,7 +11,14 @@ from rdskit.local.control.rds.faults import InvalidCombinationError, InvalidValu
 from rdskit.local.control.rds.modification import Current, plan
 
 BEFORE = Current(
-    "db", engine="postgres", engine_version="18.6", port=5432, multi_az=False, managed_password=False, replica=False
+    "db",
+    engine="postgres",
+    engine_version="18.6",
+    port=5432,
+    instance_class="db.t4g.micro",
+    multi_az=False,
+    managed_password=False,
+    replica=False,
 )
 MANAGED = replace(BEFORE, managed_password=True)
 
@@ -34,6 +41,22 @@ def test_conversion_waits_unless_it_applies_immediately() -> None:
 
 def test_conversion_to_what_it_is_already_needs_no_servers() -> None:
     assert plan(BEFORE, {"MultiAZ": False, "ApplyImmediately": True}, {}).multi_az is None
+
+
+def test_another_class_waits_unless_it_applies_immediately() -> None:
+    later = plan(BEFORE, {"DBInstanceClass": "db.r6g.large"}, {})
+    assert later.instance_class is None
+    assert later.pending == {"DBInstanceClass": "db.r6g.large"}
+    now = plan(BEFORE, {"ApplyImmediately": True}, later.pending)
+    assert now.instance_class == "db.r6g.large"
+    assert now.settings == {}, "the API shows the former class until the servers have moved"
+    assert now.pending == {}
+
+
+def test_the_class_that_it_has_already_needs_no_servers_and_withdraws_another_that_waits() -> None:
+    same = {"DBInstanceClass": "db.t4g.micro"}
+    assert plan(BEFORE, {**same, "ApplyImmediately": True}, {}).instance_class is None
+    assert plan(BEFORE, same, {"DBInstanceClass": "db.r6g.large"}).pending == {}
 
 
 def test_password_is_never_deferred() -> None:

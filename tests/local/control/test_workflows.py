@@ -13,13 +13,17 @@ from rdskit.local.control.rds import steps
 from rdskit.local.control.rds.workflows import Workflows
 from tests.local.control.conftest import until
 
+PARAMETERS = {"work_mem": "16MB"}
+OVER = "notice: db-ORDERS cannot fail over"
+DOWN = "parameters-refused: db-ORDERS cannot start"
+
 
 class Servers:
     """Take every parameter, and cannot restart."""
 
     def apply_parameters(self, resource_id: str, parameters: dict[str, str]) -> frozenset[str]:
         assert resource_id
-        assert parameters == {"work_mem": "16MB"}
+        assert parameters == PARAMETERS
         return frozenset()
 
     def reboot(self, resource_id: str, *, force_failover: bool = False) -> None:
@@ -32,18 +36,25 @@ class Recorder:
     def __init__(self) -> None:
         self.told: list[str] = []
 
+    def record(self, _: object, kind: str, *, reason: str = "") -> None:
+        assert (kind, reason) == ("class-started", "")
+
     def give_up(self, _: object, step: steps.Step, reason: str) -> None:
         self.told.append(f"{step.failed}: {reason}")
 
 
 @pytest.mark.parametrize(
-    ("step", "status", "told"),
+    ("step", "meanwhile", "status", "told"),
     [
-        (steps.FailOver({"work_mem": "16MB"}), "available", "notice: db-ORDERS cannot fail over"),
-        (steps.Reboot({"work_mem": "16MB"}), "incompatible-parameters", "parameters-refused: db-ORDERS cannot start"),
+        (steps.FailOver(PARAMETERS), "rebooting", "available", OVER),
+        (steps.Reboot(PARAMETERS), "rebooting", "incompatible-parameters", DOWN),
+        (steps.ScaleOver(PARAMETERS, "db.r6g.large"), "modifying", "available", OVER),
+        (steps.Scale(PARAMETERS, "db.r6g.large"), "modifying", "incompatible-parameters", DOWN),
     ],
 )
-def test_a_failover_that_cannot_be_done_is_no_fault_of_the_parameters(step: steps.Step, status: str, told: str) -> None:
+def test_a_failover_that_cannot_be_done_is_no_fault_of_the_parameters(
+    step: steps.Step, meanwhile: str, status: str, told: str
+) -> None:
     recorder, monitor = Recorder(), Monitor()
     workflows = Workflows(cast("Any", Servers()), monitor, lambda: None)
     subject = SimpleNamespace(resource_id="db-ORDERS")
@@ -57,7 +68,7 @@ def test_a_failover_that_cannot_be_done_is_no_fault_of_the_parameters(step: step
     )
     with monitor:
         workflows.begin(instance, step)
-        assert instance.status == "rebooting"
+        assert instance.status == meanwhile
     until(lambda: not instance.steps)
     workflows.close(10)
     assert (instance.status, recorder.told) == (status, [told])

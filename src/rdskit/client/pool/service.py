@@ -14,7 +14,7 @@ from rdskit.client.pool.opener import Opener, again
 from rdskit.client.pool.policy import expiry, is_due, needs_check, openings_wanted
 from rdskit.client.pool.queue import WaitingQueue
 from rdskit.client.pool.watchdog import Watchdog
-from rdskit.errors import PoolTimeout
+from rdskit.errors import ConnectError, PoolTimeout
 from rdskit.kernel.backoff import CONNECT, OutageBackoff
 from rdskit.kernel.events import ConnectionClosed, PoolWaited
 from rdskit.kernel.failures import Failure
@@ -200,7 +200,8 @@ class Pool:
             lease.connection.broken = True
             lease.connection.abort()
             self._all.discard(lease)
-        await self._tasks.join(_CLOSE_TIMEOUT)
+        if self._opened:  # a host that never gave a connection is owed no farewell, and may answer nobody
+            await self._tasks.join(_CLOSE_TIMEOUT)
         await self._tasks.close()
 
     # -- waiting and growing ---------------------------------------------------------------------------------------
@@ -255,6 +256,11 @@ class Pool:
 
     def _overdue(self, deadline: Deadline) -> Exception:
         assert deadline.budget is not None, deadline
+        if not self._all and self._opener.opening and self._opener.error is None:
+            return ConnectError(
+                f"{self.endpoint} gave no connection within {deadline.budget:g} s, and none is open: check the "
+                "security group and the network, or raise timeout"
+            )
         return self._opener.overdue(
             deadline.budget,
             f"no connection to {self.endpoint} became free within {deadline.budget:g} s: {len(self._all)} of "

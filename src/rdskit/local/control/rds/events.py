@@ -63,6 +63,12 @@ EVENTS = {
         "configuration change",
         "Finished applying modification to convert to a standard (Single-AZ) DB Instance",
     ),
+    "class-started": EventKind(
+        "RDS-EVENT-0012", "configuration change", "Applying modification to database instance class."
+    ),
+    "class-finished": EventKind(
+        "RDS-EVENT-0014", "configuration change", "Finished applying modification to DB instance class."
+    ),
     "password-reset": EventKind("RDS-EVENT-0016", "configuration change", "Reset master credentials"),
     "parameters-updated": EventKind("RDS-EVENT-0092", "configuration change", "Finished updating DB parameter group"),
     "parameters-refused": EventKind(

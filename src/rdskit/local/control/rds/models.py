@@ -121,6 +121,7 @@ class LocalRDSBackend(RDSBackend):
         if change.multi_az is not None:
             conversion = steps.AddStandby() if change.multi_az else steps.RemoveStandby()
             self.workflows.begin(instance, conversion)
+        self._scale(instance, change)
         if change.new_identifier:
             self._rename(instance, change.new_identifier)
         return instance
@@ -211,6 +212,8 @@ class LocalRDSBackend(RDSBackend):
             isinstance(step, steps.ApplyParameters) and instance.parameter_apply_status == "applying"
         ):
             instance.parameter_apply_status = "in-sync"
+            if isinstance(step, (steps.Scale, steps.ScaleOver)):
+                instance.db_instance_class = step.instance_class
         elif isinstance(step, (steps.AddStandby, steps.RemoveStandby)):
             instance.multi_az = isinstance(step, steps.AddStandby)
         elif isinstance(step, steps.Promote):
@@ -341,6 +344,15 @@ class LocalRDSBackend(RDSBackend):
         instance.update(**settings)
         instance.deferred = change.pending
 
+    def _scale(self, instance: LocalDBInstance, change: Modification) -> None:
+        """Restart the servers for another class, after a conversion: then there is a standby, or none any more."""
+        if change.instance_class is None:
+            return
+        multi_az = instance.multi_az if change.multi_az is None else change.multi_az
+        instance.applied_parameters = self.group_values(instance)
+        step = steps.ScaleOver if multi_az else steps.Scale
+        self.workflows.begin(instance, step(instance.applied_parameters, change.instance_class))
+
     def _associate_group(self, instance: LocalDBInstance, name: str) -> None:
         """A newly associated group takes effect at the next reboot, dynamic parameters included (RDS User Guide)."""
         group = self.db_parameter_groups.get(name)
@@ -386,6 +398,7 @@ def _current(instance: LocalDBInstance) -> Current:
         engine=instance.engine,
         engine_version=instance.engine_version,
         port=int(instance.port or 0),
+        instance_class=instance.db_instance_class or "",
         multi_az=instance.multi_az,
         managed_password=bool(instance.manage_master_user_password),
         replica=instance.is_replica,

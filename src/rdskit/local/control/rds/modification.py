@@ -41,6 +41,7 @@ class Current:
     engine: str
     engine_version: str
     port: int
+    instance_class: str
     multi_az: bool
     managed_password: bool
     replica: bool
@@ -53,6 +54,7 @@ class Modification:
     Attributes:
         settings: RDS names and new values, in force at once.
         multi_az: convert to Multi-AZ (True) or back (False) now; None leaves it.
+        instance_class: change to this class now, which restarts the servers; None leaves it.
         password: a new master password, or None.
         manage_password: begin (True) or end (False) the managed secret; None leaves it.
         rotate: give the managed secret a new random password.
@@ -63,6 +65,7 @@ class Modification:
 
     settings: dict[str, Any]
     multi_az: bool | None
+    instance_class: str | None
     password: str | None
     manage_password: bool | None
     rotate: bool
@@ -85,6 +88,8 @@ def plan(current: Current, request: Mapping[str, Any], pending: Mapping[str, Any
     _check(current, request)
     immediately = bool(request.get("ApplyImmediately"))
     waiting = {**pending, **{name: request[name] for name in _DEFERRED if request.get(name) is not None}}
+    if waiting.get("DBInstanceClass") == current.instance_class:
+        del waiting["DBInstanceClass"]
     settings = {name: request[name] for name in _AT_ONCE if request.get(name) is not None}
     if immediately:
         settings.update(waiting)
@@ -93,6 +98,7 @@ def plan(current: Current, request: Mapping[str, Any], pending: Mapping[str, Any
     return Modification(
         settings=settings,
         multi_az=multi_az if multi_az != current.multi_az else None,
+        instance_class=settings.pop("DBInstanceClass", None),
         password=request.get("MasterUserPassword"),
         manage_password=_changed_management(current, request),
         rotate=bool(request.get("RotateMasterUserPassword")),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 from rdskit.errors import LocalError
@@ -33,6 +32,8 @@ __all__ = [
     "Reboot",
     "RemoveStandby",
     "ResetPassword",
+    "Scale",
+    "ScaleOver",
     "Start",
     "Step",
     "Stop",
@@ -85,7 +86,6 @@ class Step(ABC):
         failure: status when the servers could not do it; None leaves it as it is.
         removes: whether the instance is gone afterwards.
         fails_over: whether its cluster has another writer afterwards.
-        changes: what PendingModifiedValues shows until the step is done.
         begun: the event when the work begins, a key of `events.EVENTS`.
         done: the event when it is done.
         failed: the event when it failed, with the reason.
@@ -96,10 +96,14 @@ class Step(ABC):
     failure: ClassVar[str | None] = "available"
     removes: ClassVar[bool] = False
     fails_over: ClassVar[bool] = False
-    changes: ClassVar[Mapping[str, object]] = MappingProxyType({})
     begun: ClassVar[str | None] = None
     done: ClassVar[str | None] = None
     failed: ClassVar[str] = "notice"
+
+    @property
+    def changes(self) -> Mapping[str, object]:
+        """What PendingModifiedValues shows until the step is done."""
+        return {}
 
     @abstractmethod
     def perform(self, fleet: Fleet, subject: Subject) -> None:
@@ -169,8 +173,12 @@ class ResetPassword(Step):
     password: str = field(repr=False)
     version_id: str | None = None
     status = "resetting-master-credentials"
-    changes = MappingProxyType({"MasterUserPassword": "****"})
     done = "password-reset"
+
+    @property
+    def changes(self) -> Mapping[str, object]:
+        """Told until it is done."""
+        return {"MasterUserPassword": "****"}
 
     def perform(self, fleet: Fleet, subject: Subject) -> None:
         """Set it."""
@@ -181,9 +189,13 @@ class ResetPassword(Step):
 class AddStandby(Step):
     """Convert to Multi-AZ."""
 
-    changes = MappingProxyType({"MultiAZ": True})
     begun = "multi-az-started"
     done = "multi-az-finished"
+
+    @property
+    def changes(self) -> Mapping[str, object]:
+        """Told until it is done."""
+        return {"MultiAZ": True}
 
     def perform(self, fleet: Fleet, subject: Subject) -> None:
         """Convert; once more changes nothing."""
@@ -194,9 +206,13 @@ class AddStandby(Step):
 class RemoveStandby(Step):
     """Convert to Single-AZ."""
 
-    changes = MappingProxyType({"MultiAZ": False})
     begun = "single-az-started"
     done = "single-az-finished"
+
+    @property
+    def changes(self) -> Mapping[str, object]:
+        """Told until it is done."""
+        return {"MultiAZ": False}
 
     def perform(self, fleet: Fleet, subject: Subject) -> None:
         """Convert; once more changes nothing."""
@@ -261,6 +277,44 @@ class FailOver(Step):
         """Values first: the new primary has them."""
         fleet.apply_parameters(subject.resource_id, self.parameters)
         fleet.reboot(subject.resource_id, force_failover=True)
+
+
+@dataclass(frozen=True)
+class Scale(Reboot):
+    """Move to another instance class, which restarts the servers.
+
+    Attributes:
+        instance_class: the new one; no server here is larger for it.
+    """
+
+    instance_class: str
+    status = "modifying"
+    begun = "class-started"
+    done = "class-finished"
+
+    @property
+    def changes(self) -> Mapping[str, object]:
+        """The class that it does not have yet."""
+        return {"DBInstanceClass": self.instance_class}
+
+
+@dataclass(frozen=True)
+class ScaleOver(FailOver):
+    """Move a Multi-AZ instance to another class: the standby first, which then takes over.
+
+    Attributes:
+        instance_class: the new one; no server here is larger for it.
+    """
+
+    instance_class: str
+    status = "modifying"
+    begun = "class-started"
+    done = "class-finished"
+
+    @property
+    def changes(self) -> Mapping[str, object]:
+        """The class that it does not have yet."""
+        return {"DBInstanceClass": self.instance_class}
 
 
 @dataclass(frozen=True)
