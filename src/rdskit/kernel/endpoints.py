@@ -33,7 +33,8 @@ def parse_endpoint(text: str, port: int) -> Endpoint:
     Raises:
         ConfigError: it is not an endpoint.
     """
-    refusal = f"{text!r} is not a host: write host, host:port or [address]:port"
+    shown = text.rpartition("@")[2]  # whatever stands before it may be a password
+    refusal = f"{shown!r} is not a host: write host, host:port or [address]:port"
     try:
         parts = urlsplit(f"//{text}")
         given = parts.port

@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _ABORTED = "25P02"  # SQLSTATE: in a failed transaction
+_UNKNOWN = {
+    Phase.COMMIT: "COMMIT had been sent, so the transaction may have happened: look for its rows",
+    Phase.PROCEDURE: "the procedure may have committed a part of its work, or all: look before you repeat it",
+}
 _ROLLBACK_TIMEOUT = 2.0  # seconds; then the connection is dropped, which rolls back as well
 
 
@@ -140,7 +144,9 @@ class Transaction:
         statement = self._statements[sql]
         self._admit(statement)
         pace = self._pace()
-        return Result(await self._call(execute_many(self._lease, pace, statement, sets), pace.due))
+        return Result(
+            await self._call(execute_many(self._lease, pace, statement, sets), pace.due, self._phase(statement))
+        )
 
     def on_commit(self, callback: Callable[[], Any]) -> None:
         """Have a function, or coroutine function, called without arguments once the transaction is committed.
@@ -259,7 +265,8 @@ class Transaction:
 
     async def _run(self, method: str, sql: str, params: Params | None, named: dict[str, Any]) -> Any:
         statement, text, args = self._bound(sql, params, named)
-        answer = await self._call(getattr(self._connection, method)(text, args, None), self._due())
+        call = getattr(self._connection, method)(text, args, None)
+        answer = await self._call(call, self._due(), self._phase(statement))
         if not self._connection.in_transaction:
             self.failure = _committed_by(statement)
             raise self.failure
@@ -286,11 +293,16 @@ class Transaction:
         self.writes = self.writes or not statement.repeatable
         self._lease.dirty = self._lease.dirty or statement.dirties_session
 
-    async def _call(self, call: Coroutine[Any, Any, T], due: float) -> T:
+    async def _call(self, call: Coroutine[Any, Any, T], due: float, phase: Phase = Phase.TRANSACTION) -> T:
         try:
             return await self._lease.run(call, due)
         except DriverError as error:
-            raise self._told(error, Phase.TRANSACTION) from error.__cause__
+            raise self._told(error, phase) from error.__cause__
+
+    def _phase(self, statement: Statement) -> Phase:
+        """PostgreSQL lets no procedure commit inside a transaction block."""
+        atomic = statement.atomic or self._statements.dialect is Dialect.POSTGRES
+        return Phase.TRANSACTION if atomic else Phase.PROCEDURE
 
     def _pace(self) -> Pace:
         return Pace(self._lease, self._deadline.due, self._timeout)
@@ -325,9 +337,7 @@ class Transaction:
                 return told
             self.met_read_only = True
         if action is Action.UNKNOWN and self.writes:
-            told = OutcomeUnknown(
-                f"{told}; COMMIT had been sent, so the transaction may have happened: look for its rows"
-            )
+            told = OutcomeUnknown(f"{told}; {_UNKNOWN[phase]}")
         elif action in {Action.LOST, Action.UNKNOWN}:
             told = FailoverError(f"{told}; the transaction was rolled back: run it again (db.run does so by itself)")
         if error.failure is not Failure.REFUSED:
