@@ -38,8 +38,8 @@ def parse_endpoint(text: str, port: int) -> Endpoint:
     try:
         parts = urlsplit(f"//{text}")
         given = parts.port
-    except ValueError as error:
-        raise ConfigError(refusal) from error
+    except ValueError:
+        raise ConfigError(refusal) from None  # its words quote the whole text
     if not parts.hostname or parts.netloc != text or "@" in text:
         raise ConfigError(refusal)
     return Endpoint(parts.hostname, port if given is None else given)
