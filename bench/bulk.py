@@ -249,11 +249,11 @@ async def measure_stream(bench: Bench, rows: int) -> Streamed:
     times = max(1, rows // 1000)
     await bench.db.insert_many("payments", dicts(max(1000, times)))
     text = "select p.*, t.id as number from payments p, payments t where p.id < 1000 and t.id < :times"
-    process, seen, early, highest = psutil.Process(), 0, 0, 0
+    process, seen, early, highest, step = psutil.Process(), 0, 0, 0, max(1, rows // 100)
     start = time.perf_counter()
     async for _ in bench.db.stream(text, times=times, timeout=None):
         seen += 1
-        if seen % 10_000 == 0:
+        if seen % step == 0:
             memory = process.memory_info().rss
             early, highest = (memory, memory) if seen <= rows // 10 else (early, max(highest, memory))
     seconds = time.perf_counter() - start
