@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pymysql
@@ -65,6 +65,27 @@ def test_refused_logins_of_mariadb(mariadb_database: FamilyDatabase) -> None:
 def test_a_server_that_is_not_there_is_waited_for_until_the_deadline(database: TestDatabase) -> None:
     with pytest.raises(rdskit.ConnectError, match=f"{database.host}:1 cannot be reached"):
         rdskit.dbapi_connect(f"postgresql://nobody:x@{database.host}:1/none", tls="off", timeout=0.3)
+
+
+@pytest.mark.parametrize("fixture", ["mysql_database", "mariadb_database"])
+def test_a_host_that_goes_away_right_after_the_login_is_looked_for_again(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, fixture: str
+) -> None:
+    database: FamilyDatabase = request.getfixturevalue(fixture)
+    login, opened = pymysql.connect, []
+
+    def log_in_and_be_killed_once(**options: Any) -> Any:
+        connection: Any = login(**options)
+        opened.append(connection)
+        if len(opened) == 1:
+            with login(**options) as other, other.cursor() as cursor:
+                cursor.execute("kill %s", (connection.thread_id(),))
+        return connection
+
+    monkeypatch.setattr(pymysql, "connect", log_in_and_be_killed_once)
+    with contextlib.closing(rdskit.dbapi_connect(database.url, tls="off")) as connection:
+        assert opened[1:] == [connection]
+    assert not opened[0].open
 
 
 def test_tls_is_demanded_by_default(database: TestDatabase) -> None:

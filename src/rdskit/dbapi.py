@@ -111,7 +111,12 @@ class _Search:
         connection = self._driver.connect(
             writer.endpoint, self._login, options, min(self._connect_timeout, self._left())
         )
-        if self._driver.role(connection) is Role.WRITER:
+        try:
+            role = self._driver.role(connection)
+        except BaseException:
+            connection.close()
+            raise
+        if role is Role.WRITER:
             return connection
         connection.close()
         message = (

@@ -8,7 +8,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from rdskit.aws import session
+from rdskit.aws import keys, session
 from rdskit.aws.rds import Owner, owner_of_address, owner_of_name
 from rdskit.errors import ConfigError
 from rdskit.kernel.endpoints import Endpoint
@@ -120,6 +120,11 @@ async def test_custom_endpoints_have_members(rds: Any, monkeypatch: pytest.Monke
     monkeypatch.setattr("rdskit.aws.rds.call_hurried", call)
     selection = Selection(readers_only=True, members=frozenset({"shop-1"}))
     assert await by_name(host) == Owner("shop", is_cluster=True, engine="aurora-mysql", selection=selection)
+
+
+def test_a_forked_child_does_not_wait_for_a_lock_of_its_parents_threads() -> None:
+    with keys._resolving, session._building:  # as another thread would hold them
+        assert in_forked_child(lambda: f"{keys._resolving.locked()} {session._building.locked()}") == "False False"
 
 
 def test_a_forked_child_makes_clients_of_its_own(rds: Any) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import rdskit
+
+if TYPE_CHECKING:
+    from tests.plugins.mysql_family import FamilyDatabase
 
 KEYS: dict[str, Any] = {
     "one column": "id",
@@ -105,3 +108,15 @@ async def test_rows_that_stay_are_seen_exactly_once_while_others_come_and_go(
         await entries.insert_many("entries", come, on_conflict="ignore")
     assert len(seen) == len(set(seen))
     assert staying <= set(seen)
+
+
+@pytest.mark.parametrize("fixture", ["mysql_database", "mariadb_database"])
+async def test_an_enumeration_is_paged_by_its_numbers(request: pytest.FixtureRequest, fixture: str) -> None:
+    database: FamilyDatabase = request.getfixturevalue(fixture)
+    async with rdskit.connect(database.url, tls="off") as db:
+        await db.execute("create table task (id int primary key, status enum ('new', 'done', 'late') not null)")
+        given = [{"id": number, "status": ("new", "done", "late")[number % 3]} for number in range(30)]
+        await db.insert_many("task", given)
+        query = "select *, status + 0 as place from task"
+        pages = [page async for page in db.pages(query, key=("place", "id"), size=4)]
+    assert [row.id for page in pages for row in page.rows] == [*range(0, 30, 3), *range(1, 30, 3), *range(2, 30, 3)]

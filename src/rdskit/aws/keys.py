@@ -45,6 +45,16 @@ class _Resolved:
 _latest: _Resolved | None = None
 
 
+def _begin_anew() -> None:
+    """In a forked child: a thread that is not here may hold our lock, or the one with which botocore renews keys."""
+    global _resolving, _latest  # noqa: PLW0603 - a lock cannot be released by whoever does not hold it
+    _resolving = threading.Lock()
+    _latest = None
+
+
+os.register_at_fork(after_in_child=_begin_anew)
+
+
 async def resolve_keys(*, anew: bool = False) -> AwsKeys:
     """Find the keys of this process by the standard chain: variables, profile, process, container, instance.
 

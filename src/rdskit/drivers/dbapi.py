@@ -67,7 +67,11 @@ class PlainDriver(Protocol):
         ...
 
     def role(self, connection: Any) -> Role:
-        """What the host is."""
+        """What the host is.
+
+        Raises:
+            DriverError: the connection was lost.
+        """
         ...
 
 
@@ -135,10 +139,14 @@ class Pymysql:
 
     def role(self, connection: Any) -> Role:
         """Ask for the server's read-only settings."""
-        with connection.cursor() as cursor:
-            cursor.execute(_READ_ONLY)
-            (read_only,) = cursor.fetchone()
-        connection.rollback()
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(_READ_ONLY)
+                (read_only,) = cursor.fetchone()
+            connection.rollback()
+        except (self._pymysql.OperationalError, self._pymysql.InterfaceError, OSError) as error:
+            message = f"{connection.host}:{connection.port} was lost right after the login: {error}"
+            raise DriverError(Failure.LOST, ConnectError(message)) from error
         return Role.READER if read_only else Role.WRITER
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Engine, TextClause
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from tests.plugins.postgres import TestDatabase
+
 MY_SESSION = {"postgresql": "select pg_backend_pid()", "mysql": "select connection_id()"}
 KILL = {"postgresql": "select pg_terminate_backend({})", "mysql": "kill {}"}
 COUNT = {
@@ -84,6 +86,24 @@ def test_the_outcome_of_a_lost_commit_is_unknown(engine: Engine) -> None:
         kill(engine, connection.scalar(text(words(engine, MY_SESSION))))
         connection.commit()
     assert isinstance(error_of(raised.value), rdskit.OutcomeUnknown)
+
+
+def test_rows_that_are_lost_while_they_are_read_are_no_lost_commit(database: TestDatabase) -> None:
+    engine = sqlalchemy.create_engine(f"{database.url}?plugin=rdskit&tls=off".replace("://", "+psycopg://", 1))
+    with engine.begin() as connection:
+        session = connection.scalar(text(words(engine, MY_SESSION)))
+    with pytest.raises(OperationalError) as raised, engine.begin() as connection:
+        assert connection.scalar(text(words(engine, MY_SESSION))) == session, "one that committed before"
+        streamed = connection.execution_options(stream_results=True, max_row_buffer=10)
+        rows = streamed.execute(text("select generate_series(1, 1000)"))
+        named = rows.cursor
+        rows.fetchone()
+        kill(engine, session)
+        rows.fetchall()
+    named.close()  # SQLAlchemy leaves it to its collection, of which psycopg complains
+    assert raised.value.connection_invalidated
+    assert type(error_of(raised.value)) is rdskit.FailoverError
+    engine.dispose()
 
 
 def test_an_autocommitted_write_that_is_lost_is_unknown_and_a_read_is_not(engine: Engine) -> None:

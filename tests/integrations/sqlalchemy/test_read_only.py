@@ -9,14 +9,16 @@ import pytest
 import sqlalchemy
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.orm import sessionmaker
 
 import rdskit
-from rdskit.integrations.sqlalchemy import error_of
+from rdskit.integrations.sqlalchemy import error_of, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy import URL, Connection, Engine
+    from sqlalchemy.orm import Session
 
     from tests.plugins.mysql_family import FamilyDatabase
     from tests.plugins.postgres import TestDatabase
@@ -71,6 +73,40 @@ def test_a_read_only_transaction_keeps_its_connection(sync_url: URL) -> None:
         error = write(held[0])
         assert not error.connection_invalidated
         assert isinstance(error_of(error), rdskit.ReadOnlyError)
+
+
+def test_a_unit_of_work_that_met_a_former_writer_is_done_again(database: TestDatabase) -> None:
+    attempts: list[int] = []
+
+    def work(session: Session) -> int:
+        attempts.append(1)
+        if len(attempts) == 1:
+            session.execute(text("set default_transaction_read_only = on"))
+            session.commit()
+        session.execute(text("insert into note values (1)"))
+        return len(attempts)
+
+    with pooled(f"{database.url}?plugin=rdskit&tls=off".replace("://", "+psycopg://", 1)) as (engine, held):
+        held.pop().close()
+        assert run(sessionmaker(engine), work) == 2
+        assert held[0].scalar(text("select count(*) from note")) == 1
+
+
+def test_a_unit_of_work_in_a_read_only_transaction_is_not_done_again(sync_url: URL) -> None:
+    attempts: list[int] = []
+
+    def work(session: Session) -> None:
+        attempts.append(1)
+        backend = session.get_bind().dialect.name
+        session.execute(text("set transaction read only" if backend == "postgresql" else "start transaction read only"))
+        session.execute(text("insert into note values (1)"))
+
+    with pooled(sync_url) as (engine, held):
+        held.pop().close()
+        with pytest.raises(DBAPIError) as raised:
+            run(sessionmaker(engine), work)
+    assert isinstance(error_of(raised.value), rdskit.ReadOnlyError)
+    assert len(attempts) == 1
 
 
 @pytest.mark.parametrize("fixture", ["mysql_database", "mariadb_database"])

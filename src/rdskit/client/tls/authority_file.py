@@ -14,7 +14,8 @@ from rdskit.client.tls.context import authorities, further_authorities
 def authority_file(ca: str | os.PathLike[str] | None = None) -> str:
     """Give the path of a file that holds the shipped bundle and whatever else is trusted.
 
-    The file is private to this user and removed when the process ends; all callers with the same arguments share it.
+    The file is private to this user and removed when the process ends; all callers with the same arguments share it. It
+    lies in the temporary directory, where a cleaner may remove it after some days: so ask for the path each time.
 
     Args:
         ca: path of a PEM file with further authorities; the file that ``RDSKIT_CA`` names is added too.
@@ -22,7 +23,12 @@ def authority_file(ca: str | os.PathLike[str] | None = None) -> str:
     Raises:
         ConfigError: a file cannot be read.
     """
-    return _write(os.getpid(), further_authorities(ca))
+    process, further = os.getpid(), further_authorities(ca)
+    path = _write(process, further)
+    if not Path(path).exists():
+        _write.cache_clear()
+        path = _write(process, further)
+    return path
 
 
 @functools.lru_cache(maxsize=16)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rdskit.client.database.refusals import Refused
@@ -63,10 +64,11 @@ class Connector:
             raise as_driver_error(dialect, refused) from refused.__cause__
 
     def _lasting_arguments(self, dialect: Dialect) -> dict[str, Any]:
-        process = os.getpid()  # the file with the authorities lives as long as the process that wrote it
-        if process not in self._lasting:
-            self._lasting[process] = lasting_arguments(dialect.driver, self._settings)
-        return self._lasting[process]
+        process = os.getpid()  # the file with the authorities lives no longer than the process that wrote it
+        found = self._lasting.get(process)
+        if found is None or not Path(found.get("sslrootcert", os.curdir)).exists():
+            found = self._lasting[process] = lasting_arguments(dialect.driver, self._settings)
+        return found
 
 
 @dataclass(frozen=True, slots=True)

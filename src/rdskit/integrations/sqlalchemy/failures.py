@@ -34,15 +34,16 @@ def watch_errors(engine: Engine, role: Role) -> None:
         return _told(context, role)
 
     event.listen(engine, "handle_error", note_error, retval=True)
+    event.listen(engine, "begin", _note_open)  # the connection may have committed for others before
     event.listen(engine, "commit", _note_commit)
-    event.listen(engine, "rollback", _note_rollback)
+    event.listen(engine, "rollback", _note_open)
 
 
 def _note_commit(connection: Connection) -> None:
     _note(connection, committing=True)
 
 
-def _note_rollback(connection: Connection) -> None:
+def _note_open(connection: Connection) -> None:
     _note(connection, committing=False)
 
 

@@ -7,7 +7,10 @@ import random
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from sqlalchemy.exc import DBAPIError
+
 from rdskit.client.transactions.policy import may_repeat
+from rdskit.errors import ReadOnlyError
 from rdskit.integrations.sqlalchemy.reports import error_of
 from rdskit.kernel.backoff import TRANSACTION
 
@@ -30,8 +33,9 @@ def run(
 ) -> T:
     """Call ``work(session, *args, **kwargs)`` and commit; again, in a new session, where nothing of it remained.
 
-    That is so after a serialization failure, a deadlock, and a connection that was lost before COMMIT was sent. A
-    connection lost during COMMIT is raised: the work may have been done (``error_of`` says ``OutcomeUnknown``).
+    That is so after a serialization failure, a deadlock, a connection that was lost before COMMIT was sent, and a write
+    that a former writer refused. A connection lost during COMMIT is raised: the work may have been done (``error_of``
+    says ``OutcomeUnknown``).
 
     Args:
         session_factory: a ``sessionmaker``, of an engine of rdskit's.
@@ -104,6 +108,11 @@ def _left_nothing(error: BaseException) -> bool:
     while seen is not None:
         told = error_of(seen)
         if told is not None:
-            return may_repeat(told)
+            return may_repeat(told) or (isinstance(told, ReadOnlyError) and _ended_connection(seen))
         seen = seen.__cause__ or seen.__context__
     return False
+
+
+def _ended_connection(error: BaseException) -> bool:
+    """Whether the host itself was given up; a transaction that somebody made read-only keeps its connection."""
+    return isinstance(error, DBAPIError) and error.connection_invalidated
