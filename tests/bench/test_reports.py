@@ -58,8 +58,8 @@ def test_bulk_reports_inserts_and_what_a_stream_keeps(tmp_path: Path) -> None:
     assert all(row["rows_per_second"] > 0 and row["low"] <= row["speed"] <= row["high"] for row in inserted)
     (streamed,) = (row for row in report["rows"] if "highest" in row)
     assert streamed["rows"] == 20000
-    assert 0 < streamed["early"]
-    assert 0 < streamed["highest"]
+    assert streamed["early"] > 0
+    assert streamed["highest"] > 0
     missed = [row["name"] for row in inserted if row["gate"] and row["speed"] < row["gate"]]
     missed += ["memory of a stream of postgresql"] if streamed["highest"] > 1.1 * streamed["early"] else []
     assert report["missed"] == missed

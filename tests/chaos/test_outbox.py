@@ -97,6 +97,7 @@ async def test_no_message_is_lost_or_out_of_order(
         for key in range(KEYS):
             values = [value for _, owner, value in first if owner == key]
             assert values == sorted(values)
+        # Elsewhere an id that is reserved and not yet inserted may be overtaken by another publisher's.
         if target.url.startswith("postgres"):
             assert [number for number, _, _ in first] == sorted(number for number, _, _ in first)
 

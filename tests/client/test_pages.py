@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
@@ -11,7 +12,10 @@ import rdskit
 
 if TYPE_CHECKING:
     from tests.plugins.mysql_family import FamilyDatabase
+    from tests.plugins.postgres import TestDatabase
 
+SEEDS = 20
+FIRST = asyncio.FIRST_COMPLETED
 KEYS: dict[str, Any] = {
     "one column": "id",
     "two, one way": ("n", "id"),
@@ -85,29 +89,73 @@ async def test_what_does_not_fit_is_refused(entries: rdskit.Database) -> None:
             await anext(entries.pages(QUERY, {"low": 0}, **options))
 
 
-@pytest.mark.parametrize("seed", range(4))
+class Neighbour:
+    """Somebody else, on a connection of their own, under whom rows come and go for as long as the block."""
+
+    def __init__(self, db: rdskit.Database, chance: random.Random, rows: list[int]) -> None:
+        self._db = db
+        self._chance = chance
+        self._rows = rows
+        self._over = False
+        self._changed = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._change())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._over = True
+        await self._task
+
+    async def more(self) -> None:
+        """Wait until rows have come or gone since; the next ones do so beside whatever the caller does now."""
+        self._changed.clear()
+        await asyncio.wait([self._task, changed := asyncio.ensure_future(self._changed.wait())], return_when=FIRST)
+        changed.cancel()
+
+    async def _change(self) -> None:
+        while not self._over:
+            some = self._chance.sample(self._rows, self._chance.randint(1, 20))
+            if self._chance.random() < 0.5:
+                changed = await self._db.execute("delete from entries where id in :ids", ids=some)
+            else:
+                come = [entry(number) for number in some]
+                changed = await self._db.insert_many("entries", come, on_conflict="ignore")
+            if changed:
+                self._changed.set()
+
+
 @pytest.mark.parametrize("backward", [False, True], ids=["forward", "backward"])
 async def test_rows_that_stay_are_seen_exactly_once_while_others_come_and_go(
-    entries: rdskit.Database, seed: int, *, backward: bool
+    entries: rdskit.Database, target: TestDatabase | FamilyDatabase, *, backward: bool
 ) -> None:
-    chance = random.Random(seed)
-    key = chance.choice(list(KEYS.values()))
-    staying = set(chance.sample(range(0, 1000, 5), 120))
-    coming_and_going = sorted(set(range(1000)) - staying)
-    options: dict[str, Any] = {"key": key, "size": chance.randint(1, 30), "low": 0}
+    async with rdskit.connect(target.url, tls="off", min_size=1, max_size=1) as other:
+        for seed in range(SEEDS):
+            chance = random.Random(seed)
+            staying = set(chance.sample(range(0, 1000, 5), 120))
+            await entries.execute("delete from entries")
+            await entries.insert_many("entries", [entry(number) for number in range(0, 1000, 5)])
+            async with Neighbour(other, chance, sorted(set(range(1000)) - staying)) as neighbour:
+                seen, behind = await walk(entries, chance, neighbour, backward=backward)
+            assert len(seen) == len(set(seen)), seed
+            assert staying - behind <= set(seen), seed
+
+
+async def walk(
+    entries: rdskit.Database, chance: random.Random, neighbour: Neighbour, *, backward: bool
+) -> tuple[list[int], set[int]]:
+    """Read all pages by some key; the rows seen, and those that the walk began behind."""
+    options: dict[str, Any] = {"key": chance.choice(list(KEYS.values())), "size": chance.randint(1, 30), "low": 0}
+    behind: set[int] = set()
     if backward:
-        last = [page async for page in entries.pages(QUERY, key=key, size=199, low=0)][-1]
+        last = [page async for page in entries.pages(QUERY, **{**options, "size": 60})][-1]
         options["before"] = last.previous
-        staying -= {row.id for row in last.rows}
+        behind = {row.id for row in last.rows}
     seen: list[int] = []
     async for page in entries.pages(QUERY, **options):
         seen += [row.id for row in page.rows]
-        gone = chance.sample(coming_and_going, 60)
-        await entries.execute("delete from entries where id in :ids", ids=gone)
-        come = [entry(number) for number in chance.sample(coming_and_going, 60)]
-        await entries.insert_many("entries", come, on_conflict="ignore")
-    assert len(seen) == len(set(seen))
-    assert staying <= set(seen)
+        await neighbour.more()
+    return seen, behind
 
 
 @pytest.mark.parametrize("fixture", ["mysql_database", "mariadb_database"])

@@ -68,7 +68,10 @@ class Unordered:
 class OrderedByLocks:
     """MySQL and MariaDB: a locking read waits at each row whose transaction has not ended.
 
-    So rows come in the order of their ids, and a second relay waits at the first one.
+    So rows come in the order of their ids, and a second relay waits at the first one. An id is reserved before its row
+    is there, though: a read that passes its place meanwhile gives higher ids first. What is delivered is still in the
+    order of causes: a message that was published after the read began is not yet due for it, so all that was committed
+    before one that is due was there when the read began.
     """
 
     is_settling = False

@@ -41,9 +41,9 @@ class Relay:
     A batch is handed over inside a transaction that deletes it afterwards. If the relay dies, or the server, the batch
     comes again: a handler recognises by ``message.id`` what it has had before.
 
-    With ``ordered``, messages come in the order of their ids, each after all that were committed before it was
-    published; one whose handler fails holds up all behind it, and further relays wait for the one at work. Without it,
-    relays share the messages, and one that fails comes again later.
+    With ``ordered``, each message comes after all that were committed before it was published, and on PostgreSQL all
+    come in the order of their ids; one whose handler fails holds up all behind it, and further relays wait for the one
+    at work. Without it, relays share the messages, and one that fails comes again later.
 
     Attributes:
         delivered: how many messages were handed over and deleted.
