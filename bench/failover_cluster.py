@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import socket
+import tempfile
 import time
 from collections import Counter
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
@@ -21,7 +24,6 @@ from rdskit.local.engines.waiting import poll
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 CLUSTER: Final = "bench"
 INSTANCES: Final = ("bench-one", "bench-two", "bench-three")
@@ -116,7 +118,20 @@ class LocalCluster:
     def await_whole(self) -> None:
         """Wait until both readers are in sync, and every instance is available."""
         if not poll(self._is_whole, timeout=_READY, interval=0.1):
-            raise LocalError(f"cluster {CLUSTER} is not whole after {_READY:g} s: see {self._data}")
+            instances = self._rds.describe_db_instances()["DBInstances"]
+            seen = {each["DBInstanceIdentifier"]: each["DBInstanceStatus"] for each in instances}
+            in_sync = site.clusters(self._data)[0]["in_sync"]
+            raise LocalError(
+                f"cluster {CLUSTER} is not whole after {_READY:g} s: {seen}, in sync {in_sync}; "
+                f"its logs are in {self._keep_logs()}"
+            )
+
+    def _keep_logs(self) -> Path:
+        """Copy them to where they outlive the data."""
+        kept = Path(tempfile.mkdtemp(prefix="rdskit-failover-"))
+        for log in self._data.rglob("*.log"):
+            shutil.copy(log, kept / "-".join(log.relative_to(self._data).parts))
+        return kept
 
     def empty(self) -> None:
         """Forget what was written."""
