@@ -78,6 +78,10 @@ class _Raw(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
         """What takes a session back to its beginning; the inherited query leaves temporary tables and ``currval``."""
         return f"{super().get_reset_query()}\ndiscard temp;\ndiscard sequences;"
 
+    async def _cancel(self, *waiters: Any) -> None:
+        with postgres_upgrade.cut_afterwards():
+            await super()._cancel(*waiters)
+
 
 class PostgresConnection:
     """One asyncpg connection behind the connection port."""
@@ -305,22 +309,23 @@ class AsyncpgDriver:
         """Open a connection and learn its role from what the server reports of itself."""
         host, port = options.endpoint
         try:
-            raw = await asyncpg.connect(
-                host=host,
-                port=port,
-                user=login.user,
-                password=login.password or "",
-                database=options.database or login.user,
-                ssl=options.tls or False,
-                timeout=options.timeout,
-                record_class=Row,
-                connection_class=_Raw,
-                statement_cache_size=0 if options.stateless else 100,
-                max_cacheable_statement_size=1,  # none: COPY would keep the columns' types, whatever ALTER does
-                server_settings=_settings(options),
-            )
-            keep_alive(raw._transport.get_extra_info("socket"))  # noqa: SLF001 - asyncpg has no option for it
-            await set_json_codecs(raw)
+            with postgres_upgrade.cut_when_given_up():
+                raw = await asyncpg.connect(
+                    host=host,
+                    port=port,
+                    user=login.user,
+                    password=login.password or "",
+                    database=options.database or login.user,
+                    ssl=options.tls or False,
+                    timeout=options.timeout,
+                    record_class=Row,
+                    connection_class=_Raw,
+                    statement_cache_size=0 if options.stateless else 100,
+                    max_cacheable_statement_size=1,  # none: COPY would keep the columns' types, whatever ALTER does
+                    server_settings=_settings(options),
+                )
+                keep_alive(raw._transport.get_extra_info("socket"))  # noqa: SLF001 - asyncpg has no option for it
+                await set_json_codecs(raw)
         except Exception as error:
             raise _refused(error, options, login) from error
         return StatelessPostgresConnection(raw, options) if options.stateless else PostgresConnection(raw, options)

@@ -1,17 +1,25 @@
-"""asyncpg's request for TLS, whose failure always has somebody who hears it.
+"""asyncpg's request for TLS: its failure always has somebody who hears it, and what is given up is cut at once.
 
 A caller who gives up in the very moment in which the socket opens leaves the request behind: its future then gets an
 error that nobody awaits, and asyncio logs "Future exception was never retrieved" for a connection that nobody wanted.
+
+A caller who gives up later has asyncpg close the connection, and over TLS asyncio waits for the other side's goodbye
+for up to 30 s (``ssl_shutdown_timeout``): a server that hangs says none, and its socket would outlive the event loop.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import contextlib
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final
 
 from asyncpg import connect_utils
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Iterator
+
+_asked: Final[ContextVar[list[Request] | None]] = ContextVar("rdskit_postgres_requests", default=None)
 
 
 class Request(connect_utils.TLSUpgradeProto):  # type: ignore[misc]  # asyncpg ships no types
@@ -20,11 +28,60 @@ class Request(connect_utils.TLSUpgradeProto):  # type: ignore[misc]  # asyncpg s
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.on_data.add_done_callback(_hear)
+        self._transport: Any = None  # below TLS: it can be cut without a word
+        asked = _asked.get()
+        if asked is not None:
+            asked.append(self)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ask from now on."""
+        self._transport = transport
+
+    def cut(self) -> None:
+        """Drop the socket at once."""
+        if self._transport is not None:
+            self._transport.abort()
 
 
 def install() -> None:
     """Have asyncpg use it: it offers no other way to choose the protocol."""
     connect_utils.TLSUpgradeProto = Request
+
+
+@contextlib.contextmanager
+def cut_when_given_up() -> Iterator[None]:
+    """Cut what is opened within, if that ends by an error or is cancelled."""
+    with _requests() as requests:
+        try:
+            yield
+        except BaseException:
+            _cut(requests)
+            raise
+
+
+@contextlib.contextmanager
+def cut_afterwards() -> Iterator[None]:
+    """Cut what is opened within and still open at the end."""
+    with _requests() as requests:
+        try:
+            yield
+        finally:
+            _cut(requests)
+
+
+@contextlib.contextmanager
+def _requests() -> Iterator[list[Request]]:
+    requests: list[Request] = []
+    token = _asked.set(requests)
+    try:
+        yield requests
+    finally:
+        _asked.reset(token)
+
+
+def _cut(requests: list[Request]) -> None:
+    for request in requests:
+        request.cut()
 
 
 def _hear(answer: asyncio.Future[bool]) -> None:

@@ -16,6 +16,7 @@ from rdskit.errors import LocalError
 from rdskit.local.engines.session import SessionLost
 from rdskit.local.engines.waiting import poll
 from rdskit.local.fleet import Fleet
+from rdskit.local.fleet.standby import Way
 from tests.local.fleet.clients import PASSWORD, connect_mysql
 from tests.local.fleet.conftest import Harness, assert_nothing_lost, more, spec, writers
 
@@ -128,7 +129,26 @@ def test_a_former_primary_with_a_history_of_its_own_is_copied_anew(harness: Harn
     with harness.client(endpoint) as client:
         client.execute("insert into written values (1)")
     harness.await_sync()
-    assert any("copied anew" in event.message for event in harness.events[-3:])
+    harness.until(lambda: "standby-rebuilt" in harness.kinds()[harness.kinds().index("failover-completed") :])
+    assert "copied anew" in harness.events[-1].message
+    harness.fleet.reboot("db-ORDERS", force_failover=True)
+    assert harness.count(endpoint) == 1
+
+
+@pytest.mark.chaos
+def test_a_standby_that_is_copied_after_a_restart_begins_where_the_copy_ends(harness: Harness, engine: str) -> None:
+    endpoint = harness.fleet.create(spec(engine=engine, multi_az=True))
+    care = harness.fleet._care("db-ORDERS")
+    with harness.client(endpoint) as client:
+        client.execute("create table written (id int primary key)")
+    harness.fleet.reboot("db-ORDERS", force_failover=True)
+    with harness.client(endpoint) as client:
+        client.execute("insert into written values (1)")
+    harness.await_sync()
+    # The primary has followed, has written, and has written nothing yet since its restart.
+    harness.fleet.reboot("db-ORDERS")
+    care.restore_standby(Way.CLONE)
+    harness.await_sync()
     harness.fleet.reboot("db-ORDERS", force_failover=True)
     assert harness.count(endpoint) == 1
 

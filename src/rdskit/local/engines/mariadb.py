@@ -9,6 +9,7 @@ import hashlib
 import tempfile
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from rdskit.errors import LocalError
 from rdskit.local.engines.files import write_whole
 from rdskit.local.engines.mysql_family import REPLICATION_STATUS, MySQLFamilyServer
 from rdskit.local.engines.mysql_model import Dialect
@@ -33,7 +34,8 @@ _SCRIPTS = (
 )
 #: As mariadb-backup names it: where in the source's binary log the copy ends. Newer releases have another name.
 _BACKUP_POSITION = ("xtrabackup_binlog_info", "mariadb_backup_binlog_info")
-_GTID_COLUMN = 2
+#: Beside the copied data: the GTIDs up to that place.
+_COPIED_POSITION = "copied_gtid_binlog_pos"
 
 
 class MariaDBServer(MySQLFamilyServer):
@@ -67,6 +69,7 @@ class MariaDBServer(MySQLFamilyServer):
             )
         finally:
             login.unlink()
+        (self.data / _COPIED_POSITION).write_text(self._position_of_copy(source), encoding="utf-8")
         self._run_program("mariadb-backup", "--no-defaults", "--prepare", f"--target-dir={self.data}")
         self.become_standby()
 
@@ -131,14 +134,27 @@ class MariaDBServer(MySQLFamilyServer):
             *(source.address.host, source.address.port, source.account.user, source.account.password),
         )
 
+    def _position_of_copy(self, source: Self) -> str:
+        """The GTIDs that the copy has, of which the source's binary log tells.
+
+        mariadb-backup writes ``gtid_current_pos`` beside them, which is too early after a restart of the source: it
+        counts only what the source has written under the identity of its present start.
+        """
+        written = next(path for name in _BACKUP_POSITION if (path := self.data / name).exists())
+        file, offset, *_ = written.read_text(encoding="utf-8").split()
+        with source.connect() as session:
+            position = session.execute("select binlog_gtid_pos(%s, %s)", file, int(offset))[0][0]
+        if position is None:
+            raise LocalError(f"{source.address} has no {file} any more, with which the copy of it ends: copy it again")
+        return position
+
     def _copied_position(self) -> str | None:
-        for name in _BACKUP_POSITION:
-            path = self.data / name
-            if path.exists():
-                columns = path.read_text(encoding="utf-8").split()
-                path.unlink()
-                return columns[_GTID_COLUMN] if len(columns) > _GTID_COLUMN else ""
-        return None
+        path = self.data / _COPIED_POSITION
+        if not path.exists():
+            return None
+        position = path.read_text(encoding="utf-8")
+        path.unlink()
+        return position
 
     def _apply_received(self, session: MySQLSession, timeout: float) -> bool:
         received = session.record(REPLICATION_STATUS).get("Gtid_IO_Pos")
