@@ -236,7 +236,7 @@ class Session:
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
         isolation: str | None = None,
-        exactly_once: bool = False,
+        exactly_once: bool | None = None,
         timeout: float | None = DEFAULT,
     ) -> T:
         """Run ``closure(tx, *args, **kwargs)`` in a transaction, again as a whole after a conflict or a failover."""

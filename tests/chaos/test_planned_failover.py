@@ -94,7 +94,7 @@ class Application:
 
     async def _write(self) -> None:
         while not self._over.is_set():
-            self.placed.append(await self._db.run(place, args=(next(self._keys),), exactly_once=True))
+            self.placed.append(await self._db.run(place, args=(next(self._keys),)))
 
     async def _read(self) -> None:
         while not self._over.is_set():

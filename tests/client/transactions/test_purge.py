@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rdskit.client.transactions import new_fence, purge_sometimes
+from rdskit.client.transactions import Fence, purge_sometimes
 from rdskit.kernel.sql import Dialect
 
 if TYPE_CHECKING:
@@ -77,7 +77,8 @@ async def test_hardly_any_call_pays_for_it(db: rdskit.Database) -> None:
 
 
 async def test_a_purge_is_bounded(db: rdskit.Database) -> None:
-    await db.insert_many("rdskit_txn", [{"id": new_fence(), "committed": True} for _ in range(1100)])
+    async with db.transaction() as tx:
+        await tx.insert_many("rdskit_txn", [{"id": Fence().number, "committed": True} for _ in range(1100)])
     await _age(db, "rdskit_txn", "created_at", 2 * DAY)
     for left in (100, 0):
         await purge_sometimes(db.dialect, db.transaction, 0.0)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rdskit.client.failover import Cluster
     from rdskit.client.pool import Lease
     from rdskit.client.replicas import Written
+    from rdskit.client.transactions import Fence
     from rdskit.kernel.sql import StatementCache
 
 
@@ -36,7 +37,7 @@ class Block(AbstractAsyncContextManager[Transaction, None]):
         written: Written,
         text: str,
         timeouts: tuple[float | None, float | None],
-        fence: str | None,
+        fence: Fence | None,
     ) -> None:
         """Prepare a block; nothing happens before it is entered.
 
@@ -46,7 +47,7 @@ class Block(AbstractAsyncContextManager[Transaction, None]):
             written: hears of what was written.
             text: the BEGIN statement.
             timeouts: seconds for the whole transaction, and for each of its statements.
-            fence: the number under which a lost COMMIT can be resolved, or None.
+            fence: what a lost COMMIT can be resolved by, or None.
         """
         self._cluster = cluster
         self._statements = statements

@@ -104,6 +104,7 @@ class Database(Session):
             written.position = seen
         session = Session(self._name, self._cluster, self._statements, written, self._tokens, self._timeout)
         session._executor = self._executor_for(written)  # noqa: SLF001 - ours to begin with
+        session._fences = self._fences  # noqa: SLF001 - ours to begin with
         try:
             yield session
         finally:

@@ -9,6 +9,7 @@ from rdskit.client.database.inheritance import belongs_to_this_process
 from rdskit.client.database.queries import DEFAULT
 from rdskit.client.database.transactional import Transactional
 from rdskit.client.statements.observed import observe_bulk
+from rdskit.client.transactions import Fences
 from rdskit.runtime.deadlines import Deadline
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Session(Transactional):
         self._written = written
         self._tokens = tokens
         self._timeout = timeout
+        self._fences = Fences()
         self._refusal: str | None = None
         belongs_to_this_process(self)
 
@@ -116,7 +118,8 @@ class Session(Transactional):
         Raises:
             ConfigError: a row has other keys than the first one; nothing was inserted.
             IntegrityError: a constraint refused a row; nothing was inserted.
-            OutcomeUnknown: the connection was lost while the insert was committed.
+            OutcomeUnknown: the connection was lost while the insert was committed, and it cannot be found out what
+                became of it: the database has no tables of ``setup``, or ``rows`` can be read only once.
         """
 
         async def send(tx: Transaction) -> Result:

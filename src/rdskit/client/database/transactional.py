@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,17 +13,19 @@ from rdskit.client.pool import holding
 from rdskit.client.transactions import (
     SETUP_LOCK,
     TABLES,
+    Fence,
+    Fences,
     Request,
     Transaction,
     answer_once,
     begin_text,
     fingerprint_of,
     held_lock,
-    new_fence,
     purge_sometimes,
     repeat,
     resolve,
     table_statements,
+    where_fences_are,
 )
 from rdskit.kernel.sql import Dialect
 from rdskit.runtime.deadlines import Deadline
@@ -42,6 +45,7 @@ class Transactional(Queries):
     """What happens together, or once, or by one at a time."""
 
     _written: Written
+    _fences: Fences
 
     @property
     def dialect(self) -> Dialect:
@@ -78,7 +82,7 @@ class Transactional(Queries):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
         isolation: str | None = None,
-        exactly_once: bool = False,
+        exactly_once: bool | None = None,
         timeout: float | None = DEFAULT,
     ) -> T:
         """Run ``closure(tx, *args, **kwargs)`` in a transaction, as a whole again after a conflict or a failover.
@@ -90,7 +94,8 @@ class Transactional(Queries):
             kwargs: its keyword arguments.
             isolation: as for ``transaction``.
             exactly_once: find out what became of a COMMIT whose answer was lost, and run again if it had no effect.
-                Needs the tables of ``setup``.
+                None does so where the database has the tables of ``setup``, True refuses to work without them, and
+                False spares the row that it takes in each transaction that writes.
             timeout: seconds for all attempts together.
 
         Returns:
@@ -99,29 +104,27 @@ class Transactional(Queries):
         Raises:
             OutcomeUnknown: the connection was lost after COMMIT was sent; it is not run again. With ``exactly_once``:
                 the outcome could not be found out before the deadline.
-            ConfigError: ``exactly_once`` without the tables of ``setup``; nothing was changed.
+            ConfigError: ``exactly_once=True`` without the tables of ``setup``; nothing was changed.
             RdskitError: the last attempt's error, once the deadline has passed.
         """
         deadline = Deadline.after(self._timeout if timeout is DEFAULT else timeout)
         text = begin_text(isolation, read_only=False, deferrable=False)
         plain = begin_text(None, read_only=False, deferrable=False)
         dialect = self.dialect
+        if exactly_once is None:
+            await self._look_for_fences(deadline)
 
         def attempt() -> AbstractAsyncContextManager[Transaction]:
-            return self._block(text, deadline.remaining(), new_fence() if exactly_once else None)
+            return self._block(text, deadline.remaining(), self._fence(exactly_once))
 
         def own() -> AbstractAsyncContextManager[Transaction]:
             return self._block(plain, deadline.remaining())
 
-        async def committed(transaction: Transaction) -> bool:
-            assert transaction.fence is not None, "each attempt has one"
-            return await resolve(transaction.fence, dialect, own, deadline)
+        def committed(transaction: Transaction) -> Awaitable[bool] | None:
+            return None if transaction.fence is None else resolve(transaction.fence, dialect, own, deadline)
 
-        retries = self._cluster.retries
-        result = await repeat(
-            attempt, closure, args, kwargs or {}, deadline, retries, committed if exactly_once else None
-        )
-        if exactly_once:
+        result = await repeat(attempt, closure, args, kwargs or {}, deadline, self._cluster.retries, committed)
+        if self._fence(exactly_once) is not None:
             await self._tidy(deadline)
         return result
 
@@ -206,7 +209,8 @@ class Transactional(Queries):
     async def setup(self) -> tuple[str, ...]:
         """Make the tables of rdskit that this database has not; may be run again.
 
-        They are needed by ``run(exactly_once=True)``, ``run_once`` and ``tx.publish``, and never made by themselves.
+        They are needed by ``run_once`` and ``tx.publish``, and by ``run`` to find out what became of a lost COMMIT;
+        they are never made by themselves.
 
         Returns:
             Their names.
@@ -220,9 +224,29 @@ class Transactional(Queries):
         else:
             for statement in table_statements(dialect):
                 await self.execute(statement)
+        self._fences.forget()
         return tuple(TABLES)
 
-    def _block(self, text: str, timeout: float | None, fence: str | None = None) -> Block:
+    def _fence(self, exactly_once: bool | None) -> Fence | None:  # noqa: FBT001 - as the caller of `run` gave it
+        if exactly_once is None:
+            return self._fences.new()
+        return Fence() if exactly_once else None
+
+    async def _look_for_fences(self, deadline: Deadline) -> None:
+        """Learn whether the database has the table, before a transaction may need it; most often that is known."""
+        now = asyncio.get_running_loop().time()
+        if not self._fences.are_unknown(now):
+            return
+        text = begin_text(None, read_only=True, deferrable=False)
+
+        async def ask(tx: Transaction) -> str | None:
+            row = await tx.fetch_one(where_fences_are(self.dialect))
+            return None if row is None else str(row[0])
+
+        begin, retries = lambda: self._block(text, deadline.remaining()), self._cluster.retries
+        self._fences.found(await repeat(begin, ask, (), {}, deadline, retries, lambda _: None), now)
+
+    def _block(self, text: str, timeout: float | None, fence: Fence | None = None) -> Block:
         self._require_open()
         return Block(self._cluster, self._statements, self._written, text, (timeout, self._timeout), fence)
 

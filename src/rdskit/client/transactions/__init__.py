@@ -1,6 +1,6 @@
 """Transactions: begun once, ended once, and repeated as a whole or not at all."""
 
-from rdskit.client.transactions.fence import new_fence
+from rdskit.client.transactions.fence import Fence, Fences, where_fences_are
 from rdskit.client.transactions.idempotency import Request, answer_once, fingerprint_of
 from rdskit.client.transactions.locks import held_lock, lock_number
 from rdskit.client.transactions.opening import begin
@@ -14,6 +14,8 @@ from rdskit.client.transactions.transaction import Transaction
 __all__ = [
     "SETUP_LOCK",
     "TABLES",
+    "Fence",
+    "Fences",
     "Request",
     "Transaction",
     "answer_once",
@@ -23,9 +25,9 @@ __all__ = [
     "fingerprint_of",
     "held_lock",
     "lock_number",
-    "new_fence",
     "purge_sometimes",
     "repeat",
     "resolve",
     "table_statements",
+    "where_fences_are",
 ]

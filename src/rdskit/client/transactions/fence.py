@@ -7,24 +7,97 @@ If the row is there, it has committed. If the server makes us wait, it is still 
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
+from dataclasses import dataclass, field
 from typing import Final
 
+from rdskit.errors import QueryError
 from rdskit.kernel.sql import Dialect
 
 FEATURE: Final = "exactly_once=True"
+TABLE: Final = "rdskit_txn"
+_ASK_AGAIN: Final = 60.0
+"""Seconds after which the table is looked for again: somebody may have made it meanwhile."""
+#: Both by their whole name, because a closure may change the search path; and only where the user may write a row.
+_WHERE: Final = {
+    Dialect.POSTGRES: """
+        select format('%I.%I', space.nspname, found.relname)
+          from pg_class found join pg_namespace space on space.oid = found.relnamespace
+         where found.oid = to_regclass('rdskit_txn') and has_table_privilege(found.oid, 'insert')
+           and has_table_privilege(found.oid, 'select') and has_table_privilege(found.oid, 'update')
+    """,
+    Dialect.MYSQL: """
+        select concat('`', replace(table_schema, '`', '``'), '`.rdskit_txn')
+          from information_schema.tables where table_schema = database() and table_name = 'rdskit_txn'
+    """,
+}
+_REFUSED: Final = frozenset({"42P01", "42501", 1146, 1142})  # no such table any more, or none for this role
 
 
-def new_fence() -> str:
+def new_number() -> str:
     """Give a number that nobody else has; later ones sort behind earlier ones, so that an index grows at its end."""
     return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
 
 
-def fenced_commit(fence: str, dialect: Dialect) -> tuple[str, ...]:
-    """The texts that write the fence's row and commit, each sent when the one before was answered.
+@dataclass(slots=True, eq=False)
+class Fence:
+    """What a lost COMMIT can be resolved by.
 
-    On PostgreSQL it is one message: the server stops at the first error in it, so without the row there is no commit.
+    Attributes:
+        table: where its row goes.
+        fences: whose it is, if it is there unasked: the transaction goes on without one that is refused.
+        number: its own.
     """
-    row = f"insert into rdskit_txn (id, committed) values ('{fence}', true)"  # noqa: S608 - hexadecimal digits of ours
-    return (f"{row}; commit",) if dialect is Dialect.POSTGRES else (row, "commit")
+
+    table: str = TABLE
+    fences: Fences | None = None
+    number: str = field(default_factory=new_number)
+
+    def commit(self, dialect: Dialect) -> tuple[str, ...]:
+        """The texts that write its row and commit, each sent when the one before was answered.
+
+        On PostgreSQL it is one message: the server stops at the first error in it, so without the row there is no
+        commit.
+        """
+        row = f"insert into {self.table} (id, committed) values ('{self.number}', true)"  # noqa: S608 - both are ours
+        return (f"{row}; commit",) if dialect is Dialect.POSTGRES else (row, "commit")
+
+    def is_given_up(self, error: Exception, now: float) -> bool:
+        """Whether the transaction goes on without it after this error, and those after it too for a while."""
+        if self.fences is None or not isinstance(error, QueryError):
+            return False
+        refused = not _REFUSED.isdisjoint({error.sqlstate, error.errno})
+        if refused:
+            self.fences.found(None, now)
+        return refused
+
+
+class Fences:
+    """Where a database has the table of fences; it is used unasked where it is there."""
+
+    def __init__(self) -> None:
+        self._table: str | None = None
+        self._ask_at = -math.inf
+
+    def are_unknown(self, now: float) -> bool:
+        """Whether to ask for the table; ``now`` in seconds of the event loop's clock."""
+        return self._table is None and now >= self._ask_at
+
+    def found(self, table: str | None, now: float) -> None:
+        """Note its name, or that there is none at ``now``."""
+        self._table, self._ask_at = table, now + _ASK_AGAIN
+
+    def forget(self) -> None:
+        """Ask again when it is next needed."""
+        self._table, self._ask_at = None, -math.inf
+
+    def new(self) -> Fence | None:
+        """A fence for one transaction; None where the database has no table for it."""
+        return None if self._table is None else Fence(self._table, self)
+
+
+def where_fences_are(dialect: Dialect) -> str:
+    """The question for the table's name; no row where it is not there."""
+    return _WHERE[dialect]

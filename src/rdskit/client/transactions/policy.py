@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from rdskit.errors import ConfigError, DeadlockError, FailoverError, OutcomeUnknown, SerializationError
+from rdskit.errors import ConfigError, DeadlockError, FailoverError, OutcomeUnknown, QueryError, SerializationError
 
 ISOLATION_LEVELS = ("read committed", "repeatable read", "serializable")
+
+
+class RefusedFenceError(QueryError):
+    """A fence that nobody asked for was refused, and with it a COMMIT; without a fence it may work."""
 
 
 def begin_text(isolation: str | None, *, read_only: bool, deferrable: bool) -> str:
@@ -30,4 +34,4 @@ def may_repeat(error: BaseException) -> bool:
     """Whether a transaction that ended with this error left nothing behind and is worth doing again."""
     if isinstance(error, OutcomeUnknown):
         return False
-    return isinstance(error, SerializationError | DeadlockError | FailoverError)
+    return isinstance(error, SerializationError | DeadlockError | FailoverError | RefusedFenceError)

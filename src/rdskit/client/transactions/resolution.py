@@ -17,29 +17,30 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
+    from rdskit.client.transactions.fence import Fence
     from rdskit.client.transactions.transaction import Transaction
     from rdskit.runtime.deadlines import Deadline
 
 # The resolver's row says that nothing was committed. Both rows count the questions, so that an answer always waits for
 # a commit of its own: a transaction that the old writer had not yet sent to its standby is never taken for a safe one.
 _CLAIM: Final = {
-    Dialect.POSTGRES: "insert into rdskit_txn (id, committed) values (:id, false) "
-    "on conflict (id) do update set checks = rdskit_txn.checks + 1",
-    Dialect.MYSQL: "insert into rdskit_txn (id, committed) values (:id, false) "
+    Dialect.POSTGRES: "insert into {table} as fence (id, committed) values (:id, false) "
+    "on conflict (id) do update set checks = fence.checks + 1",
+    Dialect.MYSQL: "insert into {table} (id, committed) values (:id, false) "
     "on duplicate key update checks = checks + 1",
 }
-_VERDICT: Final = "select committed from rdskit_txn where id = :id"
+_VERDICT: Final = "select committed from {table} where id = :id"
 _TRANSIENT: Final = (FailoverError, ConnectError, SerializationError, DeadlockError, QueryTimeout)
 _log = logging.getLogger("rdskit.transactions")
 
 
 async def resolve(
-    fence: str, dialect: Dialect, begin: Callable[[], AbstractAsyncContextManager[Transaction]], deadline: Deadline
+    fence: Fence, dialect: Dialect, begin: Callable[[], AbstractAsyncContextManager[Transaction]], deadline: Deadline
 ) -> bool:
     """Find out on the current writer whether a fenced transaction committed; afterwards it cannot change any more.
 
     Args:
-        fence: its number.
+        fence: its own.
         dialect: the server's.
         begin: opens a transaction.
         deadline: when to give up.
@@ -51,8 +52,8 @@ async def resolve(
     while True:
         try:
             async with begin() as tx:
-                await tx.execute(_CLAIM[dialect], id=fence)
-                return bool(await tx.fetch_value(_VERDICT, id=fence))
+                await tx.execute(_CLAIM[dialect].format(table=fence.table), id=fence.number)
+                return bool(await tx.fetch_value(_VERDICT.format(table=fence.table), id=fence.number))
         except _TRANSIENT as error:
             if deadline.passed:
                 raise

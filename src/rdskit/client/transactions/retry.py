@@ -50,10 +50,12 @@ class Attempt(Generic[T]):
         """What became of the transaction: a closure may dress up what it was told, so its own word counts."""
         return (self.transaction.failure if self.transaction is not None else None) or error
 
-    @property
-    def may_have_committed(self) -> bool:
-        """Whether COMMIT was sent for writes."""
-        return self.transaction is not None and self.transaction.may_have_committed
+    def lost(self, told: Exception) -> Transaction | None:
+        """Its transaction, if COMMIT was sent for writes and has no answer."""
+        transaction = self.transaction
+        if transaction is None or not transaction.may_have_committed or not isinstance(told, OutcomeUnknown):
+            return None
+        return transaction
 
 
 async def repeat(
@@ -63,7 +65,7 @@ async def repeat(
     kwargs: dict[str, Any],
     deadline: Deadline,
     retries: Retries,
-    committed: Callable[[Transaction], Awaitable[bool | None]] | None = None,
+    committed: Callable[[Transaction], Awaitable[bool | None] | None],
 ) -> T:
     """Run a closure in a transaction until it commits.
 
@@ -77,8 +79,9 @@ async def repeat(
         deadline: after it the last error is raised.
         retries: what may still be repeated after a failure of the host; conflicts are not counted, because a server
             that reports one is well.
-        committed: finds out whether a transaction took effect whose COMMIT was lost; None if that does not matter,
-            because the closure itself finds it done. Without it, the caller is told that the outcome is unknown.
+        committed: finds out whether a transaction took effect whose COMMIT was lost; the answer None says that it does
+            not matter, because the closure itself finds it done. Where nothing can be found out there is nothing to
+            await, and the caller is told that the outcome is unknown.
 
     Returns:
         What the closure returned in the attempt that committed.
@@ -90,8 +93,10 @@ async def repeat(
             return await attempt.run(begin, closure, args, kwargs)
         except Exception as error:
             told = attempt.told(error)
-            if isinstance(told, OutcomeUnknown) and attempt.may_have_committed and committed is not None:
-                took_effect = await _resolved(attempt, told, committed)
+            transaction = attempt.lost(told)
+            asked = None if transaction is None else committed(transaction)
+            if asked is not None and transaction is not None:
+                took_effect = await _resolved(transaction, told, asked)
                 if took_effect:
                     return attempt.results[0]
                 if took_effect is False:
@@ -105,16 +110,13 @@ async def repeat(
         await asyncio.sleep(deadline.bounded(pause))
 
 
-async def _resolved(
-    attempt: Attempt[T], told: OutcomeUnknown, committed: Callable[[Transaction], Awaitable[bool | None]]
-) -> bool | None:
-    assert attempt.transaction is not None
+async def _resolved(transaction: Transaction, told: Exception, asked: Awaitable[bool | None]) -> bool | None:
     try:
-        took_effect = await committed(attempt.transaction)
+        took_effect = await asked
     except RdskitError as error:
         raise OutcomeUnknown(f"{told}; and it could not be found out in time: {error}") from error
     if took_effect:
-        await attempt.transaction.callbacks.run()
+        await transaction.callbacks.run()
     return took_effect
 
 

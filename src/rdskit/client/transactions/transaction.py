@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from rdskit.client.statements import Pace, execute_many, insert_many, into_all, into_one, require_stream, stream
 from rdskit.client.transactions.callbacks import Callbacks
-from rdskit.client.transactions.fence import FEATURE, fenced_commit
+from rdskit.client.transactions.fence import FEATURE
 from rdskit.client.transactions.locks import take_lock
 from rdskit.client.transactions.outbox import publication
+from rdskit.client.transactions.policy import RefusedFenceError
 from rdskit.client.transactions.tables import explained
 from rdskit.errors import (
     ConfigError,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from rdskit.client.pool import Lease
     from rdskit.client.statements import Source
+    from rdskit.client.transactions.fence import Fence
     from rdskit.kernel.ports import Params, Row
     from rdskit.kernel.sql.insert import OnConflict
     from rdskit.runtime.deadlines import Deadline
@@ -39,7 +41,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _ABORTED = "25P02"  # SQLSTATE: in a failed transaction
 _UNKNOWN = {
-    Phase.COMMIT: "COMMIT had been sent, so the transaction may have happened: look for its rows",
+    Phase.COMMIT: "COMMIT had been sent, so the transaction may have happened: look for its rows (with the tables of "
+    "`rdskit setup TARGET` in the database, db.run finds out by itself)",
     Phase.PROCEDURE: "the procedure may have committed a part of its work, or all: look before you repeat it",
 }
 _ROLLBACK_TIMEOUT = 2.0  # seconds; then the connection is dropped, which rolls back as well
@@ -53,7 +56,7 @@ class Transaction:
         writes: whether anything in it may have changed data.
         may_have_committed: COMMIT was sent for writes.
         met_read_only: the host refused a write because it only reads, which this transaction did not ask of it.
-        fence: the number under which a lost COMMIT can be resolved, or None.
+        fence: what a lost COMMIT can be resolved by, or None.
         callbacks: what is called once it is known to be committed.
         observers: who hears of its statements.
     """
@@ -75,7 +78,7 @@ class Transaction:
         self.may_have_committed = False
         self.met_read_only = False
         self.failure: RdskitError | None = None
-        self.fence: str | None = None
+        self.fence: Fence | None = None
         self.callbacks = Callbacks()
 
     @overload
@@ -241,8 +244,8 @@ class Transaction:
             raise _swallowed()
 
     async def _sent_commit(self) -> str:
-        fenced = self.fence is not None and self.writes
-        texts = fenced_commit(self.fence or "", self._statements.dialect) if fenced else ("commit",)
+        fence = self.fence if self.writes else None
+        texts = ("commit",) if fence is None else fence.commit(self._statements.dialect)
         phase, tag = Phase.TRANSACTION, ""
         for text in texts:
             if text is texts[-1]:
@@ -251,10 +254,25 @@ class Transaction:
                 tag = await self._lease.run(self._connection.control(text, None), self._due())
             except DriverError as error:
                 told = self._told(error, phase)
-                if fenced and isinstance(told, QueryError) and told.sqlstate == _ABORTED:
-                    raise _swallowed() from error.__cause__
+                if fence is not None:
+                    if fence.is_given_up(told, self._now()):
+                        self._go_on_without(told, ended=text is texts[-1])
+                        continue
+                    if isinstance(told, QueryError) and told.sqlstate == _ABORTED:
+                        raise _swallowed() from error.__cause__
                 raise explained(told, FEATURE) from error.__cause__
         return tag
+
+    def _go_on_without(self, told: RdskitError, *, ended: bool) -> None:
+        """Commit without a fence that was refused; PostgreSQL has rolled back because of it.
+
+        Raises:
+            RefusedFenceError: the transaction has ended.
+        """
+        self.fence = None
+        if ended:
+            self.may_have_committed = False
+            raise RefusedFenceError(f"the transaction was rolled back, as its row in rdskit_txn was refused: {told}")
 
     async def rollback(self) -> None:
         """Undo everything; a connection that cannot do it any more is dropped, which has the same effect."""
