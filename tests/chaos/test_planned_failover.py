@@ -12,7 +12,7 @@ import pytest
 
 import rdskit
 from rdskit.events import Event, FailoverCompleted, FailoverStarted
-from tests.chaos.clusters import aurora
+from tests.chaos.clusters import aurora, multi_az_cluster
 from tests.plugins.waiting import eventually
 
 if TYPE_CHECKING:
@@ -34,11 +34,20 @@ class Estate(NamedTuple):
     switches: tuple[Callable[[], None], ...]
 
 
-@pytest.fixture(scope="module", params=["postgres", "mysql", "mariadb", "aurora-postgresql", "aurora-mysql"])
+INSTANCES = ("postgres", "mysql", "mariadb")
+CLUSTERS = {
+    "aurora-postgresql": lambda rds, name: aurora(rds, name, readers=1),
+    "aurora-mysql": lambda rds, name: aurora(rds, name, readers=1, engine="aurora-mysql"),
+    "cluster-postgres": lambda rds, name: multi_az_cluster(rds, name, "postgres"),
+    "cluster-mysql": lambda rds, name: multi_az_cluster(rds, name, "mysql"),
+}
+
+
+@pytest.fixture(scope="module", params=[*INSTANCES, *CLUSTERS])
 def estate(local_rds: LocalRds, request: pytest.FixtureRequest) -> Iterator[Estate]:
     name = f"planned-{request.param}"
-    if request.param.startswith("aurora-"):
-        with aurora(local_rds, name, readers=1, engine=request.param) as cluster:
+    if request.param in CLUSTERS:
+        with CLUSTERS[request.param](local_rds, name) as cluster:
             yield Estate(cluster.target, None, (cluster.fail_over,))
         return
 

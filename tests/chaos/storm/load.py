@@ -141,7 +141,8 @@ class Load:
 
     async def _enter(self, timeout: float) -> None:
         name = self._name("run")
-        if await self._write(name, self._db.run(enter, args=(name,), timeout=timeout)):
+        fenced = self._chance.choice((None, False))  # its COMMIT resolved, as the tables are there, or not
+        if await self._write(name, self._db.run(enter, args=(name,), exactly_once=fenced, timeout=timeout)):
             self._recent.append(name)
 
     async def _autocommit(self, timeout: float) -> None:
@@ -201,7 +202,8 @@ class Load:
         if self._recent:
             await self._must_show("database", self._db, self._chance.choice(self._recent), timeout)
         try:
-            total = await self._db.fetch_value(TOTAL, timeout=timeout)
+            where = self._chance.choice((self._db, self._elsewhere))
+            total = await where.fetch_value(TOTAL, timeout=timeout)
         except rdskit.RdskitError as error:
             self._note("total", error)
             return

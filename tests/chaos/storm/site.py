@@ -1,4 +1,4 @@
-"""The servers of a storm: a Multi-AZ instance with two read replicas, or an Aurora cluster of three instances."""
+"""The servers of a storm: a Multi-AZ instance with two read replicas, or an Aurora or Multi-AZ cluster of three."""
 
 from __future__ import annotations
 
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from tests.chaos.storm.plan import Strike
     from tests.plugins.local_rds import LocalRds
 
-ENGINES: Final = ("postgres", "mysql", "mariadb", "aurora-postgresql")
+_MULTI_AZ: Final = "multi-az-"  # before the engine of a Multi-AZ DB cluster
+ENGINES: Final = (
+    *("postgres", "mysql", "mariadb"),
+    *("aurora-postgresql", "aurora-mysql"),
+    *(f"{_MULTI_AZ}postgres", f"{_MULTI_AZ}mysql"),
+)
 USER, PASSWORD, DATABASE = "app", "throwaway", "app"
 CLASS: Final = "db.t3.medium"
 READERS: Final = 2
@@ -53,14 +58,30 @@ class Site:
     @property
     def is_cluster(self) -> bool:
         """Whether it is a DB cluster, whose writer changes among its instances."""
-        return self.engine.startswith("aurora")
+        return self.engine.startswith(("aurora-", _MULTI_AZ))
+
+    @property
+    def tells_positions(self) -> bool:
+        """Whether a session that has written may read from a reader: Aurora MySQL does not tell how far one is."""
+        return self.engine != "aurora-mysql"
 
     def create(self) -> None:
         """Have all of it made, and wait until it is available."""
-        if self.is_cluster:
-            self._members = [f"{self._name}-{number}" for number in range(READERS + 1)]
+        if self.engine.startswith(_MULTI_AZ):
+            self._create_cluster(DBClusterInstanceClass="db.m6gd.large", AllocatedStorage=100)
+        elif self.is_cluster:
             self._create_cluster()
-            return
+            self._members = [f"{self._name}-{number}" for number in range(READERS + 1)]
+            for name in self._members:
+                self._local.rds.create_db_instance(
+                    DBInstanceIdentifier=name, DBInstanceClass=CLASS, Engine=self.engine, DBClusterIdentifier=self._name
+                )
+        else:
+            self._create_instances()
+        for name in self._members:
+            self._local.await_available(name)
+
+    def _create_instances(self) -> None:
         login = {"MasterUsername": USER, "MasterUserPassword": PASSWORD, "DBName": DATABASE, "MultiAZ": True}
         self._local.rds.create_db_instance(
             DBInstanceIdentifier=self._name, DBInstanceClass=CLASS, Engine=self.engine, AllocatedStorage=20, **login
@@ -70,23 +91,22 @@ class Site:
             self._local.rds.create_db_instance_read_replica(
                 DBInstanceIdentifier=name, SourceDBInstanceIdentifier=self._name
             )
-        for name in self._members[1:]:
-            self._local.await_available(name)
 
-    def _create_cluster(self) -> None:
+    def _create_cluster(self, **more: Any) -> None:
+        """Make a cluster; one with a class of its own comes with its instances."""
+        rds, engine = self._local.rds, self.engine.removeprefix(_MULTI_AZ)
         login = {"MasterUsername": USER, "MasterUserPassword": PASSWORD, "DatabaseName": DATABASE}
-        self._local.rds.create_db_cluster(DBClusterIdentifier=self._name, Engine=self.engine, **login)
-        for name in self._members:
-            self._local.rds.create_db_instance(
-                DBInstanceIdentifier=name, DBInstanceClass=CLASS, Engine=self.engine, DBClusterIdentifier=self._name
-            )
-        for name in self._members:
-            self._local.await_available(name)
+        rds.create_db_cluster(DBClusterIdentifier=self._name, Engine=engine, **login, **more)
+        if more:
+            rds.get_waiter("db_cluster_available").wait(DBClusterIdentifier=self._name)
+            found = rds.describe_db_clusters(DBClusterIdentifier=self._name)["DBClusters"][0]
+            self._members = [each["DBInstanceIdentifier"] for each in found["DBClusterMembers"]]
 
     def delete(self) -> None:
         """Delete all of it, the writer last."""
-        readers = self.readers()
-        self._local.delete(*readers, *(name for name in self._members if name not in readers))
+        if not self.engine.startswith(_MULTI_AZ):
+            readers = self.readers()
+            self._local.delete(*readers, *(name for name in self._members if name not in readers))
         if self.is_cluster:
             self._local.rds.delete_db_cluster(DBClusterIdentifier=self._name, SkipFinalSnapshot=True)
 

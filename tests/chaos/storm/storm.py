@@ -93,7 +93,7 @@ async def storm(site: Site, *, seed: int, seconds: float) -> Report:
             load = Load(db, elsewhere, seed)
             working = asyncio.create_task(load.run(WORKERS), name="load of the storm")
             struck = await _strike(site, strikes(seed, seconds), seconds)
-            broken += await _calm(load, db)
+            broken += await _calm(load, db, reading=db if site.tells_positions else elsewhere)
             load.stop()
             await working
             broken += violations(load.journal, await read_books(db))
@@ -137,17 +137,17 @@ async def _strike(site: Site, plan: tuple[Strike, ...], seconds: float) -> list[
     return results
 
 
-async def _calm(load: Load, db: rdskit.Database) -> list[str]:
+async def _calm(load: Load, db: rdskit.Database, *, reading: rdskit.Database) -> list[str]:
     """Wait until every kind of write is acknowledged again and every reader serves; what does not come back."""
     journal = load.journal
     wanted = {kind: journal.acknowledged(kind) + AFTERWARDS for kind in load.KINDS}
-    served = db.stats().reads_by_reader
+    served = reading.stats().reads_by_reader
 
     async def works() -> bool:
         return all(journal.acknowledged(kind) >= count for kind, count in wanted.items())
 
     async def serves() -> bool:
-        now = db.stats().reads_by_reader
+        now = reading.stats().reads_by_reader
         return len(now) == READERS and all(count != served.get(name, 0) for name, count in now.items())
 
     broken = []
