@@ -164,6 +164,28 @@ def test_a_replica_whose_copy_was_cut_short_is_copied_again(
         harness.until(lambda: exists(connection))
 
 
+@pytest.mark.parametrize("diverged", [False, True])
+def test_a_replica_that_streams_only_after_it_was_given_up_is_back_in_service(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, *, diverged: bool
+) -> None:
+    source, replica = make(harness)
+    instance = harness.fleet._care("db-REPLICA").instance
+    with instance.lock, monkeypatch.context() as patch:
+
+        def give_up(_: object) -> None:
+            raise LocalError("it does not stream")
+
+        patch.setattr(replication, "_await_stream", give_up)
+        instance.diverged = diverged
+        with pytest.raises(LocalError, match="it does not stream"):
+            replication.rejoin(instance)
+        assert not instance.accepting
+    harness.until(lambda: "replica-rebuilt" in harness.kinds())
+    assert not instance.diverged
+    insert(harness, source)
+    assert poll(lambda: has(harness, replica, 1), timeout=60)
+
+
 def exists(connection: Client) -> bool:
     return bool(
         connection.execute("select count(*) from information_schema.tables where table_name = 'written'").fetchone()[0]

@@ -215,10 +215,17 @@ class Care:
         self._lost_stream = None
 
     def _check_replica(self) -> None:
-        """A replica that receives nothing although its source runs cannot be helped by waiting."""
+        """A replica that receives nothing although its source runs cannot be helped by waiting.
+
+        One that receives and is out of service was made anew by somebody who had to give up waiting for that.
+        """
         instance = self.instance
         probed = instance.primary.probed
         instance.replica_lag = probed.lag if probed is not None and probed.streaming else None
+        if instance.streaming and not instance.accepting:
+            with instance.lock:
+                if self._is_wanted() and instance.is_replica and not instance.accepting:
+                    replication.readmit(instance)
         if self._without_stream(instance.streaming) < REBUILD_AFTER or not self._source_runs():
             return
         with instance.lock:

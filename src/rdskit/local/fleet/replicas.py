@@ -81,6 +81,26 @@ def rejoin(replica: Instance) -> None:
     except LocalError as error:
         _log.info("%s cannot be rewound: %s", replica.resource_id, error)
         build(replica)
+    _put_in_service(replica)
+
+
+def readmit(replica: Instance) -> None:
+    """Put a replica back in service that was made anew and streamed only after everybody had given up waiting.
+
+    The caller holds the replica's lock.
+
+    Raises:
+        LocalError: it does not stream, or its history has parted and could not be brought back.
+    """
+    server = replica.primary.server
+    if replica.diverged:
+        rejoin(replica)
+    elif server.alive and server.is_standby:
+        _await_stream(replica)
+        _put_in_service(replica)
+
+
+def _put_in_service(replica: Instance) -> None:
     replica.diverged = False
     replica.accept()
     replica.site.tell(replica.resource_id, "replica-rebuilt", "The read replica was made anew from its source")
