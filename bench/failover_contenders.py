@@ -99,7 +99,7 @@ class Rdskit:
 
 
 class RdskitRun(Rdskit):
-    """The same writes through ``run(..., exactly_once=True)``, which settles what became of a lost COMMIT."""
+    """The same writes through ``run``, which finds out what became of a lost COMMIT."""
 
     async def open(self, writers: int) -> None:
         """Open, and make the table that exactly-once needs."""
@@ -108,7 +108,7 @@ class RdskitRun(Rdskit):
 
     async def write(self, writer: int, key: int) -> None:  # noqa: ARG002 - the pool knows no writers
         """A transaction of one statement."""
-        await self._db.run(_insert, args=(key,), exactly_once=True)
+        await self._db.run(_insert, args=(key,))
 
 
 async def _insert(tx: Any, key: int) -> None:

@@ -78,12 +78,12 @@ def test_routing_reports_what_is_stale_and_what_a_slow_reader_does(tmp_path: Pat
     assert done.returncode == bool(report["missed"])
 
 
-def test_transaction_overhead_reports_what_is_added_and_what_exactly_once_costs(tmp_path: Path) -> None:
+def test_transaction_overhead_reports_what_is_added_and_what_a_fence_costs(tmp_path: Path) -> None:
     options = ("--rounds", "2", "--calls", "20", "--engine", "postgresql")
     done, report = _run("transaction_overhead.py", tmp_path / "report.json", *options)
     again, block, run, *writing = report["rows"]
     assert again["name"] == "SELECT, asyncpg again"
-    assert [row["name"] for row in writing] == ["UPDATE, db.run", "UPDATE, db.run exactly_once"]
+    assert [row["name"] for row in writing] == ["UPDATE, db.run without a fence", "UPDATE, db.run"]
     assert [row["gate"] for row in report["rows"]] == [None, 20.0, 20.0, None, None]
     assert all(row["microseconds"] > 0 and row["low"] <= row["ratio"] <= row["high"] for row in report["rows"])
     assert report["missed"] == [f"postgresql: {row['name']}" for row in (block, run) if row["added"] > 20.0]
