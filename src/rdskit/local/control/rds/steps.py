@@ -280,8 +280,8 @@ class FailOver(Step):
 
 
 @dataclass(frozen=True)
-class Scale(Reboot):
-    """Move to another instance class, which restarts the servers.
+class _ToClass(Step):
+    """Move to another instance class.
 
     Attributes:
         instance_class: the new one; no server here is larger for it.
@@ -299,22 +299,13 @@ class Scale(Reboot):
 
 
 @dataclass(frozen=True)
-class ScaleOver(FailOver):
-    """Move a Multi-AZ instance to another class: the standby first, which then takes over.
+class Scale(_ToClass, Reboot):
+    """Move to another class, which restarts the servers."""
 
-    Attributes:
-        instance_class: the new one; no server here is larger for it.
-    """
 
-    instance_class: str
-    status = "modifying"
-    begun = "class-started"
-    done = "class-finished"
-
-    @property
-    def changes(self) -> Mapping[str, object]:
-        """The class that it does not have yet."""
-        return {"DBInstanceClass": self.instance_class}
+@dataclass(frozen=True)
+class ScaleOver(_ToClass, FailOver):
+    """Move a Multi-AZ instance to another class: the standby first, which then takes over."""
 
 
 @dataclass(frozen=True)
