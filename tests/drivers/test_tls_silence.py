@@ -8,16 +8,20 @@ import socket
 import ssl
 import threading
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
 from rdskit.drivers.mysql import AsyncmyDriver
+from rdskit.drivers.mysql.connection import MysqlConnection
+from rdskit.drivers.mysql.session import Flavor, Session
 from rdskit.drivers.postgres import AsyncpgDriver
 from rdskit.errors import QueryTimeout
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.ports import ConnectOptions, DriverError, Login
+from rdskit.kernel.topology import Role
 from rdskit.local.certificates import LocalAuthority
 from tests.drivers.test_tls_cut_off import as_mysql, as_postgres
 from tests.plugins.waiting import eventually
@@ -135,6 +139,33 @@ async def test_a_login_whose_deadline_passes(
         await a_few_turns()
         assert server.heard, "it got as far as the login"
         assert open_sockets(endpoint) == 0
+
+
+async def test_a_goodbye_that_is_cancelled() -> None:
+    """asyncmy's waits for the server's; the one here says nothing, because nobody ever connected to it."""
+    saying, cut = asyncio.Event(), list[str]()
+
+    async def say_goodbye() -> None:
+        saying.set()
+        await asyncio.Event().wait()
+
+    raw = SimpleNamespace(
+        ensure_closed=say_goodbye,
+        _transport=SimpleNamespace(abort=lambda: cut.append("cut")),
+        _proto=SimpleNamespace(_closed_waiter=asyncio.get_running_loop().create_future()),
+    )
+    session = Session(raw, Flavor.of("10.11.0-MariaDB"), Role.WRITER, "one", "set names utf8mb4")
+    connection = MysqlConnection(session, options(Endpoint("127.0.0.1", 1), 1.0), never)
+    closing = asyncio.ensure_future(connection.close(30.0))
+    await saying.wait()
+    closing.cancel()
+    await asyncio.wait([closing])
+    assert closing.cancelled()
+    assert cut == ["cut"]
+
+
+async def never() -> Session:
+    raise AssertionError("nobody needs another session")
 
 
 async def test_a_cancellation_that_is_not_answered(context: ssl.SSLContext) -> None:

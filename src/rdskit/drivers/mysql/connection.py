@@ -190,6 +190,9 @@ class MysqlConnection:
                 await self._session.raw.ensure_closed()
         except (DriverError, OSError):  # TimeoutError is one: nobody is there to say goodbye to
             self.abort()
+        except asyncio.CancelledError:
+            self.abort()
+            raise
 
     def abort(self) -> None:
         """Drop the socket at once."""
