@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -19,10 +20,9 @@ from rdskit.local.fleet import Fleet
 from rdskit.local.fleet.standby import Way
 from tests.local.fleet.clients import PASSWORD, connect_mysql
 from tests.local.fleet.conftest import Harness, assert_nothing_lost, more, spec, writers
+from tests.local.fleet.test_replicas import exists
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rdskit.kernel.endpoints import Endpoint
 
 READ_ONLY = (1290, 1836)
@@ -151,6 +151,25 @@ def test_a_standby_that_is_copied_after_a_restart_begins_where_the_copy_ends(har
     harness.await_sync()
     harness.fleet.reboot("db-ORDERS", force_failover=True)
     assert harness.count(endpoint) == 1
+
+
+@pytest.mark.chaos
+def test_what_a_killed_replica_was_about_to_delete_does_not_keep_it_from_applying(harness: Harness) -> None:
+    source = harness.fleet.create(spec(engine="mysql"))
+    replica = harness.fleet.create_replica(spec("db-REPLICA", engine="mysql"), "db-ORDERS")
+    with harness.fleet._care("db-REPLICA").instance.primary.server.connect() as session:
+        ((directory, uuid),) = session.execute("select @@replica_load_tmpdir, @@server_uuid")
+    assert directory is not None
+    left = Path(directory) / f"SQL_LOAD-{uuid}"
+    left.touch()  # as a start of replication does, for a moment
+    os.kill(harness.pid("db-REPLICA"), signal.SIGKILL)
+    harness.until(lambda: "restarted" in harness.kinds())
+    left.unlink(missing_ok=True)
+    with harness.client(source) as client:
+        client.execute("create table written (id int primary key)")
+    with harness.client(replica) as client:
+        harness.until(lambda: exists(client), timeout=8)  # before it would be copied anew
+    assert "replica-rebuilt" not in harness.kinds()
 
 
 def test_read_replicas_follow_refuse_writes_and_are_promoted(harness: Harness, engine: str) -> None:

@@ -111,6 +111,9 @@ class MySQLFamilyServer(DatabaseServer, ABC):
         if self.alive:
             return
         processes.end_orphans(self.data)
+        # A killed server may leave a file behind whose being there keeps MySQL from ever applying anything again.
+        shutil.rmtree(self._temporary, ignore_errors=True)
+        self._temporary.mkdir(mode=0o700)
         command = self._command(mysql_options.read_standby(self.data))
         configured = dict(self._configured)
         self._spawn(command, environment(), privilege.Identity())
@@ -122,6 +125,11 @@ class MySQLFamilyServer(DatabaseServer, ABC):
     def stop(self, timeout: float = 30.0) -> None:
         """Stop the server cleanly; kill it if it does not end within ``timeout`` seconds."""
         self._end(signal.SIGTERM, timeout)
+
+    def remove(self) -> None:
+        """Delete the data directory, the temporary files and the log of a stopped server."""
+        super().remove()
+        shutil.rmtree(self._temporary, ignore_errors=True)
 
     def reload(self) -> frozenset[str]:
         """Have the running server take over what was configured since its start.
@@ -325,6 +333,10 @@ class MySQLFamilyServer(DatabaseServer, ABC):
     def _accept_writes(self, session: MySQLSession) -> None:
         """Be read-only no longer."""
 
+    @property
+    def _temporary(self) -> Path:
+        return self.data.with_name(f"{self.data.name}.tmp")
+
     def _tls(self) -> dict[str, str]:
         """The options of its certificate, which is made where there is none yet."""
         # What is encrypted up to the endpoint goes on encrypted: REQUIRE SSL holds, and a password sent in the clear
@@ -375,6 +387,7 @@ class MySQLFamilyServer(DatabaseServer, ABC):
         return self._server_command(
             f"--defaults-file={self.data / mysql_options.OPTION_FILE}",
             f"--datadir={self.data}",
+            f"--tmpdir={self._temporary}",
             f"--server-id={self.server_id}",
             *mysql_options.command_line(options),
         )

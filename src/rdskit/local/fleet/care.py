@@ -194,8 +194,11 @@ class Care:
         instance.site.tell(instance.resource_id, "stopped-unexpectedly", f"The server's process {what}")
         instance.refuse()
         instance.primary.server.kill()
-        self.restart_primary()
-        instance.site.tell(instance.resource_id, "restarted", "The server was restarted after recovery")
+        try:
+            self.restart_primary()
+        finally:
+            if instance.accepting:  # although its source went away meanwhile, say
+                instance.site.tell(instance.resource_id, "restarted", "The server was restarted after recovery")
 
     def _go_on_alone(self, reason: str) -> None:
         instance = self.instance
