@@ -20,6 +20,7 @@ from tests.local.fleet.conftest import Harness, spec
 
 if TYPE_CHECKING:
     from rdskit.kernel.endpoints import Endpoint
+    from rdskit.local.fleet.engine import Upstream
     from tests.local.fleet.clients import Client
 
 
@@ -162,6 +163,23 @@ def test_a_replica_whose_copy_was_cut_short_is_copied_again(
     harness.until(lambda: "replica-rebuilt" in harness.kinds())
     with harness.client(replica) as connection:
         harness.until(lambda: exists(connection))
+
+
+def test_a_replica_whose_source_goes_away_while_it_is_restarted_is_told_to_run(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, replica = make(harness)
+    server = harness.fleet._care("db-REPLICA").instance.primary.server
+    stream = server.stream
+
+    def stream_at_last(upstream: Upstream) -> None:
+        stream(upstream)
+        raise LocalError("its source has gone")
+
+    monkeypatch.setattr(server, "stream", stream_at_last)
+    os.kill(harness.pid("db-REPLICA"), signal.SIGKILL)
+    harness.until(lambda: harness.kinds().count("restarted") == harness.kinds().count("stopped-unexpectedly") == 1)
+    assert harness.count(replica) == 0
 
 
 @pytest.mark.parametrize("diverged", [False, True])
