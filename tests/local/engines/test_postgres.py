@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -17,7 +18,6 @@ from rdskit.local.engines.waiting import poll
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +42,13 @@ def test_nothing_is_left_after_the_block(tmp_path: Path) -> None:
         assert len(tree) > 3
     assert not [pid for pid in tree if psutil.pid_exists(pid)]
     assert not (tmp_path / "postgres").exists()
+
+
+def test_its_shared_memory_goes_with_its_data(server: ThrowawayPostgres) -> None:
+    """A server that is killed and not started again cleans up nothing."""
+    mapped = Path(f"/proc/{server.pid}/maps").read_text(encoding="utf-8")
+    assert f"{server.data}/pg_dynshmem/" in mapped
+    assert "/PostgreSQL." not in mapped
 
 
 def test_a_wrong_password_is_refused(server: ThrowawayPostgres) -> None:

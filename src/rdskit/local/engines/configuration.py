@@ -20,7 +20,9 @@ DEFAULTS: Mapping[str, str] = {
     "max_connections": "200",
     "superuser_reserved_connections": "5",
     "shared_buffers": "32MB",
-    "dynamic_shared_memory_type": "posix",
+    # In the data directory, with which it goes: in /dev/shm a server that was killed and is not started again leaves a
+    # megabyte and more, until the machine restarts.
+    "dynamic_shared_memory_type": "mmap",
     "wal_level": "replica",
     "max_wal_senders": "20",
     "wal_keep_size": "256MB",
