@@ -111,11 +111,15 @@ class Transactional(Queries):
         text = begin_text(isolation, read_only=False, deferrable=False)
         plain = begin_text(None, read_only=False, deferrable=False)
         dialect = self.dialect
-        if exactly_once is None:
+        if exactly_once is None and self._fences.are_unknown(asyncio.get_running_loop().time()):
             await self._look_for_fences(deadline)
+        fence = self._fence(exactly_once)
 
         def attempt() -> AbstractAsyncContextManager[Transaction]:
-            return self._block(text, deadline.remaining(), self._fence(exactly_once))
+            nonlocal fence
+            if fence is None or fence.used:
+                fence = self._fence(exactly_once)
+            return self._block(text, deadline.remaining(), fence)
 
         def own() -> AbstractAsyncContextManager[Transaction]:
             return self._block(plain, deadline.remaining())
@@ -124,7 +128,7 @@ class Transactional(Queries):
             return None if transaction.fence is None else resolve(transaction.fence, dialect, own, deadline)
 
         result = await repeat(attempt, closure, args, kwargs or {}, deadline, self._cluster.retries, committed)
-        if self._fence(exactly_once) is not None:
+        if fence is not None and fence.used:
             await self._tidy(deadline)
         return result
 
@@ -233,10 +237,8 @@ class Transactional(Queries):
         return Fence() if exactly_once else None
 
     async def _look_for_fences(self, deadline: Deadline) -> None:
-        """Learn whether the database has the table, before a transaction may need it; most often that is known."""
+        """Learn whether the database has the table, before a transaction may need it."""
         now = asyncio.get_running_loop().time()
-        if not self._fences.are_unknown(now):
-            return
         text = begin_text(None, read_only=True, deferrable=False)
 
         async def ask(tx: Transaction) -> str | None:

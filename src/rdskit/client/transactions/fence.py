@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import secrets
 import time
-from dataclasses import dataclass, field
 from typing import Final
 
 from rdskit.errors import QueryError
@@ -41,19 +40,35 @@ def new_number() -> str:
     return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
 
 
-@dataclass(slots=True, eq=False)
 class Fence:
     """What a lost COMMIT can be resolved by.
 
-    Attributes:
+    Args:
         table: where its row goes.
         fences: whose it is, if it is there unasked: the transaction goes on without one that is refused.
-        number: its own.
+
+    Attributes:
+        table: as given.
     """
 
-    table: str = TABLE
-    fences: Fences | None = None
-    number: str = field(default_factory=new_number)
+    __slots__ = ("_fences", "_number", "table")
+
+    def __init__(self, table: str = TABLE, fences: Fences | None = None) -> None:
+        self.table = table
+        self._fences = fences
+        self._number: str | None = None
+
+    @property
+    def used(self) -> bool:
+        """Whether its row was sent: a transaction that only reads needs none."""
+        return self._number is not None
+
+    @property
+    def number(self) -> str:
+        """Its own, made when it is first needed."""
+        if self._number is None:
+            self._number = new_number()
+        return self._number
 
     def commit(self, dialect: Dialect) -> tuple[str, ...]:
         """The texts that write its row and commit, each sent when the one before was answered.
@@ -66,11 +81,11 @@ class Fence:
 
     def is_given_up(self, error: Exception, now: float) -> bool:
         """Whether the transaction goes on without it after this error, and those after it too for a while."""
-        if self.fences is None or not isinstance(error, QueryError):
+        if self._fences is None or not isinstance(error, QueryError):
             return False
         refused = not _REFUSED.isdisjoint({error.sqlstate, error.errno})
         if refused:
-            self.fences.found(None, now)
+            self._fences.found(None, now)
         return refused
 
 
