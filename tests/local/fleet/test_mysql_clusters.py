@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pymysql
 import pytest
 
+from rdskit.errors import LocalError
 from rdskit.local.fault_model import Fault
 from tests.local.fleet.clients import connect_mysql
 from tests.local.fleet.conftest import Harness, assert_nothing_lost, more, running, spec, writers
@@ -125,6 +127,30 @@ def test_a_killed_writer_is_replaced_and_every_acknowledged_row_is_there(harness
 
 
 @pytest.mark.chaos
+def test_a_server_that_cannot_be_told_of_its_cluster_leaves_no_endpoint_shut(
+    harness: Harness, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = writer(harness)
+    care = harness.fleet._care(f"db-{name.upper()}")
+    server, times = care.instance.primary.server, itertools.count()
+    publish = server.publish_members  # type: ignore[attr-defined]  # of a cluster's server
+
+    def at_last(*arguments: object) -> None:
+        if next(times) < 3:
+            raise LocalError("its commit waits for a reader that hangs")
+        publish(*arguments)
+
+    monkeypatch.setattr(server, "publish_members", at_last)
+    with care.instance.lock:
+        care.instance.refuse()
+        care.instance.accept()
+    for each in (endpoint, own(harness, name)):
+        with harness.client(each) as client:
+            assert client.execute("select 1").fetchone() == (1,)
+    harness.until(lambda: next(times) > 3)  # and is told again and again, until it knows
+    assert told(harness, endpoint)[name]
+
+
 def test_a_reader_that_hangs_stops_no_writer_for_long_and_comes_back(harness: Harness, endpoint: Endpoint) -> None:
     reader = next(name for name in NAMES if name != writer(harness))
     failovers = len(harness.fleet.failovers())

@@ -210,8 +210,10 @@ class Instance:
 
     def refresh_endpoint(self, *, cut: bool = False) -> None:
         """Have the endpoint be what it should be; with ``cut`` connections that exist are reset."""
-        self.changed()
-        self.site.endpoints.set(self.endpoint_state(), cut=cut)
+        try:
+            self.changed()
+        finally:  # a cluster whose servers do not answer just now must not leave this instance shut
+            self.site.endpoints.set(self.endpoint_state(), cut=cut)
 
     @property
     def link(self) -> Link:

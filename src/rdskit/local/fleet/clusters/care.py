@@ -59,6 +59,8 @@ class MemberCare(Care):
     def _act(self) -> None:
         if self.instance.is_replica:
             self._attend()
+        elif not self._cluster.published:
+            self._cluster.refresh()
         super()._act()
 
     def _attend(self) -> None:

@@ -66,6 +66,7 @@ class Cluster:
         lock: of the roles and of who is in sync; no other lock is taken while holding it.
         leaving: of whoever leaves; taken before all others.
         in_sync: readers on which every acknowledged commit is known to be.
+        published: whether its servers know who is in it.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Cluster:
         self.lock = threading.RLock()
         self.leaving = threading.Lock()
         self.in_sync: frozenset[str] = frozenset()
+        self.published = True
         self._waited_for: frozenset[str] = frozenset()
         self._store = store
         self._find_members = members
@@ -199,7 +201,7 @@ class Cluster:
         with self.lock:
             if self.record.writer_id is None:
                 return
-            self._publish()
+            self.published = self._published()
             writer, readers = self.writer, [each for each in self.readers if each.accepting]
             self.site.endpoints.set(self._state(self.record.endpoint, f"{self.resource_id}-writer", [writer]), cut=cut)
             # Without readers the reader endpoint leads to the writer, as Aurora's does.
@@ -249,12 +251,19 @@ class Cluster:
         self._waited_for = names
         _of_cluster(writer.primary.server).acknowledged_by(sorted(names), self.quorum.needed(len(names)))
 
-    def _publish(self) -> None:
+    def _published(self) -> bool:
+        """Have the servers know who is in the cluster; whether all that had to be told were."""
         members = [replace(each.member, number=_of_cluster(each.primary.server).number) for each in self.members]
         writer = self.writer.member.identifier
+        told = True
         for each in self.members:
             if each.primary.server.data.exists():
-                _of_cluster(each.primary.server).publish_members(each.member.identifier, writer, members)
+                try:
+                    _of_cluster(each.primary.server).publish_members(each.member.identifier, writer, members)
+                except LocalError as error:
+                    _log.warning("%s cannot be told who is in its cluster: %s", each.resource_id, error)
+                    told = False
+        return told
 
     def _custom_state(
         self, endpoint: CustomEndpoint, address: Endpoint, writer: Instance, readers: Sequence[Instance]
