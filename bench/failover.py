@@ -31,7 +31,6 @@ from failover_figures import (
     Journal,
     Round,
     Summary,
-    has_given_up,
     missed_gates,
     round_of,
     summary_of,
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
 ROUNDS: Final = 10
 CONNECTIONS: Final = 20
 OURS: Final = "rdskit"
-NEVER_OPENED: Final = "its connections were not open after a minute"
+NEVER_OPENED: Final = "its connections were not open in time"
 _OPENING: Final = 60.0  # seconds for a contender to have all its connections at work
 _WARM: Final = 1.0  # seconds of load before the fault
 _CLOSING: Final = 30.0  # seconds for a contender to end
@@ -69,13 +68,13 @@ class LoadProcess:
 
     def all_wrote_since(self, moment: float, within: float) -> bool:
         """Whether every writer is acknowledged a write after a moment, within so many seconds."""
-        poll(lambda: self._told["slowest"] > moment or self._ended, timeout=within, interval=0.01)
+        poll(lambda: self._told["slowest"] > moment or self.ended, timeout=within, interval=0.01)
         return bool(self._told["slowest"] > moment)
 
     def stop(self) -> Journal:
         """Have it write no more and close everything; what it saw."""
         self._order("stop")
-        poll(lambda: "closed" in self._told or self._ended, timeout=_CLOSING, interval=0.05)
+        poll(lambda: "closed" in self._told or self.ended, timeout=_CLOSING, interval=0.05)
         if not self._journal.exists():  # it died: it saw nothing that it could tell
             return Journal([], [(time.monotonic(), DIED)], [], time.monotonic())
         return Journal(**json.loads(self._journal.read_text()))
@@ -95,7 +94,8 @@ class LoadProcess:
                     stream.close()
 
     @property
-    def _ended(self) -> bool:
+    def ended(self) -> bool:
+        """Whether its process has ended."""
         return self._process.poll() is not None
 
     def _order(self, word: str) -> None:
@@ -145,7 +145,7 @@ def play(cluster: LocalCluster, contender: str, fault: str, writers: int) -> Rou
     cluster.empty()
     with load(cluster, contender, writers) as process:
         if not process.all_wrote_since(0.0, _OPENING):
-            return never_opened(contender, fault)
+            return never_opened(contender, fault, died=process.ended)
         process.all_wrote_since(time.monotonic() + _WARM, _OPENING)
         event = cluster.happen(fault)
         back = process.all_wrote_since(time.monotonic(), event.at + DEADLINE - time.monotonic())
@@ -155,9 +155,9 @@ def play(cluster: LocalCluster, contender: str, fault: str, writers: int) -> Rou
     return round_of(contender, event, journal, cluster.written(), back=back, left_over=left_over)
 
 
-def never_opened(contender: str, fault: str) -> Round:
+def never_opened(contender: str, fault: str, *, died: bool) -> Round:
     """A round that did not come to its fault."""
-    nothing = Journal([], [(time.monotonic(), NEVER_OPENED)], [], time.monotonic())
+    nothing = Journal([], [(time.monotonic(), DIED if died else NEVER_OPENED)], [], time.monotonic())
     unplayed = round_of(contender, Event(fault, 0.0, None, None), nothing, {}, back=False, left_over=0)
     return replace(unplayed, opened=False)
 
@@ -172,13 +172,10 @@ def measure(cluster: LocalCluster, options: argparse.Namespace, played: list[Rou
     """
     turns = itertools.product(options.fault or FAULTS, range(options.rounds), options.only or CONTENDERS)
     planned = [(contender, fault) for fault, _, contender in turns]
-    began, done = time.monotonic(), 0
-    for number, (contender, fault) in enumerate(planned):
-        if has_given_up(played, contender, fault):
-            continue
+    began = time.monotonic()
+    for done, (contender, fault) in enumerate(planned, 1):
         played.append(play(cluster, contender, fault, options.connections))
-        done += 1
-        left = sum(not has_given_up(played, *each) for each in planned[number + 1 :])
+        left = len(planned) - done
         minutes = left * (time.monotonic() - began) / done / 60
         print(f"{_line(played[-1])}  [{left} rounds to go, {minutes:.0f} min]", file=sys.stderr, flush=True)
 
@@ -214,11 +211,12 @@ def show(summaries: Sequence[Summary]) -> None:
 
 
 def _row(each: Summary, first: Summary) -> tuple[str, ...]:
+    unopened = f"{each.unopened} not open within {_OPENING:g} s, its process died in {each.died_opening}"
     if each.unopened and each.never == each.rounds:
-        return (f"{each.contender} (never opened, {each.unopened} tries)", *["-"] * 10)
+        return (f"{each.contender} ({unopened})", *["-"] * 10)
     died = f", its process died in {each.died}" if each.died else ""
     never = f" ({each.never} not within {DEADLINE:g} s{died})" if each.never else ""
-    never += f" ({each.unopened} more never opened)" if each.unopened else ""
+    never += f" ({unopened})" if each.unopened else ""
     rds = None if each.detection is None or each.promotion is None else each.detection + each.promotion
     return (
         f"{each.contender}{never}",

@@ -13,10 +13,8 @@ if TYPE_CHECKING:
 
 DEADLINE = 60.0
 """Seconds after a fault within which every writer must be back."""
-HOPELESS = 3
-"""Rounds in a row of one fault that a contender may fail to get its connections open; then it plays no more of it."""
 DIED = "its process died"
-"""The one error of a contender whose process ended in the middle of a round, so that it could tell nothing else."""
+"""The one error of a contender whose process ended by itself, so that it could tell nothing else."""
 KILL_ALLOWANCE = 0.1
 """Seconds that a client may add to the promotion when the writer's process ends."""
 SILENCE_ALLOWANCE = 0.2
@@ -103,6 +101,7 @@ class Summary:
         fault: what.
         rounds: how many.
         unopened: rounds in which its connections were never at work: there was no fault, and they count nowhere else.
+        died_opening: of these, rounds in which its process ended.
         never: rounds in which not every writer came back before the deadline; all, where it was never at work.
         died: of these, rounds in which its process ended.
         outage: median of the outages; a round that never ended counts with its deadline.
@@ -123,6 +122,7 @@ class Summary:
     fault: str
     rounds: int
     unopened: int
+    died_opening: int
     never: int
     died: int
     outage: float
@@ -194,6 +194,7 @@ def summary_of(played: Sequence[Round]) -> Summary:
         fault=rounds[0].fault,
         rounds=len(rounds),
         unopened=sum(not each.opened for each in played),
+        died_opening=sum(not each.opened and DIED in each.errors for each in played),
         never=sum(not each.back for each in rounds),
         died=sum(DIED in each.errors for each in rounds),
         outage=statistics.median(outages),
@@ -209,12 +210,6 @@ def summary_of(played: Sequence[Round]) -> Summary:
         lost=sum(each.lost for each in rounds),
         duplicated=sum(each.duplicated for each in rounds),
     )
-
-
-def has_given_up(rounds: Sequence[Round], contender: str, fault: str) -> bool:
-    """Whether a contender never got its connections open with one fault, so often that it is not tried again."""
-    tries = [each.opened for each in rounds if (each.contender, each.fault) == (contender, fault)]
-    return len(tries) >= HOPELESS and not any(tries)
 
 
 def missed_gates(summaries: Sequence[Summary], ours: str) -> list[str]:

@@ -218,11 +218,16 @@ class Session:
         isolation: str | None = None,
         read_only: bool = False,
         deferrable: bool = False,
+        exactly_once: bool | None = None,
         timeout: float | None = None,
     ) -> Iterator[Transaction]:
         """Open a transaction on the writer; it commits when the block ends, and rolls back when it raises."""
         opening = self._database.transaction(
-            isolation=isolation, read_only=read_only, deferrable=deferrable, timeout=timeout
+            isolation=isolation,
+            read_only=read_only,
+            deferrable=deferrable,
+            exactly_once=exactly_once,
+            timeout=timeout,
         )
         committed: list[Callable[[], Any]] = []
         with held_open(opening) as transaction:

@@ -86,21 +86,19 @@ def test_rounds_that_never_ended_tell_nothing_of_connects_and_errors(figures: An
     assert (summary.attempts, summary.errors) == (came_back.attempts, sum(came_back.errors.values()))
 
 
-def test_who_never_gets_its_connections_open_is_tried_three_times_and_counts_nowhere(figures: Any) -> None:
+def test_who_never_gets_its_connections_open_counts_nowhere_else(figures: Any) -> None:
     event = figures.Event("planned", 0.0, None, None)
-    nothing = figures.round_of("peer", event, figures.Journal([], [], [], 70.0), {}, back=False, left_over=0)
-    unopened = replace(nothing, opened=False)
-    assert not figures.has_given_up([unopened] * 2, "peer", "planned")
-    assert figures.has_given_up([unopened] * 3, "peer", "planned")
-    assert not figures.has_given_up([unopened] * 3, "peer", "kill")
-    opened = played(figures, "peer", "planned")
-    assert not figures.has_given_up([*[unopened] * 3, opened], "peer", "planned")
-    assert figures.summary_of([unopened] * 3).unopened == 3
-    summary = figures.summary_of([unopened, opened])
-    assert (summary.rounds, summary.unopened, summary.never) == (1, 1, 0)
+    late, died = (
+        replace(figures.round_of("peer", event, journal, {}, back=False, left_over=0), opened=False)
+        for journal in (figures.Journal([], [], [], 70.0), figures.Journal([], [(1.0, figures.DIED)], [], 1.0))
+    )
+    summary = figures.summary_of([late, died, late, played(figures, "peer", "planned")])
+    assert (summary.rounds, summary.unopened, summary.died_opening, summary.died, summary.never) == (1, 3, 1, 0, 0)
     assert summary.outage == pytest.approx(0.5)
+    never = figures.summary_of([late, died])
+    assert (never.unopened, never.died_opening, never.never) == (2, 1, never.rounds)
     ours = figures.summary_of([played(figures, fault="planned")])
-    assert figures.missed_gates([ours, figures.summary_of([unopened] * 3)], "rdskit") == []
+    assert figures.missed_gates([ours, never], "rdskit") == []
 
 
 def test_the_gates_name_what_does_not_hold(figures: Any) -> None:

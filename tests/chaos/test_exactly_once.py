@@ -64,13 +64,17 @@ class Bank:
 
     async def _made(self, number: int) -> bool:
         source, sink = self._chance.sample(range(ACCOUNTS), 2)
+        once = True if number % 2 else None  # asked for, or because the tables are there
         try:
-            once = True if number % 2 else None  # asked for, or because the tables are there
-            told = await self._db.run(_transfer, args=(number, source, sink), exactly_once=once, timeout=60)
+            if number % 3:
+                told = await self._db.run(_transfer, args=(number, source, sink), exactly_once=once, timeout=60)
+            else:
+                async with self._db.transaction(exactly_once=once, timeout=60) as tx:
+                    told = await _transfer(tx, number, source, sink)
         except rdskit.OutcomeUnknown:
             self.outcomes["unknown"] += 1
             return True
-        except (rdskit.FailoverError, rdskit.ConnectError) as error:
+        except (rdskit.FailoverError, rdskit.ConnectError, rdskit.DeadlockError) as error:
             self.outcomes[type(error).__name__] += 1
             return False
         self.outcomes["committed"] += 1

@@ -154,7 +154,14 @@ class Load:
         name = self._name("transfer")
         debit, credit = self._chance.sample(range(ACCOUNTS), 2)
         args = (name, debit, credit, self._chance.randint(1, 9))
-        await self._write(name, self._db.run(transfer, args=args, exactly_once=True, timeout=timeout))
+        if self._chance.random() < 0.5:
+            await self._write(name, self._db.run(transfer, args=args, exactly_once=True, timeout=timeout))
+        else:
+            await self._write(name, self._in_a_block(args, timeout))
+
+    async def _in_a_block(self, args: tuple[str, int, int, int], timeout: float) -> None:
+        async with self._db.transaction(timeout=timeout) as tx:
+            await transfer(tx, *args)
 
     async def _hurry(self, timeout: float) -> None:
         """Give up in the middle of a write, as a caller does whose own caller has gone."""

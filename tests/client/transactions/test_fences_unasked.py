@@ -8,9 +8,8 @@ import pytest
 
 import rdskit
 from rdskit.client.transactions import Fences
-from rdskit.kernel.failures import Failure
-from rdskit.kernel.ports import DriverError
 from rdskit.kernel.sql import Dialect
+from tests.client.transactions.cut_at_commit import CutAtCommit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,25 +17,6 @@ if TYPE_CHECKING:
     from rdskit.client.transactions import Transaction
     from tests.plugins.mysql_family import FamilyDatabase
     from tests.plugins.postgres import TestDatabase
-
-
-class CutAtCommit:
-    """A connection that is lost at COMMIT: before the server has heard it, or after it has done it."""
-
-    def __init__(self, connection: Any, *, done: bool) -> None:
-        self._connection = connection
-        self._done = done
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
-
-    async def control(self, text: str, timeout: float | None) -> str:
-        if not text.endswith("commit"):
-            return str(await self._connection.control(text, timeout))
-        if self._done:
-            await self._connection.control(text, timeout)
-        self._connection.abort()
-        raise DriverError(Failure.LOST, rdskit.FailoverError("the connection was cut"))
 
 
 class Deposit:
@@ -139,13 +119,26 @@ async def test_a_closure_may_be_another_role_and_look_elsewhere(database: TestDa
             await tx.execute(f"set local role {role}")
             return int(await tx.execute("update tenant.account set balance = balance + 1"))
 
+        await db.execute(
+            "create function become(role text) returns void language plpgsql as "
+            "$$ begin perform set_config('role', role, true); end $$"
+        )
+
+        async def unseen(tx: Transaction) -> int:
+            attempts.append(1)
+            await tx.fetch_value("select become(:role)", role=role)
+            return int(await tx.execute("update tenant.account set balance = balance + 1"))
+
         try:
             assert await db.run(elsewhere) == 1
             assert await fences(db) == 1
             assert await db.run(as_tenant) == 1
-            assert len(attempts) == 2, "with a fence that is refused, and without"
+            assert len(attempts) == 1, "it is asked first whether the role may write there"
             assert await fences(db) == 1
-            assert await db.fetch_value("select balance from tenant.account") == 102
+            assert await db.run(unseen) == 1
+            assert len(attempts) == 3, "with a fence that is refused, and without"
+            assert await fences(db) == 1
+            assert await db.fetch_value("select balance from tenant.account") == 103
         finally:
             await db.execute("drop schema tenant cascade")
             await db.execute(f"drop role {role}")

@@ -46,7 +46,8 @@ async def test_a_fence_is_kept_for_a_day(db: rdskit.Database) -> None:
     await db.run(_work, exactly_once=True)
     assert await _count(db, "rdskit_txn") == 2
     await _age(db, "rdskit_txn", "created_at", 120)
-    await db.run(_work, exactly_once=True)
+    async with db.transaction() as tx:  # a block tidies as well
+        await _work(tx)
     assert await _count(db, "rdskit_txn") == 2
 
 
@@ -72,16 +73,16 @@ async def test_hardly_any_call_pays_for_it(db: rdskit.Database) -> None:
         await db.run_once(key, _work, keep=0)
     await purge_sometimes(db.dialect, db.transaction, 0.01)
     assert await _count(db, "rdskit_idempotency") == 2
-    await purge_sometimes(db.dialect, db.transaction, 0.0)
+    await purge_sometimes(db.dialect, lambda: db.transaction(exactly_once=False), 0.0)
     assert await _count(db, "rdskit_idempotency") == 0
 
 
 async def test_a_purge_is_bounded(db: rdskit.Database) -> None:
-    async with db.transaction() as tx:
+    async with db.transaction(exactly_once=False) as tx:
         await tx.insert_many("rdskit_txn", [{"id": Fence().number, "committed": True} for _ in range(1100)])
     await _age(db, "rdskit_txn", "created_at", 2 * DAY)
     for left in (100, 0):
-        await purge_sometimes(db.dialect, db.transaction, 0.0)
+        await purge_sometimes(db.dialect, lambda: db.transaction(exactly_once=False), 0.0)
         assert await _count(db, "rdskit_txn") == left
 
 
@@ -106,6 +107,6 @@ async def test_a_purge_that_fails_is_not_the_callers_concern(
     db: rdskit.Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     await db.execute("drop table rdskit_idempotency")
-    await purge_sometimes(db.dialect, db.transaction, 0.0)
+    await purge_sometimes(db.dialect, lambda: db.transaction(exactly_once=False), 0.0)
     assert "could not be removed" in caplog.text
     assert await db.run(_work, exactly_once=True) == 1

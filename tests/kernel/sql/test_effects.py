@@ -227,6 +227,29 @@ def test_mysql(source: str, kind: Kind, *, returns_rows: bool, dirties_session: 
     assert statement.repeatable == (kind is READ and not dirties_session)
 
 
+@pytest.mark.parametrize(
+    ("source", "changes"),
+    [
+        ("set role tenant", True),
+        ("SET LOCAL ROLE tenant", True),
+        ("set session authorization tenant", True),
+        ("set local session authorization tenant", True),
+        ("reset role", True),
+        ("reset all", True),
+        ("discard all", True),
+        ("select set_config('role', :role, true)", True),
+        ("with x as (select set_config(:name, 'x', true)) select * from x", True),
+        ("set local search_path = tenant", False),
+        ("set statement_timeout = 0", False),
+        ("select role from member", False),
+        ("update member set role = 'x'", False),
+        ("select 'set role x'", False),
+    ],
+)
+def test_a_statement_may_make_the_transaction_another_role(source: str, *, changes: bool) -> None:
+    assert compile_statement(source, Dialect.POSTGRES).changes_role is changes
+
+
 @pytest.mark.parametrize("dialect", Dialect)
 def test_code_that_is_not_in_the_text_may_commit_a_part_of_its_work(dialect: Dialect) -> None:
     for source in ("call p(1)", "do p(1)", "execute p", "frobnicate"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rdskit.client.pool import Hold
 from rdskit.client.transactions import Transaction, begin
@@ -16,8 +16,23 @@ if TYPE_CHECKING:
     from rdskit.client.failover import Cluster
     from rdskit.client.pool import Lease
     from rdskit.client.replicas import Written
-    from rdskit.client.transactions import Fence
     from rdskit.kernel.sql import StatementCache
+
+
+class Grounds(NamedTuple):
+    """On what a session opens its transactions.
+
+    Attributes:
+        cluster: whose writer.
+        statements: compiled statements.
+        written: hears of what was written.
+        timeout: seconds for each statement; None for no limit.
+    """
+
+    cluster: Cluster
+    statements: StatementCache
+    written: Written
+    timeout: float | None
 
 
 class Block(AbstractAsyncContextManager[Transaction, None]):
@@ -26,44 +41,26 @@ class Block(AbstractAsyncContextManager[Transaction, None]):
     A class and no generator: every transaction comes this way, and generators would cost it about twice as much.
     """
 
+    _deadline: Deadline
     _lease: Lease
     _transaction: Transaction
     _hold: Hold
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        statements: StatementCache,
-        written: Written,
-        text: str,
-        timeouts: tuple[float | None, float | None],
-        fence: Fence | None,
-    ) -> None:
+    def __init__(self, grounds: Grounds, text: str, timeout: float | None) -> None:
         """Prepare a block; nothing happens before it is entered.
 
         Args:
-            cluster: whose writer.
-            statements: compiled statements.
-            written: hears of what was written.
+            grounds: on what it is opened.
             text: the BEGIN statement.
-            timeouts: seconds for the whole transaction, and for each of its statements.
-            fence: what a lost COMMIT can be resolved by, or None.
+            timeout: seconds for the whole transaction; None for no limit.
         """
-        self._cluster = cluster
-        self._statements = statements
-        self._written = written
+        self._grounds = grounds
         self._text = text
-        self._timeout = timeouts
-        self._fence = fence
+        self._timeout = timeout
 
     async def __aenter__(self) -> Transaction:
-        whole, each = self._timeout
-        deadline = Deadline.after(whole)
-        patience = deadline if each is None else Deadline.after(deadline.bounded(each))
-        opened = await begin(self._cluster, self._statements, self._text, deadline, each, patience)
-        self._lease, self._transaction = opened
-        self._transaction.fence = self._fence
-        self._hold = Hold(self._lease.lender)
+        self._deadline = Deadline.after(self._timeout)
+        await self._begin()
         return self._transaction
 
     async def __aexit__(
@@ -82,26 +79,44 @@ class Block(AbstractAsyncContextManager[Transaction, None]):
         if self._transaction.callbacks:
             await self._transaction.callbacks.run()
 
+    async def _begin(self) -> None:
+        cluster, statements, _, each = self._grounds
+        patience = self._patience()
+        self._lease, self._transaction = await begin(cluster, statements, self._text, self._deadline, each, patience)
+        self._hold = Hold(self._lease.lender)
+
+    def _patience(self) -> Deadline:
+        """As long as one statement may take: so may what comes before those of the block, or after them."""
+        each = self._grounds.timeout
+        return self._deadline if each is None else Deadline.after(self._deadline.bounded(each))
+
     async def _undo(self, error: BaseException) -> None:
         lease, transaction = self._lease, self._transaction
         if transaction.may_have_committed and not isinstance(error, Exception):
-            error.add_note("rdskit: COMMIT had been sent when this was cancelled, so the transaction may have happened")
+            note_commit_was_sent(error)
         try:
             if isinstance(error, Exception):
                 await transaction.rollback()
         finally:  # a cancellation that arrives during the rollback must not keep the connection
             lease.dirty = lease.dirty or lease.connection.in_transaction
+            cluster, _, written, _ = self._grounds
             if transaction.may_have_committed:
-                self._written.lost_track()
-            if transaction.met_read_only and lease.lender is self._cluster.writer:  # by now the writer may be another
-                self._cluster.report(Failure.READ_ONLY)
+                written.lost_track()
+            if transaction.met_read_only and lease.lender is cluster.writer:  # by now the writer may be another
+                cluster.report(Failure.READ_ONLY)
             lease.give_back()
 
     def _settle(self) -> None:
         """Give the connection back; where readers exist, learn first how far the writer has come."""
-        if self._transaction.writes and self._cluster.readers:
-            self._written.wrote(self._lease)
+        cluster, _, written, _ = self._grounds
+        if self._transaction.writes and cluster.readers:
+            written.wrote(self._lease)
             return
         if self._transaction.writes:
-            self._written.lost_track()  # asked for when there are readers, or when a token is wanted
+            written.lost_track()  # asked for when there are readers, or when a token is wanted
         self._lease.give_back()
+
+
+def note_commit_was_sent(cancellation: BaseException) -> None:
+    """Say in a cancellation, which stays what it is, that it came too late to be sure of anything."""
+    cancellation.add_note("rdskit: COMMIT had been sent when this was cancelled, so the transaction may have happened")

@@ -13,6 +13,7 @@ from rdskit.client.database.session import Session
 from rdskit.client.database.status import Health, HostHealth, Stats
 from rdskit.client.failover import Cluster
 from rdskit.client.replicas import NothingWritten, Readers, Routines, Tokens, Written
+from rdskit.client.transactions import Fences
 from rdskit.errors import ConfigError
 from rdskit.kernel.sql import StatementCache
 from rdskit.runtime.deadlines import Deadline
@@ -51,6 +52,7 @@ class Database(Session):
             Written(owner),
             Tokens(resolved.source.cluster, options.token_key),
             options.timeout,
+            Fences(),
         )
         self._options = options
         self._tasks = owner
@@ -73,7 +75,7 @@ class Database(Session):
                 f"consistency='strong' reads from the writer, and {self._name} leads to readers only: connect by the "
                 "cluster's own endpoint, or choose 'session' or 'eventual'"
             )
-        self._written = NothingWritten(self._tasks)
+        self._hears_of_writes(NothingWritten(self._tasks))
 
     def _executor_for(self, written: Written) -> Executor:
         executor = ObservedExecutor if self._cluster.observers else Executor
@@ -102,9 +104,10 @@ class Database(Session):
             written.lost_track()
         else:
             written.position = seen
-        session = Session(self._name, self._cluster, self._statements, written, self._tokens, self._timeout)
+        session = Session(
+            self._name, self._cluster, self._statements, written, self._tokens, self._timeout, self._fences
+        )
         session._executor = self._executor_for(written)  # noqa: SLF001 - ours to begin with
-        session._fences = self._fences  # noqa: SLF001 - ours to begin with
         try:
             yield session
         finally:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from rdskit.client.database.block import Grounds
+from rdskit.client.database.fencing import Fencing
 from rdskit.client.database.inheritance import belongs_to_this_process
 from rdskit.client.database.queries import DEFAULT
 from rdskit.client.database.transactional import Transactional
 from rdskit.client.statements.observed import observe_bulk
-from rdskit.client.transactions import Fences
 from rdskit.runtime.deadlines import Deadline
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from rdskit.client.failover import Cluster
     from rdskit.client.replicas import Tokens, Written
     from rdskit.client.statements import Source
-    from rdskit.client.transactions import Transaction
+    from rdskit.client.transactions import Fences, Transaction
     from rdskit.kernel.ports import Result
     from rdskit.kernel.sql import StatementCache
     from rdskit.kernel.sql.insert import OnConflict
@@ -41,16 +42,22 @@ class Session(Transactional):
         written: Written,
         tokens: Tokens,
         timeout: float | None,
+        fences: Fences,
     ) -> None:
         self._name = name
         self._cluster = cluster
         self._statements = statements
-        self._written = written
         self._tokens = tokens
         self._timeout = timeout
-        self._fences = Fences()
+        self._fences = fences
+        self._hears_of_writes(written)
         self._refusal: str | None = None
         belongs_to_this_process(self)
+
+    def _hears_of_writes(self, written: Written) -> None:
+        self._written = written
+        self._grounds = Grounds(self._cluster, self._statements, written, self._timeout)
+        self._fencing = Fencing(self._fences, self._grounds)
 
     def __repr__(self) -> str:
         return f"<rdskit.{type(self).__name__} {self._name}{' (closed)' if self.closed else ''}>"
@@ -119,7 +126,9 @@ class Session(Transactional):
             ConfigError: a row has other keys than the first one; nothing was inserted.
             IntegrityError: a constraint refused a row; nothing was inserted.
             OutcomeUnknown: the connection was lost while the insert was committed, and it cannot be found out what
-                became of it: the database has no tables of ``setup``, or ``rows`` can be read only once.
+                became of it: the database has no tables of ``setup``, or nobody could be asked in time.
+            FailoverError: the connection was lost and nothing was inserted; ``rows`` can be read only once, so it is
+                not tried again.
         """
 
         async def send(tx: Transaction) -> Result:

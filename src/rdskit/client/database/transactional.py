@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import random
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rdskit.client.database.block import Block
+from rdskit.client.database.fenced_block import FencedBlock
 from rdskit.client.database.queries import DEFAULT, Queries
 from rdskit.client.pool import holding
 from rdskit.client.transactions import (
     SETUP_LOCK,
     TABLES,
-    Fence,
-    Fences,
     Request,
     Transaction,
     answer_once,
     begin_text,
     fingerprint_of,
     held_lock,
-    purge_sometimes,
     repeat,
-    resolve,
     table_statements,
-    where_fences_are,
 )
 from rdskit.kernel.sql import Dialect
 from rdskit.runtime.deadlines import Deadline
@@ -34,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
+    from rdskit.client.database.block import Grounds
+    from rdskit.client.database.fencing import Fencing
     from rdskit.client.replicas import Written
 
 T = TypeVar("T")
@@ -45,7 +41,8 @@ class Transactional(Queries):
     """What happens together, or once, or by one at a time."""
 
     _written: Written
-    _fences: Fences
+    _grounds: Grounds
+    _fencing: Fencing
 
     @property
     def dialect(self) -> Dialect:
@@ -58,22 +55,31 @@ class Transactional(Queries):
         isolation: str | None = None,
         read_only: bool = False,
         deferrable: bool = False,
+        exactly_once: bool | None = None,
         timeout: float | None = None,
-    ) -> AbstractAsyncContextManager[Transaction]:
+    ) -> AbstractAsyncContextManager[Transaction, None]:
         """Open a transaction on the writer; it commits when the block ends, and rolls back when it raises.
+
+        A COMMIT whose answer was lost is looked for on the writer of that moment, where the database has the tables of
+        ``setup``: the block ends without an error if it took effect, and with ``FailoverError`` if not.
 
         Args:
             isolation: ``read committed``, ``repeatable read``, ``serializable``; None for the server's default.
             read_only: refuse writes.
             deferrable: wait for a snapshot that cannot fail; needs serializable and read_only, and PostgreSQL.
+            exactly_once: True refuses to work without those tables; False does not look, and spares the row that it
+                takes in each transaction that writes.
             timeout: seconds for the whole transaction; each statement has the timeout of ``connect`` besides.
 
         Raises:
-            OutcomeUnknown: the connection or the deadline was lost after COMMIT was sent.
+            OutcomeUnknown: the connection or the deadline was lost after COMMIT was sent, and it could not be found out
+                whether it took effect.
             QueryTimeout: the deadline passed before that; nothing was changed.
-            FailoverError: the connection was lost before that; nothing was changed.
+            FailoverError: the connection was lost before that, or COMMIT had no effect; nothing was changed.
+            ConfigError: ``exactly_once=True`` without the tables of ``setup``; nothing was changed.
         """
-        return self._block(begin_text(isolation, read_only=read_only, deferrable=deferrable), timeout)
+        text = begin_text(isolation, read_only=read_only, deferrable=deferrable)
+        return self._block(text, timeout) if read_only else self._fenced(text, timeout, exactly_once)
 
     async def run(
         self,
@@ -109,28 +115,11 @@ class Transactional(Queries):
         """
         deadline = Deadline.after(self._timeout if timeout is DEFAULT else timeout)
         text = begin_text(isolation, read_only=False, deferrable=False)
-        plain = begin_text(None, read_only=False, deferrable=False)
-        dialect = self.dialect
-        if exactly_once is None and self._fences.are_unknown(asyncio.get_running_loop().time()):
-            await self._look_for_fences(deadline)
-        fence = self._fence(exactly_once)
 
-        def attempt() -> AbstractAsyncContextManager[Transaction]:
-            nonlocal fence
-            if fence is None or fence.used:
-                fence = self._fence(exactly_once)
-            return self._block(text, deadline.remaining(), fence)
+        def attempt() -> AbstractAsyncContextManager[Transaction, None]:
+            return self._fenced(text, deadline.remaining(), exactly_once, deadline)
 
-        def own() -> AbstractAsyncContextManager[Transaction]:
-            return self._block(plain, deadline.remaining())
-
-        def committed(transaction: Transaction) -> Awaitable[bool] | None:
-            return None if transaction.fence is None else resolve(transaction.fence, dialect, own, deadline)
-
-        result = await repeat(attempt, closure, args, kwargs or {}, deadline, self._cluster.retries, committed)
-        if fence is not None and fence.used:
-            await self._tidy(deadline)
-        return result
+        return await repeat(attempt, closure, args, kwargs or {}, deadline, self._cluster.retries)
 
     async def run_once(
         self,
@@ -171,17 +160,14 @@ class Transactional(Queries):
         deadline = Deadline.after(self._timeout if timeout is DEFAULT else timeout)
         text = begin_text(None, read_only=False, deferrable=False)
 
-        def attempt() -> AbstractAsyncContextManager[Transaction]:
+        def attempt() -> AbstractAsyncContextManager[Transaction, None]:
             return self._block(text, deadline.remaining())
 
         async def work(tx: Transaction) -> Any:
             return await answer_once(tx, self.dialect, request, closure, called, named)
 
-        async def done_or_not(_: Transaction) -> None:
-            """Whether the lost COMMIT took effect does not matter: the next attempt finds the key, or does the work."""
-
-        answer = await repeat(attempt, work, (), {}, deadline, self._cluster.retries, done_or_not)
-        await self._tidy(deadline)
+        answer = await repeat(attempt, work, (), {}, deadline, self._cluster.retries, finds_itself_done=True)
+        await self._fencing.tidy(deadline)
         return answer
 
     @contextlib.asynccontextmanager
@@ -213,47 +199,36 @@ class Transactional(Queries):
     async def setup(self) -> tuple[str, ...]:
         """Make the tables of rdskit that this database has not; may be run again.
 
-        They are needed by ``run_once`` and ``tx.publish``, and by ``run`` to find out what became of a lost COMMIT;
-        they are never made by themselves.
+        They are needed by ``run_once`` and ``tx.publish``, and by ``run`` and ``transaction`` to find out what became
+        of a lost COMMIT; they are never made by themselves.
 
         Returns:
             Their names.
         """
         dialect = self.dialect
         if dialect is Dialect.POSTGRES:
-            async with self.transaction() as tx:
+            async with self.transaction(exactly_once=False) as tx:
                 await tx.lock(SETUP_LOCK)
                 for statement in table_statements(dialect):
                     await tx.execute(statement)
         else:
             for statement in table_statements(dialect):
                 await self.execute(statement)
-        self._fences.forget()
+        self._fencing.forget()
         return tuple(TABLES)
 
-    def _fence(self, exactly_once: bool | None) -> Fence | None:  # noqa: FBT001 - as the caller of `run` gave it
-        if exactly_once is None:
-            return self._fences.new()
-        return Fence() if exactly_once else None
-
-    async def _look_for_fences(self, deadline: Deadline) -> None:
-        """Learn whether the database has the table, before a transaction may need it."""
-        now = asyncio.get_running_loop().time()
-        text = begin_text(None, read_only=True, deferrable=False)
-
-        async def ask(tx: Transaction) -> str | None:
-            row = await tx.fetch_one(where_fences_are(self.dialect))
-            return None if row is None else str(row[0])
-
-        begin, retries = lambda: self._block(text, deadline.remaining()), self._cluster.retries
-        self._fences.found(await repeat(begin, ask, (), {}, deadline, retries, lambda _: None), now)
-
-    def _block(self, text: str, timeout: float | None, fence: Fence | None = None) -> Block:
+    def _block(self, text: str, timeout: float | None) -> Block:
         self._require_open()
-        return Block(self._cluster, self._statements, self._written, text, (timeout, self._timeout), fence)
+        return Block(self._grounds, text, timeout)
 
-    async def _tidy(self, deadline: Deadline) -> None:
-        """Remove old rows of our tables now and then; what they are made by pays for their end."""
-        text = begin_text("read committed", read_only=False, deferrable=False)
-        chance = random.random()  # noqa: S311 - not a secret
-        await purge_sometimes(self.dialect, lambda: self._block(text, deadline.remaining()), chance)
+    def _fenced(
+        self,
+        text: str,
+        timeout: float | None,
+        exactly_once: bool | None,  # noqa: FBT001 - as the caller gave it
+        answer_by: Deadline | None = None,
+    ) -> Block:
+        self._require_open()
+        if exactly_once is False:
+            return Block(self._grounds, text, timeout)
+        return FencedBlock(self._grounds, text, timeout, self._fencing, exactly_once, answer_by)

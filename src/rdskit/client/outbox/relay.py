@@ -108,7 +108,7 @@ class Relay:
             RdskitError: the server failed; what was handed over comes again.
         """
         try:
-            async with self._db.transaction(isolation="read committed") as tx:
+            async with self._db.transaction(isolation="read committed", exactly_once=False) as tx:
                 count = await self._hand_over(tx)
         except RdskitError as error:
             self._queue.forget()

@@ -32,6 +32,11 @@ _WHERE: Final = {
           from information_schema.tables where table_schema = database() and table_name = 'rdskit_txn'
     """,
 }
+_PERMISSION: Final = """
+    select pg_catalog.has_schema_privilege(space.oid, 'usage') and pg_catalog.has_table_privilege(found.oid, 'insert')
+      from pg_catalog.pg_class found join pg_catalog.pg_namespace space on space.oid = found.relnamespace
+     where found.relname = 'rdskit_txn' and pg_catalog.format('%I.%I', space.nspname, found.relname) = '{table}'
+"""
 _REFUSED: Final = frozenset({"42P01", "42501", 1146, 1142})  # no such table any more, or none for this role
 
 
@@ -64,6 +69,11 @@ class Fence:
         return self._number is not None
 
     @property
+    def is_unasked(self) -> bool:
+        """Whether the transaction goes on without it where it is refused."""
+        return self._fences is not None
+
+    @property
     def number(self) -> str:
         """Its own, made when it is first needed."""
         if self._number is None:
@@ -78,6 +88,10 @@ class Fence:
         """
         row = f"insert into {self.table} (id, committed) values ('{self.number}', true)"  # noqa: S608 - both are ours
         return (f"{row}; commit",) if dialect is Dialect.POSTGRES else (row, "commit")
+
+    def permission(self, dialect: Dialect) -> str | None:
+        """The question whether the transaction's role may write its row; None where to try costs nothing."""
+        return _PERMISSION.format(table=self.table.replace("'", "''")) if dialect is Dialect.POSTGRES else None
 
     def is_given_up(self, error: Exception, now: float) -> bool:
         """Whether the transaction goes on without it after this error, and those after it too for a while."""

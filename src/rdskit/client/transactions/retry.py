@@ -7,7 +7,7 @@ import random
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from rdskit.client.transactions.policy import may_repeat
-from rdskit.errors import FailoverError, OutcomeUnknown, RdskitError
+from rdskit.errors import FailoverError, OutcomeUnknown
 from rdskit.kernel.backoff import TRANSACTION
 
 if TYPE_CHECKING:
@@ -26,16 +26,14 @@ class Attempt(Generic[T]):
 
     Attributes:
         transaction: its transaction, once it was begun.
-        results: what the closure returned, once it did.
     """
 
     def __init__(self) -> None:
         self.transaction: Transaction | None = None
-        self.results: list[T] = []
 
     async def run(
         self,
-        begin: Callable[[], AbstractAsyncContextManager[Transaction]],
+        begin: Callable[[], AbstractAsyncContextManager[Transaction, None]],
         closure: Callable[..., Awaitable[T]],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
@@ -43,29 +41,27 @@ class Attempt(Generic[T]):
         """Run the closure in a transaction of its own."""
         async with begin() as transaction:
             self.transaction = transaction
-            self.results.append(await closure(transaction, *args, **kwargs))
-        return self.results[0]
+            return await closure(transaction, *args, **kwargs)
 
     def told(self, error: Exception) -> Exception:
         """What became of the transaction: a closure may dress up what it was told, so its own word counts."""
         return (self.transaction.failure if self.transaction is not None else None) or error
 
-    def lost(self, told: Exception) -> Transaction | None:
-        """Its transaction, if COMMIT was sent for writes and has no answer."""
-        transaction = self.transaction
-        if transaction is None or not transaction.may_have_committed or not isinstance(told, OutcomeUnknown):
-            return None
-        return transaction
+    def lost(self, told: Exception) -> bool:
+        """Whether COMMIT was sent for writes and has no answer."""
+        sent = self.transaction is not None and self.transaction.may_have_committed
+        return sent and isinstance(told, OutcomeUnknown)
 
 
 async def repeat(
-    begin: Callable[[], AbstractAsyncContextManager[Transaction]],
+    begin: Callable[[], AbstractAsyncContextManager[Transaction, None]],
     closure: Callable[..., Awaitable[T]],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     deadline: Deadline,
     retries: Retries,
-    committed: Callable[[Transaction], Awaitable[bool | None] | None],
+    *,
+    finds_itself_done: bool = False,
 ) -> T:
     """Run a closure in a transaction until it commits.
 
@@ -79,9 +75,8 @@ async def repeat(
         deadline: after it the last error is raised.
         retries: what may still be repeated after a failure of the host; conflicts are not counted, because a server
             that reports one is well.
-        committed: finds out whether a transaction took effect whose COMMIT was lost; the answer None says that it does
-            not matter, because the closure itself finds it done. Where nothing can be found out there is nothing to
-            await, and the caller is told that the outcome is unknown.
+        finds_itself_done: the closure may run again after it has committed, so a COMMIT whose answer was lost does not
+            matter.
 
     Returns:
         What the closure returned in the attempt that committed.
@@ -93,33 +88,10 @@ async def repeat(
             return await attempt.run(begin, closure, args, kwargs)
         except Exception as error:
             told = attempt.told(error)
-            transaction = attempt.lost(told)
-            asked = None if transaction is None else committed(transaction)
-            if asked is not None and transaction is not None:
-                took_effect = await _resolved(transaction, told, asked)
-                if took_effect:
-                    return attempt.results[0]
-                if took_effect is False:
-                    told = FailoverError(f"{told}; it did not happen, as was found out afterwards")
-            elif not may_repeat(told):
+            if not (may_repeat(told) or (finds_itself_done and attempt.lost(told))):
                 raise
             if deadline.passed or (isinstance(told, FailoverError) and not retries.may_retry()):
-                raise _last(told, error) from error.__cause__
+                raise
         failures += 1
         pause = TRANSACTION.delay(failures, random.random())  # noqa: S311 - jitter, not a secret
         await asyncio.sleep(deadline.bounded(pause))
-
-
-async def _resolved(transaction: Transaction, told: Exception, asked: Awaitable[bool | None]) -> bool | None:
-    try:
-        took_effect = await asked
-    except RdskitError as error:
-        raise OutcomeUnknown(f"{told}; and it could not be found out in time: {error}") from error
-    if took_effect:
-        await transaction.callbacks.run()
-    return took_effect
-
-
-def _last(told: Exception, error: Exception) -> Exception:
-    """What is raised when it is not tried again: the closure's own error, unless more was found out since."""
-    return told if isinstance(error, OutcomeUnknown) else error

@@ -42,7 +42,7 @@ T = TypeVar("T")
 _ABORTED = "25P02"  # SQLSTATE: in a failed transaction
 _UNKNOWN = {
     Phase.COMMIT: "COMMIT had been sent, so the transaction may have happened: look for its rows (with the tables of "
-    "`rdskit setup TARGET` in the database, db.run finds out by itself)",
+    "`rdskit setup TARGET` in the database, that is found out for you)",
     Phase.PROCEDURE: "the procedure may have committed a part of its work, or all: look before you repeat it",
 }
 _ROLLBACK_TIMEOUT = 2.0  # seconds; then the connection is dropped, which rolls back as well
@@ -74,6 +74,7 @@ class Transaction:
         self._read_only = read_only
         self._depth = 0
         self._ended = False
+        self._may_be_another = False  # as SET ROLE makes it
         self.writes = False
         self.may_have_committed = False
         self.met_read_only = False
@@ -244,7 +245,7 @@ class Transaction:
             raise _swallowed()
 
     async def _sent_commit(self) -> str:
-        fence = self.fence if self.writes else None
+        fence = await self._usable_fence() if self.writes else None
         texts = ("commit",) if fence is None else fence.commit(self._statements.dialect)
         phase, tag = Phase.TRANSACTION, ""
         for text in texts:
@@ -262,6 +263,28 @@ class Transaction:
                         raise _swallowed() from error.__cause__
                 raise explained(told, FEATURE) from error.__cause__
         return tag
+
+    async def _usable_fence(self) -> Fence | None:
+        """None where nobody asked for one and the role that it may not write is known beforehand.
+
+        On PostgreSQL a refused row ends the transaction, and another attempt is not everybody's to make.
+        """
+        if self.fence is None or not (self._may_be_another and self.fence.is_unasked):
+            return self.fence
+        text = self.fence.permission(self._statements.dialect)
+        if text is not None and not await self._asked(text):
+            self.fence = None
+        return self.fence
+
+    async def _asked(self, text: str) -> Any:
+        try:
+            row = await self._lease.run(self._connection.fetch_one(text, (), None), self._due())
+        except DriverError as error:
+            told = self._told(error, Phase.TRANSACTION)
+            if isinstance(told, QueryError) and told.sqlstate == _ABORTED:
+                raise _swallowed() from error.__cause__
+            raise told from error.__cause__
+        return None if row is None else row[0]
 
     def _go_on_without(self, told: RdskitError, *, ended: bool) -> None:
         """Commit without a fence that was refused; PostgreSQL has rolled back because of it.
@@ -309,6 +332,7 @@ class Transaction:
     def _admit(self, statement: Statement) -> None:
         self._require_usable(statement)
         self.writes = self.writes or not statement.repeatable
+        self._may_be_another = self._may_be_another or statement.changes_role
         self._lease.dirty = self._lease.dirty or statement.dirties_session
 
     async def _call(self, call: Coroutine[Any, Any, T], due: float, phase: Phase = Phase.TRANSACTION) -> T:

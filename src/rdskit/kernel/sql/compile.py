@@ -76,6 +76,7 @@ def compile_statement(source: str, dialect: Dialect, readable: frozenset[str] = 
         repeatable=effect.repeatable or bool(effect.unknown and not unknown),
         unknown=unknown,
         atomic=effect.atomic,
+        changes_role=effect.changes_role,
         pieces=pieces,
     )
 

@@ -50,6 +50,8 @@ _SEQUENCE_STARTS: Final = frozenset({"next", "previous"})
 _NOT_CALLS_AFTER: Final = frozenset({"as", "recursive", "with"})
 _NAMED: Final = frozenset({TokenType.WORD, TokenType.NAME})
 
+_ROLES: Final = frozenset({"role", "authorization", "all"})  # SET ROLE, SET SESSION AUTHORIZATION, RESET ALL
+
 _EXECUTABLE: Final = r"(?s)/\*M?!\d*(.*)\*/"
 
 _TRANSACTION: Final = Effect(Kind.TRANSACTION, returns_rows=False, dirties_session=False, repeatable=False)
@@ -66,7 +68,8 @@ def effect_of(tokens: Sequence[Token], dialect: Dialect) -> Effect:
     Returns:
         What running it does.
     """
-    return _classify(list(_terms(tokens, dialect)), dialect)
+    terms = list(_terms(tokens, dialect))
+    return replace(_classify(terms, dialect), changes_role=_changes_role(terms))
 
 
 def _classify(terms: _Terms, dialect: Dialect) -> Effect:
@@ -308,6 +311,13 @@ def _touches_session(terms: _Terms, called: set[str], dialect: Dialect) -> bool:
     if touching == {"set_config"}:
         return not _sets_locally(terms)
     return bool(touching) or _into_temporary(terms) or (dialect is Dialect.MYSQL and _sets_variable(terms))
+
+
+def _changes_role(terms: _Terms) -> bool:
+    """The setting's name may be a parameter, so any set_config counts."""
+    words = list(_bare_words(terms))
+    sets = words[:1] in (["set"], ["reset"], ["discard"])
+    return "set_config" in words or (sets and not _ROLES.isdisjoint(words[:4]))
 
 
 def _sets_locally(terms: _Terms) -> bool:

@@ -45,6 +45,8 @@ class Effect:
             As the statement spells them, without quotes: ``price`` or ``shop.price``.
         atomic: outside a transaction it happens as a whole or not at all. False for code that is not in the text
             (``CALL``, ``DO``) and for unknown statements: they may commit a part and fail after that.
+        changes_role: ``SET ROLE``, ``SET SESSION AUTHORIZATION``, ``set_config('role', …)`` and the like. Not what a
+            user's own function does.
     """
 
     kind: Kind
@@ -53,6 +55,7 @@ class Effect:
     repeatable: bool
     unknown: frozenset[str] = frozenset()
     atomic: bool = True
+    changes_role: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ class Statement:
         repeatable: whether running it twice is the same as running it once.
         unknown: the functions on which that depends still; see `Effect`.
         atomic: whether an error says that outside a transaction nothing of it remains; see `Effect`.
+        changes_role: whether the transaction may act as another role afterwards.
         pieces: the literal text before, between and after the parameters' uses.
     """
 
@@ -90,4 +94,5 @@ class Statement:
     repeatable: bool
     unknown: frozenset[str]
     atomic: bool
+    changes_role: bool
     pieces: tuple[str, ...]
