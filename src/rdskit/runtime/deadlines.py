@@ -16,7 +16,14 @@ class Deadline(NamedTuple):
     @classmethod
     def after(cls, seconds: float | None) -> Deadline:
         """The moment that lies ``seconds`` from now."""
-        return cls(None if seconds is None else asyncio.get_running_loop().time() + seconds, seconds)
+        return _NEVER if seconds is None else cls(asyncio.get_running_loop().time() + seconds, seconds)
+
+    def within(self, seconds: float | None) -> Deadline:
+        """The earlier one of this deadline and the moment that lies ``seconds`` from now; None adds no limit."""
+        if seconds is None:
+            return self
+        moment = asyncio.get_running_loop().time() + seconds
+        return self if self.at is not None and self.at <= moment else Deadline(moment, seconds)
 
     def remaining(self) -> float | None:
         """Seconds left, never negative; None for no limit."""
@@ -36,3 +43,6 @@ class Deadline(NamedTuple):
     def passed(self) -> bool:
         """Whether the moment lies behind us."""
         return self.at is not None and asyncio.get_running_loop().time() >= self.at
+
+
+_NEVER = Deadline(None, None)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import rdskit
-from rdskit.client.transactions import Fence, resolve
+from rdskit.client.transactions import Fence
+from rdskit.client.transactions.resolution import resolve
 from rdskit.runtime.deadlines import Deadline
 from tests.plugins.waiting import eventually
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, NamedTuple
 
 from rdskit.client.pool import Hold
 from rdskit.client.transactions import Transaction, begin
+from rdskit.errors import FailoverError, OutcomeUnknown, RdskitError
 from rdskit.kernel.failures import Failure
 from rdskit.runtime.deadlines import Deadline
 
@@ -16,7 +18,11 @@ if TYPE_CHECKING:
     from rdskit.client.failover import Cluster
     from rdskit.client.pool import Lease
     from rdskit.client.replicas import Written
+    from rdskit.client.transactions import Fencing
     from rdskit.kernel.sql import StatementCache
+
+
+_TOO_LATE = "rdskit: COMMIT had been sent when this was cancelled, so the transaction may have happened"
 
 
 class Grounds(NamedTuple):
@@ -38,7 +44,10 @@ class Grounds(NamedTuple):
 class Block(AbstractAsyncContextManager[Transaction, None]):
     """Begins, and commits or rolls back; the connection goes back in any case.
 
-    A class and no generator: every transaction comes this way, and generators would cost it about twice as much.
+    With fences it finds out what became of a COMMIT whose answer was lost: it ends without an error if that took
+    effect, and with ``FailoverError`` if not.
+
+    A class and no generator, and in few pieces: every transaction comes this way.
     """
 
     _deadline: Deadline
@@ -46,22 +55,44 @@ class Block(AbstractAsyncContextManager[Transaction, None]):
     _transaction: Transaction
     _hold: Hold
 
-    def __init__(self, grounds: Grounds, text: str, timeout: float | None) -> None:
+    def __init__(
+        self,
+        grounds: Grounds,
+        text: str,
+        limit: Deadline | float | None,
+        fencing: Fencing | None = None,
+        exactly_once: bool | None = None,  # noqa: FBT001 - as the caller of `run` gave it
+    ) -> None:
         """Prepare a block; nothing happens before it is entered.
 
         Args:
             grounds: on what it is opened.
             text: the BEGIN statement.
-            timeout: seconds for the whole transaction; None for no limit.
+            limit: when all of it must have ended, or after how many seconds; None for no limit.
+            fencing: makes fences, and knows what they say; None for a block without one.
+            exactly_once: as for ``run``.
         """
         self._grounds = grounds
         self._text = text
-        self._timeout = timeout
+        self._limit = limit
+        self._fencing = fencing
+        self._exactly_once = exactly_once
 
     async def __aenter__(self) -> Transaction:
-        self._deadline = Deadline.after(self._timeout)
-        await self._begin()
-        return self._transaction
+        cluster, statements, _, each = self._grounds
+        limit, fencing, fence = self._limit, self._fencing, None
+        deadline = self._deadline = limit if isinstance(limit, Deadline) else Deadline.after(limit)
+        patience = deadline.within(each)
+        if fencing is not None:
+            fence = fencing.new(self._exactly_once)
+            if fence is None and fencing.are_unknown:
+                await fencing.look(patience)
+                fence = fencing.new(self._exactly_once)
+        self._lease, transaction = await begin(cluster, statements, self._text, deadline, each, patience)
+        transaction.fence = fence
+        self._transaction = transaction
+        self._hold = Hold(self._lease.lender)
+        return transaction
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -70,30 +101,53 @@ class Block(AbstractAsyncContextManager[Transaction, None]):
         if error is not None:
             await self._undo(error)
             return
+        transaction = self._transaction
         try:
-            await self._transaction.commit()
+            await transaction.commit()
         except BaseException as failed:
             await self._undo(failed)
+            if self._fencing is None or not isinstance(failed, OutcomeUnknown):
+                raise
+            await self._find_out(self._fencing, failed)
+        else:
+            self._settle()
+        if transaction.callbacks:
+            await transaction.callbacks.run()
+        if self._fencing is not None and transaction.fence is not None and transaction.fence.used:
+            await self._fencing.tidy(self._deadline.within(self._grounds.timeout))
+
+    async def _find_out(self, fencing: Fencing, unknown: OutcomeUnknown) -> None:
+        """Return if the transaction has committed.
+
+        Raises:
+            FailoverError: it has not, and cannot any more.
+            OutcomeUnknown: nobody could say.
+        """
+        transaction = self._transaction
+        fence = transaction.fence
+        if fence is None or not transaction.may_have_committed:  # a procedure's, which the block had swallowed
+            raise unknown
+        # A block without a limit waits for the answer as long as for a statement.
+        deadline = self._deadline.within(self._grounds.timeout) if self._limit is None else self._deadline
+        try:
+            took_effect = await fencing.took_effect(fence, deadline)
+        except asyncio.CancelledError as cancelled:
+            cancelled.add_note(_TOO_LATE)
             raise
-        self._settle()
-        if self._transaction.callbacks:
-            await self._transaction.callbacks.run()
-
-    async def _begin(self) -> None:
-        cluster, statements, _, each = self._grounds
-        patience = self._patience()
-        self._lease, self._transaction = await begin(cluster, statements, self._text, self._deadline, each, patience)
-        self._hold = Hold(self._lease.lender)
-
-    def _patience(self) -> Deadline:
-        """As long as one statement may take: so may what comes before those of the block, or after them."""
-        each = self._grounds.timeout
-        return self._deadline if each is None else Deadline.after(self._deadline.bounded(each))
+        except RdskitError as error:
+            transaction.failure = OutcomeUnknown(f"{unknown}; and it could not be found out in time: {error}")
+            raise transaction.failure from error
+        if not took_effect:
+            transaction.failure = FailoverError(
+                f"{unknown}; it did not happen, as was found out afterwards: run it again (db.run does so by itself)"
+            )
+            raise transaction.failure from unknown.__cause__
+        transaction.failure = None
 
     async def _undo(self, error: BaseException) -> None:
         lease, transaction = self._lease, self._transaction
         if transaction.may_have_committed and not isinstance(error, Exception):
-            note_commit_was_sent(error)
+            error.add_note(_TOO_LATE)
         try:
             if isinstance(error, Exception):
                 await transaction.rollback()
@@ -115,8 +169,3 @@ class Block(AbstractAsyncContextManager[Transaction, None]):
         if self._transaction.writes:
             written.lost_track()  # asked for when there are readers, or when a token is wanted
         self._lease.give_back()
-
-
-def note_commit_was_sent(cancellation: BaseException) -> None:
-    """Say in a cancellation, which stays what it is, that it came too late to be sure of anything."""
-    cancellation.add_note("rdskit: COMMIT had been sent when this was cancelled, so the transaction may have happened")

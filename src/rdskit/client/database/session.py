@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rdskit.client.database.block import Grounds
-from rdskit.client.database.fencing import Fencing
+from rdskit.client.database.block import Block, Grounds
 from rdskit.client.database.inheritance import belongs_to_this_process
 from rdskit.client.database.queries import DEFAULT
 from rdskit.client.database.transactional import Transactional
 from rdskit.client.statements.observed import observe_bulk
+from rdskit.client.transactions import Fencing
 from rdskit.runtime.deadlines import Deadline
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ class Session(Transactional):
     def _hears_of_writes(self, written: Written) -> None:
         self._written = written
         self._grounds = Grounds(self._cluster, self._statements, written, self._timeout)
-        self._fencing = Fencing(self._fences, self._grounds)
+        plain = functools.partial(Block, self._grounds)
+        self._fencing = Fencing(self._fences, self.dialect, self._cluster.retries, plain)
 
     def __repr__(self) -> str:
         return f"<rdskit.{type(self).__name__} {self._name}{' (closed)' if self.closed else ''}>"

@@ -6,7 +6,6 @@ import contextlib
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rdskit.client.database.block import Block
-from rdskit.client.database.fenced_block import FencedBlock
 from rdskit.client.database.queries import DEFAULT, Queries
 from rdskit.client.pool import holding
 from rdskit.client.transactions import (
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from rdskit.client.database.block import Grounds
-    from rdskit.client.database.fencing import Fencing
     from rdskit.client.replicas import Written
+    from rdskit.client.transactions import Fencing
 
 T = TypeVar("T")
 KEEP = 24 * 3600.0
@@ -79,7 +78,7 @@ class Transactional(Queries):
             ConfigError: ``exactly_once=True`` without the tables of ``setup``; nothing was changed.
         """
         text = begin_text(isolation, read_only=read_only, deferrable=deferrable)
-        return self._block(text, timeout) if read_only else self._fenced(text, timeout, exactly_once)
+        return self._block(text, timeout, exactly_once=False if read_only else exactly_once)
 
     async def run(
         self,
@@ -117,7 +116,7 @@ class Transactional(Queries):
         text = begin_text(isolation, read_only=False, deferrable=False)
 
         def attempt() -> AbstractAsyncContextManager[Transaction, None]:
-            return self._fenced(text, deadline.remaining(), exactly_once, deadline)
+            return self._block(text, deadline, exactly_once)
 
         return await repeat(attempt, closure, args, kwargs or {}, deadline, self._cluster.retries)
 
@@ -161,7 +160,7 @@ class Transactional(Queries):
         text = begin_text(None, read_only=False, deferrable=False)
 
         def attempt() -> AbstractAsyncContextManager[Transaction, None]:
-            return self._block(text, deadline.remaining())
+            return self._block(text, deadline, exactly_once=False)  # the key does the same
 
         async def work(tx: Transaction) -> Any:
             return await answer_once(tx, self.dialect, request, closure, called, named)
@@ -217,18 +216,7 @@ class Transactional(Queries):
         self._fencing.forget()
         return tuple(TABLES)
 
-    def _block(self, text: str, timeout: float | None) -> Block:
+    def _block(self, text: str, limit: Deadline | float | None, exactly_once: bool | None) -> Block:  # noqa: FBT001 - as the caller gave it
         self._require_open()
-        return Block(self._grounds, text, timeout)
-
-    def _fenced(
-        self,
-        text: str,
-        timeout: float | None,
-        exactly_once: bool | None,  # noqa: FBT001 - as the caller gave it
-        answer_by: Deadline | None = None,
-    ) -> Block:
-        self._require_open()
-        if exactly_once is False:
-            return Block(self._grounds, text, timeout)
-        return FencedBlock(self._grounds, text, timeout, self._fencing, exactly_once, answer_by)
+        fencing = None if exactly_once is False else self._fencing
+        return Block(self._grounds, text, limit, fencing, exactly_once)

@@ -1,12 +1,12 @@
 """Transactions: begun once, ended once, and repeated as a whole or not at all."""
 
-from rdskit.client.transactions.fence import Fence, Fences, where_fences_are
+from rdskit.client.transactions.fence import Fence, Fences
+from rdskit.client.transactions.fencing import Fencing
 from rdskit.client.transactions.idempotency import Request, answer_once, fingerprint_of
 from rdskit.client.transactions.locks import held_lock, lock_number
 from rdskit.client.transactions.opening import begin
 from rdskit.client.transactions.policy import begin_text
 from rdskit.client.transactions.purge import purge_sometimes
-from rdskit.client.transactions.resolution import resolve
 from rdskit.client.transactions.retry import repeat
 from rdskit.client.transactions.tables import SETUP_LOCK, TABLES, explained, table_statements
 from rdskit.client.transactions.transaction import Transaction
@@ -16,6 +16,7 @@ __all__ = [
     "TABLES",
     "Fence",
     "Fences",
+    "Fencing",
     "Request",
     "Transaction",
     "answer_once",
@@ -27,7 +28,5 @@ __all__ = [
     "lock_number",
     "purge_sometimes",
     "repeat",
-    "resolve",
     "table_statements",
-    "where_fences_are",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rdskit.client.transactions.policy import may_repeat
 from rdskit.errors import FailoverError, OutcomeUnknown
@@ -19,38 +19,6 @@ if TYPE_CHECKING:
     from rdskit.runtime.retries import Retries
 
 T = TypeVar("T")
-
-
-class Attempt(Generic[T]):
-    """One attempt at a closure.
-
-    Attributes:
-        transaction: its transaction, once it was begun.
-    """
-
-    def __init__(self) -> None:
-        self.transaction: Transaction | None = None
-
-    async def run(
-        self,
-        begin: Callable[[], AbstractAsyncContextManager[Transaction, None]],
-        closure: Callable[..., Awaitable[T]],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> T:
-        """Run the closure in a transaction of its own."""
-        async with begin() as transaction:
-            self.transaction = transaction
-            return await closure(transaction, *args, **kwargs)
-
-    def told(self, error: Exception) -> Exception:
-        """What became of the transaction: a closure may dress up what it was told, so its own word counts."""
-        return (self.transaction.failure if self.transaction is not None else None) or error
-
-    def lost(self, told: Exception) -> bool:
-        """Whether COMMIT was sent for writes and has no answer."""
-        sent = self.transaction is not None and self.transaction.may_have_committed
-        return sent and isinstance(told, OutcomeUnknown)
 
 
 async def repeat(
@@ -83,15 +51,22 @@ async def repeat(
     """
     failures = 0
     while True:
-        attempt: Attempt[T] = Attempt()
+        transaction: Transaction | None = None
         try:
-            return await attempt.run(begin, closure, args, kwargs)
+            async with begin() as transaction:
+                return await closure(transaction, *args, **kwargs)
         except Exception as error:
-            told = attempt.told(error)
-            if not (may_repeat(told) or (finds_itself_done and attempt.lost(told))):
+            # A closure may dress up what it was told, so the transaction's own word counts.
+            told = (transaction.failure if transaction is not None else None) or error
+            if not (may_repeat(told) or (finds_itself_done and _is_lost(transaction, told))):
                 raise
             if deadline.passed or (isinstance(told, FailoverError) and not retries.may_retry()):
                 raise
         failures += 1
         pause = TRANSACTION.delay(failures, random.random())  # noqa: S311 - jitter, not a secret
         await asyncio.sleep(deadline.bounded(pause))
+
+
+def _is_lost(transaction: Transaction | None, told: Exception) -> bool:
+    """Whether COMMIT was sent for writes and has no answer."""
+    return transaction is not None and transaction.may_have_committed and isinstance(told, OutcomeUnknown)

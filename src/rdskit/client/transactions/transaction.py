@@ -239,13 +239,13 @@ class Transaction:
             raise self.failure
         if self._deadline.passed:
             raise QueryTimeout("the deadline passed before COMMIT was sent; the transaction was rolled back")
-        tag = await self._sent_commit()
+        fence = await self._usable_fence() if self.writes and self.fence is not None else None
+        tag = await self._sent_commit(fence)
         if tag.upper() == "ROLLBACK":
             self.may_have_committed = False
             raise _swallowed()
 
-    async def _sent_commit(self) -> str:
-        fence = await self._usable_fence() if self.writes else None
+    async def _sent_commit(self, fence: Fence | None) -> str:
         texts = ("commit",) if fence is None else fence.commit(self._statements.dialect)
         phase, tag = Phase.TRANSACTION, ""
         for text in texts:
@@ -387,8 +387,11 @@ class Transaction:
         return told
 
     def _due(self) -> float:
-        own = math.inf if self._timeout is None else self._now() + self._timeout
-        return min(own, self._deadline.due)
+        whole = self._deadline.at
+        if self._timeout is None:
+            return math.inf if whole is None else whole
+        own = asyncio.get_running_loop().time() + self._timeout
+        return own if whole is None or own < whole else whole
 
     def _due_of_stream(self) -> float:
         self._require_alive()  # the connection is somebody else's by then

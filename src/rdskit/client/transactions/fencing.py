@@ -6,13 +6,21 @@ import asyncio
 import random
 from typing import TYPE_CHECKING
 
-from rdskit.client.database.block import Block
-from rdskit.client.transactions import Fence, begin_text, purge_sometimes, repeat, resolve, where_fences_are
+from rdskit.client.transactions.fence import Fence, where_fences_are
+from rdskit.client.transactions.policy import begin_text
+from rdskit.client.transactions.purge import purge_sometimes
+from rdskit.client.transactions.resolution import resolve
+from rdskit.client.transactions.retry import repeat
 
 if TYPE_CHECKING:
-    from rdskit.client.database.block import Grounds
-    from rdskit.client.transactions import Fences, Transaction
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from rdskit.client.transactions.fence import Fences
+    from rdskit.client.transactions.transaction import Transaction
+    from rdskit.kernel.sql import Dialect
     from rdskit.runtime.deadlines import Deadline
+    from rdskit.runtime.retries import Retries
 
 _LOOK = begin_text(None, read_only=True, deferrable=False)
 _ASK = begin_text(None, read_only=False, deferrable=False)
@@ -24,12 +32,22 @@ class Fencing:
 
     Args:
         fences: where the database has them; the sessions of a database share it.
-        grounds: on what transactions are opened.
+        dialect: the server's.
+        retries: what may still be repeated after a failure of the host.
+        begin: opens a transaction without a fence, by its BEGIN statement and its deadline.
     """
 
-    def __init__(self, fences: Fences, grounds: Grounds) -> None:
+    def __init__(
+        self,
+        fences: Fences,
+        dialect: Dialect,
+        retries: Retries,
+        begin: Callable[[str, Deadline], AbstractAsyncContextManager[Transaction, None]],
+    ) -> None:
         self._fences = fences
-        self._grounds = grounds
+        self._dialect = dialect
+        self._retries = retries
+        self._begin = begin
 
     def new(self, exactly_once: bool | None) -> Fence | None:  # noqa: FBT001 - as the caller gave it
         """A fence for one transaction, or None where there is to be none; ``exactly_once`` as for ``run``."""
@@ -39,7 +57,7 @@ class Fencing:
 
     @property
     def are_unknown(self) -> bool:
-        """Whether to :meth:`look`, before there can be one for those who have not asked."""
+        """Whether to :meth:`look`, before there can be one for a transaction that has not asked."""
         return self._fences.are_unknown(asyncio.get_running_loop().time())
 
     async def look(self, deadline: Deadline) -> None:
@@ -51,11 +69,10 @@ class Fencing:
         now = asyncio.get_running_loop().time()
 
         async def ask(tx: Transaction) -> str | None:
-            row = await tx.fetch_one(where_fences_are(self._grounds.statements.dialect))
+            row = await tx.fetch_one(where_fences_are(self._dialect))
             return None if row is None else str(row[0])
 
-        retries = self._grounds.cluster.retries
-        found = await repeat(lambda: Block(self._grounds, _LOOK, deadline.remaining()), ask, (), {}, deadline, retries)
+        found = await repeat(lambda: self._begin(_LOOK, deadline), ask, (), {}, deadline, self._retries)
         self._fences.found(found, now)
 
     async def took_effect(self, fence: Fence, deadline: Deadline) -> bool:
@@ -64,14 +81,12 @@ class Fencing:
         Raises:
             RdskitError: nothing could be learned before the deadline.
         """
-        dialect = self._grounds.statements.dialect
-        return await resolve(fence, dialect, lambda: Block(self._grounds, _ASK, deadline.remaining()), deadline)
+        return await resolve(fence, self._dialect, lambda: self._begin(_ASK, deadline), deadline)
 
     async def tidy(self, deadline: Deadline) -> None:
         """Remove old rows of our tables now and then; what they are made by pays for their end."""
         chance = random.random()  # noqa: S311 - not a secret
-        dialect = self._grounds.statements.dialect
-        await purge_sometimes(dialect, lambda: Block(self._grounds, _TIDY, deadline.remaining()), chance)
+        await purge_sometimes(self._dialect, lambda: self._begin(_TIDY, deadline), chance)
 
     def forget(self) -> None:
         """Look for the table again when it is next needed."""
