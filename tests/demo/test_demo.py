@@ -140,7 +140,8 @@ def port() -> int:
 def assert_nothing_went_wrong(demo: DemoRun) -> None:
     told = json.loads(demo.json.read_text())
     assert (told["lost"], told["duplicated"], told["stale_reads"], told["failed_present"]) == (0, 0, 0, 0)
-    assert told["present"] == told["acknowledged"] + told["unknown_present"]
+    assert told["present"] == told["acknowledged"]
+    assert told["unknown"] == 0, "run finds out about a lost COMMIT"
     assert told["acknowledged"] > 10
     assert told["reads"] >= told["acknowledged"]
     assert told["promotion_ms"] > 0

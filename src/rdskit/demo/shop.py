@@ -47,9 +47,10 @@ class Order:
 
 
 async def open_shop(db: Database) -> None:
-    """Make the tables anew and fill the shelves."""
+    """Make the tables anew and fill the shelves; ours too, so that ``run`` finds out about a lost COMMIT."""
     for statement in _SCHEMA:
         await db.execute(statement)
+    await db.setup()
 
 
 async def place_order(tx: Transaction, order: Order) -> int:

@@ -135,11 +135,15 @@ class Block(AbstractAsyncContextManager[Transaction, None]):
             cancelled.add_note(_TOO_LATE)
             raise
         except RdskitError as error:
-            transaction.failure = OutcomeUnknown(f"{unknown}; and it could not be found out in time: {error}")
+            transaction.failure = OutcomeUnknown(
+                f"{transaction.reason}; COMMIT had been sent, so the transaction may have happened, and it could not "
+                f"be found out in time: look for its rows [{error}]"
+            )
             raise transaction.failure from error
         if not took_effect:
             transaction.failure = FailoverError(
-                f"{unknown}; it did not happen, as was found out afterwards: run it again (db.run does so by itself)"
+                f"{transaction.reason}; COMMIT had been sent and did not take effect, as was found out afterwards: run "
+                "the transaction again (db.run does so by itself)"
             )
             raise transaction.failure from unknown.__cause__
         transaction.failure = None

@@ -53,6 +53,7 @@ class Transaction:
 
     Attributes:
         failure: the error after which nothing of this transaction can be committed, or None.
+        reason: what was the matter where the outcome is unknown, in the words of the driver.
         writes: whether anything in it may have changed data.
         may_have_committed: COMMIT was sent for writes.
         met_read_only: the host refused a write because it only reads, which this transaction did not ask of it.
@@ -79,6 +80,7 @@ class Transaction:
         self.may_have_committed = False
         self.met_read_only = False
         self.failure: RdskitError | None = None
+        self.reason = ""
         self.fence: Fence | None = None
         self.callbacks = Callbacks()
 
@@ -379,6 +381,7 @@ class Transaction:
                 return told
             self.met_read_only = True
         if action is Action.UNKNOWN and self.writes:
+            self.reason = str(told)
             told = OutcomeUnknown(f"{told}; {_UNKNOWN[phase]}")
         elif action in {Action.LOST, Action.UNKNOWN}:
             told = FailoverError(f"{told}; the transaction was rolled back: run it again (db.run does so by itself)")
