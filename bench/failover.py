@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import itertools
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -76,7 +77,7 @@ class LoadProcess:
         self._order("stop")
         poll(lambda: "closed" in self._told or self.ended, timeout=_CLOSING, interval=0.05)
         if not self._journal.exists():  # it died: it saw nothing that it could tell
-            return Journal([], [(time.monotonic(), DIED)], [], time.monotonic())
+            return nothing_but(self.death)
         return Journal(**json.loads(self._journal.read_text()))
 
     def close(self) -> None:
@@ -97,6 +98,13 @@ class LoadProcess:
     def ended(self) -> bool:
         """Whether its process has ended."""
         return self._process.poll() is not None
+
+    @property
+    def death(self) -> str:
+        """What became of its process: an error that ended it, or the signal."""
+        status = self._process.poll()
+        ended = "" if status is None else f", {signal.Signals(-status).name if status < 0 else f'exit status {status}'}"
+        return f"{DIED}{ended}"
 
     def _order(self, word: str) -> None:
         assert self._process.stdin is not None
@@ -145,7 +153,7 @@ def play(cluster: LocalCluster, contender: str, fault: str, writers: int) -> Rou
     cluster.empty()
     with load(cluster, contender, writers) as process:
         if not process.all_wrote_since(0.0, _OPENING):
-            return never_opened(contender, fault, died=process.ended)
+            return never_opened(contender, fault, process.death if process.ended else NEVER_OPENED)
         process.all_wrote_since(time.monotonic() + _WARM, _OPENING)
         event = cluster.happen(fault)
         back = process.all_wrote_since(time.monotonic(), event.at + DEADLINE - time.monotonic())
@@ -155,10 +163,14 @@ def play(cluster: LocalCluster, contender: str, fault: str, writers: int) -> Rou
     return round_of(contender, event, journal, cluster.written(), back=back, left_over=left_over)
 
 
-def never_opened(contender: str, fault: str, *, died: bool) -> Round:
+def nothing_but(error: str) -> Journal:
+    """The journal of a load that has nothing else to tell."""
+    return Journal([], [(time.monotonic(), error)], [], time.monotonic())
+
+
+def never_opened(contender: str, fault: str, why: str) -> Round:
     """A round that did not come to its fault."""
-    nothing = Journal([], [(time.monotonic(), DIED if died else NEVER_OPENED)], [], time.monotonic())
-    unplayed = round_of(contender, Event(fault, 0.0, None, None), nothing, {}, back=False, left_over=0)
+    unplayed = round_of(contender, Event(fault, 0.0, None, None), nothing_but(why), {}, back=False, left_over=0)
     return replace(unplayed, opened=False)
 
 

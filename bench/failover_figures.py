@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 DEADLINE = 60.0
 """Seconds after a fault within which every writer must be back."""
 DIED = "its process died"
-"""The one error of a contender whose process ended by itself, so that it could tell nothing else."""
+"""How the one error begins of a contender whose process ended by itself, so that it could tell nothing else."""
 KILL_ALLOWANCE = 0.1
 """Seconds that a client may add to the promotion when the writer's process ends."""
 SILENCE_ALLOWANCE = 0.2
@@ -194,9 +194,9 @@ def summary_of(played: Sequence[Round]) -> Summary:
         fault=rounds[0].fault,
         rounds=len(rounds),
         unopened=sum(not each.opened for each in played),
-        died_opening=sum(not each.opened and DIED in each.errors for each in played),
+        died_opening=sum(not each.opened and _died(each) for each in played),
         never=sum(not each.back for each in rounds),
-        died=sum(DIED in each.errors for each in rounds),
+        died=sum(_died(each) for each in rounds),
         outage=statistics.median(outages),
         worst=max(outages),
         last_writer=statistics.median(each.last_writer for each in finished),
@@ -210,6 +210,10 @@ def summary_of(played: Sequence[Round]) -> Summary:
         lost=sum(each.lost for each in rounds),
         duplicated=sum(each.duplicated for each in rounds),
     )
+
+
+def _died(played: Round) -> bool:
+    return any(name.startswith(DIED) for name in played.errors)
 
 
 def missed_gates(summaries: Sequence[Summary], ours: str) -> list[str]:

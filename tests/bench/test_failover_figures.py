@@ -90,7 +90,10 @@ def test_who_never_gets_its_connections_open_counts_nowhere_else(figures: Any) -
     event = figures.Event("planned", 0.0, None, None)
     late, died = (
         replace(figures.round_of("peer", event, journal, {}, back=False, left_over=0), opened=False)
-        for journal in (figures.Journal([], [], [], 70.0), figures.Journal([], [(1.0, figures.DIED)], [], 1.0))
+        for journal in (
+            figures.Journal([], [], [], 70.0),
+            figures.Journal([], [(1.0, f"{figures.DIED}, SIGSEGV")], [], 1.0),
+        )
     )
     summary = figures.summary_of([late, died, late, played(figures, "peer", "planned")])
     assert (summary.rounds, summary.unopened, summary.died_opening, summary.died, summary.never) == (1, 3, 1, 0, 0)
