@@ -326,7 +326,7 @@ class Queries:
 
     def _patience(self, deadline: Deadline) -> Deadline:
         """When waiting for a connection ends."""
-        return deadline if self._timeout is None else Deadline.after(deadline.bounded(self._timeout))
+        return deadline.within(self._timeout)
 
 
 async def _one(call: Coroutine[Any, Any, Row | None], kind: type[T]) -> T | None:
