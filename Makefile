@@ -1,7 +1,7 @@
 # Every target prepares .venv by itself, with exact pins; the second time that costs nothing.
 #   make demo     a local RDS, a shop on it, a real failover in the middle, and the report
 #   make test     everything, on real servers          make test ARGS="tests/client -k pool"
-#   make check    format, lint, types, floors, house rules
+#   make check    format, lint, types, floors, house rules, plain English
 #   make bench    each claim of speed beside its peers
 #   make clean    stop the local RDS and remove all that was made, .venv included
 # PYTHON=… chooses the interpreter (3.11 or later).
@@ -43,6 +43,7 @@ check: .venv/.dev
 	@$(PY) -m mypy --no-error-summary
 	@.venv/bin/lint-imports --no-logo
 	@$(PY) tools/house_rules.py $(CODE)
+	@$(PY) tools/prose.py
 
 format: .venv/.dev
 	@.venv/bin/ruff format $(CODE)

@@ -6,7 +6,6 @@ Usage: python tools/house_rules.py FOLDER...        Prints each breach; exit sta
 from __future__ import annotations
 
 import ast
-import statistics
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
 
 FILE_LINES = 500
 FUNCTION_LINES = 80
-FUNCTION_MEDIAN = 9
-FUNCTION_P90 = 30
 BROAD = frozenset({"Exception", "BaseException"})
 
 
@@ -82,20 +79,10 @@ def breaches_of(source: Source) -> Iterator[str]:
             yield f"{source.path}:{line}: a broad handler that says nothing: name the error, or log it"
 
 
-def breaches_of_all(found: list[Source]) -> Iterator[str]:
-    """Each breach that only shows over all files: how long functions usually are."""
-    lengths = sorted(length for source in found for _, _, length in functions(source))
-    if not lengths:
-        return
-    median, p90 = statistics.median(lengths), lengths[int(len(lengths) * 0.9)]
-    if median > FUNCTION_MEDIAN or p90 > FUNCTION_P90:
-        yield f"functions run long: median {median:g} (budget {FUNCTION_MEDIAN}), p90 {p90} (budget {FUNCTION_P90})"
-
-
 def main(arguments: list[str]) -> int:
     """Check the folders; print the breaches."""
     found = sources([Path(argument) for argument in arguments])
-    breaches = [breach for source in found for breach in breaches_of(source)] + list(breaches_of_all(found))
+    breaches = [breach for source in found for breach in breaches_of(source)]
     for breach in breaches:
         print(breach)
     if not breaches:

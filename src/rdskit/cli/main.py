@@ -16,6 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from rdskit import __version__
 from rdskit.errors import RdskitError
+from rdskit.kernel.typing import override
 
 #: name → (module that holds the Typer ``app``, what it is for)
 COMMANDS = {
@@ -47,11 +48,13 @@ class LazyCommand(TyperCommand):
 class Root(TyperGroup):
     """The root group: finds commands lazily and turns an ``RdskitError`` into one message."""
 
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the signature is Typer's
+    @override
+    def list_commands(self, ctx: Any) -> list[str]:
         """All commands, in the order of ``COMMANDS``."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:  # noqa: ARG002 - the signature is Typer's
+    @override
+    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:
         """A stand-in that imports the command when it runs."""
         found = COMMANDS.get(cmd_name)
         return LazyCommand(cmd_name, *found) if found else None

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rdskit.errors import ConfigError
-from rdskit.kernel.ports import Login
+from rdskit.kernel.ports import Credentials, Login
+from rdskit.kernel.typing import override
 
 if TYPE_CHECKING:
     from rdskit.kernel.endpoints import Endpoint
@@ -22,7 +23,7 @@ _QUOTED = re.compile(r"""'(?P<literal>[^']*)'|"(?P<escaped>(?:[^"\\]|\\.)*)\""""
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 
 
-class EnvironmentCredentials:
+class EnvironmentCredentials(Credentials):
     """User and password from two variables, looked up at each login so that a change is seen.
 
     A variable that is not set is looked for in ``.env``; no variable is ever changed.
@@ -36,7 +37,8 @@ class EnvironmentCredentials:
         self._user = user
         self._names = names
 
-    async def login(self, endpoint: Endpoint, *, refused: Login | None = None) -> Login:  # noqa: ARG002 - the port's
+    @override
+    async def login(self, endpoint: Endpoint, *, refused: Login | None = None) -> Login:
         """Read the environment.
 
         Raises:

@@ -11,7 +11,8 @@ from rdskit.aws.token import sign_token
 from rdskit.client.credentials.policy import is_worth_minting, region_of_host, role_keys_serve, token_serves
 from rdskit.errors import ConfigError
 from rdskit.kernel.endpoints import Endpoint
-from rdskit.kernel.ports import Login
+from rdskit.kernel.ports import Credentials, Login
+from rdskit.kernel.typing import override
 from rdskit.runtime.single_flight import SingleFlight
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class KeySource:
         return await assume_role(self._how.role_arn, session_name=name, external_id=external, region=region)
 
 
-class IamCredentials:
+class IamCredentials(Credentials):
     """A token for each endpoint, kept for 14.5 of its 15 minutes.
 
     A token that is refused is minted anew once, with keys that are looked up again; a refusal of that one stands.
@@ -121,6 +122,7 @@ class IamCredentials:
         self._tokens: dict[Endpoint, _Token] = {}
         self._minting: dict[Endpoint, SingleFlight[_Token]] = {}
 
+    @override
     async def login(self, endpoint: Endpoint, *, refused: Login | None = None) -> Login:
         """Give the user and a token that serves.
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rdskit.kernel.ports import Login
+from rdskit.kernel.ports import Credentials, Login
+from rdskit.kernel.typing import override
 
 if TYPE_CHECKING:
     from rdskit.kernel.endpoints import Endpoint
 
 
-class StaticCredentials:
+class StaticCredentials(Credentials):
     """User and password as they were given."""
 
     def __init__(self, user: str, password: str | None) -> None:
         self._login = Login(user, password)
 
-    async def login(self, endpoint: Endpoint, *, refused: Login | None = None) -> Login:  # noqa: ARG002 - the port's
+    @override
+    async def login(self, endpoint: Endpoint, *, refused: Login | None = None) -> Login:
         """Give what was given."""
         return self._login

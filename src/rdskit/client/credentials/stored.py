@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from rdskit.aws.parameters import read_parameter, read_parameters_below
 from rdskit.aws.secrets import read_pending_secret, read_secret
 from rdskit.client.credentials.content import SecretContent, parse_content
+from rdskit.kernel.ports import Credentials
+from rdskit.kernel.typing import override
 from rdskit.runtime.single_flight import SingleFlight
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ class ParameterStore:
         return
 
 
-class StoredCredentials:
+class StoredCredentials(Credentials):
     """User and password that a service keeps, read when first needed and again when the server refuses them.
 
     During a rotation the password of the server changes before the new version becomes the current one: a refused login
@@ -95,7 +97,8 @@ class StoredCredentials:
         self._login: Login | None = None
         self._reading: SingleFlight[Login] = SingleFlight(owner, "read credentials")
 
-    async def login(self, endpoint: Endpoint, *, refused: Login | None = None) -> Login:  # noqa: ARG002 - the port's
+    @override
+    async def login(self, endpoint: Endpoint, *, refused: Login | None = None) -> Login:
         """Give user and password; whoever was refused shares one reading with all others that were."""
         if self._login is None or self._login == refused:
             self._login = await self._reading.run(lambda: self._read(refused))

@@ -10,6 +10,7 @@ import tempfile
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from rdskit.errors import LocalError
+from rdskit.kernel.typing import override
 from rdskit.local.engines.files import write_whole
 from rdskit.local.engines.mysql_family import REPLICATION_STATUS, MySQLFamilyServer
 from rdskit.local.engines.mysql_model import Dialect
@@ -89,7 +90,8 @@ class MariaDBServer(MySQLFamilyServer):
         committed = session.execute("select @@global.gtid_binlog_pos")[0][0]
         return ",".join(each for each in (committed, received) if each)
 
-    def includes(self, session: Session, position: str, part: str) -> bool:  # noqa: ARG002 - numbers need no server
+    @override
+    def includes(self, session: Session, position: str, part: str) -> bool:
         """Whether one position is at least as far as another in each domain; both are of one history."""
         have = _last_numbers(position)
         return all(number <= have.get(domain, 0) for domain, number in _last_numbers(part).items())

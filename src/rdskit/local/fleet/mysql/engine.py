@@ -7,6 +7,7 @@ import threading
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+from rdskit.kernel.typing import override
 from rdskit.local.engines.installations import Installation, ensure_mariadb, ensure_mysql
 from rdskit.local.engines.mysql_sql import MySQLSession
 from rdskit.local.fleet.mysql.parameters import translate
@@ -72,7 +73,8 @@ class MySQL(MySQLFamily):
 
     name = "mysql"
 
-    def server(self, data: Path, address: Endpoint, account: Account, identifier: str) -> Server:  # noqa: ARG002 - of clusters
+    @override
+    def server(self, data: Path, address: Endpoint, account: Account, identifier: str) -> Server:
         """The server of a data directory."""
         return MySQLMember(data, address, self._installation(), account)
 
@@ -85,7 +87,8 @@ class MariaDB(MySQLFamily):
 
     name = "mariadb"
 
-    def server(self, data: Path, address: Endpoint, account: Account, identifier: str) -> Server:  # noqa: ARG002 - of clusters
+    @override
+    def server(self, data: Path, address: Endpoint, account: Account, identifier: str) -> Server:
         """The server of a data directory."""
         return MariaDBMember(data, address, self._installation(), account)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from rdskit.kernel.typing import override
 from rdskit.local.fleet.postgres.cluster import MEMBERS_FILE, ClusterMember
 from rdskit.local.fleet.postgres.engine import Postgres
 
@@ -82,6 +83,7 @@ class AuroraPostgres(Postgres):
 
     name = "aurora-postgresql"
 
-    def server(self, data: Path, address: Endpoint, account: Account, identifier: str) -> Server:  # noqa: ARG002 - it is told later
+    @override
+    def server(self, data: Path, address: Endpoint, account: Account, identifier: str) -> Server:
         """The server of a data directory."""
         return AuroraMember(data, address, self._binaries_of(data), account)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from rdskit.kernel.typing import override
 from rdskit.local.fleet.postgres.cluster import MEMBERS_FILE, ClusterMember
 from rdskit.local.fleet.postgres.engine import Postgres
 
@@ -50,6 +51,7 @@ class MultiAZMember(ClusterMember):
 class MultiAZPostgres(Postgres):
     """RDS for PostgreSQL in a Multi-AZ DB cluster."""
 
-    def server(self, data: Path, address: Endpoint, account: Account, identifier: str) -> Server:  # noqa: ARG002 - it is told later
+    @override
+    def server(self, data: Path, address: Endpoint, account: Account, identifier: str) -> Server:
         """The server of a data directory."""
         return MultiAZMember(data, address, self._binaries_of(data), account)
