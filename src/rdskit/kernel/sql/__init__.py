@@ -9,16 +9,19 @@ from rdskit.kernel.sql.bind import bind, expand
 from rdskit.kernel.sql.cache import OPTIONS, STREAM_OPTIONS, StatementCache, bind_call, one_mapping
 from rdskit.kernel.sql.compile import compile_statement
 from rdskit.kernel.sql.functions import function_name
-from rdskit.kernel.sql.model import Dialect, Effect, Kind, Statement
+from rdskit.kernel.sql.model import NO_TABLES, UNKNOWN_TABLES, Dialect, Effect, Kind, Statement, Tables
 
 __all__ = [
+    "NO_TABLES",
     "OPTIONS",
     "STREAM_OPTIONS",
+    "UNKNOWN_TABLES",
     "Dialect",
     "Effect",
     "Kind",
     "Statement",
     "StatementCache",
+    "Tables",
     "bind",
     "bind_call",
     "compile_statement",

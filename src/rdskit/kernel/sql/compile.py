@@ -60,7 +60,7 @@ def compile_statement(source: str, dialect: Dialect, readable: frozenset[str] = 
     used = [use.name for use in uses]
     names = tuple(dict.fromkeys(used)) if dialect is Dialect.POSTGRES else tuple(used)
     lists = _lists(uses, dialect)
-    effect = effect_of(tokens, dialect)
+    effect = effect_of(tokens, dialect, readable)
     unknown = effect.unknown - readable
     return Statement(
         source=source,
@@ -77,6 +77,7 @@ def compile_statement(source: str, dialect: Dialect, readable: frozenset[str] = 
         unknown=unknown,
         atomic=effect.atomic,
         changes_role=effect.changes_role,
+        tables=effect.tables,
         pieces=pieces,
     )
 

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from rdskit.kernel.sql.functions import HARMLESS_FUNCTIONS, SESSION_FUNCTIONS, WRITING_FUNCTIONS
 from rdskit.kernel.sql.model import Dialect, Effect, Kind
+from rdskit.kernel.sql.tables import tables_of
 from rdskit.kernel.sql.tokens import BLANK, Token, TokenType, tokenize
 
 
@@ -58,18 +59,20 @@ _TRANSACTION: Final = Effect(Kind.TRANSACTION, returns_rows=False, dirties_sessi
 _SESSION: Final = Effect(Kind.SESSION, returns_rows=False, dirties_session=True, repeatable=False)
 
 
-def effect_of(tokens: Sequence[Token], dialect: Dialect) -> Effect:
+def effect_of(tokens: Sequence[Token], dialect: Dialect, readable: frozenset[str] = frozenset()) -> Effect:
     """Classify one statement.
 
     Args:
         tokens: all tokens of the statement.
         dialect: the server's dialect.
+        readable: functions besides the built-in ones that are known to only read; they count for ``tables`` only.
 
     Returns:
         What running it does.
     """
     terms = list(_terms(tokens, dialect))
-    return replace(_classify(terms, dialect), changes_role=_changes_role(terms))
+    tables = tables_of(tokens, dialect, readable)
+    return replace(_classify(terms, dialect), changes_role=_changes_role(terms), tables=tables)
 
 
 def _classify(terms: _Terms, dialect: Dialect) -> Effect:

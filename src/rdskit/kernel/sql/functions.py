@@ -100,6 +100,18 @@ WRITING_FUNCTIONS: Final = SESSION_FUNCTIONS | _names(
 )
 """Functions that write, lock, wait for a host's position, or work on the writer only: their statement is a WRITE."""
 
+TABLELESS_FUNCTIONS: Final = _names(
+    "nextval setval currval lastval last_insert_id found_rows row_count set_config pg_notify",
+    "txid_current pg_current_xact_id pg_current_wal_flush_lsn pg_current_wal_insert_lsn pg_current_wal_lsn",
+    """
+    pg_advisory_lock pg_advisory_lock_shared pg_try_advisory_lock pg_try_advisory_lock_shared
+    pg_advisory_unlock pg_advisory_unlock_all pg_advisory_unlock_shared
+    pg_advisory_xact_lock pg_advisory_xact_lock_shared pg_try_advisory_xact_lock pg_try_advisory_xact_lock_shared
+    get_lock release_lock release_all_locks is_free_lock is_used_lock
+    """,
+)
+"""Functions of `WRITING_FUNCTIONS` that neither read nor write a table."""
+
 _HARMLESS_EVERYWHERE: Final = _names(
     # aggregates and windows
     """

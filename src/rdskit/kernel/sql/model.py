@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Final, NamedTuple
 
 
 class Dialect(Enum):
@@ -28,6 +29,26 @@ class Kind(Enum):
     """Changes only the state of its own connection."""
 
 
+class Tables(NamedTuple):
+    """The tables that a statement names, as it spells them: ``orders`` or ``sales.orders``.
+
+    PostgreSQL's names without quotes are in lower case. Views count as tables. What triggers, rules and cascading
+    foreign keys do is not in the text, and so not here.
+
+    Attributes:
+        reads: tables that are read; None if the text does not tell them all. The table that a statement changes is one
+            of them only if it is named a second time.
+        writes: tables that are changed, created or dropped; None if the text does not tell them all.
+    """
+
+    reads: frozenset[str] | None
+    writes: frozenset[str] | None
+
+
+NO_TABLES: Final = Tables(frozenset(), frozenset())
+UNKNOWN_TABLES: Final = Tables(None, None)
+
+
 @dataclass(frozen=True, slots=True)
 class Effect:
     """What running a statement does.
@@ -47,6 +68,7 @@ class Effect:
             (``CALL``, ``DO``) and for unknown statements: they may commit a part and fail after that.
         changes_role: ``SET ROLE``, ``SET SESSION AUTHORIZATION``, ``set_config('role', …)`` and the like. Not what a
             user's own function does.
+        tables: the tables that it reads and writes.
     """
 
     kind: Kind
@@ -56,6 +78,7 @@ class Effect:
     unknown: frozenset[str] = frozenset()
     atomic: bool = True
     changes_role: bool = False
+    tables: Tables = UNKNOWN_TABLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +101,7 @@ class Statement:
         unknown: the functions on which that depends still; see `Effect`.
         atomic: whether an error says that outside a transaction nothing of it remains; see `Effect`.
         changes_role: whether the transaction may act as another role afterwards.
+        tables: the tables that it reads and writes, as far as the text tells.
         pieces: the literal text before, between and after the parameters' uses.
     """
 
@@ -95,4 +119,5 @@ class Statement:
     unknown: frozenset[str]
     atomic: bool
     changes_role: bool
+    tables: Tables
     pieces: tuple[str, ...]
