@@ -20,6 +20,7 @@ RdskitError
 │   └── OutcomeUnknown          the connection or the deadline was lost after a write was sent: it may have happened
 ├── StaleReadError              no host has replayed the position that this read needs
 ├── AwsError                    AWS refused a call (``code`` says why)
+├── PlanError                   a plan is out of date, or a step failed or its outcome is unknown (``job``, ``step``)
 └── LocalError                  the local RDS, or one of its servers, could not do what was asked
 
 Each message names the thing, the value and the next step. A driver's own exception is the ``__cause__``.
@@ -39,6 +40,7 @@ __all__ = [
     "LocalError",
     "NoWriterError",
     "OutcomeUnknown",
+    "PlanError",
     "PoolTimeout",
     "QueryError",
     "QueryTimeout",
@@ -156,6 +158,20 @@ class AwsError(RdskitError):
     def __reduce__(self) -> tuple[type[AwsError], tuple[str, str, str]]:
         """Survive pickling, which crosses process pools."""
         return type(self), self._told
+
+
+class PlanError(RdskitError):
+    """A plan could not be run to its end: it is out of date, a step failed, or the outcome of a step is unknown.
+
+    Attributes:
+        job: the job's id; None where there is no job yet.
+        step: the step concerned, if one is.
+    """
+
+    def __init__(self, message: str, *, job: str | None = None, step: str | None = None) -> None:
+        super().__init__(message)
+        self.job = job
+        self.step = step
 
 
 class LocalError(RdskitError):
