@@ -1,4 +1,4 @@
-"""What the runner does with steps that fail, are interrupted, cannot be told about, or are stopped."""
+"""What the runner does with steps that fail, are interrupted, have an unknown outcome, or are stopped."""
 
 from __future__ import annotations
 

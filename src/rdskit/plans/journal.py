@@ -67,7 +67,7 @@ class Journal(Protocol):
 
 
 class OwnershipLost(PlanError):  # noqa: N818 - it says what happened
-    """The ownership of a job was lost while it ran; whoever ran it may take it up again."""
+    """The ownership of a job was lost while it ran; the same process may take it up again."""
 
 
 def encode(entry: Entry) -> str:

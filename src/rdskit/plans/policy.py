@@ -25,7 +25,7 @@ class Move(Enum):
     RUN = "run it"
     RECORD = "it has happened: write that down"
     WAIT = "an earlier attempt is under way: ask again"
-    STOP = "nobody can tell: stop and say so"
+    STOP = "its outcome is unknown: stop and say so"
     FAIL = "stop: it failed, and another attempt would too"
 
 
