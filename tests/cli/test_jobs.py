@@ -31,7 +31,7 @@ async def rebuild(arguments: dict[str, Any], options: dict[str, Any]) -> AsyncIt
 
 @pytest.fixture
 def failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A job whose second step failed; the name of its journal."""
+    """Make a job whose second step failed; return the name of its journal."""
     monkeypatch.setitem(jobs.KINDS, "sample", f"{__name__}:rebuild")
     for held in (WORLD.there, WORLD.calls, WORLD.errors):
         held.clear()

@@ -43,8 +43,11 @@ class Reader:
 
 
 @pytest.fixture
-def reader(tmp_path: Path) -> Iterator[Reader]:
-    """A reader whose local RDS is up already, at a port that nobody else has: a page says ``rdskit local up``."""
+def reader(tmp_path: Path, page: Path) -> Iterator[Reader]:
+    """Give a reader; for a page that says ``rdskit local up`` it runs already, at a port of its own."""
+    if not any("rdskit local" in block.code for block in runnable_blocks(page)):
+        yield Reader(tmp_path)
+        return
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     subprocess.run(

@@ -1,4 +1,4 @@
-"""Steps that happen in one transaction together with their mark, so that what became of them can always be told."""
+"""Steps that happen in one transaction together with their mark, so that their outcome can always be found out."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def running(reason: str) -> Probe:
 
 
 def unknown(reason: str) -> Probe:
-    """Say that the outcome cannot be told; the job stops and names the reason."""
+    """Say that the outcome is unknown; the job stops and names the reason."""
     return Probe(ProbeState.UNKNOWN, reason=reason)
 
 
