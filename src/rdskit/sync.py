@@ -14,8 +14,9 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from rdskit.client.database import connect as _connect
+from rdskit.client.database.arguments import ConnectArguments
 from rdskit.client.database.inheritance import belongs_to_this_process
+from rdskit.client.database.opening import checked, open_target
 from rdskit.client.database.queries import DEFAULT
 from rdskit.client.database.transactional import KEEP
 from rdskit.client.transactions import fingerprint_of
@@ -23,15 +24,19 @@ from rdskit.runtime.background import background, iterate, send_from_here, take_
 from rdskit.runtime.blocks import held_open
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping, Sequence
+    import os
+    from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
+    from rdskit.client.credentials import Iam
     from rdskit.client.database.database import Database as AsyncDatabase
+    from rdskit.client.database.options import Options
     from rdskit.client.database.session import Session as AsyncSession
     from rdskit.client.database.status import Health, Stats
     from rdskit.client.statements import Page, Source
     from rdskit.client.transactions import Transaction as AsyncTransaction
-    from rdskit.kernel.ports import Params, Result
+    from rdskit.kernel.events import Observer
+    from rdskit.kernel.ports import Credentials, Params, Result
     from rdskit.kernel.sql.insert import OnConflict
     from rdskit.kernel.topology import Topology
 
@@ -316,7 +321,7 @@ class Database(Session):
     A forked child that uses it connects anew, so that a server may open it before it forks its workers.
     """
 
-    def __init__(self, target: str, options: dict[str, Any]) -> None:
+    def __init__(self, target: str, options: Options) -> None:
         self._target = target
         self._options = options
         self._opening = threading.Lock()
@@ -334,7 +339,7 @@ class Database(Session):
         if self._opened is None:
             with self._opening:
                 if self._opened is None:
-                    self._opened = wait(_open(self._target, self._options))
+                    self._opened = wait(open_target(self._target, self._options))
         return self._opened
 
     def leave_to_parent(self) -> None:
@@ -386,17 +391,54 @@ class Database(Session):
             wait(self._opened.close())
 
 
-def connect(target: str, **options: Any) -> Database:
+def connect(
+    target: str,
+    *,
+    credentials: str | Credentials | Iam | None = None,
+    tls: str = "verify-full",
+    ca: str | os.PathLike[str] | None = None,
+    consistency: str = "session",
+    readers: str | Iterable[str] = "auto",
+    readable: Iterable[str] = (),
+    topology: str = "auto",
+    timeout: float | None = 30.0,
+    min_size: int = 2,
+    max_size: int = 10,
+    max_waiting: int | None = None,
+    connect_timeout: float = 5.0,
+    application_name: str = "rdskit",
+    observers: Iterable[Observer] = (),
+    processes: int | None = None,
+    pinning: str = "auto",
+    spill: float | None = None,
+    token_key: str | None = None,
+) -> Database:
     """Connect to a database; the arguments are those of ``rdskit.connect``.
 
     Raises:
         RdskitError: an option is wrong, or the writer cannot be used.
     """
-    return Database(target, options)
-
-
-async def _open(target: str, options: dict[str, Any]) -> AsyncDatabase:
-    return await _connect(target, **options)
+    given = ConnectArguments(
+        credentials=credentials,
+        tls=tls,
+        ca=ca,
+        consistency=consistency,
+        readers=readers,
+        readable=readable,
+        topology=topology,
+        timeout=timeout,
+        min_size=min_size,
+        max_size=max_size,
+        max_waiting=max_waiting,
+        connect_timeout=connect_timeout,
+        application_name=application_name,
+        observers=observers,
+        processes=processes,
+        pinning=pinning,
+        spill=spill,
+        token_key=token_key,
+    )
+    return Database(target, checked(given))
 
 
 def _call_with(closure: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any], transaction: Transaction) -> T:

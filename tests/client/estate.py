@@ -7,7 +7,7 @@ import contextlib
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
-from rdskit.client.database.database import open_database
+from rdskit.client.database.opening import open_database
 from rdskit.client.database.options import Options
 from rdskit.client.database.resolve import Resolved
 from rdskit.client.failover.cluster import Access

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rdskit.client.credentials import StaticCredentials
-from rdskit.client.database.database import open_database
+from rdskit.client.database.opening import open_database
 from rdskit.client.database.options import Options
 from rdskit.client.database.resolve import Resolved
 from rdskit.client.failover.cluster import Access

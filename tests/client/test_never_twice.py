@@ -18,6 +18,7 @@ from rdskit.client.failover import Cluster, StaticSource
 from rdskit.client.failover.cluster import Access
 from rdskit.client.pool import PoolLimits
 from rdskit.client.replicas import Routines, Written
+from rdskit.client.statements import calls
 from rdskit.errors import FailoverError, OutcomeUnknown, QueryError, RdskitError
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.failures import Failure
@@ -102,7 +103,7 @@ async def write(server: Server, statement: Statement = WRITE) -> RdskitError | N
         await cluster.start(Deadline.after(5))
         routines = Routines(cluster, StatementCache(Dialect.POSTGRES), owner)
         executor = Executor(cluster, None, Written(owner), routines, "session")
-        await executor.run("execute", statement, None, {}, 30.0)
+        await executor.run(calls.execute, statement, None, {}, 30.0)
     except RdskitError as error:
         return error
     finally:

@@ -17,6 +17,7 @@ from rdskit.client.failover import Cluster
 from rdskit.client.failover.cluster import Access
 from rdskit.client.pool import PoolLimits
 from rdskit.client.replicas import NothingWritten, Readers, Routines
+from rdskit.client.statements import calls
 from rdskit.errors import FailoverError, OutcomeUnknown, QueryError, ReadOnlyError, SerializationError, StaleReadError
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.failures import Failure
@@ -133,7 +134,10 @@ async def _asked(readable: Readable, ask: Callable[[Executor, Cluster], Awaitabl
 
 
 def fetched(readable: Readable, statement: Statement, after: Position | None = WRITTEN) -> list[str]:
-    return asked(readable, lambda executor, _: executor.run("fetch_all", statement, None, {}, 5.0, after))
+    async def fetch(executor: Executor, _: Cluster) -> list[Any]:
+        return await executor.run(calls.fetch_all, statement, None, {}, 5.0, after)
+
+    return asked(readable, fetch)
 
 
 def streamed(readable: Readable, statement: Statement) -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 import rdskit
 from rdskit import events
 from rdskit.client.credentials import StaticCredentials
-from rdskit.client.database.database import open_database
+from rdskit.client.database.opening import open_database
 from rdskit.client.database.options import Options
 from rdskit.client.database.resolve import Resolved
 from rdskit.client.failover import StaticSource, discovered

@@ -78,11 +78,11 @@ async def test_stable_functions_go_to_readers_once_that_is_known_and_volatile_on
 async def test_the_server_is_asked_once_for_a_function(cluster: Replicated) -> None:
     async with rdskit.connect(cluster.url, tls="off", readers=cluster.readers) as db:
         await eventually(functools.partial(is_learnt, db, "select tax(2)"))
-        asked = db._routines._asked
+        asked = db._shared.routines._asked
         await db.fetch_value("select tax(3)")
         for _ in range(3):
             await db.fetch_value("select audited(2)")
-        assert db._routines._asked == asked | {"audited"}
+        assert db._shared.routines._asked == asked | {"audited"}
 
 
 async def test_a_function_that_the_user_lists_may_be_read_from_replicas_at_once(cluster: Replicated) -> None:
@@ -125,7 +125,7 @@ async def test_mysql_and_mariadb_know_what_a_function_was_declared_to_do(
         expected = {name: ROUTINES[name.rpartition(".")[2]][1] for name in calls}
         for sql in calls.values():
             assert await db.fetch_value(sql) == 1
-            db._routines.learn(db._statements[sql])
+            db._shared.routines.learn(db._statements[sql])
         found = functools.partial(_verdicts, db, calls, expected)
         await eventually(found)
 

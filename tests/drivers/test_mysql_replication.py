@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rdskit.client.credentials import StaticCredentials
-from rdskit.client.database.database import open_database
+from rdskit.client.database.opening import open_database
 from rdskit.client.database.options import Options
 from rdskit.client.database.resolve import Resolved
 from rdskit.client.failover.cluster import Access

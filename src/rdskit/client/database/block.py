@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 _TOO_LATE = "rdskit: COMMIT had been sent when this was cancelled, so the transaction may have happened"
 
 
-class Grounds(NamedTuple):
-    """On what a session opens its transactions.
+class TransactionContext(NamedTuple):
+    """What the transactions of one session are opened with.
 
     Attributes:
         cluster: whose writer.
@@ -57,7 +57,7 @@ class Block(AbstractAsyncContextManager[Transaction, None]):
 
     def __init__(
         self,
-        grounds: Grounds,
+        context: TransactionContext,
         text: str,
         limit: Deadline | float | None,
         fencing: Fencing | None = None,
@@ -66,20 +66,20 @@ class Block(AbstractAsyncContextManager[Transaction, None]):
         """Prepare a block; nothing happens before it is entered.
 
         Args:
-            grounds: on what it is opened.
+            context: what it is opened with.
             text: the BEGIN statement.
             limit: when all of it must have ended, or after how many seconds; None for no limit.
             fencing: makes fences, and knows what they say; None for a block without one.
             exactly_once: as for ``run``.
         """
-        self._grounds = grounds
+        self._context = context
         self._text = text
         self._limit = limit
         self._fencing = fencing
         self._exactly_once = exactly_once
 
     async def __aenter__(self) -> Transaction:
-        cluster, statements, _, each = self._grounds
+        cluster, statements, _, each = self._context
         limit, fencing, fence = self._limit, self._fencing, None
         deadline = self._deadline = limit if isinstance(limit, Deadline) else Deadline.after(limit)
         patience = deadline.within(each)
@@ -114,7 +114,7 @@ class Block(AbstractAsyncContextManager[Transaction, None]):
         if transaction.callbacks:
             await transaction.callbacks.run()
         if self._fencing is not None and transaction.fence is not None and transaction.fence.used:
-            await self._fencing.tidy(self._deadline.within(self._grounds.timeout))
+            await self._fencing.tidy(self._deadline.within(self._context.timeout))
 
     async def _find_out(self, fencing: Fencing, unknown: OutcomeUnknown) -> None:
         """Return if the transaction has committed.
@@ -128,7 +128,7 @@ class Block(AbstractAsyncContextManager[Transaction, None]):
         if fence is None or not transaction.may_have_committed:  # a procedure's, which the block had swallowed
             raise unknown
         # A block without a limit waits for the answer as long as for a statement.
-        deadline = self._deadline.within(self._grounds.timeout) if self._limit is None else self._deadline
+        deadline = self._deadline.within(self._context.timeout) if self._limit is None else self._deadline
         try:
             took_effect = await fencing.took_effect(fence, deadline)
         except asyncio.CancelledError as cancelled:
@@ -157,7 +157,7 @@ class Block(AbstractAsyncContextManager[Transaction, None]):
                 await transaction.rollback()
         finally:  # a cancellation that arrives during the rollback must not keep the connection
             lease.dirty = lease.dirty or lease.connection.in_transaction
-            cluster, _, written, _ = self._grounds
+            cluster, _, written, _ = self._context
             if transaction.may_have_committed:
                 written.lost_track()
             if transaction.met_read_only and lease.lender is cluster.writer:  # by now the writer may be another
@@ -166,7 +166,7 @@ class Block(AbstractAsyncContextManager[Transaction, None]):
 
     def _settle(self) -> None:
         """Give the connection back; where readers exist, learn first how far the writer has come."""
-        cluster, _, written, _ = self._grounds
+        cluster, _, written, _ = self._context
         if self._transaction.writes and cluster.readers:
             written.wrote(self._lease)
             return

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rdskit.client.database.arguments import ConnectArguments
+
 if TYPE_CHECKING:
     import os
     from collections.abc import Generator, Iterable
@@ -18,9 +20,9 @@ if TYPE_CHECKING:
 class Connecting:
     """A database that is being connected: await it, or use it in ``async with``."""
 
-    def __init__(self, target: str, options: dict[str, Any]) -> None:
+    def __init__(self, target: str, given: ConnectArguments) -> None:
         self._target = target
-        self._options = options
+        self._given = given
         self._database: Database | None = None
 
     def __await__(self) -> Generator[Any, None, Database]:
@@ -38,9 +40,9 @@ class Connecting:
 
     async def _open(self) -> Database:
         # Imported by whoever connects: `import rdskit` alone stays cheap, which counts where processes are short-lived.
-        from rdskit.client.database.opening import open_target  # noqa: PLC0415
+        from rdskit.client.database.opening import checked, open_target  # noqa: PLC0415
 
-        return await open_target(self._target, self._options)
+        return await open_target(self._target, checked(self._given))
 
 
 def connect(
@@ -79,9 +81,8 @@ def connect(
             ``"strong"`` (the writer) or ``"eventual"`` (any replica).
         readers: ``"auto"`` uses the read replicas that the topology shows, ``"off"`` only the writer; a list of
             ``host`` or ``host:port`` names them.
-        readable: functions of your own that only read, as statements spell them (``price``, ``shop.price``): a SELECT
-            that calls them may go to a replica, and be done again. PostgreSQL's STABLE and IMMUTABLE functions, and
-            MySQL's declared READS SQL DATA or NO SQL, are known without.
+        readable: functions that only read, as statements spell them (``price``, ``shop.price``), in addition to those
+            that the server's catalog declares so: a SELECT that calls them may go to a replica, and be retried.
         topology: ``"auto"`` finds out which cluster or instance a URL's host belongs to, if the host is one of RDS or
             ``AWS_ENDPOINT_URL`` is set; ``"off"`` uses that host alone.
         timeout: default deadline of a call in seconds, retries included; None for no limit.
@@ -90,19 +91,37 @@ def connect(
         max_waiting: callers that may wait for one at most; ten for each connection if None.
         connect_timeout: seconds for one attempt to open a connection.
         application_name: what the server shows for these connections.
-        observers: functions that are called with each event of ``rdskit.events``, on the event loop: they must return
-            at once. One that raises is reported once and never disturbs a query.
+        observers: called with each event of ``rdskit.events`` on the event loop; must return at once.
         processes: how many processes connect like this one, to check that the server has room for all of them; None
             takes ``WEB_CONCURRENCY``, else 1.
         pinning: ``"avoid"`` keeps nothing in a session that an RDS Proxy would pin; ``"auto"`` does so where the
             host's name is an RDS Proxy's; ``"allow"`` never.
-        spill: the share of reads, from 0 to 1, that the writer takes over at most when no reader is fresh enough;
-            beyond it they end in ``StaleReadError``. None for no limit: reads never fail because a reader is away.
+        spill: the largest share of reads, from 0 to 1, that the writer takes over when no reader is fresh enough;
+            reads beyond it end in ``StaleReadError``. None for no limit.
         token_key: the secret that signs ``token()``: 16 characters or more, the same in every process that reads the
-            others' tokens; None takes ``RDSKIT_TOKEN_KEY``, and without that a key of this process.
+            tokens; None takes ``RDSKIT_TOKEN_KEY``, or else a key of this process.
 
     Raises:
         RdskitError: when the result is awaited or entered: an option is wrong, or the writer cannot be used.
     """
-    given = {name: value for name, value in locals().items() if name != "target"}
+    given = ConnectArguments(
+        credentials=credentials,
+        tls=tls,
+        ca=ca,
+        consistency=consistency,
+        readers=readers,
+        readable=readable,
+        topology=topology,
+        timeout=timeout,
+        min_size=min_size,
+        max_size=max_size,
+        max_waiting=max_waiting,
+        connect_timeout=connect_timeout,
+        application_name=application_name,
+        observers=observers,
+        processes=processes,
+        pinning=pinning,
+        spill=spill,
+        token_key=token_key,
+    )
     return Connecting(target, given)

@@ -6,26 +6,16 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-from rdskit.client.database.capacity import check_budget
-from rdskit.client.database.executor import Executor, writer_is_elsewhere
-from rdskit.client.database.observed import ObservedExecutor
+from rdskit.client.database.context import session_context
+from rdskit.client.database.executor import writer_is_elsewhere
 from rdskit.client.database.session import Session
 from rdskit.client.database.status import Health, HostHealth, Stats
-from rdskit.client.failover import Cluster
-from rdskit.client.replicas import NothingWritten, Readers, Routines, Tokens, Written
-from rdskit.client.transactions import Fences
-from rdskit.errors import ConfigError
-from rdskit.kernel.sql import StatementCache
-from rdskit.runtime.deadlines import Deadline
-from rdskit.runtime.observers import Observers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from rdskit.client.database.options import Options
-    from rdskit.client.database.resolve import Resolved
+    from rdskit.client.database.context import SessionContext
     from rdskit.kernel.topology import Topology
-    from rdskit.runtime.tasks import TaskOwner
 
 _HEALTH_TIMEOUT = 2.0  # seconds for one host's sign of life
 
@@ -37,49 +27,10 @@ class Database(Session):
     retries included; None for no limit. Parameters are keywords, or one mapping as second argument.
     """
 
-    def __init__(self, resolved: Resolved, options: Options, owner: TaskOwner) -> None:
-        cluster = Cluster(
-            resolved.source,
-            resolved.access,
-            options.limits,
-            readers=options.readers != "off",
-            observers=Observers(options.observers),
-        )
-        super().__init__(
-            str(resolved.target),
-            cluster,
-            StatementCache(resolved.dialect, options.readable),
-            Written(owner),
-            Tokens(resolved.source.cluster, options.token_key),
-            options.timeout,
-            Fences(),
-        )
-        self._options = options
-        self._tasks = owner
-        self._readers: Readers | None = None
-        self._routines = Routines(cluster, self._statements, owner)
-
-    async def _start(self) -> None:
-        await self._cluster.start(Deadline.after(min(self._timeout or 30.0, self._options.limits.connect_timeout * 2)))
-        if not self._cluster.takes_writes:
-            self._become_reader()
-        await check_budget(self._cluster, self._options.limits, self._options.processes)
-        if self._options.readers != "off":
-            self._readers = Readers(self._cluster, self._tasks, self._options.spill)
-        self._executor = self._executor_for(self._written)
-
-    def _become_reader(self) -> None:
-        """The target is for reading: there is nothing to write, and so nothing to wait for."""
-        if self._options.consistency == "strong":
-            raise ConfigError(
-                f"consistency='strong' reads from the writer, and {self._name} leads to readers only: connect by the "
-                "cluster's own endpoint, or choose 'session' or 'eventual'"
-            )
-        self._hears_of_writes(NothingWritten(self._tasks))
-
-    def _executor_for(self, written: Written) -> Executor:
-        executor = ObservedExecutor if self._cluster.observers else Executor
-        return executor(self._cluster, self._readers, written, self._routines, self._options.consistency)
+    def __init__(self, context: SessionContext) -> None:
+        super().__init__(context)
+        self._shared = context.shared
+        self._readers = context.shared.readers
 
     @contextlib.asynccontextmanager
     async def session(self, *, after: str | None = None) -> AsyncIterator[Session]:
@@ -96,7 +47,7 @@ class Database(Session):
             StaleReadError: it has expired, and this database leads to readers only.
         """
         self._require_open()
-        written = type(self._written)(self._tasks)
+        written = self._shared.nothing_written()
         seen = self._tokens.read(after)
         if seen is None and not self._cluster.takes_writes:
             raise writer_is_elsewhere(self._cluster.writer.endpoint)
@@ -104,10 +55,7 @@ class Database(Session):
             written.lost_track()
         else:
             written.position = seen
-        session = Session(
-            self._name, self._cluster, self._statements, written, self._tokens, self._timeout, self._fences
-        )
-        session._executor = self._executor_for(written)  # noqa: SLF001 - ours to begin with
+        session = Session(session_context(self._shared, written))
         try:
             yield session
         finally:
@@ -145,16 +93,5 @@ class Database(Session):
         """Close all connections; calls under way get a moment to end. May be called twice."""
         if self._refusal is None:
             self._refusal = f"the database {self._name} is closed; open it again with rdskit.connect"
-            await self._tasks.close()
+            await self._shared.owner.close()
             await self._cluster.close()
-
-
-async def open_database(resolved: Resolved, options: Options, owner: TaskOwner) -> Database:
-    """Make a database and prove that its writer can be used; whatever was begun is closed again when it cannot."""
-    database = Database(resolved, options, owner)
-    try:
-        await database._start()  # noqa: SLF001 - the second half of construction, for which __init__ cannot wait
-    except BaseException:
-        await database.close()
-        raise
-    return database

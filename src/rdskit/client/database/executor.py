@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from rdskit.errors import ConfigError, FailoverError, OutcomeUnknown, QueryTimeout, ReadOnlyError, StaleReadError
 from rdskit.kernel.backoff import TRANSACTION
@@ -17,11 +17,12 @@ from rdskit.runtime.deadlines import Deadline
 from rdskit.runtime.running import clock_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Coroutine, Sequence
 
     from rdskit.client.failover import Cluster
     from rdskit.client.pool import Lease
     from rdskit.client.replicas import Borrowed, Reader, Readers, Routines, Written
+    from rdskit.client.statements.calls import Call
     from rdskit.kernel.endpoints import Endpoint
     from rdskit.kernel.ports import Params
 
@@ -30,14 +31,16 @@ _KNOWN_WITHIN = 0.05  # seconds that a read waits to learn what it must see, bef
 # together share the cluster's retry budget, conflicts excepted: a server that reports one is well.
 _REPEATS = {Failure.LOST: math.inf, Failure.READ_ONLY: 8, Failure.CONFLICT: 8, Failure.UNWELL: 1}
 
+T = TypeVar("T")
+
 _PLAIN = frozenset({Kind.READ, Kind.WRITE})
 
 
-class Work(NamedTuple):
+class Work(NamedTuple, Generic[T]):
     """One statement to run.
 
     Attributes:
-        method: the connection's method: ``fetch_one``, ``fetch_all`` or ``execute``.
+        call: starts it on a connection.
         statement: the compiled statement.
         text: what the driver is given.
         args: its arguments.
@@ -45,7 +48,7 @@ class Work(NamedTuple):
         after: what a read must see besides the session's own writes; None where only the writer surely shows it.
     """
 
-    method: str
+    call: Call[T]
     statement: Statement
     text: str
     args: Sequence[Any]
@@ -69,17 +72,17 @@ class Executor:
 
     async def run(
         self,
-        method: str,
+        call: Call[T],
         statement: Statement,
         params: Params | None,
         named: dict[str, Any],
         timeout: float | None,
         after: Position | None = START,
-    ) -> Any:
+    ) -> T:
         """Run a statement on the right host. Every query comes by here: the usual case is short, and in one piece.
 
         Args:
-            method: the connection's method: ``fetch_one``, ``fetch_all`` or ``execute``.
+            call: starts the statement on a connection, one of ``statements.calls``.
             statement: the compiled statement.
             params: its parameters as a mapping, or None.
             named: its parameters as keywords.
@@ -99,24 +102,24 @@ class Executor:
         routed = self._cluster.routes_reads
         for_readers = routed and (statement.repeatable or self.needs_reader(statement, after))
         if for_readers and self._consistency != "strong":
-            return await self._read(Work(method, statement, text, args, _until(started, timeout), after))
+            return await self._read(Work(call, statement, text, args, _until(started, timeout), after))
         writer = self._cluster.writer
         lease = writer.take(started)
         if lease is None or not (statement.repeatable or statement.kind in _PLAIN):
             if lease is not None:
                 lease.give_back()
-            return await self._write(Work(method, statement, text, args, _until(started, timeout)), None)
+            return await self._write(Work(call, statement, text, args, _until(started, timeout)), None)
         lease.dirty = statement.dirties_session  # before it is sent: what fails may leave a lock or transaction
         try:
             writer.watchdog.begin(lease, math.inf if timeout is None else started + timeout)
-            answer = await getattr(lease.connection, method)(text, args, None)
+            answer = await call(lease.connection, text, args)
         except BaseException as failed:
             error = writer.watchdog.verdict(lease, failed)
             if not isinstance(error, DriverError):
                 self._abandon(lease, statement)
                 raise
             lease.give_back()
-            return await self._write(Work(method, statement, text, args, _until(started, timeout)), error)
+            return await self._write(Work(call, statement, text, args, _until(started, timeout)), error)
         lease.due = math.inf
         if statement.repeatable and (not routed or self._written.is_known):
             writer.give_back(lease)
@@ -128,7 +131,7 @@ class Executor:
 
     # -- the writer ------------------------------------------------------------------------------------------------
 
-    async def _write(self, work: Work, error: DriverError | None) -> Any:
+    async def _write(self, work: Work[T], error: DriverError | None) -> T:
         """Run on the writer, again and again where the retry table allows it."""
         _require_plain(work.statement)
         repeats: dict[Failure, int] = {}
@@ -138,7 +141,7 @@ class Executor:
             lease = await self._cluster.acquire_writer(work.deadline)
             lease.dirty = lease.dirty or work.statement.dirties_session  # also if it fails
             try:
-                answer = await lease.run(_call(lease, work), work.deadline.due)
+                answer = await _run(lease, work)
             except DriverError as failed:
                 lease.give_back()
                 error = failed
@@ -151,7 +154,7 @@ class Executor:
                     self._retries.succeeded()
                 return answer
 
-    async def _consider(self, work: Work, error: DriverError, repeats: dict[Failure, int]) -> None:
+    async def _consider(self, work: Work[Any], error: DriverError, repeats: dict[Failure, int]) -> None:
         """Return if the statement may be run again, after a pause; raise what the caller must know otherwise."""
         writes = not work.statement.repeatable
         self._cluster.report(error.failure)
@@ -227,13 +230,13 @@ class Executor:
             raise writer_is_elsewhere(self._cluster.writer.endpoint)
         return borrowed
 
-    async def _read(self, work: Work) -> Any:
+    async def _read(self, work: Work[T]) -> T:
         borrowed = await self._borrow(work.after, work.deadline)
         failures = 0
         while borrowed is not None:
             borrowed.lease.dirty = work.statement.dirties_session
             try:
-                answer = await borrowed.lease.run(_call(borrowed.lease, work), work.deadline.due)
+                answer = await _run(borrowed.lease, work)
             except DriverError as error:
                 failures += 1
                 self._consider_reader(work, borrowed, error, failures)
@@ -252,7 +255,7 @@ class Executor:
                 return answer
         return await self._write(work, None)
 
-    def _consider_reader(self, work: Work, borrowed: Borrowed, error: DriverError, failures: int) -> None:
+    def _consider_reader(self, work: Work[Any], borrowed: Borrowed, error: DriverError, failures: int) -> None:
         """Return if a read may be sent elsewhere; raise what the caller must know otherwise."""
         if error.failure is Failure.REFUSED:  # the reader did as it should
             borrowed.give_back()
@@ -286,11 +289,11 @@ def writer_is_elsewhere(entry: Endpoint) -> StaleReadError:
     )
 
 
-def _call(lease: Lease, work: Work) -> Any:
-    return getattr(lease.connection, work.method)(work.text, work.args, None)
+def _run(lease: Lease, work: Work[T]) -> Coroutine[Any, Any, T]:
+    return lease.run(work.call(lease.connection, work.text, work.args), work.deadline.due)
 
 
-def _may_go_on(work: Work, failure: Failure, failures: int) -> bool:
+def _may_go_on(work: Work[Any], failure: Failure, failures: int) -> bool:
     """Whether one more reader may be asked, where there is no writer."""
     return failure is not Failure.READ_ONLY and failures <= _REPEATS[failure] and not work.deadline.passed
 

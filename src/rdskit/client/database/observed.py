@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rdskit.client.database.executor import Executor
 from rdskit.kernel.events import QueryFinished, QueryRetried
 from rdskit.kernel.positions import START
 
 if TYPE_CHECKING:
+    from rdskit.client.statements.calls import Call
     from rdskit.kernel.failures import Failure
     from rdskit.kernel.ports import Params
     from rdskit.kernel.positions import Position
     from rdskit.kernel.sql import Statement
+
+T = TypeVar("T")
 
 
 class ObservedExecutor(Executor):
@@ -20,17 +23,17 @@ class ObservedExecutor(Executor):
 
     async def run(
         self,
-        method: str,
+        call: Call[T],
         statement: Statement,
         params: Params | None,
         named: dict[str, Any],
         timeout: float | None,
         after: Position | None = START,
-    ) -> Any:
+    ) -> T:
         """Run a statement on the right host, and tell how it went."""
         started, error = self._clock(), None
         try:
-            return await super().run(method, statement, params, named, timeout, after)
+            return await super().run(call, statement, params, named, timeout, after)
         except BaseException as failed:
             error = type(failed).__name__
             raise

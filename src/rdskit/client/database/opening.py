@@ -3,24 +3,41 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rdskit.client.database.database import open_database
+from rdskit.client.database.capacity import check_budget
+from rdskit.client.database.context import DatabaseContext, session_context
+from rdskit.client.database.database import Database
+from rdskit.client.database.inheritance import belongs_to_this_process
 from rdskit.client.database.options import Options
 from rdskit.client.database.resolve import resolve
+from rdskit.client.failover import Cluster
 from rdskit.client.pool import PoolLimits
-from rdskit.kernel.sql import function_name
+from rdskit.client.replicas import Readers, Routines, Tokens
+from rdskit.client.transactions import Fences
+from rdskit.errors import ConfigError
+from rdskit.kernel.sql import StatementCache, function_name
+from rdskit.runtime.deadlines import Deadline
+from rdskit.runtime.observers import Observers
 from rdskit.runtime.tasks import TaskOwner
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from rdskit.client.database.arguments import ConnectArguments
+    from rdskit.client.database.resolve import Resolved
 
-    from rdskit.client.database.database import Database
+_START_TIMEOUT = 30.0  # seconds for the first connection to the writer, where the application sets no limit
 
 
-async def open_target(target: str, given: Mapping[str, Any]) -> Database:
-    """Resolve a target and open its database; whatever was begun is ended again when that fails."""
-    options = options_of(given)
+async def open_target(target: str, options: Options) -> Database:
+    """Resolve a target and open its database.
+
+    Args:
+        target: as for ``rdskit.connect``.
+        options: the checked arguments.
+
+    Raises:
+        RdskitError: the target cannot be resolved, or its writer not be used. Nothing stays open then.
+    """
     owner = TaskOwner("database")
     try:
         return await open_database(await resolve(target, options, owner), options, owner)
@@ -29,31 +46,106 @@ async def open_target(target: str, given: Mapping[str, Any]) -> Database:
         raise
 
 
-def options_of(given: Mapping[str, Any]) -> Options:
-    """Check the arguments of ``connect`` and bring them into their two values.
+async def open_database(resolved: Resolved, options: Options, owner: TaskOwner) -> Database:
+    """Start the cluster of a resolved target and build the database on it.
+
+    Args:
+        resolved: where the database is and how it is reached.
+        options: the checked arguments of ``connect``.
+        owner: of the background tasks; the database closes it with itself.
+
+    Raises:
+        RdskitError: the writer cannot be used. Nothing stays open then, except what ``owner`` had begun before.
+    """
+    tokens = Tokens(resolved.source.cluster, options.token_key)  # first: a bad key needs no connection to be refused
+    cluster = Cluster(
+        resolved.source,
+        resolved.access,
+        options.limits,
+        readers=options.readers != "off",
+        observers=Observers(options.observers),
+    )
+    opening = _Opening(cluster)
+    belongs_to_this_process(opening)
+    try:
+        shared = await _started(opening.cluster, tokens, resolved, options, owner)
+        return Database(session_context(shared, shared.nothing_written()))
+    except BaseException:
+        await owner.close()
+        await cluster.close()
+        raise
+
+
+class _Opening:
+    """A cluster that is being started for a database: a child that is forked meanwhile leaves its sockets alone."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+
+    def leave_to_parent(self) -> None:
+        """Do nothing: no code of the child can reach this cluster."""
+
+
+async def _started(
+    cluster: Cluster, tokens: Tokens, resolved: Resolved, options: Options, owner: TaskOwner
+) -> DatabaseContext:
+    """Start the cluster, check what it turned out to be, and return what the database's sessions share."""
+    name = str(resolved.target)
+    await cluster.start(Deadline.after(min(options.timeout or _START_TIMEOUT, options.limits.connect_timeout * 2)))
+    only_reads = not cluster.takes_writes
+    if only_reads and options.consistency == "strong":
+        raise ConfigError(
+            f"consistency='strong' reads from the writer, and {name} leads to readers only: connect by the "
+            "cluster's own endpoint, or choose 'session' or 'eventual'"
+        )
+    await check_budget(cluster, options.limits, options.processes)
+    statements = StatementCache(resolved.dialect, options.readable)
+    return DatabaseContext(
+        name=name,
+        cluster=cluster,
+        statements=statements,
+        tokens=tokens,
+        fences=Fences(),
+        readers=Readers(cluster, owner, options.spill) if options.readers != "off" else None,
+        routines=Routines(cluster, statements, owner),
+        consistency=options.consistency,
+        timeout=options.timeout,
+        only_reads=only_reads,
+        owner=owner,
+    )
+
+
+def checked(given: ConnectArguments) -> Options:
+    """Check the arguments of ``connect``.
 
     Raises:
         ConfigError: one of them is wrong.
     """
-    rest = dict(given)
-    max_size, max_waiting = rest.pop("max_size"), rest.pop("max_waiting")
-    limits = PoolLimits(
-        min_size=min(rest.pop("min_size"), max_size),
-        max_size=max_size,
-        max_waiting=10 * max_size if max_waiting is None else max_waiting,
-        connect_timeout=rest.pop("connect_timeout"),
-    )
-    processes, readers, readable = rest.pop("processes"), rest.pop("readers"), rest.pop("readable")
+    max_size, readers, readable = given.max_size, given.readers, given.readable
     return Options(
-        limits=limits,
+        credentials=given.credentials,
+        tls=given.tls,
+        ca=given.ca,
+        consistency=given.consistency,
         readers=readers if isinstance(readers, str) else tuple(readers),
         readable=tuple(map(function_name, (readable,) if isinstance(readable, str) else readable)),
-        observers=tuple(rest.pop("observers")),
-        processes=_processes(os.environ.get("WEB_CONCURRENCY")) if processes is None else processes,
-        **rest,
+        topology=given.topology,
+        timeout=given.timeout,
+        limits=PoolLimits(
+            min_size=min(given.min_size, max_size),
+            max_size=max_size,
+            max_waiting=10 * max_size if given.max_waiting is None else given.max_waiting,
+            connect_timeout=given.connect_timeout,
+        ),
+        application_name=given.application_name,
+        observers=tuple(given.observers),
+        processes=_processes(os.environ.get("WEB_CONCURRENCY")) if given.processes is None else given.processes,
+        pinning=given.pinning,
+        spill=given.spill,
+        token_key=given.token_key,
     )
 
 
 def _processes(concurrency: str | None) -> int:
-    """What Gunicorn, Uvicorn and platforms set to the number of worker processes; 1 where nobody says."""
+    """Return what Gunicorn, Uvicorn and platforms set to the number of worker processes; 1 where it is not set."""
     return int(concurrency) if concurrency and concurrency.isdecimal() and int(concurrency) else 1

@@ -5,20 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from rdskit.client.database.streaming import Reading, Streaming, require_plain_read
-from rdskit.client.statements import Pages, into_all, into_one, require_stream
+from rdskit.client.statements import Pages, calls, into_all, into_one, require_stream
 from rdskit.client.statements.observed import observe_stream
 from rdskit.errors import ConfigError
 from rdskit.kernel.positions import START
-from rdskit.kernel.sql import STREAM_OPTIONS, StatementCache, bind_call, one_mapping
+from rdskit.kernel.sql import STREAM_OPTIONS, bind_call, one_mapping
 from rdskit.kernel.sql.keyset import keyset
 from rdskit.runtime.deadlines import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Sequence
 
-    from rdskit.client.database.executor import Executor
-    from rdskit.client.failover import Cluster
-    from rdskit.client.replicas import Tokens
+    from rdskit.client.database.context import SessionContext
     from rdskit.client.statements import Page
     from rdskit.kernel.ports import Params, Result, Row
 
@@ -39,12 +37,14 @@ class Queries:
     retries included; None for no limit. Parameters are keywords, or one mapping as second argument.
     """
 
-    _cluster: Cluster
-    _executor: Executor
-    _statements: StatementCache
-    _tokens: Tokens
-    _timeout: float | None
-    _refusal: str | None
+    def __init__(self, context: SessionContext) -> None:
+        shared = context.shared
+        self._cluster = shared.cluster
+        self._statements = shared.statements
+        self._tokens = shared.tokens
+        self._timeout = shared.timeout
+        self._executor = context.executor
+        self._refusal: str | None = None  # why it takes no calls, once it does not
 
     def _require_open(self) -> None:
         if self._refusal is not None:
@@ -105,7 +105,7 @@ class Queries:
         if self._refusal is not None:
             self._require_open()
         call = self._executor.run(
-            "fetch_one",
+            calls.fetch_one,
             self._statements[sql],
             params,
             named,
@@ -153,7 +153,7 @@ class Queries:
         if self._refusal is not None:
             self._require_open()
         call = self._executor.run(
-            "fetch_all",
+            calls.fetch_all,
             self._statements[sql],
             params,
             named,
@@ -183,7 +183,7 @@ class Queries:
         if self._refusal is not None:
             self._require_open()
         limit = self._timeout if timeout is DEFAULT else timeout
-        return self._executor.run("execute", self._statements[sql], params, named, limit)
+        return self._executor.run(calls.execute, self._statements[sql], params, named, limit)
 
     @overload
     def stream(

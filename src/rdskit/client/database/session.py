@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rdskit.client.database.block import Block, Grounds
 from rdskit.client.database.inheritance import belongs_to_this_process
 from rdskit.client.database.queries import DEFAULT
 from rdskit.client.database.transactional import Transactional
 from rdskit.client.statements.observed import observe_bulk
-from rdskit.client.transactions import Fencing
 from rdskit.runtime.deadlines import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
-    from rdskit.client.failover import Cluster
-    from rdskit.client.replicas import Tokens, Written
+    from rdskit.client.database.context import SessionContext
     from rdskit.client.statements import Source
-    from rdskit.client.transactions import Fences, Transaction
+    from rdskit.client.transactions import Transaction
     from rdskit.kernel.ports import Result
-    from rdskit.kernel.sql import StatementCache
     from rdskit.kernel.sql.insert import OnConflict
 
 T = TypeVar("T")
@@ -35,31 +30,11 @@ class Session(Transactional):
     connections of the database.
     """
 
-    def __init__(
-        self,
-        name: str,
-        cluster: Cluster,
-        statements: StatementCache,
-        written: Written,
-        tokens: Tokens,
-        timeout: float | None,
-        fences: Fences,
-    ) -> None:
-        self._name = name
-        self._cluster = cluster
-        self._statements = statements
-        self._tokens = tokens
-        self._timeout = timeout
-        self._fences = fences
-        self._hears_of_writes(written)
-        self._refusal: str | None = None
+    def __init__(self, context: SessionContext) -> None:
+        super().__init__(context)
+        self._name = context.shared.name
+        self._written = context.written
         belongs_to_this_process(self)
-
-    def _hears_of_writes(self, written: Written) -> None:
-        self._written = written
-        self._grounds = Grounds(self._cluster, self._statements, written, self._timeout)
-        plain = functools.partial(Block, self._grounds)
-        self._fencing = Fencing(self._fences, self.dialect, self._cluster.retries, plain)
 
     def __repr__(self) -> str:
         return f"<rdskit.{type(self).__name__} {self._name}{' (closed)' if self.closed else ''}>"

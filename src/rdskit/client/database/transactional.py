@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
-    from rdskit.client.database.block import Grounds
-    from rdskit.client.replicas import Written
-    from rdskit.client.transactions import Fencing
+    from rdskit.client.database.context import SessionContext
 
 T = TypeVar("T")
 KEEP = 24 * 3600.0
@@ -39,9 +37,10 @@ KEEP = 24 * 3600.0
 class Transactional(Queries):
     """What happens together, or once, or by one at a time."""
 
-    _written: Written
-    _grounds: Grounds
-    _fencing: Fencing
+    def __init__(self, context: SessionContext) -> None:
+        super().__init__(context)
+        self._transactions = context.transactions
+        self._fencing = context.fencing
 
     @property
     def dialect(self) -> Dialect:
@@ -219,4 +218,4 @@ class Transactional(Queries):
     def _block(self, text: str, limit: Deadline | float | None, exactly_once: bool | None) -> Block:  # noqa: FBT001 - as the caller gave it
         self._require_open()
         fencing = None if exactly_once is False else self._fencing
-        return Block(self._grounds, text, limit, fencing, exactly_once)
+        return Block(self._transactions, text, limit, fencing, exactly_once)

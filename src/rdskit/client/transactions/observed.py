@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rdskit.client.statements.observed import observe_bulk, observe_stream
 from rdskit.client.transactions.transaction import Transaction
@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
     from rdskit.client.statements import Source
+    from rdskit.client.statements.calls import Call
     from rdskit.kernel.ports import Params, Result
     from rdskit.kernel.sql.insert import OnConflict
+
+T = TypeVar("T")
 
 
 class ObservedTransaction(Transaction):
@@ -35,11 +38,11 @@ class ObservedTransaction(Transaction):
         """Read a query row by row, and tell how it went."""
         return observe_stream(self.observers, sql, super().stream(sql, params, **options))
 
-    async def _run(self, method: str, sql: str, params: Params | None, named: dict[str, Any]) -> Any:
+    async def _run(self, call: Call[T], sql: str, params: Params | None, named: dict[str, Any]) -> T:
         clock = asyncio.get_running_loop().time
         started, error = clock(), None
         try:
-            return await super()._run(method, sql, params, named)
+            return await super()._run(call, sql, params, named)
         except BaseException as failed:
             error = type(failed).__name__
             raise

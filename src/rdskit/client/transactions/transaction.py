@@ -7,7 +7,7 @@ import contextlib
 import math
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from rdskit.client.statements import Pace, execute_many, insert_many, into_all, into_one, require_stream, stream
+from rdskit.client.statements import Pace, calls, execute_many, insert_many, into_all, into_one, require_stream, stream
 from rdskit.client.transactions.callbacks import Callbacks
 from rdskit.client.transactions.fence import FEATURE
 from rdskit.client.transactions.locks import take_lock
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from rdskit.client.pool import Lease
     from rdskit.client.statements import Source
+    from rdskit.client.statements.calls import Call
     from rdskit.client.transactions.fence import Fence
     from rdskit.kernel.ports import Params, Row
     from rdskit.kernel.sql.insert import OnConflict
@@ -94,7 +95,7 @@ class Transaction:
     ) -> T | None: ...
     async def fetch_one(self, sql: str, params: Params | None = None, /, *, into: Any = None, **named: Any) -> Any:
         """Run a statement and give its first row, or None."""
-        row = await self._run("fetch_one", sql, params, named)
+        row = await self._run(calls.fetch_one, sql, params, named)
         return row if into is None else into_one(row, into)
 
     @overload
@@ -105,17 +106,16 @@ class Transaction:
     async def fetch_all(self, sql: str, params: Params | None = None, /, *, into: type[T], **named: Any) -> list[T]: ...
     async def fetch_all(self, sql: str, params: Params | None = None, /, *, into: Any = None, **named: Any) -> Any:
         """Run a statement and give all its rows."""
-        return into_all(await self._run("fetch_all", sql, params, named), into)
+        return into_all(await self._run(calls.fetch_all, sql, params, named), into)
 
     async def fetch_value(self, sql: str, params: Params | None = None, /, **named: Any) -> Any:
         """Run a statement and give the first column of its first row, or None."""
-        row = await self._run("fetch_one", sql, params, named)
+        row = await self._run(calls.fetch_one, sql, params, named)
         return None if row is None else row[0]
 
     async def execute(self, sql: str, params: Params | None = None, /, **named: Any) -> Result:
         """Run a statement and give the number of rows that it matched."""
-        result: Result = await self._run("execute", sql, params, named)
-        return result
+        return await self._run(calls.execute, sql, params, named)
 
     async def insert_many(
         self, table: str, rows: Source, *, on_conflict: OnConflict | None = None, key: Sequence[str] = ()
@@ -306,10 +306,9 @@ class Transaction:
             with contextlib.suppress(DriverError):  # the connection is broken then, and the pool drops it
                 await self._connection.control("rollback", _ROLLBACK_TIMEOUT)
 
-    async def _run(self, method: str, sql: str, params: Params | None, named: dict[str, Any]) -> Any:
+    async def _run(self, call: Call[T], sql: str, params: Params | None, named: dict[str, Any]) -> T:
         statement, text, args = self._bound(sql, params, named)
-        call = getattr(self._connection, method)(text, args, None)
-        answer = await self._call(call, self._due(), self._phase(statement))
+        answer = await self._call(call(self._connection, text, args), self._due(), self._phase(statement))
         if not self._connection.in_transaction:
             self.failure = _committed_by(statement)
             raise self.failure
