@@ -10,8 +10,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from rdskit.demo.picture import Scale, decades, draw, ticks
+from rdskit.demo.picture import decades, draw
 from rdskit.demo.report import as_json, as_page, as_text, verdict
+from rdskit.reports import Scale, ticks
 from tests.demo.reports import made_up_report
 
 REQUIRED = "acknowledged present lost duplicated unknown reads stale_reads outage_ms promotion_ms first_write_after_ms"

@@ -6,58 +6,20 @@ Self-contained: its styles come with it, for light and dark. It stands alone in 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING
 
 from rdskit.demo.policy import CLOSE_UP as AROUND
+from rdskit.reports.charts import LEFT, RIGHT, Scale, line, path, polyline, svg, text, ticks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from rdskit.demo.model import Failover, Report, Slice
 
-WIDTH = 960
-LEFT, RIGHT = 64, 936
 LATENCY = (64, 244)  # top and bottom of each panel
 ORDERS = (290, 360)
 CLOSE_UP = (454, 574)
 FLOOR, CEILING = 0.3, 30_000.0  # milliseconds that the latency axis never leaves
-
-STYLE = """
-.rk{--ink:#1f2328;--soft:#636c76;--grid:#d8dee4;--median:#1f6feb;--tail:#bc4c00;--down:#cf222e;
-font:13px system-ui,sans-serif}
-@media (prefers-color-scheme:dark){
-.rk{--ink:#e6edf3;--soft:#9198a1;--grid:#30363d;--median:#58a6ff;--tail:#f0883e;--down:#ff7b72}}
-.rk text{fill:var(--soft)}
-.rk .head{fill:var(--ink);font-size:14px;font-weight:600}
-.rk .grid{stroke:var(--grid)}
-.rk .line{fill:none;stroke-width:1.75;stroke-linejoin:round}
-.rk .median{stroke:var(--median)}
-.rk .tail{stroke:var(--tail)}
-.rk text.median{fill:var(--median);stroke:none;font-weight:600}
-.rk text.tail{fill:var(--tail);stroke:none;font-weight:600}
-.rk .area{fill:var(--median);opacity:.22}
-.rk .mark{stroke:var(--median);stroke-width:1.2}
-.rk .down{fill:var(--down);opacity:.16}
-.rk .edge{stroke:var(--down);stroke-width:1.2}
-.rk text.fell{fill:var(--down);font-weight:600}
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """Maps values between ``low`` and ``high`` to pixels between ``start`` and ``stop``."""
-
-    low: float
-    high: float
-    start: float
-    stop: float
-
-    def __call__(self, value: float) -> float:
-        """The pixel of a value; values outside are drawn at the border."""
-        share = (min(max(value, self.low), self.high) - self.low) / ((self.high - self.low) or 1)
-        return round(self.start + share * (self.stop - self.start), 1)
 
 
 def draw(report: Report) -> str:
@@ -70,20 +32,7 @@ def draw(report: Report) -> str:
     height = CLOSE_UP[1] + 40 if report.failover else ORDERS[1] + 36
     parts = [*_latency_panel(report, time), *_orders_panel(report, time)]
     parts += _close_up_panel(report, report.failover) if report.failover else []
-    label = escape(f"Latency over time: {report.title}")
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="rk" viewBox="0 0 {WIDTH} {height}" role="img" '
-        f'aria-label="{label}"><style>{STYLE}</style>{"".join(parts)}</svg>'
-    )
-
-
-def ticks(low: float, high: float, about: int) -> list[float]:
-    """Round numbers between two bounds, about so many, 1, 2 or 5 times a power of ten apart."""
-    rough = (high - low) / about or 1
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
-    first = math.ceil(low / step)
-    return [round(number * step, 6) for number in range(first, math.floor(high / step) + 1)]
+    return svg(f"Latency over time: {report.title}", height, parts)
 
 
 def decades(lowest: float, highest: float) -> tuple[float, float]:
@@ -99,16 +48,16 @@ def _latency_panel(report: Report, time: Scale) -> Iterator[str]:
         min((s.write_p50 or FLOOR for s in shown), default=1), max((s.write_p99 or FLOOR for s in shown), default=10)
     )
     level = Scale(low, high, LATENCY[1], LATENCY[0])
-    yield _text(LEFT, 22, "How long placing an order took", "head")
-    yield _text(RIGHT - 128, 22, "median", "median", anchor="end")
-    yield _text(RIGHT, 22, "99th percentile", "tail", anchor="end")
+    yield text(LEFT, 22, "How long placing an order took", "head")
+    yield text(RIGHT - 128, 22, "median", "median", anchor="end")
+    yield text(RIGHT, 22, "99th percentile", "tail", anchor="end")
     for power in range(int(low), int(high) + 1):
-        yield _line(LEFT, level(power), RIGHT, level(power))
-        yield _text(LEFT - 8, level(power) + 4, _duration(10.0**power), anchor="end")
+        yield line(LEFT, level(power), RIGHT, level(power))
+        yield text(LEFT - 8, level(power) + 4, _duration(10.0**power), anchor="end")
     yield from _band(report, time, LATENCY, label=True)
     for attribute, kind in (("write_p99", "tail"), ("write_p50", "median")):
         points = [(time(s.start), level(math.log10(max(getattr(s, attribute), FLOOR)))) for s in shown]
-        yield _polyline(points, kind)
+        yield polyline(points, kind)
 
 
 def _orders_panel(report: Report, time: Scale) -> Iterator[str]:
@@ -116,10 +65,10 @@ def _orders_panel(report: Report, time: Scale) -> Iterator[str]:
     rates = [s.writes / width for s in report.slices[:-1]]  # the last slice is cut short
     most = max(rates, default=0) or 1
     level = Scale(0, most * 1.1, ORDERS[1], ORDERS[0])
-    yield _text(LEFT, ORDERS[0] - 14, "Orders acknowledged per second", "head")
+    yield text(LEFT, ORDERS[0] - 14, "Orders acknowledged per second", "head")
     for tick in ticks(0, most * 1.1, 2):
-        yield _line(LEFT, level(tick), RIGHT, level(tick))
-        yield _text(LEFT - 8, level(tick) + 4, f"{tick:,.0f}", anchor="end")
+        yield line(LEFT, level(tick), RIGHT, level(tick))
+        yield text(LEFT - 8, level(tick) + 4, f"{tick:,.0f}", anchor="end")
     yield from _band(report, time, ORDERS)
     steps = [
         (x, level(rate))
@@ -128,21 +77,21 @@ def _orders_panel(report: Report, time: Scale) -> Iterator[str]:
     ]
     if steps:
         area = [(steps[0][0], level(0)), *steps, (steps[-1][0], level(0))]
-        yield f'<path class="area" d="{_path(area)}Z"/>'
-        yield _polyline(steps, "median")
+        yield f'<path class="area" d="{path(area)}Z"/>'
+        yield polyline(steps, "median")
     for tick in ticks(0, report.seconds, 8):
-        yield _text(time(tick), ORDERS[1] + 18, f"{tick:g} s", anchor="middle")
+        yield text(time(tick), ORDERS[1] + 18, f"{tick:g} s", anchor="middle")
 
 
 def _close_up_panel(report: Report, failover: Failover) -> Iterator[str]:
     time = Scale(-AROUND[0], AROUND[1], LEFT, RIGHT)
     lane = (CLOSE_UP[1] - CLOSE_UP[0]) / max(report.writers, 1)
-    yield _text(LEFT, CLOSE_UP[0] - 26, "The failover from close: each mark is an acknowledged order", "head")
+    yield text(LEFT, CLOSE_UP[0] - 26, "The failover from close: each mark is an acknowledged order", "head")
     yield from _band(report, Scale(failover.at - AROUND[0], failover.at + AROUND[1], LEFT, RIGHT), CLOSE_UP, label=True)
     for tick in ticks(-AROUND[0], AROUND[1], 8):
-        yield _line(time(tick), CLOSE_UP[0], time(tick), CLOSE_UP[1])
-        yield _text(time(tick), CLOSE_UP[1] + 18, f"{tick * 1000:+.0f} ms" if tick else "signal", anchor="middle")
-    yield _text(LEFT - 8, (CLOSE_UP[0] + CLOSE_UP[1]) / 2 + 4, "writers", anchor="end")
+        yield line(time(tick), CLOSE_UP[0], time(tick), CLOSE_UP[1])
+        yield text(time(tick), CLOSE_UP[1] + 18, f"{tick * 1000:+.0f} ms" if tick else "signal", anchor="middle")
+    yield text(LEFT - 8, (CLOSE_UP[0] + CLOSE_UP[1]) / 2 + 4, "writers", anchor="end")
     marks = (
         f"M{time(moment - failover.at)} {CLOSE_UP[0] + writer * lane + lane * 0.15:.1f}v{lane * 0.7:.1f}"
         for writer, moment in report.close_up
@@ -161,7 +110,7 @@ def _band(report: Report, time: Scale, panel: tuple[int, int], *, label: bool = 
     if label:
         promotion = f"failover: promotion {report.failover.promotion * 1000:.0f} ms"
         near_end = right > RIGHT - 260
-        yield _text(left if near_end else right, panel[0] - 6, promotion, "fell", anchor="end" if near_end else "start")
+        yield text(left if near_end else right, panel[0] - 6, promotion, "fell", anchor="end" if near_end else "start")
 
 
 def _width(slices: Sequence[Slice]) -> float:
@@ -170,19 +119,3 @@ def _width(slices: Sequence[Slice]) -> float:
 
 def _duration(milliseconds: float) -> str:
     return f"{milliseconds / 1000:g} s" if milliseconds >= 1000 else f"{milliseconds:g} ms"  # noqa: PLR2004 - a second
-
-
-def _path(points: Iterable[tuple[float, float]]) -> str:
-    return "M" + "L".join(f"{x} {y}" for x, y in points)
-
-
-def _polyline(points: Sequence[tuple[float, float]], kind: str) -> str:
-    return f'<path class="line {kind}" d="{_path(points)}"/>' if points else ""
-
-
-def _line(x1: float, y1: float, x2: float, y2: float) -> str:
-    return f'<path class="grid" d="M{x1} {y1}L{x2} {y2}"/>'
-
-
-def _text(x: float, y: float, words: str, kind: str = "", *, anchor: str = "start") -> str:
-    return f'<text x="{x}" y="{y}" class="{kind}" text-anchor="{anchor}">{escape(words)}</text>'

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from html import escape
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+from rdskit import reports
 from rdskit.demo.picture import draw
 
 if TYPE_CHECKING:
@@ -45,13 +45,25 @@ def rows(figures: Figures) -> list[tuple[str, str, str]]:
     ]
 
 
+def report_of(report: Report) -> reports.Report:
+    """Return the run in the form that all reports have."""
+    figures = report.figures
+    errors = [f"errors seen by the application: {_counts(report)}"] if figures.errors else []
+    return reports.Report(
+        title=report.title,
+        verdict=verdict(report),
+        good=not report.complaints,
+        when=_when(report),
+        tiles=_tiles(figures),
+        charts=[draw(report)],
+        figures=[reports.Figure(*row) for row in rows(figures)],
+        notes=errors,
+    )
+
+
 def as_text(report: Report) -> str:
-    """The report for a terminal or a log."""
-    lines = [report.title, ""]
-    lines += [f"  {name:<18}{value:>20}   {meaning}" for name, value, meaning in rows(report.figures)]
-    if report.figures.errors:
-        lines += ["", "  errors seen by the application: " + _counts(report)]
-    return "\n".join([*lines, "", verdict(report)])
+    """Return the report for a terminal or a log."""
+    return reports.as_text(replace(report_of(report), when=""))
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -78,37 +90,19 @@ def as_json(report: Report) -> dict[str, Any]:
 
 
 def as_page(report: Report) -> str:
-    """The report as one HTML page without any other file."""
-    tiles = "".join(_tile(*tile) for tile in _tiles(report.figures))
-    table = "".join(
-        f"<tr><th>{escape(name)}</th><td>{escape(value)}</td><td>{escape(meaning)}</td></tr>"
-        for name, value, meaning in rows(report.figures)
-    )
-    return PAGE.format(
-        title=escape(report.title),
-        tone="bad" if report.complaints else "good",
-        verdict=escape(verdict(report)),
-        when=escape(_when(report)),
-        tiles=tiles,
-        picture=draw(report),
-        table=table,
-        errors=f"<p>Errors seen by the application: {escape(_counts(report))}.</p>" if report.figures.errors else "",
-    )
+    """Return the report as one HTML page without any other file."""
+    return reports.as_page(report_of(report))
 
 
-def _tiles(figures: Figures) -> list[tuple[str, str, bool]]:
+def _tiles(figures: Figures) -> list[reports.Tile]:
     return [
-        (f"{figures.acknowledged:,}", "orders acknowledged", False),
-        (f"{figures.lost:,}", "lost", bool(figures.lost)),
-        (f"{figures.duplicated:,}", "duplicated", bool(figures.duplicated)),
-        (f"{figures.stale_reads:,}", f"stale of {figures.reads:,} reads", bool(figures.stale_reads)),
-        (_ms(figures.outage_ms), "outage for the application", False),
-        (_ms(figures.promotion_ms), "of it the engine's promotion", figures.promotion_ms is None),
+        reports.Tile(f"{figures.acknowledged:,}", "orders acknowledged", False),
+        reports.Tile(f"{figures.lost:,}", "lost", bool(figures.lost)),
+        reports.Tile(f"{figures.duplicated:,}", "duplicated", bool(figures.duplicated)),
+        reports.Tile(f"{figures.stale_reads:,}", f"stale of {figures.reads:,} reads", bool(figures.stale_reads)),
+        reports.Tile(_ms(figures.outage_ms), "outage for the application", False),
+        reports.Tile(_ms(figures.promotion_ms), "of it the engine's promotion", figures.promotion_ms is None),
     ]
-
-
-def _tile(value: str, name: str, bad: bool) -> str:  # noqa: FBT001 - the last of three columns
-    return f'<div class="tile{" bad" if bad else ""}"><b>{escape(value)}</b><span>{escape(name)}</span></div>'
 
 
 def _when(report: Report) -> str:
@@ -126,42 +120,3 @@ def _ms(milliseconds: float | None) -> str:
     if milliseconds is None:
         return "none"
     return f"{milliseconds:,.0f} ms" if milliseconds >= 10 else f"{milliseconds:.1f} ms"  # noqa: PLR2004 - two digits
-
-
-PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{title}</title>
-<style>
-:root{{--page:#f6f8fa;--card:#fff;--ink:#1f2328;--soft:#636c76;--edge:#d8dee4;--good:#1a7f37;--bad:#cf222e}}
-@media (prefers-color-scheme:dark){{
-:root{{--page:#0d1117;--card:#151b23;--ink:#e6edf3;--soft:#9198a1;--edge:#30363d;--good:#3fb950;--bad:#ff7b72}}}}
-*{{box-sizing:border-box}}
-body{{margin:0;background:var(--page);color:var(--ink);font:15px/1.5 system-ui,sans-serif}}
-main{{max-width:1040px;margin:0 auto;padding:40px 24px 64px}}
-h1{{font-size:30px;line-height:1.2;letter-spacing:-.02em;margin:0 0 8px;text-wrap:balance}}
-h1.good::before{{content:"✓ ";color:var(--good)}}h1.bad::before{{content:"✗ ";color:var(--bad)}}
-p{{color:var(--soft);margin:4px 0}}
-.tiles{{display:grid;grid-template-columns:repeat(auto-fit,minmax(140px,1fr));gap:12px;margin:28px 0}}
-.tile,.card{{background:var(--card);border:1px solid var(--edge);border-radius:10px}}
-.tile{{padding:14px 16px}}.tile b{{display:block;font-size:26px;font-weight:650;font-variant-numeric:tabular-nums}}
-.tile span{{color:var(--soft);font-size:13px}}.tile.bad b{{color:var(--bad)}}
-.card{{padding:20px;overflow-x:auto}}.card svg{{display:block;width:100%;min-width:640px;height:auto}}
-table{{border-collapse:collapse;width:100%;margin-top:28px}}
-th,td{{text-align:left;padding:7px 12px 7px 0;border-bottom:1px solid var(--edge);font-weight:400}}
-td:nth-child(2){{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap;padding-right:24px}}
-td:last-child{{color:var(--soft)}}
-</style>
-<main>
-<h1 class="{tone}">{verdict}</h1>
-<p>{title}</p>
-<p>{when}</p>
-<div class="tiles">{tiles}</div>
-<div class="card">{picture}</div>
-<table>{table}</table>
-{errors}
-</main>
-</html>
-"""
