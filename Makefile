@@ -1,15 +1,19 @@
 # Every target prepares .venv by itself, with exact pins; the second time that costs nothing.
 #   make demo     a local RDS, a shop on it, a real failover in the middle, and the report
-#   make test     everything, on real servers          make test ARGS="tests/client -k pool"
+#   make quick    the tests that start no server: two minutes at most
+#   make test     all tests that gate a change, on real servers      make test ARGS="tests/client -k pool"
+#   make soak     random storms, repetitions, wide matrices
 #   make check    format, lint, types, floors, house rules, plain English
 #   make bench    each claim of speed beside its peers
 #   make clean    stop the local RDS and remove all that was made, .venv included
 # PYTHON=… chooses the interpreter (3.11 or later).
 
 .DELETE_ON_ERROR:
-.PHONY: demo test check format bench lock clean
+.PHONY: help demo quick test soak check format bench lock clean
 
 PY := .venv/bin/python
+# One run on the machine at a time; a second one says what it waits for.
+ALONE = $(PY) tools/alone.py "make $@"
 CODE := src tests bench examples tools
 ARGS ?=
 
@@ -17,6 +21,9 @@ ARGS ?=
 ifneq ($(shell cat .venv/.made-in 2>/dev/null),$(CURDIR))
 MOVED := moved
 endif
+
+help:
+	@sed -n 's/^#   //p' Makefile
 
 .PHONY: moved
 moved:
@@ -32,10 +39,18 @@ moved:
 demo: .venv/.dev
 	@$(PY) -m rdskit.cli demo --json demo-report.json --html demo-report.html $(ARGS)
 
-# Two at a time: each worker has servers of its own, and most of a test is waiting for them. A worker that ends is not
-# replaced: with whole files handed out, pytest-xdist 3.8 then waits for ever for the tests it had.
+# A worker that ends is not replaced: with whole files handed out, pytest-xdist 3.8 then waits for ever for its tests.
+PYTEST := $(PY) -m pytest -n 2 --max-worker-restart 0
+
+quick: .venv/.dev
+	@$(PYTEST) --dist worksteal --speed quick $(ARGS)
+
+# Each worker has servers of its own, and most of a test is waiting for them.
 test: .venv/.dev
-	@$(PY) -m pytest -n 2 --dist loadfile --max-worker-restart 0 $(ARGS)
+	@$(ALONE) $(PYTEST) --dist loadfile $(ARGS)
+
+soak: .venv/.dev
+	@$(ALONE) $(PYTEST) --dist loadfile --speed soak $(ARGS)
 
 check: .venv/.dev
 	@.venv/bin/ruff format --check --quiet $(CODE) || { echo "make check: some files are not formatted; run: make format"; exit 1; }
@@ -50,6 +65,10 @@ format: .venv/.dev
 	@.venv/bin/ruff check --fix --quiet $(CODE)
 
 bench: .venv/.bench
+	@$(ALONE) $(MAKE) --no-print-directory benches
+
+.PHONY: benches
+benches:
 	@failed=0; for script in query_overhead transaction_overhead pool_contention import_time bulk routing aurora_reads outbox; do $(PY) bench/$$script.py $(ARGS) || failed=1; done; $(PY) bench/query_overhead.py --one-cpu $(ARGS) || failed=1; exit $$failed
 
 lock: .venv/.dev

@@ -5,6 +5,7 @@ from __future__ import annotations
 pytest_plugins = [
     "tests.plugins.hangs",
     "tests.plugins.isolation",
+    "tests.plugins.speeds",
     "tests.plugins.breaches",
     "tests.plugins.confidentiality",
     "tests.plugins.leftovers",

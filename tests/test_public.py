@@ -8,6 +8,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 import rdskit
 from rdskit import errors
 
@@ -44,6 +46,7 @@ def test_what_is_exported_can_be_had() -> None:
     assert rdskit.Database.__name__ == "Database"
 
 
+@pytest.mark.no_server
 def test_importing_rdskit_loads_no_driver_no_sdk_and_no_event_loop() -> None:
     heavy = "asyncio, asyncpg, boto3, botocore, psycopg, moto, rich, typer"
     code = f"import sys, rdskit; rdskit.connect; print([n for n in {heavy!r}.split(', ') if n in sys.modules])"

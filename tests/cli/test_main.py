@@ -40,6 +40,7 @@ def test_every_command_has_help_and_tells_the_same_in_the_list(name: str) -> Non
     assert invoke(name, "--help").exit_code == 0
 
 
+@pytest.mark.no_server
 def test_help_imports_neither_drivers_nor_servers() -> None:
     program = "import sys; from rdskit.cli.main import Root, LazyCommand; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
@@ -74,6 +75,7 @@ def test_debug_lets_the_error_through_with_its_traceback(failing_command: str) -
     assert isinstance(result.exception, LocalError)
 
 
+@pytest.mark.no_server
 def test_the_module_is_the_command() -> None:
     answer = subprocess.run(
         [sys.executable, "-m", "rdskit.cli", "check", TARGET], capture_output=True, text=True, check=False

@@ -223,6 +223,7 @@ def everything_about(error: BaseException | None) -> str:
     return f"{error!r} {vars(error)!r} {everything_about(error.__cause__)} {everything_about(error.__context__)}"
 
 
+@pytest.mark.no_server
 @pytest.mark.usefixtures("clock")
 def test_a_token_of_keys_in_the_environment_needs_no_sdk() -> None:
     code = (

@@ -166,6 +166,7 @@ async def test_in_every_method_that_gives_rows(database: TestDatabase) -> None:
             assert [value async for value in tx.stream(query, into=Struct)] == expected
 
 
+@pytest.mark.no_server
 def test_neither_msgspec_nor_pydantic_is_imported_unasked() -> None:
     code = (
         "import sys, dataclasses, rdskit.client.statements as s\n"

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.no_server
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

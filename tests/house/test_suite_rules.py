@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-PLUGINS = [
-    f"tests.plugins.{name}"
-    for name in ("hangs", "isolation", "breaches", "confidentiality", "leftovers", "skips", "tasks")
-]
+from tests.house.suite import run_suite
 
+if TYPE_CHECKING:
+    import subprocess
 
-def run_suite(folder: Path, code: str, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run one test file under the rules, as a suite of its own."""
-    (folder / "test_inner.py").write_text(code)
-    command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT)]
-    command += [word for plugin in PLUGINS for word in ("-p", plugin)] + ["-p", "no:cacheprovider"]
-    return subprocess.run(
-        [*command, *options, str(folder / "test_inner.py")],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+pytestmark = pytest.mark.no_server
 
 
 def test_a_tidy_suite_is_green_and_its_directory_is_gone(tmp_path: Path) -> None:
@@ -65,46 +49,47 @@ def test_a_failed_test_whose_clean_up_never_ends_ends_the_run_and_is_named(tmp_p
     assert "_cancel_all_tasks" in done.stderr, done.stderr
 
 
-@pytest.mark.parametrize(
-    ("code", "words"),
-    [
-        (
-            (
-                "import subprocess, sys\n"
-                "def test_it():\n"
-                "    global left\n"
-                "    forever = [sys.executable, '-c', 'import signal; signal.pause()']\n"
-                "    left = subprocess.Popen(forever, start_new_session=True)\n"
-            ),
-            "was left behind",
-        ),
-        (
-            "def test_it():\n    open('/tmp/rdskit-test-outside', 'w').close()\n",
-            "a file outside the checkout was written: /tmp/rdskit-test-outside",
-        ),
-        (
-            "import pathlib\ndef test_it():\n    pathlib.Path.home().joinpath('.leaked').write_text('x')\n",
-            ".leaked",
-        ),
-        (
-            (
-                "import asyncio\n"
-                "async def test_it():\n"
-                "    global left\n"
-                "    left = asyncio.get_running_loop().create_task(asyncio.Event().wait(), name='forgotten')\n"
-            ),
-            "tasks were left running: ['forgotten",
-        ),
-    ],
-    ids=["process", "file", "home", "task"],
-)
-def test_what_is_left_behind_fails_the_run(tmp_path: Path, code: str, words: str) -> None:
+LEFT_BEHIND = {
+    "process": (
+        "import subprocess, sys\n"
+        "def test_it():\n"
+        "    global left\n"
+        "    forever = [sys.executable, '-c', 'import signal; signal.pause()']\n"
+        "    left = subprocess.Popen(forever, start_new_session=True)\n"
+    ),
+    "file": "def test_it():\n    open('/tmp/rdskit-test-outside', 'w').close()\n",
+    "home": "import pathlib\ndef test_it():\n    pathlib.Path.home().joinpath('.leaked').write_text('x')\n",
+    "task": (
+        "import asyncio\n"
+        "async def test_it():\n"
+        "    global left\n"
+        "    left = asyncio.get_running_loop().create_task(asyncio.Event().wait(), name='forgotten')\n"
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def run_that_leaves(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
+    """A run in which each test leaves something of another kind behind."""
     try:
-        done = run_suite(tmp_path, code)
+        return run_suite(tmp_path_factory.mktemp("leaves"), LEFT_BEHIND)
     finally:
         Path("/tmp/rdskit-test-outside").unlink(missing_ok=True)  # noqa: S108 - outside on purpose
-    assert done.returncode == 1, done.stdout
-    assert words in done.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "was left behind",
+        "a file outside the checkout was written: /tmp/rdskit-test-outside",
+        ".leaked",
+        "tasks were left running: ['forgotten",
+    ],
+    ids=LEFT_BEHIND,
+)
+def test_what_is_left_behind_fails_the_run(run_that_leaves: subprocess.CompletedProcess[str], words: str) -> None:
+    assert run_that_leaves.returncode == 1, run_that_leaves.stdout
+    assert words in run_that_leaves.stdout
 
 
 @pytest.mark.parametrize(("ci", "status"), [("true", 1), ("", 0)])
@@ -115,47 +100,47 @@ def test_a_skip_that_is_not_listed_fails_in_ci(tmp_path: Path, ci: str, status: 
 
 
 LOGIN = "from rdskit.kernel.ports import Login\nlogin = Login('app', 'S3cret-of-this-run')\n"
+SHOWING = {
+    "stdout": "def test_it():\n    print('using', login.password)\n",
+    "log": "import logging\ndef test_it():\n    logging.getLogger('rdskit').warning('with %s', login.password)\n",
+    "error": (
+        "import pytest, rdskit\n"
+        "def test_it():\n"
+        "    with pytest.raises(rdskit.ConnectError):\n"
+        "        raise rdskit.AuthenticationError(f'postgresql://app:{login.password}@db was refused')\n"
+    ),
+    "event": (
+        "from rdskit.events import QueryFinished\n"
+        "from rdskit.runtime.observers import Observers\n"
+        "def test_it():\n"
+        "    sql = f'alter role app password {login.password!r}'\n"
+        "    Observers([print]).notify(QueryFinished(sql, 0.1, None))\n"
+    ),
+    "file": "def test_it(tmp_path):\n    (tmp_path / 'daemon.log').write_text(login.password)\n    assert 0\n",
+}
+
+
+@pytest.fixture(scope="module")
+def run_that_shows(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
+    """A run in which each test shows a password at another place."""
+    return run_suite(tmp_path_factory.mktemp("shows"), {name: LOGIN + code for name, code in SHOWING.items()})
 
 
 @pytest.mark.parametrize(
-    ("code", "place"),
+    "place",
     [
-        ("def test_it():\n    print('using', login.password)\n", "captured stdout call"),
-        (
-            "import logging\ndef test_it():\n    logging.getLogger('rdskit').warning('with %s', login.password)\n",
-            "captured log call",
-        ),
-        (
-            (
-                "import pytest, rdskit\n"
-                "def test_it():\n"
-                "    with pytest.raises(rdskit.ConnectError):\n"
-                "        raise rdskit.AuthenticationError(f'postgresql://app:{login.password}@db was refused')\n"
-            ),
-            "the message of AuthenticationError",
-        ),
-        (
-            (
-                "from rdskit.events import QueryFinished\n"
-                "from rdskit.runtime.observers import Observers\n"
-                "def test_it():\n"
-                "    sql = f'alter role app password {login.password!r}'\n"
-                "    Observers([print]).notify(QueryFinished(sql, 0.1, None))\n"
-            ),
-            "an event of the class QueryFinished",
-        ),
-        (
-            "def test_it(tmp_path):\n    (tmp_path / 'daemon.log').write_text(login.password)\n    assert 0\n",
-            "daemon.log",
-        ),
+        "test_stdout.py::test_it: a password or token is in captured stdout call",
+        "test_log.py::test_it: a password or token is in captured log call",
+        "test_error.py::test_it: a password or token is in the message of AuthenticationError",
+        "test_event.py::test_it: a password or token is in an event of the class QueryFinished",
+        "daemon.log",
     ],
-    ids=["stdout", "log", "error", "event", "file"],
+    ids=SHOWING,
 )
-def test_a_secret_that_is_shown_fails_the_run(tmp_path: Path, code: str, place: str) -> None:
-    done = run_suite(tmp_path, LOGIN + code)
-    assert done.returncode == 1, done.stdout
-    told = [line for line in done.stdout.splitlines() if line.startswith("SHOWN")]
-    assert place in "".join(told), done.stdout
+def test_a_secret_that_is_shown_fails_the_run(run_that_shows: subprocess.CompletedProcess[str], place: str) -> None:
+    assert run_that_shows.returncode == 1, run_that_shows.stdout
+    told = [line for line in run_that_shows.stdout.splitlines() if line.startswith("SHOWN")]
+    assert place in "".join(told), run_that_shows.stdout
     assert "S3cret-of-this-run" not in "".join(told)
 
 

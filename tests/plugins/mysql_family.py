@@ -43,7 +43,8 @@ def needs_server(item: pytest.Item) -> bool:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     # Before the first test: a download must not count against a test's own time limit.
-    if not session.config.option.collectonly and any(map(needs_server, session.items)):
+    options = session.config.option
+    if options.speed != "quick" and not options.collectonly and any(map(needs_server, session.items)):
         ensure_mariadb(print)
         ensure_mysql(print)
 

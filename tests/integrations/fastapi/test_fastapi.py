@@ -220,6 +220,7 @@ def test_an_application_without_a_lifespan_is_told_so() -> None:
         database(HTTPConnection({"type": "http", "state": {}}))
 
 
+@pytest.mark.no_server
 def test_rdskit_itself_loads_no_framework() -> None:
     code = "import sys, rdskit; print([n for n in ('fastapi', 'starlette', 'django') if n in sys.modules])"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -16,6 +16,8 @@ from rdskit.local.engines.unpacked import PackageSet, cache_directory, ensure_un
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.no_server
+
 SET = PackageSet("tiny", "Tiny", ("tiny-server",), ("tinyctl",))
 CONTROL = """\
 Package: {name}
