@@ -49,7 +49,7 @@ IMPORTS = (
 
 @pytest.fixture(scope="module")
 def selected(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The names of what quick selects among tests that start a server, each beside one that does not."""
+    """Return the names of what quick selects among tests that start a server, each beside one that does not."""
     files = {name: f"{IMPORTS}{code}def test_pure():\n    site.env\n" for name, code in STARTING.items()}
     return run_suite(tmp_path_factory.mktemp("selected"), files, "--speed", "quick", "--collect-only", "-q").stdout
 

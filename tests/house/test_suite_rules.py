@@ -70,7 +70,7 @@ LEFT_BEHIND = {
 
 @pytest.fixture(scope="module")
 def run_that_leaves(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
-    """A run in which each test leaves something of another kind behind."""
+    """Return a run in which each test leaves something of another kind behind."""
     try:
         return run_suite(tmp_path_factory.mktemp("leaves"), LEFT_BEHIND)
     finally:
@@ -122,7 +122,7 @@ SHOWING = {
 
 @pytest.fixture(scope="module")
 def run_that_shows(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
-    """A run in which each test shows a password at another place."""
+    """Return a run in which each test shows a password at another place."""
     return run_suite(tmp_path_factory.mktemp("shows"), {name: LOGIN + code for name, code in SHOWING.items()})
 
 
