@@ -154,7 +154,7 @@ async def test_a_goodbye_that_is_cancelled() -> None:
         _transport=SimpleNamespace(abort=lambda: cut.append("cut")),
         _proto=SimpleNamespace(_closed_waiter=asyncio.get_running_loop().create_future()),
     )
-    session = Session(raw, Flavor.of("10.11.0-MariaDB"), Role.WRITER, "one", "set names utf8mb4")
+    session = Session(raw, Flavor.of("10.11.0-MariaDB"), Role.WRITER, "one", "set names utf8mb4", "set role none")
     connection = MysqlConnection(session, options(Endpoint("127.0.0.1", 1), 1.0), never)
     closing = asyncio.ensure_future(connection.close(30.0))
     await saying.wait()

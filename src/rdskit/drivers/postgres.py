@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import random
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -55,6 +57,10 @@ select current_setting('max_connections')::int,
 """
 
 
+_RESET_USER = "set session authorization default;"  # first: it takes back SET ROLE too, and what follows needs no other
+_RESET_REST = "discard temp;\ndiscard sequences;"
+_PREPARED = "select name, from_sql from pg_catalog.pg_prepared_statements"
+
 _HARMLESS = frozenset({Failure.REFUSED, Failure.CONFLICT, Failure.TIMEOUT})
 
 
@@ -75,8 +81,12 @@ class _Raw(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
     __slots__ = ()
 
     def get_reset_query(self) -> str:
-        """What takes a session back to its beginning; the inherited query leaves temporary tables and ``currval``."""
-        return f"{super().get_reset_query()}\ndiscard temp;\ndiscard sequences;"
+        """Return the statements that take a session back to its beginning, prepared statements excepted.
+
+        RESET ALL leaves role, session user and the state of ``random()``. Source: PostgreSQL manual, "DISCARD".
+        """
+        seed = random.SystemRandom().uniform(-1, 1)
+        return f"{_RESET_USER}\n{super().get_reset_query()}\n{_RESET_REST}\nselect pg_catalog.setseed({seed!r});"
 
     async def _cancel(self, *waiters: Any) -> None:
         with postgres_upgrade.cut_afterwards():
@@ -214,9 +224,11 @@ class PostgresConnection:
         return await self._replication.progress(timeout)
 
     async def reset(self, timeout: float) -> None:
-        """Take back everything a caller changed in the session; prepared statements survive."""
+        """Take back everything a caller changed in the session; our own prepared statements survive."""
         try:
-            await self._raw.reset(timeout=timeout)
+            async with asyncio.timeout(timeout):
+                await self._raw.reset()
+                await self._reset_prepared()
         except _ERRORS as error:
             raise self._mapped(error, "reset") from error
         except BaseException:
@@ -238,6 +250,19 @@ class PostgresConnection:
     def abort(self) -> None:
         """Drop the socket at once."""
         self._raw.terminate()
+
+    async def _reset_prepared(self) -> None:
+        """Drop statements that the caller prepared by SQL; forget ours if the caller has dropped one of them."""
+        prepared = dict(await self._raw.fetch(_PREPARED))
+        foreign = [name for name, from_sql in prepared.items() if from_sql]
+        if foreign:
+            quoted = (name.replace('"', '""') for name in foreign)
+            await self._raw.execute("".join(f'deallocate "{name}";' for name in quoted))
+        ours = {statement._state.name for statement in self._statements.values()}  # noqa: SLF001 - as in `fetch_one`
+        if not ours <= prepared.keys() - set(foreign):
+            await self._raw.execute("deallocate all")
+            self._statements.clear()
+            self._raw._mark_stmts_as_closed()  # noqa: SLF001 - or asyncpg would close each of them by a round trip
 
     async def _prepare(self, text: str, timeout: float | None) -> Any:
         if len(self._statements) >= _STATEMENTS:

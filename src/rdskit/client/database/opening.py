@@ -14,6 +14,7 @@ from rdskit.client.database.resolve import resolve
 from rdskit.client.failover import Cluster
 from rdskit.client.pool import PoolLimits
 from rdskit.client.replicas import Readers, Routines, Tokens
+from rdskit.client.statements import StoredCode
 from rdskit.client.transactions import Fences
 from rdskit.errors import ConfigError
 from rdskit.kernel.sql import StatementCache, function_name
@@ -58,17 +59,21 @@ async def open_database(resolved: Resolved, options: Options, owner: TaskOwner) 
         RdskitError: the writer cannot be used. Nothing stays open then, except what ``owner`` had begun before.
     """
     tokens = Tokens(resolved.source.cluster, options.token_key)  # first: a bad key needs no connection to be refused
+    statements = StatementCache(resolved.dialect, options.readable)
+    stored_code = StoredCode(statements)
     cluster = Cluster(
         resolved.source,
         resolved.access,
         options.limits,
         readers=options.readers != "off",
         observers=Observers(options.observers),
+        after_reset=stored_code.ask,
     )
     opening = _Opening(cluster)
     belongs_to_this_process(opening)
     try:
-        shared = await _started(opening.cluster, tokens, resolved, options, owner)
+        shared = await _started(opening.cluster, tokens, statements, str(resolved.target), options, owner)
+        owner.spawn(stored_code.keep_current(cluster), "look for changed functions and triggers")
         return Database(session_context(shared, shared.nothing_written()))
     except BaseException:
         await owner.close()
@@ -87,10 +92,9 @@ class _Opening:
 
 
 async def _started(
-    cluster: Cluster, tokens: Tokens, resolved: Resolved, options: Options, owner: TaskOwner
+    cluster: Cluster, tokens: Tokens, statements: StatementCache, name: str, options: Options, owner: TaskOwner
 ) -> DatabaseContext:
     """Start the cluster, check what it turned out to be, and return what the database's sessions share."""
-    name = str(resolved.target)
     await cluster.start(Deadline.after(min(options.timeout or _START_TIMEOUT, options.limits.connect_timeout * 2)))
     only_reads = not cluster.takes_writes
     if only_reads and options.consistency == "strong":
@@ -99,7 +103,6 @@ async def _started(
             "cluster's own endpoint, or choose 'session' or 'eventual'"
         )
     await check_budget(cluster, options.limits, options.processes)
-    statements = StatementCache(resolved.dialect, options.readable)
     return DatabaseContext(
         name=name,
         cluster=cluster,

@@ -26,7 +26,7 @@ from rdskit.runtime.retries import Retries
 from rdskit.runtime.tasks import TaskOwner
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
     from ssl import SSLContext
     from typing import Any
 
@@ -153,12 +153,30 @@ class Cluster:
     """
 
     def __init__(
-        self, source: Source, access: Access, limits: PoolLimits, *, readers: bool, observers: Observers = NOBODY
+        self,
+        source: Source,
+        access: Access,
+        limits: PoolLimits,
+        *,
+        readers: bool,
+        observers: Observers = NOBODY,
+        after_reset: Callable[[Connection], Awaitable[None]] | None = None,
     ) -> None:
+        """Make a cluster of which nothing is known yet.
+
+        Args:
+            source: finds the hosts.
+            access: opens connections.
+            limits: of each pool.
+            readers: whether readers get pools of their own.
+            observers: functions that receive the events.
+            after_reset: called by each pool with a connection whose session was reset.
+        """
         self._source = source
         self._access = access
         self._limits = limits
         self._wants_readers = readers
+        self._after_reset = after_reset
         self._tasks = TaskOwner("cluster")
         self._wake = asyncio.Event()
         self._adopted = asyncio.Event()
@@ -339,7 +357,9 @@ class Cluster:
 
         limits = dataclasses.replace(self._limits, resets=not self._access.is_stateless(host.endpoint))
         if host.role is Role.READER:
-            return Pool(host.endpoint, open_one, limits, pace=pace, observers=self.observers)
+            return Pool(
+                host.endpoint, open_one, limits, after_reset=self._after_reset, pace=pace, observers=self.observers
+            )
         return Pool(
             host.endpoint,
             open_one,
@@ -347,6 +367,7 @@ class Cluster:
             on_failure=lambda: self._writer_failed(host.endpoint),
             on_reached=lambda: self._writer_reached(host.endpoint),
             on_unreached=lambda: self._writer_unreached(host.endpoint),
+            after_reset=self._after_reset,
             pace=pace,
             observers=self.observers,
         )

@@ -52,6 +52,7 @@ class Pool:
         on_failure: Callable[[], None] = lambda: None,
         on_reached: Callable[[], None] = lambda: None,
         on_unreached: Callable[[], None] = lambda: None,
+        after_reset: Callable[[Connection], Awaitable[None]] | None = None,
         pace: OutageBackoff = CONNECT,
         observers: Observers = NOBODY,
     ) -> None:
@@ -64,6 +65,8 @@ class Pool:
             on_failure: called when a connection was lost, under a call or while it was idle.
             on_reached: called when the host has shown a sign of life after that.
             on_unreached: called when a connection cannot be opened, for the first time in a row.
+            after_reset: called with a connection whose session was reset, before the next caller gets it; it may raise
+                ``DriverError``.
             pace: how often a host that is away is asked for a connection.
             observers: who hears of connections and of waiting.
         """
@@ -74,6 +77,7 @@ class Pool:
         self._on_failure = on_failure
         self._on_reached = on_reached
         self.unreached = on_unreached
+        self._after_reset = after_reset
         self._observers = observers
         self._loop = asyncio.get_running_loop()
         self._idle: list[Lease] = []
@@ -163,6 +167,11 @@ class Pool:
     def is_empty(self) -> bool:
         """Whether it has no connection."""
         return not self._all
+
+    @property
+    def used_at(self) -> float:
+        """Return when a connection was last checked out, on the loop's clock; 0 if none is open."""
+        return max((lease.used_at for lease in self._all), default=0.0)
 
     def waits_since(self) -> float:
         """When the connection that has been on loan for longest was lent, on the loop's clock; infinite for none."""
@@ -329,14 +338,20 @@ class Pool:
                 await self._calm(connection)
             if connection.in_transaction:
                 await connection.control("rollback", _CLOSE_TIMEOUT)
-            if lease.dirty and not self.limits.resets:
-                lease.generation = _LAST_LOAN
-            elif lease.dirty:
-                await connection.reset(_CLOSE_TIMEOUT)
-                lease.dirty = False
+            if lease.dirty:
+                await self._reset(lease)
         except DriverError:
             connection.broken = True
         self.give_back(lease)
+
+    async def _reset(self, lease: Lease) -> None:
+        if self.limits.resets:
+            await lease.connection.reset(_CLOSE_TIMEOUT)
+            lease.dirty = False
+        else:
+            lease.generation = _LAST_LOAN
+        if self._after_reset is not None:
+            await self._after_reset(lease.connection)
 
     async def _calm(self, connection: Connection) -> None:
         # The server may deliver the cancel of the last call to the one that follows it: that one is ours, and repeated.

@@ -4,6 +4,7 @@ from rdskit.client.statements.bulk import execute_many, insert_many
 from rdskit.client.statements.into import into_all, into_one
 from rdskit.client.statements.pages import Page, Pages
 from rdskit.client.statements.portions import Pace, Source
+from rdskit.client.statements.stored_code import StoredCode
 from rdskit.client.statements.stream import require_stream, stream
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "Page",
     "Pages",
     "Source",
+    "StoredCode",
     "execute_many",
     "insert_many",
     "into_all",

@@ -141,6 +141,7 @@ class Transaction:
         """Insert many rows; after an error nothing but a rollback may follow."""
         self._require_alive()
         self.writes = True
+        self._lease.dirty = self._lease.dirty or self._statements.table_changes_session(table)
         dialect, pace = self._statements.dialect, self._pace()
         call = insert_many(self._lease, pace, dialect, table, rows, on_conflict, key)
         return Result(await self._call(call, pace.due))

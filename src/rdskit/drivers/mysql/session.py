@@ -61,8 +61,19 @@ class Flavor:
         """The query for the role, and for what tells this server from any other behind the same name."""
         if self.is_mariadb:
             # MariaDB has no super_read_only, and no id of its own before 11.
-            return "select @@global.read_only or @@innodb_read_only, concat_ws('/', @@hostname, @@server_id, @@datadir)"
-        return "select @@global.read_only or @@global.super_read_only or @@innodb_read_only, @@server_uuid"
+            server = "concat_ws('/', @@hostname, @@server_id, @@datadir)"
+            return f"select @@global.read_only or @@innodb_read_only, {server}, current_role()"
+        return "select @@global.read_only or @@global.super_read_only or @@innodb_read_only, @@server_uuid, null"
+
+    def reset_role(self, role: str | None) -> str:
+        """Return the statement that takes the session back to the roles it had after the login.
+
+        Args:
+            role: MariaDB's ``current_role()`` at that time; MySQL has a word for it.
+        """
+        if not self.is_mariadb:
+            return "set role default"
+        return "set role none" if role is None else f"set role `{role.replace('`', '``')}`"
 
 
 class ClearPasswordRefused:
@@ -93,6 +104,7 @@ class Session:
         role: what the server said it was.
         server: tells this server from any other.
         set_up: the statement that makes it ours again.
+        reset_role: the statement that takes it back to the roles of the login.
     """
 
     raw: Any
@@ -100,6 +112,7 @@ class Session:
     role: Role
     server: str
     set_up: str
+    reset_role: str
 
     async def end(self, other: Session) -> None:
         """End another session on the same server, and with it whatever it still does.
@@ -118,6 +131,7 @@ class Session:
         """Take back everything that a caller changed; prepared statements are gone afterwards."""
         await self.raw._execute_command(_COM_RESET_CONNECTION, b"")  # noqa: SLF001 - asyncmy has no call for it
         await self.raw._read_ok_packet()  # noqa: SLF001 - same
+        await self.raw.query(self.reset_role)  # COM_RESET_CONNECTION leaves it (MariaDB 11.8)
         await self.raw.query(self.set_up)
         if database is not None:
             await self.raw.select_db(database)
@@ -140,11 +154,12 @@ async def open_session(raw: Any, *, read_only: bool = False) -> Session:
         set_up = f"{flavor.set_up}{flavor.read_only if read_only else ''}"
         await raw.query(set_up)
         await raw.query(flavor.identify)
-        (reads, server), *_ = raw._result.rows  # noqa: SLF001 - where `query` leaves its answer
+        (reads, server, role), *_ = raw._result.rows  # noqa: SLF001 - where `query` leaves its answer
     except BaseException:
         raw.close()
         raise
-    return Session(raw, flavor, Role.READER if reads else Role.WRITER, str(server), set_up)
+    reset_role = flavor.reset_role(None if role is None else str(role))
+    return Session(raw, flavor, Role.READER if reads else Role.WRITER, str(server), set_up, reset_role)
 
 
 class _Raw(_Connection):  # type: ignore[misc]  # half of what we need of it is missing from its stubs

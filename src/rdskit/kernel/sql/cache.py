@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rdskit.errors import ConfigError
 from rdskit.kernel.sql.bind import bind
 from rdskit.kernel.sql.compile import compile_statement
+from rdskit.kernel.sql.effects import defines
+from rdskit.kernel.sql.model import Kind
+from rdskit.kernel.sql.session_code import SessionCode, mentioned
+from rdskit.kernel.sql.tokens import tokenize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -28,12 +33,16 @@ class StatementCache(dict[str, "Statement"]):
     Attributes:
         dialect: whose texts.
         readable: functions that are known to only read, besides the built-in ones.
+        session_code: what is known of the stored code behind the names in statements.
+        defined: a statement that creates, alters or drops something was asked for since this was set to False.
     """
 
     def __init__(self, dialect: Dialect, readable: Iterable[str] = ()) -> None:
         super().__init__()
         self.dialect = dialect
         self.readable = frozenset(readable)
+        self.session_code = SessionCode()
+        self.defined = False
 
     def learn(self, readable: Iterable[str]) -> None:
         """Functions turned out to only read: the statements that depend on such are compiled again."""
@@ -41,8 +50,31 @@ class StatementCache(dict[str, "Statement"]):
         for source in [source for source, statement in self.items() if not self.readable.isdisjoint(statement.unknown)]:
             del self[source]
 
+    def settle(self, names: frozenset[str], found: tuple[frozenset[str], frozenset[str]]) -> None:
+        """Take what the catalog told of all names that statements mention; each statement is compiled again.
+
+        Args:
+            names: that the catalog was asked about.
+            found: those that change the session, as `session_changing` gives them.
+        """
+        self.session_code.settle(names, found)
+        self.clear()
+
+    def table_changes_session(self, table: str) -> bool:
+        """Return whether writing to a table may change the session, by a trigger for example; True if not known."""
+        names = mentioned(tokenize(table, self.dialect), self.dialect)
+        return self.session_code.may_change_session(names, writes=True)
+
     def __missing__(self, source: str) -> Statement:
         statement = compile_statement(source, self.dialect, self.readable)
+        tokens = tokenize(source, self.dialect)
+        if defines(tokens):
+            self.defined = True
+            return statement  # not kept: each run of it makes what is known of the catalog outdated
+        if not statement.dirties_session and statement.kind in {Kind.READ, Kind.WRITE}:
+            names = mentioned(tokens, self.dialect)
+            if self.session_code.may_change_session(names, writes=statement.kind is Kind.WRITE):
+                statement = replace(statement, dirties_session=True)
         if len(self) >= _TEXTS:
             del self[next(iter(self))]
         self[source] = statement

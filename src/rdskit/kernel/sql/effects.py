@@ -75,6 +75,12 @@ def effect_of(tokens: Sequence[Token], dialect: Dialect, readable: frozenset[str
     return replace(_classify(terms, dialect), changes_role=_changes_role(terms), tables=tables)
 
 
+def defines(tokens: Sequence[Token]) -> bool:
+    """Return whether a statement defines, alters or drops something that other statements may use."""
+    first = next((token.text.lower() for token in tokens if token.type is TokenType.WORD), "")
+    return _RULES.get(first) in {_create, _define}
+
+
 def _classify(terms: _Terms, dialect: Dialect) -> Effect:
     verb = next((term.text for term in terms if term.type is TokenType.WORD), "")
     return _RULES.get(verb, _unknown)(terms, dialect)
@@ -160,6 +166,16 @@ def _write(terms: _Terms, dialect: Dialect) -> Effect:
     return Effect(Kind.WRITE, _returning(terms), _touches_session(terms, called, dialect), repeatable=False)
 
 
+def _define(terms: _Terms, _dialect: Dialect) -> Effect:
+    """Classify a definition: event triggers, defaults and `create table … as` may run code on the way."""
+    return Effect(Kind.WRITE, _returning(terms), dirties_session=True, repeatable=False)
+
+
+def _flush(terms: _Terms, dialect: Dialect) -> Effect:
+    """Classify FLUSH: on MySQL WITH READ LOCK and FOR EXPORT keep tables locked until UNLOCK TABLES."""
+    return replace(_write(terms, dialect), dirties_session=not {"lock", "export"}.isdisjoint(_bare_words(terms)))
+
+
 def _unknown(_terms: _Terms, _dialect: Dialect) -> Effect:
     """Also a statement that runs code from elsewhere; rows are possible."""
     return Effect(Kind.WRITE, returns_rows=True, dirties_session=True, repeatable=False, atomic=False)
@@ -205,7 +221,7 @@ def _load(terms: _Terms, dialect: Dialect) -> Effect:
 
 
 def _create(terms: _Terms, dialect: Dialect) -> Effect:
-    return _SESSION if not {"temp", "temporary"}.isdisjoint(_words(terms, 5)) else _write(terms, dialect)
+    return _SESSION if not {"temp", "temporary"}.isdisjoint(_words(terms, 5)) else _define(terms, dialect)
 
 
 _RULES: Final[dict[str, Callable[[_Terms, Dialect], Effect]]] = {
@@ -215,9 +231,12 @@ _RULES: Final[dict[str, Callable[[_Terms, Dialect], Effect]]] = {
     **dict.fromkeys(("show", "help"), _show),
     **dict.fromkeys(("begin", "commit", "end", "rollback", "abort", "savepoint", "release", "xa"), _transaction),
     **dict.fromkeys(("reset", "discard", "listen", "unlisten", "deallocate", "declare", "use", "unlock"), _session),
-    **dict.fromkeys(("alter", "drop", "truncate", "rename", "grant", "revoke", "comment", "security"), _write),
-    **dict.fromkeys(("copy", "vacuum", "reindex", "cluster", "refresh", "reassign", "import", "checkpoint"), _write),
-    **dict.fromkeys(("notify", "flush", "kill"), _write),
+    **dict.fromkeys(
+        ("alter", "drop", "rename", "grant", "revoke", "comment", "security", "reassign", "import"), _define
+    ),
+    **dict.fromkeys(("copy", "vacuum", "reindex", "cluster", "refresh", "truncate", "checkpoint"), _write),
+    **dict.fromkeys(("notify", "kill"), _write),
+    "flush": _flush,
     **dict.fromkeys(("analyze", "optimize", "repair", "check", "checksum"), _maintenance),
     "set": _set,
     "start": _start,

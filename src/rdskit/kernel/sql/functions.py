@@ -33,11 +33,12 @@ def function_name(text: str) -> str:
     return ".".join(part[1:-1] if part[0] in '"`' else part.lower() for part in parts)
 
 
-def _names(*groups: str) -> frozenset[str]:
+def word_set(*groups: str) -> frozenset[str]:
+    """Return the words of some texts."""
     return frozenset(" ".join(groups).split())
 
 
-SESSION_FUNCTIONS: Final = _names(
+SESSION_FUNCTIONS: Final = word_set(
     # session-level locks: held until released or disconnected
     """
     pg_advisory_lock pg_advisory_lock_shared pg_try_advisory_lock pg_try_advisory_lock_shared
@@ -52,7 +53,7 @@ SESSION_FUNCTIONS: Final = _names(
 )
 """Functions that leave the connection in another state; each of them is one of `WRITING_FUNCTIONS` too."""
 
-WRITING_FUNCTIONS: Final = SESSION_FUNCTIONS | _names(
+WRITING_FUNCTIONS: Final = SESSION_FUNCTIONS | word_set(
     # sequences, and what depends on the writer's own session
     "nextval setval currval lastval last_insert_id pg_nextoid found_rows row_count",
     # locks of the transaction
@@ -100,7 +101,7 @@ WRITING_FUNCTIONS: Final = SESSION_FUNCTIONS | _names(
 )
 """Functions that write, lock, wait for a host's position, or work on the writer only: their statement is a WRITE."""
 
-TABLELESS_FUNCTIONS: Final = _names(
+TABLELESS_FUNCTIONS: Final = word_set(
     "nextval setval currval lastval last_insert_id found_rows row_count set_config pg_notify",
     "txid_current pg_current_xact_id pg_current_wal_flush_lsn pg_current_wal_insert_lsn pg_current_wal_lsn",
     """
@@ -112,7 +113,7 @@ TABLELESS_FUNCTIONS: Final = _names(
 )
 """Functions of `WRITING_FUNCTIONS` that neither read nor write a table."""
 
-_HARMLESS_EVERYWHERE: Final = _names(
+_HARMLESS_EVERYWHERE: Final = word_set(
     # aggregates and windows
     """
     any_value avg bit_and bit_or bit_xor count cume_dist dense_rank first_value grouping json_arrayagg
@@ -153,7 +154,7 @@ _HARMLESS_EVERYWHERE: Final = _names(
     """,
 )
 
-_HARMLESS_ON_POSTGRES: Final = _names(
+_HARMLESS_ON_POSTGRES: Final = word_set(
     # aggregates and windows
     """
     array_agg bool_and bool_or corr covar_pop covar_samp every json_agg json_object_agg jsonb_agg
@@ -214,7 +215,7 @@ _HARMLESS_ON_POSTGRES: Final = _names(
     "bpchar timestamptz timetz varbit",
 )
 
-_HARMLESS_ON_MYSQL: Final = _names(
+_HARMLESS_ON_MYSQL: Final = word_set(
     # aggregates and windows
     "group_concat std",
     # values
