@@ -342,6 +342,10 @@ class Pool:
                 await self._reset(lease)
         except DriverError:
             connection.broken = True
+        except BaseException:
+            connection.broken = True
+            self.give_back(lease)
+            raise
         self.give_back(lease)
 
     async def _reset(self, lease: Lease) -> None:

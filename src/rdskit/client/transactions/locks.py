@@ -24,8 +24,9 @@ _LOOK_TIMEOUT: Final = 2.0  # seconds for each
 _RELEASE_TIMEOUT: Final = 2.0  # seconds; then the pool resets the session, which releases as well
 _MOST: Final = 31_536_000  # seconds, a year: MariaDB refuses to wait without end
 
-# The name is hashed: PostgreSQL's locks are numbers, and MySQL's names are short and shared by all databases.
-_MYSQL_NAME: Final = "concat('rdskit:', left(sha2(concat_ws('/', database(), ?), 256), 40))"
+# The name is hashed: PostgreSQL's locks are numbers, and MySQL's names have 64 characters at most, no case, and are
+# shared by all databases. No database's name holds a NUL, so no two pairs of database and lock give one text.
+_MYSQL_NAME: Final = "concat('rdskit:', left(sha2(concat_ws(char(0), database(), ?), 256), 40))"
 _TAKE: Final = {
     (Dialect.POSTGRES, False): "select pg_advisory_lock($1)",
     (Dialect.POSTGRES, True): "select pg_advisory_xact_lock($1)",

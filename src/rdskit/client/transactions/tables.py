@@ -55,6 +55,7 @@ _POSTGRES: Final = (
         created_at timestamptz not null default current_timestamp)
     """,
 )
+# Keys are binary columns: under a padded collation two keys that differ in trailing blanks would be one.
 _MYSQL: Final = (
     """
     create table if not exists rdskit_txn (
@@ -66,8 +67,8 @@ _MYSQL: Final = (
     """,
     """
     create table if not exists rdskit_idempotency (
-        scope varchar(100) not null,
-        idempotency_key varchar(255) not null,
+        scope varbinary(400) not null,
+        idempotency_key varbinary(1020) not null,
         fingerprint varchar(255) not null,
         response longtext,
         uses int not null default 0,
