@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import inspect
 import logging
 import queue
 import threading
@@ -19,7 +20,9 @@ from rdskit.client.database.inheritance import belongs_to_this_process
 from rdskit.client.database.opening import checked, open_target
 from rdskit.client.database.queries import DEFAULT
 from rdskit.client.database.transactional import KEEP
-from rdskit.client.transactions import fingerprint_of
+from rdskit.client.transactions import fingerprint_of, name_of
+from rdskit.errors import ConfigError
+from rdskit.kernel.arguments import call_arguments, require_function
 from rdskit.runtime.background import background, iterate, send_from_here, take_turn, wait
 from rdskit.runtime.blocks import held_open
 
@@ -90,6 +93,10 @@ class Transaction:
 
     def on_commit(self, callback: Callable[[], Any]) -> None:
         """Have a function called in this thread once the transaction is committed; what it raises is logged."""
+        if inspect.iscoroutinefunction(require_function("callback", callback)):
+            raise ConfigError(
+                f"{name_of(callback)} is an `async def` function: give on_commit of rdskit.sync a plain one"
+            )
         self._transaction.on_commit(lambda: self._committed.append(callback))
 
     def lock(self, name: str, *, timeout: float | None = None) -> None:
@@ -251,8 +258,10 @@ class Session:
     ) -> T:
         """Run ``closure(tx, *args, **kwargs)`` in a transaction, again as a whole after a conflict or a failover."""
         options: dict[str, Any] = {"isolation": isolation, "exactly_once": exactly_once, "timeout": timeout}
-        call = functools.partial(_call_with, closure, args, kwargs or {})
-        return self._in_turns(call, lambda attempt: self._database.run(attempt, **options))
+        called, named = call_arguments(args, kwargs)
+        call = functools.partial(_call_with, require_function("closure", closure), called, named)
+        answer: T = self._in_turns(closure, call, lambda attempt: self._database.run(attempt, **options))
+        return answer
 
     def run_once(
         self,
@@ -267,13 +276,15 @@ class Session:
         timeout: float | None = DEFAULT,
     ) -> Any:
         """Run ``closure(tx, *args, **kwargs)`` like ``run``, but once for each key; later calls get the same answer."""
-        told = fingerprint or fingerprint_of(args, kwargs or {})
+        called, named = call_arguments(args, kwargs)
+        told = fingerprint or fingerprint_of(called, named)
         options: dict[str, Any] = {"scope": scope, "fingerprint": told, "keep": keep, "timeout": timeout}
-        call = functools.partial(_call_with, closure, args, kwargs or {})
-        return self._in_turns(call, lambda attempt: self._database.run_once(key, attempt, **options))
+        call = functools.partial(_call_with, require_function("closure", closure), called, named)
+        return self._in_turns(closure, call, lambda attempt: self._database.run_once(key, attempt, **options))
 
     def _in_turns(
         self,
+        closure: Callable[..., Any],
         call: Callable[[Transaction], T],
         start: Callable[[Callable[[AsyncTransaction], Coroutine[Any, Any, T]]], Coroutine[Any, Any, T]],
     ) -> T:
@@ -286,6 +297,7 @@ class Session:
             turns.put((transaction, answer))
             return await answer
 
+        attempt.__wrapped__ = closure  # type: ignore[attr-defined]  # errors and events call the attempt by its name
         loop = background.loop()
         future = asyncio.run_coroutine_threadsafe(start(attempt), loop)
         future.add_done_callback(lambda _: turns.put(None))
@@ -442,7 +454,11 @@ def connect(
 
 
 def _call_with(closure: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any], transaction: Transaction) -> T:
-    return closure(transaction, *args, **kwargs)
+    answer = closure(transaction, *args, **kwargs)
+    if inspect.iscoroutine(answer):
+        answer.close()
+        raise ConfigError(f"{name_of(closure)} is an `async def` function: give rdskit.sync a plain one")
+    return answer
 
 
 def _call(callbacks: list[Callable[[], Any]]) -> None:

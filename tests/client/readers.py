@@ -59,6 +59,12 @@ class Replicated(NamedTuple):
                 found += len(session.execute(text))
         return found
 
+    def end_running(self, words: str) -> None:
+        """End the sessions on the replicas that run queries with these words."""
+        self._on_replicas(
+            f"select pg_terminate_backend(pid) from pg_stat_activity where state = 'active' and query like '{words}%'"
+        )
+
     def _on_replicas(self, *statements: str) -> None:
         for replica in self.replicas:
             with replica.connect() as session:

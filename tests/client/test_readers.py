@@ -243,6 +243,35 @@ async def test_a_reader_that_was_slow_once_is_given_reads_again(db: rdskit.Datab
     await eventually(functools.partial(serves, db, slow))
 
 
+async def test_a_read_that_its_caller_gives_up_is_no_read_that_a_reader_answered(
+    cluster: Replicated, db: rdskit.Database
+) -> None:
+    slow = "select length(pg_sleep(60)::text) + 7"
+    before = db.stats()
+    reading = asyncio.ensure_future(db.fetch_value(slow))
+    await eventually(functools.partial(is_running, cluster, slow))
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    after = db.stats()
+    assert after.reads_by_reader == before.reads_by_reader
+    assert after.reads_sent_to_writer == before.reads_sent_to_writer
+
+
+async def test_a_read_whose_reader_fails_counts_as_sent_to_the_writer(cluster: Replicated) -> None:
+    slow = "select (select count(*) from note) + coalesce(length(pg_sleep(1.5)::text), 0) + 3"
+    async with rdskit.connect(cluster.url, tls="off", readers=cluster.readers[:1]) as db:
+        await eventually(lambda: readers_serve(db))
+        before = db.stats()
+        reading = asyncio.ensure_future(db.fetch_value(slow))
+        await eventually(functools.partial(is_running, cluster, slow))
+        await asyncio.to_thread(cluster.end_running, slow[:30])
+        await reading
+        after = db.stats()
+    assert after.reads_by_reader == before.reads_by_reader
+    assert after.reads_sent_to_writer == before.reads_sent_to_writer + 1
+
+
 async def serves(db: rdskit.Database, reader: str) -> bool:
     before = db.stats().reads_by_reader[reader]
     await db.fetch_value("select count(*) from note")

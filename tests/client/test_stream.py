@@ -110,7 +110,7 @@ async def test_only_reads_are_streamed_outside_a_transaction(filled: rdskit.Data
     ):
         with pytest.raises(rdskit.ConfigError, match=told):
             filled.stream(text)
-    with pytest.raises(rdskit.ConfigError, match="batch=0 fetches nothing"):
+    with pytest.raises(rdskit.ConfigError, match="batch=0 is too small"):
         filled.stream(READ, batch=0, top=1)
     with pytest.raises(rdskit.ConfigError, match="parameter :batch has the name of an option"):
         filled.stream("select id from items where id = :batch", batch=1)

@@ -84,15 +84,15 @@ class QueryFinished:
 
 @dataclass(frozen=True, slots=True)
 class QueryRetried:
-    """A statement is sent again, because it cannot have happened or only reads.
+    """A statement is sent again, or a closure given to ``run`` runs again: it cannot have happened, or only reads.
 
     Attributes:
-        sql: its text as the application wrote it.
+        subject: the statement's text as the application wrote it, or the closure's name.
         failure: what went wrong, by the name of ``rdskit.kernel.failures.Failure``.
         attempt: how often it failed like that so far.
     """
 
-    sql: str
+    subject: str
     failure: str
     attempt: int
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from rdskit.errors import ConfigError
-from rdskit.kernel.sql import Dialect, bind, compile_statement, expand
+from rdskit.kernel.sql import Dialect, bind, bind_call, compile_statement, expand
 
 UNICODE = r"""select U&'\0441:a', U&"\0441:b" """
 
@@ -84,8 +86,8 @@ def test_mysql_text_and_names(source: str, text: str, names: tuple[str, ...]) ->
         (" -- nothing\n;;", Dialect.POSTGRES, "empty"),
         ("select 1; select 2", Dialect.POSTGRES, "several statements"),
         ("select 1;;select 2", Dialect.MYSQL, "several statements"),
-        ("select $1", Dialect.POSTGRES, r"'\$1'.*write `:name`"),
-        ("select ?", Dialect.MYSQL, r"'\?'.*write `:name`"),
+        ("select $1", Dialect.POSTGRES, r"'\$1'.*write `:id`"),
+        ("select ?", Dialect.MYSQL, r"'\?'.*write `:id`"),
         ("select 'a", Dialect.POSTGRES, "opens ' in line 1"),
         ('select\n"a', Dialect.POSTGRES, 'opens " in line 2'),
         ("select $t$ a $u$", Dialect.POSTGRES, r"opens \$t\$"),
@@ -180,3 +182,70 @@ def test_a_long_text_compiles(dialect: Dialect) -> None:
     assert len(statement.names) == 5000
     many = " or ".join(f"a in :l{n}" for n in range(5000))
     assert len(compile_statement(f"select 1 where {many}", dialect).lists) == 5000
+
+
+@pytest.mark.parametrize("dialect", list(Dialect))
+@pytest.mark.parametrize(
+    ("text", "placeholder"),
+    [
+        ("select * from users where id = ?", "?"),
+        ("select * from users where id = ? and name = 'x'", "?"),
+        ("insert into users values (?, ?)", "?"),
+        ("select ? + 1", "?"),
+        ("select * from users limit ?", "?"),
+        ("select * from users where id = %s", "%s"),
+        ("insert into users values (%s, %s)", "%s"),
+        ("select * from users where id = %(id)s", "%(…)s"),
+    ],
+)
+def test_the_placeholders_of_other_drivers_are_refused_with_ours(dialect: Dialect, text: str, placeholder: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compile_statement(text, dialect)
+    assert f"placeholder {placeholder!r}: write `:id` instead" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select data ? 'key' from t",
+        "select data ? :key from t",
+        "select data ?| array['a'] from t where data ?& :keys",
+        "select data @? '$.a' from t",
+        "select data ? name from t",
+        "select data ? (select 'x') from t",
+        "select 7 % 2, a %s from t",
+        "select (a) % (b) from t",
+        "select name % :word from t",
+    ],
+)
+def test_operators_that_look_like_placeholders_stay(text: str) -> None:
+    assert compile_statement(text, Dialect.POSTGRES).source == text
+
+
+def test_dividing_is_no_placeholder_on_mysql() -> None:
+    for text in (
+        "select 7 % 2",
+        "select a %s from t",
+        "select (a) % (b) from t",
+        "select '100 %s', \"%s\", `%s` from t",
+    ):
+        assert compile_statement(text, Dialect.MYSQL).source == text
+
+
+@pytest.mark.parametrize("dialect", list(Dialect))
+def test_a_list_in_parentheses_is_refused_with_the_form_that_takes_it(dialect: Dialect) -> None:
+    statement = compile_statement("select * from t where id in (:ids)", dialect)
+    for value in ([1, 2], (1, 2), {1, 2}):
+        with pytest.raises(ConfigError, match=r"parameter 'ids' is a \w+ and stands in parentheses: write `in :ids`"):
+            bind(statement, {"ids": value})
+    assert bind(statement, {"ids": 7})[1] == [7]
+    assert bind(compile_statement("select * from t where id in (:a, :b)", dialect), {"a": 1, "b": 2})[1] == [1, 2]
+
+
+@pytest.mark.parametrize("given", [1, "x", [1], (1, 2), object(), b"x"])
+def test_parameters_by_position_are_refused_with_the_form_by_name(given: Any) -> None:
+    statement = compile_statement("select :id", Dialect.POSTGRES)
+    with pytest.raises(
+        ConfigError, match=rf"of type {type(given).__name__}: write `:id` .* as in fetch_one\(sql, id=7\)"
+    ):
+        bind_call(statement, given, {})

@@ -10,6 +10,7 @@ from rdskit.aws.keys import AwsKeys, assume_role, configured_region, resolve_key
 from rdskit.aws.token import sign_token
 from rdskit.client.credentials.policy import is_worth_minting, region_of_host, role_keys_serve, token_serves
 from rdskit.errors import ConfigError
+from rdskit.kernel.arguments import require_function, require_text, require_whole
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.ports import Credentials, Login
 from rdskit.kernel.typing import override
@@ -47,6 +48,13 @@ class Iam:
     keys: Callable[[], Awaitable[AwsKeys]] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        for name in ("user", "region", "host", "role_arn", "external_id"):
+            require_text(name, getattr(self, name), or_none=True)
+        require_text("session_name", self.session_name)
+        if self.port is not None:
+            require_whole("port", self.port, least=1)
+        if self.keys is not None:
+            require_function("keys", self.keys)
         if self.keys is not None and self.role_arn is not None:
             raise ConfigError("Iam(keys=…, role_arn=…): give one of them; keys= can assume the role itself")
 

@@ -75,7 +75,7 @@ class Database(Session):
             writer=self._cluster.writer.stats(),
             readers={name: pool.stats() for name, pool in self._cluster.readers.items()},
             reads_by_reader=served,
-            reads_sent_to_writer=self._readers.spilled if self._readers else 0,
+            reads_sent_to_writer=self._readers.sent_to_writer if self._readers else 0,
             failures=self._cluster.failures,
             retries_left=self._cluster.retries.budget.retries_left,
         )

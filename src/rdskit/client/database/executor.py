@@ -7,7 +7,16 @@ import math
 import random
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from rdskit.errors import ConfigError, FailoverError, OutcomeUnknown, QueryTimeout, ReadOnlyError, StaleReadError
+from rdskit.errors import (
+    ConfigError,
+    FailoverError,
+    OutcomeUnknown,
+    QueryTimeout,
+    RdskitError,
+    ReadOnlyError,
+    StaleReadError,
+)
+from rdskit.kernel.attempts import Attempts, explain
 from rdskit.kernel.backoff import TRANSACTION
 from rdskit.kernel.failures import Action, Failure, Phase, action_for
 from rdskit.kernel.ports import DriverError
@@ -94,7 +103,7 @@ class Executor:
         """
         if params is None and len(named) == 1 and statement.only in named:  # comparing sets of names costs 3 µs
             text, args = statement.text, [named[statement.only]]
-        elif params is None and named.keys() == statement.parameters and not statement.lists:
+        elif params is None and named.keys() == statement.parameters and statement.plain:
             text, args = statement.text, list(map(named.__getitem__, statement.names))
         else:
             text, args = bind_call(statement, params, named)
@@ -135,10 +144,18 @@ class Executor:
         """Run on the writer, again and again where the retry table allows it."""
         _require_plain(work.statement)
         repeats: dict[Failure, int] = {}
+        attempts: Attempts | None = None
         while True:
             if error is not None:
-                await self._consider(work, error, repeats)
-            lease = await self._cluster.acquire_writer(work.deadline)
+                attempts = attempts or Attempts()
+                await self._consider(work, error, repeats, attempts)
+            try:
+                lease = await self._cluster.acquire_writer(work.deadline)
+            except RdskitError as refused:
+                if attempts is not None:
+                    attempts.failed(refused)
+                    explain(refused, attempts.told("the statement", f"{type(refused).__name__} is not repeated"))
+                raise
             lease.dirty = lease.dirty or work.statement.dirties_session  # also if it fails
             try:
                 answer = await _run(lease, work)
@@ -154,12 +171,15 @@ class Executor:
                     self._retries.succeeded()
                 return answer
 
-    async def _consider(self, work: Work[Any], error: DriverError, repeats: dict[Failure, int]) -> None:
+    async def _consider(
+        self, work: Work[Any], error: DriverError, repeats: dict[Failure, int], attempts: Attempts
+    ) -> None:
         """Return if the statement may be run again, after a pause; raise what the caller must know otherwise."""
         writes = not work.statement.repeatable
         self._cluster.report(error.failure)
         action = self._action(work.statement, error)
         repeats[error.failure] = count = repeats.get(error.failure, 0) + 1
+        attempts.failed(error.public)
         if error.failure is Failure.TIMEOUT:
             self._retries.timed_out()
         if action is Action.RETRY and count <= _REPEATS[error.failure] and not work.deadline.passed:
@@ -172,7 +192,10 @@ class Executor:
             return
         if writes and (action is Action.UNKNOWN or not work.statement.atomic):
             self._written.lost_track()
-        raise _told(error, action, work.statement) from error.__cause__
+        told = _told(error, action, work.statement)
+        if (attempts.total > 1 or action is Action.RETRY) and isinstance(told, RdskitError):
+            explain(told, attempts.told("the statement", _reason_to_stop(error, action, work, count)))
+        raise told from error.__cause__
 
     def _action(self, statement: Statement, error: DriverError) -> Action:
         if statement.atomic or not self._cluster.takes_writes:  # what reads only commits nothing
@@ -246,14 +269,20 @@ class Executor:
                 # place; or there is no writer to go to.
                 borrowed = await self._borrow(work.after, work.deadline, avoid=borrowed.reader)
             except BaseException:
-                borrowed.give_back()
+                borrowed.given_up()
                 raise
             else:
                 borrowed.give_back()
                 if self._retries.in_debt:
                     self._retries.succeeded()
                 return answer
+        self.count_sent_to_writer()
         return await self._write(work, None)
+
+    def count_sent_to_writer(self) -> None:
+        """Count a read that a reader might have answered."""
+        if self._readers is not None and self._cluster.takes_writes:
+            self._readers.sent_to_writer += 1
 
     def _consider_reader(self, work: Work[Any], borrowed: Borrowed, error: DriverError, failures: int) -> None:
         """Return if a read may be sent elsewhere; raise what the caller must know otherwise."""
@@ -313,8 +342,16 @@ def _told(error: DriverError, action: Action, statement: Statement) -> Exception
             errno=error.public.errno,
         )
     if action is Action.RETRY and isinstance(error.public, FailoverError):
-        return FailoverError(f"{error.public}; nothing was changed, and the deadline has passed")
+        return FailoverError(f"{error.public}; nothing was changed")
     return error.public
+
+
+def _reason_to_stop(error: DriverError, action: Action, work: Work[Any], count: int) -> str:
+    if work.deadline.passed:
+        return f"its deadline of {work.deadline.budget:g} s has passed"
+    if action is Action.RETRY and count > _REPEATS[error.failure]:
+        return f"it is repeated {_REPEATS[error.failure]:g} times at most after such an error"
+    return f"{type(error.public).__name__} is not repeated"
 
 
 def _budget_is_spent(error: DriverError) -> FailoverError:

@@ -8,8 +8,9 @@ from rdskit.client.database.streaming import Reading, Streaming, require_plain_r
 from rdskit.client.statements import Pages, calls, into_all, into_one, require_stream
 from rdskit.client.statements.observed import observe_stream
 from rdskit.errors import ConfigError
+from rdskit.kernel.arguments import require_seconds, require_text
 from rdskit.kernel.positions import START
-from rdskit.kernel.sql import STREAM_OPTIONS, bind_call, one_mapping
+from rdskit.kernel.sql import STREAM_OPTIONS, bind_call, one_mapping, sql_expected
 from rdskit.kernel.sql.keyset import keyset
 from rdskit.runtime.deadlines import Deadline
 
@@ -104,12 +105,16 @@ class Queries:
         """
         if self._refusal is not None:
             self._require_open()
+        try:
+            statement = self._statements[sql]
+        except TypeError as error:
+            raise sql_expected(sql, error) from None
         call = self._executor.run(
             calls.fetch_one,
-            self._statements[sql],
+            statement,
             params,
             named,
-            self._timeout if timeout is DEFAULT else timeout,
+            self._timeout if timeout is DEFAULT else require_seconds("timeout", timeout),
             START if after is None else self._tokens.read(after),
         )
         return call if into is None else _one(call, into)
@@ -152,12 +157,16 @@ class Queries:
         """Run a statement and give all its rows; arguments and errors as for ``fetch_one``."""
         if self._refusal is not None:
             self._require_open()
+        try:
+            statement = self._statements[sql]
+        except TypeError as error:
+            raise sql_expected(sql, error) from None
         call = self._executor.run(
             calls.fetch_all,
-            self._statements[sql],
+            statement,
             params,
             named,
-            self._timeout if timeout is DEFAULT else timeout,
+            self._timeout if timeout is DEFAULT else require_seconds("timeout", timeout),
             START if after is None else self._tokens.read(after),
         )
         return call if into is None else _all(call, into)
@@ -182,8 +191,12 @@ class Queries:
         """Run a statement and give the number of rows that it matched; otherwise like ``fetch_one``."""
         if self._refusal is not None:
             self._require_open()
-        limit = self._timeout if timeout is DEFAULT else timeout
-        return self._executor.run(calls.execute, self._statements[sql], params, named, limit)
+        try:
+            statement = self._statements[sql]
+        except TypeError as error:
+            raise sql_expected(sql, error) from None
+        limit = self._timeout if timeout is DEFAULT else require_seconds("timeout", timeout)
+        return self._executor.run(calls.execute, statement, params, named, limit)
 
     @overload
     def stream(
@@ -243,12 +256,12 @@ class Queries:
             FailoverError: the connection was lost after the first batch; before it, another host is asked.
         """
         self._require_open()
-        statement = self._statements[sql]
-        text, args = bind_call(statement, params, named, STREAM_OPTIONS)
+        statement = self._statements.of(sql)
+        sent, args = bind_call(statement, params, named, STREAM_OPTIONS)
         require_stream(statement, batch)
         require_plain_read(statement)
-        deadline = Deadline.after(None if timeout is DEFAULT else timeout)
-        reading = Reading(statement, text, args, batch, deadline, self._timeout, self._tokens.read(after))
+        deadline = Deadline.after(None if timeout is DEFAULT else require_seconds("timeout", timeout))
+        reading = Reading(statement, sent, args, batch, deadline, self._timeout, self._tokens.read(after))
         rows = Streaming(self._cluster, self._executor).rows(reading, into, self._patience(deadline))
         return observe_stream(self._cluster.observers, sql, rows) if self._cluster.observers else rows
 
@@ -316,11 +329,12 @@ class Queries:
             ConfigError: the key, a cursor or the parameters do not fit.
         """
         self._require_open()
-        query = keyset(sql, key, self._statements.dialect)
+        limit = timeout if timeout is DEFAULT else require_seconds("timeout", timeout)
+        query = keyset(require_text("sql", sql), key, self._statements.dialect)
         pages = Pages(query, one_mapping(params, named), size, after, before)
 
-        def fetch(text: str, values: Params) -> Coroutine[Any, Any, list[Row]]:
-            return self.fetch_all(text, values, timeout=timeout)
+        def fetch(page: str, values: Params) -> Coroutine[Any, Any, list[Row]]:
+            return self.fetch_all(page, values, timeout=limit)
 
         return pages.read(fetch, into)
 

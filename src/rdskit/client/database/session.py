@@ -9,7 +9,7 @@ from rdskit.client.database.inheritance import belongs_to_this_process
 from rdskit.client.database.queries import DEFAULT
 from rdskit.client.database.transactional import Transactional
 from rdskit.client.statements.observed import observe_bulk
-from rdskit.runtime.deadlines import Deadline
+from rdskit.kernel.arguments import require_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -68,8 +68,7 @@ class Session(Transactional):
             ConnectError: the writer cannot be reached to ask it.
         """
         self._require_open()
-        deadline = Deadline.after(self._timeout if timeout is DEFAULT else timeout)
-        return self._tokens.issue(await self._written.settled(self._cluster, deadline))
+        return self._tokens.issue(await self._written.settled(self._cluster, self._limit(timeout)))
 
     # -- many rows -------------------------------------------------------------------------------------------------
 
@@ -135,7 +134,7 @@ class Session(Transactional):
     async def _send(
         self, send: Callable[[Transaction], Coroutine[Any, Any, Result]], source: Source, timeout: float | None
     ) -> Result:
-        limit = None if timeout is DEFAULT else timeout
+        limit = None if timeout is DEFAULT else require_seconds("timeout", timeout)
         if isinstance(source, Collection):  # what can be read once only is sent once only
             return await self.run(send, timeout=limit)
         async with self.transaction(timeout=limit) as tx:

@@ -17,15 +17,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Counters and sizes at one moment.
+    """Counters and sizes at one moment. Counters never fall, except where a host gets another pool.
 
     Attributes:
-        writer: the writer's pool.
+        writer: the writer's pool. After a failover it is another host's, with counters of its own.
         readers: the readers' pools, by identifier.
-        reads_by_reader: reads that each reader has served.
-        reads_sent_to_writer: reads that no reader was fresh enough for.
-        failures: signs that the writer failed: calls and idle connections that were lost.
-        retries_left: how many more calls may be sent again before successes have filled the retry budget.
+        reads_by_reader: reads that each reader has answered, with rows or with an error of the statement. Reads that
+            were lost, ran out of time or were cancelled are not counted.
+        reads_sent_to_writer: reads that a reader might have answered and that went to the writer: no reader was fresh
+            enough, or the one that was asked failed.
+        failures: how often the writer was found to have failed: a call or an idle connection was lost, a write was
+            refused because the host only reads, or the host was silent.
+        retries_left: how many more calls may be sent again now, as far as the retry budget goes.
     """
 
     writer: PoolStats

@@ -125,6 +125,8 @@ class Streaming:
         borrowed = await self._executor.borrow(reading.statement, patience, reading.after) if borrows else None
         if borrowed is not None:
             return _Loan(borrowed.lease, borrowed.give_back, borrowed.failed)
+        if self._cluster.routes_reads:
+            self._executor.count_sent_to_writer()
         lease = await self._cluster.acquire_writer(patience)
         return _Loan(lease, lease.give_back, lambda _: lease.give_back())
 

@@ -11,15 +11,18 @@ from rdskit.client.pool import holding
 from rdskit.client.transactions import (
     SETUP_LOCK,
     TABLES,
+    Call,
     Request,
     Transaction,
     answer_once,
     begin_text,
     fingerprint_of,
     held_lock,
+    name_of,
     repeat,
     table_statements,
 )
+from rdskit.kernel.arguments import call_arguments, require_flag, require_function, require_seconds, require_text
 from rdskit.kernel.sql import Dialect
 from rdskit.runtime.deadlines import Deadline
 
@@ -76,8 +79,11 @@ class Transactional(Queries):
             FailoverError: the connection was lost before that, or COMMIT had no effect; nothing was changed.
             ConfigError: ``exactly_once=True`` without the tables of ``setup``; nothing was changed.
         """
-        text = begin_text(isolation, read_only=read_only, deferrable=deferrable)
-        return self._block(text, timeout, exactly_once=False if read_only else exactly_once)
+        begin = begin_text(isolation, read_only=read_only, deferrable=deferrable)
+        exactly_once = require_flag("exactly_once", exactly_once, or_none=True)
+        return self._block(
+            begin, require_seconds("timeout", timeout), exactly_once=False if read_only else exactly_once
+        )
 
     async def run(
         self,
@@ -111,13 +117,17 @@ class Transactional(Queries):
             ConfigError: ``exactly_once=True`` without the tables of ``setup``; nothing was changed.
             RdskitError: the last attempt's error, once the deadline has passed.
         """
-        deadline = Deadline.after(self._timeout if timeout is DEFAULT else timeout)
-        text = begin_text(isolation, read_only=False, deferrable=False)
+        called, named = call_arguments(args, kwargs)
+        call = Call(require_function("closure", closure), called, named, name_of(closure))
+        begin = begin_text(isolation, read_only=False, deferrable=False)
+        exactly_once = require_flag("exactly_once", exactly_once, or_none=True)
+        deadline = self._limit(timeout)
 
         def attempt() -> AbstractAsyncContextManager[Transaction, None]:
-            return self._block(text, deadline, exactly_once)
+            return self._block(begin, deadline, exactly_once)
 
-        return await repeat(attempt, closure, args, kwargs or {}, deadline, self._cluster.retries)
+        answer: T = await repeat(attempt, call, deadline, self._cluster.retries, self._cluster.observers)
+        return answer
 
     async def run_once(
         self,
@@ -153,18 +163,20 @@ class Transactional(Queries):
             IntegrityError: the key was used for another request.
             ConfigError: something is no JSON, or the tables of ``setup`` are missing; nothing was changed.
         """
-        called, named = args, kwargs or {}
+        called, named = call_arguments(args, kwargs)
+        once = Call(require_function("closure", closure), called, named, name_of(closure))
         request = Request(scope, key, fingerprint or fingerprint_of(called, named), keep)
-        deadline = Deadline.after(self._timeout if timeout is DEFAULT else timeout)
-        text = begin_text(None, read_only=False, deferrable=False)
+        deadline = self._limit(timeout)
+        begin = begin_text(None, read_only=False, deferrable=False)
 
         def attempt() -> AbstractAsyncContextManager[Transaction, None]:
-            return self._block(text, deadline, exactly_once=False)  # the key does the same
+            return self._block(begin, deadline, exactly_once=False)  # the key does the same
 
         async def work(tx: Transaction) -> Any:
-            return await answer_once(tx, self.dialect, request, closure, called, named)
+            return await answer_once(tx, self.dialect, request, once)
 
-        answer = await repeat(attempt, work, (), {}, deadline, self._cluster.retries, finds_itself_done=True)
+        call = Call(work, name=once.name, finds_itself_done=True)
+        answer = await repeat(attempt, call, deadline, self._cluster.retries, self._cluster.observers)
         await self._fencing.tidy(deadline)
         return answer
 
@@ -185,7 +197,8 @@ class Transactional(Queries):
             FailoverError: the connection was lost, and the lock with it.
         """
         self._require_open()
-        deadline = Deadline.after(self._timeout if timeout is DEFAULT else timeout)
+        require_text("name", name)
+        deadline = self._limit(timeout)
         lease = await self._cluster.acquire_writer(deadline)
         try:
             with holding(lease.lender):
@@ -215,7 +228,10 @@ class Transactional(Queries):
         self._fencing.forget()
         return tuple(TABLES)
 
-    def _block(self, text: str, limit: Deadline | float | None, exactly_once: bool | None) -> Block:  # noqa: FBT001 - as the caller gave it
+    def _limit(self, timeout: float | None) -> Deadline:
+        return Deadline.after(self._timeout if timeout is DEFAULT else require_seconds("timeout", timeout))
+
+    def _block(self, begin: str, limit: Deadline | float | None, exactly_once: bool | None) -> Block:  # noqa: FBT001 - as the caller gave it
         self._require_open()
         fencing = None if exactly_once is False else self._fencing
-        return Block(self._transactions, text, limit, fencing, exactly_once)
+        return Block(self._transactions, begin, limit, fencing, exactly_once)

@@ -13,6 +13,7 @@ from rdskit.client.outbox.message import Message
 from rdskit.client.outbox.queue import postponement, queue_of
 from rdskit.client.transactions import explained
 from rdskit.errors import ConfigError, RdskitError
+from rdskit.kernel.arguments import require_flag, require_function, require_seconds, require_whole, wrong
 from rdskit.kernel.backoff import Backoff
 from rdskit.kernel.sql import Dialect
 
@@ -63,10 +64,14 @@ class Relay:
             batch: messages in one transaction.
             poll: seconds between two looks into an empty outbox.
         """
-        if batch < 1 or poll < 0:
-            raise ConfigError(f"batch={batch} and poll={poll}: a relay takes 1 message at least, and looks forward")
+        require_whole("batch", batch, least=1)
+        require_flag("ordered", ordered)
+        if require_seconds("poll", poll, or_none=False) < 0:
+            raise ConfigError(f"poll={poll} is too small: give 0 seconds or more")
+        if not hasattr(db, "transaction"):
+            raise wrong("db", db, "give the database that rdskit.connect opened")
         self._db = db
-        self._handler = handler
+        self._handler = require_function("handler", handler)
         self._batch = batch
         self._poll = poll
         self._queue = queue_of(db.dialect, ordered=ordered)

@@ -35,18 +35,18 @@ class PoolLimits:
 
 @dataclass(frozen=True, slots=True)
 class PoolStats:
-    """What a pool holds at one moment, and what it has done so far.
+    """What a pool holds at one moment, and what it has done since it was made.
 
     Attributes:
         endpoint: the host, as ``name:port``.
-        size: connections open.
-        idle: of these, the ones that nobody uses.
-        in_use: of these, the ones on loan.
-        waiting: callers without a connection.
-        opened: connections opened so far.
-        closed: connections closed so far.
-        failed_connects: attempts to open one that failed so far.
-        breaker_is_open: the host has been away for so long that callers are told at once.
+        size: connections open: ``idle + in_use``.
+        idle: connections that the next caller gets at once.
+        in_use: connections that a caller has, and those that are being checked or reset for the next caller.
+        waiting: callers that wait for a connection.
+        opened: connections that were opened and joined the pool.
+        closed: connections that left the pool: lost, too old, or spare.
+        failed_connects: attempts to open a connection that failed, for whatever reason.
+        breaker_is_open: the host has been away for so long that callers get ``CircuitOpen`` at once.
     """
 
     endpoint: str

@@ -144,8 +144,16 @@ class Borrowed:
         self.lease = lease
         reader.in_flight += 1
 
+    def given_up(self) -> None:
+        """Return the connection of a call that its caller gave up: it was not answered, and that is no error."""
+        reader, now = self.reader, asyncio.get_running_loop().time()
+        reader.in_flight -= 1
+        reader.latency = peak_ewma(reader.latency, now - self._started, now - reader.sampled_at)
+        reader.sampled_at = now
+        self.lease.give_back()
+
     def give_back(self) -> None:
-        """Return the connection and count what the call took."""
+        """Return the connection of a call that was answered, and count what it took."""
         reader, now = self.reader, asyncio.get_running_loop().time()
         reader.in_flight -= 1
         reader.served += 1
@@ -177,7 +185,11 @@ class Borrowed:
 
 
 class Readers:
-    """Lends readers that have replayed what a read must see."""
+    """Check out readers that have replayed what a read must see.
+
+    Attributes:
+        sent_to_writer: reads that a reader might have answered and that went to the writer.
+    """
 
     def __init__(self, cluster: Cluster, owner: TaskOwner, spill: float | None = None) -> None:
         """Begin to watch.
@@ -196,7 +208,7 @@ class Readers:
         self._failures = cluster.failures
         self._history = History()
         self._wake = asyncio.Event()
-        self.spilled = 0
+        self.sent_to_writer = 0
         owner.spawn(every(_WATCH_EVERY, self._watch, self._wake), "watch readers")
 
     def known(self) -> Sequence[Reader]:
@@ -247,7 +259,6 @@ class Readers:
                 "connect with a higher spill="
             )
         self._budget = left
-        self.spilled += 1
 
     async def _fresh(self, position: Position, deadline: Deadline, avoid: Reader | None) -> Borrowed | None:
         now = asyncio.get_running_loop().time

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from rdskit.client.replicas.token import LIFETIME, Claim, cluster_digest, position_to_see, sign, verify
 from rdskit.errors import ConfigError
+from rdskit.kernel.arguments import require_text
 from rdskit.kernel.positions import START
 
 if TYPE_CHECKING:
@@ -48,15 +49,15 @@ class Tokens:
         """
         if token is None:
             return START
-        return position_to_see(verify(token, self._key), self._cluster, time.time())
+        return position_to_see(verify(require_text("after", token), self._key), self._cluster, time.time())
 
 
-def _key_from(text: str | None) -> bytes:
-    if not text:
+def _key_from(key: str | None) -> bytes:
+    if not key:
         return _own_key
-    if len(text) < _SHORTEST:
+    if len(key) < _SHORTEST:
         raise ConfigError(
-            f"the key for tokens has {len(text)} characters and can be guessed: give token_key= or {VARIABLE} at "
+            f"the key for tokens has {len(key)} characters and can be guessed: give token_key= or {VARIABLE} at "
             f"least {_SHORTEST}, as `python -c 'import secrets; print(secrets.token_urlsafe(32))'` makes them"
         )
-    return text.encode()
+    return key.encode()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rdskit.client.statements.portions import Portions
 from rdskit.client.statements.rows import Columns
 from rdskit.errors import ConfigError, StatementError
+from rdskit.kernel.arguments import require_text, require_texts
 from rdskit.kernel.sql import Dialect, Statement, bind
 from rdskit.kernel.sql.insert import Insertion, primary_key_query
 
@@ -47,6 +48,8 @@ async def insert_many(
         ConfigError: rows or options do not fit.
         DriverError: the server refused them.
     """
+    require_text("table", table, example="orders")
+    key = require_texts("key", key)
     portions = Portions(rows, pace)
     first = await portions.first()
     if first is None:
@@ -54,8 +57,8 @@ async def insert_many(
     columns = Columns(first[0])
     portions.convert = columns.values
     if on_conflict == "update" and not key:
-        key = await _primary_key(lease, dialect, table)
-    insertion = Insertion(table, columns.names, on_conflict, tuple([key] if isinstance(key, str) else key))
+        key = tuple(await _primary_key(lease, dialect, table))
+    insertion = Insertion(table, columns.names, on_conflict, key)
     return await lease.connection.insert_many(insertion, portions)
 
 
@@ -88,7 +91,10 @@ def _arguments(statement: Statement, sets: Sequence[Any], before: int) -> Portio
 def _bound(statement: Statement, values: Any, number: int) -> Sequence[Any]:
     try:
         return bind(statement, values)[1]
-    except (ConfigError, TypeError) as error:
+    except (ConfigError, TypeError, AttributeError) as error:
+        if not hasattr(type(values), "keys"):
+            kind = type(values).__name__
+            raise ConfigError(f"parameter set {number} is a {kind}: give mappings of names to values") from error
         raise ConfigError(f"parameter set {number}: {error}") from error
 
 

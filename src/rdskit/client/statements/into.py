@@ -39,7 +39,7 @@ def into_one(row: Row | None, kind: type[T]) -> T | None:
     """
     if row is None:
         return None
-    value: T = _converter(cast("Any", kind), tuple(row.keys()))(row)
+    value: T = _conversion(kind, tuple(row.keys()))(row)
     return value
 
 
@@ -51,7 +51,13 @@ def into_all(rows: Sequence[Row], kind: type[T] | None) -> list[T]:
     """
     if kind is None or not rows:
         return rows  # type: ignore[return-value]  # without a type, T is the row itself
-    return list(map(_converter(cast("Any", kind), tuple(rows[0].keys())), rows))
+    return list(map(_conversion(kind, tuple(rows[0].keys())), rows))
+
+
+def _conversion(kind: Any, columns: Columns) -> Callable[[Row], Any]:
+    if not isinstance(kind, type):
+        raise _not_made_of_rows(kind)
+    return _converter(cast("Any", kind), columns)
 
 
 @functools.lru_cache(maxsize=512)
@@ -62,9 +68,14 @@ def _converter(kind: Any, columns: Columns) -> Callable[[Row], Any]:
     for is_kind, make in _KINDS:
         if is_kind(kind):
             return make(kind, columns)
-    raise ConfigError(
-        f"into={getattr(kind, '__name__', kind)!s} cannot be made of rows: give a dataclass, a msgspec.Struct, "
-        "a pydantic model, a NamedTuple, a TypedDict or dict"
+    raise _not_made_of_rows(kind)
+
+
+def _not_made_of_rows(kind: Any) -> ConfigError:
+    name = kind.__name__ if isinstance(kind, type) else f"{type(kind).__name__} object"
+    return ConfigError(
+        f"into= a {name} cannot be made of rows: give a dataclass, a msgspec.Struct, a pydantic model, a NamedTuple, "
+        "a TypedDict or dict"
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from rdskit.client.statements.into import into_all
 from rdskit.errors import ConfigError
+from rdskit.kernel.arguments import require_text, require_whole
 from rdskit.kernel.sql.keyset import SIZE, Keyset, bounds, decode_cursor, encode_cursor, key_of, page_text
 
 if TYPE_CHECKING:
@@ -54,8 +55,9 @@ class Pages:
     before: str | None = None
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise ConfigError(f"size={self.size} leaves pages empty; give at least 1")
+        require_whole("size", self.size, least=1)
+        require_text("after", self.after, or_none=True)
+        require_text("before", self.before, or_none=True)
         if self.after is not None and self.before is not None:
             raise ConfigError(
                 "after= and before= were both given: pages go forward from one, or backward from the other"
@@ -74,10 +76,10 @@ class Pages:
         cursor = self.before if backward else self.after
         while True:
             key = None if cursor is None else decode_cursor(self.query, cursor)
-            text = page_text(self.query, bounded=key is not None, backward=backward)
+            page_sql = page_text(self.query, bounded=key is not None, backward=backward)
             # One row more than asked tells whether there is another page.
             params = {**self.params, **bounds(self.query, key or ()), SIZE: self.size + 1}
-            page = self._page(await fetch(text, params), bounded=key is not None, backward=backward)
+            page = self._page(await fetch(page_sql, params), bounded=key is not None, backward=backward)
             cursor = page.previous if backward else page.next
             yield Page(into_all(page.rows, into), page.next, page.previous)
             if cursor is None:

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from rdskit.errors import ConfigError
+from rdskit.kernel.arguments import require_whole
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
@@ -23,8 +24,7 @@ def require_stream(statement: Statement, batch: int) -> None:
     """
     if not statement.returns_rows:
         raise ConfigError(f"{statement.source.strip()[:60]!r} gives no rows to stream: use execute")
-    if batch < 1:
-        raise ConfigError(f"batch={batch} fetches nothing; give at least 1")
+    require_whole("batch", batch, least=1)
 
 
 async def stream(

@@ -7,13 +7,14 @@ from rdskit.client.transactions.locks import held_lock, lock_number
 from rdskit.client.transactions.opening import begin
 from rdskit.client.transactions.policy import begin_text
 from rdskit.client.transactions.purge import purge_sometimes
-from rdskit.client.transactions.retry import repeat
+from rdskit.client.transactions.retry import Call, name_of, repeat
 from rdskit.client.transactions.tables import SETUP_LOCK, TABLES, explained, table_statements
 from rdskit.client.transactions.transaction import Transaction
 
 __all__ = [
     "SETUP_LOCK",
     "TABLES",
+    "Call",
     "Fence",
     "Fences",
     "Fencing",
@@ -26,6 +27,7 @@ __all__ = [
     "fingerprint_of",
     "held_lock",
     "lock_number",
+    "name_of",
     "purge_sometimes",
     "repeat",
     "table_statements",

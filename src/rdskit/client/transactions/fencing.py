@@ -10,7 +10,7 @@ from rdskit.client.transactions.fence import Fence, where_fences_are
 from rdskit.client.transactions.policy import begin_text
 from rdskit.client.transactions.purge import purge_sometimes
 from rdskit.client.transactions.resolution import resolve
-from rdskit.client.transactions.retry import repeat
+from rdskit.client.transactions.retry import Call, repeat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +72,7 @@ class Fencing:
             row = await tx.fetch_one(where_fences_are(self._dialect))
             return None if row is None else str(row[0])
 
-        found = await repeat(lambda: self._begin(_LOOK, deadline), ask, (), {}, deadline, self._retries)
+        found = await repeat(lambda: self._begin(_LOOK, deadline), Call(ask), deadline, self._retries)
         self._fences.found(found, now)
 
     async def took_effect(self, fence: Fence, deadline: Deadline) -> bool:

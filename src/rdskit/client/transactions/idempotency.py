@@ -9,19 +9,17 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from rdskit.client.transactions.outbox import as_json
 from rdskit.client.transactions.tables import explained
 from rdskit.errors import ConfigError, IntegrityError, StatementError
+from rdskit.kernel.arguments import require_seconds, require_text
 from rdskit.kernel.sql import Dialect
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
+    from rdskit.client.transactions.retry import Call
     from rdskit.client.transactions.transaction import Transaction
-
-T = TypeVar("T")
 
 FEATURE: Final = "run_once"
 
@@ -73,6 +71,9 @@ class Request:
     keep: float
 
     def __post_init__(self) -> None:
+        for name in ("scope", "key", "fingerprint"):
+            require_text(name, getattr(self, name))
+        require_seconds("keep", self.keep, or_none=False)
         if not self.key:
             raise ConfigError("run_once needs a key that is not empty")
 
@@ -94,9 +95,7 @@ async def answer_once(
     tx: Transaction,
     dialect: Dialect,
     request: Request,
-    closure: Callable[..., Awaitable[T]],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
+    call: Call,
 ) -> Any:
     """Run the closure unless its answer is there already; give the answer as JSON holds it.
 
@@ -106,7 +105,7 @@ async def answer_once(
     """
     stored = await _stored(tx, dialect, request)
     if stored is None:
-        stored = as_json(await closure(tx, *args, **kwargs))
+        stored = as_json(await call.of(tx))
         await tx.execute(_ANSWER, {"scope": request.scope, "key": request.key, "response": stored})
     return json.loads(stored)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from rdskit.errors import ConfigError
+from rdskit.kernel.arguments import require_text, wrong
 from rdskit.kernel.sql import Dialect
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 # The transaction has its number before the message takes its id: the ordered relay tells by the numbers of running
 # transactions which ids are still to come.
@@ -26,7 +25,15 @@ insert into rdskit_outbox (topic, message_key, payload, headers) values (:topic,
 def publication(
     dialect: Dialect, topic: str, key: str | None, payload: Any, headers: Mapping[str, str] | None
 ) -> tuple[str, dict[str, str | None]]:
-    """The statement that writes a message, and its parameters; see ``Transaction.publish``."""
+    """Return the statement that writes a message, and its parameters; see ``Transaction.publish``.
+
+    Raises:
+        ConfigError: something is no text, or no JSON.
+    """
+    require_text("topic", topic)
+    require_text("key", key, or_none=True)
+    if not isinstance(headers, Mapping | None):
+        raise wrong("headers", headers, "give a mapping of texts to texts")
     values = {"topic": topic, "key": key, "payload": as_json(payload), "headers": as_json(dict(headers or {}))}
     return _POSTGRES if dialect is Dialect.POSTGRES else _MYSQL, values
 

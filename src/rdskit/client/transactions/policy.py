@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from rdskit.errors import ConfigError, DeadlockError, FailoverError, OutcomeUnknown, QueryError, SerializationError
+from rdskit.errors import (
+    ConfigError,
+    DeadlockError,
+    FailoverError,
+    OutcomeUnknown,
+    QueryError,
+    QueryTimeout,
+    SerializationError,
+)
+from rdskit.kernel.arguments import require_flag, require_text
+from rdskit.kernel.failures import Failure
 
 ISOLATION_LEVELS = ("read committed", "repeatable read", "serializable")
 
@@ -22,6 +32,9 @@ def begin_text(isolation: str | None, *, read_only: bool, deferrable: bool) -> s
     Raises:
         ConfigError: the level is unknown, or ``deferrable`` has no meaning here.
     """
+    require_text("isolation", isolation, or_none=True, example="serializable")
+    require_flag("read_only", read_only)
+    require_flag("deferrable", deferrable)
     if isolation is not None and isolation.lower() not in ISOLATION_LEVELS:
         raise ConfigError(f"isolation={isolation!r} is not a level; choose one of {', '.join(ISOLATION_LEVELS)}")
     if deferrable and not (read_only and isolation == "serializable"):
@@ -35,3 +48,12 @@ def may_repeat(error: BaseException) -> bool:
     if isinstance(error, OutcomeUnknown):
         return False
     return isinstance(error, SerializationError | DeadlockError | FailoverError | RefusedFenceError)
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Return what kind of failure the error of a transaction stands for."""
+    if isinstance(error, SerializationError | DeadlockError):
+        return Failure.CONFLICT
+    if isinstance(error, QueryTimeout):
+        return Failure.TIMEOUT
+    return Failure.LOST if isinstance(error, FailoverError) else Failure.REFUSED

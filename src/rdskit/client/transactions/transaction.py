@@ -23,9 +23,10 @@ from rdskit.errors import (
     RdskitError,
     StatementError,
 )
+from rdskit.kernel.arguments import require_function, require_seconds, require_text
 from rdskit.kernel.failures import Action, Failure, Phase, action_for
 from rdskit.kernel.ports import DriverError, Result
-from rdskit.kernel.sql import Dialect, Kind, Statement, StatementCache, bind_call
+from rdskit.kernel.sql import Dialect, Kind, Statement, StatementCache, bind_call, sql_expected
 from rdskit.runtime.observers import NOBODY, Observers
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ class Transaction:
 
     async def send_sets(self, sql: str, sets: Source) -> Result:
         """Run a statement for each parameter set; after an error nothing but a rollback may follow."""
-        statement = self._statements[sql]
+        statement = self._statements.of(sql)
         self._admit(statement)
         pace = self._pace()
         return Result(
@@ -162,7 +163,7 @@ class Transaction:
         given, is undone. What it raises is logged, and does not reach the caller.
         """
         self._require_alive()
-        self.callbacks.add(callback)
+        self.callbacks.add(require_function("callback", callback))
 
     async def lock(self, name: str, *, timeout: float | None = None) -> None:
         """Take an advisory lock, which nobody else has until this transaction has ended.
@@ -177,7 +178,12 @@ class Transaction:
         self._require_alive()
         dialect = self._statements.dialect
         self._lease.dirty = self._lease.dirty or dialect is Dialect.MYSQL  # the reset releases it
-        due = self._due() if timeout is None else min(self._deadline.due, self._now() + timeout)
+        require_text("name", name)
+        due = (
+            self._due()
+            if timeout is None
+            else min(self._deadline.due, self._now() + require_seconds("timeout", timeout))
+        )
         try:
             await take_lock(self._lease, dialect, name, due, for_transaction=True)
         except DriverError as error:
@@ -198,11 +204,11 @@ class Transaction:
         Raises:
             ConfigError: the payload is nothing for JSON, or the tables of ``db.setup()`` are missing.
         """
-        text, values = publication(self._statements.dialect, topic, key, payload, headers)
+        statement, values = publication(self._statements.dialect, topic, key, payload, headers)
         try:
             if self._statements.dialect is Dialect.POSTGRES:
-                return int(await self.fetch_value(text, values))
-            written = await self.execute(text, values)
+                return int(await self.fetch_value(statement, values))
+            written = await self.execute(statement, values)
         except StatementError as error:
             raise explained(error, "publish()") from error
         assert written.last_id is not None, "the table numbers its rows"
@@ -326,10 +332,13 @@ class Transaction:
             raise self._told(error, Phase.TRANSACTION) from error.__cause__
 
     def _bound(self, sql: str, params: Params | None, named: dict[str, Any]) -> tuple[Statement, str, list[Any]]:
-        statement = self._statements[sql]
-        text, args = bind_call(statement, params, named)
+        try:
+            statement = self._statements[sql]
+        except TypeError as error:
+            raise sql_expected(sql, error) from None
+        sent, args = bind_call(statement, params, named)
         self._admit(statement)
-        return statement, text, args
+        return statement, sent, args
 
     def _admit(self, statement: Statement) -> None:
         self._require_usable(statement)

@@ -6,7 +6,7 @@ the length of the text; callers keep a `Statement` per text.
 """
 
 from rdskit.kernel.sql.bind import bind, expand
-from rdskit.kernel.sql.cache import OPTIONS, STREAM_OPTIONS, StatementCache, bind_call, one_mapping
+from rdskit.kernel.sql.cache import OPTIONS, STREAM_OPTIONS, StatementCache, bind_call, one_mapping, sql_expected
 from rdskit.kernel.sql.compile import compile_statement
 from rdskit.kernel.sql.functions import function_name
 from rdskit.kernel.sql.model import NO_TABLES, UNKNOWN_TABLES, Dialect, Effect, Kind, Statement, Tables
@@ -28,4 +28,5 @@ __all__ = [
     "expand",
     "function_name",
     "one_mapping",
+    "sql_expected",
 ]

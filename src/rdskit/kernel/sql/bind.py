@@ -32,7 +32,7 @@ def bind(statement: Statement, values: Mapping[str, Any]) -> tuple[str, list[Any
         raise _names_differ(statement, values) from missing
     if len(values) != len(statement.parameters):
         raise _names_differ(statement, values)
-    if not statement.lists:
+    if statement.plain:
         return statement.text, arguments
     return _bind_lists(statement, values, arguments)
 
@@ -60,6 +60,12 @@ def _repeat(marker: str, count: int) -> str:
 
 
 def _bind_lists(statement: Statement, values: Mapping[str, Any], arguments: list[Any]) -> tuple[str, list[Any]]:
+    for name in statement.alone:
+        if isinstance(values[name], list | tuple | set | frozenset):
+            raise ConfigError(
+                f"parameter {name!r} is a {type(values[name]).__name__} and stands in parentheses: write `in :{name}` "
+                f"for a list, without them; SQL: {excerpt(statement.source)}"
+            )
     lists = {name: _elements(name, values[name]) for name in statement.lists}
     if statement.dialect is Dialect.POSTGRES:
         return statement.text, [lists.get(name, value) for name, value in zip(statement.names, arguments, strict=True)]
@@ -71,7 +77,7 @@ def _bind_lists(statement: Statement, values: Mapping[str, Any], arguments: list
 
 def _elements(name: str, value: object) -> list[Any]:
     if not isinstance(value, Collection) or isinstance(value, str | bytes | bytearray | Mapping):
-        raise ConfigError(f"Parameter {name!r} is used as `in :{name}`: give a list, not a {type(value).__name__}.")
+        raise ConfigError(f"parameter {name!r} is used as `in :{name}`: give a list, not a {type(value).__name__}")
     return list(value)
 
 
@@ -82,7 +88,7 @@ def _names_differ(statement: Statement, values: Mapping[str, Any]) -> ConfigErro
     faults = [f"needs a value for {missing}"] * bool(missing) + [f"has no parameter {unknown}"] * bool(unknown)
     has = ", ".join(f":{name}" for name in wanted) or "none"
     return ConfigError(
-        f"The statement {' and '.join(faults)}; its parameters are: {has}. SQL: {excerpt(statement.source)}"
+        f"the statement {' and '.join(faults)}; its parameters are: {has}; SQL: {excerpt(statement.source)}"
     )
 
 

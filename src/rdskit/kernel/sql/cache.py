@@ -65,7 +65,20 @@ class StatementCache(dict[str, "Statement"]):
         names = mentioned(tokenize(table, self.dialect), self.dialect)
         return self.session_code.may_change_session(names, writes=True)
 
+    def of(self, source: str) -> Statement:
+        """Return the compiled statement of a text.
+
+        Raises:
+            ConfigError: it is no text, or not one statement with ``:name`` parameters.
+        """
+        try:
+            return self[source]
+        except TypeError as error:
+            raise sql_expected(source, error) from None
+
     def __missing__(self, source: str) -> Statement:
+        if not isinstance(source, str):
+            raise sql_expected(source)
         statement = compile_statement(source, self.dialect, self.readable)
         tokens = tokenize(source, self.dialect)
         if defines(tokens):
@@ -79,6 +92,18 @@ class StatementCache(dict[str, "Statement"]):
             del self[next(iter(self))]
         self[source] = statement
         return statement
+
+
+def sql_expected(given: object, cause: TypeError | None = None) -> Exception:
+    """Return the error for something that is no SQL text.
+
+    Args:
+        given: what was passed as the text.
+        cause: the error that it led to; it stands by itself where a text was given.
+    """
+    if cause is not None and isinstance(given, str):
+        return cause
+    return ConfigError(f"the SQL is of type {type(given).__name__}: give one statement as a str")
 
 
 def bind_call(
@@ -115,10 +140,15 @@ def one_mapping(params: Mapping[str, Any] | None, named: Mapping[str, Any]) -> M
     """Give the parameters of a call, which come as keywords or as one mapping.
 
     Raises:
-        ConfigError: both were given.
+        ConfigError: both were given, or the mapping is none.
     """
     if params is None:
         return named
+    if not hasattr(type(params), "keys"):
+        raise ConfigError(
+            f"the parameters are of type {type(params).__name__}: write `:id` in the SQL text and give the value by "
+            "its name, as in fetch_one(sql, id=7), or all values in one mapping, as in fetch_one(sql, {'id': 7})"
+        )
     if named:
         raise ConfigError(
             f"parameters were given both as a mapping and as keywords ({', '.join(named)}): give them one way"

@@ -19,6 +19,17 @@ _ARRAY_CAST = r"""(?xi) \s* :: \s* [\w".]+ (?: \s+ (?: precision | varying | wit
     (?: \s* \( [\s\d,]* \) )? (?: \s* \[ [\s\d]* \] )+"""
 
 
+_OPERATOR_PARTS = frozenset("|&@#~")
+# Reserved words that no operand begins or ends with.
+_CLAUSES = frozenset(
+    {
+        *("all", "and", "any", "as", "asc", "between", "by", "case", "desc", "else", "end", "except", "fetch", "for"),
+        *("from", "group", "having", "in", "intersect", "into", "is", "like", "limit", "not", "offset", "on", "or"),
+        *("order", "returning", "select", "set", "then", "union", "using", "values", "when", "where", "window"),
+    }
+)
+
+
 class _Use(NamedTuple):
     """One use of a parameter: ``source[start:end]`` becomes ``before``, the marker, and ``after``."""
 
@@ -60,6 +71,8 @@ def compile_statement(source: str, dialect: Dialect, readable: frozenset[str] = 
     used = [use.name for use in uses]
     names = tuple(dict.fromkeys(used)) if dialect is Dialect.POSTGRES else tuple(used)
     lists = _lists(uses, dialect)
+    alone = _alone(tokens)
+    plain = not (lists or alone)
     effect = effect_of(tokens, dialect, readable)
     unknown = effect.unknown - readable
     return Statement(
@@ -68,8 +81,10 @@ def compile_statement(source: str, dialect: Dialect, readable: frozenset[str] = 
         text=interleave(pieces, _markers(used, names, dialect)),
         names=names,
         parameters=frozenset(names),
-        only=names[0] if len(names) == 1 and not lists else "",
+        only=names[0] if len(names) == 1 and plain else "",
         lists=lists,
+        alone=alone,
+        plain=plain,
         kind=effect.kind,
         returns_rows=effect.returns_rows,
         dirties_session=effect.dirties_session,
@@ -143,14 +158,14 @@ def _lists(uses: Sequence[_Use], dialect: Dialect) -> frozenset[str]:
     both = lists & {use.name for use in uses if not use.is_list}
     if both and dialect is Dialect.MYSQL:
         name = min(both)
-        raise ConfigError(f"Parameter :{name} is used both as a list (`in :{name}`) and as a value: use two names.")
+        raise ConfigError(f"parameter :{name} is used both as a list (`in :{name}`) and as a value: use two names")
     return lists
 
 
 def _require_one_statement(source: str, tokens: Sequence[Token], dialect: Dialect) -> None:
     code = [token for token in tokens if token.type not in BLANK]
     if all(token.type is TokenType.SEMICOLON for token in code):
-        raise ConfigError("The SQL text is empty: give one statement.")
+        raise ConfigError("the SQL text is empty: give one statement")
     if _defines_routine(code):
         return
     depth = 0
@@ -161,8 +176,8 @@ def _require_one_statement(source: str, tokens: Sequence[Token], dialect: Dialec
             ended = ended or depth <= 0
         elif ended:
             raise ConfigError(
-                f"The {dialect.name} text holds several statements (a `;` before {token.text!r}): "
-                f"send one statement a call, several in one transaction. SQL: {excerpt(source)}"
+                f"the {dialect.name} text holds several statements (a `;` before {token.text!r}): "
+                f"send one statement a call, several in one transaction; SQL: {excerpt(source)}"
             )
 
 
@@ -173,10 +188,64 @@ def _defines_routine(code: Sequence[Token]) -> bool:
     return words[:1] == ["create"] and not routine.isdisjoint(words[:12]) and "begin" in words
 
 
+def _alone(tokens: Sequence[Token]) -> frozenset[str]:
+    """Return the names of parameters that stand alone in parentheses after IN."""
+    code = [token for token in tokens if token.type not in BLANK]
+    return frozenset(
+        name.text[1:]
+        for word, opening, name, closing in zip(code, code[1:], code[2:], code[3:], strict=False)
+        if name.type is TokenType.PARAMETER
+        and (opening.text, closing.text) == ("(", ")")
+        and word.type is TokenType.WORD
+        and word.text.lower() == "in"
+    )
+
+
 def _refuse_positions(source: str, tokens: Sequence[Token]) -> None:
-    for token in tokens:
-        if token.type is TokenType.POSITION:
-            raise ConfigError(
-                f"The SQL text uses the server's own parameter {token.text!r}: write `:name` instead, "
-                f"and give its value by that name. SQL: {excerpt(source)}"
-            )
+    """Refuse the parameter styles of the servers and of other drivers, with the one that is supported."""
+    found = next((token.text for token in tokens if token.type is TokenType.POSITION), None)
+    found = found or _foreign_placeholder([token for token in tokens if token.type is not TokenType.COMMENT])
+    if found is not None:
+        raise ConfigError(
+            f"the SQL text has the placeholder {found!r}: write `:id` instead, and give its value by that name, as in "
+            f"fetch_one(sql, id=7); SQL: {excerpt(source)}"
+        )
+
+
+def _foreign_placeholder(tokens: Sequence[Token]) -> str | None:
+    """Return ``?``, ``%s`` or ``%(name)s`` where it cannot be the operator of PostgreSQL or MySQL that it looks like.
+
+    ``data ? 'key'`` is an operator between two operands, and ``a %s`` divides: a placeholder has an operand on neither
+    side, or none behind it.
+    """
+    for index, token in enumerate(tokens):
+        if token.type is not TokenType.OPERATOR:
+            continue
+        before, after = tokens[max(0, index - 1)], tokens[index + 1] if index + 1 < len(tokens) else None
+        if token.text == "?" and not _touches_operator(before, after) and not _begins_operand(tokens[index + 1 :]):
+            return "?"
+        if token.text == "%" and after is not None and not _ends_operand(tokens[:index]):
+            if after.type is TokenType.WORD and after.text == "s":
+                return "%s"
+            if after.text == "(":
+                return "%(…)s"
+    return None
+
+
+def _touches_operator(before: Token, after: Token | None) -> bool:
+    """Return whether a ``?`` is a part of a longer operator: ``?|``, ``?&``, ``@?``."""
+    return before.text in _OPERATOR_PARTS or (after is not None and after.text in _OPERATOR_PARTS)
+
+
+def _begins_operand(tokens: Sequence[Token]) -> bool:
+    first = next((token for token in tokens if token.type is not TokenType.SPACE), None)
+    if first is None or first.type in {TokenType.CLOSE, TokenType.SEMICOLON, TokenType.OPERATOR}:
+        return False
+    return not (first.type is TokenType.WORD and first.text.lower() in _CLAUSES)
+
+
+def _ends_operand(tokens: Sequence[Token]) -> bool:
+    last = next((token for token in reversed(tokens) if token.type is not TokenType.SPACE), None)
+    if last is None or last.type in {TokenType.OPEN, TokenType.OPERATOR}:
+        return False
+    return not (last.type is TokenType.WORD and last.text.lower() in _CLAUSES)

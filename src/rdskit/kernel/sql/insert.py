@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from rdskit.errors import ConfigError
+from rdskit.kernel.arguments import require_text
 from rdskit.kernel.sql.model import Dialect
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Insertion:
     key: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.on_conflict not in {None, "ignore", "update"}:
+        if self.on_conflict not in (None, "ignore", "update"):
             raise ConfigError(
                 f"on_conflict={self.on_conflict!r} is not known; choose 'ignore' or 'update', or leave it"
             )
@@ -70,7 +71,7 @@ def quote_name(name: str, dialect: Dialect) -> str:
     Raises:
         ConfigError: a part is empty.
     """
-    parts = name.split(".")
+    parts = require_text("table", name, example="orders").split(".")
     if not all(parts):
         raise ConfigError(f"{name!r} is not the name of a table: write it as table or schema.table")
     return ".".join(quote_part(part, dialect) for part in parts)

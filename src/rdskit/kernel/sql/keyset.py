@@ -17,6 +17,7 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from rdskit.errors import ConfigError
+from rdskit.kernel.arguments import require_texts
 from rdskit.kernel.sql.model import Dialect
 from rdskit.kernel.sql.tokens import BLANK, TokenType, excerpt, tokenize
 
@@ -71,7 +72,7 @@ def keyset(source: str, key: str | Sequence[str], dialect: Dialect) -> Keyset:
     Raises:
         ConfigError: there is no key, or a part of it is not a column name.
     """
-    parts = [key] if isinstance(key, str) else list(key)
+    parts = require_texts("key", key)
     if not parts:
         raise ConfigError('pages need a key, the columns of a unique order, as in key=("created_at", "id")')
     return Keyset(_without_end(source, dialect), tuple(map(_column, parts)), dialect)

@@ -92,8 +92,10 @@ class Statement:
             MySQL: one ``?`` for each use, also for a list: `expand` gives the text for a list's real length.
         names: parameter names in binding order: ``names[0]`` is ``$1``, or the first ``?``.
         parameters: the same names, each once.
-        only: the name where there is one, used once and not as a list, as in most queries by key; else empty.
+        only: the name of a plain statement with one, used once, as in most queries by key; else empty.
         lists: the names used as ``in :ids`` or ``not in :ids``, whose values are lists.
+        alone: the names used as ``in (:id)``, whose values are no lists.
+        plain: whether it has neither, so that a call need not look at its values.
         kind: what the statement is for.
         returns_rows: whether the server sends a result set.
         dirties_session: whether the connection needs a reset afterwards.
@@ -112,6 +114,8 @@ class Statement:
     parameters: frozenset[str]
     only: str
     lists: frozenset[str]
+    alone: frozenset[str]
+    plain: bool
     kind: Kind
     returns_rows: bool
     dirties_session: bool

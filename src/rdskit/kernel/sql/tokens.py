@@ -214,4 +214,4 @@ def excerpt(source: str, length: int = 120) -> str:
 def _unterminated(source: str, position: int, opening: str) -> ConfigError:
     line = source.count("\n", 0, position) + 1
     rest = excerpt(source[position:], 30)
-    return ConfigError(f"The SQL text opens {opening} in line {line} and never closes it, at: {rest!r}. Close it.")
+    return ConfigError(f"the SQL text opens {opening} in line {line} and never closes it, at: {rest!r}; close it")

@@ -1,0 +1,156 @@
+"""What a closure or a statement that is given up says: what was repeated, how often, and why it is not any more."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import rdskit
+import rdskit.sync
+from rdskit.events import Event, QueryRetried
+
+if TYPE_CHECKING:
+    from rdskit.client.transactions import Transaction
+    from tests.plugins.mysql_family import FamilyDatabase
+    from tests.plugins.postgres import TestDatabase
+
+pytestmark = pytest.mark.timeout(90)
+DEADLOCK = {
+    True: "create procedure collide() language plpgsql as $$ begin raise sqlstate '40P01'; end $$",
+    False: "create procedure collide() begin signal sqlstate '40001' set mysql_errno = 1213, message_text = 'x'; end",
+}
+
+
+async def collide(db: rdskit.Database) -> None:
+    """Make a procedure that ends as a deadlock's victim does."""
+    await db.execute(DEADLOCK["PostgreSQL" in await db.fetch_value("select version()")])
+
+
+async def transfer(tx: Transaction, amount: int) -> None:
+    await tx.execute("update account set balance = balance - :amount where id = 1", amount=amount)
+    await tx.execute("call collide()")
+
+
+async def test_a_storm_of_deadlocks_is_not_hidden_by_the_deadline(db: rdskit.Database) -> None:
+    await collide(db)
+    with pytest.raises(rdskit.DeadlockError) as caught:
+        await db.run(transfer, args=(1,), timeout=0.3)
+    told = str(caught.value)
+    assert "transfer was attempted" in told
+    assert " DeadlockError" in told
+    assert "because its deadline of 0.3 s has passed" in told
+    assert "lock rows in one order" in told
+    assert await db.fetch_value("select balance from account where id = 1") == 100
+
+
+async def test_an_error_that_is_not_repeated_tells_of_the_attempts_before_it(db: rdskit.Database) -> None:
+    await collide(db)
+    attempts = 0
+
+    async def work(tx: Transaction) -> None:
+        nonlocal attempts
+        attempts += 1
+        await tx.execute("call collide()" if attempts < 3 else "select * from nowhere")
+
+    with pytest.raises(rdskit.StatementError) as caught:
+        await db.run(functools.partial(work))
+    told = str(caught.value)
+    assert "work was attempted 3 times (2 DeadlockError, 1 StatementError)" in told
+    assert "because StatementError is not repeated" in told
+
+
+async def test_an_exception_of_the_closure_is_left_alone_and_has_a_note(db: rdskit.Database) -> None:
+    await collide(db)
+    attempts = 0
+
+    async def work(tx: Transaction) -> None:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 3:
+            raise KeyError("mine")
+        await tx.execute("call collide()")
+
+    with pytest.raises(KeyError) as caught:
+        await db.run(work)
+    assert caught.value.args == ("mine",)
+    (note,) = caught.value.__notes__
+    assert "work was attempted 3 times (2 DeadlockError, 1 KeyError)" in note
+
+
+async def test_a_first_error_that_is_not_repeated_speaks_for_itself(db: rdskit.Database) -> None:
+    async def work(tx: Transaction) -> None:
+        await tx.execute("select * from nowhere")
+
+    with pytest.raises(rdskit.StatementError) as caught:
+        await db.run(work)
+    assert "attempted" not in str(caught.value)
+
+
+async def test_a_pool_that_is_empty_after_conflicts_tells_of_them(target: TestDatabase | FamilyDatabase) -> None:
+    async with rdskit.connect(target.url, tls="off", min_size=0, max_size=1) as db:
+        await collide(db)
+        other = db.transaction()
+        entering: list[asyncio.Future[Any]] = []
+
+        async def work(tx: Transaction) -> None:
+            if not entering:  # it waits for the only connection, and has it when the next attempt asks
+                entering.append(asyncio.ensure_future(other.__aenter__()))
+                await asyncio.sleep(0)
+            await tx.execute("call collide()")
+
+        with pytest.raises(rdskit.PoolTimeout) as caught:
+            await db.run(work, timeout=0.6)
+        await entering[0]
+        await other.__aexit__(None, None, None)
+    assert "work was attempted 2 times (1 DeadlockError, 1 PoolTimeout)" in str(caught.value)
+    assert "because its deadline of 0.6 s has passed" in str(caught.value)
+
+
+async def test_observers_are_notified_of_repeated_closures(target: TestDatabase | FamilyDatabase) -> None:
+    seen: list[Event] = []
+    async with rdskit.connect(target.url, tls="off", min_size=1, max_size=2, observers=[seen.append]) as db:
+        await collide(db)
+        attempts = 0
+
+        async def work(tx: Transaction) -> int:
+            nonlocal attempts
+            attempts += 1
+            if attempts < 3:
+                await tx.execute("call collide()")
+            return attempts
+
+        assert await db.run(work) == 3
+    retried = [event for event in seen if isinstance(event, QueryRetried)]
+    assert [(event.failure, event.attempt) for event in retried] == [("CONFLICT", 1), ("CONFLICT", 2)]
+    assert all(event.subject.endswith("work") for event in retried)
+
+
+def test_the_facade_names_the_function_that_the_caller_gave(target: TestDatabase | FamilyDatabase) -> None:
+    with rdskit.sync.connect(target.url, tls="off", min_size=1, max_size=2) as db:
+        db.execute(DEADLOCK["PostgreSQL" in db.fetch_value("select version()")])
+
+        def withdraw(tx: rdskit.sync.Transaction) -> None:
+            tx.execute("call collide()")
+
+        with pytest.raises(rdskit.DeadlockError, match="withdraw was attempted"):
+            db.run(withdraw, timeout=0.2)
+        with pytest.raises(rdskit.DeadlockError, match="withdraw was attempted"):
+            db.run(functools.partial(withdraw), timeout=0.2)
+
+
+async def test_a_statement_that_is_repeated_and_given_up_says_so(db: rdskit.Database) -> None:
+    await collide(db)
+    is_postgres = "PostgreSQL" in await db.fetch_value("select version()")
+    if is_postgres:
+        text = "create function colliding() returns int language plpgsql as $$ begin raise sqlstate '40P01'; end $$"
+    else:
+        text = (
+            "create function colliding() returns int deterministic begin "
+            "signal sqlstate '40001' set mysql_errno = 1213, message_text = 'x'; return 1; end"
+        )
+    await db.execute(text)
+    with pytest.raises(rdskit.DeadlockError, match=r"the statement was attempted 9 times \(9 DeadlockError\)"):
+        await db.execute("update account set balance = colliding() where id = 1")
