@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import traceback
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -54,14 +55,50 @@ def test_targets() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "endpoints"),
+    [
+        ("postgresql://u@one,two:5433,[::1]:5434/x", [("one", 5432), ("two", 5433), ("::1", 5434)]),
+        ("mysql://u@one,two/x", [("one", 3306), ("two", 3306)]),
+        ("postgresql://u@%2Fvar%2Frun%2Fpostgresql/x", [("/var/run/postgresql", 5432)]),
+        ("postgresql://u@%2Ftmp:5433,db/x", [("/tmp", 5433), ("db", 5432)]),  # noqa: S108 - a name only
+        ("postgresql://u@/x?host=/var/run/postgresql&port=5433", [("/var/run/postgresql", 5433)]),
+        ("postgresql:///x?host=one,two", [("one", 5432), ("two", 5432)]),
+        ("postgresql:///x?host=one,two&port=1,2", [("one", 1), ("two", 2)]),
+        ("mysql://u@/x?unix_socket=/run/mysqld.sock", [("/run/mysqld.sock", 0)]),
+        ("mariadb://u@%2Frun%2Fmysqld.sock/x", [("/run/mysqld.sock", 0)]),
+    ],
+)
+def test_unix_sockets_and_several_hosts(text: str, endpoints: list[tuple[str, int]]) -> None:
+    target = parse_target(text)
+    assert list(target.endpoints) == endpoints
+    assert parse_target(str(target)) == target, "what a message shows is a target again"
+
+
+@pytest.mark.parametrize("target", [None, 7, b"postgresql://h/x", ["postgresql://h/x"]])
+def test_a_target_that_is_no_text(target: Any) -> None:
+    with pytest.raises(ConfigError, match=r"target=.* is of type .*: give a str"):
+        parse_target(target)
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("orders", "is not one that rdskit knows"),
         ("oracle://h/x", "target scheme 'oracle'"),
-        ("postgresql+asyncpg://h/x", "target scheme 'postgresql+asyncpg'"),
+        ("postgresql+asyncpg://h/x", "target scheme 'postgresql+asyncpg' names a driver: write postgresql://…"),
+        ("mysql+pymysql://h/x", "target scheme 'mysql+pymysql' names a driver: write mysql://…"),
+        (
+            "postgresql://h/x?target_session_attrs=read-write",
+            "leave it out, the host that takes writes is found by itself",
+        ),
+        ("postgresql://h,h:70000/x", "has no valid port"),
+        ("postgresql://h,,i/x", "names no host"),
+        ("postgresql://u:secret@h/x?host=/tmp", "target option 'host'"),
+        ("mysql://u:secret@h/x?unix_socket=/tmp/s", "target option 'unix_socket'"),
+        ("mysql:///x", "mysql://user@/dbname?unix_socket="),
         ("postgresql:///x", "names no host"),
         ("postgresql://u:secret/word@h:nope/x", "percent-encoded"),
-        ("postgresql://u:secret@h/x?sslmode=disable", "target option 'sslmode'"),
+        ("postgresql://u:secret@h/x?sslmode=disable", "tls='verify-full', 'require' or 'off'"),
         ("rds://u:secret@orders:5432/x", "takes no port"),
         ("secretsmanager:", "names no secret"),
     ],

@@ -118,16 +118,18 @@ class Pymysql:
 
     def connect(self, endpoint: Endpoint, login: Login, options: PlainOptions, timeout: float) -> Any:
         """Open a connection."""
+        local = endpoint.is_unix_socket  # which never leaves the machine: no TLS, as libpq does it
         try:
             connection: Any = self._pymysql.connect(
-                host=endpoint.host,
+                host="localhost" if local else endpoint.host,
                 port=endpoint.port,
+                unix_socket=endpoint.host if local else None,
                 user=login.user,
                 password=login.password or "",
                 database=options.database,
                 connect_timeout=max(1, round(timeout)),
                 program_name=options.application_name,
-                **options.tls,
+                **({"ssl_disabled": True} if local else options.tls),
                 **options.others,
             )
         except self._pymysql.MySQLError as error:

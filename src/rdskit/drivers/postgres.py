@@ -5,16 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import re
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
 from rdskit.drivers import postgres_upgrade
+from rdskit.drivers.greeting import engine_at, other_protocol
 from rdskit.drivers.postgres_bulk import PortalCursor, insert_rows
 from rdskit.drivers.postgres_json import set_json_codecs
 from rdskit.drivers.postgres_records import SourceError, execute_pipelined
 from rdskit.drivers.postgres_replication import Replication
-from rdskit.drivers.refusals import no_tls_offered, refused_by_network, said, unknown_database, write_refused
+from rdskit.drivers.refusals import (
+    no_tls_offered,
+    refused_by_network,
+    said,
+    tls_demanded,
+    unknown_database,
+    write_refused,
+)
 from rdskit.errors import (
     AuthenticationError,
     ConfigError,
@@ -29,12 +38,14 @@ from rdskit.kernel.answers import meaning_of_sqlstate
 from rdskit.kernel.failures import Failure, is_transient_refusal
 from rdskit.kernel.ports import DriverError, Result, ServerCapacity
 from rdskit.kernel.sql.returning import with_returning
+from rdskit.kernel.targets import Engine
 from rdskit.kernel.topology import Role
 from rdskit.runtime.keepalive import keep_alive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from rdskit.kernel.endpoints import Endpoint
     from rdskit.kernel.ports import ConnectOptions, Login, Portions, ReaderProgress
     from rdskit.kernel.positions import Lsn, Xid
     from rdskit.kernel.sql.insert import Insertion
@@ -61,6 +72,14 @@ _RESET_USER = "set session authorization default;"  # first: it takes back SET R
 _RESET_REST = "discard temp;\ndiscard sequences;"
 _PREPARED = "select name, from_sql from pg_catalog.pg_prepared_statements"
 
+#: How pg_hba.conf refuses a connection for its lack of TLS, as RDS does with rds.force_ssl; "SSL off" before 12.
+_NO_ENCRYPTION = re.compile(r"no pg_hba\.conf entry .*(no encryption|SSL off)")
+#: A prepared statement that this session has made is not there, or is there before it made it.
+_STATEMENT_LOST = frozenset({"26000", "42P05"})
+_POOLER = (
+    "another session answered than the one that prepared it; behind pgbouncer in transaction mode, or another pooler "
+    "that changes sessions, pass pinning='avoid' to rdskit.connect"
+)
 _HARMLESS = frozenset({Failure.REFUSED, Failure.CONFLICT, Failure.TIMEOUT})
 
 
@@ -330,6 +349,9 @@ class StatelessPostgresConnection(PostgresConnection):
 class AsyncpgDriver:
     """Opens PostgreSQL connections."""
 
+    def __init__(self) -> None:
+        self._met: set[Endpoint] = set()  # answered as PostgreSQL: whatever they do later is no other protocol
+
     async def connect(self, options: ConnectOptions, login: Login) -> PostgresConnection:
         """Open a connection and learn its role from what the server reports of itself."""
         host, port = options.endpoint
@@ -352,8 +374,17 @@ class AsyncpgDriver:
                 keep_alive(raw._transport.get_extra_info("socket"))  # noqa: SLF001 - asyncpg has no option for it
                 await set_json_codecs(raw)
         except Exception as error:
-            raise _refused(error, options, login) from error
+            raise await self._other_protocol(error, options) or _refused(error, options, login) from error
+        self._met.add(options.endpoint)
         return StatelessPostgresConnection(raw, options) if options.stateless else PostgresConnection(raw, options)
+
+    async def _other_protocol(self, error: Exception, options: ConnectOptions) -> DriverError | None:
+        """Return the error for a server that is no PostgreSQL; None where there is no sign of that."""
+        # What asyncpg says when it is greeted by MySQL: to its SSLRequest, and to its startup message.
+        signs = "rejected SSL upgrade" in str(error) or isinstance(error, asyncpg.ConnectionDoesNotExistError)
+        if not signs or options.endpoint in self._met:
+            return None
+        return other_protocol(await engine_at(options.endpoint), Engine.POSTGRES, options.endpoint)
 
 
 def _settings(options: ConnectOptions) -> dict[str, str]:
@@ -382,6 +413,8 @@ def _mapped_answer(error: asyncpg.PostgresError, sqlstate: str, endpoint: object
     failure, public = meaning_of_sqlstate(sqlstate)
     if not issubclass(public, QueryError):
         return _lost(error, endpoint)
+    if sqlstate in _STATEMENT_LOST:  # asyncpg's own hint is about options that are not ours
+        return DriverError(failure, public(f"{error.args[0]}: {_POOLER} [SQLSTATE {sqlstate}]", sqlstate=sqlstate))
     detail = "".join(f"; {part}" for part in (getattr(error, "detail", None), getattr(error, "hint", None)) if part)
     return DriverError(failure, public(f"{error.args[0]}{detail} [SQLSTATE {sqlstate}]", sqlstate=sqlstate))
 
@@ -401,10 +434,12 @@ def _refused(error: Exception, options: ConnectOptions, login: Login) -> DriverE
     """Say what a failed connect means; ``LOST`` is worth another attempt, ``REFUSED`` is not."""
     endpoint = options.endpoint
     if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
+        if _NO_ENCRYPTION.search(str(error)) and options.tls is None and not endpoint.is_unix_socket:
+            return tls_demanded(endpoint, error)
         message = f"{endpoint} refused the login of user {login.user!r}: {error}; check the user name and the password"
         return DriverError(Failure.REFUSED, AuthenticationError(message))
     if isinstance(error, asyncpg.PostgresError) and error.sqlstate:
-        return _refused_answer(error, error.sqlstate, options)
+        return _refused_answer(error, error.sqlstate, options, login)
     if "rejected SSL upgrade" in str(error):
         return no_tls_offered(endpoint)
     if isinstance(error, OSError | asyncpg.PostgresError | asyncpg.InternalClientError):
@@ -412,11 +447,11 @@ def _refused(error: Exception, options: ConnectOptions, login: Login) -> DriverE
     return DriverError(Failure.REFUSED, ConfigError(f"cannot connect to {endpoint}: {error}"))
 
 
-def _refused_answer(error: asyncpg.PostgresError, sqlstate: str, options: ConnectOptions) -> DriverError:
+def _refused_answer(error: asyncpg.PostgresError, sqlstate: str, options: ConnectOptions, login: Login) -> DriverError:
     failure = Failure.LOST if is_transient_refusal(sqlstate) else Failure.REFUSED
     kind = TooManyConnections if sqlstate == "53300" else ConnectError
     if sqlstate == "3D000":
-        return unknown_database(options)
+        return unknown_database(options, login)
     return DriverError(failure, kind(f"{options.endpoint} refused the connection: {error} [SQLSTATE {sqlstate}]"))
 
 

@@ -12,7 +12,7 @@ from rdskit.kernel.ports import DriverError
 
 if TYPE_CHECKING:
     from rdskit.kernel.endpoints import Endpoint
-    from rdskit.kernel.ports import ConnectOptions
+    from rdskit.kernel.ports import ConnectOptions, Login
 
 _UNKNOWN_AUTHORITY = "pass ca=PATH or set RDSKIT_CA to the authority that signed it"
 _ANOTHER_NAME = "connect by the name that RDS gives as the endpoint; an alias or an address is not in the certificate"
@@ -44,9 +44,20 @@ def no_tls_offered(endpoint: Endpoint) -> DriverError:
     return DriverError(Failure.REFUSED, TLSError(message))
 
 
-def unknown_database(options: ConnectOptions) -> DriverError:
-    """The server has no database of that name."""
-    message = f"database {options.database!r} does not exist at {options.endpoint}; create it or correct the target"
+def tls_demanded(endpoint: Endpoint, reason: object) -> DriverError:
+    """Return the error for a server that takes no connection in the clear, where the caller asked for one."""
+    message = f"{endpoint} takes encrypted connections only: {reason}; pass tls='verify-full', the default, not 'off'"
+    return DriverError(Failure.REFUSED, TLSError(message))
+
+
+def unknown_database(options: ConnectOptions, login: Login) -> DriverError:
+    """Return the error for a database that the server does not have; without a name, the user's was tried."""
+    named = options.database or login.user
+    why = "" if options.database else " (no database was named, so the one with the user's name was tried)"
+    message = (
+        f"database {named!r} does not exist at {options.endpoint}{why}: create it, or name another one in the target, "
+        "as in …/dbname"
+    )
     return DriverError(Failure.REFUSED, ConnectError(message))
 
 

@@ -9,10 +9,21 @@ from rdskit.errors import ConfigError
 
 
 class Endpoint(NamedTuple):
-    """A host name or address and a TCP port."""
+    """A host name or address and a TCP port; or a Unix socket on this machine.
+
+    Attributes:
+        host: the name or the address. Of a Unix socket its path, which begins with ``/``: for PostgreSQL the directory,
+            as libpq has it, where the port is a part of the socket's name.
+        port: the TCP port; 0 for the socket of MySQL or MariaDB.
+    """
 
     host: str
     port: int
+
+    @property
+    def is_unix_socket(self) -> bool:
+        """Return whether this is a Unix socket, which never leaves the machine."""
+        return self.host.startswith("/")
 
     @property
     def is_rds_proxy(self) -> bool:
@@ -20,6 +31,8 @@ class Endpoint(NamedTuple):
         return ".proxy-" in self.host and ".rds.amazonaws.com" in self.host
 
     def __str__(self) -> str:
+        if not self.port:
+            return self.host
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 

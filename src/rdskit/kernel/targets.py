@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import Enum
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from typing import TYPE_CHECKING, Final
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from rdskit.errors import ConfigError
+from rdskit.kernel.arguments import require_text
 from rdskit.kernel.endpoints import Endpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Engine(Enum):
@@ -19,6 +24,7 @@ class Engine(Enum):
     MARIADB = "mariadb"
 
 
+_LAST_PORT: Final = 65_535
 DEFAULT_PORTS = {Engine.POSTGRES: 5432, Engine.MYSQL: 3306, Engine.MARIADB: 3306}
 _SCHEMES = {
     "postgresql": Engine.POSTGRES,
@@ -28,9 +34,23 @@ _SCHEMES = {
 }
 _SHOWN_SCHEMES = {Engine.POSTGRES: "postgresql", Engine.MYSQL: "mysql", Engine.MARIADB: "mariadb"}
 FORMS = (
-    "postgresql://[user[:password]@]host[:port]/dbname, mysql://…, mariadb://…, "
+    "postgresql://[user[:password]@]host[:port][,host[:port]…]/dbname, mysql://…, mariadb://…, "
     "rds://[user[:password]@]IDENTIFIER[/dbname] or secretsmanager:ID[/dbname]"
 )
+_SOCKETS = (
+    "postgresql://user@/dbname?host=/var/run/postgresql or mysql://user@/dbname?unix_socket=/var/run/mysqld/mysqld.sock"
+)
+#: Options that drivers and libpq take from a URL, and what stands for each here.
+_OPTIONS: Final = {
+    "sslmode": "pass tls='verify-full', 'require' or 'off' to rdskit.connect",
+    "ssl": "pass tls='verify-full', 'require' or 'off' to rdskit.connect",
+    "sslrootcert": "pass ca=PATH to rdskit.connect",
+    "ssl_ca": "pass ca=PATH to rdskit.connect",
+    "connect_timeout": "pass connect_timeout=SECONDS to rdskit.connect",
+    "application_name": "pass application_name=NAME to rdskit.connect",
+    "target_session_attrs": "leave it out, the host that takes writes is found by itself",
+    "charset": "leave it out, connections use utf8mb4",
+}
 _ENCODE = "a password or name with ':', '/', '@', '?' or '#' must be percent-encoded"
 
 
@@ -40,7 +60,8 @@ class Target:
 
     Attributes:
         engine: known for a URL; looked up otherwise.
-        endpoint: host and port of a URL.
+        endpoint: host and port of a URL, or its Unix socket; the first one where it names several.
+        others: the further hosts of a URL that names several.
         identifier: DB instance identifier of ``rds://``.
         secret: what follows ``secretsmanager:``. A secret's own name may hold slashes, so only whoever reads it can
             tell whether the last part is a database name.
@@ -56,6 +77,12 @@ class Target:
     user: str | None = None
     password: str | None = field(default=None, repr=False)
     database: str | None = None
+    others: tuple[Endpoint, ...] = ()
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Return every host of a URL."""
+        return () if self.endpoint is None else (self.endpoint, *self.others)
 
     def __str__(self) -> str:
         """The target without its password, for messages."""
@@ -66,7 +93,7 @@ class Target:
         if self.identifier is not None:
             return f"rds://{user}{self.identifier}{name}"
         scheme = _SHOWN_SCHEMES[self.engine] if self.engine is not None else "?"
-        return f"{scheme}://{user}{self.endpoint}{name}"
+        return f"{scheme}://{user}{','.join(map(_written, self.endpoints))}{name}"
 
 
 def parse_target(text: str) -> Target:
@@ -78,6 +105,7 @@ def parse_target(text: str) -> Target:
     Raises:
         ConfigError: the form is not known, or a part of it is wrong. The message never repeats a password.
     """
+    require_text("target", text, example="postgresql://user@host/dbname")
     if text.startswith("secretsmanager:"):
         return _parse_secret(text.removeprefix("secretsmanager:"))
     scheme, separator, _ = text.partition("://")
@@ -87,6 +115,9 @@ def parse_target(text: str) -> Target:
         return _parse_identifier(text)
     if scheme in _SCHEMES:
         return _parse_url(text, _SCHEMES[scheme])
+    if scheme.partition("+")[0] in _SCHEMES:
+        plain = scheme.partition("+")[0]
+        raise ConfigError(f"target scheme {scheme!r} names a driver: write {plain}://…, and rdskit uses its own")
     named = f"scheme {scheme!r}" if _is_scheme(scheme) else f"{_shown(text)!r}"
     raise ConfigError(f"target {named} is not one that rdskit knows; write {FORMS}")
 
@@ -103,7 +134,7 @@ def _parse_identifier(text: str) -> Target:
         raise ConfigError("target 'rds://' names no instance; write rds://[user[:password]@]IDENTIFIER[/dbname]")
     if _port(text) is not None:
         raise ConfigError(f"target 'rds://{parts.hostname}' takes no port: RDS tells it; leave it out")
-    _refuse_options(parts.query)
+    _refuse_options(name for name, _ in parse_qsl(parts.query, keep_blank_values=True))
     return Target(
         identifier=parts.hostname,
         user=_decoded(parts.username),
@@ -114,16 +145,69 @@ def _parse_identifier(text: str) -> Target:
 
 def _parse_url(text: str, engine: Engine) -> Target:
     parts = _split(text)
-    if not parts.hostname:
-        raise ConfigError(f"target {_shown(text)!r} names no host; write {FORMS}")
-    _refuse_options(parts.query)
+    first, *others = _endpoints(text, parts, engine)
     return Target(
         engine=engine,
-        endpoint=Endpoint(parts.hostname, _port(text) or DEFAULT_PORTS[engine]),
+        endpoint=first,
         user=_decoded(parts.username),
         password=_decoded(parts.password),
         database=_decoded(parts.path.lstrip("/")),
+        others=tuple(others),
     )
+
+
+def _endpoints(text: str, parts: SplitResult, engine: Engine) -> tuple[Endpoint, ...]:
+    """Return the hosts of a URL: before the database's name, or as options, as libpq and PyMySQL take them.
+
+    Source: PostgreSQL manual, "Connection URIs": several hosts, and a socket's directory in place of a host.
+    """
+    hosts = parts.netloc.rpartition("@")[2]
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    port = DEFAULT_PORTS[engine]
+    if engine is Engine.POSTGRES and "host" in options and not hosts:
+        ports = options.pop("port", "").split(",")
+        given = [_number(text, each) or port for each in ports] or [port]
+        hosts_given = options.pop("host").split(",")
+        given = given * len(hosts_given) if len(given) == 1 else given
+        if len(given) == len(hosts_given) and all(hosts_given):
+            _refuse_options(options)
+            return tuple(map(Endpoint, hosts_given, given))
+    elif (
+        engine is not Engine.POSTGRES and not hosts.partition(":")[0] and options.get("unix_socket", "").startswith("/")
+    ):
+        path = options.pop("unix_socket")
+        _refuse_options(options)
+        return (Endpoint(path, 0),)
+    if not hosts:
+        raise ConfigError(f"target {_shown(text)!r} names no host; write {FORMS}; a Unix socket is {_SOCKETS}")
+    _refuse_options(options)
+    return tuple(_endpoint(text, host, port, engine) for host in hosts.split(","))
+
+
+def _endpoint(text: str, written: str, port: int, engine: Engine) -> Endpoint:
+    host, _, number = written.partition(":")
+    if unquote(host).startswith("/"):
+        return Endpoint(unquote(host), (_number(text, number) or port) if engine is Engine.POSTGRES else 0)
+    try:
+        parts = urlsplit(f"//{written}")
+        name, given = parts.hostname, parts.port
+    except ValueError:
+        raise _wrong_port(text) from None  # its words may hold a part of the password
+    if not name:
+        raise ConfigError(f"target {_shown(text)!r} names no host; write {FORMS}; a Unix socket is {_SOCKETS}")
+    return Endpoint(name, given or port)
+
+
+def _number(text: str, port: str) -> int | None:
+    if not port:
+        return None
+    if not port.isdecimal() or not port.isascii() or int(port) > _LAST_PORT:
+        raise _wrong_port(text)
+    return int(port)
+
+
+def _written(endpoint: Endpoint) -> str:
+    return str(endpoint._replace(host=quote(endpoint.host, safe=""))) if endpoint.is_unix_socket else str(endpoint)
 
 
 def _split(text: str) -> SplitResult:
@@ -141,16 +225,17 @@ def _port(text: str) -> int | None:
     try:
         return urlsplit(text).port
     except ValueError:
-        message = f"target {_shown(text)!r} has no valid port; write a number from 1 to 65535, or none; {_ENCODE}"
-        raise ConfigError(message) from None
+        raise _wrong_port(text) from None
 
 
-def _refuse_options(query: str) -> None:
-    names = [name for name, _ in parse_qsl(query, keep_blank_values=True)]
-    if names:
-        raise ConfigError(
-            f"target option {names[0]!r} is not taken from the URL; pass it to rdskit.connect (tls=, ca=, timeout=, …)"
-        )
+def _wrong_port(text: str) -> ConfigError:
+    return ConfigError(f"target {_shown(text)!r} has no valid port; write a number from 1 to 65535, or none; {_ENCODE}")
+
+
+def _refuse_options(names: Iterable[str]) -> None:
+    for name in names:
+        instead = _OPTIONS.get(name, "pass options to rdskit.connect (tls=, ca=, timeout=, …)")
+        raise ConfigError(f"target option {name!r} is not taken from the URL: {instead}")
 
 
 def _is_scheme(text: str) -> bool:

@@ -21,7 +21,7 @@ from rdskit.kernel.backoff import TRANSACTION
 from rdskit.kernel.failures import Action, Failure, Phase, action_for
 from rdskit.kernel.ports import DriverError
 from rdskit.kernel.positions import START, Position
-from rdskit.kernel.sql import Kind, Statement, bind_call
+from rdskit.kernel.sql import Kind, Statement, bind_call, refuse_listening
 from rdskit.runtime.deadlines import Deadline
 from rdskit.runtime.running import clock_of
 
@@ -364,6 +364,7 @@ def _budget_is_spent(error: DriverError) -> FailoverError:
 def _require_plain(statement: Statement) -> None:
     if statement.kind is Kind.TRANSACTION:
         raise ConfigError(f"{statement.source.strip()!r} has no meaning on a pool: use db.transaction() or db.run()")
+    refuse_listening(statement)
     if statement.kind is Kind.SESSION:
         raise ConfigError(
             f"{statement.source.strip()!r} changes only its own connection, which goes back to the pool: "

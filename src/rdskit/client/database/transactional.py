@@ -118,7 +118,7 @@ class Transactional(Queries):
             RdskitError: the last attempt's error, once the deadline has passed.
         """
         called, named = call_arguments(args, kwargs)
-        call = Call(require_function("closure", closure), called, named, name_of(closure))
+        call = Call(require_function("closure", closure), called, named)
         begin = begin_text(isolation, read_only=False, deferrable=False)
         exactly_once = require_flag("exactly_once", exactly_once, or_none=True)
         deadline = self._limit(timeout)
@@ -164,7 +164,7 @@ class Transactional(Queries):
             ConfigError: something is no JSON, or the tables of ``setup`` are missing; nothing was changed.
         """
         called, named = call_arguments(args, kwargs)
-        once = Call(require_function("closure", closure), called, named, name_of(closure))
+        once = Call(require_function("closure", closure), called, named)
         request = Request(scope, key, fingerprint or fingerprint_of(called, named), keep)
         deadline = self._limit(timeout)
         begin = begin_text(None, read_only=False, deferrable=False)
@@ -175,7 +175,7 @@ class Transactional(Queries):
         async def work(tx: Transaction) -> Any:
             return await answer_once(tx, self.dialect, request, once)
 
-        call = Call(work, name=once.name, finds_itself_done=True)
+        call = Call(work, called=name_of(closure), finds_itself_done=True)
         answer = await repeat(attempt, call, deadline, self._cluster.retries, self._cluster.observers)
         await self._fencing.tidy(deadline)
         return answer

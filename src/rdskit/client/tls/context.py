@@ -30,10 +30,14 @@ def tls_context(mode: str, ca: str | os.PathLike[str] | None = None) -> ssl.SSLC
     """
     if mode not in MODES:
         raise ConfigError(f"tls={mode!r} is not a mode; choose one of {', '.join(MODES)}")
-    if mode != "verify-full":
-        _log.warning("tls=%r: the identity of the database server is not verified", mode)
     if mode == "off":
+        _log.warning(
+            "tls='off': nothing is encrypted, neither passwords nor data, and the identity of the database server is "
+            "not verified: use it for a server on this machine only"
+        )
         return None
+    if mode == "require":
+        _log.warning("tls='require': the identity of the database server is not verified")
     return _build(mode, further_authorities(ca))
 
 

@@ -32,7 +32,7 @@ class Call(NamedTuple):
         closure: called with the transaction, ``args`` and ``kwargs``; it may run several times.
         args: its positional arguments.
         kwargs: its keyword arguments.
-        name: what errors and events call it.
+        called: what errors and events call it; empty for its name in the source.
         finds_itself_done: the closure may run again after it has committed, so a COMMIT whose answer was lost does not
             matter.
     """
@@ -40,8 +40,13 @@ class Call(NamedTuple):
     closure: Callable[..., Awaitable[Any]]
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = {}  # noqa: RUF012 - never written
-    name: str = "the transaction"
+    called: str = ""
     finds_itself_done: bool = False
+
+    @property
+    def name(self) -> str:
+        """Return what errors and events call it; found out when that is needed."""
+        return self.called or name_of(self.closure)
 
     def of(self, transaction: Transaction) -> Awaitable[Any]:
         """Call the closure.

@@ -26,7 +26,7 @@ from rdskit.errors import (
 from rdskit.kernel.arguments import require_function, require_seconds, require_text
 from rdskit.kernel.failures import Action, Failure, Phase, action_for
 from rdskit.kernel.ports import DriverError, Result
-from rdskit.kernel.sql import Dialect, Kind, Statement, StatementCache, bind_call, sql_expected
+from rdskit.kernel.sql import Dialect, Kind, Statement, StatementCache, bind_call, refuse_listening, sql_expected
 from rdskit.runtime.observers import NOBODY, Observers
 
 if TYPE_CHECKING:
@@ -142,6 +142,7 @@ class Transaction:
         """Insert many rows; after an error nothing but a rollback may follow."""
         self._require_alive()
         self.writes = True
+        require_text("table", table, example="orders")
         self._lease.dirty = self._lease.dirty or self._statements.table_changes_session(table)
         dialect, pace = self._statements.dialect, self._pace()
         call = insert_many(self._lease, pace, dialect, table, rows, on_conflict, key)
@@ -368,6 +369,8 @@ class Transaction:
 
     def _require_usable(self, statement: Statement) -> None:
         self._require_alive()
+        if statement.kind is Kind.SESSION:
+            refuse_listening(statement)
         if statement.kind is Kind.TRANSACTION and not statement.source.lstrip().lower().startswith("set"):
             raise ConfigError(
                 f"{statement.source.strip()!r} is the block's own work: leave it with an exception to roll back, "

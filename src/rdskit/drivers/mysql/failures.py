@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from asyncmy.errors import MySQLError, ProgrammingError
 
-from rdskit.drivers.refusals import no_tls_offered, refused_by_network, said, unknown_database
+from rdskit.drivers.refusals import no_tls_offered, refused_by_network, said, tls_demanded, unknown_database
 from rdskit.errors import (
     AuthenticationError,
     ConfigError,
@@ -19,7 +19,6 @@ from rdskit.errors import (
     QueryError,
     QueryTimeout,
     StatementError,
-    TLSError,
     TooManyConnections,
 )
 from rdskit.kernel.answers import LOGIN_REFUSED, TOO_MANY_CONNECTIONS, is_transient_errno, meaning_of_errno
@@ -107,12 +106,11 @@ def _refused_answer(error: Exception, number: int, options: ConnectOptions, logi
         message = f"{endpoint} refused the login of user {login.user!r}: {reason}; check the user name and the password"
         return DriverError(Failure.REFUSED, AuthenticationError(message))
     if number == _TLS_DEMANDED:
-        message = f"{endpoint} takes encrypted connections only: {reason}; pass tls='verify-full', the default"
-        return DriverError(Failure.REFUSED, TLSError(message))
+        return tls_demanded(endpoint, reason)
     if number == _BAD_HANDSHAKE and options.tls is not None:
         return no_tls_offered(endpoint)
     if number == _UNKNOWN_DATABASE:
-        return unknown_database(options)
+        return unknown_database(options, login)
     kind = TooManyConnections if number in TOO_MANY_CONNECTIONS else ConnectError
     public = kind(f"{endpoint} refused the connection: {reason}")
     return DriverError(Failure.LOST if is_transient_errno(number) else Failure.REFUSED, public)

@@ -5,25 +5,43 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from rdskit.drivers.greeting import engine_at, other_protocol
 from rdskit.drivers.mysql.connection import MysqlConnection
 from rdskit.drivers.mysql.failures import refused
 from rdskit.drivers.mysql.session import Session, new_connection, offers_tls, open_session
 from rdskit.drivers.refusals import no_tls_offered
+from rdskit.kernel.ports import DriverError
+from rdskit.kernel.targets import Engine
 
 if TYPE_CHECKING:
+    from rdskit.kernel.endpoints import Endpoint
     from rdskit.kernel.ports import ConnectOptions, Login
 
 
 class AsyncmyDriver:
     """Opens connections to MySQL and MariaDB; which of the two answers is learned from its greeting."""
 
+    def __init__(self) -> None:
+        self._met: set[Endpoint] = set()  # have greeted as MySQL does: whatever they do later is no other protocol
+
     async def connect(self, options: ConnectOptions, login: Login) -> MysqlConnection:
         """Open a connection and learn its role from the server's read-only settings."""
 
         async def reopen() -> Session:
-            return await _session(options, login)
+            try:
+                session = await _session(options, login)
+            except DriverError as error:
+                raise await self._other_protocol(error, options) or error from error.__cause__
+            self._met.add(options.endpoint)
+            return session
 
         return MysqlConnection(await reopen(), options, reopen)
+
+    async def _other_protocol(self, error: DriverError, options: ConnectOptions) -> DriverError | None:
+        """Return the error for a server that waits for the client to speak first, as PostgreSQL does."""
+        if not isinstance(error.__cause__, TimeoutError) or options.endpoint in self._met:
+            return None
+        return other_protocol(await engine_at(options.endpoint), Engine.MYSQL, options.endpoint)
 
 
 async def _session(options: ConnectOptions, login: Login) -> Session:
@@ -32,6 +50,6 @@ async def _session(options: ConnectOptions, login: Login) -> Session:
         async with asyncio.timeout(options.timeout):
             return await open_session(raw, read_only=options.read_only)
     except Exception as error:
-        if options.tls is not None and not offers_tls(raw):
+        if options.tls is not None and not options.endpoint.is_unix_socket and not offers_tls(raw):
             raise no_tls_offered(options.endpoint) from error
         raise refused(error, options, login) from error

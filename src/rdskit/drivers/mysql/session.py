@@ -179,19 +179,24 @@ class _Raw(_Connection):  # type: ignore[misc]  # half of what we need of it is 
 
 def new_connection(options: ConnectOptions, login: Login) -> Any:
     """Give an asyncmy connection that is not connected yet."""
+    local = (
+        options.endpoint.is_unix_socket
+    )  # it never leaves the machine: no TLS, and a password may be sent in the clear
+    encrypted = options.tls is not None and not local
     raw: Any = _Raw(
-        host=options.endpoint.host,
+        host="localhost" if local else options.endpoint.host,
         port=options.endpoint.port,
+        unix_socket=options.endpoint.host if local else None,
         user=login.user,
         password=(login.password or "").encode(),
         database=options.database,
-        ssl=options.tls,
+        ssl=options.tls if encrypted else None,
         connect_timeout=options.timeout,
         autocommit=None,  # set up with everything else in one statement
         client_flag=CLIENT.FOUND_ROWS,  # rows that matched, as PostgreSQL counts, not rows that changed
         conv=DECODERS,
         program_name=options.application_name,
-        auth_plugin_map={} if options.tls is not None else _CLEAR_LOGINS,
+        auth_plugin_map={} if encrypted or local else _CLEAR_LOGINS,
     )
     # asyncmy always asks for it. One text is one statement, whatever it holds.
     raw._client_flag &= ~CLIENT.MULTI_STATEMENTS  # noqa: SLF001 - no option for it

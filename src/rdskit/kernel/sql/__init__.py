@@ -9,6 +9,7 @@ from rdskit.kernel.sql.bind import bind, expand
 from rdskit.kernel.sql.cache import OPTIONS, STREAM_OPTIONS, StatementCache, bind_call, one_mapping, sql_expected
 from rdskit.kernel.sql.compile import compile_statement
 from rdskit.kernel.sql.functions import function_name
+from rdskit.kernel.sql.listening import refuse_listening
 from rdskit.kernel.sql.model import NO_TABLES, UNKNOWN_TABLES, Dialect, Effect, Kind, Statement, Tables
 
 __all__ = [
@@ -28,5 +29,6 @@ __all__ = [
     "expand",
     "function_name",
     "one_mapping",
+    "refuse_listening",
     "sql_expected",
 ]

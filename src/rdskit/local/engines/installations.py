@@ -169,7 +169,7 @@ class UnpackedServer:
 
     def _inspect(self, root: Path) -> Installation:
         usr = root / "usr"
-        loader = _loader(root)
+        loader = loader_of(root)
         server = usr / "sbin" / self._program
         product, version = identify(*loader, str(server))
         if product is None:
@@ -198,7 +198,12 @@ def identify(*command: str) -> tuple[Product | None, str]:
     return ("MariaDB" if "MariaDB" in answer.stdout else "MySQL"), version.group(1)
 
 
-def _loader(root: Path) -> tuple[str, ...]:
+def loader_of(root: Path) -> tuple[str, ...]:
+    """Return the words before a command that run a program of an unpacked set with the set's own libraries.
+
+    Raises:
+        LocalError: the set holds no loader.
+    """
     libraries = [path for top in (root / "lib", root / "usr" / "lib") for path in sorted(top.glob("*-linux-gnu*"))]
     for folder in libraries:
         for loader in sorted(folder.glob("ld-linux*.so.*")):
