@@ -22,16 +22,7 @@ if TYPE_CHECKING:
 
     from tests.plugins.postgres import TestDatabase
 
-NOT_FOR_CALLERS = {
-    "leave_to_parent",
-    "commit",
-    "rollback",
-    "send_rows",
-    "send_sets",
-    "listen",
-    "connection",
-    "connections",
-}
+NOT_FOR_CALLERS = {"leave_to_parent", "commit", "rollback", "send_rows", "send_sets"}
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from rdskit.client.pool import PoolLimits
 from rdskit.errors import ConnectError, FailoverError, NoWriterError, QueryTimeout, ReadOnlyError
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.failures import Failure
-from rdskit.kernel.ports import Capabilities, DriverError, Login, ReaderProgress, Result, ServerCapacity
+from rdskit.kernel.ports import DriverError, Login, ReaderProgress, Result, ServerCapacity
 from rdskit.kernel.positions import START
 from rdskit.kernel.sql import Dialect
 from rdskit.kernel.targets import Engine, Target
@@ -157,7 +157,6 @@ class Estate:
     # -- as the API ------------------------------------------------------------------------------------------------
 
     cluster = "made-up"
-    capabilities = Capabilities()
     changes = True
     look_again = 1.0
 

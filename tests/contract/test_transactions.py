@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import rdskit
+from tests.plugins.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from rdskit.client.transactions import Transaction
     from tests.contract.conftest import Engine
@@ -150,3 +151,81 @@ async def test_a_statement_that_commits_by_itself_is_told(engine: Engine, db: rd
         await db.run(work)
     assert calls == 1
     assert await numbers(db) == [1, 2, 3, 11], "what was committed is there, and nothing after it"
+
+
+async def no_more_than(engine: Engine, db: rdskit.Database, most: int) -> bool:
+    """Whether the server has at most so many other sessions for this database."""
+    return len(await db.fetch_all(engine.sessions)) <= most
+
+
+@pytest.mark.usefixtures("notes")
+@pytest.mark.parametrize("ending", ["well", "with an error", "cancelled"])
+async def test_a_block_that_ends_under_another_tasks_statement_ends_that_statement(
+    engine: Engine, db: rdskit.Database, running: Callable[[str], Any], ending: str
+) -> None:
+    """On a pool of one connection, so that the caller after it gets the same one."""
+    errors: dict[str, BaseException] = {}
+    sleep = f"select {engine.sleep.format(20)} /* left behind */"
+
+    async def other(tx: Transaction) -> None:
+        try:
+            await tx.fetch_all(sleep)
+        except BaseException as error:
+            errors["other"] = error
+            raise
+
+    async def block(one: rdskit.Database) -> None:
+        async with one.transaction() as tx:
+            await tx.execute("insert into notes values (10)")
+            tasks.append(asyncio.create_task(other(tx)))
+            await eventually(lambda: running("left behind"))
+            if ending == "with an error":
+                raise LookupError
+            if ending == "cancelled":
+                raise asyncio.CancelledError
+
+    tasks: list[asyncio.Task[None]] = []
+    async with rdskit.connect(engine.database.url, tls="off", min_size=1, max_size=1) as one, asyncio.timeout(10):
+        ended = await asyncio.gather(asyncio.create_task(block(one)), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert await one.fetch_value("select count(*) from notes") == 3
+        assert await numbers(one) == [1, 2, 3]
+        assert one.stats().writer.size == 1
+        own = db.stats().writer.size + 1  # of `db` and of the watcher
+        await eventually(lambda: no_more_than(engine, one, own))
+    wanted = {"well": rdskit.ConfigError, "with an error": LookupError, "cancelled": asyncio.CancelledError}[ending]
+    assert isinstance(ended[0], wanted)
+    if ending == "well":
+        assert "another task" in str(ended[0])
+    assert isinstance(errors["other"], rdskit.ConfigError)
+    assert "the transaction's block ended" in str(errors["other"])
+    assert await running("left behind") == 0
+
+
+@pytest.mark.usefixtures("notes")
+async def test_a_nested_block_that_outlives_its_transaction_touches_nobody_elses(engine: Engine) -> None:
+    inside, go_on = asyncio.Event(), asyncio.Event()
+
+    async def nested(tx: Transaction, *, fails: bool) -> None:
+        async with tx.transaction():
+            inside.set()
+            await go_on.wait()
+            if fails:
+                raise LookupError
+
+    async with rdskit.connect(engine.database.url, tls="off", min_size=1, max_size=1) as one:
+        for fails, error in ((True, LookupError), (False, rdskit.ConfigError)):
+            async with one.transaction() as tx:
+                left = asyncio.create_task(nested(tx, fails=fails))
+                await inside.wait()
+            async with one.transaction() as other, other.transaction():
+                await other.execute(f"insert into notes values ({20 + fails})")
+                go_on.set()
+                with pytest.raises(error):
+                    await left
+                with pytest.raises(rdskit.ConfigError, match="has ended"):
+                    async with tx.transaction():
+                        pass
+            inside.clear()
+            go_on.clear()
+        assert await numbers(one) == [1, 2, 3, 20, 21]

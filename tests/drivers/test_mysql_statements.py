@@ -62,17 +62,17 @@ async def test_the_server_keeps_no_more_statements_than_we_do(connection: MysqlC
 
 async def test_a_statement_in_use_outlives_those_that_are_not(connection: MysqlConnection) -> None:
     assert await value(connection, "select 'busy'") == "busy"
-    prepared = connection._statements.get("select 'busy'")
+    prepared = connection._statements.get(("select 'busy'",))
     for number in range(300):
         await value(connection, f"select {number}")
         assert await value(connection, "select 'busy'") == "busy"
-    assert connection._statements.get("select 'busy'") is prepared
+    assert connection._statements.get(("select 'busy'",)) is prepared
 
 
 async def test_a_statement_that_the_server_forgot_is_prepared_again(connection: MysqlConnection) -> None:
     for _ in range(2):
         assert await value(connection, "select ?", 7) == 7
-    prepared = connection._statements.get("select ?")
+    prepared = connection._statements.get(("select ?", int))
     assert prepared is not None
     number = prepared.statement._statement_id
     await connection._session.raw._execute_command(

@@ -7,6 +7,8 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rdskit.errors import QueryError
+from rdskit.kernel.answers import meaning_of_errno, meaning_of_sqlstate
 from rdskit.kernel.failures import RETRIES, Action, Failure, Phase, action_for, failure_of_sqlstate
 
 
@@ -49,3 +51,15 @@ def test_the_states_that_the_wrapper_misses() -> None:
     assert failure_of_sqlstate("XX000") is Failure.UNWELL
     assert failure_of_sqlstate("25006") is Failure.READ_ONLY
     assert failure_of_sqlstate("40001") is Failure.CONFLICT
+
+
+def test_what_the_same_statement_meets_again_is_refused_and_not_retried() -> None:
+    for sqlstate in ("53100", "53200", "54000", "54001", "54011", "54023"):
+        assert meaning_of_sqlstate(sqlstate) == (Failure.REFUSED, QueryError)
+    assert meaning_of_sqlstate("XX000", "invalid memory alloc request size 1400000024").failure is Failure.REFUSED
+    assert meaning_of_sqlstate("XX000", "cache lookup failed for type 1").failure is Failure.UNWELL
+    for number in (3, 1021, 1037, 1038, 1041, 1114, 1117, 1118, 1153, 1390, 1406, 1878, 3170):
+        assert meaning_of_errno(number, "HY000", "").failure is Failure.REFUSED
+    full = 'Got error 28 "No space left on device" from storage engine InnoDB'
+    assert meaning_of_errno(1030, "HY000", full) == (Failure.REFUSED, QueryError)
+    assert meaning_of_errno(1030, "HY000", "Got error 168 from storage engine").failure is Failure.UNWELL

@@ -12,7 +12,8 @@ import asyncpg
 from rdskit.errors import StatementError
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
-from rdskit.kernel.sql.insert import PORTION, cut, postgres_values
+from rdskit.kernel.sql.insert import PORTION, cut, name_parts, postgres_values
+from rdskit.kernel.sql.model import Dialect
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -191,10 +192,10 @@ async def copy(raw: asyncpg.Connection, insertion: Insertion, records: Copied, t
         SourceError: the source of the rows raised.
         DriverError: a value cannot be sent.
     """
-    schema, _, name = table.rpartition(".")
+    *schema, name = name_parts(table, Dialect.POSTGRES)
     try:
         tag = await raw.copy_records_to_table(
-            name, schema_name=schema or None, columns=insertion.columns, records=records.for_copy()
+            name, schema_name=schema[-1] if schema else None, columns=insertion.columns, records=records.for_copy()
         )
     except (SourceError, *_ASYNCPG_ERRORS):
         raise

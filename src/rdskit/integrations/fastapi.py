@@ -17,7 +17,8 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection  # noqa: TC002 - FastAPI reads the annotations of dependencies
 
 import rdskit
-from rdskit.client.api import Session, Transaction
+from rdskit.client.database.session import Session
+from rdskit.client.transactions import Transaction
 from rdskit.integrations.starlette import database, exception_handlers, health, lifespan, retry_after, session
 
 if TYPE_CHECKING:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from starlette.applications import Starlette
 
-    from rdskit.client.api import Session
+    from rdskit.client.database.session import Session
 
 __all__ = ["database", "exception_handlers", "health", "lifespan", "retry_after", "session"]
 

@@ -6,6 +6,7 @@ Reference"; MariaDB "Error Codes".
 
 from __future__ import annotations
 
+import re
 from typing import Final, NamedTuple
 
 from rdskit.errors import (
@@ -45,8 +46,13 @@ _BY_CLASS: Final[dict[str, type[QueryError]]] = {"23": IntegrityError, "42": Sta
 _CLIENT_ERRORS: Final = range(2000, 3000)  # raised by the client library: the connection was cut or lost its order
 # 1053 shutdown, 1077/1079/1080 ended, 1152 to 1161 network trouble, 1927 killed (MariaDB), 4031 idle for too long
 _LOST: Final = frozenset({1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1927, 4031})
-# 1021 disk full, 1030 storage engine, 1037/1041 out of memory, 1135 out of threads
-_UNWELL: Final = frozenset({1021, 1030, 1037, 1041, 1135})
+# 1030 storage engine, 1135 out of threads. Not 1021 disk full and 1037/1041 out of memory, which the same statement
+# meets again, here and on any other host of that size; nor 1030 with one of these numbers of the storage engine: 28 no
+# space left, 132 memory, 135 table full, 139 row too large.
+_UNWELL: Final = frozenset({1030, 1135})
+_ENGINE_IS_FULL: Final = re.compile(r"error (?:28|132|135|139)\b")
+# SQLSTATE XX000 is for faults of the server, and for a value of over 1 GB as well.
+_TOO_LARGE: Final = "invalid memory alloc request size"
 _DEADLOCK: Final = 1213
 # 1205 lock wait timeout, 1020 row changed since it was read (MariaDB), 3101 refused by group certification.
 # After 1205 the transaction is still open, and COMMIT would keep its earlier statements: only ROLLBACK may follow.
@@ -65,8 +71,15 @@ LOGIN_REFUSED: Final = frozenset({1044, 1045, 1130, 1698, 1820, 1862, 2059, 2061
 TOO_MANY_CONNECTIONS: Final = frozenset({1040, 1129, 1203, 1226})
 
 
-def meaning_of_sqlstate(sqlstate: str) -> Meaning:
-    """What an error of PostgreSQL means, by its SQLSTATE."""
+def meaning_of_sqlstate(sqlstate: str, text: str = "") -> Meaning:
+    """What an error of PostgreSQL means.
+
+    Args:
+        sqlstate: its SQLSTATE.
+        text: the message; of XX000 only that says whether a value was too large.
+    """
+    if sqlstate == "XX000" and _TOO_LARGE in text:
+        return Meaning(Failure.REFUSED, QueryError)
     failure = failure_of_sqlstate(sqlstate)
     if failure is Failure.LOST:
         return Meaning(failure, FailoverError)
@@ -79,7 +92,7 @@ def meaning_of_errno(number: int, state: str, text: str) -> Meaning:
     Args:
         number: the error number.
         state: the SQLSTATE, or the empty string where the driver gives none.
-        text: the message; 1290 tells only there which option it was.
+        text: the message; 1290 tells only there which option it was, and 1030 what was the matter.
     """
     if number in _LOST or number in _CLIENT_ERRORS:
         return Meaning(Failure.LOST, FailoverError)
@@ -87,7 +100,7 @@ def meaning_of_errno(number: int, state: str, text: str) -> Meaning:
         return Meaning(Failure.CONFLICT, DeadlockError if number == _DEADLOCK else SerializationError)
     if number in _READ_ONLY or (number == _OPTION_PREVENTS and "read-only" in text.replace("_", "-").lower()):
         return Meaning(Failure.READ_ONLY, ReadOnlyError)
-    if number in _UNWELL:
+    if number in _UNWELL and not _ENGINE_IS_FULL.search(text):
         return Meaning(Failure.UNWELL, QueryError)
     if number in _ENDED:
         return Meaning(Failure.REFUSED, QueryTimeout)

@@ -17,6 +17,7 @@ from rdskit.kernel.sql.insert import (
     merge_staging,
     mysql_values,
     postgres_values,
+    primary_key_query,
     quote_name,
     staging_table,
 )
@@ -30,8 +31,19 @@ UPDATE = Insertion("s.t", ("a", "b"), "update", ("a",))
 def test_names_are_quoted_whatever_they_hold() -> None:
     assert quote_name('sales.or"der', Dialect.POSTGRES) == '"sales"."or""der"'
     assert quote_name("or`der", Dialect.MYSQL) == "`or``der`"
-    with pytest.raises(ConfigError, match=r"'sales\.' is not the name of a table"):
-        quote_name("sales.", Dialect.POSTGRES)
+    for wrong in ("sales.", ".sales", "", "a..b"):
+        with pytest.raises(ConfigError, match=rf"{wrong!r} is not the name of a table"):
+            quote_name(wrong, Dialect.POSTGRES)
+
+
+def test_a_name_in_quotes_may_hold_dots() -> None:
+    assert quote_name('"my.orders"', Dialect.POSTGRES) == '"my.orders"'
+    assert quote_name('sales."my.""orders"""', Dialect.POSTGRES) == '"sales"."my.""orders"""'
+    assert quote_name("`a.b`.`c.d`", Dialect.MYSQL) == "`a.b`.`c.d`"
+    assert quote_name("`half", Dialect.MYSQL) == "```half`"
+    assert quote_name("`half`open", Dialect.MYSQL) == "```half``open`"
+    assert primary_key_query(Dialect.MYSQL, "shop.`a.b`")[1] == ["shop", "a.b"]
+    assert primary_key_query(Dialect.MYSQL, "`a.b`")[1] == [None, "a.b"]
 
 
 def test_what_postgresql_is_told() -> None:

@@ -9,7 +9,6 @@ import logging
 from typing import TYPE_CHECKING
 
 from rdskit.client.credentials import pause_after_refusal
-from rdskit.client.failover.epochs import Epochs
 from rdskit.client.failover.health import next_look
 from rdskit.client.failover.lines import Lines
 from rdskit.client.failover.monitor import HostMonitor
@@ -20,7 +19,6 @@ from rdskit.kernel.budget import budget_for
 from rdskit.kernel.events import CredentialsRotated, FailoverCompleted, FailoverStarted
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import Connection, ConnectOptions, DriverError
-from rdskit.kernel.scope import NO_SCOPE, Scope
 from rdskit.kernel.topology import Host, Role, Topology
 from rdskit.runtime.observers import NOBODY, Observers
 from rdskit.runtime.periodic import every
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
     from rdskit.client.failover.sources import Source
     from rdskit.kernel.backoff import OutageBackoff
     from rdskit.kernel.endpoints import Endpoint
-    from rdskit.kernel.ports import Capabilities, Credentials, Driver, Login
+    from rdskit.kernel.ports import Credentials, Driver, Login
     from rdskit.runtime.deadlines import Deadline
 
 _LOOK_EVERY = 30.0  # seconds between two looks at the API while all is well; each costs one call an instance
@@ -152,7 +150,6 @@ class Cluster:
         failures: signs so far that the writer failed.
         retries: what all calls may still repeat.
         observers: who hears of what happens.
-        epochs: the current epoch, and those who follow it.
     """
 
     def __init__(
@@ -190,7 +187,6 @@ class Cluster:
         self._leaving: set[Pool] = set()
         self.topology = Topology(())
         self.writer: Pool
-        self.epochs = Epochs()
         self.readers: dict[str, Pool] = {}
         self.routes_reads = False
         self.failures = 0
@@ -210,15 +206,9 @@ class Cluster:
         if self._source.changes:  # before the writer has answered: a host that was away may turn out to be a reader
             self._tasks.spawn(every(_LOOK_EVERY, self._look, self._wake), "topology")
         (await self.acquire_writer(deadline)).give_back()
-        if not self.epochs.current.number:
-            self.epochs.begin(self.writer.endpoint)
 
-    async def acquire_writer(self, deadline: Deadline, scope: Scope = NO_SCOPE) -> Lease:
-        """Check out a connection to the writer, wherever it is by then.
-
-        Args:
-            deadline: when waiting ends.
-            scope: the tenant, role and schema that its session is to be set up for.
+    async def acquire_writer(self, deadline: Deadline) -> Lease:
+        """Lend a connection to the writer, wherever it is by then.
 
         Raises:
             ConnectError: there was none before the deadline.
@@ -227,7 +217,7 @@ class Cluster:
         while True:
             adopted = self._adopted
             try:
-                return await self.writer.acquire(deadline, scope)
+                return await self.writer.acquire(deadline)
             except Retired:
                 if self._closed:
                     raise ConfigError("the database was closed while a call waited for a connection") from None
@@ -249,24 +239,6 @@ class Cluster:
                 while self.topology.provisional:
                     await self._adopted.wait()
         return self.topology
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What connections to the cluster can do."""
-        return self._access.driver.capabilities
-
-    def open_writer(self) -> Coroutine[Any, Any, Connection]:
-        """Open a connection to the writer that belongs to no pool; the caller closes it.
-
-        Raises:
-            DriverError: the host refused, or is not the writer.
-            RdskitError: the credentials could not give a login.
-        """
-        return self._access.open(self._writer_host, self.observers)
-
-    @property
-    def _writer_host(self) -> Host:
-        return self.topology.writer or Host(str(self.writer.endpoint), self.writer.endpoint, Role.READER)
 
     @property
     def is_stateless(self) -> bool:
@@ -300,7 +272,6 @@ class Cluster:
     async def close(self) -> None:
         """Close every pool and end every task."""
         self._closed = True
-        self.epochs.close()
         await self._tasks.close()
         pools = (*self._pools.values(), *self._leaving)
         await asyncio.gather(self._access.lines.close(), *(pool.close() for pool in pools))
@@ -432,8 +403,6 @@ class Cluster:
             return
         lost_at, self._lost_at = self._lost_at, None
         told, self._told_lost = self._told_lost, False
-        if told:
-            self.epochs.begin(endpoint)
         if told and self.observers:
             seconds = asyncio.get_running_loop().time() - lost_at
             self.observers.notify(FailoverCompleted(str(endpoint), seconds))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from rdskit.kernel.scope import NO_SCOPE
-
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Coroutine
@@ -25,6 +23,10 @@ class Guard(Protocol):
 
     def extend(self, lease: Lease, due: float) -> None:
         """Give the call under way on a lease another moment by which it must have ended."""
+        ...
+
+    def leave(self, lease: Lease) -> None:
+        """End the call under way on a lease, which gives the lease back when it has ended."""
         ...
 
 
@@ -59,10 +61,10 @@ class Lease:
         cancelling: how often that task was being cancelled when the call began.
         overdue: the call was ended because it was due.
         busy: a call of a transaction, a stream or a lock is under way on it.
+        left: its block ended while that call was under way; the call gives it back.
         epoch: the pool's failure epoch at which it was last known to be alive.
         generation: the pool's generation it was opened in; an older one is never lent again.
         dirty: the session was changed and must be reset before somebody else gets it.
-        scope: the tenant, role and schema that the session is set up for.
     """
 
     __slots__ = (
@@ -75,10 +77,10 @@ class Lease:
         "epoch",
         "expires_at",
         "generation",
+        "left",
         "lender",
         "opened_at",
         "overdue",
-        "scope",
         "used_at",
     )
 
@@ -92,12 +94,12 @@ class Lease:
         self.epoch = epoch
         self.generation = generation
         self.dirty = False
-        self.scope = NO_SCOPE
         self.due = math.inf
         self.caller: asyncio.Task[Any] | None = None
         self.cancelling = 0
         self.overdue = False
         self.busy = False
+        self.left = False
 
     def run(self, call: Coroutine[Any, Any, T], due: float) -> Coroutine[Any, Any, T]:
         """Run a call of this connection; ``due`` is a moment on the loop's clock, infinite for no limit."""
@@ -106,3 +108,10 @@ class Lease:
     def give_back(self) -> None:
         """Return the connection to its pool."""
         self.lender.give_back(self)
+
+    def leave(self) -> None:
+        """Return the connection to its pool although another task has a call under way on it: end the call first.
+
+        That task gets the error that says so. Nothing is waited for.
+        """
+        self.lender.watchdog.leave(self)

@@ -61,6 +61,20 @@ class Watchdog:
         finally:
             lease.due = math.inf
             lease.busy = False
+            if lease.left:
+                lease.left = False
+                lease.give_back()
+
+    def leave(self, lease: Lease) -> None:
+        """End the call that another task has under way on a lease whose block has ended.
+
+        The lease goes back when that call has ended, and not sooner: two readers of one connection would wait for ever.
+        """
+        lease.left = True
+        if not lease.overdue:
+            assert lease.caller is not None, lease
+            lease.overdue = True
+            lease.caller.cancel()
 
     def _begin_alone(self, lease: Lease, due: float) -> None:
         if lease.busy:
@@ -98,7 +112,7 @@ class Watchdog:
         if overdue and isinstance(error, asyncio.CancelledError):
             assert lease.caller is not None, lease
             if lease.caller.uncancel() <= lease.cancelling:
-                return _timeout(lease)
+                return _left() if lease.left else _timeout(lease)
         return error
 
     def close(self) -> None:
@@ -125,3 +139,11 @@ class Watchdog:
 def _timeout(lease: Lease) -> DriverError:
     message = f"{lease.connection.endpoint} did not answer before the deadline; the server was told to stop"
     return DriverError(Failure.TIMEOUT, QueryTimeout(message))
+
+
+def _left() -> DriverError:
+    message = (
+        "the transaction's block ended while this statement was under way, so the statement was ended and the "
+        "transaction rolled back: await each statement, and each task that runs one, inside the block"
+    )
+    return DriverError(Failure.REFUSED, ConfigError(message))

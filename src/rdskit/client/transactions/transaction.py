@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from rdskit.client.transactions.fence import Fence
     from rdskit.kernel.ports import Params, Row
     from rdskit.kernel.sql.insert import OnConflict
-    from rdskit.kernel.writes import TablesWritten
     from rdskit.runtime.deadlines import Deadline
 
 T = TypeVar("T")
+_ENDED = "this transaction has ended; open a new one with db.transaction()"
 _ABORTED = "25P02"  # SQLSTATE: in a failed transaction
 _UNKNOWN = {
     Phase.COMMIT: "COMMIT had been sent, so the transaction may have happened: look for its rows (with the tables of "
@@ -63,11 +63,9 @@ class Transaction:
         fence: what a lost COMMIT can be resolved by, or None.
         callbacks: what is called once it is known to be committed.
         observers: who hears of its statements.
-        touched: collects the tables that its statements write, where a write hook wants them; else None.
     """
 
     observers: Observers = NOBODY
-    touched: TablesWritten | None = None
 
     def __init__(
         self, lease: Lease, statements: StatementCache, deadline: Deadline, timeout: float | None, *, read_only: bool
@@ -147,9 +145,6 @@ class Transaction:
         self.writes = True
         require_text("table", table, example="orders")
         self._lease.dirty = self._lease.dirty or self._statements.table_changes_session(table)
-
-        if self.touched is not None:
-            self.touched.add(frozenset({table}))
         dialect, pace = self._statements.dialect, self._pace()
         call = insert_many(self._lease, pace, dialect, table, rows, on_conflict, key)
         return Result(await self._call(call, pace.due))
@@ -224,6 +219,7 @@ class Transaction:
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """Open a savepoint: what happens inside is undone alone when the block ends with an exception."""
+        self._require_alive()
         self._depth += 1
         name, callbacks = f"rdskit_{self._depth}", len(self.callbacks)
         await self._control(f"savepoint {name}")
@@ -234,7 +230,7 @@ class Transaction:
             if not isinstance(error, Exception):
                 # Nothing is sent while a task is being cancelled, so what the block did stands until the end.
                 self.failure = self.failure or _half_done()
-            elif self.failure is None and not self._connection.broken:
+            elif self.failure is None and not self._ended and not self._connection.broken:
                 await self._control(f"rollback to savepoint {name}")
                 await self._control(f"release savepoint {name}")
             raise
@@ -320,12 +316,15 @@ class Transaction:
             with contextlib.suppress(DriverError):  # the connection is broken then, and the pool drops it
                 await self._connection.control("rollback", _ROLLBACK_TIMEOUT)
 
+    def abandon(self) -> None:
+        """Refuse whatever is still asked of this transaction: its block has ended."""
+        self._ended = True
+
     async def _run(self, call: Call[T], sql: str, params: Params | None, named: dict[str, Any]) -> T:
         statement, text, args = self._bound(sql, params, named)
         answer = await self._call(call(self._connection, text, args), self._due(), self._phase(statement))
         if not self._connection.in_transaction:
             self.failure = _committed_by(statement)
-            self.may_have_committed = self.writes
             raise self.failure
         return answer
 
@@ -351,8 +350,6 @@ class Transaction:
     def _admit(self, statement: Statement) -> None:
         self._require_usable(statement)
         self.writes = self.writes or not statement.repeatable
-        if self.touched is not None and not statement.repeatable:
-            self.touched.add(statement.tables.writes)
         self._may_be_another = self._may_be_another or statement.changes_role
         self._lease.dirty = self._lease.dirty or statement.dirties_session
 
@@ -372,7 +369,7 @@ class Transaction:
 
     def _require_alive(self) -> None:
         if self._ended:
-            raise ConfigError("this transaction has ended; open a new one with db.transaction()")
+            raise ConfigError(_ENDED)
         if self.failure is not None:
             raise self.failure
 
@@ -387,6 +384,8 @@ class Transaction:
             )
 
     async def _control(self, text: str) -> None:
+        if self._ended:  # the connection may be on another lease by now
+            raise ConfigError(_ENDED)
         try:
             await self._lease.run(self._connection.control(text, None), self._due())
         except DriverError as error:

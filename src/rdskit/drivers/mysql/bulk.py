@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from asyncmy.errors import MySQLError
 
 from rdskit.drivers.mysql.failures import number_of
+from rdskit.drivers.mysql.statements import prepared, reads_integers
 from rdskit.drivers.mysql.values import bound
 from rdskit.kernel.sql.insert import MOST_MARKERS, cut, mysql_values
 
@@ -20,14 +21,22 @@ if TYPE_CHECKING:
 
 _MOST_ROWS: Final = 512
 _MOST_BYTES: Final = 512 * 1024
-"""Half of the smallest ``max_allowed_packet`` that anybody sets; a server drops whoever sends more than that."""
+"""Larger messages are no faster."""
+
+_MARKER: Final = 8
+"""Bytes of one value in the statement's text, more than enough: ``?, `` and its share of the parentheses."""
+
+_NULL: Final = {type(None)}
 
 _DUPLICATE: Final = frozenset({1062, 1586})
 _INFO: Final = re.compile(rb"Records: (\d+)\s+Duplicates: (\d+)")
 
 
 class Inserting:
-    """Inserts portions of rows; each size of statement is prepared once.
+    """Inserts portions of rows; each size of statement is prepared once for each change of the values' types.
+
+    A server keeps the types of the arguments that it saw first, as ``statements`` says. NULL counts for none of them:
+    it is stored as what it is in whatever column.
 
     Args:
         raw: asyncmy's connection.
@@ -37,21 +46,24 @@ class Inserting:
     def __init__(self, raw: Any, insertion: Insertion) -> None:
         self._raw = raw
         self._insertion = insertion
-        self._most = max(1, min(_MOST_ROWS, MOST_MARKERS // len(insertion.columns)))
-        self._prepared: dict[int, Any] = {}
+        self._width = len(insertion.columns)
+        self._size = min(_MOST_BYTES, raw.max_allowed_packet // 2)
+        self._most = max(1, min(_MOST_ROWS, MOST_MARKERS // self._width, self._size // (_MARKER * self._width)))
+        self._prepared: dict[int, _Prepared] = {}
 
     async def insert(self, portion: Portion) -> int:
         """Insert rows and give how many were inserted or updated."""
-        return sum([await self._insert(rows) for rows in cut(portion, self._most, _MOST_BYTES)])
+        return sum([await self._insert(rows) for rows in cut(portion, self._most, self._size)])
 
     async def close(self) -> None:
         """Have the server forget the statements."""
-        for statement in self._prepared.values():
-            await statement.close()
+        for kept in self._prepared.values():
+            await kept.statement.close()
         self._prepared.clear()
 
     async def _insert(self, rows: Portion) -> int:
-        statement, values = await self._statement(len(rows)), _flat(rows)
+        values = bound(list(itertools.chain.from_iterable(rows)))
+        statement = await self._statement(len(rows), tuple(map(type, values)))
         if self._insertion.on_conflict != "ignore":
             await statement.execute(values)
             return len(rows)
@@ -59,17 +71,52 @@ class Inserting:
             return await _insert_if_new(statement, values)
         return len(rows) - _kept((await statement.execute(values)).message)
 
-    async def _statement(self, rows: int) -> Any:
-        statement = self._prepared.get(rows)
-        if statement is None:
+    async def _statement(self, rows: int, kinds: tuple[type, ...]) -> Any:
+        kept = self._prepared.get(rows)
+        if kept is not None and not kept.fits(kinds):
+            await self._prepared.pop(rows).statement.close()
+            kept = None
+        if kept is None:
             if rows != self._most:
                 await self._drop_rests()
-            statement = self._prepared[rows] = await self._raw.prepare(mysql_values(self._insertion, rows))
-        return statement
+            statement, types = await prepared(self._raw, mysql_values(self._insertion, rows))
+            kept = self._prepared[rows] = _Prepared(statement, kinds, self._width, once=reads_integers(kinds, types))
+        return kept.statement
 
     async def _drop_rests(self) -> None:
         for rows in [rows for rows in self._prepared if rows != self._most]:
-            await self._prepared.pop(rows).close()
+            await self._prepared.pop(rows).statement.close()
+
+
+class _Prepared:
+    """A statement and the types of the values that it was run with.
+
+    Args:
+        statement: asyncmy's.
+        kinds: the types, row by row.
+        width: the number of columns.
+        once: it is not to be run with other values.
+    """
+
+    def __init__(self, statement: Any, kinds: tuple[type, ...], width: int, *, once: bool) -> None:
+        self.statement = statement
+        self._once = once
+        self._kinds = kinds
+        self._width = width
+        self._columns = self._by_column(kinds)
+
+    def fits(self, kinds: tuple[type, ...]) -> bool:
+        """Whether values of these types mean the same to it as to a fresh statement; note them if so."""
+        if self._once or kinds == self._kinds:
+            return not self._once
+        columns = [have | new for have, new in zip(self._columns, self._by_column(kinds), strict=True)]
+        if any(len(column) > 1 for column in columns):
+            return False
+        self._kinds, self._columns = kinds, columns
+        return True
+
+    def _by_column(self, kinds: tuple[type, ...]) -> list[set[type]]:
+        return [set(kinds[column :: self._width]) - _NULL for column in range(self._width)]
 
 
 async def _insert_if_new(statement: Any, values: Sequence[Any]) -> int:
@@ -80,10 +127,6 @@ async def _insert_if_new(statement: Any, values: Sequence[Any]) -> int:
             raise
         return 0
     return 1
-
-
-def _flat(rows: Portion) -> Sequence[Any]:
-    return bound(list(itertools.chain.from_iterable(rows)))
 
 
 def _kept(message: bytes | None) -> int:

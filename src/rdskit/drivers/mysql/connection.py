@@ -17,23 +17,22 @@ from asyncmy.constants import SERVER_STATUS
 
 from rdskit.drivers.mysql.bulk import Inserting
 from rdskit.drivers.mysql.cursor import ServerCursor, open_cursor
-from rdskit.drivers.mysql.failures import failed, leaves_answer_unread, timed_out
+from rdskit.drivers.mysql.failures import failed, leaves_answer_unread, timed_out, unreadable
 from rdskit.drivers.mysql.replication import Replication
 from rdskit.drivers.mysql.statements import Prepared, Statements
-from rdskit.drivers.mysql.values import UNCHANGED, bound
+from rdskit.drivers.mysql.values import bound
 from rdskit.drivers.refusals import write_refused
 from rdskit.errors import FailoverError, QueryError, StatementError
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError, ReaderProgress, Result, ServerCapacity
-from rdskit.kernel.scope import NO_SCOPE, TENANT_VARIABLE, set_up_on_mysql
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 
     from rdskit.drivers.mysql.session import Session
+    from rdskit.drivers.mysql.statements import Key
     from rdskit.kernel.ports import ConnectOptions, Portions, Row
     from rdskit.kernel.positions import Position
-    from rdskit.kernel.scope import Scope
     from rdskit.kernel.sql.insert import Insertion
 
 _HARMLESS: Final = frozenset({Failure.REFUSED, Failure.CONFLICT, Failure.TIMEOUT})
@@ -87,16 +86,16 @@ class MysqlConnection:
 
     async def fetch_one(self, text: str, args: Sequence[Any], timeout: float | None) -> Row | None:
         """Run a statement and give its first row. The most common call, and so in one piece, without ``_run``."""
-        prepared = self._statements.get(text)
-        if prepared is None or timeout is not None or self.interrupted or self._aborted:
+        key = (text, *map(type, args))
+        prepared = self._statements.get(key)
+        if prepared is None or not prepared.is_plain or timeout is not None or self.interrupted or self._aborted:
             return await self._run(text, args, timeout, Prepared.first)
         prepared.used = True
         try:
-            values = args if len(args) == 1 and type(args[0]) in UNCHANGED else bound(args)
-            if not await prepared.statement._execute_cursor(values, prepared):  # noqa: SLF001 - the short way in
+            if not await prepared.statement._execute_cursor(args, prepared):  # noqa: SLF001 - the short way in
                 prepared.take(self._session.raw._result)  # noqa: SLF001 - where it leaves an answer otherwise
         except BaseException as error:  # noqa: BLE001 - raised there, unless the statement is outdated
-            self._consider(text, error)
+            self._consider(key, error)
         else:
             rows, prepared.rows = prepared.rows, ()
             return prepared.shape.row(rows[0]) if rows else None
@@ -174,14 +173,6 @@ class MysqlConnection:
         """How far this reader has come."""
         return await self._within(self._replication.progress(), timeout)
 
-    async def enter(self, before: Scope, after: Scope, timeout: float | None) -> None:
-        """Take the session from one scope to another.
-
-        A prepared statement belongs to the schema in which it was prepared, and MariaDB cannot go back to the default
-        role: so the session is reset first, unless only the tenant changes.
-        """
-        await self._guarded(self._enter(before, after), timeout)
-
     async def reset(self, timeout: float) -> None:
         """Take back everything a caller changed in the session; its statements are prepared again when next used."""
         await self._guarded(self._reset(), timeout)
@@ -217,37 +208,40 @@ class MysqlConnection:
         """Run a statement and give what ``take`` makes of its answer."""
         if timeout is not None:
             return await self._within(self._run(text, args, None, take), timeout)
+        args = bound(args)
+        key = (text, *map(type, args))
         try:
             if self.interrupted or self._aborted:
                 await self._ready()
-            prepared = self._statements.get(text)
+            prepared = self._statements.get(key)
             if prepared is None:
-                prepared = await self._statements.prepare(text)
+                prepared = await self._statements.prepare(key)
             else:
                 prepared.used = True
-            values = args if len(args) == 1 and type(args[0]) in UNCHANGED else bound(args)
-            if not await prepared.statement._execute_cursor(values, prepared):  # noqa: SLF001 - the short way in
+            if not await prepared.statement._execute_cursor(args, prepared):  # noqa: SLF001 - the short way in
                 prepared.take(self._session.raw._result)  # noqa: SLF001 - where it leaves an answer otherwise
         except BaseException as error:  # noqa: BLE001 - raised there, unless the statement is outdated
-            self._consider(text, error)
+            self._consider(key, error)
         else:
             return take(prepared)
         return await self._run(text, args, None, take)
 
-    def _consider(self, text: str, error: BaseException) -> None:
+    def _consider(self, key: Key, error: BaseException) -> None:
         """Return if a statement that failed has only to be prepared anew; raise what the caller must know otherwise."""
         if isinstance(error, DriverError):
             raise error
         if not isinstance(error, Exception):
             self.interrupted = True
             raise error
-        if not self._statements.is_outdated(text, error):
-            raise self._failed(error) from error
+        if not self._statements.is_outdated(key, error):
+            raise self._failed(unreadable(error, self._statements.description(key))) from error
 
     @contextlib.contextmanager
     def _watched(self) -> Iterator[None]:
         try:
             yield
+        except DriverError:
+            raise
         except Exception as error:
             raise self._failed(error) from error
         except BaseException:
@@ -292,19 +286,6 @@ class MysqlConnection:
             self._statements = Statements(self._session.raw)
             await self._session.reset(self._database)
         self._aborted = False
-
-    async def _enter(self, before: Scope, after: Scope) -> None:
-        if after.schema is not None and self._database is None:
-            message = f"a connection without a database cannot leave the schema of {after} again: connect with one"
-            raise DriverError(Failure.REFUSED, StatementError(message))
-        if before.schema != after.schema or before.role is not None:
-            await self._reset()
-            before = NO_SCOPE
-        with self._watched():
-            if before.tenant is not None and after.tenant is None:
-                await self._session.raw.query(f"set @{TENANT_VARIABLE} = null")
-            for text in set_up_on_mysql(after):
-                await self._session.raw.query(text)
 
     async def _ping(self) -> None:
         if self.interrupted:

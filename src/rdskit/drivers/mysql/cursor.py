@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from asyncmy.constants import SERVER_STATUS
 from asyncmy.errors import MySQLError
 
-from rdskit.drivers.mysql.failures import leaves_answer_unread
+from rdskit.drivers.mysql.failures import leaves_answer_unread, unreadable
 from rdskit.drivers.mysql.rows import Shape
 from rdskit.drivers.mysql.values import bound
 
@@ -60,7 +60,10 @@ class ServerCursor:
         number = self._statement._statement_id  # noqa: SLF001 - asyncmy knows no cursors
         await raw._execute_command(_COM_STMT_FETCH, struct.pack("<II", number, count))  # noqa: SLF001 - same
         result.connection = raw
-        await result._read_binary_rowdata_packet()  # noqa: SLF001 - same
+        try:
+            await result._read_binary_rowdata_packet()  # noqa: SLF001 - same
+        except (ValueError, ArithmeticError) as error:
+            raise unreadable(error, result.description) from error
         rows: tuple[tuple[Any, ...], ...] = result.rows
         self._is_open = len(rows) == count  # the server closes the cursor when it has sent the last row
         return rows
@@ -70,11 +73,12 @@ async def open_cursor(
     raw: Any, text: str, args: Sequence[Any], watched: Callable[[], AbstractContextManager[None]]
 ) -> ServerCursor:
     """Prepare a query and run it with a cursor; if that fails the server keeps nothing of it."""
+    values = bound(args)
     statement = await raw.prepare(text)
     number = struct.pack("<I", statement._statement_id)  # noqa: SLF001 - asyncmy knows no cursors
     statement._execute_header = number + _READ_ONLY_CURSOR  # noqa: SLF001 - same
     try:
-        result = await statement.execute(bound(args))
+        result = await statement.execute(values)
     except Exception as error:
         if not leaves_answer_unread(error):
             with contextlib.suppress(MySQLError, OSError):  # the connection's end, if any, is in the first error

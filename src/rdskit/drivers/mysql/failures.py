@@ -6,8 +6,10 @@ Sources: MySQL "Server Error Message Reference" and "Client Error Message Refere
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Final
+from json import JSONDecodeError
+from typing import TYPE_CHECKING, Any, Final
 
+from asyncmy.constants import FIELD_TYPE
 from asyncmy.errors import MySQLError, ProgrammingError
 
 from rdskit.drivers.refusals import no_tls_offered, refused_by_network, said, tls_demanded, unknown_database
@@ -26,12 +28,31 @@ from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rdskit.kernel.endpoints import Endpoint
     from rdskit.kernel.ports import ConnectOptions, Login
 
 _BAD_HANDSHAKE: Final = 1043
 _TLS_DEMANDED: Final = 3159
 _UNKNOWN_DATABASE: Final = 1049
+_VECTOR: Final = 242  # MySQL 9; asyncmy takes it for a text
+_NAMES: Final = {value: name.lower() for name, value in vars(FIELD_TYPE).items() if isinstance(value, int)} | {
+    _VECTOR: "vector"
+}
+_MOMENTS: Final = frozenset({FIELD_TYPE.DATE, FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP})
+_TEXTS: Final = frozenset(
+    {
+        *(FIELD_TYPE.VARCHAR, FIELD_TYPE.VAR_STRING, FIELD_TYPE.STRING, FIELD_TYPE.BLOB, FIELD_TYPE.TINY_BLOB),
+        *(FIELD_TYPE.MEDIUM_BLOB, FIELD_TYPE.LONG_BLOB, FIELD_TYPE.JSON, _VECTOR),
+    }
+)
+_READ_FROM: Final[tuple[tuple[type[Exception], frozenset[int]], ...]] = (
+    (UnicodeDecodeError, _TEXTS),
+    (JSONDecodeError, frozenset({FIELD_TYPE.JSON})),
+    (ArithmeticError, frozenset({FIELD_TYPE.NEWDECIMAL})),
+)
+_TOO_LARGE: Final = "out of 64-bit range"  # asyncmy's words for an integer
 
 
 def number_of(error: BaseException) -> int | None:
@@ -64,15 +85,48 @@ def _failed_here(error: Exception, endpoint: Endpoint, *, connected: bool) -> Dr
         return DriverError(Failure.REFUSED, StatementError(said(error)))
     if isinstance(error, MySQLError | OSError | struct.error) or not connected:
         return _lost(error, endpoint)
-    return DriverError(Failure.REFUSED, StatementError(f"a value cannot be sent or read: {said(error)}"))
+    return DriverError(Failure.REFUSED, StatementError(_unsendable(error)))
+
+
+def _unsendable(error: Exception) -> str:
+    # asyncmy's own words would show the value.
+    if isinstance(error, UnicodeEncodeError):
+        return (
+            "the statement or a parameter has a lone surrogate (U+D800 to U+DFFF), which UTF-8 cannot encode: drop it"
+        )
+    if _TOO_LARGE in str(error):
+        return "an int parameter is not between -2**63 and 2**64 - 1: give a Decimal, for a DECIMAL column"
+    return str(error) if isinstance(error, UnreadableError) else f"a value cannot be sent or read: {said(error)}"
+
+
+class UnreadableError(Exception):
+    """A value in a result has no counterpart in Python."""
+
+
+def unreadable(error: Exception, description: Sequence[Sequence[Any]] | None) -> Exception:
+    """Return the error that names the columns where a value could not be read; any other error as it is.
+
+    Args:
+        error: what reading raised.
+        description: name and type of each column of the result, if it has come so far.
+    """
+    if not isinstance(error, ValueError | ArithmeticError) or not leaves_answer_unread(error) or not description:
+        return error
+    types = next((types for kind, types in _READ_FROM if isinstance(error, kind)), _MOMENTS)
+    columns = [f"{name!r} ({_NAMES.get(type_, type_)})" for name, type_, *_ in description if type_ in types]
+    return UnreadableError(
+        f"a value of column {' or '.join(columns) or 'unknown'} has no counterpart in Python ({type(error).__name__}): "
+        "select it as text, with cast(… as char)"
+    )
 
 
 def leaves_answer_unread(error: Exception) -> bool:
     """Whether an error that is not the server's came while its answer was read, so that a part of it is still to come.
 
-    Before anything was sent fail: arguments of a wrong type, texts with lone surrogates, integers of more than 64 bits.
+    Before anything was sent fail: what the driver itself refuses, arguments of a wrong type, texts with lone
+    surrogates, integers of more than 64 bits.
     """
-    unsent = isinstance(error, MySQLError | TypeError | UnicodeEncodeError) or "out of 64-bit range" in str(error)
+    unsent = isinstance(error, MySQLError | DriverError | TypeError | UnicodeEncodeError) or _TOO_LARGE in str(error)
     return not unsent
 
 

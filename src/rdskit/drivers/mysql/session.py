@@ -12,6 +12,9 @@ from asyncmy.errors import MySQLError, OperationalError
 
 from rdskit.drivers.mysql.failures import number_of
 from rdskit.drivers.mysql.values import DECODERS
+from rdskit.errors import QueryError
+from rdskit.kernel.failures import Failure
+from rdskit.kernel.ports import DriverError
 from rdskit.kernel.topology import Role
 from rdskit.runtime.keepalive import keep_alive
 
@@ -21,9 +24,18 @@ if TYPE_CHECKING:
 _COM_RESET_CONNECTION: Final = 0x1F
 _GONE: Final = frozenset({1094, 1095})  # no such session any more, or its number belongs to somebody else by now
 # Our compiler reads texts in the default lexical modes (no ANSI_QUOTES, no NO_BACKSLASH_ESCAPES), and a value that does
-# not fit is an error, never cut. ONLY_FULL_GROUP_BY is MySQL's own default and not MariaDB's.
-_STRICT: Final = "STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
+# not fit is an error, never cut: STRICT_TRANS_TABLES alone would cut from the second row on in a table without
+# transactions. Without NO_AUTO_VALUE_ON_ZERO a 0 for an AUTO_INCREMENT column is stored as the next number.
+# ONLY_FULL_GROUP_BY is MySQL's own default and not MariaDB's.
+_STRICT: Final = (
+    "STRICT_ALL_TABLES,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,NO_AUTO_VALUE_ON_ZERO,"
+    "ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
+)
+_LARGEST_LIMIT: Final = 2**30  # bytes: the largest max_allowed_packet, until the server's own is known
+_MOST_BYTES_OF_A_CHARACTER: Final = 4
+_PACKET_TOO_LARGE: Final = 1153
 _Connection: Any = asyncmy_connection.Connection
+_execute_command: Final = _Connection._execute_command  # noqa: SLF001 - asyncmy has no other place to look at all of it
 _log = logging.getLogger("rdskit.drivers.mysql")
 
 
@@ -58,12 +70,14 @@ class Flavor:
 
     @property
     def identify(self) -> str:
-        """The query for the role, and for what tells this server from any other behind the same name."""
+        """The query for the role, for what tells this server from any other behind the same name, and for its limit."""
         if self.is_mariadb:
             # MariaDB has no super_read_only, and no id of its own before 11.
-            server = "concat_ws('/', @@hostname, @@server_id, @@datadir)"
-            return f"select @@global.read_only or @@innodb_read_only, {server}, current_role()"
-        return "select @@global.read_only or @@global.super_read_only or @@innodb_read_only, @@server_uuid, null"
+            reads, server, role = "", "concat_ws('/', @@hostname, @@server_id, @@datadir)", "current_role()"
+        else:
+            reads, server, role = "or @@global.super_read_only", "@@server_uuid", "null"
+        columns = f"@@global.read_only {reads} or @@innodb_read_only, {server}, {role}, @@max_allowed_packet"
+        return f"select {columns}"
 
     def reset_role(self, role: str | None) -> str:
         """Return the statement that takes the session back to the roles it had after the login.
@@ -154,7 +168,7 @@ async def open_session(raw: Any, *, read_only: bool = False) -> Session:
         set_up = f"{flavor.set_up}{flavor.read_only if read_only else ''}"
         await raw.query(set_up)
         await raw.query(flavor.identify)
-        (reads, server, role), *_ = raw._result.rows  # noqa: SLF001 - where `query` leaves its answer
+        (reads, server, role, raw.max_allowed_packet), *_ = raw._result.rows  # noqa: SLF001 - where `query` leaves it
     except BaseException:
         raw.close()
         raise
@@ -163,11 +177,32 @@ async def open_session(raw: Any, *, read_only: bool = False) -> Session:
 
 
 class _Raw(_Connection):  # type: ignore[misc]  # half of what we need of it is missing from its stubs
-    """asyncmy's connection, given up at once.
+    """asyncmy's connection, closed at once, and refusing what the server would not take.
 
     Over TLS asyncio waits for the other side's goodbye for up to 30 s (``ssl_shutdown_timeout``): a server that hangs
     says none, and its socket would outlive the event loop. ``ensure_closed`` does say goodbye first.
+
+    Attributes:
+        max_allowed_packet: a command, its own byte included, has fewer bytes. A server that gets more closes the
+            connection while the rest is still being sent, which looks like a failover.
     """
+
+    max_allowed_packet = _LARGEST_LIMIT
+
+    def _execute_command(self, command: int, content: str | bytes) -> Any:
+        size = len(content)
+        if size * _MOST_BYTES_OF_A_CHARACTER >= self.max_allowed_packet:
+            self._require_room(content)
+        return _execute_command(self, command, content)
+
+    def _require_room(self, content: str | bytes) -> None:
+        size = len(content.encode() if isinstance(content, str) else content) + 1
+        if size >= self.max_allowed_packet:
+            message = (
+                f"a statement with its parameters takes {size} bytes, and the server takes {self.max_allowed_packet} "
+                "(max_allowed_packet): send less at once, or raise the limit in the parameter group"
+            )
+            raise DriverError(Failure.REFUSED, QueryError(message, sqlstate="08S01", errno=_PACKET_TOO_LARGE))
 
     def close(self) -> None:
         """Drop the socket."""

@@ -21,13 +21,15 @@ UUID on MariaDB                ``str``, for the same reason
 =============================  ========================================================================================
 
 As parameters these are bound by the server: None, bool, int (64 bits, signed or not), float, Decimal, str, bytes,
-datetime (with a zone: converted to UTC), date, time, timedelta, UUID (as text), dict and list (as JSON text), Enum (by
-its value).
+datetime (with a zone it is converted to UTC, without one a TIMESTAMP takes it for UTC), date, time, timedelta, UUID (as
+text), dict and list (as JSON text), Enum (by its value). Refused before anything is sent: NaN and infinities, Decimals
+of more than 65 digits or 30 decimal places, timedeltas beyond 838:59:59, times with a zone, texts with lone surrogates.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -37,11 +39,21 @@ from uuid import UUID
 from asyncmy.constants import FIELD_TYPE
 from asyncmy.converters import conversions
 
+from rdskit.errors import StatementError
+from rdskit.kernel.failures import Failure
+from rdskit.kernel.ports import DriverError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-UNCHANGED: Final = frozenset({type(None), bool, int, float, str, bytes, Decimal, date, timedelta})
-"""Types whose values travel as they are, so that ``bound`` has nothing to do."""
+PLAIN: Final = frozenset({type(None), bool, int, str, bytes, date})
+"""Types whose values are sent as they are: the wire has room for all of them, or asyncmy refuses before it sends."""
+
+_LONGEST_TIME: Final = timedelta(hours=838, minutes=59, seconds=59)
+_DIGITS: Final = 65
+"""Digits of a DECIMAL, all together."""
+_DECIMAL_PLACES: Final = 30
+"""Of these, the ones that may stand behind the point."""
 
 
 def _bits(value: bytes) -> int:
@@ -53,49 +65,112 @@ DECODERS: Final[dict[Any, Any]] = {**conversions, FIELD_TYPE.JSON: json.loads, F
 
 
 def bound(args: Sequence[Any]) -> Sequence[Any]:
-    """Bring arguments into the types that the wire knows.
+    """Convert arguments to the types that the wire knows.
+
+    The server takes what it cannot hold for zero or for its own limit, strict mode or not: NaN is 0, a Decimal of 70
+    digits is 999…. So such values are refused here.
 
     Raises:
-        TypeError: an argument is of a type that has no counterpart.
+        DriverError: an argument has no counterpart in MySQL. The connection stays usable.
     """
-    if UNCHANGED.issuperset(map(type, args)):
+    if PLAIN.issuperset(map(type, args)):
         return args
-    return [value if type(value) in UNCHANGED else _bound(value) for value in args]
+    return [value if (kind := type(value)) in PLAIN else _EXACT.get(kind, _bound)(value) for value in args]
 
 
 def _bound(value: Any) -> Any:
     for kind, encode in _ENCODERS:
         if isinstance(value, kind):
             return encode(value)
-    raise TypeError(
+    raise _refused(
         f"a parameter is of type {type(value).__name__}, which MySQL has no counterpart for: "
         "give a str, number, bytes, date or time, UUID, dict or list"
     )
 
 
-def _naive(value: datetime) -> datetime:
-    return value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
+def _refused(message: str) -> DriverError:
+    return DriverError(Failure.REFUSED, StatementError(message))
 
 
-def _without_zone(value: time) -> time:
-    if value.tzinfo is not None:
-        raise TypeError(
-            f"a parameter is the time {value}, and TIME has no zone: give a datetime, or a time without one"
+def _float(value: float) -> float:
+    if not math.isfinite(value):
+        raise _refused(
+            f"a parameter is the float {value}, which no column of MySQL or MariaDB holds: give None instead"
         )
     return value
+
+
+def _decimal(value: Decimal) -> Decimal:
+    places = value.as_tuple().exponent
+    if not isinstance(places, int):
+        raise _refused(
+            f"a parameter is the Decimal {value}, which no column of MySQL or MariaDB holds: give None instead"
+        )
+    if places >= -_DECIMAL_PLACES and value.adjusted() + max(0, -places) < _DIGITS:
+        return value
+    if not value:
+        return _ZERO
+    if places < -_DECIMAL_PLACES:
+        raise _refused(
+            f"a Decimal parameter has {-places} decimal places, and MySQL and MariaDB hold {_DECIMAL_PLACES}: round it"
+        )
+    raise _refused(f"a Decimal parameter has more than the {_DIGITS} digits that MySQL and MariaDB hold: round it")
+
+
+def _datetime(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        return value
+    try:
+        return value.astimezone(UTC).replace(tzinfo=None)
+    except OverflowError:
+        raise _refused("a datetime parameter is outside the years 1 to 9999 in UTC: give one inside them") from None
+
+
+def _time(value: time) -> time:
+    if value.tzinfo is not None:
+        raise _refused("a parameter is a time with a zone, and TIME has none: give a datetime, or a time without one")
+    return value
+
+
+def _interval(value: timedelta) -> timedelta:
+    if abs(value) > _LONGEST_TIME:
+        raise _refused(
+            "a timedelta parameter is longer than 838:59:59, the longest TIME: give its total_seconds() to a number "
+            "column instead"
+        )
+    return value
+
+
+def _document(value: Any) -> str:
+    try:
+        return json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise _refused(f"a dict or list parameter cannot be written as JSON: {type(error).__name__}") from error
 
 
 def _same(value: Any) -> Any:
     return value
 
 
+_ZERO: Final = Decimal(0)
+
 # In order: an IntEnum is an int as well, and a datetime is a date.
 _ENCODERS: Final[tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...]] = (
     (Enum, lambda value: _bound(value.value)),
-    (datetime, _naive),
-    (time, _without_zone),
-    ((bool, int, float, str, bytes, Decimal, date, timedelta, type(None)), _same),
+    (float, _float),
+    (Decimal, _decimal),
+    (datetime, _datetime),
+    (time, _time),
+    (timedelta, _interval),
+    ((bool, int, str, bytes, date, type(None)), _same),
     ((bytearray, memoryview), bytes),
     (UUID, str),
-    ((dict, list), json.dumps),
+    ((dict, list), _document),
 )
+_EXACT: Final[dict[Any, Callable[[Any], Any]]] = {
+    kind: encode
+    for kinds, encode in _ENCODERS
+    for kind in (kinds if isinstance(kinds, tuple) else (kinds,))
+    if kind is not Enum
+}
+"""The same by type, for values of exactly these types."""

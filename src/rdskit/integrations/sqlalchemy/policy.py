@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from rdskit.client.api import (
+from rdskit.client.database.refusals import (
     Refusal,
     Refused,
     Verdict,
@@ -73,7 +73,7 @@ def told_as(meaning: Meaning, phase: Phase, *, writes: bool, text: str, reported
 
 
 def _read_postgres(reported: Reported) -> Meaning:
-    return meaning_of_sqlstate(reported.sqlstate) if reported.sqlstate else _UNKNOWN
+    return meaning_of_sqlstate(reported.sqlstate, reported.text) if reported.sqlstate else _UNKNOWN
 
 
 def _read_mysql(reported: Reported) -> Meaning:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -35,7 +36,7 @@ class Insertion:
     """What an insert of many rows does.
 
     Attributes:
-        table: the table's name, with its schema in front where it needs one.
+        table: the table's name, with its schema in front where it needs one; in quotes if a dot is part of it.
         columns: the columns that are given; others get their defaults.
         on_conflict: ``ignore`` keeps the row that is there, ``update`` overwrites it, None refuses the whole insert.
         key: the columns of the unique key that tells a row that is there; empty for any unique key.
@@ -66,29 +67,50 @@ class Insertion:
 
 
 def quote_name(name: str, dialect: Dialect) -> str:
-    """Quote an identifier; a dot separates a schema from its table.
+    """Quote the name of a table, with its schema if it has one; see `name_parts`."""
+    return ".".join(quote_part(part, dialect) for part in name_parts(name, dialect))
+
+
+def name_parts(name: str, dialect: Dialect) -> list[str]:
+    """Split the name of a table at its dots; a part in the engine's quotes may hold dots itself, as in SQL.
 
     Raises:
         ConfigError: a part is empty.
     """
-    parts = require_text("table", name, example="orders").split(".")
-    if not all(parts):
-        raise ConfigError(f"{name!r} is not the name of a table: write it as table or schema.table")
-    return ".".join(quote_part(part, dialect) for part in parts)
+    require_text("table", name, example="orders")
+    mark = _MARKS[dialect]
+    parts, place = [], 0
+    while place <= len(name):
+        part = _PARTS[dialect].match(name, place)
+        if part is None:
+            raise ConfigError(
+                f"{name!r} is not the name of a table: write it as table or schema.table, "
+                f"and one with a dot in it in quotes, as {mark}my.table{mark}"
+            )
+        parts.append(part["quoted"].replace(mark * 2, mark) if part["quoted"] else part["plain"])
+        place = part.end() + 1
+    return parts
 
 
 def quote_part(name: str, dialect: Dialect) -> str:
     """Quote an identifier whose dots are part of it."""
-    mark = '"' if dialect is Dialect.POSTGRES else "`"
+    mark = _MARKS[dialect]
     return mark + name.replace(mark, mark * 2) + mark
+
+
+_MARKS: Final = {Dialect.POSTGRES: '"', Dialect.MYSQL: "`"}
+_PARTS: Final = {
+    dialect: re.compile(rf"(?:{mark}(?P<quoted>(?:[^{mark}]|{mark}{mark})+){mark}|(?P<plain>[^.]+))(?=\.|\Z)")
+    for dialect, mark in _MARKS.items()
+}
 
 
 def primary_key_query(dialect: Dialect, table: str) -> tuple[str, list[str | None]]:
     """The query for the columns of a table's primary key in their order, and its arguments."""
     if dialect is Dialect.POSTGRES:
         return _POSTGRES_KEY, [quote_name(table, dialect)]
-    schema, _, name = table.rpartition(".")
-    return _MYSQL_KEY, [schema or None, name]
+    *schema, name = name_parts(table, dialect)
+    return _MYSQL_KEY, [schema[-1] if schema else None, name]
 
 
 _POSTGRES_KEY: Final = """
@@ -122,9 +144,9 @@ def cut(rows: Sequence[Sequence[Any]], most: int, size: int) -> Iterator[Sequenc
 
 def _weight(value: Any) -> int:
     if isinstance(value, str):
-        return 4 * len(value)
+        return 4 * len(value) + _SMALL
     if isinstance(value, bytes | bytearray | memoryview):
-        return len(value)
+        return len(value) + _SMALL
     return _UNKNOWN if isinstance(value, list | tuple | dict | set) else _SMALL
 
 

@@ -17,6 +17,7 @@ from rdskit.local.engines.mysql_model import Dialect
 from rdskit.local.engines.mysql_options import MARIADB_DEFAULTS, client_text
 from rdskit.local.engines.mysql_programs import run_to_end
 from rdskit.local.engines.mysql_sql import literal
+from rdskit.local.engines.time_zones import time_zone_sql
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,6 +111,7 @@ class MariaDBServer(MySQLFamilyServer):
         with tempfile.TemporaryFile("w+", encoding="utf-8") as script:
             script.write("create database mysql;\nuse mysql;\nset @auth_root_socket = null;\n")
             script.writelines(f"{text}\n" for text in scripts)
+            script.write(time_zone_sql())
             script.write(_only_user(self.account))
             script.seek(0)
             run_to_end(

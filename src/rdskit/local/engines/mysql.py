@@ -18,6 +18,7 @@ from rdskit.local.engines.mysql_options import MYSQL_DEFAULTS
 from rdskit.local.engines.mysql_programs import run_to_end
 from rdskit.local.engines.mysql_sql import MySQLSession, ServerRefused, literal
 from rdskit.local.engines.session import SessionLost
+from rdskit.local.engines.time_zones import time_zone_sql
 from rdskit.local.engines.waiting import poll
 
 if TYPE_CHECKING:
@@ -120,7 +121,8 @@ class MySQLServer(MySQLFamilyServer):
             script,
             f"create user {user} identified by {literal(self.account.password)};\n"
             f"grant all on *.* to {user} with grant option;\n"
-            "drop user root@localhost;\n",
+            "drop user root@localhost;\n"
+            f"{time_zone_sql()}",
         )
         run_to_end(
             self._server_command(

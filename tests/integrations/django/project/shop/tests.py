@@ -25,6 +25,7 @@ from django.db import (
 )
 from django.db.models import Count, F, Sum
 from django.test import TestCase, TransactionTestCase
+from django.utils import timezone
 
 from rdskit.integrations.django.wrapper import RdsDatabaseWrapper
 from tests.integrations.django.project.shop.models import Customer, Order
@@ -48,6 +49,12 @@ class Backend(TestCase):
     def test_it_is_ours(self) -> None:
         assert isinstance(connections[DEFAULT_DB_ALIAS], RdsDatabaseWrapper)
         assert connection.display_name in {"PostgreSQL", "MySQL", "MariaDB"}
+
+    def test_a_day_is_the_one_of_the_zone(self) -> None:
+        late = Customer.objects.create(name="late", joined=dt.datetime(2026, 2, 3, 23, 30, tzinfo=dt.UTC))
+        with timezone.override("Europe/Berlin"):
+            assert list(Customer.objects.filter(joined__date=dt.date(2026, 2, 4))) == [late]
+            assert list(Customer.objects.filter(joined__date=dt.date(2026, 2, 3))) == []
 
     def test_values_come_back_as_they_went(self) -> None:
         now, token = dt.datetime(2026, 2, 3, 4, 5, 6, 789000, tzinfo=dt.UTC), uuid.uuid4()
