@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -35,6 +36,7 @@ REFUSED: dict[str, Any] = {
     "surrogate": "a\ud800b",
     "json nan": {"a": math.nan},
     "json of objects": [object()],
+    "json of a large int": {"a": [{"b": 2**64}]},
     "object": object(),
     "class": int,
 }
@@ -54,6 +56,7 @@ KEPT: dict[str, tuple[str, Any]] = {
     "interval longest": ("time(6)", timedelta(hours=838, minutes=59, seconds=59)),
     "interval longest before": ("time(6)", -timedelta(hours=838, minutes=59, seconds=59)),
     "interval just before": ("time(6)", -timedelta(microseconds=1)),
+    "json of numbers": ("json", {"a": [2**64 - 1, -(2**63), 1e300, 0.1], "b": "9" * 30}),
     "no text": ("varchar(10)", ""),
     "text of nulls": ("varchar(10)", "\0\0"),
     "text of spaces": ("varchar(10)", " a "),
@@ -100,6 +103,8 @@ async def test_the_ends_of_each_range_come_back_as_they_went(engine: Engine, db:
     await db.execute("insert into held values (1, :v)", v=value)
     await db.insert_many("held", [{"id": 2, "v": value}])
     stored = [row.v for row in await db.fetch_all("select v from held")]
+    if engine.name == "mariadb" and isinstance(value, dict):  # its JSON is text
+        stored = list(map(json.loads, stored))
     assert stored == [value] * 2
     assert {type(each) for each in stored} == {type(value)}
 

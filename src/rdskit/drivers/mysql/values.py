@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -143,9 +144,23 @@ def _interval(value: timedelta) -> timedelta:
 
 def _document(value: Any) -> str:
     try:
-        return json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError) as error:
+        text = json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
         raise _refused(f"a dict or list parameter cannot be written as JSON: {type(error).__name__}") from error
+    if _LONG_NUMBER.search(text) and _has_long_int(json.loads(text)):
+        raise _refused(
+            "a dict or list parameter has an int that is not between -2**63 and 2**64 - 1, which JSON on MySQL rounds: "
+            "give it as a str"
+        )
+    return text
+
+
+def _has_long_int(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_long_int, value.values()))
+    if isinstance(value, list):
+        return any(map(_has_long_int, value))
+    return isinstance(value, int) and not _LEAST <= value <= _MOST
 
 
 def _same(value: Any) -> Any:
@@ -153,6 +168,9 @@ def _same(value: Any) -> Any:
 
 
 _ZERO: Final = Decimal(0)
+_LONG_NUMBER: Final = re.compile(r"\d{19}")
+_LEAST: Final = -(2**63)
+_MOST: Final = 2**64 - 1
 
 # In order: an IntEnum is an int as well, and a datetime is a date.
 _ENCODERS: Final[tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...]] = (
