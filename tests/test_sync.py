@@ -22,7 +22,16 @@ if TYPE_CHECKING:
 
     from tests.plugins.postgres import TestDatabase
 
-NOT_FOR_CALLERS = {"leave_to_parent", "commit", "rollback", "send_rows", "send_sets"}
+NOT_FOR_CALLERS = {
+    "leave_to_parent",
+    "commit",
+    "rollback",
+    "send_rows",
+    "send_sets",
+    "listen",
+    "connection",
+    "connections",
+}
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from rdskit.client.database import connect
+from rdskit.client.api import connect
 from rdskit.errors import (
     AuthenticationError,
     AwsError,
@@ -14,6 +14,7 @@ from rdskit.errors import (
     ConnectError,
     DeadlockError,
     FailoverError,
+    HookError,
     IntegrityError,
     LocalError,
     NoWriterError,
@@ -33,9 +34,9 @@ from rdskit.errors import (
 from rdskit.kernel.ports import Credentials, Login, Result, Row
 
 if TYPE_CHECKING:
-    from rdskit.client.database.database import Database
-    from rdskit.client.statements import Page
+    from rdskit.client.api import Database, HeldConnection, Page
     from rdskit.dbapi import dbapi_connect
+    from rdskit.kernel.notifications import Notification
 
 __version__ = "0.1.0"
 
@@ -49,10 +50,13 @@ __all__ = [
     "Database",
     "DeadlockError",
     "FailoverError",
+    "HeldConnection",
+    "HookError",
     "IntegrityError",
     "LocalError",
     "Login",
     "NoWriterError",
+    "Notification",
     "OutcomeUnknown",
     "Page",
     "PlanError",
@@ -77,14 +81,14 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # The classes are needed for annotations and isinstance only; loading them with the package would double the cost of
     # `import rdskit`.
-    if name == "Database":
-        from rdskit.client.database.database import Database  # noqa: PLC0415
+    if name in {"Database", "HeldConnection", "Page"}:
+        from rdskit.client import api  # noqa: PLC0415
 
-        return Database
-    if name == "Page":
-        from rdskit.client.statements import Page  # noqa: PLC0415
+        return getattr(api, name)
+    if name == "Notification":
+        from rdskit.kernel.notifications import Notification  # noqa: PLC0415
 
-        return Page
+        return Notification
     if name == "dbapi_connect":  # starts a background loop, which asynchronous code never needs
         from rdskit.dbapi import dbapi_connect  # noqa: PLC0415
 

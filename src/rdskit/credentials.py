@@ -4,7 +4,7 @@ Everything else is an object with one method, ``async def login(endpoint, *, ref
 """
 
 from rdskit.aws.keys import AwsKeys
-from rdskit.client.credentials import Iam
+from rdskit.client.api import Iam
 from rdskit.kernel.ports import Credentials, Login
 
 __all__ = ["AwsKeys", "Credentials", "Iam", "Login"]

@@ -6,9 +6,7 @@ import random
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from rdskit.client.credentials import check_credentials
-from rdskit.client.database.destination import Destination
-from rdskit.client.tls.arguments import TLS_NAMES, tls_arguments
+from rdskit.client.api import TLS_NAMES, Destination, check_credentials, tls_arguments
 from rdskit.drivers.dbapi import PlainDriver, PlainOptions, plain_driver
 from rdskit.errors import AuthenticationError, ConfigError, NoWriterError
 from rdskit.kernel.backoff import CONNECT
@@ -21,7 +19,7 @@ from rdskit.sync import wait
 if TYPE_CHECKING:
     import os
 
-    from rdskit.client.credentials import Iam
+    from rdskit.client.api import Iam
     from rdskit.kernel.ports import Credentials, Login
 
 _OURS: Final = frozenset({"host", "port", "user", "password", "passwd", "database", "dbname", "db", "conninfo"})

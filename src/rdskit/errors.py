@@ -18,6 +18,7 @@ RdskitError
 │   └── QueryTimeout            the deadline passed and nothing was changed
 ├── FailoverError               the connection was lost; what was sent had no effect
 │   └── OutcomeUnknown          the connection or the deadline was lost after a write was sent: it may have happened
+├── HookError                   a write hook raised; the write before it is committed
 ├── StaleReadError              no host has replayed the position that this read needs
 ├── AwsError                    AWS refused a call (``code`` says why)
 ├── PlanError                   a plan is out of date, or a step failed or its outcome is unknown (``job``, ``step``)
@@ -36,6 +37,7 @@ __all__ = [
     "ConnectError",
     "DeadlockError",
     "FailoverError",
+    "HookError",
     "IntegrityError",
     "LocalError",
     "NoWriterError",
@@ -136,6 +138,13 @@ class OutcomeUnknown(FailoverError):  # noqa: N818 - the public name says what h
     """It may have happened: a write was sent, and the connection or the deadline was lost before its answer.
 
     Also where a procedure that was called outside a transaction fails: it may have committed a part of its work.
+    """
+
+
+class HookError(RdskitError):
+    """A write hook raised after the commit, which stands: do not repeat the write.
+
+    The hook's own exception is the cause.
     """
 
 

@@ -8,6 +8,6 @@ Example::
     await rdskit.outbox.Relay(db, handler).run()
 """
 
-from rdskit.client.outbox import Handler, Message, Relay
+from rdskit.client.api import Handler, Message, Relay
 
 __all__ = ["Handler", "Message", "Relay"]

@@ -15,12 +15,16 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from rdskit.client.database.arguments import ConnectArguments
-from rdskit.client.database.inheritance import belongs_to_this_process
-from rdskit.client.database.opening import checked, open_target
-from rdskit.client.database.queries import DEFAULT
-from rdskit.client.database.transactional import KEEP
-from rdskit.client.transactions import fingerprint_of, name_of
+from rdskit.client.api import (
+    DEFAULT,
+    KEEP,
+    ConnectArguments,
+    belongs_to_this_process,
+    checked,
+    fingerprint_of,
+    name_of,
+    open_target,
+)
 from rdskit.errors import ConfigError
 from rdskit.kernel.arguments import call_arguments, require_function
 from rdskit.runtime.background import background, iterate, send_from_here, take_turn, wait
@@ -31,13 +35,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
-    from rdskit.client.credentials import Iam
-    from rdskit.client.database.database import Database as AsyncDatabase
-    from rdskit.client.database.options import Options
-    from rdskit.client.database.session import Session as AsyncSession
-    from rdskit.client.database.status import Health, Stats
-    from rdskit.client.statements import Page, Source
-    from rdskit.client.transactions import Transaction as AsyncTransaction
+    from rdskit.client.api import Database as AsyncDatabase
+    from rdskit.client.api import Health, Iam, Options, Page, Source, Stats
+    from rdskit.client.api import Session as AsyncSession
+    from rdskit.client.api import Transaction as AsyncTransaction
     from rdskit.kernel.events import Observer
     from rdskit.kernel.ports import Credentials, Params, Result
     from rdskit.kernel.sql.insert import OnConflict

@@ -17,7 +17,7 @@ from rdskit.client.pool import PoolLimits
 from rdskit.errors import ConnectError, FailoverError, NoWriterError, QueryTimeout, ReadOnlyError
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.failures import Failure
-from rdskit.kernel.ports import DriverError, Login, ReaderProgress, Result, ServerCapacity
+from rdskit.kernel.ports import Capabilities, DriverError, Login, ReaderProgress, Result, ServerCapacity
 from rdskit.kernel.positions import START
 from rdskit.kernel.sql import Dialect
 from rdskit.kernel.targets import Engine, Target
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rdskit.client.database.database import Database
     from rdskit.kernel.ports import ConnectOptions
     from rdskit.kernel.positions import Position
+    from rdskit.kernel.scope import Scope
 
 NAMES: Final = ("one", "two", "three")
 OPENING: Final = 0.03  # seconds that a login takes
@@ -91,6 +92,9 @@ class Line:
             self.broken = True  # as the drivers do: of no use to whoever wants the writer
             raise DriverError(Failure.READ_ONLY, ReadOnlyError("it reads only"))
         return Result(1)
+
+    async def enter(self, _before: Scope, _after: Scope, _timeout: float | None) -> None:
+        await self._answer()
 
     async def control(self, text: str, _timeout: float | None) -> str:
         await self._answer()
@@ -157,6 +161,7 @@ class Estate:
     # -- as the API ------------------------------------------------------------------------------------------------
 
     cluster = "made-up"
+    capabilities = Capabilities()
     changes = True
     look_again = 1.0
 

@@ -19,10 +19,11 @@ from rdskit.client.failover.cluster import Access
 from rdskit.client.pool import PoolLimits
 from rdskit.client.replicas import Routines, Written
 from rdskit.client.statements import calls
+from rdskit.client.statements.hooks import WriteHooks
 from rdskit.errors import FailoverError, OutcomeUnknown, QueryError, RdskitError
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.failures import Failure
-from rdskit.kernel.ports import DriverError, Login, Result
+from rdskit.kernel.ports import Capabilities, DriverError, Login, Result
 from rdskit.kernel.sql import Dialect, Statement, StatementCache
 from rdskit.kernel.sql.compile import compile_statement
 from rdskit.kernel.topology import Role
@@ -53,6 +54,8 @@ blows = any_blows.map(lambda blow: Blow(blow.failure, blow.done and blow.failure
 
 class Server:
     """Executes statements; each attempt takes the next blow, and all is well when none is left."""
+
+    capabilities = Capabilities()
 
     def __init__(self, blows: Sequence[Blow]) -> None:
         self.blows = list(blows)
@@ -102,7 +105,7 @@ async def write(server: Server, statement: Statement = WRITE) -> RdskitError | N
     try:
         await cluster.start(Deadline.after(5))
         routines = Routines(cluster, StatementCache(Dialect.POSTGRES), owner)
-        executor = Executor(cluster, None, Written(owner), routines, "session")
+        executor = Executor(cluster, None, Written(owner), routines, "session", WriteHooks(cluster, owner))
         await executor.run(calls.execute, statement, None, {}, 30.0)
     except RdskitError as error:
         return error

@@ -18,10 +18,11 @@ from rdskit.client.failover.cluster import Access
 from rdskit.client.pool import PoolLimits
 from rdskit.client.replicas import NothingWritten, Readers, Routines
 from rdskit.client.statements import calls
+from rdskit.client.statements.hooks import WriteHooks
 from rdskit.errors import FailoverError, OutcomeUnknown, QueryError, ReadOnlyError, SerializationError, StaleReadError
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.failures import Failure
-from rdskit.kernel.ports import DriverError, Login, ReaderProgress
+from rdskit.kernel.ports import Capabilities, DriverError, Login, ReaderProgress
 from rdskit.kernel.positions import START, Lsn, Position
 from rdskit.kernel.sql import Dialect, Statement, StatementCache, compile_statement
 from rdskit.kernel.topology import Host, Role, Topology
@@ -95,6 +96,7 @@ class Readable:
     cluster = "made-up"
     changes = False
     look_again = 1.0
+    capabilities = Capabilities()
 
     def __init__(self, positions: dict[str, Position], blows: Sequence[Failure] = ()) -> None:
         self._positions = {"entry": START, **positions}
@@ -127,7 +129,9 @@ async def _asked(readable: Readable, ask: Callable[[Executor, Cluster], Awaitabl
         readers = Readers(cluster, owner)
         await asyncio.sleep(1)  # until each of them was looked at
         routines = Routines(cluster, StatementCache(Dialect.POSTGRES), owner)
-        return await ask(Executor(cluster, readers, NothingWritten(owner), routines, "session"), cluster)
+        return await ask(
+            Executor(cluster, readers, NothingWritten(owner), routines, "session", WriteHooks(cluster, owner)), cluster
+        )
     finally:
         await owner.close()
         await cluster.close()

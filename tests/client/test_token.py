@@ -79,11 +79,12 @@ def test_without_a_key_tokens_hold_in_this_process_and_with_one_anywhere(monkeyp
     assert Tokens("orders", None).read(None) is START
 
 
-def test_a_token_of_an_earlier_version_without_its_timeline_asks_for_the_writer() -> None:
-    payload = f"1|{OURS}|1000|lsn|0/7".encode()
+def test_a_token_of_another_version_is_refused() -> None:
+    payload = f"0|{OURS}|1000|lsn|0/7".encode()
     mac = hmac.digest(KEY, payload, "sha256")[:16]
     token = base64.urlsafe_b64encode(mac + payload).rstrip(b"=").decode()
-    assert verify(token, KEY) == Claim(OURS, None, 1000)
+    with pytest.raises(ConfigError, match="another version"):
+        verify(token, KEY)
 
 
 def test_a_position_of_another_history_cannot_be_told_and_has_the_writer_asked() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import rdskit
+from rdskit.client.database.held import HeldConnection
 from rdskit.client.database.session import Session
 from rdskit.client.transactions import Transaction
 from rdskit.outbox import Relay
@@ -38,6 +39,11 @@ async def test_every_method_of_a_database(items: rdskit.Database) -> None:
 async def test_every_method_of_a_session(items: rdskit.Database) -> None:
     async with items.session() as session:
         assert await _misused(session, set(methods_of(Session)) - ENDING) == []
+
+
+async def test_every_method_of_a_held_connection(items: rdskit.Database) -> None:
+    async with items.connection() as held:
+        assert await _misused(held, set(methods_of(HeldConnection)) - {"end"}) == []
 
 
 async def test_every_method_of_a_transaction(items: rdskit.Database) -> None:
@@ -75,7 +81,7 @@ async def test_a_relay(items: rdskit.Database) -> None:
         assert wrong is None, f"{each.told}: {wrong}"
 
 
-async def _misused(surface: Session, names: set[str]) -> list[str]:
+async def _misused(surface: Session | HeldConnection, names: set[str]) -> list[str]:
     found = []
     for name in sorted(names):
         for each in tries(getattr(type(surface), name)):

@@ -27,3 +27,12 @@ def test_what_is_no_host_is_named_without_what_may_be_a_password(text: str) -> N
     assert "s3" not in str(told.value)
     assert "cret" not in str(told.value)
     assert "app" not in str(told.value)
+
+
+def test_a_resource_has_an_endpoint_without_a_port() -> None:
+    arn = "arn:aws:rds:eu-west-1:123456789012:cluster:orders"
+    endpoint = Endpoint.of_resource(arn)
+    assert (endpoint.is_resource, str(endpoint), endpoint.is_rds_proxy) == (True, arn, False)
+    assert not Endpoint("db.example", 5432).is_resource
+    with pytest.raises(ConfigError, match="is no ARN"):
+        Endpoint.of_resource("db.example")

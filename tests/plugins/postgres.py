@@ -32,7 +32,7 @@ def pytest_report_header() -> str:
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThrowawayPostgres]:
     """A PostgreSQL of this run's own: ``host``, ``port``, ``superuser``, ``password``, ``dsn``."""
-    with throwaway_postgres(tmp_path_factory.mktemp("postgres")) as server:
+    with throwaway_postgres(tmp_path_factory.mktemp("postgres"), settings={"wal_level": "logical"}) as server:
         keep_confidential(server.password)
         yield server
 

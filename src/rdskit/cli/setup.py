@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 import rdskit
-from rdskit.client.transactions import TABLES
+from rdskit.client.api import TABLES
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 

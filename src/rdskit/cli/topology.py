@@ -9,8 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from rdskit.client.database import connect
-from rdskit.client.database.status import Health, HostHealth
+from rdskit.client.api import Health, HostHealth, connect
 from rdskit.kernel.topology import Host, Role, Topology
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)

@@ -10,7 +10,7 @@ from rdskit.demo.model import Books
 
 if TYPE_CHECKING:
     from rdskit import Database
-    from rdskit.client.transactions import Transaction
+    from rdskit.client.api import Transaction
 
 ARTICLES = 500
 STOCK = 1_000_000  # of each article, at the beginning

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
@@ -16,6 +16,9 @@ from rdskit.drivers.postgres_bulk import PortalCursor, insert_rows
 from rdskit.drivers.postgres_json import set_json_codecs
 from rdskit.drivers.postgres_records import SourceError, execute_pipelined
 from rdskit.drivers.postgres_replication import Replication
+from rdskit.drivers.postgres_row import Row
+from rdskit.drivers.postgres_statements import KeptStatements
+from rdskit.drivers.postgres_wal import WalConnection
 from rdskit.drivers.refusals import (
     no_tls_offered,
     refused_by_network,
@@ -36,19 +39,21 @@ from rdskit.errors import (
 )
 from rdskit.kernel.answers import meaning_of_sqlstate
 from rdskit.kernel.failures import Failure, is_transient_refusal
-from rdskit.kernel.ports import DriverError, Result, ServerCapacity
-from rdskit.kernel.server_words import argument_words, escaped, postgres_words
+from rdskit.kernel.notifications import Notification
+from rdskit.kernel.ports import Capabilities, DriverError, Result, ServerCapacity
+from rdskit.kernel.scope import change_on_postgres
 from rdskit.kernel.sql.returning import with_returning
 from rdskit.kernel.targets import Engine
 from rdskit.kernel.topology import Role
 from rdskit.runtime.keepalive import keep_alive
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from rdskit.kernel.endpoints import Endpoint
     from rdskit.kernel.ports import ConnectOptions, Login, Portions, ReaderProgress
     from rdskit.kernel.positions import Lsn, Xid
+    from rdskit.kernel.scope import Scope
     from rdskit.kernel.sql.insert import Insertion
 
 postgres_upgrade.install()
@@ -71,7 +76,6 @@ select current_setting('max_connections')::int,
 
 _RESET_USER = "set session authorization default;"  # first: it takes back SET ROLE too, and what follows needs no other
 _RESET_REST = "discard temp;\ndiscard sequences;"
-_PREPARED = "select name, from_sql from pg_catalog.pg_prepared_statements"
 
 #: How pg_hba.conf refuses a connection for its lack of TLS, as RDS does with rds.force_ssl; "SSL off" before 12.
 _NO_ENCRYPTION = re.compile(r"no pg_hba\.conf entry .*(no encryption|SSL off)")
@@ -82,19 +86,6 @@ _POOLER = (
     "that changes sessions, pass pinning='avoid' to rdskit.connect"
 )
 _HARMLESS = frozenset({Failure.REFUSED, Failure.CONFLICT, Failure.TIMEOUT})
-
-
-class Row(asyncpg.Record):  # type: ignore[misc]  # asyncpg ships no types
-    """asyncpg's record, with its columns as attributes too."""
-
-    __slots__ = ()
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self[name]
-        except KeyError:
-            columns = ", ".join(self.keys())
-            raise AttributeError(f"the row has no column {name!r}; its columns are: {columns}") from None
 
 
 class _Raw(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
@@ -117,6 +108,8 @@ class PostgresConnection:
     """One asyncpg connection behind the connection port."""
 
     __slots__ = (
+        "_kept",
+        "_listeners",
         "_protocol",
         "_raw",
         "_read_only",
@@ -132,7 +125,9 @@ class PostgresConnection:
         self._raw = raw
         # The short way in: asyncpg's statement goes through four functions to this one, for checks that the pool made.
         self._protocol = raw._protocol  # noqa: SLF001 - see above
-        self._statements: dict[str, Any] = {}
+        self._kept = KeptStatements()
+        self._statements = self._kept.current
+        self._listeners: dict[str, Callable[..., None]] = {}
         self._read_only = options.read_only
         self._replication = Replication(self.fetch_one)
         self.endpoint = options.endpoint
@@ -243,12 +238,21 @@ class PostgresConnection:
         """How far this reader has come."""
         return await self._replication.progress(timeout)
 
+    async def enter(self, before: Scope, after: Scope, timeout: float | None) -> None:
+        """Take the session from one scope to another, in one round trip."""
+        text = change_on_postgres(before, after)
+        with self._watched(f"enter {after}"):
+            await self._raw.execute(text, timeout=timeout)
+        if before.schema != after.schema:
+            self._statements = self._kept.enter(after.schema)
+
     async def reset(self, timeout: float) -> None:
         """Take back everything a caller changed in the session; our own prepared statements survive."""
         try:
             async with asyncio.timeout(timeout):
                 await self._raw.reset()
-                await self._reset_prepared()
+                self._listeners.clear()
+                self._statements = await self._kept.reset(self._raw)
         except _ERRORS as error:
             raise self._mapped(error, "reset") from error
         except BaseException:
@@ -271,18 +275,31 @@ class PostgresConnection:
         """Drop the socket at once."""
         self._raw.terminate()
 
-    async def _reset_prepared(self) -> None:
-        """Drop statements that the caller prepared by SQL; forget ours if the caller has dropped one of them."""
-        prepared = dict(await self._raw.fetch(_PREPARED))
-        foreign = [name for name, from_sql in prepared.items() if from_sql]
-        if foreign:
-            quoted = (name.replace('"', '""') for name in foreign)
-            await self._raw.execute("".join(f'deallocate "{name}";' for name in quoted))
-        ours = {statement._state.name for statement in self._statements.values()}  # noqa: SLF001 - as in `fetch_one`
-        if not ours <= prepared.keys() - set(foreign):
-            await self._raw.execute("deallocate all")
-            self._statements.clear()
-            self._raw._mark_stmts_as_closed()  # noqa: SLF001 - or asyncpg would close each of them by a round trip
+    async def listen(self, channel: str, receive: Callable[[Notification], None], timeout: float | None) -> None:
+        """Have the server send a channel's messages from now on."""
+
+        def take(_: object, process_id: int, name: str, payload: str) -> None:
+            receive(Notification(name, payload, process_id))
+
+        with self._watched(f"listen {channel}"):
+            async with asyncio.timeout(timeout):
+                await self._raw.add_listener(channel, take)
+        self._listeners[channel] = take
+
+    async def unlisten(self, channel: str, timeout: float | None) -> None:
+        """Have the server send a channel's messages no more."""
+        take = self._listeners.pop(channel, None)
+        if take is not None:
+            with self._watched(f"unlisten {channel}"):
+                async with asyncio.timeout(timeout):
+                    await self._raw.remove_listener(channel, take)
+
+    def on_end(self, call: Callable[[], None]) -> None:
+        """Have ``call`` called when the connection has ended, whatever ended it."""
+        if self._raw.is_closed():
+            call()
+        else:
+            self._raw.add_termination_listener(lambda _: call())
 
     async def _prepare(self, text: str, timeout: float | None) -> Any:
         if len(self._statements) >= _STATEMENTS:
@@ -353,26 +370,13 @@ class AsyncpgDriver:
     def __init__(self) -> None:
         self._met: set[Endpoint] = set()  # answered as PostgreSQL: whatever they do later is no other protocol
 
+    capabilities: Final = Capabilities(notifications=True, replication=True)
+
     async def connect(self, options: ConnectOptions, login: Login) -> PostgresConnection:
         """Open a connection and learn its role from what the server reports of itself."""
-        host, port = options.endpoint
         try:
             with postgres_upgrade.cut_when_given_up():
-                raw = await asyncpg.connect(
-                    host=host,
-                    port=port,
-                    user=login.user,
-                    password=login.password or "",
-                    database=options.database or login.user,
-                    ssl=options.tls or False,
-                    timeout=options.timeout,
-                    record_class=Row,
-                    connection_class=_Raw,
-                    statement_cache_size=0 if options.stateless else 100,
-                    max_cacheable_statement_size=1,  # none: COPY would keep the columns' types, whatever ALTER does
-                    server_settings=_settings(options),
-                )
-                keep_alive(raw._transport.get_extra_info("socket"))  # noqa: SLF001 - asyncpg has no option for it
+                raw = await _open(options, login, _settings(options))
                 await set_json_codecs(raw)
         except Exception as error:
             raise await self._other_protocol(error, options) or _refused(error, options, login) from error
@@ -386,6 +390,36 @@ class AsyncpgDriver:
         if not signs or options.endpoint in self._met:
             return None
         return other_protocol(await engine_at(options.endpoint), Engine.POSTGRES, options.endpoint)
+
+    async def replicate(self, options: ConnectOptions, login: Login) -> WalConnection:
+        """Open a replication connection to a database."""
+        settings = {"application_name": options.application_name, "replication": "database"}
+        try:
+            with postgres_upgrade.cut_when_given_up():
+                raw = await _open(options, login, settings)
+        except Exception as error:
+            raise _refused(error, options, login) from error
+        return WalConnection(raw, options.endpoint, _mapped)
+
+
+async def _open(options: ConnectOptions, login: Login, settings: dict[str, str]) -> Any:
+    host, port = options.endpoint
+    raw = await asyncpg.connect(
+        host=host,
+        port=port,
+        user=login.user,
+        password=login.password or "",
+        database=options.database or login.user,
+        ssl=options.tls or False,
+        timeout=options.timeout,
+        record_class=Row,
+        connection_class=_Raw,
+        statement_cache_size=0 if options.stateless else 100,
+        max_cacheable_statement_size=1,  # none: COPY would keep the columns' types, whatever ALTER does
+        server_settings=settings,
+    )
+    keep_alive(raw._transport.get_extra_info("socket"))  # noqa: SLF001 - asyncpg has no option for it
+    return raw
 
 
 def _settings(options: ConnectOptions) -> dict[str, str]:
@@ -407,7 +441,7 @@ def _mapped(error: Exception, text: str, endpoint: object) -> DriverError:
         return _mapped_interface(error, endpoint)
     if isinstance(error, OSError | asyncpg.InternalClientError | asyncpg.PostgresError):
         return _lost(error, endpoint)
-    return DriverError(Failure.REFUSED, QueryError(f"{type(error).__name__}: {said(error)}"))
+    return DriverError(Failure.REFUSED, QueryError(f"{type(error).__name__}: {error}"))
 
 
 def _mapped_answer(error: asyncpg.PostgresError, sqlstate: str, endpoint: object) -> DriverError:
@@ -415,18 +449,16 @@ def _mapped_answer(error: asyncpg.PostgresError, sqlstate: str, endpoint: object
     if not issubclass(public, QueryError):
         return _lost(error, endpoint)
     if sqlstate in _STATEMENT_LOST:  # asyncpg's own hint is about options that are not ours
-        words = f"{escaped(str(error.args[0]))}: {_POOLER}"
-    else:
-        hint: str | None = getattr(error, "hint", None)
-        words = postgres_words(sqlstate, str(error.args[0]), getattr(error, "detail", None), hint)
-    return DriverError(failure, public(f"{words} [SQLSTATE {sqlstate}]", sqlstate=sqlstate))
+        return DriverError(failure, public(f"{error.args[0]}: {_POOLER} [SQLSTATE {sqlstate}]", sqlstate=sqlstate))
+    detail = "".join(f"; {part}" for part in (getattr(error, "detail", None), getattr(error, "hint", None)) if part)
+    return DriverError(failure, public(f"{error.args[0]}{detail} [SQLSTATE {sqlstate}]", sqlstate=sqlstate))
 
 
 def _mapped_interface(error: Exception, endpoint: object) -> DriverError:
     # asyncpg says "connection is closed" and "underlying connection is closed" with the same class as a wrong argument.
     if "closed" in str(error):
         return _lost(error, endpoint)
-    return DriverError(Failure.REFUSED, StatementError(argument_words(str(error))))
+    return DriverError(Failure.REFUSED, StatementError(str(error)))
 
 
 def _lost(error: Exception, endpoint: object) -> DriverError:
@@ -439,8 +471,7 @@ def _refused(error: Exception, options: ConnectOptions, login: Login) -> DriverE
     if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
         if _NO_ENCRYPTION.search(str(error)) and options.tls is None and not endpoint.is_unix_socket:
             return tls_demanded(endpoint, error)
-        words = said(error)
-        message = f"{endpoint} refused the login of user {login.user!r}: {words}; check the user name and the password"
+        message = f"{endpoint} refused the login of user {login.user!r}: {error}; check the user name and the password"
         return DriverError(Failure.REFUSED, AuthenticationError(message))
     if isinstance(error, asyncpg.PostgresError) and error.sqlstate:
         return _refused_answer(error, error.sqlstate, options, login)
@@ -448,7 +479,7 @@ def _refused(error: Exception, options: ConnectOptions, login: Login) -> DriverE
         return no_tls_offered(endpoint)
     if isinstance(error, OSError | asyncpg.PostgresError | asyncpg.InternalClientError):
         return refused_by_network(error, options)
-    return DriverError(Failure.REFUSED, ConfigError(f"cannot connect to {endpoint}: {said(error)}"))
+    return DriverError(Failure.REFUSED, ConfigError(f"cannot connect to {endpoint}: {error}"))
 
 
 def _refused_answer(error: asyncpg.PostgresError, sqlstate: str, options: ConnectOptions, login: Login) -> DriverError:
@@ -456,7 +487,7 @@ def _refused_answer(error: asyncpg.PostgresError, sqlstate: str, options: Connec
     kind = TooManyConnections if sqlstate == "53300" else ConnectError
     if sqlstate == "3D000":
         return unknown_database(options, login)
-    return DriverError(failure, kind(f"{options.endpoint} refused the connection: {said(error)} [SQLSTATE {sqlstate}]"))
+    return DriverError(failure, kind(f"{options.endpoint} refused the connection: {error} [SQLSTATE {sqlstate}]"))
 
 
 def _brief(text: str) -> str:

@@ -17,17 +17,8 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection  # noqa: TC002 - FastAPI reads the annotations of dependencies
 
 import rdskit
-from rdskit.client.database.session import Session
-from rdskit.client.transactions import Transaction
-from rdskit.integrations.starlette import (
-    database,
-    exception_handlers,
-    health,
-    health_of_hosts,
-    lifespan,
-    retry_after,
-    session,
-)
+from rdskit.client.api import Session, Transaction
+from rdskit.integrations.starlette import database, exception_handlers, health, lifespan, retry_after, session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -39,7 +30,6 @@ __all__ = [
     "database",
     "exception_handlers",
     "health",
-    "health_of_hosts",
     "lifespan",
     "request_session",
     "retry_after",

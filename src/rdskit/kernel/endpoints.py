@@ -7,18 +7,39 @@ from urllib.parse import urlsplit
 
 from rdskit.errors import ConfigError
 
+_ARN_COLONS = 5  # arn:partition:service:region:account:resource
+
 
 class Endpoint(NamedTuple):
-    """A host name or address and a TCP port; or a Unix socket on this machine.
+    """A host name or address and a TCP port; or a Unix socket on this machine; or a resource that no socket leads to.
 
     Attributes:
         host: the name or the address. Of a Unix socket its path, which begins with ``/``: for PostgreSQL the directory,
-            as libpq has it, where the port is a part of the socket's name.
-        port: the TCP port; 0 for the socket of MySQL or MariaDB.
+            as libpq has it, where the port is a part of the socket's name. Of a resource its ARN.
+        port: the TCP port; 0 for the socket of MySQL or MariaDB, and for a resource.
     """
 
     host: str
     port: int
+
+    @classmethod
+    def of_resource(cls, arn: str) -> Endpoint:
+        """Return the endpoint of a resource that is reached by API calls, such as a cluster by the Data API.
+
+        Args:
+            arn: ``arn:aws:rds:eu-west-1:123456789012:cluster:orders``.
+
+        Raises:
+            ConfigError: it is no ARN.
+        """
+        if not arn.startswith("arn:") or arn.count(":") < _ARN_COLONS:
+            raise ConfigError(f"{arn!r} is no ARN: write arn:aws:rds:REGION:ACCOUNT:cluster:NAME")
+        return cls(arn, 0)
+
+    @property
+    def is_resource(self) -> bool:
+        """Whether this is a resource, and not a host with a port."""
+        return self.host.startswith("arn:")
 
     @property
     def is_unix_socket(self) -> bool:

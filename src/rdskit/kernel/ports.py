@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -12,7 +12,11 @@ if TYPE_CHECKING:
 
     from rdskit.kernel.endpoints import Endpoint
     from rdskit.kernel.failures import Failure
+    from rdskit.kernel.notifications import Notification
     from rdskit.kernel.positions import Position
+    from rdskit.kernel.replication import BinlogReplication, LogicalReplication
+    from rdskit.kernel.scope import Scope
+    from rdskit.kernel.sql import ParameterStyle
     from rdskit.kernel.sql.insert import Insertion
     from rdskit.kernel.topology import Role
 
@@ -110,6 +114,33 @@ class ServerCapacity:
         """What an application may open at most, if nobody else is connected."""
         shared = self.max_connections - self.reserved
         return shared if self.allowed is None else min(shared, self.allowed)
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a driver's connections can do. What is False is refused with ``ConfigError``, by the client.
+
+    Attributes:
+        transactions: BEGIN, COMMIT and savepoints.
+        sessions: the connection keeps what SET and the like change, until it is reset.
+        cursors: results that stay on the server.
+        bulk: ``insert_many`` sends rows faster than statements do.
+        notifications: LISTEN and NOTIFY.
+        replication: replication connections.
+        positions: the server says how far its log has come.
+        pipelining: several statements are under way at once.
+        style: how the driver wants parameters; None for the way of its dialect.
+    """
+
+    transactions: bool = True
+    sessions: bool = True
+    cursors: bool = True
+    bulk: bool = True
+    notifications: bool = False
+    replication: bool = False
+    positions: bool = True
+    pipelining: bool = False
+    style: ParameterStyle | None = None
 
 
 class DriverError(Exception):
@@ -228,6 +259,16 @@ class Connection(Protocol):
         """How far this reader has come."""
         ...
 
+    async def enter(self, before: Scope, after: Scope, timeout: float | None) -> None:
+        """Take the session from one scope to another; ``reset`` takes it back to no scope.
+
+        Args:
+            before: the scope that it is in.
+            after: the one that it is to be in.
+            timeout: seconds for all of it.
+        """
+        ...
+
     async def reset(self, timeout: float) -> None:
         """Take back everything a caller changed in the session."""
         ...
@@ -242,6 +283,29 @@ class Connection(Protocol):
 
     def abort(self) -> None:
         """Drop the socket at once."""
+        ...
+
+
+@runtime_checkable
+class Notifying(Protocol):
+    """What a connection has besides, if its driver has the capability ``notifications``."""
+
+    async def listen(self, channel: str, receive: Callable[[Notification], None], timeout: float | None) -> None:
+        """Have the server send a channel's messages from now on.
+
+        Args:
+            channel: its name, in exact spelling.
+            receive: called on the event loop with each message.
+            timeout: seconds for the server's answer.
+        """
+        ...
+
+    async def unlisten(self, channel: str, timeout: float | None) -> None:
+        """Have the server send a channel's messages no more."""
+        ...
+
+    def on_end(self, call: Callable[[], None]) -> None:
+        """Have ``call`` called when the connection has ended, whatever ended it."""
         ...
 
 
@@ -264,13 +328,40 @@ class ReaderProgress:
 
 
 class Driver(Protocol):
-    """Opens connections of one engine."""
+    """Opens connections of one engine.
+
+    Attributes:
+        capabilities: what its connections can do.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What its connections can do."""
+        ...
 
     async def connect(self, options: ConnectOptions, login: Login) -> Connection:
         """Open a connection and learn its role.
 
         Raises:
             DriverError: with ``AuthenticationError``, ``TLSError`` or ``ConnectError`` as its public face.
+        """
+        ...
+
+
+@runtime_checkable
+class Replicating(Protocol):
+    """What a driver has besides, if it has the capability ``replication``."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What its connections can do."""
+        ...
+
+    async def replicate(self, options: ConnectOptions, login: Login) -> LogicalReplication | BinlogReplication:
+        """Open a replication connection.
+
+        Raises:
+            DriverError: as for ``connect``.
         """
         ...
 

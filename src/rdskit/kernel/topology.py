@@ -50,6 +50,32 @@ class Topology(NamedTuple):
         return tuple(host for host in self.hosts if host.role is Role.READER)
 
 
+class EpochReason(Enum):
+    """What began an epoch."""
+
+    OPENED = "opened"
+    """The database was opened."""
+    MOVED = "moved"
+    """Another endpoint leads to the writer."""
+    RECONNECTED = "reconnected"
+    """The same endpoint answers again after connections to it were lost: a Multi-AZ failover, a restart, or the end of
+    one connection."""
+
+
+class Epoch(NamedTuple):
+    """A time in which the writer stayed the same, as far as a client can see.
+
+    Attributes:
+        number: 1 when the database is opened, and one more each time that the writer was lost and is reached again.
+        writer: the writer's endpoint.
+        reason: what began it.
+    """
+
+    number: int
+    writer: Endpoint
+    reason: EpochReason
+
+
 class Selection(NamedTuple):
     """The part of a cluster that one of its endpoints leads to.
 

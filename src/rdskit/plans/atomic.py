@@ -12,8 +12,7 @@ from rdskit.plans.tables import explained
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from rdskit.client.database.database import Database
-    from rdskit.client.transactions import Transaction
+    from rdskit.client.api import Database, Transaction
     from rdskit.kernel.ports import Row
     from rdskit.plans.model import StepContext
 

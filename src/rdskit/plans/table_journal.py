@@ -14,8 +14,7 @@ from rdskit.plans.tables import explained, make_tables
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from rdskit.client.database.database import Database
-    from rdskit.client.transactions import Transaction
+    from rdskit.client.api import Database, Transaction
     from rdskit.kernel.ports import Row
     from rdskit.plans.model import Entry
 

@@ -8,7 +8,7 @@ from rdskit.errors import ConfigError, QueryError, RdskitError
 from rdskit.kernel.sql import Dialect
 
 if TYPE_CHECKING:
-    from rdskit.client.database.database import Database
+    from rdskit.client.api import Database
 
 _LOCK: Final = "rdskit plans setup"
 _POSTGRES: Final = (

@@ -10,6 +10,7 @@ from rdskit.client.pool import Hold
 from rdskit.client.transactions import Transaction, begin
 from rdskit.errors import ConfigError, FailoverError, OutcomeUnknown, RdskitError
 from rdskit.kernel.failures import Failure
+from rdskit.kernel.writes import TablesWritten
 from rdskit.runtime.deadlines import Deadline
 
 if TYPE_CHECKING:
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from rdskit.client.failover import Cluster
     from rdskit.client.pool import Lease
     from rdskit.client.replicas import Written
+    from rdskit.client.statements.hooks import WriteHooks
     from rdskit.client.transactions import Fencing
+    from rdskit.kernel.scope import Scope
     from rdskit.kernel.sql import StatementCache
 
 
@@ -37,12 +40,16 @@ class TransactionContext(NamedTuple):
         statements: compiled statements.
         written: hears of what was written.
         timeout: seconds for each statement; None for no limit.
+        hooks: awaited after each commit.
+        scope: the tenant, role and schema that transactions run with.
     """
 
     cluster: Cluster
     statements: StatementCache
     written: Written
     timeout: float | None
+    hooks: WriteHooks
+    scope: Scope
 
 
 class Block(AbstractAsyncContextManager[Transaction, None]):
@@ -83,7 +90,7 @@ class Block(AbstractAsyncContextManager[Transaction, None]):
         self._exactly_once = exactly_once
 
     async def __aenter__(self) -> Transaction:
-        cluster, statements, _, each = self._context
+        cluster, statements, _, each, hooks, scope = self._context
         limit, fencing, fence = self._limit, self._fencing, None
         deadline = self._deadline = limit if isinstance(limit, Deadline) else Deadline.after(limit)
         patience = deadline.within(each)
@@ -92,8 +99,10 @@ class Block(AbstractAsyncContextManager[Transaction, None]):
             if fence is None and fencing.are_unknown:
                 await fencing.look(patience)
                 fence = fencing.new(self._exactly_once)
-        self._lease, transaction = await begin(cluster, statements, self._text, deadline, each, patience)
+        self._lease, transaction = await begin(cluster, statements, self._text, deadline, each, patience, scope)
         transaction.fence = fence
+        if hooks.active:
+            transaction.touched = TablesWritten()
         self._transaction = transaction
         self._hold = Hold(self._lease.lender)
         return transaction
@@ -105,23 +114,54 @@ class Block(AbstractAsyncContextManager[Transaction, None]):
         if self._lease.busy:
             self._leave(error)
             return
+        transaction = self._transaction
         if error is not None:
             await self._undo(error)
+            if transaction.touched is not None and transaction.may_have_committed:
+                await self._context.hooks.uncertain(transaction.touched.tables, self._context.scope, error)
             return
-        transaction = self._transaction
         try:
             await transaction.commit()
-        except BaseException as failed:
+        except BaseException as failed:  # noqa: BLE001 - raised there, unless it has committed all the same
             await self._undo(failed)
-            if self._fencing is None or not isinstance(failed, OutcomeUnknown):
-                raise
-            await self._find_out(self._fencing, failed)
+            await self._consider(failed)
         else:
             self._settle()
+        if transaction.touched is not None and transaction.writes:
+            await self._call_hooks(transaction.touched)
+        else:
+            await self._follow_up()
+
+    async def _call_hooks(self, touched: TablesWritten) -> None:
+        """Call the write hooks, and only then what the transaction itself has ordered."""
+        context = self._context
+        try:
+            await context.hooks.committed(touched.tables, context.written, context.scope)
+        finally:
+            await self._follow_up()
+
+    async def _follow_up(self) -> None:
+        transaction = self._transaction
         if transaction.callbacks:
             await transaction.callbacks.run()
         if self._fencing is not None and transaction.fence is not None and transaction.fence.used:
             await self._fencing.tidy(self._deadline.within(self._context.timeout))
+
+    async def _consider(self, failed: BaseException) -> None:
+        """Return if a transaction whose COMMIT failed has committed all the same; raise what the caller gets if not."""
+        error = failed
+        if self._fencing is not None and isinstance(failed, OutcomeUnknown):
+            try:
+                await self._find_out(self._fencing, failed)
+            except BaseException as found:  # noqa: BLE001 - raised below
+                error = found
+            else:
+                return
+        touched, context = self._transaction.touched, self._context
+        lost = isinstance(error, OutcomeUnknown) or not isinstance(error, Exception)
+        if touched is not None and lost and self._transaction.may_have_committed:
+            await context.hooks.uncertain(touched.tables, context.scope, error)
+        raise error
 
     async def _find_out(self, fencing: Fencing, unknown: OutcomeUnknown) -> None:
         """Return if the transaction has committed.
@@ -177,7 +217,7 @@ class Block(AbstractAsyncContextManager[Transaction, None]):
                 await transaction.rollback()
         finally:  # a cancellation that arrives during the rollback must not keep the connection
             lease.dirty = lease.dirty or lease.connection.in_transaction
-            cluster, _, written, _ = self._context
+            cluster, _, written, *_ = self._context
             if transaction.may_have_committed:
                 written.lost_track()
             if transaction.met_read_only and lease.lender is cluster.writer:  # by now the writer may be another
@@ -186,7 +226,7 @@ class Block(AbstractAsyncContextManager[Transaction, None]):
 
     def _settle(self) -> None:
         """Give the connection back; where readers exist, learn first how far the writer has come."""
-        cluster, _, written, _ = self._context
+        cluster, _, written, *_ = self._context
         if self._transaction.writes and cluster.readers:
             written.wrote(self._lease)
             return

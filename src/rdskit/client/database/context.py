@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rdskit.client.database.block import Block, TransactionContext
 from rdskit.client.database.executor import Executor
 from rdskit.client.database.observed import ObservedExecutor
-from rdskit.client.replicas import NothingWritten, Written
+from rdskit.client.database.routed import ObservedRoutedExecutor, RoutedExecutor, Router
+from rdskit.client.replicas import KnownRoutines, NothingWritten, Written
+from rdskit.client.statements.hooks import WriteHooks
 from rdskit.client.transactions import Fencing
+from rdskit.kernel.scope import NO_SCOPE, Scope
 
 if TYPE_CHECKING:
+    from rdskit.client.database.variants import Variants
     from rdskit.client.failover import Cluster
+    from rdskit.client.notifications import Hub
     from rdskit.client.replicas import Readers, Routines, Tokens
     from rdskit.client.transactions import Fences
     from rdskit.kernel.sql import StatementCache
@@ -34,8 +39,13 @@ class DatabaseContext:
         routines: learns which functions only read.
         consistency: where reads may go, as for ``connect``.
         timeout: seconds for each call that names no timeout of its own; None for no limit.
+        hooks: write hooks of the database and all its sessions.
         only_reads: the target led to readers when it was opened, so that there is nothing to write.
         owner: of the background tasks.
+        hub: listens for notifications.
+        variants: what differs between scopes.
+        scope: the tenant, role and schema that statements run with.
+        router: chooses between writer and readers for each statement; None for the usual rule.
     """
 
     name: str
@@ -47,8 +57,13 @@ class DatabaseContext:
     routines: Routines
     consistency: str
     timeout: float | None
+    hooks: WriteHooks
     only_reads: bool
     owner: TaskOwner
+    hub: Hub
+    variants: Variants
+    scope: Scope = NO_SCOPE
+    router: Router | None = None
 
     def nothing_written(self) -> Written:
         """Return the record of a session that has written nothing so far."""
@@ -82,12 +97,56 @@ def session_context(shared: DatabaseContext, written: Written) -> SessionContext
         written: what the session has written so far.
     """
     cluster, statements = shared.cluster, shared.statements
-    executor = ObservedExecutor if cluster.observers else Executor
-    transactions = TransactionContext(cluster, statements, written, shared.timeout)
+    transactions = TransactionContext(cluster, statements, written, shared.timeout, shared.hooks, shared.scope)
+    # What rdskit itself writes to resolve a lost COMMIT is not the application's write.
+    own = functools.partial(Block, transactions._replace(hooks=WriteHooks(cluster, shared.owner)))
     return SessionContext(
         shared=shared,
         written=written,
-        executor=executor(cluster, shared.readers, written, shared.routines, shared.consistency),
+        executor=_executor(shared, written),
         transactions=transactions,
-        fencing=Fencing(shared.fences, statements.dialect, cluster.retries, functools.partial(Block, transactions)),
+        fencing=Fencing(shared.fences, statements.dialect, cluster.retries, own),
     )
+
+
+def view_context(of: SessionContext, *, scope: Scope | None = None, router: Router | None = None) -> SessionContext:
+    """Build the context of a view of a database, which shares everything else with it.
+
+    Args:
+        of: the database's.
+        scope: the tenant, role and schema that its statements run with; None for those of ``of``.
+        router: chooses where they go; None for that of ``of``.
+    """
+    shared = of.shared
+    if scope is not None:
+        scope = shared.variants.scope(scope)
+        statements = shared.variants.statements(scope)
+        learns = statements is shared.variants.statements(NO_SCOPE)
+        shared = replace(
+            shared,
+            scope=scope,
+            statements=statements,
+            fences=shared.variants.fences(scope),
+            routines=shared.routines if learns else KnownRoutines(shared.cluster, statements, shared.owner),
+        )
+    if router is not None:
+        shared = replace(shared, router=router)
+    return session_context(shared, of.written)
+
+
+def _executor(shared: DatabaseContext, written: Written) -> Executor:
+    observed = bool(shared.cluster.observers)
+    arguments = (
+        shared.cluster,
+        shared.readers,
+        written,
+        shared.routines,
+        shared.consistency,
+        shared.hooks,
+        shared.scope,
+    )
+    if shared.router is None:
+        return (ObservedExecutor if observed else Executor)(*arguments)
+    routed = (ObservedRoutedExecutor if observed else RoutedExecutor)(*arguments)
+    routed.router = shared.router
+    return routed

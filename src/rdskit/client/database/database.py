@@ -8,14 +8,23 @@ from typing import TYPE_CHECKING
 
 from rdskit.client.database.context import session_context
 from rdskit.client.database.executor import writer_is_elsewhere
+from rdskit.client.database.held import held
+from rdskit.client.database.queries import DEFAULT
 from rdskit.client.database.session import Session
 from rdskit.client.database.status import Health, HostHealth, Stats
+from rdskit.client.notifications import Listening
+from rdskit.client.pool import Retired
+from rdskit.errors import ConfigError, ConnectError
+from rdskit.kernel.arguments import require_seconds, require_text, require_whole
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from rdskit.client.database.context import SessionContext
+    from rdskit.client.database.held import HeldConnection
+    from rdskit.client.pool import Lease
     from rdskit.kernel.topology import Topology
+    from rdskit.runtime.deadlines import Deadline
 
 _HEALTH_TIMEOUT = 2.0  # seconds for one host's sign of life
 
@@ -29,6 +38,7 @@ class Database(Session):
 
     def __init__(self, context: SessionContext) -> None:
         super().__init__(context)
+        self._context = context
         self._shared = context.shared
         self._readers = context.shared.readers
 
@@ -60,6 +70,100 @@ class Database(Session):
             yield session
         finally:
             await session.close()
+
+    @property
+    def context(self) -> SessionContext:
+        """What it works with: for the rooms of rdskit itself, by way of ``rdskit.client.api``."""
+        return self._context
+
+    # -- sessions of the server ------------------------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def connection(
+        self, host: str | None = None, *, timeout: float | None = DEFAULT
+    ) -> AsyncIterator[HeldConnection]:
+        """Hold one connection for the length of the block: ``async with db.connection() as c``.
+
+        It is for what belongs to a session of the server: SET, temporary tables, CREATE INDEX CONCURRENTLY. Afterwards
+        the session is reset, and the connection goes back to the pool, whatever happened in the block.
+
+        Args:
+            host: the identifier of a reader, as ``topology()`` gives it; None for the writer.
+            timeout: seconds to wait for the connection; calls on it have the timeout of ``connect``.
+
+        Raises:
+            ConfigError: there is no such reader.
+            ConnectError: there was no connection before the deadline.
+        """
+        self._require_open()
+        require_text("host", host, or_none=True, example="orders-replica-1")
+        deadline = self._limit(timeout)
+        async with held(await self._lease(host, deadline), self._transactions) as connection:
+            yield connection
+
+    @contextlib.asynccontextmanager
+    async def connections(self, *, timeout: float | None = DEFAULT) -> AsyncIterator[dict[str, HeldConnection]]:
+        """Hold one connection to each host for the length of the block: to the writer, and to each reader.
+
+        Args:
+            timeout: seconds to wait for all of them.
+
+        Yields:
+            The connections by the hosts' identifiers; the writer's comes first.
+
+        Raises:
+            ConnectError: a host gave no connection before the deadline.
+        """
+        self._require_open()
+        deadline = self._limit(timeout)
+        topology = await self._cluster.settled()
+        writer = topology.writer or topology.entry
+        name = writer.identifier if writer else str(self._cluster.writer.endpoint)
+        async with contextlib.AsyncExitStack() as stack:
+            found: dict[str, HeldConnection] = {}
+            for host in (None, *self._cluster.readers):
+                lease = await self._lease(host, deadline)
+                found[host or name] = await stack.enter_async_context(held(lease, self._transactions))
+            yield found
+
+    async def _lease(self, host: str | None, deadline: Deadline) -> Lease:
+        scope = self._transactions.scope
+        if host is None:
+            return await self._cluster.acquire_writer(deadline, scope)
+        pool = self._cluster.readers.get(host)
+        if pool is None:
+            known = ", ".join(self._cluster.readers) or "none"
+            raise ConfigError(f"{host!r} is no reader of {self._name}; its readers are: {known}")
+        try:
+            return await pool.acquire(deadline, scope)
+        except Retired:
+            raise ConnectError(f"the reader {host!r} left the cluster: look at topology() again") from None
+
+    def listen(self, *channels: str, queue: int = 1000, timeout: float | None = DEFAULT) -> Listening:
+        """Listen to channels of NOTIFY: ``async for note in db.listen("jobs")``; PostgreSQL only.
+
+        It goes on after failovers, on a connection of its own that all listeners of the database share. Messages that
+        were sent while there was no connection are lost: a message with ``missed=True`` then says so for each channel,
+        as soon as the server is listened to again. The same stands in the place of messages that a slow receiver had no
+        room for. The loop ends when the database is closed.
+
+        Args:
+            channels: their names, in exact spelling.
+            queue: messages that may wait for this receiver.
+            timeout: seconds until the server must have begun to send.
+
+        Raises:
+            ConfigError: the engine has no LISTEN, or no channel is given.
+            ConnectError: the writer could not be reached before the deadline.
+        """
+        self._require_open()
+        for channel in channels:
+            require_text("channel", channel, example="jobs")
+        if not all(channels) or not channels:
+            raise ConfigError("listen() needs the name of a channel: db.listen('jobs')")
+        require_whole("queue", queue, least=1)
+        limit = self._timeout if timeout is DEFAULT else require_seconds("timeout", timeout)
+        return Listening(self._shared.hub, frozenset(channels), queue, limit)
 
     # -- what it is and how it does --------------------------------------------------------------------------------
 
@@ -95,3 +199,11 @@ class Database(Session):
             self._refusal = f"the database {self._name} is closed; open it again with rdskit.connect"
             await self._shared.owner.close()
             await self._cluster.close()
+
+
+class View(Database):
+    """The same database in another scope, or with a router: it shares the pools, and closing it closes none of them."""
+
+    async def close(self) -> None:
+        """End the view; the database goes on."""
+        self._refusal = self._refusal or f"this view of {self._name} has ended; make another one of the database"

@@ -21,6 +21,7 @@ from rdskit.kernel.backoff import TRANSACTION
 from rdskit.kernel.failures import Action, Failure, Phase, action_for
 from rdskit.kernel.ports import DriverError
 from rdskit.kernel.positions import START, Position
+from rdskit.kernel.scope import NO_SCOPE, Scope
 from rdskit.kernel.sql import Kind, Statement, bind_call, refuse_listening
 from rdskit.runtime.deadlines import Deadline
 from rdskit.runtime.running import clock_of
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from rdskit.client.pool import Lease
     from rdskit.client.replicas import Borrowed, Reader, Readers, Routines, Written
     from rdskit.client.statements.calls import Call
+    from rdskit.client.statements.hooks import WriteHooks
     from rdskit.kernel.endpoints import Endpoint
     from rdskit.kernel.ports import Params
 
@@ -66,12 +68,25 @@ class Work(NamedTuple, Generic[T]):
 
 
 class Executor:
-    """Runs statements outside transactions."""
+    """Runs statements outside transactions.
+
+    Attributes:
+        scope: the tenant, role and schema that they run with.
+    """
 
     def __init__(
-        self, cluster: Cluster, readers: Readers | None, written: Written, routines: Routines, consistency: str
+        self,
+        cluster: Cluster,
+        readers: Readers | None,
+        written: Written,
+        routines: Routines,
+        consistency: str,
+        hooks: WriteHooks,
+        scope: Scope = NO_SCOPE,
     ) -> None:
         self._cluster = cluster
+        self._hooks = hooks
+        self.scope = scope
         self._routines = routines
         self._readers = readers
         self._written = written
@@ -79,7 +94,7 @@ class Executor:
         self._retries = cluster.retries
         self._clock = clock_of(asyncio.get_running_loop())
 
-    async def run(
+    async def run(  # noqa: C901 - see below
         self,
         call: Call[T],
         statement: Statement,
@@ -114,7 +129,7 @@ class Executor:
             return await self._read(Work(call, statement, text, args, _until(started, timeout), after))
         writer = self._cluster.writer
         lease = writer.take(started)
-        if lease is None or not (statement.repeatable or statement.kind in _PLAIN):
+        if lease is None or lease.scope is not self.scope or not (statement.repeatable or statement.kind in _PLAIN):
             if lease is not None:
                 lease.give_back()
             return await self._write(Work(call, statement, text, args, _until(started, timeout)), None)
@@ -125,7 +140,7 @@ class Executor:
         except BaseException as failed:
             error = writer.watchdog.verdict(lease, failed)
             if not isinstance(error, DriverError):
-                self._abandon(lease, statement)
+                await self._abandon(lease, statement, error)
                 raise
             lease.give_back()
             return await self._write(Work(call, statement, text, args, _until(started, timeout)), error)
@@ -134,6 +149,8 @@ class Executor:
             writer.give_back(lease)
         else:
             self._settle(lease, statement)
+            if self._hooks.active and not statement.repeatable:
+                await self._hooks.committed(statement.tables.writes, self._written, self.scope)
         if self._retries.in_debt:
             self._retries.succeeded()
         return answer
@@ -150,7 +167,7 @@ class Executor:
                 attempts = attempts or Attempts()
                 await self._consider(work, error, repeats, attempts)
             try:
-                lease = await self._cluster.acquire_writer(work.deadline)
+                lease = await self._cluster.acquire_writer(work.deadline, self.scope)
             except RdskitError as refused:
                 if attempts is not None:
                     attempts.failed(refused)
@@ -162,11 +179,13 @@ class Executor:
             except DriverError as failed:
                 lease.give_back()
                 error = failed
-            except BaseException:
-                self._abandon(lease, work.statement)
+            except BaseException as abandoned:
+                await self._abandon(lease, work.statement, abandoned)
                 raise
             else:
                 self._settle(lease, work.statement)
+                if self._hooks.active and not work.statement.repeatable:
+                    await self._hooks.committed(work.statement.tables.writes, self._written, self.scope)
                 if self._retries.in_debt:
                     self._retries.succeeded()
                 return answer
@@ -192,9 +211,11 @@ class Executor:
             return
         if writes and (action is Action.UNKNOWN or not work.statement.atomic):
             self._written.lost_track()
-        told = _told(error, action, work.statement)
+        told = public_error(error, action, work.statement)
         if (attempts.total > 1 or action is Action.RETRY) and isinstance(told, RdskitError):
             explain(told, attempts.told("the statement", _reason_to_stop(error, action, work, count)))
+        if writes and self._hooks.active and (action is Action.UNKNOWN or not work.statement.atomic):
+            await self._hooks.uncertain(work.statement.tables.writes, self.scope, told)
         raise told from error.__cause__
 
     def _action(self, statement: Statement, error: DriverError) -> Action:
@@ -207,11 +228,13 @@ class Executor:
     def _retrying(self, statement: Statement, failure: Failure, count: int) -> None:
         """A statement is about to be sent again; for whoever wants to know."""
 
-    def _abandon(self, lease: Lease, statement: Statement) -> None:
-        """The caller gave up in mid-flight; a write may have happened."""
+    async def _abandon(self, lease: Lease, statement: Statement, error: BaseException) -> None:
+        """Give up in mid-flight, because the caller was cancelled: a write may have happened."""
         if not statement.repeatable:
             self._written.lost_track()
         lease.give_back()
+        if self._hooks.active and not statement.repeatable:
+            await self._hooks.uncertain(statement.tables.writes, self.scope, error)
 
     def _settle(self, lease: Lease, statement: Statement) -> None:
         """Give a connection back after its answer; where readers exist, learn first how far the writer has come."""
@@ -248,7 +271,7 @@ class Executor:
         if self._readers is None and self._cluster.takes_writes:
             return None
         position = await self._position_to_see(after)
-        borrowed = None if self._readers is None else await self._readers.borrow(position, deadline, avoid)
+        borrowed = None if self._readers is None else await self._readers.borrow(position, deadline, avoid, self.scope)
         if borrowed is None and position is not START and not self._cluster.takes_writes:
             raise writer_is_elsewhere(self._cluster.writer.endpoint)
         return borrowed
@@ -292,7 +315,7 @@ class Executor:
             borrowed.failed(error.failure)
         action = action_for(error.failure, Phase.STATEMENT, writes=not work.statement.repeatable)
         if action is Action.UNKNOWN:
-            raise _told(error, action, work.statement) from error.__cause__
+            raise public_error(error, action, work.statement) from error.__cause__
         if action is not Action.RETRY or not (self._cluster.takes_writes or _may_go_on(work, error.failure, failures)):
             raise error.public from error.__cause__
         if error.failure is not Failure.CONFLICT and not self._retries.may_retry():
@@ -331,7 +354,8 @@ def _until(started: float, timeout: float | None) -> Deadline:
     return Deadline(None if timeout is None else started + timeout, timeout)
 
 
-def _told(error: DriverError, action: Action, statement: Statement) -> Exception:
+def public_error(error: DriverError, action: Action, statement: Statement) -> Exception:
+    """Return what the caller gets for an error after which its statement is not run again."""
     if action is Action.UNKNOWN:
         happened = "may have happened" if statement.atomic else "may have committed a part of its work, or all"
         return OutcomeUnknown(f"{error.public}; the statement had been sent and {happened}: look before you repeat it")

@@ -11,10 +11,13 @@ from rdskit.client.database.database import Database
 from rdskit.client.database.inheritance import belongs_to_this_process
 from rdskit.client.database.options import Options
 from rdskit.client.database.resolve import resolve
+from rdskit.client.database.variants import Variants
 from rdskit.client.failover import Cluster
+from rdskit.client.notifications import Hub
 from rdskit.client.pool import PoolLimits
 from rdskit.client.replicas import Readers, Routines, Tokens
 from rdskit.client.statements import StoredCode
+from rdskit.client.statements.hooks import WriteHooks
 from rdskit.client.transactions import Fences
 from rdskit.errors import ConfigError
 from rdskit.kernel.sql import StatementCache, function_name
@@ -66,7 +69,7 @@ async def open_database(resolved: Resolved, options: Options, owner: TaskOwner) 
         resolved.access,
         options.limits,
         readers=options.readers != "off",
-        observers=Observers(options.observers),
+        observers=Observers(options.observers, str(resolved.target)),
         after_reset=stored_code.ask,
     )
     opening = _Opening(cluster)
@@ -103,16 +106,20 @@ async def _started(
             "cluster's own endpoint, or choose 'session' or 'eventual'"
         )
     await check_budget(cluster, options.limits, options.processes)
+    fences = Fences()
     return DatabaseContext(
         name=name,
         cluster=cluster,
         statements=statements,
         tokens=tokens,
-        fences=Fences(),
+        fences=fences,
+        variants=Variants(statements, fences),
         readers=Readers(cluster, owner, options.spill) if options.readers != "off" else None,
         routines=Routines(cluster, statements, owner),
         consistency=options.consistency,
         timeout=options.timeout,
+        hooks=WriteHooks(cluster, owner),
+        hub=Hub(cluster, owner),
         only_reads=only_reads,
         owner=owner,
     )

@@ -127,7 +127,7 @@ class Streaming:
             return _Loan(borrowed.lease, borrowed.give_back, borrowed.failed)
         if self._cluster.routes_reads:
             self._executor.count_sent_to_writer()
-        lease = await self._cluster.acquire_writer(patience)
+        lease = await self._cluster.acquire_writer(patience, self._executor.scope)
         return _Loan(lease, lease.give_back, lambda _: lease.give_back())
 
 

@@ -199,7 +199,7 @@ class Transactional(Queries):
         self._require_open()
         require_text("name", name)
         deadline = self._limit(timeout)
-        lease = await self._cluster.acquire_writer(deadline)
+        lease = await self._cluster.acquire_writer(deadline, self._transactions.scope)
         try:
             with holding(lease.lender):
                 async with held_lock(lease, self.dialect, name, deadline.due):

@@ -9,6 +9,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from rdskit.client.credentials import pause_after_refusal
+from rdskit.client.failover.epochs import Epochs
 from rdskit.client.failover.health import next_look
 from rdskit.client.failover.lines import Lines
 from rdskit.client.failover.monitor import HostMonitor
@@ -19,6 +20,7 @@ from rdskit.kernel.budget import budget_for
 from rdskit.kernel.events import CredentialsRotated, FailoverCompleted, FailoverStarted
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import Connection, ConnectOptions, DriverError
+from rdskit.kernel.scope import NO_SCOPE, Scope
 from rdskit.kernel.topology import Host, Role, Topology
 from rdskit.runtime.observers import NOBODY, Observers
 from rdskit.runtime.periodic import every
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from rdskit.client.failover.sources import Source
     from rdskit.kernel.backoff import OutageBackoff
     from rdskit.kernel.endpoints import Endpoint
-    from rdskit.kernel.ports import Credentials, Driver, Login
+    from rdskit.kernel.ports import Capabilities, Credentials, Driver, Login
     from rdskit.runtime.deadlines import Deadline
 
 _LOOK_EVERY = 30.0  # seconds between two looks at the API while all is well; each costs one call an instance
@@ -150,6 +152,8 @@ class Cluster:
         failures: signs so far that the writer failed.
         retries: what all calls may still repeat.
         observers: who hears of what happens.
+        epochs: the current epoch, and those who follow it.
+        access: what it takes to open a connection.
     """
 
     def __init__(
@@ -173,7 +177,7 @@ class Cluster:
             after_reset: called by each pool with a connection whose session was reset.
         """
         self._source = source
-        self._access = access
+        self.access = access
         self._limits = limits
         self._wants_readers = readers
         self._after_reset = after_reset
@@ -187,6 +191,7 @@ class Cluster:
         self._leaving: set[Pool] = set()
         self.topology = Topology(())
         self.writer: Pool
+        self.epochs = Epochs()
         self.readers: dict[str, Pool] = {}
         self.routes_reads = False
         self.failures = 0
@@ -206,9 +211,15 @@ class Cluster:
         if self._source.changes:  # before the writer has answered: a host that was away may turn out to be a reader
             self._tasks.spawn(every(_LOOK_EVERY, self._look, self._wake), "topology")
         (await self.acquire_writer(deadline)).give_back()
+        if not self.epochs.current.number:
+            self.epochs.begin(self.writer.endpoint)
 
-    async def acquire_writer(self, deadline: Deadline) -> Lease:
-        """Lend a connection to the writer, wherever it is by then.
+    async def acquire_writer(self, deadline: Deadline, scope: Scope = NO_SCOPE) -> Lease:
+        """Check out a connection to the writer, wherever it is by then.
+
+        Args:
+            deadline: when waiting ends.
+            scope: the tenant, role and schema that its session is to be set up for.
 
         Raises:
             ConnectError: there was none before the deadline.
@@ -217,7 +228,7 @@ class Cluster:
         while True:
             adopted = self._adopted
             try:
-                return await self.writer.acquire(deadline)
+                return await self.writer.acquire(deadline, scope)
             except Retired:
                 if self._closed:
                     raise ConfigError("the database was closed while a call waited for a connection") from None
@@ -241,9 +252,27 @@ class Cluster:
         return self.topology
 
     @property
+    def capabilities(self) -> Capabilities:
+        """What connections to the cluster can do."""
+        return self.access.driver.capabilities
+
+    def open_writer(self) -> Coroutine[Any, Any, Connection]:
+        """Open a connection to the writer that belongs to no pool; the caller closes it.
+
+        Raises:
+            DriverError: the host refused, or is not the writer.
+            RdskitError: the credentials could not give a login.
+        """
+        return self.access.open(self._writer_host, self.observers)
+
+    @property
+    def _writer_host(self) -> Host:
+        return self.topology.writer or Host(str(self.writer.endpoint), self.writer.endpoint, Role.READER)
+
+    @property
     def is_stateless(self) -> bool:
         """Whether sessions on the writer keep nothing that a proxy would have to pin."""
-        return self._access.is_stateless(self.writer.endpoint)
+        return self.access.is_stateless(self.writer.endpoint)
 
     def report(self, failure: Failure) -> None:
         """Tell what a call learned of the writer, so that others do not have to learn it again.
@@ -272,9 +301,10 @@ class Cluster:
     async def close(self) -> None:
         """Close every pool and end every task."""
         self._closed = True
+        self.epochs.close()
         await self._tasks.close()
         pools = (*self._pools.values(), *self._leaving)
-        await asyncio.gather(self._access.lines.close(), *(pool.close() for pool in pools))
+        await asyncio.gather(self.access.lines.close(), *(pool.close() for pool in pools))
 
     async def _look(self) -> None:
         before, was_provisional = self.writer, self.topology.provisional
@@ -288,7 +318,7 @@ class Cluster:
             self._use_line()
             if self._lost_at is None and not self._monitor.in_doubt and not self.topology.provisional:
                 self._wake.clear()  # whatever asked for this look, or for another one meanwhile, is answered
-                await self._access.lines.close()
+                await self.access.lines.close()
                 return
         await asyncio.sleep(next_look(self._source.look_again, self._away))
         self._wake.set()
@@ -321,7 +351,7 @@ class Cluster:
 
     def _use_line(self) -> None:
         """Write on the line on which the writer has said that it is one: that needs no login."""
-        line = self._access.lines.take_writer(self.writer.endpoint) if self.writer.is_empty else None
+        line = self.access.lines.take_writer(self.writer.endpoint) if self.writer.is_empty else None
         if line is not None:
             self.writer.admit(line, self.writer.generation)
 
@@ -353,9 +383,9 @@ class Cluster:
 
     def _pool_for(self, host: Host, pace: OutageBackoff, *, read_only: bool) -> Pool:
         def open_one() -> Coroutine[Any, Any, Connection]:
-            return self._access.open(host, self.observers, read_only=read_only)
+            return self.access.open(host, self.observers, read_only=read_only)
 
-        limits = dataclasses.replace(self._limits, resets=not self._access.is_stateless(host.endpoint))
+        limits = dataclasses.replace(self._limits, resets=not self.access.is_stateless(host.endpoint))
         if host.role is Role.READER:
             return Pool(
                 host.endpoint, open_one, limits, after_reset=self._after_reset, pace=pace, observers=self.observers
@@ -403,6 +433,8 @@ class Cluster:
             return
         lost_at, self._lost_at = self._lost_at, None
         told, self._told_lost = self._told_lost, False
+        if told:
+            self.epochs.begin(endpoint)
         if told and self.observers:
             seconds = asyncio.get_running_loop().time() - lost_at
             self.observers.notify(FailoverCompleted(str(endpoint), seconds))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from rdskit.kernel.scope import NO_SCOPE
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Coroutine
@@ -65,6 +67,7 @@ class Lease:
         epoch: the pool's failure epoch at which it was last known to be alive.
         generation: the pool's generation it was opened in; an older one is never lent again.
         dirty: the session was changed and must be reset before somebody else gets it.
+        scope: the tenant, role and schema that the session is set up for.
     """
 
     __slots__ = (
@@ -81,6 +84,7 @@ class Lease:
         "lender",
         "opened_at",
         "overdue",
+        "scope",
         "used_at",
     )
 
@@ -94,6 +98,7 @@ class Lease:
         self.epoch = epoch
         self.generation = generation
         self.dirty = False
+        self.scope = NO_SCOPE
         self.due = math.inf
         self.caller: asyncio.Task[Any] | None = None
         self.cancelling = 0

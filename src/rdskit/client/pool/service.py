@@ -19,6 +19,7 @@ from rdskit.kernel.backoff import CONNECT, OutageBackoff
 from rdskit.kernel.events import ConnectionClosed, PoolWaited
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
+from rdskit.kernel.scope import NO_SCOPE, Scope
 from rdskit.runtime.observers import NOBODY, Observers
 from rdskit.runtime.tasks import TaskOwner
 
@@ -111,10 +112,15 @@ class Pool:
         lease.used_at = now
         return self._idle.pop()
 
-    async def acquire(self, deadline: Deadline) -> Lease:
-        """Lend a connection, waiting for one in order of arrival.
+    async def acquire(self, deadline: Deadline, scope: Scope = NO_SCOPE) -> Lease:
+        """Check out a connection, waiting for one in order of arrival.
+
+        Args:
+            deadline: when waiting ends.
+            scope: the tenant, role and schema that its session is to be set up for.
 
         Raises:
+            RdskitError: the server refused the scope.
             PoolTimeout: none became free before the deadline, or too many wait already.
             ConnectError: none could be opened before the deadline; the last reason is its cause.
             Retired: the host was taken out of use meanwhile.
@@ -132,7 +138,8 @@ class Pool:
                 self._discard(lease)
             elif not needs_check(lease, self.limits, now, self._epoch) or await self._is_alive(lease, deadline):
                 lease.used_at = now
-                return lease
+                if lease.scope is scope or await self._enters(lease, scope, deadline):
+                    return lease
 
     def give_back(self, lease: Lease) -> None:
         """Take a connection back; what is not usable by the next caller is cleaned or closed in the background."""
@@ -312,6 +319,24 @@ class Pool:
         """Give everybody who waits the reason why there is no connection."""
         self._queue.refuse(lambda: again(error))
 
+    async def _enters(self, lease: Lease, scope: Scope, deadline: Deadline) -> bool:
+        """Set a session up for a scope; False if the connection was lost, so that another one is to be taken."""
+        if lease.scope != scope:
+            lease.dirty = True  # until all of it is done
+            try:
+                await lease.run(lease.connection.enter(lease.scope, scope, None), deadline.due)
+            except DriverError as error:
+                self.give_back(lease)
+                if error.failure is Failure.LOST and not deadline.passed:
+                    return False
+                raise error.public from error.__cause__
+            except BaseException:
+                self.give_back(lease)
+                raise
+            lease.dirty = False
+        lease.scope = scope
+        return True
+
     # -- cleaning and closing --------------------------------------------------------------------------------------
 
     async def _is_alive(self, lease: Lease, deadline: Deadline) -> bool:
@@ -338,7 +363,7 @@ class Pool:
                 await self._calm(connection)
             if connection.in_transaction:
                 await connection.control("rollback", _CLOSE_TIMEOUT)
-            if lease.dirty:
+            if lease.dirty or lease.scope is not NO_SCOPE:
                 await self._reset(lease)
         except DriverError:
             connection.broken = True
@@ -352,6 +377,7 @@ class Pool:
         if self.limits.resets:
             await lease.connection.reset(_CLOSE_TIMEOUT)
             lease.dirty = False
+            lease.scope = NO_SCOPE
         else:
             lease.generation = _LAST_LOAN
         if self._after_reset is not None:

@@ -27,6 +27,7 @@ from rdskit.errors import RdskitError, StaleReadError
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError, ReaderProgress
 from rdskit.kernel.positions import START
+from rdskit.kernel.scope import NO_SCOPE, Scope
 from rdskit.runtime.deadlines import Deadline
 from rdskit.runtime.periodic import every
 
@@ -217,7 +218,7 @@ class Readers:
         return self._all
 
     async def borrow(
-        self, position: Position | None, deadline: Deadline, avoid: Reader | None = None
+        self, position: Position | None, deadline: Deadline, avoid: Reader | None = None, scope: Scope = NO_SCOPE
     ) -> Borrowed | None:
         """Lend a reader that has replayed a position; None sends the read to the writer.
 
@@ -225,12 +226,13 @@ class Readers:
             position: what the read must see; ``START`` for whatever is there, None for what only the writer shows.
             deadline: of the whole call.
             avoid: a reader that is not to be asked (again).
+            scope: the tenant, role and schema that the session is to be set up for.
 
         Raises:
             StaleReadError: the writer has taken over as many reads as it may.
         """
         self._budget = self._budget.read()
-        borrowed = None if position is None else await self._fresh(position, deadline, avoid)
+        borrowed = None if position is None else await self._fresh(position, deadline, avoid, scope)
         if borrowed is None:
             self._spill()
         return borrowed
@@ -260,20 +262,24 @@ class Readers:
             )
         self._budget = left
 
-    async def _fresh(self, position: Position, deadline: Deadline, avoid: Reader | None) -> Borrowed | None:
+    async def _fresh(
+        self, position: Position, deadline: Deadline, avoid: Reader | None, scope: Scope
+    ) -> Borrowed | None:
         now = asyncio.get_running_loop().time
         reader, is_fresh = self.pick(position, now(), avoid)
-        borrowed = None if reader is None else await self._shown_by(reader, position, deadline, is_fresh=is_fresh)
+        borrowed = (
+            None if reader is None else await self._shown_by(reader, position, deadline, scope, is_fresh=is_fresh)
+        )
         if borrowed is None and reader is not None:  # another one may have been seen to show it
             reader, is_fresh = self.pick(position, now(), avoid)
             if reader is not None and is_fresh:
-                borrowed = await self._shown_by(reader, position, deadline, is_fresh=True)
+                borrowed = await self._shown_by(reader, position, deadline, scope, is_fresh=True)
         return borrowed
 
     async def _shown_by(
-        self, reader: Reader, position: Position, deadline: Deadline, *, is_fresh: bool
+        self, reader: Reader, position: Position, deadline: Deadline, scope: Scope, *, is_fresh: bool
     ) -> Borrowed | None:
-        borrowed = await self._lend(reader, deadline)
+        borrowed = await self._lend(reader, deadline, scope)
         if borrowed is None or (is_fresh and reader.vouches_for(borrowed.lease)):
             return borrowed
         return borrowed if await _catches_up(borrowed, position, deadline) else None
@@ -308,11 +314,13 @@ class Readers:
             return chosen, chosen.has_replayed(position)
         return _furthest([reader for reader in serving if reader.may_catch_up(now)]), False
 
-    async def _lend(self, reader: Reader, deadline: Deadline) -> Borrowed | None:
+    async def _lend(self, reader: Reader, deadline: Deadline, scope: Scope) -> Borrowed | None:
         lease = reader.pool.take(asyncio.get_running_loop().time())
-        if lease is None:
+        if lease is None or lease.scope is not scope:
+            if lease is not None:
+                lease.give_back()
             try:
-                lease = await reader.pool.acquire(Deadline.after(deadline.bounded(_WATCH_TIMEOUT)))
+                lease = await reader.pool.acquire(Deadline.after(deadline.bounded(_WATCH_TIMEOUT)), scope)
             except (RdskitError, Retired):
                 reader.progress = None  # not to be chosen again until the watch has reached it
                 self.blame(reader)

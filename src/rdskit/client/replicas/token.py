@@ -3,7 +3,7 @@
 A position counts within its history only (PostgreSQL's timeline, the server that wrote last on MariaDB), so the token
 names that too: after a failover, the same number may stand for something else.
 
-A token is base64url of a MAC (HMAC-SHA-256, its first 16 bytes) and of ``version|cluster|expiry|kind|position``. The
+A token is base64url of a MAC (HMAC-SHA-256, its first 16 bytes) and of ``version|cluster|expiry|position``. The
 cluster is a digest, so that no host name leaves the house. A position is no secret: the signature keeps others from
 naming one that no reader ever reaches, which would send every read to the writer.
 """
@@ -17,31 +17,15 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rdskit.errors import ConfigError
-from rdskit.kernel.positions import START, GtidPosition, GtidSet, Lsn, Position, Xid
+from rdskit.kernel.position_text import position_from_text, position_to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from rdskit.kernel.positions import Position
 
 LIFETIME: Final = 3600  # seconds that a token counts
 _VERSION: Final = "1"
 _MAC_BYTES: Final = 16
 _UNKNOWN: Final = "writer"
-_PARSERS: Final[dict[str, Callable[[str], Position]]] = {
-    "wal": lambda shown: _lsn_of(*shown.split("@")),
-    "xid": Xid.parse,
-    "gtids": GtidSet.parse,
-    "gtid": GtidPosition.parse,
-    "start": lambda _: START,
-}
-_WITHOUT_HISTORY: Final = frozenset({"lsn"})
-"""Kinds of earlier versions: which history they are of is not told, so that only the writer surely shows them."""
-_KINDS: Final[dict[type[Position], str]] = {
-    Lsn: "wal",
-    Xid: "xid",
-    GtidSet: "gtids",
-    GtidPosition: "gtid",
-    type(START): "start",
-}
 
 
 class Claim(NamedTuple):
@@ -65,10 +49,8 @@ def cluster_digest(name: str) -> str:
 
 def sign(claim: Claim, key: bytes) -> str:
     """Write a claim as a token: letters, digits, ``-`` and ``_`` only."""
-    position = claim.position
-    kind = _UNKNOWN if position is None else _KINDS[type(position)]
-    shown = "" if position is None else _shown(position)
-    payload = "|".join((_VERSION, claim.cluster, str(claim.expires), kind, shown)).encode()
+    shown = _UNKNOWN if claim.position is None else position_to_text(claim.position)
+    payload = "|".join((_VERSION, claim.cluster, str(claim.expires), shown)).encode()
     return urlsafe_b64encode(_mac(payload, key) + payload).rstrip(b"=").decode()
 
 
@@ -85,10 +67,11 @@ def verify(text: str, key: bytes) -> Claim:
     mac, payload = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
     if not hmac.compare_digest(mac, _mac(payload, key)):
         raise _not_ours()
-    version, cluster, expires, kind, shown = payload.decode().split("|")
-    if version != _VERSION or kind not in {_UNKNOWN, *_WITHOUT_HISTORY, *_PARSERS}:
+    version, _, rest = payload.decode().partition("|")
+    if version != _VERSION:
         raise ConfigError("the token was made by another version of rdskit: let it expire, or do without it")
-    return Claim(cluster, _PARSERS[kind](shown) if kind in _PARSERS else None, int(expires))
+    cluster, expires, shown = rest.split("|")
+    return Claim(cluster, None if shown == _UNKNOWN else position_from_text(shown), int(expires))
 
 
 def position_to_see(claim: Claim, cluster: str, now: float) -> Position | None:
@@ -110,14 +93,6 @@ def position_to_see(claim: Claim, cluster: str, now: float) -> Position | None:
             "to by the same name"
         )
     return claim.position if now < claim.expires else None
-
-
-def _shown(position: Position) -> str:
-    return f"{position.timeline}@{position}" if isinstance(position, Lsn) else str(position)
-
-
-def _lsn_of(timeline: str, lsn: str) -> Lsn:
-    return Lsn.parse(lsn, int(timeline))
 
 
 def _mac(payload: bytes, key: bytes) -> bytes:

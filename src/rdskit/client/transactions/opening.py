@@ -12,6 +12,7 @@ from rdskit.kernel.ports import DriverError
 if TYPE_CHECKING:
     from rdskit.client.failover import Cluster
     from rdskit.client.pool import Lease
+    from rdskit.kernel.scope import Scope
     from rdskit.kernel.sql import StatementCache
     from rdskit.runtime.deadlines import Deadline
 
@@ -23,6 +24,7 @@ async def begin(
     deadline: Deadline,
     timeout: float | None,
     patience: Deadline,
+    scope: Scope,
 ) -> tuple[Lease, Transaction]:
     """Open a transaction on the writer; what is lost before BEGIN was answered is simply tried again.
 
@@ -33,9 +35,10 @@ async def begin(
         deadline: of the whole transaction.
         timeout: of each statement, in seconds.
         patience: when waiting for a connection ends.
+        scope: the tenant, role and schema that it runs with.
     """
     while True:
-        lease = await cluster.acquire_writer(patience)
+        lease = await cluster.acquire_writer(patience, scope)
         try:
             await lease.run(lease.connection.control(text, None), patience.due)
         except DriverError as error:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from rdskit.client.transactions.fence import Fence
     from rdskit.kernel.ports import Params, Row
     from rdskit.kernel.sql.insert import OnConflict
+    from rdskit.kernel.writes import TablesWritten
     from rdskit.runtime.deadlines import Deadline
 
 T = TypeVar("T")
@@ -63,9 +64,11 @@ class Transaction:
         fence: what a lost COMMIT can be resolved by, or None.
         callbacks: what is called once it is known to be committed.
         observers: who hears of its statements.
+        touched: collects the tables that its statements write, where a write hook wants them; else None.
     """
 
     observers: Observers = NOBODY
+    touched: TablesWritten | None = None
 
     def __init__(
         self, lease: Lease, statements: StatementCache, deadline: Deadline, timeout: float | None, *, read_only: bool
@@ -145,6 +148,9 @@ class Transaction:
         self.writes = True
         require_text("table", table, example="orders")
         self._lease.dirty = self._lease.dirty or self._statements.table_changes_session(table)
+
+        if self.touched is not None:
+            self.touched.add(frozenset({table}))
         dialect, pace = self._statements.dialect, self._pace()
         call = insert_many(self._lease, pace, dialect, table, rows, on_conflict, key)
         return Result(await self._call(call, pace.due))
@@ -325,6 +331,7 @@ class Transaction:
         answer = await self._call(call(self._connection, text, args), self._due(), self._phase(statement))
         if not self._connection.in_transaction:
             self.failure = _committed_by(statement)
+            self.may_have_committed = self.writes
             raise self.failure
         return answer
 
@@ -350,6 +357,8 @@ class Transaction:
     def _admit(self, statement: Statement) -> None:
         self._require_usable(statement)
         self.writes = self.writes or not statement.repeatable
+        if self.touched is not None and not statement.repeatable:
+            self.touched.add(statement.tables.writes)
         self._may_be_another = self._may_be_another or statement.changes_role
         self._lease.dirty = self._lease.dirty or statement.dirties_session
 

@@ -25,6 +25,7 @@ from rdskit.drivers.refusals import write_refused
 from rdskit.errors import FailoverError, QueryError, StatementError
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError, ReaderProgress, Result, ServerCapacity
+from rdskit.kernel.scope import NO_SCOPE, TENANT_VARIABLE, set_up_on_mysql
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from rdskit.drivers.mysql.statements import Key
     from rdskit.kernel.ports import ConnectOptions, Portions, Row
     from rdskit.kernel.positions import Position
+    from rdskit.kernel.scope import Scope
     from rdskit.kernel.sql.insert import Insertion
 
 _HARMLESS: Final = frozenset({Failure.REFUSED, Failure.CONFLICT, Failure.TIMEOUT})
@@ -173,6 +175,14 @@ class MysqlConnection:
         """How far this reader has come."""
         return await self._within(self._replication.progress(), timeout)
 
+    async def enter(self, before: Scope, after: Scope, timeout: float | None) -> None:
+        """Take the session from one scope to another.
+
+        A prepared statement belongs to the schema in which it was prepared, and MariaDB cannot go back to the default
+        role: so the session is reset first, unless only the tenant changes.
+        """
+        await self._guarded(self._enter(before, after), timeout)
+
     async def reset(self, timeout: float) -> None:
         """Take back everything a caller changed in the session; its statements are prepared again when next used."""
         await self._guarded(self._reset(), timeout)
@@ -286,6 +296,19 @@ class MysqlConnection:
             self._statements = Statements(self._session.raw)
             await self._session.reset(self._database)
         self._aborted = False
+
+    async def _enter(self, before: Scope, after: Scope) -> None:
+        if after.schema is not None and self._database is None:
+            message = f"a connection without a database cannot leave the schema of {after} again: connect with one"
+            raise DriverError(Failure.REFUSED, StatementError(message))
+        if before.schema != after.schema or before.role is not None:
+            await self._reset()
+            before = NO_SCOPE
+        with self._watched():
+            if before.tenant is not None and after.tenant is None:
+                await self._session.raw.query(f"set @{TENANT_VARIABLE} = null")
+            for text in set_up_on_mysql(after):
+                await self._session.raw.query(text)
 
     async def _ping(self) -> None:
         if self.interrupted:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rdskit.drivers.greeting import engine_at, other_protocol
+from rdskit.drivers.mysql.binlog import BinlogConnection
 from rdskit.drivers.mysql.connection import MysqlConnection
 from rdskit.drivers.mysql.failures import refused
 from rdskit.drivers.mysql.session import Session, new_connection, offers_tls, open_session
 from rdskit.drivers.refusals import no_tls_offered
-from rdskit.kernel.ports import DriverError
+from rdskit.kernel.ports import Capabilities, DriverError
 from rdskit.kernel.targets import Engine
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ class AsyncmyDriver:
 
     def __init__(self) -> None:
         self._met: set[Endpoint] = set()  # have greeted as MySQL does: whatever they do later is no other protocol
+
+    capabilities: Final = Capabilities(replication=True)
 
     async def connect(self, options: ConnectOptions, login: Login) -> MysqlConnection:
         """Open a connection and learn its role from the server's read-only settings."""
@@ -42,6 +45,10 @@ class AsyncmyDriver:
         if not isinstance(error.__cause__, TimeoutError) or options.endpoint in self._met:
             return None
         return other_protocol(await engine_at(options.endpoint), Engine.MYSQL, options.endpoint)
+
+    async def replicate(self, options: ConnectOptions, login: Login) -> BinlogConnection:
+        """Open a connection that is to receive the binary log."""
+        return BinlogConnection(await _session(options, login), options.endpoint)
 
 
 async def _session(options: ConnectOptions, login: Login) -> Session:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from rdskit.client.database.destination import Destination
-from rdskit.client.database.refusals import refused
-from rdskit.client.database.search import Search, ThreadWaiting
+from rdskit.client.api import Destination, Search, ThreadWaiting, refused
 from rdskit.errors import ConfigError
 from rdskit.runtime.keepalive import keep_alive_unwatched
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rdskit.client.database.location import Located
+    from rdskit.client.api import Located
     from rdskit.integrations.django.dialects import Dialect
     from rdskit.integrations.django.settings import DatabaseSettings
     from rdskit.kernel.endpoints import Endpoint

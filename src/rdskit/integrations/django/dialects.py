@@ -6,7 +6,7 @@ import select
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
-    from rdskit.client.database.refusals import Verdict
+    from rdskit.client.api import Verdict
     from rdskit.integrations.django.settings import DatabaseSettings
     from rdskit.kernel import sql
     from rdskit.kernel.targets import Engine

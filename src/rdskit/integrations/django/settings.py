@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
 
-from rdskit.client.credentials import check_credentials
-from rdskit.client.tls.arguments import TLS_NAMES
+from rdskit.client.api import TLS_NAMES, check_credentials
 from rdskit.errors import ConfigError
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.targets import DEFAULT_PORTS, Engine, Target, parse_target
@@ -17,7 +16,7 @@ from rdskit.kernel.topology import Role
 if TYPE_CHECKING:
     import os
 
-    from rdskit.client.credentials import Iam
+    from rdskit.client.api import Iam
     from rdskit.kernel.ports import Credentials
 
 #: Keys of ``OPTIONS`` that are ours; everything else goes to the driver.

@@ -9,7 +9,7 @@ from django.db import DEFAULT_DB_ALIAS, Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import DatabaseErrorWrapper
 
-from rdskit.client.database.refusals import Refused
+from rdskit.client.api import Refused
 from rdskit.errors import ConfigError, RdskitError
 from rdskit.integrations.django.connector import Connector
 from rdskit.integrations.django.routing import aliases, note_write

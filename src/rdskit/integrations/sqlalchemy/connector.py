@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rdskit.client.database.refusals import Refused
-from rdskit.client.database.search import Search
+from rdskit.client.api import Refused, Search
 from rdskit.errors import ConfigError
 from rdskit.integrations.sqlalchemy.drivers import arguments_for, lasting_arguments, role_of, watch_host
 from rdskit.integrations.sqlalchemy.policy import refusal_of
@@ -24,8 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
     from sqlalchemy.engine.interfaces import DBAPIConnection
 
-    from rdskit.client.database.destination import Destination
-    from rdskit.client.database.location import Located
+    from rdskit.client.api import Destination, Located
     from rdskit.integrations.sqlalchemy.settings import Settings
     from rdskit.kernel.ports import Login
     from rdskit.kernel.topology import Host, Role

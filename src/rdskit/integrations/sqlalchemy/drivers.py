@@ -6,7 +6,7 @@ import select
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from rdskit.client.tls.arguments import tls_arguments
+from rdskit.client.api import tls_arguments
 from rdskit.errors import ConfigError
 from rdskit.kernel.topology import Role
 from rdskit.runtime.keepalive import keep_alive_unwatched

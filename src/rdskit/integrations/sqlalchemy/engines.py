@@ -8,7 +8,7 @@ import sqlalchemy
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext import asyncio as async_sqlalchemy
 
-from rdskit.client.database.destination import Destination
+from rdskit.client.api import Destination
 from rdskit.integrations.sqlalchemy.settings import LICENSED, Settings, check_backend, target_of
 from rdskit.kernel.targets import Engine, Target, parse_target
 from rdskit.sync import wait
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from rdskit.client.credentials import Iam
+    from rdskit.client.api import Iam
     from rdskit.kernel.ports import Credentials
 
 _SYNC: Final = {Engine.POSTGRES: "psycopg", Engine.MYSQL: "pymysql", Engine.MARIADB: "pymysql"}

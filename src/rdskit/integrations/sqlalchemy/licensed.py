@@ -10,10 +10,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from rdskit.client.credentials import EnvironmentCredentials, choose_credentials
-from rdskit.client.database.refusals import Refused
-from rdskit.client.database.search import log_in, patiently
-from rdskit.client.tls import tls_context
+from rdskit.client.api import EnvironmentCredentials, Refused, choose_credentials, log_in, patiently, tls_context
 from rdskit.errors import ConfigError
 from rdskit.integrations.sqlalchemy.policy import refusal_of
 from rdskit.integrations.sqlalchemy.refusals import as_driver_error

@@ -11,7 +11,7 @@ import sqlalchemy
 from sqlalchemy import event
 from sqlalchemy.engine import CreateEnginePlugin
 
-from rdskit.client.database.destination import Destination
+from rdskit.client.api import Destination
 from rdskit.errors import ConfigError
 from rdskit.integrations.sqlalchemy.checkout import watch_checkouts
 from rdskit.integrations.sqlalchemy.connector import Connector

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from rdskit.client.database.refusals import (
+from rdskit.client.api import (
     Refusal,
     Refused,
     Verdict,

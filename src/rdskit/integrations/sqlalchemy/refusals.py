@@ -9,7 +9,7 @@ from rdskit.integrations.sqlalchemy.reports import remember
 if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
 
-    from rdskit.client.database.refusals import Refused
+    from rdskit.client.api import Refused
 
 
 def as_driver_error(dialect: Dialect, refused: Refused) -> Exception:

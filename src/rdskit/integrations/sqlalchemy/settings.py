@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from rdskit.client.credentials import check_credentials
-from rdskit.client.tls import MODES
-from rdskit.client.tls.arguments import TLS_NAMES
+from rdskit.client.api import MODES, TLS_NAMES, check_credentials
 from rdskit.errors import ConfigError
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.targets import DEFAULT_PORTS, Engine, Target, parse_target
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import URL
 
-    from rdskit.client.credentials import Iam
+    from rdskit.client.api import Iam
     from rdskit.kernel.ports import Credentials
 
 #: What the plugin takes out of a URL's query; everything else is the driver's.

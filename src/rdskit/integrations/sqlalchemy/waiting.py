@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy.util import await_only
 
-from rdskit.client.database.search import ThreadWaiting
+from rdskit.client.api import ThreadWaiting
 from rdskit.sync import wait
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Dialect
 
-    from rdskit.client.database.search import Waiting
+    from rdskit.client.api import Waiting
 
 T = TypeVar("T")
 

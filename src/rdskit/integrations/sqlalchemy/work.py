@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
-from rdskit.client.transactions.policy import may_repeat
+from rdskit.client.api import may_repeat
 from rdskit.errors import ReadOnlyError
 from rdskit.integrations.sqlalchemy.reports import error_of
 from rdskit.kernel.backoff import TRANSACTION

@@ -5,12 +5,12 @@ statement on data and session (`effects`, over the built-in functions listed in 
 the length of the text; callers keep a `Statement` per text.
 """
 
-from rdskit.kernel.sql.bind import bind, expand
+from rdskit.kernel.sql.bind import bind, expand, named_arguments
 from rdskit.kernel.sql.cache import OPTIONS, STREAM_OPTIONS, StatementCache, bind_call, one_mapping, sql_expected
 from rdskit.kernel.sql.compile import compile_statement
 from rdskit.kernel.sql.functions import function_name
 from rdskit.kernel.sql.listening import refuse_listening
-from rdskit.kernel.sql.model import NO_TABLES, UNKNOWN_TABLES, Dialect, Effect, Kind, Statement, Tables
+from rdskit.kernel.sql.model import NO_TABLES, UNKNOWN_TABLES, Dialect, Effect, Kind, ParameterStyle, Statement, Tables
 
 __all__ = [
     "NO_TABLES",
@@ -20,6 +20,7 @@ __all__ = [
     "Dialect",
     "Effect",
     "Kind",
+    "ParameterStyle",
     "Statement",
     "StatementCache",
     "Tables",
@@ -28,6 +29,7 @@ __all__ = [
     "compile_statement",
     "expand",
     "function_name",
+    "named_arguments",
     "one_mapping",
     "refuse_listening",
     "sql_expected",

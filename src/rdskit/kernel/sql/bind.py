@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from rdskit.errors import ConfigError
 from rdskit.kernel.sql.insert import MOST_MARKERS
 from rdskit.kernel.sql.literals import mysql_literal
-from rdskit.kernel.sql.model import Dialect, Statement
-from rdskit.kernel.sql.tokens import excerpt
+from rdskit.kernel.sql.model import Dialect, ParameterStyle, Statement
+from rdskit.kernel.sql.tokens import TokenType, excerpt, tokenize
 
-_EMPTY_LIST = "select 1 from dual where 1 = 0"
+_EMPTY_LISTS = {Dialect.POSTGRES: "select null where false", Dialect.MYSQL: "select 1 from dual where 1 = 0"}
 """Inside ``in (…)``: no row, so that ``in`` is false and ``not in`` true; ``in ()`` is a syntax error."""
 
 
@@ -23,7 +24,7 @@ def bind(statement: Statement, values: Mapping[str, Any]) -> tuple[str, list[Any
         values: a value for each of the statement's names, and no others; a list's value is a list, tuple or set.
 
     Returns:
-        The text for the driver (``$1`` or ``?`` style) and its arguments in order.
+        The text for the driver and its arguments in order; `named_arguments` pairs those of a driver that takes names.
 
     Raises:
         ConfigError: a name is missing or unknown, or the value of a list is not one.
@@ -37,6 +38,22 @@ def bind(statement: Statement, values: Mapping[str, Any]) -> tuple[str, list[Any
     if statement.plain:
         return statement.text, arguments
     return _bind_lists(statement, values, arguments)
+
+
+def named_arguments(text: str, args: Sequence[Any], dialect: Dialect) -> dict[str, Any]:
+    """Return the arguments of a call by name, for a driver that takes them so.
+
+    Args:
+        text: what `bind` gave for a statement in the named style.
+        args: the arguments that it gave.
+        dialect: the server's dialect.
+    """
+    return dict(zip(_names_in(text, dialect), args, strict=True))
+
+
+@lru_cache(maxsize=512)
+def _names_in(text: str, dialect: Dialect) -> tuple[str, ...]:
+    return tuple(token.text[1:] for token in tokenize(text, dialect) if token.type is TokenType.PARAMETER)
 
 
 def expand(statement: Statement, lengths: Mapping[str, int], marker: str = "?") -> str:
@@ -58,7 +75,7 @@ def expand(statement: Statement, lengths: Mapping[str, int], marker: str = "?") 
 
 
 def _repeat(marker: str, count: int) -> str:
-    return ", ".join([marker] * count) if count else _EMPTY_LIST
+    return ", ".join([marker] * count) if count else _EMPTY_LISTS[Dialect.MYSQL]
 
 
 def _bind_lists(statement: Statement, values: Mapping[str, Any], arguments: list[Any]) -> tuple[str, list[Any]]:
@@ -69,7 +86,9 @@ def _bind_lists(statement: Statement, values: Mapping[str, Any], arguments: list
                 f"for a list, without them; SQL: {excerpt(statement.source)}"
             )
     lists = {name: _elements(name, values[name]) for name in statement.lists}
-    if statement.dialect is Dialect.POSTGRES:
+    if statement.style is ParameterStyle.NAMED:
+        return _bind_named_lists(statement, lists, arguments)
+    if statement.style is ParameterStyle.NUMBERED:
         return statement.text, [lists.get(name, value) for name, value in zip(statement.names, arguments, strict=True)]
     flat: list[Any] = []
     for name, value in zip(statement.names, arguments, strict=True):
@@ -79,9 +98,32 @@ def _bind_lists(statement: Statement, values: Mapping[str, Any], arguments: list
     return expand(statement, {name: len(elements) for name, elements in lists.items()}), flat
 
 
+def _bind_named_lists(
+    statement: Statement, lists: Mapping[str, list[Any]], values: Sequence[Any]
+) -> tuple[str, list[Any]]:
+    """Write each element of a list as a parameter of its own."""
+    markers: list[str] = []
+    arguments: list[Any] = []
+    for name, value in zip(statement.names, values, strict=True):
+        elements = lists.get(name)
+        if elements is None:
+            markers.append(f":{name}")
+            arguments.append(value)
+            continue
+        prefix = f"{name}_"
+        while any(other.startswith(prefix) for other in statement.parameters):
+            prefix += "_"
+        listed = ", ".join(f":{prefix}{number}" for number in range(1, len(elements) + 1))
+        markers.append(listed or _EMPTY_LISTS[statement.dialect])
+        arguments.extend(elements)
+    return interleave(statement.pieces, markers), arguments
+
+
 def _with_literals(statement: Statement, lists: Mapping[str, list[Any]], arguments: list[Any]) -> tuple[str, list[Any]]:
     """Write the lists into the text: a statement has no more markers than 16 bits can count."""
-    texts = {name: ", ".join(map(mysql_literal, elements)) or _EMPTY_LIST for name, elements in lists.items()}
+    texts = {
+        name: ", ".join(map(mysql_literal, elements)) or _EMPTY_LISTS[Dialect.MYSQL] for name, elements in lists.items()
+    }
     rest = [value for name, value in zip(statement.names, arguments, strict=True) if name not in lists]
     return interleave(statement.pieces, [texts.get(name, "?") for name in statement.names]), rest
 

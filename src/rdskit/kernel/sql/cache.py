@@ -16,7 +16,7 @@ from rdskit.kernel.sql.tokens import tokenize
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from rdskit.kernel.sql.model import Dialect, Statement
+    from rdskit.kernel.sql.model import Dialect, ParameterStyle, Statement
 
 _TEXTS = 2048  # kept; the oldest goes first. Texts built from values would otherwise fill the memory.
 OPTIONS = frozenset({"timeout", "into", "after"})
@@ -32,17 +32,28 @@ class StatementCache(dict[str, "Statement"]):
 
     Attributes:
         dialect: whose texts.
+        style: how the driver wants parameters; None for the way of the dialect.
         readable: functions that are known to only read, besides the built-in ones.
         session_code: what is known of the stored code behind the names in statements.
         defined: a statement that creates, alters or drops something was asked for since this was set to False.
     """
 
-    def __init__(self, dialect: Dialect, readable: Iterable[str] = ()) -> None:
+    def __init__(self, dialect: Dialect, readable: Iterable[str] = (), style: ParameterStyle | None = None) -> None:
         super().__init__()
         self.dialect = dialect
+        self.style = style
         self.readable = frozenset(readable)
         self.session_code = SessionCode()
         self.defined = False
+        self._leader = self
+        self._siblings: list[StatementCache] = []
+
+    def sibling(self) -> StatementCache:
+        """Return an empty cache that learns nothing of functions, and knows what this one knows of stored code."""
+        other = StatementCache(self.dialect, self.readable, self.style)
+        other.session_code, other._leader = self.session_code, self
+        self._siblings.append(other)
+        return other
 
     def learn(self, readable: Iterable[str]) -> None:
         """Functions turned out to only read: the statements that depend on such are compiled again."""
@@ -58,7 +69,8 @@ class StatementCache(dict[str, "Statement"]):
             found: those that change the session, as `session_changing` gives them.
         """
         self.session_code.settle(names, found)
-        self.clear()
+        for cache in (self, *self._siblings):
+            cache.clear()
 
     def table_changes_session(self, table: str) -> bool:
         """Return whether writing to a table may change the session, by a trigger for example; True if not known."""
@@ -79,10 +91,10 @@ class StatementCache(dict[str, "Statement"]):
     def __missing__(self, source: str) -> Statement:
         if not isinstance(source, str):
             raise sql_expected(source)
-        statement = compile_statement(source, self.dialect, self.readable)
+        statement = compile_statement(source, self.dialect, self.readable, self.style)
         tokens = tokenize(source, self.dialect)
         if defines(tokens):
-            self.defined = True
+            self._leader.defined = True
             return statement  # not kept: each run of it makes what is known of the catalog outdated
         if not statement.dirties_session and statement.kind in {Kind.READ, Kind.WRITE}:
             names = mentioned(tokens, self.dialect)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rdskit.errors import ConfigError
 from rdskit.kernel.sql.bind import interleave
 from rdskit.kernel.sql.effects import effect_of
-from rdskit.kernel.sql.model import Dialect, Statement
+from rdskit.kernel.sql.model import STYLES, Dialect, ParameterStyle, Statement
 from rdskit.kernel.sql.tokens import BLANK, Token, TokenType, excerpt, tokenize
 
 if TYPE_CHECKING:
@@ -44,7 +44,9 @@ class _Use(NamedTuple):
         return bool(self.after)
 
 
-def compile_statement(source: str, dialect: Dialect, readable: frozenset[str] = frozenset()) -> Statement:
+def compile_statement(
+    source: str, dialect: Dialect, readable: frozenset[str] = frozenset(), style: ParameterStyle | None = None
+) -> Statement:
     """Compile one SQL statement with ``:name`` parameters.
 
     ``in :ids`` and ``not in :ids`` take a list; ``in (:a, :b)`` takes values. Nothing inside quotes or comments is a
@@ -55,22 +57,24 @@ def compile_statement(source: str, dialect: Dialect, readable: frozenset[str] = 
         source: SQL text; one statement, a closing semicolon allowed.
         dialect: the server's dialect.
         readable: functions besides the built-in ones that are known to only read, as `function_name` gives them.
+        style: how the driver wants parameters; None for the way of the dialect.
 
     Returns:
         The compiled statement.
 
     Raises:
         ConfigError: the text is empty, holds several statements, leaves a quote open, uses the server's own parameter
-            syntax (``$1``, ``?``), or uses one name both as a list and as a value on MySQL.
+            syntax (``$1``, ``?``), or uses one name both as a list and as a value where lists are not arrays.
     """
+    style = style or STYLES[dialect]
     tokens = tokenize(source, dialect)
     _require_one_statement(source, tokens, dialect)
     _refuse_positions(source, tokens)
-    uses = list(_uses(source, tokens, dialect))
+    uses = list(_uses(source, tokens, style))
     pieces = _pieces(source, uses)
     used = [use.name for use in uses]
-    names = tuple(dict.fromkeys(used)) if dialect is Dialect.POSTGRES else tuple(used)
-    lists = _lists(uses, dialect)
+    names = tuple(dict.fromkeys(used)) if style is ParameterStyle.NUMBERED else tuple(used)
+    lists = _lists(uses, style)
     alone = _alone(tokens)
     plain = not (lists or alone)
     effect = effect_of(tokens, dialect, readable)
@@ -78,7 +82,8 @@ def compile_statement(source: str, dialect: Dialect, readable: frozenset[str] = 
     return Statement(
         source=source,
         dialect=dialect,
-        text=interleave(pieces, _markers(used, names, dialect)),
+        style=style,
+        text=interleave(pieces, _markers(used, names, style)),
         names=names,
         parameters=frozenset(names),
         only=names[0] if len(names) == 1 and plain else "",
@@ -97,7 +102,7 @@ def compile_statement(source: str, dialect: Dialect, readable: frozenset[str] = 
     )
 
 
-def _uses(source: str, tokens: Sequence[Token], dialect: Dialect) -> Iterator[_Use]:
+def _uses(source: str, tokens: Sequence[Token], style: ParameterStyle) -> Iterator[_Use]:
     code: list[Token] = []
     openers: list[str] = []
     for token in tokens:
@@ -110,20 +115,23 @@ def _uses(source: str, tokens: Sequence[Token], dialect: Dialect) -> Iterator[_U
         elif token.type is TokenType.PARAMETER:
             # `position(:part in :text)` is a function, not a list.
             listed = openers[-1:] != ["position"] and _is_word(code, -1, "in")
-            yield _list_use(source, code, token, dialect) if listed else _Use(token.text[1:], token.start, token.end)
+            yield _list_use(source, code, token, style) if listed else _Use(token.text[1:], token.start, token.end)
         code.append(token)
 
 
-def _list_use(source: str, code: Sequence[Token], token: Token, dialect: Dialect) -> _Use:
+def _list_use(source: str, code: Sequence[Token], token: Token, style: ParameterStyle) -> _Use:
     negated = _is_word(code, -2, "not")
     keyword, name = code[-1], token.text[1:]
-    if dialect is Dialect.MYSQL:
+    cast = re.compile(_ARRAY_CAST).match(source, token.end)
+    if style is not ParameterStyle.NUMBERED:
+        if cast and style is ParameterStyle.NAMED:
+            raise ConfigError(f"`in :{name}` is cast to an array, and this driver sends lists element by element: "
+                              "leave the cast out, or cast the other side")  # fmt: skip
         return _Use(name, token.start, token.end, "(", ")")
     first = code[-2] if negated else keyword
     gap = source[first.end : keyword.start] if negated else ""
     comments = _comments(gap) + _comments(source[keyword.end : token.start])
     before = ("<> all" if negated else "= any") + comments + "("
-    cast = re.compile(_ARRAY_CAST).match(source, token.end)
     end = cast.end() if cast else token.end
     return _Use(name, first.start, end, before, source[token.end : end] + ")")
 
@@ -146,17 +154,19 @@ def _pieces(source: str, uses: Sequence[_Use]) -> tuple[str, ...]:
     return (*pieces, tail + source[position:])
 
 
-def _markers(used: Sequence[str], names: Sequence[str], dialect: Dialect) -> Sequence[str]:
-    if dialect is Dialect.MYSQL:
+def _markers(used: Sequence[str], names: Sequence[str], style: ParameterStyle) -> Sequence[str]:
+    if style is ParameterStyle.POSITIONAL:
         return ["?"] * len(used)
+    if style is ParameterStyle.NAMED:
+        return [f":{name}" for name in used]
     numbers = {name: f"${number}" for number, name in enumerate(names, start=1)}
     return [numbers[name] for name in used]
 
 
-def _lists(uses: Sequence[_Use], dialect: Dialect) -> frozenset[str]:
+def _lists(uses: Sequence[_Use], style: ParameterStyle) -> frozenset[str]:
     lists = frozenset(use.name for use in uses if use.is_list)
     both = lists & {use.name for use in uses if not use.is_list}
-    if both and dialect is Dialect.MYSQL:
+    if both and style is not ParameterStyle.NUMBERED:
         name = min(both)
         raise ConfigError(f"parameter :{name} is used both as a list (`in :{name}`) and as a value: use two names")
     return lists

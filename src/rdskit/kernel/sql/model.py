@@ -29,6 +29,17 @@ class Kind(Enum):
     """Changes only the state of its own connection."""
 
 
+class ParameterStyle(Enum):
+    """How a driver wants parameters to be written."""
+
+    NUMBERED = auto()
+    """``$1``, each name once; a list is one array."""
+    POSITIONAL = auto()
+    """``?``, one for each use and for each element of a list."""
+    NAMED = auto()
+    """``:name``; a list is ``:name_1, :name_2``."""
+
+
 class Tables(NamedTuple):
     """The tables that a statement names, as it spells them: ``orders`` or ``sales.orders``.
 
@@ -44,6 +55,9 @@ class Tables(NamedTuple):
     reads: frozenset[str] | None
     writes: frozenset[str] | None
 
+
+STYLES: Final = {Dialect.POSTGRES: ParameterStyle.NUMBERED, Dialect.MYSQL: ParameterStyle.POSITIONAL}
+"""The style of each dialect's own drivers."""
 
 NO_TABLES: Final = Tables(frozenset(), frozenset())
 UNKNOWN_TABLES: Final = Tables(None, None)
@@ -88,9 +102,11 @@ class Statement:
     Attributes:
         source: the text as the caller wrote it.
         dialect: the dialect it was compiled for.
-        text: what the driver is given. PostgreSQL: ``$1``, each name once, ``in :ids`` as ``= any($1)``.
-            MySQL: one ``?`` for each use, also for a list: `expand` gives the text for a list's real length.
-        names: parameter names in binding order: ``names[0]`` is ``$1``, or the first ``?``.
+        style: how its parameters are written.
+        text: what the driver is given. Numbered: ``$1``, each name once, ``in :ids`` as ``= any($1)``.
+            Positional: one ``?`` for each use, also for a list: `bind` gives the text for a list's real length.
+            Named: ``:name``, and the same for lists.
+        names: parameter names in binding order: ``names[0]`` is ``$1``, or the first ``?`` or ``:name``.
         parameters: the same names, each once.
         only: the name of a plain statement with one, used once, as in most queries by key; else empty.
         lists: the names used as ``in :ids`` or ``not in :ids``, whose values are lists.
@@ -109,6 +125,7 @@ class Statement:
 
     source: str
     dialect: Dialect
+    style: ParameterStyle
     text: str
     names: tuple[str, ...]
     parameters: frozenset[str]

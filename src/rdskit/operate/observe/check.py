@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from rdskit.client.database.options import Options
-from rdskit.client.database.resolve import Resolved, resolve
-from rdskit.client.pool import PoolLimits
+from rdskit.client.api import Options, PoolLimits, Resolved, resolve
 from rdskit.errors import AuthenticationError, ConfigError, RdskitError, TLSError
 from rdskit.kernel.ports import DriverError
 from rdskit.kernel.sql import Dialect

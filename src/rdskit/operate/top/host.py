@@ -7,7 +7,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from rdskit.client.pool import Retired
+from rdskit.client.api import Retired
 from rdskit.errors import RdskitError
 from rdskit.kernel.ports import DriverError
 from rdskit.kernel.topology import Role
@@ -17,7 +17,7 @@ from rdskit.operate.top.policy import distance, earlier, rate, smoothed
 from rdskit.runtime.deadlines import Deadline
 
 if TYPE_CHECKING:
-    from rdskit.client.pool import Pool
+    from rdskit.client.api import Pool
     from rdskit.kernel.ports import Connection
     from rdskit.kernel.positions import Position
     from rdskit.kernel.targets import Engine

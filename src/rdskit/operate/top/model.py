@@ -8,7 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rdskit.client.pool.model import PoolStats
+    from rdskit.client.api import PoolStats
     from rdskit.kernel.positions import Position
     from rdskit.kernel.topology import Role
 

@@ -8,10 +8,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final, Self
 
-from rdskit.client.database.options import Options
-from rdskit.client.database.resolve import resolve
-from rdskit.client.failover import Cluster
-from rdskit.client.pool import PoolLimits
+from rdskit.client.api import Cluster, Options, PoolLimits, resolve
 from rdskit.errors import AuthenticationError, ConnectError, TLSError
 from rdskit.kernel.events import FailoverCompleted, FailoverStarted
 from rdskit.kernel.topology import Role, Topology
@@ -30,8 +27,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
-    from rdskit.client.database.resolve import Resolved
-    from rdskit.client.pool import Pool
+    from rdskit.client.api import Pool, Resolved
     from rdskit.kernel.events import Event
     from rdskit.kernel.topology import Host
     from rdskit.operate.top.model import HostView

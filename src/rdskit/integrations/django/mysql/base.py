@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.mysql import base
 from django.db.backends.mysql.client import DatabaseClient as MySQLClient
 
-from rdskit.client.tls import authority_file
+from rdskit.client.api import authority_file
 from rdskit.integrations.django.connector import Connector
 from rdskit.integrations.django.mysql.dialect import PyMySQL
 from rdskit.integrations.django.settings import read_settings

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import pymysql
 
-from rdskit.client.database.refusals import refused_by_errno
-from rdskit.client.tls.arguments import tls_arguments
+from rdskit.client.api import refused_by_errno, tls_arguments
 from rdskit.integrations.django.dialects import is_readable
 from rdskit.kernel import sql
 from rdskit.kernel.answers import meaning_of_errno
@@ -16,7 +15,7 @@ from rdskit.kernel.targets import Engine
 from rdskit.kernel.topology import Role
 
 if TYPE_CHECKING:
-    from rdskit.client.database.refusals import Verdict
+    from rdskit.client.api import Verdict
     from rdskit.integrations.django.settings import DatabaseSettings
 
 _ROLE: Final = "select @@global.read_only or @@innodb_read_only"

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import psycopg
 
-from rdskit.client.database.refusals import refused_in_words
-from rdskit.client.tls.arguments import tls_arguments
+from rdskit.client.api import refused_in_words, tls_arguments
 from rdskit.integrations.django.dialects import is_readable
 from rdskit.kernel import sql
 from rdskit.kernel.answers import meaning_of_sqlstate
@@ -16,7 +15,7 @@ from rdskit.kernel.targets import Engine
 from rdskit.kernel.topology import Role
 
 if TYPE_CHECKING:
-    from rdskit.client.database.refusals import Verdict
+    from rdskit.client.api import Verdict
     from rdskit.integrations.django.settings import DatabaseSettings
 
 

@@ -1,0 +1,348 @@
+"""The door into the client for the rooms above it: what they may use, and nothing else of it.
+
+Names are loaded when they are first used, so that a room pays only for what it needs. The functions here are for rooms
+that extend the client: caches, change streams, gateways, tenancy. ``docs/internal-api.md`` shows each in use.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+
+    from rdskit.client.credentials import EnvironmentCredentials, Iam, check_credentials, choose_credentials
+    from rdskit.client.database import connect
+    from rdskit.client.database.arguments import ConnectArguments
+    from rdskit.client.database.database import Database
+    from rdskit.client.database.destination import Destination
+    from rdskit.client.database.held import HeldConnection
+    from rdskit.client.database.inheritance import belongs_to_this_process
+    from rdskit.client.database.location import Located
+    from rdskit.client.database.opening import checked, open_target
+    from rdskit.client.database.options import Options
+    from rdskit.client.database.queries import DEFAULT
+    from rdskit.client.database.refusals import (
+        Refusal,
+        Refused,
+        Verdict,
+        refused,
+        refused_by_errno,
+        refused_by_sqlstate,
+        refused_in_words,
+    )
+    from rdskit.client.database.resolve import Resolved, resolve
+    from rdskit.client.database.routed import Route, Router
+    from rdskit.client.database.search import Search, ThreadWaiting, Waiting, log_in, patiently
+    from rdskit.client.database.session import Session
+    from rdskit.client.database.status import Health, HostHealth, Stats
+    from rdskit.client.database.transactional import KEEP
+    from rdskit.client.failover import Cluster
+    from rdskit.client.notifications import Listening
+    from rdskit.client.outbox import Handler, Message, Relay
+    from rdskit.client.pool import Pool, PoolLimits, Retired
+    from rdskit.client.pool.model import PoolStats
+    from rdskit.client.statements import Page, Source
+    from rdskit.client.tls import MODES, authority_file, tls_context
+    from rdskit.client.tls.arguments import TLS_NAMES, tls_arguments
+    from rdskit.client.transactions import TABLES, Transaction, fingerprint_of, name_of
+    from rdskit.client.transactions.policy import may_repeat
+    from rdskit.kernel.endpoints import Endpoint
+    from rdskit.kernel.ports import Capabilities
+    from rdskit.kernel.positions import Position
+    from rdskit.kernel.replication import BinlogReplication, LogicalReplication
+    from rdskit.kernel.scope import Scope
+    from rdskit.kernel.topology import Epoch
+    from rdskit.kernel.writes import WriteHook
+    from rdskit.runtime.observers import NamedObserver
+
+
+# Each is loaded when it is first used.
+__all__ = [
+    "DEFAULT",
+    "KEEP",
+    "MODES",
+    "TABLES",
+    "TLS_NAMES",
+    "Cluster",
+    "ConnectArguments",
+    "Database",
+    "Destination",
+    "EnvironmentCredentials",
+    "Handler",
+    "Health",
+    "HeldConnection",
+    "HostHealth",
+    "Iam",
+    "Listening",
+    "Located",
+    "Message",
+    "Options",
+    "Page",
+    "Pool",
+    "PoolLimits",
+    "PoolStats",
+    "ReaderState",
+    "Refusal",
+    "Refused",
+    "Relay",
+    "Resolved",
+    "Retired",
+    "Route",
+    "Search",
+    "Session",
+    "Source",
+    "Stats",
+    "ThreadWaiting",
+    "Transaction",
+    "Verdict",
+    "Waiting",
+    "authority_file",
+    "belongs_to_this_process",
+    "capabilities",
+    "check_credentials",
+    "checked",
+    "choose_credentials",
+    "connect",
+    "epochs",
+    "fingerprint_of",
+    "log_in",
+    "may_repeat",
+    "name_of",
+    "observe_all",
+    "on_write",
+    "open_target",
+    "patiently",
+    "reader_progress",
+    "refused",
+    "refused_by_errno",
+    "refused_by_sqlstate",
+    "refused_in_words",
+    "replication",
+    "resolve",
+    "routed",
+    "scoped",
+    "tls_arguments",
+    "tls_context",
+]
+
+_MODULES: Final = {
+    "rdskit.client.credentials": (
+        "EnvironmentCredentials",
+        "Iam",
+        "check_credentials",
+        "choose_credentials",
+    ),
+    "rdskit.client.database": ("connect",),
+    "rdskit.client.database.arguments": ("ConnectArguments",),
+    "rdskit.client.database.database": ("Database",),
+    "rdskit.client.database.destination": ("Destination",),
+    "rdskit.client.database.held": ("HeldConnection",),
+    "rdskit.client.database.inheritance": ("belongs_to_this_process",),
+    "rdskit.client.database.location": ("Located",),
+    "rdskit.client.database.opening": (
+        "checked",
+        "open_target",
+    ),
+    "rdskit.client.database.options": ("Options",),
+    "rdskit.client.database.queries": ("DEFAULT",),
+    "rdskit.client.database.refusals": (
+        "Refusal",
+        "Refused",
+        "Verdict",
+        "refused",
+        "refused_by_errno",
+        "refused_by_sqlstate",
+        "refused_in_words",
+    ),
+    "rdskit.client.database.resolve": (
+        "Resolved",
+        "resolve",
+    ),
+    "rdskit.client.database.routed": ("Route",),
+    "rdskit.client.database.search": (
+        "Search",
+        "ThreadWaiting",
+        "Waiting",
+        "log_in",
+        "patiently",
+    ),
+    "rdskit.client.database.session": ("Session",),
+    "rdskit.client.database.status": (
+        "Health",
+        "HostHealth",
+        "Stats",
+    ),
+    "rdskit.client.database.transactional": ("KEEP",),
+    "rdskit.client.failover": ("Cluster",),
+    "rdskit.client.notifications": ("Listening",),
+    "rdskit.client.outbox": (
+        "Handler",
+        "Message",
+        "Relay",
+    ),
+    "rdskit.client.pool": (
+        "Pool",
+        "PoolLimits",
+        "Retired",
+    ),
+    "rdskit.client.pool.model": ("PoolStats",),
+    "rdskit.client.statements": (
+        "Page",
+        "Source",
+    ),
+    "rdskit.client.tls": (
+        "MODES",
+        "authority_file",
+        "tls_context",
+    ),
+    "rdskit.client.tls.arguments": (
+        "TLS_NAMES",
+        "tls_arguments",
+    ),
+    "rdskit.client.transactions": (
+        "TABLES",
+        "Transaction",
+        "fingerprint_of",
+        "name_of",
+    ),
+    "rdskit.client.transactions.policy": ("may_repeat",),
+}
+_MODULE_OF: Final = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(module), name)
+    return value
+
+
+class ReaderState(NamedTuple):
+    """What is known of one reader.
+
+    Attributes:
+        identifier: its name in the topology.
+        endpoint: the host.
+        position: the last position that it said it has replayed; None while it is unknown.
+        lag: seconds that it lies behind; infinite while it is unknown.
+        serves: reads are sent to it.
+        reads: reads that it has answered so far.
+    """
+
+    identifier: str
+    endpoint: Endpoint
+    position: Position | None
+    lag: float
+    serves: bool
+    reads: int
+
+
+def scoped(db: Database, scope: Scope) -> Database:
+    """Return a view of a database whose statements all run with a tenant, role and schema.
+
+    The view shares pools, write hooks and the record of what was written. A session of the server is set up when a
+    connection that was used with another scope is checked out: in one round trip on PostgreSQL, one for each part on
+    MySQL and MariaDB.
+
+    Args:
+        db: the database, or a view of it.
+        scope: what the statements of the view run with; it replaces that of ``db``.
+    """
+    return _view(db, scope=scope)
+
+
+def routed(db: Database, router: Router) -> Database:
+    """Return a view of a database that asks a function where each statement goes that is not in a transaction.
+
+    Args:
+        db: the database, or a view of it.
+        router: called with the compiled statement and the scope; it must return at once.
+    """
+    return _view(db, router=router)
+
+
+def _view(db: Database, **changes: Any) -> Database:
+    from rdskit.client.database.context import view_context  # noqa: PLC0415 - with the database, not with this module
+    from rdskit.client.database.database import View  # noqa: PLC0415 - same
+
+    return View(view_context(db.context, **changes))
+
+
+def on_write(db: Database, hook: WriteHook, *, position: bool = False) -> Callable[[], None]:
+    """Have a hook awaited after each commit of a database, its sessions and its views; return what removes it.
+
+    It is called for autocommitted statements, transactions, ``run`` and ``run_once``, bulk inserts and held
+    connections, after COMMIT and before the call returns. What it raises reaches the caller as ``HookError``.
+
+    Args:
+        db: the database, or a view of it.
+        hook: an async function that takes a `Write`.
+        position: learn the commit position for it; where no reader needed it anyway, that is a round trip a write.
+    """
+    return db.context.shared.hooks.add(hook, position=position)
+
+
+def epochs(db: Database) -> AsyncGenerator[Epoch, None]:
+    """Yield the current epoch of a database's writer, then each later one; ends when the database is closed.
+
+    An epoch begins when the writer is reached after it was lost, so it is usable by then.
+    """
+    return db.context.shared.cluster.epochs.follow()
+
+
+def reader_progress(db: Database) -> tuple[ReaderState, ...]:
+    """Return what was last seen of each reader."""
+    readers = db.context.shared.readers
+    return tuple(
+        ReaderState(
+            identifier=reader.identifier,
+            endpoint=reader.pool.endpoint,
+            position=None if reader.progress is None else reader.progress.position,
+            lag=float("inf") if reader.progress is None else reader.progress.lag,
+            serves=reader.can_serve(),
+            reads=reader.served,
+        )
+        for reader in (readers.known() if readers else ())
+    )
+
+
+def capabilities(db: Database) -> Capabilities:
+    """Return what the connections of a database can do."""
+    return db.context.shared.cluster.capabilities
+
+
+@contextlib.asynccontextmanager
+async def replication(db: Database) -> AsyncIterator[LogicalReplication | BinlogReplication]:
+    """Open a replication connection to the writer for the length of the block; it belongs to no pool.
+
+    Raises:
+        ConfigError: the driver has none.
+        RdskitError: the connection could not be made.
+    """
+    from rdskit.client.failover.replication import open_replication  # noqa: PLC0415 - with the database
+
+    connection = await open_replication(db.context.shared.cluster)
+    try:
+        yield connection
+    finally:
+        await connection.close(_CLOSE_TIMEOUT)
+
+
+def observe_all(observer: NamedObserver) -> Callable[[], None]:
+    """Have a function called with each event of all databases of this process; return what removes it.
+
+    Args:
+        observer: called with the database's name (its target without the password) and the event, on the event loop of
+            that database: it must return at once. The queries of a database that was opened before are not among the
+            events.
+    """
+    from rdskit.runtime.observers import EVERYWHERE  # noqa: PLC0415 - with the database
+
+    return EVERYWHERE.add(observer)
+
+
+_CLOSE_TIMEOUT: Final = 2.0  # seconds for the quit message of a replication connection

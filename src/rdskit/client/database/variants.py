@@ -1,0 +1,55 @@
+"""What differs between the scopes of one database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from rdskit.client.transactions import Fences
+from rdskit.kernel.scope import NO_SCOPE, Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rdskit.kernel.sql import StatementCache
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+_KEPT: Final = 4096  # scopes; the oldest go first
+
+
+class Variants:
+    """Keeps what views of the same scope share, so that a view costs next to nothing."""
+
+    def __init__(self, statements: StatementCache, fences: Fences) -> None:
+        """Begin with what the database itself uses.
+
+        Args:
+            statements: compiled statements, which may learn which of the user's functions only read.
+            fences: where the database keeps its commit markers.
+        """
+        self._statements = statements
+        # By what name a function is found depends on the schema, so nothing is learned here.
+        self._in_schemas = statements.sibling()
+        self._fences: dict[tuple[str | None, str | None], Fences] = {(None, None): fences}
+        self._scopes: dict[Scope, Scope] = {NO_SCOPE: NO_SCOPE}
+
+    def scope(self, scope: Scope) -> Scope:
+        """Return one object for all equal scopes: connections are compared by identity first."""
+        return _kept(self._scopes, scope, lambda: scope)
+
+    def fences(self, scope: Scope) -> Fences:
+        """Return where a scope has its commit markers: another schema may have none, and another role no right."""
+        return _kept(self._fences, (scope.role, scope.schema), Fences)
+
+    def statements(self, scope: Scope) -> StatementCache:
+        """Return the compiled statements of a scope."""
+        return self._statements if scope.schema is None else self._in_schemas
+
+
+def _kept(found: dict[K, V], key: K, make: Callable[[], V]) -> V:
+    if key not in found:
+        if len(found) >= _KEPT:
+            del found[next(iter(found))]
+        found[key] = make()
+    return found[key]
