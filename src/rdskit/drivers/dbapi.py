@@ -7,9 +7,11 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from rdskit.drivers.refusals import said
 from rdskit.errors import AuthenticationError, ConfigError, ConnectError, TLSError
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
+from rdskit.kernel.server_words import escaped
 from rdskit.kernel.topology import Role
 from rdskit.runtime.keepalive import keep_alive_unwatched
 
@@ -98,7 +100,7 @@ class Psycopg:
                 **options.others,
             )
         except self._psycopg.Error as error:
-            raise _refused(error, str(error).strip(), endpoint, login) from error
+            raise _refused(error, said(error), endpoint, login) from error
         keep_alive_unwatched(connection.fileno())
         return connection
 
@@ -134,7 +136,7 @@ class Pymysql:
             )
         except self._pymysql.MySQLError as error:
             number = error.args[0] if error.args else None
-            text = str(error.args[-1]) if error.args else type(error).__name__
+            text = escaped(str(error.args[-1])) if error.args else type(error).__name__
             raise _refused(error, text, endpoint, login, number) from error
         keep_alive_unwatched(connection._sock.fileno())  # noqa: SLF001 - PyMySQL shows it nowhere else
         return connection
@@ -147,7 +149,7 @@ class Pymysql:
                 (read_only,) = cursor.fetchone()
             connection.rollback()
         except (self._pymysql.OperationalError, self._pymysql.InterfaceError, OSError) as error:
-            message = f"{connection.host}:{connection.port} was lost right after the login: {error}"
+            message = f"{connection.host}:{connection.port} was lost right after the login: {said(error)}"
             raise DriverError(Failure.LOST, ConnectError(message)) from error
         return Role.READER if read_only else Role.WRITER
 

@@ -42,6 +42,7 @@ from rdskit.kernel.failures import Failure, is_transient_refusal
 from rdskit.kernel.notifications import Notification
 from rdskit.kernel.ports import Capabilities, DriverError, Result, ServerCapacity
 from rdskit.kernel.scope import change_on_postgres
+from rdskit.kernel.server_words import argument_words, escaped, postgres_words
 from rdskit.kernel.sql.returning import with_returning
 from rdskit.kernel.targets import Engine
 from rdskit.kernel.topology import Role
@@ -441,7 +442,7 @@ def _mapped(error: Exception, text: str, endpoint: object) -> DriverError:
         return _mapped_interface(error, endpoint)
     if isinstance(error, OSError | asyncpg.InternalClientError | asyncpg.PostgresError):
         return _lost(error, endpoint)
-    return DriverError(Failure.REFUSED, QueryError(f"{type(error).__name__}: {error}"))
+    return DriverError(Failure.REFUSED, QueryError(f"{type(error).__name__}: {said(error)}"))
 
 
 def _mapped_answer(error: asyncpg.PostgresError, sqlstate: str, endpoint: object) -> DriverError:
@@ -449,16 +450,18 @@ def _mapped_answer(error: asyncpg.PostgresError, sqlstate: str, endpoint: object
     if not issubclass(public, QueryError):
         return _lost(error, endpoint)
     if sqlstate in _STATEMENT_LOST:  # asyncpg's own hint is about options that are not ours
-        return DriverError(failure, public(f"{error.args[0]}: {_POOLER} [SQLSTATE {sqlstate}]", sqlstate=sqlstate))
-    detail = "".join(f"; {part}" for part in (getattr(error, "detail", None), getattr(error, "hint", None)) if part)
-    return DriverError(failure, public(f"{error.args[0]}{detail} [SQLSTATE {sqlstate}]", sqlstate=sqlstate))
+        words = f"{escaped(str(error.args[0]))}: {_POOLER}"
+    else:
+        hint: str | None = getattr(error, "hint", None)
+        words = postgres_words(sqlstate, str(error.args[0]), getattr(error, "detail", None), hint)
+    return DriverError(failure, public(f"{words} [SQLSTATE {sqlstate}]", sqlstate=sqlstate))
 
 
 def _mapped_interface(error: Exception, endpoint: object) -> DriverError:
     # asyncpg says "connection is closed" and "underlying connection is closed" with the same class as a wrong argument.
     if "closed" in str(error):
         return _lost(error, endpoint)
-    return DriverError(Failure.REFUSED, StatementError(str(error)))
+    return DriverError(Failure.REFUSED, StatementError(argument_words(str(error))))
 
 
 def _lost(error: Exception, endpoint: object) -> DriverError:
@@ -471,7 +474,8 @@ def _refused(error: Exception, options: ConnectOptions, login: Login) -> DriverE
     if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
         if _NO_ENCRYPTION.search(str(error)) and options.tls is None and not endpoint.is_unix_socket:
             return tls_demanded(endpoint, error)
-        message = f"{endpoint} refused the login of user {login.user!r}: {error}; check the user name and the password"
+        words = said(error)
+        message = f"{endpoint} refused the login of user {login.user!r}: {words}; check the user name and the password"
         return DriverError(Failure.REFUSED, AuthenticationError(message))
     if isinstance(error, asyncpg.PostgresError) and error.sqlstate:
         return _refused_answer(error, error.sqlstate, options, login)
@@ -479,7 +483,7 @@ def _refused(error: Exception, options: ConnectOptions, login: Login) -> DriverE
         return no_tls_offered(endpoint)
     if isinstance(error, OSError | asyncpg.PostgresError | asyncpg.InternalClientError):
         return refused_by_network(error, options)
-    return DriverError(Failure.REFUSED, ConfigError(f"cannot connect to {endpoint}: {error}"))
+    return DriverError(Failure.REFUSED, ConfigError(f"cannot connect to {endpoint}: {said(error)}"))
 
 
 def _refused_answer(error: asyncpg.PostgresError, sqlstate: str, options: ConnectOptions, login: Login) -> DriverError:
@@ -487,7 +491,7 @@ def _refused_answer(error: asyncpg.PostgresError, sqlstate: str, options: Connec
     kind = TooManyConnections if sqlstate == "53300" else ConnectError
     if sqlstate == "3D000":
         return unknown_database(options, login)
-    return DriverError(failure, kind(f"{options.endpoint} refused the connection: {error} [SQLSTATE {sqlstate}]"))
+    return DriverError(failure, kind(f"{options.endpoint} refused the connection: {said(error)} [SQLSTATE {sqlstate}]"))
 
 
 def _brief(text: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rdskit.errors import ConnectError, QueryError, ReadOnlyError, TLSError
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
+from rdskit.kernel.server_words import escaped
 
 if TYPE_CHECKING:
     from rdskit.kernel.endpoints import Endpoint
@@ -70,8 +71,8 @@ def write_refused(error: DriverError, endpoint: Endpoint) -> DriverError:
 
 
 def said(error: Exception) -> str:
-    """An error's own words, or its name where it has none."""
-    return str(error) or type(error).__name__
+    """Return an error's own words, fit for a terminal and a log, or its name where it has none."""
+    return escaped(str(error)) or type(error).__name__
 
 
 def _tls_message(error: ssl.SSLError, endpoint: Endpoint) -> str:

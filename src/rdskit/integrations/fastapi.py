@@ -18,7 +18,15 @@ from starlette.requests import HTTPConnection  # noqa: TC002 - FastAPI reads the
 
 import rdskit
 from rdskit.client.api import Session, Transaction
-from rdskit.integrations.starlette import database, exception_handlers, health, lifespan, retry_after, session
+from rdskit.integrations.starlette import (
+    database,
+    exception_handlers,
+    health,
+    health_of_hosts,
+    lifespan,
+    retry_after,
+    session,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,6 +38,7 @@ __all__ = [
     "database",
     "exception_handlers",
     "health",
+    "health_of_hosts",
     "lifespan",
     "request_session",
     "retry_after",

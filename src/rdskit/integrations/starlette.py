@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
     from starlette.applications import Starlette
 
-    from rdskit.client.api import Session
+    from rdskit.client.api import Health, Session
 
-__all__ = ["database", "exception_handlers", "health", "lifespan", "retry_after", "session"]
+__all__ = ["database", "exception_handlers", "health", "health_of_hosts", "lifespan", "retry_after", "session"]
 
 _SESSION: Final = "rdskit.session"  # in the scope of a request
 
@@ -111,12 +111,24 @@ async def session(connection: HTTPConnection, *, after: str | None = None) -> As
 
 
 async def health(request: Request) -> JSONResponse:
-    """What ``db.health()`` says, for a load balancer: 200 while the application can write, else 503."""
-    found = await database(request).health()
+    """Answer a load balancer: 200 while the application can write, else 503.
+
+    The body is the status alone. Names of hosts, addresses and errors are in `health_of_hosts`, for an endpoint that is
+    not public.
+    """
+    return _health_answer(found := await database(request).health(), {"status": found.status})
+
+
+async def health_of_hosts(request: Request) -> JSONResponse:
+    """Answer like `health`, with all that ``db.health()`` says of each host in the body."""
+    return _health_answer(found := await database(request).health(), found.as_dict())
+
+
+def _health_answer(found: Health, body: dict[str, Any]) -> JSONResponse:
+    headers = {"Cache-Control": "no-store"}
     if found.ok:
-        return JSONResponse(found.as_dict(), headers={"Cache-Control": "no-store"})
-    headers = {"Cache-Control": "no-store", "Retry-After": str(_RETRY_AFTER)}
-    return JSONResponse(found.as_dict(), status_code=503, headers=headers)
+        return JSONResponse(body, headers=headers)
+    return JSONResponse(body, status_code=503, headers={**headers, "Retry-After": str(_RETRY_AFTER)})
 
 
 def retry_after(error: Exception) -> int | None:

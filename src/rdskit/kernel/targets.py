@@ -51,6 +51,7 @@ _OPTIONS: Final = {
     "target_session_attrs": "leave it out, the host that takes writes is found by itself",
     "charset": "leave it out, connections use utf8mb4",
 }
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ENCODE = "a password or name with ':', '/', '@', '?' or '#' must be percent-encoded"
 
 
@@ -243,7 +244,15 @@ def _is_scheme(text: str) -> bool:
 
 
 def _decoded(part: str | None) -> str | None:
-    return unquote(part) if part else None
+    """Return a percent-decoded part.
+
+    Raises:
+        ConfigError: it holds a control character. Protocols end names at a NUL, so ``app%00x`` would log in as ``app``.
+    """
+    decoded = unquote(part) if part else None
+    if decoded is not None and _CONTROL.search(decoded):
+        raise ConfigError("the target holds a control character, such as %00, in a name or password: leave it out")
+    return decoded
 
 
 def _shown(text: str) -> str:

@@ -24,6 +24,7 @@ from rdskit.integrations.fastapi import (
     database,
     exception_handlers,
     health,
+    health_of_hosts,
     lifespan,
     request_session,
     retry_after,
@@ -46,6 +47,7 @@ def application(url: str, **options: Any) -> FastAPI:
     """What a user writes."""
     app = FastAPI(lifespan=lifespan(url, tls="off", **options), exception_handlers=exception_handlers)
     app.add_api_route("/health", health)
+    app.add_api_route("/health-of-hosts", health_of_hosts)
 
     @app.get("/orders")
     async def count(db: DatabaseDep) -> int:
@@ -140,6 +142,9 @@ async def test_an_outage_is_told_as_503_and_ends(own_server: ThrowawayPostgres) 
     async with serving(application(url, timeout=1.0, connect_timeout=0.5)) as client:
         healthy = await client.get("/health")
         assert (healthy.status_code, healthy.json()["status"]) == (200, "ok")
+        assert healthy.json() == {"status": "ok"}
+        hosts = (await client.get("/health-of-hosts")).json()
+        assert (hosts["status"], hosts["writer"]["name"]) == ("ok", "writer")
         assert healthy.headers["cache-control"] == "no-store"
         await asyncio.to_thread(own_server.stop, "immediate")
         for request in (client.get("/orders"), client.post("/orders/1"), client.get("/health")):

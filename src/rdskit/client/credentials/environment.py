@@ -66,7 +66,7 @@ def read_env_file() -> dict[str, str]:
     for directory in ([Path(script).resolve().parent] if script else []) + [Path.cwd()]:
         path = directory / ".env"
         try:
-            return parse_env(path.read_text(encoding="utf-8"))
+            return parse_env(path.read_text(encoding="utf-8-sig"))
         except FileNotFoundError:
             continue
         except (OSError, UnicodeDecodeError) as error:
@@ -83,7 +83,7 @@ def parse_env(text: str) -> dict[str, str]:
     is expanded. A line that is none of this is passed over.
     """
     found = {}
-    for line in text.splitlines():
+    for line in re.split(r"\r\n|\n|\r", text):  # not splitlines(): it also splits at U+2028 and others in a password
         if match := _LINE.fullmatch(line):
             found[match["name"]] = _value(match["value"])
     return found

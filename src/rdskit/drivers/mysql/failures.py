@@ -26,6 +26,7 @@ from rdskit.errors import (
 from rdskit.kernel.answers import LOGIN_REFUSED, TOO_MANY_CONNECTIONS, is_transient_errno, meaning_of_errno
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
+from rdskit.kernel.server_words import escaped, family_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +78,7 @@ def failed(error: Exception, endpoint: Endpoint, *, connected: bool) -> DriverEr
     failure, public = meaning_of_errno(number, state or "", text)
     if not issubclass(public, QueryError):
         return _lost(error, endpoint)
-    return DriverError(failure, public(f"{text} [{number}]", sqlstate=state, errno=number))
+    return DriverError(failure, public(f"{family_words(text)} [{number}]", sqlstate=state, errno=number))
 
 
 def _failed_here(error: Exception, endpoint: Endpoint, *, connected: bool) -> DriverError:
@@ -136,7 +137,7 @@ def timed_out(endpoint: Endpoint) -> DriverError:
 
 
 def _lost(error: Exception, endpoint: Endpoint) -> DriverError:
-    reason = error.args[1] if isinstance(error, MySQLError) and len(error.args) > 1 else said(error)
+    reason = escaped(str(error.args[1])) if isinstance(error, MySQLError) and len(error.args) > 1 else said(error)
     return DriverError(Failure.LOST, FailoverError(f"connection to {endpoint} was lost: {reason}"))
 
 
@@ -155,7 +156,7 @@ def refused(error: Exception, options: ConnectOptions, login: Login) -> DriverEr
 
 
 def _refused_answer(error: Exception, number: int, options: ConnectOptions, login: Login) -> DriverError:
-    endpoint, reason = options.endpoint, f"{error.args[-1]} [{number}]"
+    endpoint, reason = options.endpoint, f"{escaped(str(error.args[-1]))} [{number}]"
     if number in LOGIN_REFUSED:
         message = f"{endpoint} refused the login of user {login.user!r}: {reason}; check the user name and the password"
         return DriverError(Failure.REFUSED, AuthenticationError(message))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rdskit.errors import RdskitError
 from rdskit.integrations.sqlalchemy.policy import Reported
+from rdskit.kernel.server_words import escaped
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
@@ -24,7 +25,7 @@ def reported_by(error: BaseException, dialect: Dialect, *, is_disconnect: bool =
         dialect: whose driver it was.
         is_disconnect: what the dialect says of it.
     """
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = escaped(" ".join(str(error).split())) or type(error).__name__
     # A deadline that the driver was given passes as a TimeoutError too, on a connection that stays.
     is_network = isinstance(error, OSError | EOFError) and not isinstance(error, TimeoutError)
     return Reported(dialect.name, text, _sqlstate(error), _number(error), is_disconnect or is_network)

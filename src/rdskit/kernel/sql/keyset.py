@@ -121,6 +121,11 @@ def key_of(query: Keyset, row: Keyed) -> list[Any]:
 
 # -- cursors -----------------------------------------------------------------------------------------------------------
 
+_LONGEST_CURSOR: Final = 65_536  # characters
+_DAMAGES: Final = (
+    *(binascii.Error, ValueError, KeyError, TypeError, AttributeError),
+    *(InvalidOperation, OverflowError, RecursionError),
+)
 _CODECS: Final[dict[str, tuple[type, Callable[[Any], Any], Callable[[Any], Any]]]] = {
     "b": (bool, bool, bool),
     "i": (int, int, int),
@@ -159,10 +164,12 @@ def decode_cursor(query: Keyset, cursor: str) -> list[Any]:
         ConfigError: it is damaged, or was made for another query or key.
     """
     try:
+        if len(cursor) > _LONGEST_CURSOR:
+            raise ValueError("longer than any that was given out")
         text = base64.b64decode(cursor.encode() + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         fingerprint, *tagged = json.loads(text)
         values = [_CODECS[tag][2](value) for tag, value in tagged]
-    except (binascii.Error, ValueError, KeyError, TypeError, InvalidOperation) as error:
+    except _DAMAGES as error:
         raise ConfigError(f"the page cursor {excerpt(cursor, 30)!r} is damaged: start from the first page") from error
     if fingerprint != query.fingerprint or len(values) != len(query.columns):
         raise ConfigError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Final
 
+from rdskit.kernel.server_words import escaped
 from rdskit.kernel.targets import Engine
 from rdskit.operate.observe.diagnosis import Obstacle
 
@@ -86,7 +87,7 @@ async def _ask_mysql(endpoint: Endpoint, reader: asyncio.StreamReader, writer: a
 def _refused_at_the_door(endpoint: Endpoint, packet: bytes) -> Obstacle:
     """The server's own words, before it knows who comes: too many connections, or a host that is not let in."""
     number = int.from_bytes(packet[1:3], "little")
-    words = packet[3:].decode(errors="replace")
+    words = escaped(packet[3:].decode(errors="replace"))
     return Obstacle(
         f"{endpoint} refuses the connection: {words} ({number})",
         "look at max_connections and at who holds them, or at which hosts the server lets in",

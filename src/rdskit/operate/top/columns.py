@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rich.text import Text
 
+from rdskit.kernel.server_words import escaped
 from rdskit.kernel.topology import Role
 
 if TYPE_CHECKING:
@@ -37,11 +38,6 @@ class Column(NamedTuple):
     rank: int
     right: bool
     cell: Callable[[HostView, float], Text]
-
-
-def plain(words: str) -> str:
-    """A server's words on one line, without anything that a terminal would obey."""
-    return "".join(each if each.isprintable() else " " for each in words)
 
 
 def duration(seconds: float) -> str:
@@ -88,7 +84,7 @@ def _status(host: HostView, now: float) -> Text:
     if host.latency is None:
         return Text("asked", "dim")
     if host.status not in {None, "available"}:
-        return Text(f"up, {host.status}", "yellow")
+        return Text(f"up, {escaped(host.status)}", "yellow")
     return Text("up", "green")
 
 
@@ -112,7 +108,7 @@ def _oldest(host: HostView, _: float) -> Text:
     if oldest is None or oldest.seconds < _SHORT:
         return Text()
     words = (duration(oldest.seconds), f"#{oldest.process}", oldest.user, oldest.state)
-    return Text(plain(" ".join(word for word in words if word)), "yellow" if oldest.seconds >= _LONG else "")
+    return Text(escaped(" ".join(word for word in words if word)), "yellow" if oldest.seconds >= _LONG else "")
 
 
 def _lag(host: HostView, _: float) -> Text:
@@ -137,8 +133,8 @@ def _pool(host: HostView, _: float) -> Text:
 
 COLUMNS: Final = (
     Column("role", 0, False, _role),
-    Column("host", 0, False, lambda host, _: Text(host.identifier)),
-    Column("zone", 6, False, lambda host, _: Text(host.zone or "")),
+    Column("host", 0, False, lambda host, _: Text(escaped(host.identifier))),
+    Column("zone", 6, False, lambda host, _: Text(escaped(host.zone or ""))),
     Column("status", 1, False, _status),
     Column("tx/s", 2, True, lambda host, _: _per_second(host.transactions)),
     Column("stmt/s", 3, True, lambda host, _: _per_second(host.statements)),

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
+from rdskit.kernel.server_words import escaped
 from rdskit.kernel.topology import Role
-from rdskit.operate.top.columns import COLUMNS, Column, duration, plain
+from rdskit.operate.top.columns import COLUMNS, Column, duration
 from rdskit.operate.top.model import Level
 from rdskit.operate.top.policy import SORTS, ordered
 
@@ -60,8 +61,9 @@ def render(frame: Frame, look: Look, width: int, height: int | None = None) -> l
 
 def _remarks(frame: Frame) -> list[Text]:
     """What is wrong with a host, and what cannot be seen."""
-    away = [Text(f"✗ {host.identifier}: {plain(host.problem)}", "red") for host in frame.hosts if host.problem]
-    hidden = [Text(f"! {plain(note)}", "yellow") for note in frame.notes]
+    lost = (host for host in frame.hosts if host.problem)
+    away = [Text(f"✗ {escaped(host.identifier)}: {escaped(host.problem or '')}", "red") for host in lost]
+    hidden = [Text(f"! {escaped(note)}", "yellow") for note in frame.notes]
     return [Text(), *away, *hidden] if away or hidden else []
 
 
@@ -76,7 +78,7 @@ def _cut(line: Text, width: int) -> Text:
 
 def _title(frame: Frame, look: Look, width: int | None) -> Text:
     """The first line; where there are keys, it names the one that explains the others."""
-    title = Text.assemble(("rdskit top", "bold"), f"  {plain(frame.target)}  {frame.engine}  {_clock(frame.at)}")
+    title = Text.assemble(("rdskit top", "bold"), f"  {escaped(frame.target)}  {frame.engine}  {_clock(frame.at)}")
     title.append(f"  every {duration(frame.interval)}")
     if look.sort != "role":
         title.append(f"  by {look.sort}")
@@ -161,6 +163,6 @@ def _entry(entry: Entry) -> Text:
     times = f" ({entry.count} times)" if entry.count > 1 else ""
     return Text.assemble(
         (_clock(entry.at), "dim"),
-        f"  {plain(entry.subject)}  ",
-        (plain(entry.words) + times, _LEVELS[entry.level]),
+        f"  {escaped(entry.subject)}  ",
+        (escaped(entry.words) + times, _LEVELS[entry.level]),
     )
