@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,7 @@ from rdskit.kernel.topology import EpochReason
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from rdskit.client.api import Transaction
     from rdskit.kernel.writes import Write
     from tests.plugins.local_rds import LocalRds
 
@@ -62,16 +64,30 @@ async def test_everything_goes_on_after_a_failover(db: rdskit.Database, local_rd
         assert second.reason is EpochReason.RECONNECTED
         with pytest.raises(FailoverError):
             await held.execute("select 1")
-        await acme.execute("insert into jobs (id) values (2)")
+        await _write_in_all_ways(acme)
         await db.execute("notify jobs, 'after'")
         while (note := await anext(notes)).missed:  # the connection may have been lost twice
             pass
         assert note.payload == "after"
 
     rows = await db.fetch_all("select id, tenant from jobs order by id", into=dict)
-    assert rows == [{"id": 1, "tenant": "acme"}, {"id": 2, "tenant": "acme"}]
-    before, after = (write for write in writes if write.tables == frozenset({"jobs"}))
-    assert before.scope == after.scope == Scope("acme")
-    assert before.position is not None
-    assert after.position is not None
-    assert after.position.covers(before.position)
+    assert rows == [{"id": number, "tenant": "acme"} for number in (1, 2, 3, 4, 5)]
+    received = [write for write in writes if write.tables == frozenset({"jobs"})]
+    assert [(write.certain, write.scope) for write in received] == [(True, Scope("acme"))] * 5
+    positions = [write.position for write in received]
+    for earlier, later in pairwise(positions):
+        assert earlier is not None
+        assert later is not None
+        assert later.covers(earlier)
+
+
+async def _write_in_all_ways(db: rdskit.Database) -> None:
+    await db.execute("insert into jobs (id) values (2)")
+    async with db.transaction() as tx:
+        await tx.execute("insert into jobs (id) values (3)")
+    await db.insert_many("jobs", [{"id": 4}])
+
+    async def work(tx: Transaction) -> None:
+        await tx.execute("insert into jobs (id) values (5)")
+
+    await db.run(work)

@@ -13,6 +13,7 @@ import asyncpg
 from rdskit.drivers import postgres_upgrade
 from rdskit.drivers.greeting import engine_at, other_protocol
 from rdskit.drivers.postgres_bulk import PortalCursor, insert_rows
+from rdskit.drivers.postgres_capacity import CAPACITY
 from rdskit.drivers.postgres_json import set_json_codecs
 from rdskit.drivers.postgres_records import SourceError, execute_pipelined
 from rdskit.drivers.postgres_replication import Replication
@@ -63,17 +64,6 @@ postgres_upgrade.install()
 _STATEMENTS = 256
 
 _ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
-
-_CAPACITY = """
-select current_setting('max_connections')::int,
-       (select sum(coalesce(nullif(current_setting(name, true), ''), '0')::int)
-          from unnest(array['superuser_reserved_connections', 'reserved_connections',
-                            'rds.rds_superuser_reserved_connections', 'rds.superuser_reserved_connections']) name)::int,
-       (select min(allowed) from (select rolconnlimit from pg_roles where rolname = current_user
-                                  union all select datconnlimit from pg_database where datname = current_database()
-                                 ) limits (allowed) where allowed >= 0)
-"""
-
 
 _RESET_USER = "set session authorization default;"  # first: it takes back SET ROLE too, and what follows needs no other
 _RESET_REST = "discard temp;\ndiscard sequences;"
@@ -229,7 +219,7 @@ class PostgresConnection:
 
     async def capacity(self, timeout: float | None) -> ServerCapacity:
         """How many connections the server takes; slots that are kept for administrators count as reserved."""
-        return ServerCapacity(*await self.fetch_one(_CAPACITY, (), timeout))
+        return ServerCapacity(*await self.fetch_one(CAPACITY, (), timeout))
 
     async def written_position(self, timeout: float | None) -> Lsn | Xid:
         """Where the writer is now: where its log ends, normalised so that a replica can reach it; on Aurora, an id."""
