@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -13,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
+import rdskit
 from rdskit.local import site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -90,6 +94,49 @@ def create_orders(environment: dict[str, str], engine: str) -> str:
     available.wait(DBInstanceIdentifier=f"{name}-reader")
     found = client.describe_db_instances(DBInstanceIdentifier=name)["DBInstances"][0]
     return found["MasterUserSecret"]["SecretArn"]
+
+
+@pytest.fixture
+def without_credentials(orders: Orders, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Lead this process to the local RDS, and leave it without a user and without a ``.env`` file."""
+    for name, value in orders.environment.items():
+        monkeypatch.setenv(name, value)
+    for name in ("PGUSER", "PGPASSWORD", "MYSQL_USER", "MYSQL_PASSWORD"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("without_credentials")
+async def test_without_credentials_the_master_user_logs_in_with_its_secret(
+    orders: Orders, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "rdskit.credentials"):
+        async with rdskit.connect(orders.target, min_size=0) as db:
+            assert str(await db.fetch_value("select current_user")).startswith("keeper")
+    (told,) = [record.getMessage() for record in caplog.records if record.name == "rdskit.credentials"]
+    assert f"nothing says who logs in to {orders.engine}-orders: using its master user 'keeper'" in told
+    assert orders.credentials.removeprefix("secretsmanager:") in told
+    plain = await asyncio.to_thread(rdskit.dbapi_connect, orders.target)
+    plain.close()
+
+
+@pytest.mark.usefixtures("without_credentials")
+async def test_a_replica_by_its_own_name_is_for_reading(orders: Orders) -> None:
+    async with rdskit.connect(f"rds://{orders.engine}-orders-reader/shop", min_size=0) as db:
+        assert await db.fetch_value("select :n + 1", n=1) == 2
+        with pytest.raises(rdskit.ReadOnlyError, match="connected to read only"):
+            await db.execute("create table refused (n int)")
+        found = await db.topology()
+        assert (found.writer, found.entry is not None) == (None, True)
+
+
+@pytest.mark.usefixtures("without_credentials")
+async def test_a_user_of_the_environment_comes_before_the_master_user(
+    orders: Orders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGUSER" if orders.engine == "postgres" else "MYSQL_USER", "another")
+    with pytest.raises(rdskit.AuthenticationError, match="user 'another'"):
+        await rdskit.connect(orders.target, connect_timeout=1.0)
 
 
 def test_an_instance_passes_every_step(orders: Orders) -> None:

@@ -53,6 +53,7 @@ class ClusterDescription:
     Attributes:
         writer: identifier of the instance that the API takes for the writer, or None.
         database: the initial database, or None.
+        secret: ARN of the master user's secret, if RDS manages it.
     """
 
     identifier: str
@@ -60,6 +61,7 @@ class ClusterDescription:
     status: str
     writer: str | None
     database: str | None
+    secret: str | None = None
 
     @property
     def is_aurora(self) -> bool:
@@ -104,6 +106,7 @@ async def describe_cluster(identifier: str, region: str | None = None) -> Cluste
         status=raw["Status"],
         writer=next(writers, None),
         database=raw.get("DatabaseName") or None,
+        secret=(raw.get("MasterUserSecret") or {}).get("SecretArn"),
     )
 
 

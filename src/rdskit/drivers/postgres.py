@@ -69,7 +69,7 @@ _RESET_USER = "set session authorization default;"  # first: it takes back SET R
 _RESET_REST = "discard temp;\ndiscard sequences;"
 
 #: How pg_hba.conf refuses a connection for its lack of TLS, as RDS does with rds.force_ssl; "SSL off" before 12.
-_NO_ENCRYPTION = re.compile(r"no pg_hba\.conf entry .*(no encryption|SSL off)")
+_NO_ENCRYPTION = re.compile(r"pg_hba\.conf (entry|rejects) .*(no encryption|SSL off)")
 #: A prepared statement that this session has made is not there, or is there before it made it.
 _STATEMENT_LOST = frozenset({"26000", "42P05"})
 _POOLER = (

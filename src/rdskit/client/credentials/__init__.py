@@ -4,6 +4,7 @@ from rdskit.client.credentials.choose import check_credentials, choose_credentia
 from rdskit.client.credentials.content import SecretContent
 from rdskit.client.credentials.environment import EnvironmentCredentials
 from rdskit.client.credentials.iam import Iam, IamCredentials
+from rdskit.client.credentials.managed import MasterUserCredentials
 from rdskit.client.credentials.policy import pause_after_refusal
 from rdskit.client.credentials.static import StaticCredentials
 from rdskit.client.credentials.stored import SecretStore, StoredCredentials, read_content
@@ -12,6 +13,7 @@ __all__ = [
     "EnvironmentCredentials",
     "Iam",
     "IamCredentials",
+    "MasterUserCredentials",
     "SecretContent",
     "SecretStore",
     "StaticCredentials",

@@ -2,7 +2,8 @@
 
 RDS's managed secrets hold ``username`` and ``password``; those of the console and of the rotation functions add
 ``engine``, ``host``, ``port``, ``dbname``, ``dbInstanceIdentifier`` or ``dbClusterIdentifier``, and ``masterarn`` where
-a second user does the rotating. A text that is no JSON object is a password by itself.
+a second user does the rotating. Secrets that other tools write say ``database`` in place of ``dbname``. A text that is
+no JSON object is a password by itself.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def parse_content(text: str, name: str) -> SecretContent:
         engine=_text(given, "engine", name),
         host=_text(given, "host", name),
         port=_port(given, name),
-        database=_text(given, "dbname", name),
+        database=_text(given, "dbname", name) or _text(given, "database", name),
         instance=_text(given, "dbInstanceIdentifier", name),
         cluster=_text(given, "dbClusterIdentifier", name),
         keys=tuple(sorted(given)),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rdskit.aws.custom_endpoints import describe_custom_endpoint
 from rdskit.aws.global_clusters import configured_region, describe_global_cluster
-from rdskit.aws.rds import describe_cluster, describe_instance
+from rdskit.aws.rds import InstanceDescription, describe_cluster, describe_instance
 from rdskit.client.credentials import (
+    EnvironmentCredentials,
     Iam,
+    MasterUserCredentials,
     SecretContent,
     SecretStore,
     StoredCredentials,
@@ -26,6 +28,7 @@ from rdskit.client.failover import (
     StaticSource,
     selected,
 )
+from rdskit.drivers.greeting import engine_at
 from rdskit.errors import AwsError, ConfigError
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.targets import DEFAULT_PORTS, Engine, Target
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from rdskit.kernel.ports import Credentials
     from rdskit.runtime.tasks import TaskOwner
 
+_ANY: Final = Endpoint("", 0)  # the environment says the same for every host
 _ENGINES = {
     "postgres": Engine.POSTGRES,
     "postgresql": Engine.POSTGRES,
@@ -43,6 +47,22 @@ _ENGINES = {
     "aurora-mysql": Engine.MYSQL,
     "mariadb": Engine.MARIADB,
 }
+
+
+class _Found(NamedTuple):
+    """What a target leads to.
+
+    Attributes:
+        engine: the kind of server.
+        database: the initial one, or None.
+        source: tells the topology.
+        secret: ARN of the master user's secret, if RDS manages it.
+    """
+
+    engine: Engine
+    database: str | None
+    source: Source
+    secret: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +99,30 @@ async def locate(target: Target, option: str | Credentials | Iam | None, owner: 
     credentials: Credentials | None = None
     if target.secret is not None:
         target, credentials = await _from_secret(target.secret, owner)
-    engine, database, source = await _topology(target)
+    found = await _found(target)
     if credentials is None or option is not None:
-        credentials = choose_credentials(option, target, engine, owner)
-    return Located(target, engine, target.database or database, source, credentials)
+        credentials = choose_credentials(option, target, found.engine, owner)
+    if option is None and found.secret is not None and await _names_no_user(credentials):
+        assert target.identifier is not None, target
+        credentials = MasterUserCredentials(target.identifier, found.secret, credentials, owner)
+    return Located(target, found.engine, target.database or found.database, found.source, credentials)
 
 
-async def _topology(target: Target) -> tuple[Engine, str | None, Source]:
+async def _names_no_user(credentials: Credentials) -> bool:
+    """Return whether neither the target nor the environment says who logs in."""
+    if not isinstance(credentials, EnvironmentCredentials):
+        return False
+    try:
+        await credentials.login(_ANY)
+    except ConfigError:
+        return True
+    return False
+
+
+async def _found(target: Target) -> _Found:
     if target.identifier is None:
         assert target.engine is not None, target
-        assert target.endpoint is not None, target
-        return target.engine, None, StaticSource(target.endpoint)
+        return _Found(target.engine, None, StaticSource(*target.endpoints))
     try:
         instance = await describe_instance(target.identifier)
     except ConfigError as no_instance:
@@ -99,23 +132,34 @@ async def _topology(target: Target) -> tuple[Engine, str | None, Source]:
         raise no_instance from None
     if instance.cluster is not None:
         return await _of_cluster(instance.cluster)
-    return _engine(instance.engine), instance.database, InstanceSource(target.identifier)
+    source = InstanceSource(target.identifier)
+    return _Found(_engine(instance.engine), instance.database, source, await _secret_of(instance))
 
 
-async def _of_cluster(identifier: str) -> tuple[Engine, str | None, Source]:
+async def _secret_of(instance: InstanceDescription) -> str | None:
+    """Return the ARN of the master user's secret; a read replica has the users of its source."""
+    if instance.secret is None and instance.source is not None and not instance.source.startswith("arn:"):
+        with contextlib.suppress(AwsError, ConfigError):  # it is not needed where something else says who logs in
+            return (await describe_instance(instance.source)).secret
+    return instance.secret
+
+
+async def _of_cluster(identifier: str) -> _Found:
     cluster = await describe_cluster(identifier)
-    return _engine(cluster.engine), cluster.database, ClusterSource(identifier, aurora=cluster.is_aurora)
+    source = ClusterSource(identifier, aurora=cluster.is_aurora)
+    return _Found(_engine(cluster.engine), cluster.database, source, cluster.secret)
 
 
-async def _of_custom_endpoint(identifier: str) -> tuple[Engine, str | None, Source]:
+async def _of_custom_endpoint(identifier: str) -> _Found:
     custom = await describe_custom_endpoint(identifier)
-    engine, database, source = await _of_cluster(custom.cluster)
-    return engine, database, selected(source, custom.selection, custom.endpoint)
+    whole = await _of_cluster(custom.cluster)
+    return whole._replace(source=selected(whole.source, custom.selection, custom.endpoint))
 
 
-async def _of_global_cluster(identifier: str) -> tuple[Engine, str | None, Source]:
+async def _of_global_cluster(identifier: str) -> _Found:
     found = await describe_global_cluster(identifier)
-    return _engine(found.engine), found.database, NearReaders(GlobalSource(identifier), await configured_region())
+    source = NearReaders(GlobalSource(identifier), await configured_region())
+    return _Found(_engine(found.engine), found.database, source)
 
 
 async def _from_secret(identifier: str, owner: TaskOwner) -> tuple[Target, Credentials]:
@@ -128,11 +172,11 @@ async def _from_secret(identifier: str, owner: TaskOwner) -> tuple[Target, Crede
         if not slash or not identifier:
             raise
         secret = await read_content(identifier)
-    target = _target_of(secret, identifier, database)
+    target = await _target_of(secret, identifier, database)
     return target, StoredCredentials(SecretStore(identifier), target.user, owner)
 
 
-def _target_of(secret: SecretContent, identifier: str, database: str | None) -> Target:
+async def _target_of(secret: SecretContent, identifier: str, database: str | None) -> Target:
     name = database or secret.database
     if secret.instance:
         return Target(identifier=secret.instance, user=secret.user, database=name)
@@ -142,9 +186,30 @@ def _target_of(secret: SecretContent, identifier: str, database: str | None) -> 
             f"secret {identifier!r} names no host (its keys are: {keys}); give the target as "
             f"rds://IDENTIFIER with credentials='secretsmanager:{identifier}'"
         )
-    engine = _engine(secret.engine or "postgres")
+    engine = _engine(secret.engine) if secret.engine else await _guessed_engine(secret.host, secret.port, identifier)
     endpoint = Endpoint(secret.host, secret.port or DEFAULT_PORTS[engine])
     return Target(engine=engine, endpoint=endpoint, user=secret.user, database=name)
+
+
+async def _guessed_engine(host: str, port: int | None, secret: str) -> Engine:
+    """Return the engine of a secret that does not name it: by its port, or else by how its server greets.
+
+    Raises:
+        ConfigError: neither tells.
+    """
+    for engine in (Engine.POSTGRES, Engine.MYSQL):
+        if port == DEFAULT_PORTS[engine]:
+            return engine
+    ports = (port,) if port else dict.fromkeys(DEFAULT_PORTS.values())
+    for each in ports:
+        found = await engine_at(Endpoint(host, each))
+        if found is not None:
+            return found
+    where = f"{host}:{port}" if port else host
+    raise ConfigError(
+        f"secret {secret!r} names no engine, and {where} does not answer as one of them: add the key 'engine' with "
+        "'postgres', 'mysql' or 'mariadb' to the secret"
+    )
 
 
 def _engine(name: str) -> Engine:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rdskit.client.credentials import check_credentials
 from rdskit.client.database.location import locate
-from rdskit.client.failover import ListedReaders, asking, discovered
+from rdskit.client.failover import ListedHosts, ListedReaders, asking, discovered
 from rdskit.client.failover.cluster import Access
 from rdskit.client.failover.limitless import LimitlessAccess
 from rdskit.client.tls import tls_context
@@ -78,6 +78,8 @@ def _access(located: Located) -> type[Access]:
 def _looking(located: Located, access: Access, options: Options) -> Source:
     """The source, with the servers' own knowledge; for a URL, with what its host turns out to belong to."""
     endpoint = located.target.endpoint
+    if located.target.others:
+        return ListedHosts(located.target.endpoints, access)
     if endpoint is None or located.source.changes:
         return asking(located.source, access, located.engine)
     if options.topology == "off":

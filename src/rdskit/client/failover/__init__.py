@@ -4,6 +4,7 @@ from rdskit.client.failover.cluster import Cluster
 from rdskit.client.failover.cluster_source import ClusterSource, asking
 from rdskit.client.failover.discovery import discovered
 from rdskit.client.failover.global_source import GlobalSource, NearReaders
+from rdskit.client.failover.listed_hosts import ListedHosts
 from rdskit.client.failover.sources import InstanceSource, ListedReaders, Source, StaticSource, selected
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "ClusterSource",
     "GlobalSource",
     "InstanceSource",
+    "ListedHosts",
     "ListedReaders",
     "NearReaders",
     "Source",

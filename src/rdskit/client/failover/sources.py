@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from rdskit.aws.rds import InstanceDescription, describe_instance
-from rdskit.errors import ConfigError, NoWriterError
+from rdskit.errors import NoWriterError
 from rdskit.kernel.topology import Host, Role, Topology
 
 if TYPE_CHECKING:
@@ -42,14 +42,14 @@ class Source(Protocol):
 
 
 class StaticSource:
-    """A host as a URL names it: the writer, and nobody else."""
+    """A host as a URL names it: the writer, and no one else. Of several hosts each may be the writer."""
 
     changes = False
     look_again = 1.0
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self.cluster = str(endpoint)
-        self._topology = Topology((Host(str(endpoint), endpoint, Role.WRITER),))
+    def __init__(self, *endpoints: Endpoint) -> None:
+        self.cluster = ",".join(map(str, endpoints))
+        self._topology = Topology(tuple(Host(str(endpoint), endpoint, Role.WRITER) for endpoint in endpoints))
 
     async def topology(self) -> Topology:
         """Give what was given."""
@@ -68,22 +68,19 @@ class InstanceSource:
         self._region = region
 
     async def topology(self) -> Topology:
-        """Describe the instance and each of its replicas.
+        """Describe the instance and each of its replicas; a replica's own name is for reading from it.
 
         Raises:
-            ConfigError: there is no such instance, or it is itself a replica.
+            ConfigError: there is no such instance.
             NoWriterError: it has no endpoint, because it is being created or deleted.
         """
         writer = await describe_instance(self._identifier, self._region)
-        if writer.source is not None:
-            raise ConfigError(
-                f"{self._identifier!r} is a read replica of {writer.source!r}: connect to rds://{writer.source}, "
-                "whose reads go to its replicas"
-            )
         if writer.endpoint is None:
             raise NoWriterError(
                 f"DB instance {self._identifier!r} is {writer.status!r} and has no endpoint; wait for it"
             )
+        if writer.source is not None:
+            return Topology((), entry=_host(writer, Role.READER))
         replicas = await asyncio.gather(*(describe_instance(name, self._region) for name in _local(writer.replicas)))
         return Topology((_host(writer, Role.WRITER), *(_host(r, Role.READER) for r in replicas if _serves(r))))
 

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+import dataclasses
+import ssl
+from typing import TYPE_CHECKING, Any, Final
+
+from asyncmy.errors import MySQLError
 
 from rdskit.drivers.greeting import engine_at, other_protocol
 from rdskit.drivers.mysql.binlog import BinlogConnection
 from rdskit.drivers.mysql.connection import MysqlConnection
-from rdskit.drivers.mysql.failures import refused
+from rdskit.drivers.mysql.failures import number_of, refused
 from rdskit.drivers.mysql.session import Session, new_connection, offers_tls, open_session
-from rdskit.drivers.refusals import no_tls_offered
+from rdskit.drivers.refusals import no_tls_offered, tls_demanded
 from rdskit.kernel.ports import Capabilities, DriverError
 from rdskit.kernel.targets import Engine
 
 if TYPE_CHECKING:
     from rdskit.kernel.endpoints import Endpoint
     from rdskit.kernel.ports import ConnectOptions, Login
+
+_ACCESS_DENIED: Final = 1045
 
 
 class AsyncmyDriver:
@@ -59,4 +65,28 @@ async def _session(options: ConnectOptions, login: Login) -> Session:
     except Exception as error:
         if options.tls is not None and not options.endpoint.is_unix_socket and not offers_tls(raw):
             raise no_tls_offered(options.endpoint) from error
+        if await _is_refused_for_want_of_tls(error, raw, options, login):
+            raise tls_demanded(options.endpoint, error.args[-1]) from error
         raise refused(error, options, login) from error
+
+
+async def _is_refused_for_want_of_tls(error: Exception, raw: Any, options: ConnectOptions, login: Login) -> bool:
+    """Return whether a login that was refused in the clear is accepted over TLS.
+
+    A user that is made with REQUIRE SSL gets the answer of a wrong password, as does every user of a MariaDB with
+    require_secure_transport: only another login tells. The caller asked for no verification, so there is none here.
+    """
+    if options.tls is not None or number_of(error) != _ACCESS_DENIED or options.endpoint.is_unix_socket:
+        return False
+    if not offers_tls(raw):
+        return False
+    encrypted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    encrypted.check_hostname, encrypted.verify_mode = False, ssl.CERT_NONE
+    again = new_connection(dataclasses.replace(options, tls=encrypted), login)
+    try:
+        async with asyncio.timeout(options.timeout):
+            await open_session(again)
+    except (MySQLError, OSError):  # the first refusal is what the caller gets
+        return False
+    again.close()
+    return True

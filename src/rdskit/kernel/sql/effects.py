@@ -46,6 +46,7 @@ _SHOWN_OF_SESSION: Final = frozenset({"count", "errors", "profile", "profiles", 
 _SHOWN_OF_HOST: Final = frozenset(
     {"all", "binary", "binlog", "engine", "master", "open", "processlist", "relaylog", "replica", "slave", "status"}
 )
+_OF_THE_SERVER: Final = frozenset({"global", "persist", "persist_only", "password"})
 _LOCK_STARTS: Final = frozenset({"for", "lock"})
 _SEQUENCE_STARTS: Final = frozenset({"next", "previous"})
 _NOT_CALLS_AFTER: Final = frozenset({"as", "recursive", "with"})
@@ -194,8 +195,11 @@ def _maintenance(_terms: _Terms, dialect: Dialect) -> Effect:
 def _set(terms: _Terms, dialect: Dialect) -> Effect:
     """On PostgreSQL LOCAL, TRANSACTION and CONSTRAINTS end with the transaction.
 
-    On MySQL LOCAL means SESSION, and TRANSACTION outside of one is kept for the next.
+    On MySQL LOCAL means SESSION, and TRANSACTION outside of one is kept for the next. GLOBAL, PERSIST and PASSWORD
+    change the server, and leave the session as it was.
     """
+    if dialect is Dialect.MYSQL and not _OF_THE_SERVER.isdisjoint(_words(terms, 2)):
+        return _write(terms, dialect)
     passing = {"local", "transaction", "constraints"}
     if dialect is Dialect.POSTGRES and not passing.isdisjoint(_words(terms, 2)):
         return _TRANSACTION

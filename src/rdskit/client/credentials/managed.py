@@ -1,0 +1,72 @@
+"""The master user's secret that RDS manages, for a target that says nothing about who logs in."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, ClassVar
+
+from rdskit.client.credentials.stored import SecretStore, StoredCredentials
+from rdskit.errors import AwsError, ConfigError, ConnectError
+from rdskit.kernel.ports import Credentials
+from rdskit.kernel.typing import override
+
+if TYPE_CHECKING:
+    from rdskit.kernel.endpoints import Endpoint
+    from rdskit.kernel.ports import Login
+    from rdskit.runtime.tasks import TaskOwner
+
+_log = logging.getLogger("rdskit.credentials")
+
+
+class MasterUserCredentials(Credentials):
+    """Log in as the master user, with the secret that RDS manages, if this client may read it.
+
+    Args:
+        resource: the instance or cluster, for messages.
+        secret: ARN of the secret.
+        otherwise: who logs in if it may not be read.
+        owner: keeps the reading, which all callers that wait for it share.
+
+    Attributes:
+        rotates: RDS rotates the secret, every seven days by default.
+    """
+
+    rotates: ClassVar[bool] = True
+
+    def __init__(self, resource: str, secret: str, otherwise: Credentials, owner: TaskOwner) -> None:
+        self._resource = resource
+        self._secret = secret
+        self._stored = StoredCredentials(SecretStore(secret), None, owner)
+        self._otherwise = otherwise
+        self._in_use: Credentials | None = None
+
+    @override
+    async def login(self, endpoint: Endpoint, *, refused: Login | None = None) -> Login:
+        """Return user and password.
+
+        Raises:
+            ConfigError: the secret cannot be read, and nothing else names a user.
+        """
+        if self._in_use is not None:
+            return await self._in_use.login(endpoint, refused=refused)
+        try:
+            login = await self._stored.login(endpoint, refused=refused)
+        except (AwsError, ConfigError, ConnectError) as error:
+            return await self._login_otherwise(endpoint, refused, error)
+        _log.warning(
+            "nothing says who logs in to %s: using its master user %r with the secret that RDS manages (%s); name a "
+            "user in the target or pass credentials= for another one",
+            self._resource,
+            login.user,
+            self._secret,
+        )
+        self._in_use = self._stored
+        return login
+
+    async def _login_otherwise(self, endpoint: Endpoint, refused: Login | None, error: Exception) -> Login:
+        try:
+            return await self._otherwise.login(endpoint, refused=refused)
+        except ConfigError as unnamed:
+            raise ConfigError(
+                f"{unnamed}; the secret of the master user of {self._resource} cannot be read: {error}"
+            ) from error
