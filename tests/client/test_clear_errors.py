@@ -47,6 +47,18 @@ async def test_no_user_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
         await rdskit.connect("postgresql://127.0.0.1/shop", tls="off")
 
 
+@pytest.mark.parametrize("name", ["fetch_one", "execute", "transaction", "run", "close", "stats"])
+def test_a_connection_that_was_not_awaited_says_so(name: str) -> None:
+    connecting = rdskit.connect("postgresql://app:x@127.0.0.1:1/shop")
+    with pytest.raises(
+        rdskit.ConfigError, match=rf"connect\(…\)\.{name}: .*`db = await rdskit\.connect\(…\)` or `async"
+    ):
+        getattr(connecting, name)
+    assert not hasattr(connecting, "nothing_like_it"), "a wrong name stays what it is"
+    with pytest.raises(rdskit.ConfigError, match=r"`with rdskit\.sync\.connect"), connecting:  # type: ignore[attr-defined]  # on purpose
+        pass
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from rdskit.client.database.arguments import ConnectArguments
+from rdskit.errors import ConfigError
 
 if TYPE_CHECKING:
     import os
@@ -28,6 +29,26 @@ class Connecting:
     def __await__(self) -> Generator[Any, None, Database]:
         return self._open().__await__()
 
+    if not TYPE_CHECKING:  # a type checker tells of a forgotten await by itself
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """Say what is missing to a caller who uses what has not been awaited; only reached by a wrong name.
+
+            Raises:
+                ConfigError: the database has such a method.
+                AttributeError: it has not.
+            """
+            from rdskit.client.database.database import Database  # noqa: PLC0415 - see `_open`
+
+            if name.startswith("_") or not hasattr(Database, name):
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            raise _not_awaited(f".{name}")
+
+        def __enter__(self) -> NoReturn:
+            raise _not_awaited(" in a plain `with`")
+
+        def __exit__(self, *_: object) -> None: ...
+
     async def __aenter__(self) -> Database:
         self._database = await self._open()
         return self._database
@@ -43,6 +64,13 @@ class Connecting:
         from rdskit.client.database.opening import checked, open_target  # noqa: PLC0415
 
         return await open_target(self._target, checked(self._given))
+
+
+def _not_awaited(use: str) -> ConfigError:
+    return ConfigError(
+        f"rdskit.connect(…){use}: the connection is not open yet; write `db = await rdskit.connect(…)` or `async with "
+        "rdskit.connect(…) as db`, and without asyncio `with rdskit.sync.connect(…) as db`"
+    )
 
 
 def connect(
@@ -70,11 +98,14 @@ def connect(
     """Connect to a database: ``async with rdskit.connect(…) as db`` or ``db = await rdskit.connect(…)``.
 
     Args:
-        target: ``postgresql://[user[:password]@]host[:port]/dbname``, ``rds://[user[:password]@]IDENTIFIER[/dbname]``
-            or ``secretsmanager:ID[/dbname]``.
+        target: a URL ``postgresql://[user[:password]@]host[:port][,host[:port]…]/dbname``, ``mysql://…`` or
+            ``mariadb://…``, where several hosts are asked which of them takes writes, and ``?host=/DIRECTORY``
+            (PostgreSQL) or ``?unix_socket=/PATH`` (MySQL, MariaDB) in place of a host is a Unix socket;
+            ``rds://[user[:password]@]IDENTIFIER[/dbname]`` of an instance, a cluster, a custom endpoint or a global
+            database; or ``secretsmanager:ID[/dbname]``, a secret that says where its server is.
         credentials: ``"env"``, ``"iam"``, ``"secretsmanager:ID"``, ``"ssm:/path"``, ``rdskit.credentials.Iam(…)``, or
             any object with the port's ``login()``; None takes user and password from the target, else from the
-            environment.
+            environment, else for ``rds://`` from the secret that RDS manages for the master user.
         tls: ``"verify-full"``, ``"require"`` or ``"off"``.
         ca: a PEM file with an authority to trust besides those of RDS; ``RDSKIT_CA`` adds another.
         consistency: where reads may go: ``"session"`` (a replica that shows what was written through this object),
