@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import rdskit
 from rdskit import sync
 from rdskit.credentials import Iam
-from tests.misuse import methods_of, outcome_here, plain_function, tries
+from tests.misuse import methods_of, outcome, outcome_here, plain_function, tries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.plugins.mysql_family import FamilyDatabase
     from tests.plugins.postgres import TestDatabase
 
 pytestmark = pytest.mark.timeout(120)
@@ -59,6 +61,34 @@ def test_every_method_of_a_transaction_without_await(items: sync.Database) -> No
 
             wrong = outcome_here(call)
             found.extend([f"{each.told}, at the end: {wrong}"] if wrong else [])
+    assert found == []
+
+
+async def test_connect(database: TestDatabase) -> None:
+    right = {"target": database.url, "tls": "off", "min_size": 0, "timeout": 2.0, "connect_timeout": 2.0}
+    found = []
+    for each in tries(rdskit.connect, right):
+        wrong = await outcome(functools.partial(rdskit.connect, *each.args, **each.kwargs))
+        found.extend([f"{each.told}: {wrong}"] if wrong else [])
+    assert found == []
+
+
+def test_dbapi_connect(database: TestDatabase, mariadb_database: FamilyDatabase) -> None:
+    found = []
+    for url in (database.url, mariadb_database.url):
+        right = {"target": url, "tls": "off", "timeout": 0.5, "connect_timeout": 2.0}
+        for each in tries(rdskit.dbapi_connect, right):
+            wrong = outcome_here(functools.partial(rdskit.dbapi_connect, *each.args, **each.kwargs))
+            found.extend([f"{each.told}: {wrong}"] if wrong else [])
+    assert found == []
+
+
+def test_connect_without_await(database: TestDatabase) -> None:
+    right = {"target": database.url, "tls": "off", "min_size": 0, "timeout": 2.0, "connect_timeout": 2.0}
+    found = []
+    for each in tries(sync.connect, right):
+        wrong = outcome_here(functools.partial(sync.connect, *each.args, **each.kwargs))
+        found.extend([f"{each.told}: {wrong}"] if wrong else [])
     assert found == []
 
 

@@ -6,7 +6,7 @@ import random
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from rdskit.client.api import TLS_NAMES, Destination, check_credentials, tls_arguments
+from rdskit.client.api import TLS_NAMES, Destination, check_credentials, check_plain_types, tls_arguments
 from rdskit.drivers.dbapi import PlainDriver, PlainOptions, plain_driver
 from rdskit.errors import AuthenticationError, ConfigError, NoWriterError
 from rdskit.kernel.backoff import CONNECT
@@ -58,6 +58,7 @@ def dbapi_connect(
         ConfigError: an argument is wrong, or the driver is not installed.
         ConnectError: no writer could be reached within ``timeout``; the driver's own exception is the cause.
     """
+    check_plain_types(timeout, connect_timeout, application_name, tls, credentials)
     parsed = parse_target(target)
     check_credentials(credentials, encrypted=tls != "off")
     _refuse_ours(options)

@@ -415,7 +415,7 @@ def connect(
     readable: Iterable[str] = (),
     topology: str = "auto",
     timeout: float | None = 30.0,
-    min_size: int = 2,
+    min_size: int | None = None,
     max_size: int = 10,
     max_waiting: int | None = None,
     connect_timeout: float = 5.0,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import rdskit
+import rdskit.sync
 from rdskit.client.tls import tls_context
 
 if TYPE_CHECKING:
@@ -67,6 +68,18 @@ def test_a_connection_that_was_not_awaited_says_so(name: str) -> None:
         ({"tls": "off", "readers": "all"}, "readers='all'"),
         ({"tls": "off", "timeout": 0}, "timeout=0 leaves no time"),
         ({"tls": "off", "max_size": 0}, "max_size at least 1"),
+        ({"tls": "off", "min_size": 5, "max_size": 3}, "min_size=5 is larger than max_size=3: lower it"),
+        ({"tls": "off", "min_size": -1}, "min_size=-1 is too small"),
+        ({"tls": "off", "max_size": "10"}, "max_size='10' is of type str: give a whole number"),
+        ({"tls": "off", "max_size": True}, "max_size=True is of type bool: give a whole number"),
+        ({"tls": "off", "timeout": "3"}, "timeout='3' is of type str: give seconds as a number"),
+        ({"tls": "off", "timeout": True}, "timeout=True is of type bool"),
+        ({"tls": "off", "connect_timeout": 0}, "connect_timeout=0 leaves no time"),
+        ({"tls": "off", "spill": "half"}, "spill='half' is of type str: give a number from 0 to 1"),
+        ({"tls": "off", "observers": [1]}, "observers[…]=1 is of type int: give a function"),
+        ({"tls": "off", "token_key": 1234567890123456}, "token_key= is of type int: give a str"),
+        ({"tls": "off", "credentials": 7}, "credentials= is of type int: give 'env'"),
+        ({"tls": "off", "readers": [7]}, "readers[…]=7 is of type int: give a str"),
         ({"tls": "off", "credentials": "vault:x"}, "credentials='vault' is not known"),
         ({"ca": "/nowhere/ca.pem"}, "authority file '/nowhere/ca.pem' cannot be read"),
     ],
@@ -75,6 +88,11 @@ async def test_wrong_options(options: dict[str, object], message: str) -> None:
     with pytest.raises(rdskit.ConfigError) as caught:
         await rdskit.connect("postgresql://app:x@127.0.0.1:1/shop", **options)  # type: ignore[arg-type]  # on purpose
     assert message in str(caught.value)
+
+
+def test_one_connection_is_enough_for_the_smallest_pool(database: TestDatabase) -> None:
+    with rdskit.sync.connect(database.url, tls="off", max_size=1) as db:
+        assert db.stats().writer.size <= 1
 
 
 def test_an_authority_that_is_none(tmp_path: Path) -> None:

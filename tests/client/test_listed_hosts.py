@@ -63,13 +63,6 @@ async def test_a_list_whose_hosts_refuse_the_login_says_so(cluster: Replicated) 
         await rdskit.connect(wrong, tls="off")
 
 
-def test_a_plain_connection_goes_to_the_writer_of_the_list(cluster: Replicated) -> None:
-    primary, (replica,) = f"{cluster.primary.host}:{cluster.primary.port}", cluster.readers
-    target = url(cluster, f"{cluster.primary.host}:1", replica, primary)
-    with rdskit.dbapi_connect(target, tls="off") as connection:
-        assert connection.execute("select pg_is_in_recovery()").fetchone() == (False,)
-
-
 async def test_a_promoted_host_of_the_list_is_followed(cluster: Replicated) -> None:
     """The last test here: the primary does not come back."""
     primary, (replica,) = f"{cluster.primary.host}:{cluster.primary.port}", cluster.readers

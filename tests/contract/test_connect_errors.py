@@ -37,14 +37,6 @@ async def test_a_server_of_another_kind_is_recognized(engine: Engine, tls: str) 
     assert isinstance(caught.value.__cause__, Exception)
 
 
-async def test_a_server_of_another_kind_is_recognized_by_a_plain_connection(engine: Engine) -> None:
-    wrong = engine.pick("mysql", "postgresql")
-    with pytest.raises(rdskit.ConfigError, match=f"this looks like {NAMES[engine.name]}"):
-        await asyncio.to_thread(
-            rdskit.dbapi_connect, with_scheme(engine, wrong), tls="off", timeout=3, connect_timeout=1
-        )
-
-
 async def test_a_server_is_known_by_its_first_bytes(engine: Engine) -> None:
     assert await engine_at(Endpoint(engine.database.host, engine.database.port)) is ServerEngine(engine.name)
 

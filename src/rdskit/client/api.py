@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from rdskit.client.credentials import EnvironmentCredentials, Iam, check_credentials, choose_credentials
     from rdskit.client.database import connect
-    from rdskit.client.database.arguments import ConnectArguments
+    from rdskit.client.database.checks import check_plain_types
+from rdskit.client.database.arguments import ConnectArguments
     from rdskit.client.database.database import Database
     from rdskit.client.database.destination import Destination
     from rdskit.client.database.held import HeldConnection
@@ -103,6 +104,7 @@ __all__ = [
     "belongs_to_this_process",
     "capabilities",
     "check_credentials",
+    "check_plain_types",
     "checked",
     "choose_credentials",
     "connect",
@@ -133,6 +135,7 @@ _MODULES: Final = {
         "EnvironmentCredentials",
         "Iam",
         "check_credentials",
+    "check_plain_types",
         "choose_credentials",
     ),
     "rdskit.client.database": ("connect",),

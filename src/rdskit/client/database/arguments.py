@@ -27,7 +27,7 @@ class ConnectArguments(NamedTuple):
     readable: Iterable[str]
     topology: str
     timeout: float | None
-    min_size: int
+    min_size: int | None
     max_size: int
     max_waiting: int | None
     connect_timeout: float

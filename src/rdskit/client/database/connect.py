@@ -84,7 +84,7 @@ def connect(
     readable: Iterable[str] = (),
     topology: str = "auto",
     timeout: float | None = 30.0,
-    min_size: int = 2,
+    min_size: int | None = None,
     max_size: int = 10,
     max_waiting: int | None = None,
     connect_timeout: float = 5.0,
@@ -98,15 +98,13 @@ def connect(
     """Connect to a database: ``async with rdskit.connect(…) as db`` or ``db = await rdskit.connect(…)``.
 
     Args:
-        target: a URL ``postgresql://[user[:password]@]host[:port][,host[:port]…]/dbname``, ``mysql://…`` or
-            ``mariadb://…``, where several hosts are asked which of them takes writes, and ``?host=/DIRECTORY``
-            (PostgreSQL) or ``?unix_socket=/PATH`` (MySQL, MariaDB) in place of a host is a Unix socket;
-            ``rds://[user[:password]@]IDENTIFIER[/dbname]`` of an instance, a cluster, a custom endpoint or a global
-            database; or ``secretsmanager:ID[/dbname]``, a secret that says where its server is.
+        target: ``postgresql://[user[:password]@]host[:port][,host…]/dbname``, ``mysql://…`` or ``mariadb://…``, with
+            ``?host=/DIRECTORY`` or ``?unix_socket=/PATH`` for a Unix socket; ``rds://[user[:password]@]IDENTIFIER
+            [/dbname]`` of an instance, cluster, custom endpoint or global database; or ``secretsmanager:ID[/dbname]``.
         credentials: ``"env"``, ``"iam"``, ``"secretsmanager:ID"``, ``"ssm:/path"``, ``rdskit.credentials.Iam(…)``, or
-            any object with the port's ``login()``; None takes user and password from the target, else from the
-            environment, else for ``rds://`` from the secret that RDS manages for the master user.
-        tls: ``"verify-full"``, ``"require"`` or ``"off"``.
+            an object with ``login()``; None takes the target's user and password, else the environment's, else for
+            ``rds://`` the secret that RDS manages for the master user.
+        tls: ``"verify-full"``, ``"require"`` or ``"off"``; a Unix socket needs none.
         ca: a PEM file with an authority to trust besides those of RDS; ``RDSKIT_CA`` adds another.
         consistency: where reads may go: ``"session"`` (a replica that shows what was written through this object),
             ``"strong"`` (the writer) or ``"eventual"`` (any replica).
@@ -117,14 +115,13 @@ def connect(
         topology: ``"auto"`` finds out which cluster or instance a URL's host belongs to, if the host is one of RDS or
             ``AWS_ENDPOINT_URL`` is set; ``"off"`` uses that host alone.
         timeout: default deadline of a call in seconds, retries included; None for no limit.
-        min_size: connections kept open to each host.
+        min_size: connections kept open to each host; None for 2, or ``max_size`` where that is less.
         max_size: connections open at most to each host.
         max_waiting: callers that may wait for one at most; ten for each connection if None.
         connect_timeout: seconds for one attempt to open a connection.
         application_name: what the server shows for these connections.
         observers: called with each event of ``rdskit.events`` on the event loop; must return at once.
-        processes: how many processes connect like this one, to check that the server has room for all of them; None
-            takes ``WEB_CONCURRENCY``, else 1.
+        processes: how many connect like this one, for the server's budget; None takes ``WEB_CONCURRENCY``, else 1.
         pinning: ``"avoid"`` keeps nothing in a session that an RDS Proxy would pin; ``"auto"`` does so where the
             host's name is an RDS Proxy's; ``"allow"`` never.
         spill: the largest share of reads, from 0 to 1, that the writer takes over when no reader is fresh enough;

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from rdskit.client.database.capacity import check_budget
+from rdskit.client.database.checks import with_checked_types
 from rdskit.client.database.context import DatabaseContext, session_context
 from rdskit.client.database.database import Database
 from rdskit.client.database.inheritance import belongs_to_this_process
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from rdskit.client.database.arguments import ConnectArguments
     from rdskit.client.database.resolve import Resolved
 
+_MIN_SIZE = 2  # connections kept open to each host, where the application does not say
 _START_TIMEOUT = 30.0  # seconds for the first connection to the writer, where the application sets no limit
 
 
@@ -131,18 +133,19 @@ def checked(given: ConnectArguments) -> Options:
     Raises:
         ConfigError: one of them is wrong.
     """
-    max_size, readers, readable = given.max_size, given.readers, given.readable
+    given = with_checked_types(given)
+    max_size, readers = given.max_size, given.readers
     return Options(
         credentials=given.credentials,
         tls=given.tls,
         ca=given.ca,
         consistency=given.consistency,
         readers=readers if isinstance(readers, str) else tuple(readers),
-        readable=tuple(map(function_name, (readable,) if isinstance(readable, str) else readable)),
+        readable=tuple(map(function_name, given.readable)),
         topology=given.topology,
         timeout=given.timeout,
         limits=PoolLimits(
-            min_size=min(given.min_size, max_size),
+            min_size=min(_MIN_SIZE, max_size) if given.min_size is None else given.min_size,
             max_size=max_size,
             max_waiting=10 * max_size if given.max_waiting is None else given.max_waiting,
             connect_timeout=given.connect_timeout,

@@ -50,15 +50,16 @@ class Options:
             raise ConfigError(f"readers={self.readers!r} is not known; choose 'auto', 'off', or give a list of hosts")
         if self.timeout is not None and self.timeout <= 0:
             raise ConfigError(f"timeout={self.timeout!r} leaves no time; give seconds above 0, or None for no limit")
-        if not 0 <= self.limits.min_size <= self.limits.max_size or self.limits.max_size < 1:
+        least, most = self.limits.min_size, self.limits.max_size
+        if most < 1:
+            raise ConfigError(f"max_size={most} is no pool: give max_size at least 1")
+        if least > most:
+            raise ConfigError(f"min_size={least} is larger than max_size={most}: lower it, or raise max_size")
+        if self.limits.connect_timeout <= 0:
             raise ConfigError(
-                f"min_size={self.limits.min_size} and max_size={self.limits.max_size} do not fit: "
-                "0 ≤ min_size ≤ max_size, and max_size at least 1"
+                f"connect_timeout={self.limits.connect_timeout!r} leaves no time; give seconds above 0, as in 5"
             )
         if self.spill is not None and not 0 <= self.spill <= 1:
             raise ConfigError(f"spill={self.spill!r} is not a share of the reads; give 0 to 1, or None for no limit")
         if self.processes < 1:
             raise ConfigError(f"processes={self.processes!r} is not a number of processes; give 1 or more")
-        for observer in self.observers:
-            if not callable(observer):
-                raise ConfigError(f"observer {observer!r} cannot be called; give functions that take one event")
