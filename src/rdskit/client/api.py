@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from rdskit.client.credentials import EnvironmentCredentials, Iam, check_credentials, choose_credentials
     from rdskit.client.database import connect
+    from rdskit.client.database.arguments import ConnectArguments
     from rdskit.client.database.checks import check_plain_types
-from rdskit.client.database.arguments import ConnectArguments
     from rdskit.client.database.database import Database
     from rdskit.client.database.destination import Destination
     from rdskit.client.database.held import HeldConnection
@@ -135,11 +135,11 @@ _MODULES: Final = {
         "EnvironmentCredentials",
         "Iam",
         "check_credentials",
-    "check_plain_types",
         "choose_credentials",
     ),
     "rdskit.client.database": ("connect",),
     "rdskit.client.database.arguments": ("ConnectArguments",),
+    "rdskit.client.database.checks": ("check_plain_types",),
     "rdskit.client.database.database": ("Database",),
     "rdskit.client.database.destination": ("Destination",),
     "rdskit.client.database.held": ("HeldConnection",),
