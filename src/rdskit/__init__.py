@@ -25,6 +25,7 @@ from rdskit.errors import (
     QueryTimeout,
     RdskitError,
     ReadOnlyError,
+    ResultError,
     SerializationError,
     StaleReadError,
     StatementError,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from rdskit.client.api import Database, HeldConnection, Page
     from rdskit.dbapi import dbapi_connect
     from rdskit.kernel.notifications import Notification
+    from rdskit.kernel.values import PgDate, PgInterval, PgTime, PgTimestamp
 
 __version__ = "0.1.0"
 
@@ -59,6 +61,10 @@ __all__ = [
     "Notification",
     "OutcomeUnknown",
     "Page",
+    "PgDate",
+    "PgInterval",
+    "PgTime",
+    "PgTimestamp",
     "PlanError",
     "PoolTimeout",
     "QueryError",
@@ -66,6 +72,7 @@ __all__ = [
     "RdskitError",
     "ReadOnlyError",
     "Result",
+    "ResultError",
     "Row",
     "SerializationError",
     "StaleReadError",
@@ -89,6 +96,10 @@ def __getattr__(name: str) -> Any:
         from rdskit.kernel.notifications import Notification  # noqa: PLC0415
 
         return Notification
+    if name in {"PgDate", "PgInterval", "PgTime", "PgTimestamp"}:
+        from rdskit.kernel import values  # noqa: PLC0415
+
+        return getattr(values, name)
     if name == "dbapi_connect":  # starts a background loop, which asynchronous code never needs
         from rdskit.dbapi import dbapi_connect  # noqa: PLC0415
 

@@ -15,6 +15,7 @@ RdskitError
 │   ├── DeadlockError           chosen as the victim of a deadlock; retry the whole transaction
 │   ├── ReadOnlyError           a write reached a read-only host
 │   ├── StatementError          the SQL text is wrong, or names something that does not exist
+│   ├── ResultError             the statement took effect, and its result cannot be read
 │   └── QueryTimeout            the deadline passed and nothing was changed
 ├── FailoverError               the connection was lost; what was sent had no effect
 │   └── OutcomeUnknown          the connection or the deadline was lost after a write was sent: it may have happened
@@ -48,6 +49,7 @@ __all__ = [
     "QueryTimeout",
     "RdskitError",
     "ReadOnlyError",
+    "ResultError",
     "SerializationError",
     "StaleReadError",
     "StatementError",
@@ -124,6 +126,10 @@ class ReadOnlyError(QueryError):
 
 class StatementError(QueryError):
     """The SQL text is wrong, or names something that does not exist or is not allowed."""
+
+
+class ResultError(QueryError):
+    """The statement ran and took effect, and a value of its result cannot be read."""
 
 
 class QueryTimeout(QueryError):  # noqa: N818 - the public name says what happened

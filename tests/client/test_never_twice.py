@@ -93,6 +93,9 @@ class MadeUpConnection:
     async def close(self, _timeout: float) -> None:
         await asyncio.sleep(0)
 
+    def stop(self) -> bool:
+        return False
+
     def abort(self) -> None:
         self.broken = True
 

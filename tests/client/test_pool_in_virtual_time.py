@@ -50,6 +50,9 @@ class MadeUpConnection:
     async def close(self, _timeout: float) -> None:
         self.closed = True
 
+    def stop(self) -> bool:
+        return False
+
     def abort(self) -> None:
         self.closed = True
 

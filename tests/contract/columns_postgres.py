@@ -17,13 +17,24 @@ def _column(kind: str, *texts: str, setup: tuple[str, ...] = ()) -> Column:
     return Column(kind, _literals(*texts, of=kind), setup=setup)
 
 
-_DATES: Final = ("2026-02-28", "0001-01-01", "9999-12-31")
+_DATES: Final = ("2026-02-28", "0001-01-01", "9999-12-31", "0044-03-15 BC", "12026-01-01", "infinity", "-infinity")
 _MOMENTS: Final = (
     "2026-03-29 01:30:15.123456",
     "0001-01-01 00:00:00",
     "9999-12-31 23:59:59.999999",
+    "0044-03-15 12:00:00 BC",
+    "12026-01-01 00:00:00",
+    "infinity",
+    "-infinity",
 )
-_SPANS: Final = ("1 day 02:03:04.000005", "5 days")
+_SPANS: Final = (
+    "1 day 02:03:04.000005",
+    "-00:00:01",
+    "1 mon",
+    "-1 year -2 mons +3 days 04:05:06",
+    "178000000 years",
+    "2147483647 days",
+)
 _NUMBERS: Final = ("0", "-0.00", "1.50", "123456789012345678901234567890.0123456789", "1e1000", "1e-1000", "NaN")
 
 COLUMNS: Final = (
@@ -61,8 +72,8 @@ COLUMNS: Final = (
     _column("date", *_DATES),
     _column("timestamp", *_MOMENTS),
     _column("timestamptz", *_MOMENTS),
-    _column("time", "00:00:00", "23:59:59.999999"),
-    _column("timetz", "00:00:00+00", "23:59:59.999999-15:59", "12:00:00+05:30"),
+    _column("time", "00:00:00", "23:59:59.999999", "24:00:00"),
+    _column("timetz", "00:00:00+00", "23:59:59.999999-15:59", "12:00:00+05:30", "12:00:00+00:00:30", "24:00:00-01"),
     _column("interval", *_SPANS),
     # networks and geometry
     _column("inet", "10.0.0.1", "10.0.0.1/24", "::1", "fe80::1/64"),
@@ -80,13 +91,13 @@ COLUMNS: Final = (
     _column("int4range", "empty", "[1,5)", "[1,)", "(,)"),
     _column("int8range", "empty", "[1,9223372036854775807)"),
     _column("numrange", "empty", "(1.50,2.5]", "[NaN,NaN]", "(,Infinity]"),
-    _column("daterange", "empty", "[2026-01-01,2026-02-01)"),
+    _column("daterange", "empty", "[2026-01-01,2026-02-01)", "[-infinity,infinity)", "[0044-03-15 BC,12026-01-01)"),
     _column("tsrange", "empty", '["2026-01-01 00:00:00","2026-02-01 00:00:00")', "[-infinity,infinity)"),
     _column("tstzrange", "empty", '["2026-01-01 00:00:00+00","2026-02-01 00:00:00+00")', "[-infinity,infinity]"),
     _column("int4multirange", "{}", "{[1,5),[7,)}"),
     _column("int8multirange", "{}", "{[1,5),[7,)}"),
     _column("nummultirange", "{}", "{(1.50,2.5],[7,Infinity]}"),
-    _column("datemultirange", "{}", "{[2026-01-01,2026-02-01)}"),
+    _column("datemultirange", "{}", "{[2026-01-01,2026-02-01),[12026-01-01,infinity)}"),
     _column("tsmultirange", "{}", "{[-infinity,infinity)}"),
     _column("tstzmultirange", "{}", "{[-infinity,infinity)}"),
     # names of things, and what the server keeps for itself
@@ -111,8 +122,8 @@ COLUMNS: Final = (
     # what is made of them
     _column("integer[]", "{}", "{1,NULL,3}", "{{1,2},{3,4}}"),
     _column("text[]", "{}", '{a,NULL,"b,c","NULL"}'),
-    _column("date[]", "{2026-01-01,NULL}"),
-    _column("interval[]", "{1 day,NULL}"),
+    _column("date[]", "{2026-01-01,NULL,infinity,0044-03-15 BC}"),
+    _column("interval[]", "{1 day,1 mon}"),
     _column("numeric[]", "{1.50,NaN,Infinity}"),
     _column("money[]", "{1.50}"),
     _column("jsonb[]", '{"{\\"a\\": 1}",NULL}'),
@@ -123,9 +134,11 @@ COLUMNS: Final = (
     _column(
         "stay",
         "(a,2026-01-01,sad)",
+        "(,infinity,)",
+        '("a b",0044-03-15 BC,happy)',
         setup=("create type stay as (guest text, arrival date, mood mood)",),
     ),
-    _column("stay[]", '{"(a,2026-01-01,sad)","(,,)"}'),
+    _column("stay[]", '{"(a,2026-01-01,sad)","(,infinity,)"}'),
     _column("price", "(a,$1.00)", setup=("create type price as (name text, amount money)",)),
     _column("floatrange", "[1.5,2.5)", setup=("create type floatrange as range (subtype = float8)",)),
     _column("floatmultirange", "{[1.5,2.5)}"),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
@@ -14,36 +12,21 @@ from rdskit.drivers import postgres_upgrade
 from rdskit.drivers.greeting import engine_at, other_protocol
 from rdskit.drivers.postgres_bulk import PortalCursor, insert_rows
 from rdskit.drivers.postgres_capacity import CAPACITY
+from rdskit.drivers.postgres_failures import ERRORS, answered_late, cancelled, refused, schema_changed, unreadable
+from rdskit.drivers.postgres_failures import mapped as mapped_error
 from rdskit.drivers.postgres_json import set_json_codecs
+from rdskit.drivers.postgres_raw import Raw
 from rdskit.drivers.postgres_records import SourceError, execute_pipelined
 from rdskit.drivers.postgres_replication import Replication
 from rdskit.drivers.postgres_row import Row
-from rdskit.drivers.postgres_statements import KeptStatements
+from rdskit.drivers.postgres_statements import Kept, Schemas, Staleness, Statements, prepared, staleness_of
+from rdskit.drivers.postgres_values import set_time_codecs
 from rdskit.drivers.postgres_wal import WalConnection
-from rdskit.drivers.refusals import (
-    no_tls_offered,
-    refused_by_network,
-    said,
-    tls_demanded,
-    unknown_database,
-    write_refused,
-)
-from rdskit.errors import (
-    AuthenticationError,
-    ConfigError,
-    ConnectError,
-    FailoverError,
-    QueryError,
-    QueryTimeout,
-    StatementError,
-    TooManyConnections,
-)
-from rdskit.kernel.answers import meaning_of_sqlstate
-from rdskit.kernel.failures import Failure, is_transient_refusal
+from rdskit.drivers.refusals import write_refused
+from rdskit.kernel.failures import Failure
 from rdskit.kernel.notifications import Notification
 from rdskit.kernel.ports import Capabilities, DriverError, Result, ServerCapacity
 from rdskit.kernel.scope import change_on_postgres
-from rdskit.kernel.server_words import argument_words, escaped, postgres_words
 from rdskit.kernel.sql.returning import with_returning
 from rdskit.kernel.targets import Engine
 from rdskit.kernel.topology import Role
@@ -60,64 +43,39 @@ if TYPE_CHECKING:
 
 postgres_upgrade.install()
 
-# Prepared statements kept per connection; the oldest goes first.
-_STATEMENTS = 256
-
-_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
-
-_RESET_USER = "set session authorization default;"  # first: it takes back SET ROLE too, and what follows needs no other
-_RESET_REST = "discard temp;\ndiscard sequences;"
-
-#: How pg_hba.conf refuses a connection for its lack of TLS, as RDS does with rds.force_ssl; "SSL off" before 12.
-_NO_ENCRYPTION = re.compile(r"pg_hba\.conf (entry|rejects) .*(no encryption|SSL off)")
-#: A prepared statement that this session has made is not there, or is there before it made it.
-_STATEMENT_LOST = frozenset({"26000", "42P05"})
-_POOLER = (
-    "another session answered than the one that prepared it; behind pgbouncer in transaction mode, or another pooler "
-    "that changes sessions, pass pinning='avoid' to rdskit.connect"
-)
 _HARMLESS = frozenset({Failure.REFUSED, Failure.CONFLICT, Failure.TIMEOUT})
-
-
-class _Raw(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
-    __slots__ = ()
-
-    def get_reset_query(self) -> str:
-        """Return the statements that take a session back to its beginning, prepared statements excepted.
-
-        RESET ALL leaves role, session user and the state of ``random()``. Source: PostgreSQL manual, "DISCARD".
-        """
-        seed = random.SystemRandom().uniform(-1, 1)
-        return f"{_RESET_USER}\n{super().get_reset_query()}\n{_RESET_REST}\nselect pg_catalog.setseed({seed!r});"
-
-    async def _cancel(self, *waiters: Any) -> None:
-        with postgres_upgrade.cut_afterwards():
-            await super()._cancel(*waiters)
 
 
 class PostgresConnection:
     """One asyncpg connection behind the connection port."""
 
     __slots__ = (
-        "_kept",
+        "__weakref__",
+        "_begin",
+        "_begun",
         "_listeners",
         "_protocol",
         "_raw",
         "_read_only",
         "_reads_only",
         "_replication",
+        "_schemas",
         "_statements",
+        "_stopping",
         "broken",
         "endpoint",
         "interrupted",
     )
 
-    def __init__(self, raw: asyncpg.Connection, options: ConnectOptions) -> None:
+    def __init__(self, raw: asyncpg.Connection, options: ConnectOptions, schemas: Schemas) -> None:
         self._raw = raw
         # The short way in: asyncpg's statement goes through four functions to this one, for checks that the pool made.
         self._protocol = raw._protocol  # noqa: SLF001 - see above
-        self._kept = KeptStatements()
-        self._statements = self._kept.current
+        self._statements = Statements()
+        self._schemas = schemas
+        self._stopping: asyncio.Task[None] | None = None
+        self._begin = ""
+        self._begun = 0  # asyncpg's count of queries when the transaction had begun
         self._listeners: dict[str, Callable[..., None]] = {}
         self._read_only = options.read_only
         self._replication = Replication(self.fetch_one)
@@ -126,6 +84,7 @@ class PostgresConnection:
         self._reads_only = False
         self.interrupted = False
         raw.add_termination_listener(self._ended)
+        schemas.add(self)
 
     @property
     def role(self) -> Role:
@@ -143,15 +102,21 @@ class PostgresConnection:
 
     async def fetch_one(self, text: str, args: Sequence[Any], timeout: float | None) -> Any:
         """Run a statement and give its first row."""
+        kept = self._statements.get(text)
+        if kept is None:
+            rows, _ = await self._run_first(text, args, timeout, 1)
+            return rows[0] if rows else None
         try:
-            statement = self._statements.get(text) or await self._prepare(text, timeout)
-            rows, _, _ = await self._protocol.bind_execute(statement._state, args, "", 1, True, timeout)  # noqa: SLF001
-        except _ERRORS as error:
-            await self._note(error, text)
-            return await self.fetch_one(text, args, timeout)
+            if (parameters := kept.parameters) is not None and tuple(map(type, args)) not in parameters.fitting:
+                args = parameters.converted(args)
+            rows, _, _ = await self._protocol.bind_execute(kept.state, args, "", 1, True, timeout)
+        except Exception as error:  # noqa: BLE001 - a decoder may raise anything; it is classified and raised again
+            rows, _ = await self._run_again(error, kept, args, timeout, 1)
         except BaseException:
             self.interrupted = True
             raise
+        if self._stopping is not None:
+            raise answered_late(self.endpoint)
         return rows[0] if rows else None
 
     async def fetch_all(self, text: str, args: Sequence[Any], timeout: float | None) -> list[Any]:
@@ -166,23 +131,94 @@ class PostgresConnection:
 
     async def _run(self, text: str, args: Sequence[Any], timeout: float | None) -> tuple[list[Any], bytes]:
         """Give all rows and the command tag."""
+        kept = self._statements.get(text)
+        if kept is None:
+            return await self._run_first(text, args, timeout, 0)
         try:
-            statement = self._statements.get(text) or await self._prepare(text, timeout)
-            rows, tag, _ = await self._protocol.bind_execute(statement._state, args, "", 0, True, timeout)  # noqa: SLF001
-        except _ERRORS as error:
-            await self._note(error, text)
-            return await self._run(text, args, timeout)
+            if (parameters := kept.parameters) is not None and tuple(map(type, args)) not in parameters.fitting:
+                args = parameters.converted(args)
+            rows, tag, _ = await self._protocol.bind_execute(kept.state, args, "", 0, True, timeout)
+        except Exception as error:  # noqa: BLE001 - a decoder may raise anything; it is classified and raised again
+            return await self._run_again(error, kept, args, timeout, 0)
         except BaseException:
             self.interrupted = True
             raise
+        if self._stopping is not None:
+            raise answered_late(self.endpoint)
         return rows, tag
+
+    async def _run_first(
+        self, text: str, args: Sequence[Any], timeout: float | None, limit: int
+    ) -> tuple[list[Any], bytes]:
+        """Prepare a statement, keep it and run it; its errors are what the server has to say now."""
+        kept: Kept | None = None
+        try:
+            kept = await prepared(self._raw, text, timeout)
+            self._statements.keep(kept)
+            if kept.parameters is not None:
+                args = kept.parameters.converted(args)
+            rows, tag, _ = await self._protocol.bind_execute(kept.state, args, "", limit, True, timeout)
+        except Exception as error:  # noqa: BLE001 - as in `_run`
+            raise self._failed(error, text, kept) from _cause(error)
+        except BaseException:
+            self.interrupted = True
+            raise
+        self._statements.ran(kept, args)
+        if self._stopping is not None:
+            raise answered_late(self.endpoint)
+        return rows, tag
+
+    async def _run_again(
+        self, error: Exception, kept: Kept, args: Sequence[Any], timeout: float | None, limit: int
+    ) -> tuple[list[Any], bytes]:
+        """Run a kept statement afresh where its failure says that a table or type has changed; else raise the failure.
+
+        The server refuses such a statement before it runs, or undoes all of it, so that outside a transaction it can
+        run again. Inside, the transaction is lost: if this was its first statement, it begins again.
+        """
+        staleness = staleness_of(error, kept)
+        if staleness is Staleness.NONE:
+            raise self._failed(error, kept.text, kept) from _cause(error)
+        wrong = None
+        if staleness is Staleness.AFTERWARDS and not kept.only_reads:  # it ran, and only its answer was not understood
+            wrong = schema_changed(error) if self.in_transaction else unreadable(error, kept.statement, wrote=True)
+        self._statements.drop(kept.text)
+        if staleness.is_about_types or (staleness is Staleness.UNSENT and kept.takes_made_types):
+            self._schemas.changed()
+        if wrong is not None:
+            raise wrong from error
+        if staleness not in {Staleness.AFTERWARDS, Staleness.UNSENT} and self.in_transaction:
+            await self._begin_again(error, kept, staleness)
+        answer = await self._run_first(kept.text, args, timeout, limit)
+        self._schemas.changed(besides=self)
+        return answer
+
+    async def _begin_again(self, error: Exception, kept: Kept, staleness: Staleness) -> None:
+        """Begin an undone transaction again if nothing else had run in it.
+
+        Raises:
+            DriverError: something had; or the statement is simply wrong.
+        """
+        if self._protocol.queries_count == self._begun + 1:
+            await self.control("rollback", None)
+            await self.control(self._begin, None)
+        elif staleness is Staleness.POSSIBLE:
+            raise self._failed(error, kept.text, kept) from error
+        else:
+            raise schema_changed(error) from error
+
+    def forget_schema(self) -> None:
+        """Drop every kept statement and all knowledge of types: tables or types have changed."""
+        self._statements.drop_all()
+        self._raw.types.clear()
+        self._protocol.get_settings().clear_type_cache()
 
     async def insert_many(self, insertion: Insertion, portions: Portions) -> int:
         """Insert rows by COPY; a few as pipelined statements."""
         first = await anext(portions, None) or ()
         try:
             with self._watched(f"insert into {insertion.table}"):
-                return await insert_rows(self._raw, insertion, first, portions)
+                return await insert_rows(self._raw, self.fetch_one, insertion, first, portions)
         except SourceError as error:
             raise error.error from None
 
@@ -202,20 +238,27 @@ class PostgresConnection:
         """Open a portal."""
         with self._watched(text):
             # Not one of those kept: inside a transaction a statement that is out of date cannot be prepared again.
-            statement = await self._raw.prepare(text, timeout=timeout)
-            return PortalCursor(await statement.cursor(*args, timeout=timeout), self._watched)
+            kept = await prepared(self._raw, text, timeout)
+            if kept.parameters is not None:
+                args = kept.parameters.converted(args)
+            return PortalCursor(await kept.statement.cursor(*args, timeout=timeout), self._watched)
 
     async def control(self, text: str, timeout: float | None) -> str:
         """Run BEGIN, COMMIT, ROLLBACK or SAVEPOINT and give the server's command tag."""
         if text.startswith("begin"):
             self._reads_only = "read only" in text
+        else:
+            self._statements.leave_path(text)
         try:
-            return str(await self._raw.execute(text, timeout=timeout))
-        except _ERRORS as error:
+            tag = str(await self._raw.execute(text, timeout=timeout))
+        except ERRORS as error:
             raise self._mapped(error, text) from error
         except BaseException:
             self.interrupted = True
             raise
+        if text.startswith("begin"):
+            self._begin, self._begun = text, self._protocol.queries_count
+        return tag
 
     async def capacity(self, timeout: float | None) -> ServerCapacity:
         """How many connections the server takes; slots that are kept for administrators count as reserved."""
@@ -235,7 +278,7 @@ class PostgresConnection:
         with self._watched(f"enter {after}"):
             await self._raw.execute(text, timeout=timeout)
         if before.schema != after.schema:
-            self._statements = self._kept.enter(after.schema)
+            self._statements.enter(after.schema)
 
     async def reset(self, timeout: float) -> None:
         """Take back everything a caller changed in the session; our own prepared statements survive."""
@@ -243,8 +286,8 @@ class PostgresConnection:
             async with asyncio.timeout(timeout):
                 await self._raw.reset()
                 self._listeners.clear()
-                self._statements = await self._kept.reset(self._raw)
-        except _ERRORS as error:
+                await self._statements.reset(self._raw)
+        except ERRORS as error:
             raise self._mapped(error, "reset") from error
         except BaseException:
             self.interrupted = True
@@ -252,18 +295,31 @@ class PostgresConnection:
 
     async def ping(self, timeout: float) -> None:
         """One round trip."""
+        if self._stopping is not None:
+            await asyncio.wait([self._stopping], timeout=timeout)
+            self._leave_stopping()
         await self.fetch_one("select 1", (), timeout)
         self.interrupted = False
 
     async def close(self, timeout: float) -> None:
         """Say goodbye to the server; abort when that takes longer than ``timeout`` seconds."""
+        self._leave_stopping()
         try:
             await self._raw.close(timeout=timeout)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             self._raw.terminate()
 
+    def stop(self) -> bool:
+        """Have the server cancel the statement that runs; its call then ends with the server's answer."""
+        if self._stopping is not None or self._raw.is_closed():
+            return False
+        self.interrupted = True  # the request may come late, so nothing else is sent before it has arrived
+        self._stopping = asyncio.get_running_loop().create_task(self._raw.request_cancel())
+        return True
+
     def abort(self) -> None:
         """Drop the socket at once."""
+        self._leave_stopping()
         self._raw.terminate()
 
     async def listen(self, channel: str, receive: Callable[[Notification], None], timeout: float | None) -> None:
@@ -292,41 +348,41 @@ class PostgresConnection:
         else:
             self._raw.add_termination_listener(lambda _: call())
 
-    async def _prepare(self, text: str, timeout: float | None) -> Any:
-        if len(self._statements) >= _STATEMENTS:
-            del self._statements[next(iter(self._statements))]
-        statement = self._statements[text] = await self._raw.prepare(text, timeout=timeout)
-        return statement
+    def _leave_stopping(self) -> None:
+        if self._stopping is not None:
+            self._stopping.cancel()
+            self._stopping = None
 
     def _ended(self, _: object) -> None:
         self.broken = (
             True  # the server closed an idle connection: whoever holds it next would only learn it the hard way
         )
 
-    async def _note(self, error: Exception, text: str) -> None:
-        """Return if the statement is to be prepared again; raise what the error means otherwise."""
-        if isinstance(error, asyncpg.OutdatedSchemaCacheError):
-            await self._raw.reload_schema_state()  # a composite type has changed: the next call reads it as it is now
-        if (
-            isinstance(error, asyncpg.InvalidCachedStatementError)
-            and self._statements.pop(text, None)
-            and not self.in_transaction
-        ):
-            return  # the table changed under the prepared statement: the server refused to run it, nothing has happened
-        raise self._mapped(error, text) from error
+    def _failed(self, error: Exception, text: str, kept: Kept | None) -> DriverError:
+        if isinstance(error, DriverError):
+            return error
+        if kept is None or (isinstance(error, ERRORS) and not self._is_decoders(error)):
+            return self._mapped(error, text)
+        return unreadable(error, kept.statement, wrote=not kept.only_reads)  # whatever a decoder raises
 
     @contextlib.contextmanager
     def _watched(self, text: str) -> Iterator[None]:
         try:
             yield
-        except _ERRORS as error:
+        except ERRORS as error:
             raise self._mapped(error, text) from error
         except BaseException:
             self.interrupted = True
             raise
 
+    def _is_decoders(self, error: Exception) -> bool:
+        """Whether asyncpg itself could not read an answer; the connection is as good as before."""
+        return isinstance(error, asyncpg.InternalClientError) and not self._raw.is_closed()
+
     def _mapped(self, error: Exception, text: str) -> DriverError:
-        mapped = _mapped(error, text, self.endpoint)
+        if self._stopping is not None and isinstance(error, asyncpg.QueryCanceledError):
+            return cancelled(error, self.endpoint)
+        mapped = mapped_error(error, text, self.endpoint)
         if self._read_only and mapped.failure is Failure.READ_ONLY:
             mapped = write_refused(mapped, self.endpoint)
         self.interrupted = self.interrupted or mapped.failure is Failure.TIMEOUT
@@ -347,11 +403,11 @@ class StatelessPostgresConnection(PostgresConnection):
 
     async def fetch_one(self, text: str, args: Sequence[Any], timeout: float | None) -> Any:
         """Run a statement and give its first row."""
-        self._statements.clear()
+        self._statements.drop_all()
         return await super().fetch_one(text, args, timeout)
 
     async def _run(self, text: str, args: Sequence[Any], timeout: float | None) -> tuple[list[Any], bytes]:
-        self._statements.clear()
+        self._statements.drop_all()
         return await super()._run(text, args, timeout)
 
 
@@ -360,6 +416,7 @@ class AsyncpgDriver:
 
     def __init__(self) -> None:
         self._met: set[Endpoint] = set()  # answered as PostgreSQL: whatever they do later is no other protocol
+        self._schemas = Schemas()
 
     capabilities: Final = Capabilities(notifications=True, replication=True)
 
@@ -368,11 +425,13 @@ class AsyncpgDriver:
         try:
             with postgres_upgrade.cut_when_given_up():
                 raw = await _open(options, login, _settings(options))
+                set_time_codecs(raw)
                 await set_json_codecs(raw)
         except Exception as error:
-            raise await self._other_protocol(error, options) or _refused(error, options, login) from error
+            raise await self._other_protocol(error, options) or refused(error, options, login) from error
         self._met.add(options.endpoint)
-        return StatelessPostgresConnection(raw, options) if options.stateless else PostgresConnection(raw, options)
+        kind = StatelessPostgresConnection if options.stateless else PostgresConnection
+        return kind(raw, options, self._schemas)
 
     async def _other_protocol(self, error: Exception, options: ConnectOptions) -> DriverError | None:
         """Return the error for a server that is no PostgreSQL; None where there is no sign of that."""
@@ -389,8 +448,8 @@ class AsyncpgDriver:
             with postgres_upgrade.cut_when_given_up():
                 raw = await _open(options, login, settings)
         except Exception as error:
-            raise _refused(error, options, login) from error
-        return WalConnection(raw, options.endpoint, _mapped)
+            raise refused(error, options, login) from error
+        return WalConnection(raw, options.endpoint, mapped_error)
 
 
 async def _open(options: ConnectOptions, login: Login, settings: dict[str, str]) -> Any:
@@ -404,7 +463,7 @@ async def _open(options: ConnectOptions, login: Login, settings: dict[str, str])
         ssl=options.tls or False,
         timeout=options.timeout,
         record_class=Row,
-        connection_class=_Raw,
+        connection_class=Raw,
         statement_cache_size=0 if options.stateless else 100,
         max_cacheable_statement_size=1,  # none: COPY would keep the columns' types, whatever ALTER does
         server_settings=settings,
@@ -418,75 +477,9 @@ def _settings(options: ConnectOptions) -> dict[str, str]:
     return {"application_name": options.application_name, **read_only}
 
 
-def _mapped(error: Exception, text: str, endpoint: object) -> DriverError:
-    """Say what an error of a running call means."""
-    if isinstance(error, asyncpg.PostgresError) and error.sqlstate:
-        return _mapped_answer(error, error.sqlstate, endpoint)
-    if isinstance(error, TimeoutError):
-        return DriverError(
-            Failure.TIMEOUT, QueryTimeout(f"{endpoint} did not answer before the deadline: {_brief(text)}")
-        )
-    if isinstance(error, asyncpg.DataError | asyncpg.InterfaceError) and not isinstance(
-        error, asyncpg.InternalClientError
-    ):
-        return _mapped_interface(error, endpoint)
-    if isinstance(error, OSError | asyncpg.InternalClientError | asyncpg.PostgresError):
-        return _lost(error, endpoint)
-    return DriverError(Failure.REFUSED, QueryError(f"{type(error).__name__}: {said(error)}"))
-
-
-def _mapped_answer(error: asyncpg.PostgresError, sqlstate: str, endpoint: object) -> DriverError:
-    failure, public = meaning_of_sqlstate(sqlstate, str(error.args[0]))
-    if not issubclass(public, QueryError):
-        return _lost(error, endpoint)
-    if sqlstate in _STATEMENT_LOST:  # asyncpg's own hint is about options that are not ours
-        words = f"{escaped(str(error.args[0]))}: {_POOLER}"
-    else:
-        hint: str | None = getattr(error, "hint", None)
-        words = postgres_words(sqlstate, str(error.args[0]), getattr(error, "detail", None), hint)
-    return DriverError(failure, public(f"{words} [SQLSTATE {sqlstate}]", sqlstate=sqlstate))
-
-
-def _mapped_interface(error: Exception, endpoint: object) -> DriverError:
-    # asyncpg says "connection is closed" and "underlying connection is closed" with the same class as a wrong argument.
-    if "closed" in str(error):
-        return _lost(error, endpoint)
-    return DriverError(Failure.REFUSED, StatementError(argument_words(str(error))))
-
-
-def _lost(error: Exception, endpoint: object) -> DriverError:
-    return DriverError(Failure.LOST, FailoverError(f"connection to {endpoint} was lost: {said(error)}"))
-
-
-def _refused(error: Exception, options: ConnectOptions, login: Login) -> DriverError:
-    """Say what a failed connect means; ``LOST`` is worth another attempt, ``REFUSED`` is not."""
-    endpoint = options.endpoint
-    if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
-        if _NO_ENCRYPTION.search(str(error)) and options.tls is None and not endpoint.is_unix_socket:
-            return tls_demanded(endpoint, error)
-        words = said(error)
-        message = f"{endpoint} refused the login of user {login.user!r}: {words}; check the user name and the password"
-        return DriverError(Failure.REFUSED, AuthenticationError(message))
-    if isinstance(error, asyncpg.PostgresError) and error.sqlstate:
-        return _refused_answer(error, error.sqlstate, options, login)
-    if "rejected SSL upgrade" in str(error):
-        return no_tls_offered(endpoint)
-    if isinstance(error, OSError | asyncpg.PostgresError | asyncpg.InternalClientError):
-        return refused_by_network(error, options)
-    return DriverError(Failure.REFUSED, ConfigError(f"cannot connect to {endpoint}: {said(error)}"))
-
-
-def _refused_answer(error: asyncpg.PostgresError, sqlstate: str, options: ConnectOptions, login: Login) -> DriverError:
-    failure = Failure.LOST if is_transient_refusal(sqlstate) else Failure.REFUSED
-    kind = TooManyConnections if sqlstate == "53300" else ConnectError
-    if sqlstate == "3D000":
-        return unknown_database(options, login)
-    return DriverError(failure, kind(f"{options.endpoint} refused the connection: {said(error)} [SQLSTATE {sqlstate}]"))
-
-
-def _brief(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 80 else f"{line[:79]}…"  # noqa: PLR2004 - one terminal line
+def _cause(error: Exception) -> BaseException:
+    """Return the driver's own error behind one of ours."""
+    return error.__cause__ or error if isinstance(error, DriverError) else error
 
 
 __all__ = ["AsyncpgDriver", "PostgresConnection", "Row"]

@@ -8,21 +8,18 @@ import asyncpg
 
 from rdskit.drivers.postgres_conflicts import insert_batch, insert_staged, types_of_key
 from rdskit.drivers.postgres_records import Records, copy, insert_pipelined
-from rdskit.kernel.sql import Dialect
-from rdskit.kernel.sql.insert import quote_name
+from rdskit.drivers.postgres_tables import target_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
+    from rdskit.drivers.postgres_tables import Fetch
     from rdskit.kernel.ports import Portion, Portions, Row
     from rdskit.kernel.sql.insert import Insertion
 
 _FEW: Final = 64
 """Rows that are sent as statements; to begin a COPY would take longer than that."""
-
-_SECURED: Final = "select row_security_active($1::text::regclass)"
-"""Whether the table has row-level security for this user, which COPY does not do."""
 
 
 class PortalCursor:
@@ -44,11 +41,14 @@ class PortalCursor:
             await self._cursor._close_portal(timeout)  # noqa: SLF001 - asyncpg leaves it open until the transaction ends
 
 
-async def insert_rows(raw: asyncpg.Connection, insertion: Insertion, first: Portion, portions: Portions) -> int:
+async def insert_rows(
+    raw: asyncpg.Connection, fetch: Fetch, insertion: Insertion, first: Portion, portions: Portions
+) -> int:
     """Insert rows. Needs an open transaction.
 
     Args:
         raw: the connection.
+        fetch: gives the first row of a query, as ``Connection.fetch_one`` does.
         insertion: where to, and what happens to a row that is there.
         first: the first portion of the rows.
         portions: the others.
@@ -60,15 +60,24 @@ async def insert_rows(raw: asyncpg.Connection, insertion: Insertion, first: Port
         SourceError: the portions raised.
         DriverError: a value cannot be sent.
     """
-    records = Records(raw, first, portions)
-    if len(first) <= _FEW:
-        return sum([await insert_pipelined(raw, insertion, portion) async for portion in records.portions()])
+    target = await target_of(raw, fetch, insertion)
+    records = Records(raw, target, first, portions)
+    if not target.takes_copy:
+        return sum([await insert_staged(raw, insertion, batch) async for batch in records.batches()])
+    if len(first) <= _FEW and target.takes_few:
+        return await _insert_few(raw, insertion, records)
     if insertion.on_conflict is not None:
         key = await types_of_key(raw, insertion)
         return sum([await insert_batch(raw, insertion, key, batch) async for batch in records.batches()])
-    if await raw.fetchval(_SECURED, quote_name(insertion.table, Dialect.POSTGRES)):
-        return sum([await insert_staged(raw, insertion, batch) async for batch in records.batches()])
     return await _copy(raw, insertion, records)
+
+
+async def _insert_few(raw: asyncpg.Connection, insertion: Insertion, records: Records) -> int:
+    done = before = 0
+    async for portion in records.portions():
+        done += await insert_pipelined(raw, insertion, portion, before)
+        before += len(portion)
+    return done
 
 
 async def _copy(raw: asyncpg.Connection, insertion: Insertion, records: Records) -> int:
@@ -81,4 +90,4 @@ async def _copy(raw: asyncpg.Connection, insertion: Insertion, records: Records)
             raise
         # asyncpg cannot write a column's type in COPY's binary format: an enum, or a type of an extension.
         await raw.execute("rollback to savepoint rdskit_bulk")
-        return sum([await insert_pipelined(raw, insertion, portion) async for portion in records.portions()])
+        return await _insert_few(raw, insertion, records)

@@ -19,6 +19,7 @@ from rdskit.kernel.sql.insert import (
     key_types_query,
     keys_there_query,
     merge_staging,
+    postgres_values,
     staging_table,
 )
 
@@ -77,15 +78,35 @@ async def insert_staged(raw: asyncpg.Connection, insertion: Insertion, batch: Ba
     await raw.execute("savepoint rdskit_staged")
     try:
         await raw.execute(staging_table(insertion))
-        await copy(raw, insertion, batch, STAGING)
-    except asyncpg.InternalClientError:
-        # asyncpg cannot write a column's type in COPY's binary format: an enum, or a type of an extension.
+        await _stage(raw, insertion, batch)
+    except asyncpg.InsufficientPrivilegeError:
+        # The user may make no temporary table.
         await raw.execute("rollback to savepoint rdskit_staged")
-        return await insert_pipelined(raw, insertion, batch.rows)
+        return await _insert_one_by_one(raw, insertion, batch)
     merged = await _merge(raw, insertion)
     await raw.execute(drop_staging())
     await raw.execute("release savepoint rdskit_staged")
     return merged
+
+
+async def _stage(raw: asyncpg.Connection, insertion: Insertion, batch: Batch) -> None:
+    """Bring rows into the temporary table."""
+    await raw.execute("savepoint rdskit_copied")
+    try:
+        await copy(raw, insertion, batch, STAGING)
+    except asyncpg.InternalClientError:
+        # asyncpg cannot write a column's type in COPY's binary format: one of an extension, or money.
+        await raw.execute("rollback to savepoint rdskit_copied")
+        await insert_pipelined(raw, insertion.staged, batch.rows, batch.before)
+
+
+async def _insert_one_by_one(raw: asyncpg.Connection, insertion: Insertion, batch: Batch) -> int:
+    statement = await raw.prepare(postgres_values(insertion))
+    inserted = 0
+    for row in batch.rows:
+        await statement.fetch(*row)
+        inserted += count(statement.get_statusmsg())
+    return inserted
 
 
 async def _try_copy(raw: asyncpg.Connection, insertion: Insertion, key: KeyTypes, batch: Batch) -> int | None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import asyncpg
 
+from rdskit.drivers.postgres_failures import ERRORS, unsuitable_element
+from rdskit.drivers.postgres_statements import prepared
 from rdskit.errors import StatementError
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
@@ -18,6 +20,7 @@ from rdskit.kernel.sql.model import Dialect
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
+    from rdskit.drivers.postgres_tables import Target
     from rdskit.kernel.ports import Portion, Portions
     from rdskit.kernel.sql.insert import Insertion
 
@@ -28,8 +31,6 @@ _BATCH: Final = 32 * PORTION
 # cancellation in that moment is lost: the call would wait for ever. So one pipeline is never larger than this.
 _PIPELINE_BYTES: Final = 64 * 1024
 _PIPELINE_SETS: Final = 1000
-
-_ASYNCPG_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 
 class SourceError(Exception):
@@ -58,10 +59,18 @@ class Copied(Protocol):
 
 
 class Records:
-    """The rows of an insert, as they are taken."""
+    """The rows of an insert, as they are taken.
 
-    def __init__(self, raw: asyncpg.Connection, first: Portion, portions: Portions) -> None:
+    Args:
+        raw: the connection.
+        target: what the columns take.
+        first: the first portion.
+        portions: the others.
+    """
+
+    def __init__(self, raw: asyncpg.Connection, target: Target, first: Portion, portions: Portions) -> None:
         self._raw = raw
+        self._target = target
         self._portion: Portion | None = first
         self._portions = portions
         self._at_hand = portions.at_hand()
@@ -80,7 +89,7 @@ class Records:
     async def portions(self) -> AsyncIterator[Portion]:
         """The rows in the portions that they come in."""
         while self._portion is not None:
-            yield self._portion
+            yield self._begin(self._portion)
             try:
                 self._portion = await anext(self._portions, None)
             except Exception as error:
@@ -98,26 +107,27 @@ class Records:
             yield self._batch(rows)
 
     def _batch(self, rows: list[Sequence[Any]]) -> Batch:
-        before, self._begun = self._begun, self._begun + len(rows)
-        return Batch(self._raw, rows, range(before + 1, self._begun + 1))
+        return Batch(self._raw, rows, range(self._begun - len(rows) + 1, self._begun + 1))
 
     async def _awaited(self) -> AsyncIterator[Sequence[Any]]:
         async for portion in self.portions():
-            for record in self._begin(portion):
+            self._rest = iter(portion)
+            for record in self._rest:
                 yield record
             # asyncpg waits only when the socket is full: other tasks get their turn here.
             await asyncio.sleep(0)
 
     def _iterators(self) -> Iterator[Iterator[Sequence[Any]]]:
         while self._portion is not None:
-            yield self._begin(self._portion)
+            self._rest = iter(self._begin(self._portion))
+            yield self._rest
             self._portion = self._next()
             give_turn(self._raw)
 
-    def _begin(self, portion: Portion) -> Iterator[Sequence[Any]]:
+    def _begin(self, portion: Portion) -> Portion:
+        converted = self._target.converted(portion, self._begun)
         self._begun += len(portion)
-        self._rest = iter(portion)
-        return self._rest
+        return converted
 
     def _next(self) -> Portion | None:
         assert self._at_hand is not None
@@ -145,6 +155,11 @@ class Batch:
     def taken(self) -> int:
         """The number, in the whole insert, of the row that was taken last."""
         return self._numbers[max(0, self._begun - operator.length_hint(self._rest) - 1)]
+
+    @property
+    def before(self) -> int:
+        """How many rows of the insert came before the first of these."""
+        return self._numbers[0] - 1 if self._numbers else 0
 
     def for_copy(self) -> Iterator[Sequence[Any]]:
         """The rows, one by one."""
@@ -197,26 +212,51 @@ async def copy(raw: asyncpg.Connection, insertion: Insertion, records: Copied, t
         tag = await raw.copy_records_to_table(
             name, schema_name=schema[-1] if schema else None, columns=insertion.columns, records=records.for_copy()
         )
-    except (SourceError, *_ASYNCPG_ERRORS):
+    except (SourceError, DriverError, *ERRORS):
         raise
     except Exception as error:
-        message = (
-            f"row {records.taken} for table {insertion.table!r} cannot be sent: {error}; "
-            "give values of the columns' types"
-        )
-        raise DriverError(Failure.REFUSED, StatementError(message)) from error
+        raise unfit(insertion, records.taken, error) from error
     return count(tag)
+
+
+def unfit(insertion: Insertion, number: int, reason: object) -> DriverError:
+    """Say that a row cannot be sent as it is."""
+    message = f"row {number} for table {insertion.table!r} cannot be sent: {reason}; give values of the columns' types"
+    return DriverError(Failure.REFUSED, StatementError(message))
 
 
 async def execute_pipelined(raw: asyncpg.Connection, text: str, sets: Portion) -> int:
     """Run a statement for each parameter set and give the number of rows that it returned in all."""
-    statement = await raw.prepare(text)  # not one of those kept: in a transaction it could not be prepared again
-    return sum([len(await statement.fetchmany(pipeline)) for pipeline in cut(sets, _PIPELINE_SETS, _PIPELINE_BYTES)])
+    kept = await prepared(raw, text, None)  # not one of those kept: in a transaction it could not be prepared again
+    if kept.parameters is not None:
+        sets = list(map(kept.parameters.converted, sets))
+    fetch = kept.statement.fetchmany
+    return sum([len(await fetch(pipeline)) for pipeline in cut(sets, _PIPELINE_SETS, _PIPELINE_BYTES)])
 
 
-async def insert_pipelined(raw: asyncpg.Connection, insertion: Insertion, rows: Portion) -> int:
-    """Send each row as a statement and give the number of those that were inserted or updated."""
-    return await execute_pipelined(raw, f"{postgres_values(insertion)} returning 1", rows)
+async def insert_pipelined(raw: asyncpg.Connection, insertion: Insertion, rows: Portion, before: int) -> int:
+    """Send each row as a statement and give the number of those that were inserted or updated.
+
+    Args:
+        raw: the connection.
+        insertion: where to.
+        rows: the rows, converted.
+        before: how many rows came before these.
+
+    Raises:
+        DriverError: a value cannot be sent.
+    """
+    statement = await raw.prepare(f"{postgres_values(insertion)} returning 1")
+    done = 0
+    for pipeline in cut(rows, _PIPELINE_SETS, _PIPELINE_BYTES):
+        try:
+            done += len(await statement.fetchmany(pipeline))
+        except (asyncpg.DataError, asyncpg.InterfaceError) as error:
+            if (wrong := unsuitable_element(error)) is None:
+                raise
+            raise unfit(insertion, before + wrong.number, wrong.reason) from error
+        before += len(pipeline)
+    return done
 
 
 def count(tag: str) -> int:

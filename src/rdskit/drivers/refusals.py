@@ -70,7 +70,7 @@ def write_refused(error: DriverError, endpoint: Endpoint) -> DriverError:
     return DriverError(Failure.REFUSED, ReadOnlyError(message, sqlstate=answer[0], errno=answer[1]))
 
 
-def said(error: Exception) -> str:
+def said(error: BaseException) -> str:
     """Return an error's own words, fit for a terminal and a log, or its name where it has none."""
     return escaped(str(error)) or type(error).__name__
 

@@ -281,6 +281,14 @@ class Connection(Protocol):
         """Say goodbye to the server; abort when that takes longer than ``timeout`` seconds."""
         ...
 
+    def stop(self) -> bool:
+        """Have the server cancel the statement that runs; its call then ends with the server's answer.
+
+        Returns:
+            Whether the server is being asked for the first time; False where it cannot be, or was before.
+        """
+        ...
+
     def abort(self) -> None:
         """Drop the socket at once."""
         ...

@@ -14,6 +14,7 @@ from rdskit.errors import (
     QueryTimeout,
     RdskitError,
     ReadOnlyError,
+    ResultError,
     StaleReadError,
 )
 from rdskit.kernel.attempts import Attempts, explain
@@ -134,6 +135,7 @@ class Executor:
                 lease.give_back()
             return await self._write(Work(call, statement, text, args, _until(started, timeout)), None)
         lease.dirty = statement.dirties_session  # before it is sent: what fails may leave a lock or transaction
+        lease.settles = not statement.repeatable
         try:
             writer.watchdog.begin(lease, math.inf if timeout is None else started + timeout)
             answer = await call(lease.connection, text, args)
@@ -209,7 +211,7 @@ class Executor:
                 pause = TRANSACTION.delay(count, random.random())  # noqa: S311 - jitter, not a secret
                 await asyncio.sleep(work.deadline.bounded(pause))
             return
-        if writes and (action is Action.UNKNOWN or not work.statement.atomic):
+        if writes and (action is Action.UNKNOWN or isinstance(error.public, ResultError) or not work.statement.atomic):
             self._written.lost_track()
         told = public_error(error, action, work.statement)
         if (attempts.total > 1 or action is Action.RETRY) and isinstance(told, RdskitError):
@@ -342,7 +344,8 @@ def writer_is_elsewhere(entry: Endpoint) -> StaleReadError:
 
 
 def _run(lease: Lease, work: Work[T]) -> Coroutine[Any, Any, T]:
-    return lease.run(work.call(lease.connection, work.text, work.args), work.deadline.due)
+    call = work.call(lease.connection, work.text, work.args)
+    return lease.run(call, work.deadline.due, settles=not work.statement.repeatable)
 
 
 def _may_go_on(work: Work[Any], failure: Failure, failures: int) -> bool:

@@ -19,7 +19,9 @@ T = TypeVar("T")
 class Guard(Protocol):
     """Who ends calls that are overdue."""
 
-    def guard(self, lease: Lease, call: Coroutine[Any, Any, T], due: float) -> Coroutine[Any, Any, T]:
+    def guard(
+        self, lease: Lease, call: Coroutine[Any, Any, T], due: float, *, settles: bool = False
+    ) -> Coroutine[Any, Any, T]:
         """Run a call on a lease and end it when it is due."""
         ...
 
@@ -62,6 +64,7 @@ class Lease:
         caller: the task that runs that call.
         cancelling: how often that task was being cancelled when the call began.
         overdue: the call was ended because it was due.
+        settles: whether the call's outcome matters: when it is due, the server is asked to cancel it, and may answer.
         busy: a call of a transaction, a stream or a lock is under way on it.
         left: its block ended while that call was under way; the call gives it back.
         epoch: the pool's failure epoch at which it was last known to be alive.
@@ -85,6 +88,7 @@ class Lease:
         "opened_at",
         "overdue",
         "scope",
+        "settles",
         "used_at",
     )
 
@@ -103,12 +107,13 @@ class Lease:
         self.caller: asyncio.Task[Any] | None = None
         self.cancelling = 0
         self.overdue = False
+        self.settles = False
         self.busy = False
         self.left = False
 
-    def run(self, call: Coroutine[Any, Any, T], due: float) -> Coroutine[Any, Any, T]:
+    def run(self, call: Coroutine[Any, Any, T], due: float, *, settles: bool = False) -> Coroutine[Any, Any, T]:
         """Run a call of this connection; ``due`` is a moment on the loop's clock, infinite for no limit."""
-        return self.lender.watchdog.guard(self, call, due)
+        return self.lender.watchdog.guard(self, call, due, settles=settles)
 
     def give_back(self) -> None:
         """Return the connection to its pool."""

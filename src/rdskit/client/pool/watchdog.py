@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from rdskit.client.pool.lease import Lease
 
 T = TypeVar("T")
+_ACKNOWLEDGED_WITHIN: Final = 0.5
+"""Seconds that a write past its deadline waits for the server to say that it was cancelled."""
 _BUSY: Final = (
     "another task runs a statement on this transaction's connection, which takes one at a time: "
     "await them one after the other, or give each task a transaction of its own"
@@ -41,8 +43,14 @@ class Watchdog:
         self._timer: asyncio.TimerHandle | None = None
         self.armed_for = math.inf
 
-    async def guard(self, lease: Lease, call: Coroutine[Any, Any, T], due: float) -> T:
+    async def guard(self, lease: Lease, call: Coroutine[Any, Any, T], due: float, *, settles: bool = False) -> T:
         """Run a call on a lease and end it when it is due.
+
+        Args:
+            lease: the connection.
+            call: the call.
+            due: on the loop's clock.
+            settles: first have the server cancel the call, and wait a moment for its answer, which says what happened.
 
         Raises:
             DriverError: with ``Failure.TIMEOUT``, when it was ended.
@@ -51,6 +59,7 @@ class Watchdog:
         """
         try:
             self._begin_alone(lease, due)
+            lease.settles = settles
         except ConfigError:
             call.close()
             raise
@@ -129,7 +138,11 @@ class Watchdog:
     def _look(self) -> None:
         now = self._loop.time()
         for lease in self._leases:
-            if lease.due <= now and not lease.overdue and lease.caller is not None:
+            if lease.due > now or lease.overdue or lease.caller is None:
+                continue
+            if lease.settles and lease.connection.stop():
+                lease.due = now + _ACKNOWLEDGED_WITHIN
+            else:
                 # The caller is suspended in this very call, so the cancellation arrives there and nowhere else.
                 lease.overdue = True
                 lease.caller.cancel()

@@ -205,6 +205,10 @@ class MysqlConnection:
             self.abort()
             raise
 
+    def stop(self) -> bool:
+        """Return False: a call past its deadline is given up, and its session ended."""
+        return False
+
     def abort(self) -> None:
         """Drop the socket at once."""
         self.broken = True

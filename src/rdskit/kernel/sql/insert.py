@@ -61,6 +61,11 @@ class Insertion:
             )
 
     @property
+    def staged(self) -> Insertion:
+        """The insert of the same rows into PostgreSQL's temporary table."""
+        return Insertion(STAGING, self.columns)
+
+    @property
     def updated(self) -> tuple[str, ...]:
         """The columns that are overwritten in a row that is there."""
         return tuple(name for name in self.columns if name not in self.key) if self.on_conflict == "update" else ()

@@ -1,0 +1,186 @@
+"""What asyncpg's errors mean: for the connection, for the work and for the application."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import asyncpg
+
+from rdskit.drivers.refusals import no_tls_offered, refused_by_network, said, tls_demanded, unknown_database
+from rdskit.errors import (
+    AuthenticationError,
+    ConfigError,
+    ConnectError,
+    FailoverError,
+    QueryError,
+    QueryTimeout,
+    ResultError,
+    SerializationError,
+    StatementError,
+    TooManyConnections,
+)
+from rdskit.kernel.answers import meaning_of_sqlstate
+from rdskit.kernel.failures import Failure, is_transient_refusal
+from rdskit.kernel.ports import DriverError
+from rdskit.kernel.server_words import argument_words, escaped, postgres_words
+
+if TYPE_CHECKING:
+    from rdskit.kernel.ports import ConnectOptions, Login
+
+#: What a call may raise, besides what a decoder raises.
+ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+#: How pg_hba.conf refuses a connection for its lack of TLS, as RDS does with rds.force_ssl; "SSL off" before 12.
+_NO_ENCRYPTION = re.compile(r"pg_hba\.conf (entry|rejects) .*(no encryption|SSL off)")
+#: A prepared statement that this session has made is not there, or is there before it made it.
+_STATEMENT_LOST = frozenset({"26000", "42P05"})
+_POOLER = (
+    "another session answered than the one that prepared it; behind pgbouncer in transaction mode, or another pooler "
+    "that changes sessions, pass pinning='avoid' to rdskit.connect"
+)
+_ARGUMENT: Final = re.compile(r"query argument \$(\d+)(?: in element #(\d+))?")
+
+
+def mapped(error: Exception, text: str, endpoint: object) -> DriverError:
+    """Say what an error of a running call means."""
+    if isinstance(error, asyncpg.DataError | asyncpg.InterfaceError) and (wrong := unsuitable(error)):
+        return DriverError(Failure.REFUSED, StatementError(wrong))
+    if isinstance(error, asyncpg.PostgresError) and error.sqlstate:
+        return _mapped_answer(error, error.sqlstate, endpoint)
+    if isinstance(error, TimeoutError):
+        return DriverError(
+            Failure.TIMEOUT, QueryTimeout(f"{endpoint} did not answer before the deadline: {_brief(text)}")
+        )
+    if isinstance(error, asyncpg.DataError | asyncpg.InterfaceError) and not isinstance(
+        error, asyncpg.InternalClientError
+    ):
+        return _mapped_interface(error, endpoint)
+    if isinstance(error, OSError | asyncpg.InternalClientError | asyncpg.PostgresError):
+        return _lost(error, endpoint)
+    return DriverError(Failure.REFUSED, QueryError(f"{type(error).__name__}: {said(error)}"))
+
+
+def unsuitable(error: Exception) -> str | None:
+    """Say which argument asyncpg cannot encode, without its value, which asyncpg's own message has."""
+    found, reason = _ARGUMENT.search(str(error)), error.__cause__
+    if found is None or reason is None:  # the server's own words
+        return None
+    number = f" of parameter set {int(found[2]) + 1}" if found[2] else ""
+    return f"argument {found[1]}{number} cannot be sent: {_reason(reason)}"
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, AttributeError):  # an encoder asked the value for what only values of its type have
+        return f"a value of type {type(error.obj).__name__} does not fit"
+    return said(error)
+
+
+class Unsuitable(NamedTuple):
+    """A parameter set that asyncpg cannot encode.
+
+    Attributes:
+        number: of the set among those sent together, from 1.
+        reason: what is wrong.
+    """
+
+    number: int
+    reason: str
+
+
+def unsuitable_element(error: Exception) -> Unsuitable | None:
+    """Say which of several parameter sets asyncpg cannot encode; None if the server refused it."""
+    found, reason = _ARGUMENT.search(str(error)), error.__cause__
+    return None if found is None or reason is None else Unsuitable(int(found[2] or 0) + 1, _reason(reason))
+
+
+def unreadable(error: Exception, statement: Any, *, wrote: bool) -> DriverError:
+    """Say that a statement ran, and that a value of its result cannot be read.
+
+    Args:
+        error: what the decoder raised; its words may hold the value, and are not repeated.
+        statement: asyncpg's prepared statement.
+        wrote: whether it may have changed something.
+    """
+    columns = ", ".join(f"{each.name!r} ({each.type.name})" for each in statement.get_attributes())
+    effect = "the statement took effect, but its result cannot be read" if wrote else "the result cannot be read"
+    message = f"{effect}: {type(error).__name__} in one of the columns {columns}; select it as text: column::text"
+    return DriverError(Failure.REFUSED, ResultError(message))
+
+
+def cancelled(error: asyncpg.QueryCanceledError, endpoint: object) -> DriverError:
+    """Say that the server cancelled a statement when its deadline passed: what it had done is undone."""
+    message = f"{endpoint} did not finish before the deadline: the server cancelled the statement and undid it"
+    return DriverError(Failure.REFUSED, QueryTimeout(f"{message} [SQLSTATE 57014]", sqlstate=error.sqlstate))
+
+
+def answered_late(endpoint: object) -> DriverError:
+    """Say that a statement was answered although the server had been asked to cancel it.
+
+    That is no promise: a commit that waits for a synchronous standby answers so when it is cancelled, and only the
+    server that is asked has it (PostgreSQL manual, "Synchronous Replication").
+    """
+    message = f"{endpoint} answered after the deadline, when it had been asked to cancel the statement"
+    return DriverError(Failure.TIMEOUT, QueryTimeout(message))
+
+
+def schema_changed(error: Exception) -> DriverError:
+    """Say that a transaction met a table or type that has changed since its statement was prepared."""
+    message = (
+        "a table or type has changed since this statement was prepared, so the transaction was undone; "
+        f"run it again (db.run does so by itself): {said(error)}"
+    )
+    return DriverError(Failure.CONFLICT, SerializationError(message, sqlstate=getattr(error, "sqlstate", None)))
+
+
+def _mapped_answer(error: asyncpg.PostgresError, sqlstate: str, endpoint: object) -> DriverError:
+    failure, public = meaning_of_sqlstate(sqlstate, str(error.args[0]))
+    if not issubclass(public, QueryError):
+        return _lost(error, endpoint)
+    if sqlstate in _STATEMENT_LOST:  # asyncpg's own hint is about options that are not ours
+        words = f"{escaped(str(error.args[0]))}: {_POOLER}"
+    else:
+        hint: str | None = getattr(error, "hint", None)
+        words = postgres_words(sqlstate, str(error.args[0]), getattr(error, "detail", None), hint)
+    return DriverError(failure, public(f"{words} [SQLSTATE {sqlstate}]", sqlstate=sqlstate))
+
+
+def _mapped_interface(error: Exception, endpoint: object) -> DriverError:
+    # asyncpg says "connection is closed" and "underlying connection is closed" with the same class as a wrong argument.
+    if "closed" in str(error):
+        return _lost(error, endpoint)
+    return DriverError(Failure.REFUSED, StatementError(argument_words(str(error))))
+
+
+def _lost(error: Exception, endpoint: object) -> DriverError:
+    return DriverError(Failure.LOST, FailoverError(f"connection to {endpoint} was lost: {said(error)}"))
+
+
+def refused(error: Exception, options: ConnectOptions, login: Login) -> DriverError:
+    """Say what a failed connect means; ``LOST`` is worth another attempt, ``REFUSED`` is not."""
+    endpoint = options.endpoint
+    if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
+        if _NO_ENCRYPTION.search(str(error)) and options.tls is None and not endpoint.is_unix_socket:
+            return tls_demanded(endpoint, error)
+        words = said(error)
+        message = f"{endpoint} refused the login of user {login.user!r}: {words}; check the user name and the password"
+        return DriverError(Failure.REFUSED, AuthenticationError(message))
+    if isinstance(error, asyncpg.PostgresError) and error.sqlstate:
+        return _refused_answer(error, error.sqlstate, options, login)
+    if "rejected SSL upgrade" in str(error):
+        return no_tls_offered(endpoint)
+    if isinstance(error, OSError | asyncpg.PostgresError | asyncpg.InternalClientError):
+        return refused_by_network(error, options)
+    return DriverError(Failure.REFUSED, ConfigError(f"cannot connect to {endpoint}: {said(error)}"))
+
+
+def _refused_answer(error: asyncpg.PostgresError, sqlstate: str, options: ConnectOptions, login: Login) -> DriverError:
+    failure = Failure.LOST if is_transient_refusal(sqlstate) else Failure.REFUSED
+    kind = TooManyConnections if sqlstate == "53300" else ConnectError
+    if sqlstate == "3D000":
+        return unknown_database(options, login)
+    return DriverError(failure, kind(f"{options.endpoint} refused the connection: {said(error)} [SQLSTATE {sqlstate}]"))
+
+
+def _brief(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 80 else f"{line[:79]}…"  # noqa: PLR2004 - one terminal line
