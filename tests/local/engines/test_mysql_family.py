@@ -14,7 +14,7 @@ import pytest
 from rdskit.errors import LocalError
 from rdskit.local.engines import processes
 from rdskit.local.engines.mysql_sql import MySQLSession, ServerRefused
-from rdskit.local.engines.session import SessionLost
+from rdskit.local.engines.session import Account, SessionLost
 from rdskit.local.engines.throwaway_mysql import ThrowawayFamilyServer, throwaway_mariadb, throwaway_mysql
 from rdskit.local.engines.waiting import poll
 
@@ -51,6 +51,13 @@ def value(session: MySQLSession, sql: str) -> str | None:
     return session.execute(sql)[0][0]
 
 
+def has_ended(session: MySQLSession) -> bool:
+    with contextlib.suppress(SessionLost):
+        session.execute("select 1")
+        return False
+    return True
+
+
 @pytest.mark.parametrize("product", sorted(PRODUCTS))
 def test_nothing_is_left_after_the_block(product: str, tmp_path: Path, templates: Path) -> None:
     with PRODUCTS[product](tmp_path, templates=templates) as server:
@@ -81,6 +88,19 @@ def test_a_server_lives_through_what_befalls_it(server: ThrowawayFamilyServer) -
     server.start()
     with server.connect("shop") as session:
         assert value(session, "select count(*) from kept") == "2"
+
+
+@pytest.mark.parametrize("server", ["mysql"], indirect=True)
+def test_a_stop_of_mysql_is_not_delayed_by_idle_sessions_of_our_own(server: ThrowawayMySQL) -> None:
+    user = Account("app", "of the application")
+    with server.connect() as own:
+        own.execute("create user app@'%' identified by %s", user.password)
+        with MySQLSession.open(server.address, user) as session:
+            server._end_sessions()
+            assert poll(lambda: has_ended(own), timeout=60)
+            assert value(session, "select 1") == "1", "what users run is ended by the server"
+    server.stop()
+    assert not server.alive
 
 
 def test_a_server_that_is_killed_while_it_starts_knows_what_it_has_committed(server: ThrowawayFamilyServer) -> None:

@@ -67,7 +67,7 @@ class MySQLServer(MySQLFamilyServer):
         """Stop the server cleanly; kill it if it does not end within ``timeout`` seconds."""
         if self.alive:
             self.resume()
-            self._dismiss_replicas()
+            self._end_sessions()
         super().stop(timeout)
 
     def position(self) -> str:
@@ -106,12 +106,15 @@ class MySQLServer(MySQLFamilyServer):
             return False
         return True
 
-    def _dismiss_replicas(self) -> None:
-        # Left to itself, a server that is told to end holds on to a connected replica for 2 to 11 s. One that does not
-        # answer, or whose replica has gone meanwhile, needs none of this.
+    def _end_sessions(self) -> None:
+        """End the connections that delay a clean stop: those of replicas and the idle ones of our own account."""
+        # MySQL waits 2 s when any connection is open at its end, and up to 11 s for a replica's (``close_connections``
+        # in sql/mysqld.cc). A user's statement is left to the server, which answers it with "shutdown in progress". A
+        # server that does not answer, or whose client has gone in between, needs none of this.
         with contextlib.suppress(SessionLost, ServerRefused), self.connect(timeout=1.0) as session:
-            for number, _, _, _, command, *_ in session.execute("show processlist"):
-                if command and command.startswith("Binlog Dump"):
+            for number, user, _, _, command, *_ in session.execute("show processlist"):
+                idle = command == "Sleep" and user == self.account.user
+                if idle or (command and command.startswith("Binlog Dump")):
                     session.execute(f"kill {number}")
 
     def _bootstrap(self, data: Path) -> None:
