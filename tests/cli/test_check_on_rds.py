@@ -17,6 +17,7 @@ import pytest
 
 import rdskit
 from rdskit.local import site
+from tests.plugins.templates import share_templates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +58,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     data = tmp_path_factory.mktemp("rds") / "data"
+    share_templates(data / "fleet")
     site.up(data, port)
     try:
         yield site.env(data)

@@ -15,6 +15,7 @@ import pytest
 
 from rdskit.local import site
 from rdskit.local.engines.waiting import poll
+from tests.plugins.templates import share_templates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,6 +98,7 @@ def running(data: Path) -> Iterator[LocalRds]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    share_templates(data / "fleet")
     site.up(data, port)
     try:
         with pytest.MonkeyPatch.context() as patch:

@@ -15,6 +15,7 @@ import pytest
 from botocore.config import Config
 
 from rdskit.local import site
+from tests.plugins.templates import share_templates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -115,6 +116,7 @@ class LocalSite:
 
 @contextlib.contextmanager
 def running_site(data: Path) -> Iterator[LocalSite]:
+    share_templates(data / "fleet")
     started = site.up(data, free_port())
     try:
         yield LocalSite(data, started.port)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ import pytest
 from rdskit.local.engines.waiting import poll
 from rdskit.local.fleet import Fleet, FleetEvent, InstanceSpec
 from tests.local.fleet.clients import PASSWORD, USER, Writer, connect_mysql, connect_postgres
+from tests.plugins.templates import share_templates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -115,36 +115,6 @@ def assert_nothing_lost(harness: Harness, endpoint: Endpoint, active: list[Write
     assert acknowledged - present == set()
 
 
-class Prepared:
-    """A data directory whose templates are made when a test first needs them, to be copied."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._engines: set[str] = set()
-
-    def copy_to(self, target: Path, engine: str) -> None:
-        if engine not in self._engines:
-            self._make_template(engine)
-            self._engines.add(engine)
-        target.mkdir(mode=0o700)
-        shutil.copytree(self.root / "templates", target / "templates")
-        shutil.copy(self.root / "rdsadmin.secret", target)
-
-    def _make_template(self, engine: str) -> None:
-        fleet = Fleet(self.root, notify=lambda _: None)
-        fleet.start()
-        try:
-            fleet.create(spec("db-PREPARE", engine=engine))
-            fleet.delete("db-PREPARE")
-        finally:
-            fleet.close()
-
-
-@pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    return Prepared(tmp_path_factory.mktemp("prepared") / "data")
-
-
 @pytest.fixture
 def engine() -> str:
     """The engine of a test's instances; a module of another engine has a fixture of its own."""
@@ -152,8 +122,8 @@ def engine() -> str:
 
 
 @pytest.fixture
-def root(tmp_path: Path, prepared: Prepared, engine: str) -> Path:
-    prepared.copy_to(tmp_path / "data", engine)
+def root(tmp_path: Path) -> Path:
+    share_templates(tmp_path / "data")
     return tmp_path / "data"
 
 

@@ -11,19 +11,19 @@ from rdskit.errors import LocalError
 from rdskit.local.fault_model import Fault
 from tests.local.fleet.clusters import CLUSTER, add_three, status, whole
 from tests.local.fleet.conftest import Harness, assert_nothing_lost, more, running, writers
+from tests.plugins.templates import share_templates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rdskit.local.fleet.model import ClusterFacts
-    from tests.local.fleet.conftest import Prepared
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory, prepared: Prepared) -> Iterator[Harness]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
     """A writer and two readers, for all tests of this module."""
     root = tmp_path_factory.mktemp("clusters") / "data"
-    prepared.copy_to(root, "aurora-postgresql")
+    share_templates(root)
     with running(root) as harness:
         add_three(harness)
         yield harness

@@ -10,12 +10,12 @@ import pytest
 from rdskit.local.fault_model import Fault
 from rdskit.local.fleet.clusters.policy import Candidate, Quorum, successors
 from tests.local.fleet.conftest import PORTS, Harness, assert_nothing_lost, more, running, spec, writers
+from tests.plugins.templates import share_templates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rdskit.kernel.endpoints import Endpoint
-    from tests.local.fleet.conftest import Prepared
 
 CLUSTER = "cluster-ORDERS"
 NAMES = ("one", "two", "three")
@@ -27,10 +27,10 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def harness(engine: str, tmp_path_factory: pytest.TempPathFactory, prepared: Prepared) -> Iterator[Harness]:
+def harness(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
     """A writer and two readers, for all tests of one engine: each finds its own way to who writes."""
     root = tmp_path_factory.mktemp("multi-az") / "data"
-    prepared.copy_to(root, engine)
+    share_templates(root)
     with running(root) as found:
         found.fleet.create_cluster(CLUSTER, engine, PORTS[engine])
         for name in NAMES:

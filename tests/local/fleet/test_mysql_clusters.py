@@ -13,12 +13,12 @@ from rdskit.errors import LocalError
 from rdskit.local.fault_model import Fault
 from tests.local.fleet.clients import connect_mysql
 from tests.local.fleet.conftest import Harness, assert_nothing_lost, more, running, spec, writers
+from tests.plugins.templates import share_templates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rdskit.kernel.endpoints import Endpoint
-    from tests.local.fleet.conftest import Prepared
 
 CLUSTER = "cluster-ORDERS"
 TOPOLOGY = "select server_id, session_id = 'MASTER_SESSION_ID' from information_schema.replica_host_status"
@@ -26,10 +26,10 @@ NAMES = ("one", "two", "three")
 
 
 @pytest.fixture(scope="module")
-def harness(tmp_path_factory: pytest.TempPathFactory, prepared: Prepared) -> Iterator[Harness]:
+def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
     """A writer and two readers, for all tests of this module: each finds its own way to who writes."""
     root = tmp_path_factory.mktemp("clusters") / "data"
-    prepared.copy_to(root, "mysql")
+    share_templates(root)
     with running(root) as found:
         found.fleet.create_cluster(CLUSTER, "aurora-mysql", 3306)
         for name in NAMES:
