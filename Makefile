@@ -39,18 +39,21 @@ moved:
 demo: .venv/.dev
 	@$(PY) -m rdskit.cli demo --json demo-report.json --html demo-report.html $(ARGS)
 
+# Three workers on two cores: half of a test is waiting for servers. Each worker has servers of its own.
+WORKERS ?= 3
 # A worker that ends is not replaced: with whole files handed out, pytest-xdist 3.8 then waits for ever for its tests.
-PYTEST := $(PY) -m pytest -n 2 --max-worker-restart 0
+PYTEST := $(PY) -m pytest -n $(WORKERS) --max-worker-restart 0
+# Files in the order of tests/budgets.toml, the longest first, and not those with most tests.
+FILES := --dist loadfile --no-loadscope-reorder
 
 quick: .venv/.dev
 	@$(PYTEST) --dist worksteal --speed quick $(ARGS)
 
-# Each worker has servers of its own, and most of a test is waiting for them.
 test: .venv/.dev
-	@$(ALONE) $(PYTEST) --dist loadfile $(ARGS)
+	@$(ALONE) $(PYTEST) $(FILES) --rooms $(ARGS)
 
 soak: .venv/.dev
-	@$(ALONE) $(PYTEST) --dist loadfile --speed soak $(ARGS)
+	@$(ALONE) $(PYTEST) $(FILES) --speed soak $(ARGS)
 
 check: .venv/.dev
 	@.venv/bin/ruff format --check --quiet $(CODE) || { echo "make check: some files are not formatted; run: make format"; exit 1; }

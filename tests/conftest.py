@@ -6,6 +6,7 @@ pytest_plugins = [
     "tests.plugins.hangs",
     "tests.plugins.isolation",
     "tests.plugins.speeds",
+    "tests.plugins.budgets",
     "tests.plugins.breaches",
     "tests.plugins.confidentiality",
     "tests.plugins.leftovers",

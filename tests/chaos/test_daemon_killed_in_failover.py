@@ -18,10 +18,11 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from tests.plugins.rounds import gate_and_soak
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-KILLS = 4
 DAEMON = textwrap.dedent(
     """
     import pathlib, sys
@@ -103,7 +104,8 @@ def write(target: str, first: int, acknowledged: list[int], stop: threading.Even
 
 
 @pytest.mark.chaos
-def test_a_daemon_killed_in_mid_failover_loses_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", gate_and_soak(2, 20))
+def test_a_daemon_killed_in_mid_failover_loses_nothing(tmp_path: Path, kills: int) -> None:
     chance = random.Random(20)
     root = tmp_path / "data"
     acknowledged: list[int] = []
@@ -111,7 +113,7 @@ def test_a_daemon_killed_in_mid_failover_loses_nothing(tmp_path: Path) -> None:
     with psycopg.connect(daemon.target, autocommit=True) as connection:
         connection.execute("create table written (number bigint primary key)")
     daemon.close()
-    for kill in range(KILLS):
+    for kill in range(kills):
         daemon = Daemon(root, "fail over")
         stop = threading.Event()
         writer = threading.Thread(target=write, args=(daemon.target, kill * 10**9, acknowledged, stop))

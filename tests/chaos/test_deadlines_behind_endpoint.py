@@ -17,6 +17,7 @@ import pytest
 
 from rdskit.local.engines.waiting import poll
 from rdskit.local.fleet import Fleet, FleetEvent, InstanceSpec
+from tests.plugins.rounds import gate_and_soak
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 WRITERS = 20
 DEADLINE = 0.2
-KILLS = int(os.environ.get("CHAOS_KILLS", "3"))
 # asyncpg reports some connections that end in mid-statement as an internal error of its own state machine.
 LOST = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, TimeoutError)
 SPEC = InstanceSpec("db-DEADLINES", "postgres", "shop", "throwaway", "shop", 5432, True, ("eu-1a", "eu-1b"), {})
@@ -106,8 +106,9 @@ def fleet(tmp_path: Path, events: list[FleetEvent]) -> Iterator[Fleet]:
 
 
 @pytest.mark.chaos
+@pytest.mark.parametrize("kills", gate_and_soak(2, 20))
 async def test_what_was_acknowledged_is_present(
-    fleet: Fleet, events: list[FleetEvent], record_property: Callable[[str, object], None]
+    fleet: Fleet, events: list[FleetEvent], kills: int, record_property: Callable[[str, object], None]
 ) -> None:
     endpoint = await asyncio.to_thread(fleet.create, SPEC)
     clients = Clients(endpoint, fleet.authority)
@@ -117,7 +118,7 @@ async def test_what_was_acknowledged_is_present(
     async with asyncio.TaskGroup() as group:
         for number in range(WRITERS):
             group.create_task(clients.write(number))
-        for kill in range(1, KILLS + 1):
+        for kill in range(1, kills + 1):
             await asyncio.to_thread(_kill_primary, fleet, events, clients, kill)
         clients.stop()
     connection = await clients.connect()
@@ -136,7 +137,7 @@ async def test_what_was_acknowledged_is_present(
     print(figures)  # noqa: T201 - shown with -s and on failure: the figures are the point
     assert clients.acknowledged - present == set()
     assert present <= clients.acknowledged | clients.unknown
-    assert len(fleet.failovers()) == KILLS
+    assert len(fleet.failovers()) == kills
 
 
 def _kill_primary(fleet: Fleet, events: list[FleetEvent], clients: Clients, number: int) -> None:

@@ -1,14 +1,12 @@
 """Transfers over connections that are cut at random bytes, and at COMMITs: none is lost and none happens twice.
 
-Each transfer writes its own number, without a unique key that would refuse a second time. ``CHAOS_TRANSFERS`` sets how
-many there are for each engine.
+Each transfer writes its own number, without a unique key that would refuse a second time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import collections
-import os
 import random
 from typing import TYPE_CHECKING
 
@@ -16,6 +14,7 @@ import pytest
 
 import rdskit
 from tests.chaos.cutting_relay import CuttingRelay
+from tests.plugins.rounds import gate_and_soak
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from tests.plugins.mysql_family import FamilyDatabase
     from tests.plugins.postgres import TestDatabase
 
-TRANSFERS = int(os.environ.get("CHAOS_TRANSFERS", "1000"))
 WORKERS = 8
 ACCOUNTS = 20
 START = 1000
@@ -49,10 +47,10 @@ async def _transfer(tx: Transaction, number: int, source: int, sink: int) -> int
 class Bank:
     """Workers that make transfers, and what each was told."""
 
-    def __init__(self, db: rdskit.Database, chance: random.Random) -> None:
+    def __init__(self, db: rdskit.Database, chance: random.Random, transfers: int) -> None:
         self._db = db
         self._chance = chance
-        self._numbers = iter(range(TRANSFERS))
+        self._numbers = iter(range(transfers))
         self.outcomes: collections.Counter[str] = collections.Counter()
         self.wrong: list[int] = []
 
@@ -84,9 +82,9 @@ class Bank:
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(900 if TRANSFERS > 2000 else 120)
+@pytest.mark.parametrize("transfers", gate_and_soak(1000, 10_000))
 async def test_no_transfer_is_lost_or_made_twice(
-    target: TestDatabase | FamilyDatabase, record_property: Callable[[str, object], None]
+    target: TestDatabase | FamilyDatabase, transfers: int, record_property: Callable[[str, object], None]
 ) -> None:
     chance = random.Random(20)
     relay = CuttingRelay(target.host, target.port, chance, SHORTEST, LONGEST)
@@ -97,7 +95,7 @@ async def test_no_transfer_is_lost_or_made_twice(
         await direct.insert_many("account", [{"id": number, "balance": START} for number in range(ACCOUNTS)])
         url = target.url.replace(f"{target.host}:{target.port}", f"127.0.0.1:{relay.port}")
         async with rdskit.connect(url, tls="off", max_size=WORKERS, connect_timeout=5) as db:
-            bank = Bank(db, chance)
+            bank = Bank(db, chance, transfers)
             started = asyncio.get_running_loop().time()
             await asyncio.gather(*(bank.work() for _ in range(WORKERS)))
             seconds = asyncio.get_running_loop().time() - started
@@ -109,7 +107,7 @@ async def test_no_transfer_is_lost_or_made_twice(
         }
         resolved = await direct.fetch_value("select count(*) from rdskit_txn where committed and checks > 0")
     figures = {
-        "transfers": TRANSFERS,
+        "transfers": transfers,
         "cuts": relay.cuts,
         "outcomes": dict(bank.outcomes),
         "lost COMMITs that had happened": resolved,
@@ -119,15 +117,15 @@ async def test_no_transfer_is_lost_or_made_twice(
     for name, value in figures.items():
         record_property(name, value)
     print(figures)  # noqa: T201 - shown with -s and on failure: the figures are the point
-    assert relay.cuts > TRANSFERS // 100
-    assert resolved > TRANSFERS // 300, "hardly a COMMIT lost its answer"
-    assert fences.get(False, 0) > TRANSFERS // 300, "hardly a COMMIT was lost on its way"
+    assert relay.cuts > transfers // 100
+    assert resolved > transfers // 300, "hardly a COMMIT lost its answer"
+    assert fences.get(False, 0) > transfers // 300, "hardly a COMMIT was lost on its way"
     assert bank.outcomes["unknown"] == 0
-    assert bank.outcomes["committed"] == TRANSFERS
+    assert bank.outcomes["committed"] == transfers
     assert bank.wrong == []
     assert total == START * ACCOUNTS
     assert {number: count for number, count in made.items() if count > 1} == {}
-    assert sorted(made) == list(range(TRANSFERS))
+    assert sorted(made) == list(range(transfers))
 
 
 @pytest.mark.chaos

@@ -7,7 +7,6 @@ import collections
 import contextlib
 import functools
 import itertools
-import os
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ import pytest
 from rdskit.outbox import Relay
 from tests.chaos.calls_with_deadline import DONE, UNKNOWN, Calls
 from tests.chaos.multi_az import MultiAz, multi_az
+from tests.plugins.rounds import gate_and_soak
 from tests.plugins.waiting import eventually
 
 if TYPE_CHECKING:
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
 CALLERS = 40
-KILLS = int(os.environ.get("CHAOS_KILLS", "1"))
-MOST_KILLS = KILLS + 5
+MORE_KILLS = 5
 PATIENCE = 60.0  # seconds
 WORKERS = 6
 ACCOUNTS = 10
@@ -123,8 +122,9 @@ async def _transfer(tx: Transaction, number: int, source: int, sink: int) -> int
     return number
 
 
+@pytest.mark.parametrize("at_least", gate_and_soak(1, 20))
 async def test_a_killed_writer_loses_and_doubles_no_transfer(
-    instance: MultiAz, db: rdskit.Database, record_property: Callable[[str, object], None]
+    instance: MultiAz, db: rdskit.Database, at_least: int, record_property: Callable[[str, object], None]
 ) -> None:
     await db.execute("create table account (id int primary key, balance int not null)")
     await db.execute("create table transfer (number int not null)")
@@ -142,7 +142,7 @@ async def test_a_killed_writer_loses_and_doubles_no_transfer(
         for _ in range(WORKERS):
             group.create_task(work())
         kills = lost = 0
-        while kills < KILLS or (not lost and kills < MOST_KILLS):  # no COMMIT under way proves little
+        while kills < at_least or (not lost and kills < at_least + MORE_KILLS):  # no COMMIT under way proves little
             await _kill_writer_under(told, instance)
             kills += 1
             lost = await db.fetch_value(LOST_COMMITS, timeout=PATIENCE)
@@ -154,7 +154,7 @@ async def test_a_killed_writer_loses_and_doubles_no_transfer(
     assert sorted(made) == sorted(told)
     assert len(told) == next(numbers)
     assert total == START * ACCOUNTS
-    assert db.stats().failures >= KILLS
+    assert db.stats().failures >= at_least
 
 
 class Counters:
@@ -192,8 +192,9 @@ async def _is_empty(db: rdskit.Database) -> bool:
     return not await db.fetch_value("select count(*) from rdskit_outbox")
 
 
+@pytest.mark.parametrize("at_least", gate_and_soak(1, 20))
 async def test_a_killed_writer_loses_no_message_and_keeps_each_keys_order(
-    instance: MultiAz, db: rdskit.Database, record_property: Callable[[str, object], None]
+    instance: MultiAz, db: rdskit.Database, at_least: int, record_property: Callable[[str, object], None]
 ) -> None:
     heard: dict[int, tuple[int, int]] = {}  # key and value by id; of a message that comes again the first time counts
     handed_over = itertools.count()
@@ -210,7 +211,7 @@ async def test_a_killed_writer_loses_no_message_and_keeps_each_keys_order(
         async with asyncio.TaskGroup() as group:
             for _ in range(WORKERS // 2):
                 group.create_task(counters.publish(over))
-            for _ in range(KILLS):
+            for _ in range(at_least):
                 await _kill_writer_under(heard, instance)
             over.set()
         await eventually(functools.partial(_is_empty, db), PATIENCE)

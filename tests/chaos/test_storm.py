@@ -1,7 +1,7 @@
 """A storm of random faults on each engine: nothing acknowledged is lost, nothing doubled, nothing stale or left over.
 
-Each run draws a seed of its own and prints it; ``tools/chaos.py`` strikes in the same way again, for as long as one
-likes.
+In the gate a storm strikes each kind of deployment and each product once, always in the same way. In ``make soak`` it
+strikes all engines for longer. Each run there draws a seed and prints it, and ``tools/chaos.py`` repeats its strikes.
 """
 
 from __future__ import annotations
@@ -17,18 +17,21 @@ from tests.chaos.storm.journal import Books, Journal, Outcome, violations
 from tests.chaos.storm.plan import strikes
 from tests.chaos.storm.site import ENGINES, Site
 from tests.chaos.storm.storm import storm
+from tests.plugins.rounds import soak
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from tests.plugins.local_rds import LocalRds
 
-SECONDS = 180.0 / len(ENGINES)  # of faults; the servers' creation and the calm afterwards come on top
+SECONDS = 12.0  # of faults; the servers' creation and the calm afterwards come on top
+SOAK_SECONDS = 120.0
+SEED = 42
 
 GOOD = {"run-1": Outcome.ACKNOWLEDGED, "run-2": Outcome.UNKNOWN, "run-3": Outcome.UNKNOWN, "run-4": Outcome.FAILED}
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture(params=["mariadb", "aurora-postgresql", "multi-az-mysql"])
 def site(request: pytest.FixtureRequest, local_rds: LocalRds) -> Iterator[Site]:
     site = Site(local_rds, request.param)
     site.create()
@@ -39,9 +42,21 @@ def site(request: pytest.FixtureRequest, local_rds: LocalRds) -> Iterator[Site]:
 @pytest.mark.chaos
 @pytest.mark.timeout(600)  # servers are created, struck, healed and deleted, on a machine that may be slow
 async def test_a_storm_breaks_no_promise(site: Site, record_property: Callable[[str, object], None]) -> None:
+    await assert_promises_hold(site, SEED, SECONDS, record_property)
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("site", soak(*ENGINES), indirect=True)
+async def test_a_long_storm_breaks_no_promise(site: Site, record_property: Callable[[str, object], None]) -> None:
     seed = random.randrange(2**32)
     print(f"to strike in the same way again: tools/chaos.py --engine {site.engine} --seed {seed}")  # noqa: T201 - as below
-    report = await storm(site, seed=seed, seconds=SECONDS)
+    await assert_promises_hold(site, seed, SOAK_SECONDS, record_property)
+
+
+async def assert_promises_hold(
+    site: Site, seed: int, seconds: float, record_property: Callable[[str, object], None]
+) -> None:
+    report = await storm(site, seed=seed, seconds=seconds)
     print(report)  # noqa: T201 - shown with -s and on failure: the figures are the point
     record_property("storm", json.dumps(report.as_dict()))
     assert not report.violations

@@ -14,7 +14,17 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = [
     f"tests.plugins.{name}"
-    for name in ("hangs", "isolation", "speeds", "breaches", "confidentiality", "leftovers", "skips", "tasks")
+    for name in (
+        "hangs",
+        "isolation",
+        "speeds",
+        "budgets",
+        "breaches",
+        "confidentiality",
+        "leftovers",
+        "skips",
+        "tasks",
+    )
 ]
 
 

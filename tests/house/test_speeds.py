@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.house.suite import ROOT, run_suite
+from tests.plugins.budgets import BUDGETS, room_of, table
 from tests.plugins.no_servers.sitecustomize import started_server
 
 if TYPE_CHECKING:
@@ -112,6 +114,25 @@ def test_random_examples_are_the_same_in_each_run_of_the_gate(tmp_path: Path) ->
     half = len(seen) // 2
     assert half > 10
     assert seen[:half] == seen[half:]
+
+
+def test_rooms_are_shown_beside_their_budgets() -> None:
+    assert [
+        room_of(f"tests/{path}::test_it") for path in ("test_sync.py", "client/pool/test_a.py", "local/fleet/test_a.py")
+    ] == [*("public", "client", "local/fleet")]
+    lines = list(table({"client": 90.0, "new": 3.0}, 3, {"other_room": 40, "rooms": {"client": 29}}))
+    assert [line.split()[:3] for line in lines[1:]] == [
+        ["client", "30.0", "29"],
+        ["new", "1.0", "40"],
+        ["all", "31.0", "29"],
+    ]
+    assert "OVER" in lines[1]
+    assert "OVER" not in lines[2]
+
+
+def test_every_file_with_a_known_length_exists() -> None:
+    budgets = tomllib.loads(BUDGETS.read_text())
+    assert [name for name in budgets["files"] if not (ROOT / "tests" / name).exists()] == []
 
 
 def test_a_second_run_waits_and_says_for_what(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ everything but the tests marked ``soak``; ``soak`` is those alone. Quick and gat
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -50,6 +51,12 @@ def is_selected(item: pytest.Item, speed: str) -> bool:
     if speed == "quick":
         return not is_soak and not starts_server(item)
     return speed == "all" or is_soak == (speed == "soak")
+
+
+def pytest_collection_finish() -> None:
+    # Thousands of tests and the modules of the AWS SDK stay until the end: the collector need not look at them again.
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

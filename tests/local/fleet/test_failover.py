@@ -9,13 +9,15 @@ import pytest
 
 from rdskit.errors import LocalError
 from tests.local.fleet.conftest import ZONES, Harness, assert_nothing_lost, more, spec, writers
+from tests.plugins.rounds import gate_and_soak
 
 
 @pytest.mark.chaos
-def test_five_failovers_under_writers_lose_nothing(harness: Harness) -> None:
+@pytest.mark.parametrize("count", gate_and_soak(2, 20))
+def test_failovers_under_writers_lose_nothing(harness: Harness, count: int) -> None:
     endpoint = harness.fleet.create(spec(multi_az=True))
     with writers(harness, endpoint) as active:
-        for _ in range(5):
+        for _ in range(count):
             assert more(active)
             harness.await_sync()
             before = harness.fleet.describe("db-ORDERS")
@@ -25,9 +27,9 @@ def test_five_failovers_under_writers_lose_nothing(harness: Harness) -> None:
         assert more(active)
     assert_nothing_lost(harness, endpoint, active)
     failovers = harness.fleet.failovers()
-    assert [failover.cause for failover in failovers] == ["requested"] * 5
+    assert [failover.cause for failover in failovers] == ["requested"] * count
     assert all(failover.promotion_ms > 0 for failover in failovers)
-    assert harness.kinds().count("failover-completed") == 5
+    assert harness.kinds().count("failover-completed") == count
 
 
 @pytest.mark.chaos
