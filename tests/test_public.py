@@ -11,7 +11,10 @@ import sys
 import pytest
 
 import rdskit
+import rdskit.sync
 from rdskit import errors
+from rdskit.client.database.session import Session
+from rdskit.client.database.transactional import Transactional
 
 
 def test_every_error_is_public_and_in_the_tree() -> None:
@@ -62,3 +65,9 @@ def test_every_error_survives_pickling() -> None:
         assert (type(again), str(again)) == (kind, str(error))
     refused = pickle.loads(pickle.dumps(errors.IntegrityError("no", sqlstate="23505")))  # noqa: S301 - our own
     assert refused.sqlstate == "23505"
+
+
+def test_databases_and_sessions_show_nothing_of_our_own_to_callers() -> None:
+    for surface in (rdskit.Database, Session, Transactional, rdskit.sync.Database, rdskit.sync.Session):
+        shown = {name for name in dir(surface) if not name.startswith("_")}
+        assert shown.isdisjoint({"dialect", "leave_to_parent"}), surface

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from tests.plugins.postgres import TestDatabase
 
 NOT_FOR_CALLERS = {
-    "leave_to_parent",
     "commit",
     "rollback",
+    "abandon",
     "send_rows",
     "send_sets",
     "listen",

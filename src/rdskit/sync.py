@@ -341,7 +341,7 @@ class Database(Session):
         self._opened: AsyncDatabase | None = None
         self._was_closed = False
         self._name = repr(self._database).replace("rdskit.", "rdskit.sync.", 1)  # connects, or raises
-        belongs_to_this_process(self)
+        belongs_to_this_process(self, Database._leave_to_parent)
 
     def __repr__(self) -> str:
         return self._name if self._opened is None else repr(self._opened).replace("rdskit.", "rdskit.sync.", 1)
@@ -355,12 +355,12 @@ class Database(Session):
                     self._opened = wait(open_target(self._target, self._options))
         return self._opened
 
-    def leave_to_parent(self) -> None:
+    def _leave_to_parent(self) -> None:
         """Open anew on the next use: this process was forked. Called by the fork itself."""
         self._opening = threading.Lock()  # another thread of the parent may have held the old one
         if self._opened is not None and not self._was_closed:
             self._opened = None
-        belongs_to_this_process(self)
+        belongs_to_this_process(self, Database._leave_to_parent)
 
     def __enter__(self) -> Self:
         return self

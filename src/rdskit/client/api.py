@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rdskit.client.database.location import Located
     from rdskit.client.database.opening import checked, open_target
     from rdskit.client.database.options import Options
-    from rdskit.client.database.queries import DEFAULT
+    from rdskit.client.database.queries import DEFAULT, dialect_of
     from rdskit.client.database.refusals import (
         Refusal,
         Refused,
@@ -108,6 +108,7 @@ __all__ = [
     "checked",
     "choose_credentials",
     "connect",
+    "dialect_of",
     "epochs",
     "fingerprint_of",
     "log_in",
@@ -150,7 +151,7 @@ _MODULES: Final = {
         "open_target",
     ),
     "rdskit.client.database.options": ("Options",),
-    "rdskit.client.database.queries": ("DEFAULT",),
+    "rdskit.client.database.queries": ("DEFAULT", "dialect_of"),
     "rdskit.client.database.refusals": (
         "Refusal",
         "Refused",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from rdskit.client.api import dialect_of
 from rdskit.errors import ConfigError, QueryError, RdskitError
 from rdskit.kernel.sql import Dialect
 
@@ -54,7 +55,7 @@ _NO_SUCH_TABLE: Final = {"42P01", 1146}
 async def make_tables(db: Database) -> None:
     """Create the tables that are missing, one process at a time."""
     async with db.lock(_LOCK, timeout=60.0):
-        for statement in _POSTGRES if db.dialect is Dialect.POSTGRES else _MYSQL:
+        for statement in _POSTGRES if dialect_of(db) is Dialect.POSTGRES else _MYSQL:
             await db.execute(statement)
 
 

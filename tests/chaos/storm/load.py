@@ -9,6 +9,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 import rdskit
+from rdskit.client.api import dialect_of
 from tests.chaos.storm.journal import Books, Journal, Outcome
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ LEDGER: Final = """
 
 async def prepare(db: rdskit.Database) -> None:
     """Make the tables. A name is not unique on purpose: what happens twice must be able to show."""
-    identity = IDENTITY["postgres" if db.dialect.name == "POSTGRES" else "mysql"]
+    identity = IDENTITY["postgres" if dialect_of(db).name == "POSTGRES" else "mysql"]
     await db.setup()
     await db.execute(f"create table entry (id {identity} primary key, name varchar(40) not null)")
     await db.execute("create index entry_name on entry (name)")

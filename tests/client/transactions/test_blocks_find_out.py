@@ -9,6 +9,7 @@ import pytest
 
 import rdskit
 import rdskit.sync
+from rdskit.client.api import dialect_of
 from rdskit.kernel.sql import Dialect
 from tests.client.transactions.cut_at_commit import CutAtCommit
 
@@ -156,12 +157,12 @@ async def test_a_fence_that_was_refused_answers_no_question(db: rdskit.Database)
     """Its row was never written: to ask for it would tell of a transaction that took effect that it did not."""
     await db.run(lambda tx: tx.execute(TAKE))
     await db.execute("drop table rdskit_txn")
-    with pytest.raises(rdskit.QueryError if db.dialect is Dialect.POSTGRES else rdskit.OutcomeUnknown) as caught:
+    with pytest.raises(rdskit.QueryError if dialect_of(db) is Dialect.POSTGRES else rdskit.OutcomeUnknown) as caught:
         async with db.transaction() as tx:
             await take(tx, done=True)
-    if db.dialect is Dialect.POSTGRES:
+    if dialect_of(db) is Dialect.POSTGRES:
         assert "the transaction was rolled back, as its row in rdskit_txn was refused" in str(caught.value)
-    assert await balance(db) == (90 if db.dialect is Dialect.POSTGRES else 80)
+    assert await balance(db) == (90 if dialect_of(db) is Dialect.POSTGRES else 80)
     async with db.transaction() as tx:
         await tx.execute(TAKE)
 

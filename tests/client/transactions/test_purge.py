@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from rdskit.client.api import dialect_of
 from rdskit.client.transactions import Fence, purge_sometimes
 from rdskit.kernel.sql import Dialect
 
@@ -30,7 +31,7 @@ async def _work(tx: Transaction) -> int:
 async def _age(db: rdskit.Database, table: str, column: str, seconds: float) -> None:
     """Have the clock of the table's rows be ahead by some seconds: all they were given lies further back."""
     back = f"{column} - make_interval(secs => :s)"
-    if db.dialect is Dialect.MYSQL:
+    if dialect_of(db) is Dialect.MYSQL:
         back = f"timestampadd(microsecond, -:s * 1000000, {column})"
     await db.execute(f"update {table} set {column} = {back}", s=float(seconds))
 
@@ -72,9 +73,9 @@ async def test_an_answer_is_kept_until_it_expires(db: rdskit.Database) -> None:
 async def test_hardly_any_call_pays_for_it(db: rdskit.Database) -> None:
     for key in ("a", "b"):
         await db.run_once(key, _work, keep=0)
-    await purge_sometimes(db.dialect, db.transaction, 0.01)
+    await purge_sometimes(dialect_of(db), db.transaction, 0.01)
     assert await _count(db, "rdskit_idempotency") == 2
-    await purge_sometimes(db.dialect, lambda: db.transaction(exactly_once=False), 0.0)
+    await purge_sometimes(dialect_of(db), lambda: db.transaction(exactly_once=False), 0.0)
     assert await _count(db, "rdskit_idempotency") == 0
 
 
@@ -83,7 +84,7 @@ async def test_a_purge_is_bounded(db: rdskit.Database) -> None:
         await tx.insert_many("rdskit_txn", [{"id": Fence().number, "committed": True} for _ in range(1100)])
     await _age(db, "rdskit_txn", "created_at", 2 * DAY)
     for left in (100, 0):
-        await purge_sometimes(db.dialect, lambda: db.transaction(exactly_once=False), 0.0)
+        await purge_sometimes(dialect_of(db), lambda: db.transaction(exactly_once=False), 0.0)
         assert await _count(db, "rdskit_txn") == left
 
 
@@ -95,7 +96,7 @@ async def test_a_key_that_is_used_anew_outlives_the_purge(
     async def purged_meanwhile(tx: Transaction) -> str:
         await tx.execute("update account set balance = 50 where id = 2")
         # It neither waits for us nor takes the key from under us.
-        await purge_sometimes(db.dialect, lambda: db.transaction(isolation="read committed", timeout=30), 0.0)
+        await purge_sometimes(dialect_of(db), lambda: db.transaction(isolation="read committed", timeout=30), 0.0)
         return "anew"
 
     assert await db.run_once("k", purged_meanwhile) == "anew"
@@ -108,6 +109,6 @@ async def test_a_purge_that_fails_is_not_the_callers_concern(
     db: rdskit.Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     await db.execute("drop table rdskit_idempotency")
-    await purge_sometimes(db.dialect, lambda: db.transaction(exactly_once=False), 0.0)
+    await purge_sometimes(dialect_of(db), lambda: db.transaction(exactly_once=False), 0.0)
     assert "could not be removed" in caplog.text
     assert await db.run(_work, exactly_once=True) == 1

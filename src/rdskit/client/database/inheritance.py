@@ -8,33 +8,34 @@ from __future__ import annotations
 
 import os
 import weakref
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+_open: weakref.WeakKeyDictionary[Any, Callable[[Any], None]] = weakref.WeakKeyDictionary()
+_left_to_parent: list[Any] = []
 
 
-class Inheritable(Protocol):
-    """Something open that a fork must not share."""
+def belongs_to_this_process(one: T, leave: Callable[[T], None]) -> None:
+    """Have something open left to the parent in every child that is forked from now on.
 
-    def leave_to_parent(self) -> None:
-        """Be of no use from now on, without touching a socket."""
-        ...
-
-
-_open: weakref.WeakSet[Inheritable] = weakref.WeakSet()
-_left_to_parent: list[Inheritable] = []
-
-
-def belongs_to_this_process(one: Inheritable) -> None:
-    """Have ``one`` left to the parent in every child that is forked from now on."""
-    _open.add(one)
+    Args:
+        one: a fork must not share it.
+        leave: called with it in the child, to make it useless there without touching a socket. A function and no bound
+            method, which would keep it alive.
+    """
+    _open[one] = leave
 
 
 def _leave_all_to_parent() -> None:
     # They are kept alive: collecting a transport would take its socket out of the list that the parent's loop waits on.
-    inherited = list(_open)
-    _left_to_parent.extend(inherited)
+    inherited = list(_open.items())
+    _left_to_parent.extend(one for one, _ in inherited)
     _open.clear()
-    for one in inherited:
-        one.leave_to_parent()
+    for one, leave in inherited:
+        leave(one)
 
 
 os.register_at_fork(after_in_child=_leave_all_to_parent)

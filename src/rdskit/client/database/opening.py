@@ -75,7 +75,7 @@ async def open_database(resolved: Resolved, options: Options, owner: TaskOwner) 
         after_reset=stored_code.ask,
     )
     opening = _Opening(cluster)
-    belongs_to_this_process(opening)
+    belongs_to_this_process(opening, _Opening.nothing_to_leave)
     try:
         shared = await _started(opening.cluster, tokens, statements, str(resolved.target), options, owner)
         owner.spawn(stored_code.keep_current(cluster), "look for changed functions and triggers")
@@ -92,7 +92,7 @@ class _Opening:
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
 
-    def leave_to_parent(self) -> None:
+    def nothing_to_leave(self) -> None:
         """Do nothing: no code of the child can reach this cluster."""
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rdskit.client.database.context import SessionContext
     from rdskit.client.statements import Page
     from rdskit.kernel.ports import Params, Result, Row
+    from rdskit.kernel.sql import Dialect
 
 T = TypeVar("T")
 
@@ -349,3 +350,8 @@ async def _one(call: Coroutine[Any, Any, Row | None], kind: type[T]) -> T | None
 
 async def _all(call: Coroutine[Any, Any, list[Row]], kind: type[T]) -> list[T]:
     return into_all(await call, kind)
+
+
+def dialect_of(db: Queries) -> Dialect:
+    """Return whose SQL a database speaks."""
+    return db._statements.dialect  # noqa: SLF001 - a function of this class, which is not on its public surface

@@ -34,7 +34,7 @@ class Session(Transactional):
         super().__init__(context)
         self._name = context.shared.name
         self._written = context.written
-        belongs_to_this_process(self)
+        belongs_to_this_process(self, Session._leave_to_parent)
 
     def __repr__(self) -> str:
         return f"<rdskit.{type(self).__name__} {self._name}{' (closed)' if self.closed else ''}>"
@@ -44,7 +44,7 @@ class Session(Transactional):
         """Whether it can be used no more."""
         return self._refusal is not None
 
-    def leave_to_parent(self) -> None:
+    def _leave_to_parent(self) -> None:
         """Be of no use in this process, which was forked from the one that opened it; called by the fork itself."""
         self._refusal = self._refusal or (
             f"the database {self._name} was opened by the process that this one was forked from, and its connections "

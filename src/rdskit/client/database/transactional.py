@@ -45,11 +45,6 @@ class Transactional(Queries):
         self._transactions = context.transactions
         self._fencing = context.fencing
 
-    @property
-    def dialect(self) -> Dialect:
-        """Whose SQL the database speaks."""
-        return self._statements.dialect
-
     def transaction(
         self,
         *,
@@ -173,7 +168,7 @@ class Transactional(Queries):
             return self._block(begin, deadline, exactly_once=False)  # the key does the same
 
         async def work(tx: Transaction) -> Any:
-            return await answer_once(tx, self.dialect, request, once)
+            return await answer_once(tx, self._statements.dialect, request, once)
 
         call = Call(work, called=name_of(closure), finds_itself_done=True)
         answer = await repeat(attempt, call, deadline, self._cluster.retries, self._cluster.observers)
@@ -202,7 +197,7 @@ class Transactional(Queries):
         lease = await self._cluster.acquire_writer(deadline, self._transactions.scope)
         try:
             with holding(lease.lender):
-                async with held_lock(lease, self.dialect, name, deadline.due):
+                async with held_lock(lease, self._statements.dialect, name, deadline.due):
                     yield
         finally:
             lease.give_back()
@@ -216,7 +211,7 @@ class Transactional(Queries):
         Returns:
             Their names.
         """
-        dialect = self.dialect
+        dialect = self._statements.dialect
         if dialect is Dialect.POSTGRES:
             async with self.transaction(exactly_once=False) as tx:
                 await tx.lock(SETUP_LOCK)

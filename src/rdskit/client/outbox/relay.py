@@ -9,6 +9,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
+from rdskit.client.database.queries import dialect_of
 from rdskit.client.outbox.message import Message
 from rdskit.client.outbox.queue import postponement, queue_of
 from rdskit.client.transactions import explained
@@ -74,11 +75,12 @@ class Relay:
         self._handler = require_function("handler", handler)
         self._batch = batch
         self._poll = poll
-        self._queue = queue_of(db.dialect, ordered=ordered)
+        dialect = dialect_of(db)
+        self._queue = queue_of(dialect, ordered=ordered)
         self._ordered = ordered
         # MySQL and MariaDB may read a small table as a whole to delete some rows, and would lock other relays' rows.
-        self._looked_up = not ordered and db.dialect is Dialect.MYSQL
-        self._postponement = postponement(db.dialect)
+        self._looked_up = not ordered and dialect is Dialect.MYSQL
+        self._postponement = postponement(dialect)
         self.delivered = 0
         self.failed = 0
 
