@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from rdskit.client.credentials import StoredCredentials, choose_credentials, rea
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.targets import Engine, Target
 from rdskit.runtime.tasks import TaskOwner
+from tests.aws.saml import saml_request
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -162,6 +162,10 @@ async def test_a_role_by_a_profile(
 
 async def test_saml_is_asked_without_keys(local_rds: LocalRds, monkeypatch: pytest.MonkeyPatch) -> None:
     assert local_rds.data.exists()
+    iam = boto3.client("iam")
+    provider = iam.create_saml_provider(Name="idp", SAMLMetadataDocument="x" * 1000)["SAMLProviderArn"]
+    trust = {"Effect": "Allow", "Action": "sts:AssumeRoleWithSAML", "Principal": {"Federated": provider}}
+    iam.create_role(RoleName="federated", AssumeRolePolicyDocument=json.dumps({"Statement": [trust]}))
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     given = boto3.Session().client("sts").assume_role_with_saml(**saml_request("federated"))["Credentials"]
@@ -180,21 +184,3 @@ async def test_no_secret_is_logged_whatever_the_level(owner: TaskOwner, caplog: 
     assert caplog.records, "boto3 logs much at this level"
     for secret in ("correct-horse", keys.secret_access_key, str(keys.session_token), own.secret_access_key):
         assert secret not in caplog.text
-
-
-def saml_request(session: str) -> dict[str, Any]:
-    """What an identity provider's assertion becomes."""
-    role, provider = "arn:aws:iam::123456789012:role/federated", "arn:aws:iam::123456789012:saml-provider/idp"
-    attributes = {"Role": f"{role},{provider}", "RoleSessionName": session, "SessionDuration": "900"}
-    told = "".join(
-        f'<saml:Attribute Name="https://aws.amazon.com/SAML/Attributes/{name}">'
-        f"<saml:AttributeValue>{value}</saml:AttributeValue></saml:Attribute>"
-        for name, value in attributes.items()
-    )
-    assertion = (
-        '<samlp:Response xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" '
-        'xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion"><saml:Assertion><saml:AttributeStatement>'
-        f"{told}</saml:AttributeStatement></saml:Assertion></samlp:Response>"
-    )
-    encoded = base64.b64encode(assertion.encode()).decode()
-    return {"RoleArn": role, "PrincipalArn": provider, "SAMLAssertion": encoded}

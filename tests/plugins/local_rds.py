@@ -104,6 +104,7 @@ def running(data: Path) -> Iterator[LocalRds]:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in site.env(data).items():
                 patch.setitem(os.environ, name, value)
+            patch.setattr(boto3, "DEFAULT_SESSION", None)  # it would keep the keys of another local RDS
             yield LocalRds(data)
     finally:
         site.down(data)

@@ -55,14 +55,25 @@ def up(
     data: Data = None,
     port: Port = None,
     foreground: Annotated[bool, typer.Option("--foreground", help="Stay; Ctrl-C stops everything.")] = False,
+    verify_signatures: Annotated[
+        bool,
+        typer.Option(
+            "--verify-signatures/--no-verify-signatures", help="Answer only who signs with a key of this local RDS."
+        ),
+    ] = True,
+    enforce_iam: Annotated[
+        bool, typer.Option("--enforce-iam", help="Let the policies of the local IAM decide what a caller may do.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Start the local RDS; returns when it is ready."""
     directory = site.data_directory(data)
+    guard = None if verify_signatures and not enforce_iam else site.Guard(verify_signatures, enforce_iam)
     if foreground:
-        arguments, environment = site.foreground(directory, port)
+        arguments, environment = site.foreground(directory, port, guard)
         os.execve(arguments[0], arguments, environment)  # noqa: S606 - our own daemon takes this process's place
-    found = site.up(directory, port)
+    found = site.up(directory, port, guard)
+    _warn_of_open_doors(found)
     if as_json:
         return _print_json(found.as_dict())
     verb = "already up" if found.already else f"up in {found.seconds:.1f} s"
@@ -85,6 +96,7 @@ def down(*, data: Data = None, as_json: AsJson = False) -> None:
 def status(*, data: Data = None, as_json: AsJson = False) -> None:
     """Show whether the local RDS is up, and its instances. Exit status 1 when it is down."""
     found = site.status(site.data_directory(data))
+    _warn_of_open_doors(found)
     if as_json:
         _print_json(found.as_dict())
     else:
@@ -175,6 +187,12 @@ def named_fault(kind: str, amount: str | None, path: str | None) -> faults.Fault
         parse_seconds(amount) if amount else 0.0,
         cast("faults.Path", path or "all"),
     )
+
+
+def _warn_of_open_doors(found: SiteStatus) -> None:
+    guard = (found.health or {}).get("guard", {})
+    if not guard.get("verify_signatures", True):
+        typer.echo("warning: signatures are not verified: everybody on this machine can do everything here", err=True)
 
 
 def _print_status(found: SiteStatus) -> None:

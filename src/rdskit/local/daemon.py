@@ -17,12 +17,14 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from queue import SimpleQueue
 from typing import IO, TYPE_CHECKING
 
 from rdskit.errors import LocalError
+from rdskit.local.control.guard import Guard
 from rdskit.local.control.keypair import ensure_key_pair
 from rdskit.local.control.layout import Layout, write_json
 from rdskit.local.control.loopback import ADDRESS, url
@@ -78,11 +80,13 @@ class Daemon:
     Args:
         layout: its data directory.
         port: of the AWS API.
+        guard: what callers of the AWS API must prove.
     """
 
-    def __init__(self, layout: Layout, port: int) -> None:
+    def __init__(self, layout: Layout, port: int, guard: Guard) -> None:
         self._layout = layout
         self._port = port
+        self._guard = guard
         self._postgres = find_postgres()
         # Its put() may be called from a signal handler, whatever the main thread is doing; an Event's set() may not.
         self._stop: SimpleQueue[None] = SimpleQueue()
@@ -123,12 +127,14 @@ class Daemon:
 
             _log.info("control plane imported in %.2f s", time.monotonic() - begun)
             started.result()
-        return ControlPlane(self._layout, fleet, ensure_key_pair(self._layout.key_pair))
+        return ControlPlane(self._layout, fleet, ensure_key_pair(self._layout.key_pair), self._guard)
 
     def _serve(self, plane: ControlPlane, listener: socket.socket) -> None:
         with plane.server(listener, self._health).running():
             self._say(ready=True)
             _log.info("ready at %s", url(self._port))
+            if not self._guard.verify_signatures:
+                _log.warning("signatures are not verified: everybody on this machine can do everything here")
             self._stop.get()
             _log.info("stopping")
 
@@ -142,6 +148,7 @@ class Daemon:
             "rdskit": version("rdskit"),
             "emulation": f"moto {version('moto')}",
             "engines": [postgres],
+            "guard": asdict(self._guard),
         }
 
     def _say(self, *, ready: bool) -> None:
@@ -153,10 +160,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="rdskit.local.daemon")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--no-verify-signatures", dest="verify", action="store_false")
+    parser.add_argument("--enforce-iam", action="store_true")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     layout = Layout(options.data.resolve())
-    daemon = Daemon(layout, options.port)
+    daemon = Daemon(layout, options.port, Guard(options.verify, options.enforce_iam))
     signal.signal(signal.SIGTERM, daemon.stop)
     signal.signal(signal.SIGINT, daemon.stop)
     try:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 from rdskit.local.control.layout import Layout
 from rdskit.local.control.loopback import order
 from rdskit.local.fault_model import Fault, FaultKind, Path
-from rdskit.local.site import data_directory, served_port
+from rdskit.local.site import data_directory, page_key_of, served_port
 
 if TYPE_CHECKING:
     import pathlib
@@ -144,4 +144,5 @@ class injected:  # noqa: N801 - reads as the verb that it is: with faults.inject
 
 
 def _order(page: str, asked: dict[str, Any], data: pathlib.Path | None) -> Any:
-    return order(served_port(Layout(data_directory(data))), page, asked)
+    layout = Layout(data_directory(data))
+    return order(served_port(layout), page, page_key_of(layout), asked)

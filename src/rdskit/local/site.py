@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from rdskit.errors import ConfigError, LocalError
 from rdskit.local.certificates import LocalAuthority
-from rdskit.local.control.keypair import read_key_pair
+from rdskit.local.control.guard import Guard
+from rdskit.local.control.keypair import page_key, read_key_pair
 from rdskit.local.control.layout import Layout, read_json, write_json
 from rdskit.local.control.loopback import ask, check_port, url
 from rdskit.local.control.process import DaemonProcess
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_PORT",
     "REGION",
+    "Guard",
     "SiteStatus",
     "clusters",
     "data_directory",
@@ -33,6 +35,7 @@ __all__ = [
     "env",
     "failovers",
     "foreground",
+    "page_key_of",
     "reset",
     "served_port",
     "status",
@@ -79,31 +82,34 @@ def data_directory(chosen: Path | None = None) -> Path:
     return (chosen or Path(os.environ.get("RDSKIT_DATA") or ".rdskit")).expanduser().resolve()
 
 
-def up(data: Path, port: int | None = None) -> SiteStatus:
+def up(data: Path, port: int | None = None, guard: Guard | None = None) -> SiteStatus:
     """Start a local RDS and return when it is ready; one that runs already is left alone.
 
     Args:
         data: the data directory; made when missing.
         port: of the AWS API; by default the remembered one, else 4566.
+        guard: what callers must prove; by default that they have a key of this local RDS.
 
     Raises:
-        LocalError: the port is taken, it runs at another port already, or it did not become ready.
+        LocalError: the port is taken, it runs with another port or guard already, or it did not become ready.
     """
     begun = time.monotonic()
     layout = Layout(data)
     layout.make()
     daemon = DaemonProcess(layout)
     with daemon.starting():
-        already = daemon.alive and _answers(daemon)
+        already = daemon.alive and _answers(layout, daemon)
         if not already:
-            daemon.start(_choose_port(layout, port))
+            daemon.start(_choose_port(layout, port), guard or Guard())
     found = _running(layout, seconds=time.monotonic() - begun, already=already)
     if port not in (None, found.port):
         raise LocalError(f"The local RDS on {data} is already up at port {found.port}: `rdskit local down` first.")
+    if already and guard is not None and found.health is not None and found.health.get("guard") != asdict(guard):
+        raise LocalError(f"The local RDS on {data} is already up with other options: `rdskit local down` first.")
     return found
 
 
-def foreground(data: Path, port: int | None = None) -> tuple[list[str], dict[str, str]]:
+def foreground(data: Path, port: int | None = None, guard: Guard | None = None) -> tuple[list[str], dict[str, str]]:
     """What to execute for a local RDS that stays in the foreground: arguments and environment.
 
     Raises:
@@ -114,7 +120,7 @@ def foreground(data: Path, port: int | None = None) -> tuple[list[str], dict[str
     daemon = DaemonProcess(layout)
     if daemon.alive:
         raise LocalError(f"A local RDS is already running on {data}: `rdskit local down` ends it.")
-    return daemon.command(_choose_port(layout, port))
+    return daemon.command(_choose_port(layout, port), guard or Guard())
 
 
 def down(data: Path) -> SiteStatus:
@@ -124,7 +130,7 @@ def down(data: Path) -> SiteStatus:
         LocalError: it did not end in time.
     """
     begun = time.monotonic()
-    layout = Layout(data)
+    layout = _checked(data)
     daemon = DaemonProcess(layout)
     was_up = daemon.alive
     if was_up:
@@ -140,7 +146,7 @@ def status(data: Path) -> SiteStatus:
     Raises:
         LocalError: it lives, but does not answer.
     """
-    layout = Layout(data)
+    layout = _checked(data)
     daemon = DaemonProcess(layout)
     if daemon.alive:
         try:
@@ -157,7 +163,7 @@ def env(data: Path) -> dict[str, str]:
     Raises:
         ConfigError: it was never up.
     """
-    layout = Layout(data)
+    layout = _checked(data)
     pair = read_key_pair(layout.key_pair)
     if pair is None:
         raise ConfigError(f"There is no local RDS in {data} yet: run `rdskit local up` first.")
@@ -176,7 +182,7 @@ def reset(data: Path) -> SiteStatus:
     Raises:
         LocalError: it did not stop, or the directory is not a local RDS's.
     """
-    if data.exists() and not Layout(data).settings.exists():
+    if data.exists() and not _checked(data).is_proven():
         raise LocalError(f"{data} does not look like the data directory of a local RDS: delete it by hand if it is.")
     down(data)
     if data.exists():
@@ -190,7 +196,7 @@ def clusters(data: Path) -> list[dict[str, Any]]:
     Raises:
         LocalError: it is not running.
     """
-    found: list[dict[str, Any]] = ask(served_port(Layout(data)), "clusters")
+    found: list[dict[str, Any]] = _ask(Layout(data), "clusters")
     return found
 
 
@@ -200,15 +206,15 @@ def failovers(data: Path, identifier: str | None = None) -> list[dict[str, Any]]
     Raises:
         LocalError: it is not running.
     """
-    found: list[dict[str, Any]] = ask(served_port(Layout(data)), "failovers")
+    found: list[dict[str, Any]] = _ask(Layout(data), "failovers")
     return [each for each in found if identifier in (None, each["identifier"])]
 
 
-def _answers(daemon: DaemonProcess) -> bool:
+def _answers(layout: Layout, daemon: DaemonProcess) -> bool:
     """Whether a living daemon answers, once it is ready; False for one that is just ending."""
     daemon.await_ready()
     try:
-        ask(int(daemon.said.get("port", 0)), "health")
+        _ask(layout, "health")
     except LocalError:
         if not daemon.ends_soon():
             raise
@@ -224,6 +230,29 @@ def _choose_port(layout: Layout, port: int | None) -> int:
     return chosen
 
 
+def _checked(data: Path) -> Layout:
+    layout = Layout(data)
+    layout.check()
+    return layout
+
+
+def _ask(layout: Layout, page: str) -> Any:
+    port = DaemonProcess(layout).said.get("port", served_port(layout))
+    return ask(int(port), page, page_key_of(layout))
+
+
+def page_key_of(layout: Layout) -> str:
+    """Return the header that opens the pages of the local RDS on a data directory.
+
+    Raises:
+        LocalError: it was never up.
+    """
+    pair = read_key_pair(layout.key_pair)
+    if pair is None:
+        raise LocalError(f"There is no local RDS in {layout.data} yet: run `rdskit local up` first.")
+    return page_key(pair)
+
+
 def _running(layout: Layout, *, seconds: float | None = None, already: bool = False) -> SiteStatus:
     said = DaemonProcess(layout).said
     port = int(said.get("port", served_port(layout)))
@@ -236,8 +265,8 @@ def _running(layout: Layout, *, seconds: float | None = None, already: bool = Fa
         endpoint=url(port),
         already=already,
         seconds=seconds,
-        health=ask(port, "health") if ready else {"ready": False},
-        instances=tuple(ask(port, "instances")) if ready else (),
+        health=_ask(layout, "health") if ready else {"ready": False},
+        instances=tuple(_ask(layout, "instances")) if ready else (),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,9 @@ from typer.testing import CliRunner
 from rdskit.cli.local import app
 from rdskit.errors import ConfigError, LocalError
 from rdskit.local import faults, site
+from rdskit.local.control.layout import Layout
 from tests.local.control.conftest import until
+from tests.local.control.http_client import plain
 
 if TYPE_CHECKING:
     from tests.local.control.conftest import LocalSite
@@ -98,9 +99,8 @@ def test_the_command_line(local: LocalSite, orders: str) -> None:
 
 def test_no_web_page_can_break_anything(local: LocalSite, orders: str) -> None:
     body = json.dumps({"identifier": orders, "kind": "kill"})
+    key = site.page_key_of(Layout(local.data))
     for method, content_type in (("GET", "application/json"), ("POST", "text/plain")):
-        connection = http.client.HTTPConnection("127.0.0.1", site.status(local.data).port)
-        connection.request(method, "/_rdskit/faults", body, {"Content-Type": content_type})
-        assert connection.getresponse().status in (400, 405)
-        connection.close()
+        headers = {"Content-Type": content_type, "Authorization": key}
+        assert plain(local.port, "/_rdskit/faults", body, headers, method)[0] in (400, 405)
     assert local.describe(orders)["DBInstanceStatus"] == "available"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import signal
@@ -16,7 +15,9 @@ import pytest
 
 from rdskit.errors import ConfigError, LocalError
 from rdskit.local import doctor, site
+from rdskit.local.control.layout import Layout
 from tests.local.control.conftest import PASSWORD, free_port, running_site, until
+from tests.local.control.http_client import plain, send
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,12 +44,8 @@ def family(pid: int | None) -> set[int]:
 
 
 def page(local: LocalSite, path: str) -> Any:
-    connection = http.client.HTTPConnection("127.0.0.1", local.port, timeout=10)
-    try:
-        connection.request("GET", path)
-        return json.loads(connection.getresponse().read())
-    finally:
-        connection.close()
+    key = site.page_key_of(Layout(local.data))
+    return json.loads(plain(local.port, path, headers={"Authorization": key}, method="GET")[1])
 
 
 def test_up_is_ready_and_a_second_up_finds_it(local: LocalSite) -> None:
@@ -118,7 +115,7 @@ def test_taken_port_names_the_listener_and_the_next_step(tmp_path: Path) -> None
 def test_env_points_an_sdk_at_it(local: LocalSite, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in site.env(local.data).items():
         monkeypatch.setenv(name, value)
-    boto3.DEFAULT_SESSION = None
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     identity = boto3.client("sts").get_caller_identity()
     assert identity["Account"] == "123456789012"
     keys = boto3.client("iam").list_access_keys(UserName="rdskit")["AccessKeyMetadata"]
@@ -188,19 +185,10 @@ def test_secrets_are_not_in_the_log(local: LocalSite) -> None:
 
 
 def test_pages_that_steer_the_emulation_are_closed(local: LocalSite) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", local.port, timeout=10)
-    try:
-        scope = "AWS4-HMAC-SHA256 Credential=AKIA/20260101/eu-west-1/rds/aws4_request, Signature=0"
-        connection.request("POST", "/moto-api/reset", headers={"Authorization": scope, "Origin": "http://evil.example"})
-        answer = connection.getresponse()
-        assert answer.status == 403
-        answer.read()
-        connection.request("GET", "/?Action=DescribeDBInstances", headers={"Authorization": scope, "Origin": "null"})
-        listing = connection.getresponse()
-        assert listing.status == 200
-        assert listing.getheader("Access-Control-Allow-Origin") is None
-    finally:
-        connection.close()
+    for target in ("/moto-api/reset", "/moto-api/data.json", "/latest/meta-data/"):
+        status, text = send(local, "Action=DescribeDBInstances", path=target)
+        assert status == 400
+        assert "InvalidAction" in text
 
 
 def test_state_of_another_version_says_what_to_do(fresh: LocalSite) -> None:
@@ -208,7 +196,7 @@ def test_state_of_another_version_says_what_to_do(fresh: LocalSite) -> None:
     site.down(fresh.data)
     (file,) = (fresh.data / "services").glob("iam.*.aws.state")
     file.write_bytes(file.read_bytes().replace(b"moto 5.", b"moto 4.", 1))
-    with pytest.raises(LocalError, match=r"written as 'rdskit-state 1 moto 4\..*rdskit local reset"):
+    with pytest.raises(LocalError, match=r"written as 'rdskit-state 2 moto 4\..*rdskit local reset"):
         site.up(fresh.data)
     assert not site.status(fresh.data).running
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 from xml.sax.saxutils import escape
 
 from moto.core.exceptions import ServiceException
@@ -13,8 +14,12 @@ from moto.core.serialize import get_serializer_class
 from moto.core.utils import get_service_model
 
 from rdskit.local.control.services import SERVICES
+from rdskit.local.control.signatures import Problem
 
-__all__ = ["Answer", "Fault", "render"]
+if TYPE_CHECKING:
+    from rdskit.local.control.signatures import SignatureError
+
+__all__ = ["Answer", "Fault", "refusal", "render"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +70,30 @@ def _in_protocol_of(service: str, fault: Fault, content_type: str) -> Answer:
     body = result["body"]
     headers = tuple((str(name), str(value)) for name, value in result["headers"].items())
     return Answer(fault.status, headers, body.encode() if isinstance(body, str) else body)
+
+
+_SIGNATURE_CODES: Final = {
+    # The code and the status of services that speak XML, and the code of those that speak JSON.
+    Problem.MISSING: ("MissingAuthenticationToken", 403, "MissingAuthenticationTokenException"),
+    Problem.INCOMPLETE: ("IncompleteSignature", 400, "IncompleteSignatureException"),
+    Problem.UNKNOWN_KEY: ("InvalidClientTokenId", 403, "UnrecognizedClientException"),
+    Problem.MISMATCH: ("SignatureDoesNotMatch", 403, "InvalidSignatureException"),
+    Problem.TIME: ("SignatureDoesNotMatch", 403, "InvalidSignatureException"),
+    Problem.EXPIRED: ("ExpiredToken", 403, "ExpiredTokenException"),
+    Problem.DENIED: ("AccessDenied", 403, "AccessDeniedException"),
+}
+_EC2_CODES: Final = {
+    Problem.UNKNOWN_KEY: ("AuthFailure", 401),
+    Problem.EXPIRED: ("RequestExpired", 400),
+    Problem.DENIED: ("UnauthorizedOperation", 403),
+}
+
+
+def refusal(error: SignatureError, service: str, content_type: str) -> Fault:
+    """Return the fault by which a service refuses a request whose signature does not let it in."""
+    code, status, of_json = _SIGNATURE_CODES[error.problem]
+    if "json" in content_type or "cbor" in content_type:
+        code, status = of_json, 400
+    elif service == "ec2":
+        code, status = _EC2_CODES.get(error.problem, (code, status))
+    return Fault(code, str(error), status)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
-__all__ = ["Decision", "Policies", "decide"]
+__all__ = ["Decision", "Policies", "decide", "trusts"]
 
 
 class Decision(Enum):
@@ -155,3 +155,27 @@ def _listed(value: Any) -> list[Any]:
     if value is None:
         return []
     return value if isinstance(value, list) else [value]
+
+
+def trusts(document: str, action: str, provider: str) -> bool:
+    """Return whether a role's trust policy accepts the users of an identity provider.
+
+    Args:
+        document: the trust policy, as JSON.
+        action: as in ``sts:AssumeRoleWithSAML``.
+        provider: the ARN of the provider.
+    """
+    try:
+        statements = _listed(json.loads(document).get("Statement"))
+    except (ValueError, AttributeError):
+        return False
+    allowed = False
+    for statement in statements:
+        principal = statement.get("Principal")
+        federated = _listed(principal.get("Federated")) if isinstance(principal, dict) else []
+        named = any(_matches(pattern.lower(), action.lower(), {}) for pattern in _listed(statement.get("Action")))
+        if provider in federated and named:
+            if statement.get("Effect") != "Allow":
+                return False
+            allowed = True
+    return allowed

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote, unquote
 
+from rdskit.local.control.signatures import sign
+
 __all__ = ["Expectation", "RefusedTokenError", "Token", "check_claims", "check_signature", "parse_token"]
 
 _ALGORITHM: Final = "AWS4-HMAC-SHA256"
@@ -129,13 +131,8 @@ def check_signature(token: Token, secret_access_key: str) -> None:
     Raises:
         RefusedTokenError: another secret key signed it, or it was changed afterwards.
     """
-    request = f"GET\n/\n{token.query}\nhost:{token.host}\n\nhost\n{_NO_BODY}"
-    digest = hashlib.sha256(request.encode()).hexdigest()
-    text = f"{_ALGORITHM}\n{token.signed_at:{_STAMP}}\n{token.scope}\n{digest}"
-    key = f"AWS4{secret_access_key}".encode()
-    for part in token.scope.split("/"):
-        key = hmac.digest(key, part.encode(), "sha256")
-    expected = hmac.digest(key, text.encode(), "sha256").hex()
+    canonical = f"GET\n/\n{token.query}\nhost:{token.host}\n\nhost\n{_NO_BODY}"
+    expected = sign(secret_access_key, f"{token.signed_at:{_STAMP}}", token.scope, canonical)
     if not hmac.compare_digest(expected.encode(), token.signature.encode()):
         raise RefusedTokenError(f"the signature does not match: key {token.key_id} has another secret access key")
 

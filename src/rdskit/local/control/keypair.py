@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import secrets
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from rdskit.local.control.layout import read_json, write_json
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["KeyPair", "ensure_key_pair", "read_key_pair"]
+__all__ = ["KeyPair", "ensure_key_pair", "is_page_key", "page_key", "read_key_pair"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +40,13 @@ def ensure_key_pair(path: Path) -> KeyPair:
     )
     write_json(path, asdict(pair))
     return pair
+
+
+def page_key(pair: KeyPair) -> str:
+    """Return the Authorization header that opens the local RDS's own pages; it does not reveal the secret key."""
+    return f"Bearer {hmac.digest(pair.secret_access_key.encode(), b'rdskit pages', 'sha256').hex()}"
+
+
+def is_page_key(pair: KeyPair, header: str) -> bool:
+    """Return whether an Authorization header opens the pages; compared in constant time."""
+    return hmac.compare_digest(page_key(pair).encode(), header.encode())

@@ -48,23 +48,31 @@ def check_port(port: int) -> None:
             raise LocalError(f"Port {port} at {ADDRESS} cannot be used: {error.strerror}.") from error
 
 
-def ask(port: int, page: str) -> Any:
+def ask(port: int, page: str, key: str) -> Any:
     """What one of the local RDS's own pages says.
 
+    Args:
+        port: of the AWS API.
+        page: its path.
+        key: the Authorization header that opens it.
+
     Raises:
-        LocalError: there is no answer.
+        LocalError: there is no answer, or the key is another local RDS's.
     """
-    return _exchange(port, "GET", page)[1]
+    status, answer = _exchange(port, "GET", page, key)
+    if status != HTTPStatus.OK:
+        raise _unanswered(port, answer.get("error", f"status {status}"))
+    return answer
 
 
-def order(port: int, page: str, asked: Mapping[str, Any]) -> Any:
-    """Have the local RDS do something, and return what it says of it.
+def order(port: int, page: str, key: str, asked: Mapping[str, Any]) -> Any:
+    """Have the local RDS do something, and return what it says of it; arguments as of :func:`ask`.
 
     Raises:
         ConfigError: what is asked for makes no sense.
         LocalError: there is no answer, or it could not be done.
     """
-    status, answer = _exchange(port, "POST", page, json.dumps(asked), timeout=_ORDER_TIMEOUT)
+    status, answer = _exchange(port, "POST", page, key, json.dumps(asked), timeout=_ORDER_TIMEOUT)
     if status == HTTPStatus.OK:
         return answer
     refused = ConfigError if answer.get("kind") == ConfigError.__name__ else LocalError
@@ -72,19 +80,22 @@ def order(port: int, page: str, asked: Mapping[str, Any]) -> Any:
 
 
 def _exchange(
-    port: int, method: str, page: str, body: str | None = None, *, timeout: float = _TIMEOUT
+    port: int, method: str, page: str, key: str, body: str | None = None, *, timeout: float = _TIMEOUT
 ) -> tuple[int, Any]:
     connection = http.client.HTTPConnection(ADDRESS, port, timeout=timeout)
     try:
-        connection.request(method, f"/_rdskit/{page}", body, {"Content-Type": "application/json"} if body else {})
+        headers = {"Authorization": key} | ({"Content-Type": "application/json"} if body else {})
+        connection.request(method, f"/_rdskit/{page}", body, headers)
         response = connection.getresponse()
         return response.status, json.loads(response.read())
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise LocalError(
-            f"The local RDS at {url(port)} does not answer ({error}): see `rdskit local status`."
-        ) from error
+        raise _unanswered(port, str(error)) from error
     finally:
         connection.close()
+
+
+def _unanswered(port: int, reason: str) -> LocalError:
+    return LocalError(f"The local RDS at {url(port)} does not answer ({reason}): see `rdskit local status`.")
 
 
 def _listener_name(port: int) -> str:

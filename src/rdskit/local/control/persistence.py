@@ -1,26 +1,20 @@
 """The control plane's state on disk: one file per service, account and region.
 
-After an API call has returned, kill -9 loses nothing: the backends that the call may have changed are pickled and
-atomically replaced before the answer leaves. Only bytes that differ are written.
+After an API call has returned, kill -9 loses nothing: the backends that the call may have changed are encoded and
+atomically replaced before the answer leaves. Only what differs is written.
 
-What does not pickle by itself is taught here: locks (sqs), functions defined inside other functions and dictionaries
-with a constructor of their own (ssm), private keys (kms). A backend that refers to another backend is stored as a name,
-never as a copy, so that
-each exists once after a restart too.
+A file is one line that says who wrote it and seals the rest, then a document of `state_format`. The seal is made with
+the secret of this local RDS: a file that was damaged, changed by hand or copied from elsewhere is refused unread.
 """
 
 from __future__ import annotations
 
-import copyreg
 import hashlib
-import importlib
-import io
-import pickle
+import hmac
+import re
 import threading
-from collections import defaultdict
 from dataclasses import dataclass
 from importlib.metadata import version
-from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, get_args
 
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
@@ -33,36 +27,64 @@ from cryptography.hazmat.primitives.serialization import (
 from moto.core.base_backend import BaseBackend
 
 from rdskit.errors import LocalError
-from rdskit.local.control.layout import replace_file
+from rdskit.local.control.layout import read_private, replace_file
 from rdskit.local.control.services import backends_of
+from rdskit.local.control.state_classes import allowed
+from rdskit.local.control.state_format import Special, StateFormatError, decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-__all__ = ["BackendKey", "StateStore"]
+__all__ = ["BackendKey", "StateStore", "UnknownPlaceError"]
 
-_HEADER = f"rdskit-state 1 moto {version('moto')}\n".encode()
+_ACCOUNT = re.compile(r"[0-9]{12}")
+_REGION = re.compile(r"[a-z]{2,12}(-[a-z0-9]{1,12}){0,4}")
+_PARTS = 4
+_VERSION = f"rdskit-state 2 moto {version('moto')}"
+_NEXT_STEP = "run `rdskit local reset` to begin again without it"
+
+
+class UnknownPlaceError(LocalError):
+    """An account or a region that cannot be one."""
 
 
 @dataclass(frozen=True, slots=True)
 class BackendKey:
-    """Names one backend: a service in one account and region (``aws`` for services without regions)."""
+    """Names one backend: a service in one account and region (``aws`` for services without regions).
+
+    An account comes from an ARN that a caller wrote, and becomes part of a file's name.
+
+    Raises:
+        UnknownPlaceError: it is no name of an account or a region.
+    """
 
     service: str
     account: str
     region: str
 
+    def __post_init__(self) -> None:
+        if not _ACCOUNT.fullmatch(self.account):
+            raise UnknownPlaceError(f"{self.account!r} is not an account: an account has twelve digits")
+        if not _REGION.fullmatch(self.region):
+            raise UnknownPlaceError(f"{self.region!r} is not a region")
+
     @property
     def file_name(self) -> str:
-        """The name of the backend's file."""
+        """Return the name of the backend's file."""
         return f"{self.service}.{self.account}.{self.region}.state"
 
     @classmethod
     def of_file(cls, name: str) -> BackendKey:
-        """The key whose `file_name` is ``name``."""
-        service, account, region, _ = name.split(".")
-        return cls(service, account, region)
+        """Return the key whose `file_name` is ``name``.
+
+        Raises:
+            LocalError: there is none.
+        """
+        parts = name.split(".")
+        if len(parts) != _PARTS:
+            raise LocalError(f"{name!r} is not the name of a state: remove that file")
+        return cls(*parts[:-1])
 
 
 class StateStore:
@@ -73,12 +95,14 @@ class StateStore:
     Args:
         directory: where the files are; made when missing, private to the user.
         services: the services whose state is kept.
+        secret: seals the files.
     """
 
-    def __init__(self, directory: Path, services: Iterable[str]) -> None:
+    def __init__(self, directory: Path, services: Iterable[str], secret: str) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._directory = directory
         self._services = tuple(services)
+        self._secret = hmac.digest(secret.encode(), b"rdskit state", "sha256")
         self._digests: dict[BackendKey, bytes] = {}
         self._restoring: dict[BackendKey, BaseBackend] = {}
 
@@ -88,15 +112,27 @@ class StateStore:
             backends = backends_of(service)
             backends.backend = _Restorer(self, service, backends.backend)  # type: ignore[assignment]  # called like the class
 
+    def verify(self) -> None:
+        """Look at the seal of every file, before any of them is used.
+
+        Raises:
+            LocalError: a file was written by another version or another local RDS, is damaged, or is none of ours.
+        """
+        for path in sorted(self._directory.glob("*.state")):
+            key = BackendKey.of_file(path.name)
+            if key.service not in self._services:
+                raise LocalError(f"{path} is no state of a service: remove that file")
+            self._unsealed(path, key, read_private(path) or b"")
+
     def saved(self, service: str) -> list[BackendKey]:
-        """The backends of ``service`` that have a file."""
+        """Return the backends of ``service`` that have a file."""
         return [BackendKey.of_file(path.name) for path in sorted(self._directory.glob(f"{service}.*.state"))]
 
     def save(self, services: Iterable[str]) -> None:
         """Write every backend of ``services`` that differs from its file, and every backend that is new.
 
         Raises:
-            LocalError: a state could not be pickled or written.
+            LocalError: a state could not be encoded or written.
         """
         chosen = set(services)
         for key, backend in self._living():
@@ -107,28 +143,24 @@ class StateStore:
         """Give ``backend`` the state of its file, if there is one.
 
         Raises:
-            LocalError: the file was written by another version, or is damaged.
+            LocalError: the file was written by another version or another local RDS, or is damaged.
         """
         path = self._directory / key.file_name
-        if not path.exists():
+        content = read_private(path)
+        if content is None:
             return
-        header, body = _split(path.read_bytes())
-        if header != _HEADER:
-            raise LocalError(
-                f"The state in {path} was written as {header.decode(errors='replace').strip()!r}, this is "
-                f"{_HEADER.decode().strip()!r}: install the version that wrote it, or run `rdskit local reset`."
-            )
+        body = self._unsealed(path, key, content)
         self._restoring[key] = backend
         try:
-            backend.__dict__.update(_StateUnpickler(io.BytesIO(body), self).load())
-        except (pickle.UnpicklingError, AttributeError, ImportError, EOFError, IndexError, TypeError) as error:
-            raise LocalError(f"The state in {path} cannot be read ({error}): run `rdskit local reset`.") from error
+            decode(body.decode(), backend, allowed(), self._special({}))
+        except (StateFormatError, UnicodeDecodeError) as error:
+            raise LocalError(f"the state in {path} cannot be read ({error}): {_NEXT_STEP}") from error
         finally:
             del self._restoring[key]
         self._digests[key] = _digest(body)
 
     def resolve(self, key: BackendKey) -> Any:
-        """The living backend named ``key``; one that is just being restored is found too."""
+        """Return the living backend named ``key``; one that is just being restored is found too."""
         return self._restoring.get(key) or backends_of(key.service)[key.account][key.region]
 
     def _living(self) -> Iterator[tuple[BackendKey, BaseBackend]]:
@@ -137,19 +169,63 @@ class StateStore:
                 yield BackendKey(service, account, region), backend
 
     def _save_one(self, key: BackendKey, backend: BaseBackend) -> None:
-        body = self._pickle(key, backend)
+        names = {id(each): name for name, each in self._living()}
+        try:
+            body = encode(backend, allowed(), self._special(names)).encode()
+        except StateFormatError as error:
+            raise LocalError(f"the state of {key.service} in {key.region} cannot be saved: {error}") from error
         digest = _digest(body)
         if self._digests.get(key) != digest:
-            replace_file(self._directory / key.file_name, _HEADER + body)
+            replace_file(self._directory / key.file_name, self._sealed(key, body))
             self._digests[key] = digest
 
-    def _pickle(self, key: BackendKey, backend: BaseBackend) -> bytes:
-        buffer = io.BytesIO()
-        try:
-            _StatePickler(buffer, {id(each): name for name, each in self._living()}).dump(backend.__dict__)
-        except (pickle.PicklingError, TypeError, AttributeError) as error:
-            raise LocalError(f"The state of {key.service} in {key.region} cannot be saved: {error}") from error
-        return buffer.getvalue()
+    def _sealed(self, key: BackendKey, body: bytes) -> bytes:
+        return f"{_VERSION} {self._seal(key, body)}\n".encode() + body
+
+    def _seal(self, key: BackendKey, body: bytes) -> str:
+        return hmac.digest(self._secret, f"{key.file_name}\n".encode() + body, "sha256").hex()
+
+    def _unsealed(self, path: Path, key: BackendKey, content: bytes) -> bytes:
+        """Return the body of a file that this version of this local RDS has written."""
+        line, _, body = content.partition(b"\n")
+        writer, _, seal = line[:200].decode(errors="replace").rpartition(" ")
+        if writer != _VERSION:
+            found = line[:60].decode(errors="replace")
+            found = found if found.isprintable() and found.startswith("rdskit-state ") else "something else"
+            raise LocalError(
+                f"the state in {path} was written as {found!r}, this is {_VERSION!r}: "
+                f"install the version that wrote it, or {_NEXT_STEP}"
+            )
+        if not hmac.compare_digest(seal.encode(), self._seal(key, body).encode()):
+            raise LocalError(f"the state in {path} is damaged, or was changed by another program: {_NEXT_STEP}")
+        return body
+
+    def _special(self, names: dict[int, BackendKey]) -> Special:
+        def write(value: Any) -> list[str] | None:
+            if isinstance(value, BaseBackend):
+                key = names.get(id(value))
+                return ["backend", key.service, key.account, key.region] if key else None
+            if isinstance(value, threading.Condition):
+                return ["condition"]
+            if isinstance(value, get_args(PrivateKeyTypes)):
+                pem: bytes = value.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+                return ["private key", pem.decode()]
+            return None
+
+        def read(texts: list[str]) -> Any:
+            kind, *rest = texts
+            if kind == "backend":
+                service, account, region = rest
+                if service not in self._services:
+                    raise StateFormatError(f"there is no service {service!r}")
+                return self.resolve(BackendKey(service, account, region))
+            if kind == "condition":
+                return threading.Condition()
+            if kind == "private key":
+                return load_pem_private_key(rest[0].encode(), None)
+            raise StateFormatError(f"there is no special value {kind!r}")
+
+        return Special(write, read)
 
 
 class _Restorer:
@@ -161,72 +237,10 @@ class _Restorer:
         self._make = make
 
     def __call__(self, region_name: str, account_id: str) -> BaseBackend:
+        key = BackendKey(self._service, account_id, region_name)
         backend = self._make(region_name, account_id)
-        self._store.restore(BackendKey(self._service, account_id, region_name), backend)
+        self._store.restore(key, backend)
         return backend
-
-
-class _StatePickler(pickle.Pickler):
-    def __init__(self, file: io.BytesIO, names: dict[int, BackendKey]) -> None:
-        super().__init__(file, protocol=5)
-        self._names = names
-
-    def persistent_id(self, obj: Any) -> Any:
-        return self._names.get(id(obj)) if isinstance(obj, BaseBackend) else None
-
-    def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, threading.Condition):
-            return threading.Condition, ()
-        if isinstance(obj, FunctionType) and "<locals>" in obj.__qualname__:
-            return _inner_function, (obj.__module__, obj.__qualname__, _place(obj))
-        if isinstance(obj, defaultdict) and type(obj) is not defaultdict:
-            # Its own __reduce__ would call a constructor of another shape.
-            slots = {"default_factory": obj.default_factory}
-            return copyreg.__newobj__, (type(obj),), (vars(obj), slots), None, iter(obj.items())  # type: ignore[attr-defined]
-        if isinstance(obj, get_args(PrivateKeyTypes)):
-            pem = obj.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-            return _private_key, (pem,)
-        return NotImplemented
-
-
-class _StateUnpickler(pickle.Unpickler):
-    def __init__(self, file: io.BytesIO, store: StateStore) -> None:
-        super().__init__(file)
-        self._store = store
-
-    def persistent_load(self, pid: Any) -> Any:
-        return self._store.resolve(pid)
-
-
-def _private_key(pem: bytes) -> PrivateKeyTypes:
-    return load_pem_private_key(pem, None)
-
-
-def _inner_function(module: str, qualified_name: str, place: int) -> FunctionType:
-    """A function defined inside another one, found again by the path of its code."""
-    namespace = vars(importlib.import_module(module))
-    return FunctionType(_inner_codes(namespace, qualified_name)[place], namespace)
-
-
-def _inner_codes(namespace: dict[str, Any], qualified_name: str) -> list[CodeType]:
-    outer_name, _, inner_name = qualified_name.rpartition(".<locals>.")
-    outer: Any = namespace[outer_name.split(".")[0]]
-    for part in outer_name.split(".")[1:]:
-        outer = getattr(outer, part)
-    constants = outer.__code__.co_consts
-    return [each for each in constants if isinstance(each, CodeType) and each.co_name == inner_name]
-
-
-def _place(function: FunctionType) -> int:
-    if function.__closure__:
-        raise pickle.PicklingError(f"{function.__qualname__} closes over variables")
-    namespace = vars(importlib.import_module(function.__module__))
-    return _inner_codes(namespace, function.__qualname__).index(function.__code__)
-
-
-def _split(content: bytes) -> tuple[bytes, bytes]:
-    end = content.find(b"\n") + 1
-    return content[:end], content[end:]
 
 
 def _digest(body: bytes) -> bytes:

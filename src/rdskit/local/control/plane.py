@@ -10,6 +10,7 @@ from moto.sqs.models import Queue
 
 from rdskit.errors import LocalError
 from rdskit.local.control import managed_secrets
+from rdskit.local.control.access import Access
 from rdskit.local.control.administrator import register
 from rdskit.local.control.deliveries import HttpDeliveries
 from rdskit.local.control.doors import door
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator, Mapping
 
+    from rdskit.local.control.guard import Guard
     from rdskit.local.control.keypair import KeyPair
     from rdskit.local.control.layout import Layout
     from rdskit.local.control.rds.cluster import LocalDBCluster
@@ -50,18 +52,22 @@ class ControlPlane:
         layout: where the state lies.
         fleet: the servers, already started.
         key_pair: known to the local IAM from now on.
+        guard: what callers must prove.
     """
 
-    def __init__(self, layout: Layout, fleet: Fleet, key_pair: KeyPair) -> None:
+    def __init__(self, layout: Layout, fleet: Fleet, key_pair: KeyPair, guard: Guard) -> None:
         self._monitor = Monitor()
+        self._key_pair = key_pair
+        self._access = Access(self._monitor, verify=guard.verify_signatures, enforce=guard.enforce_iam)
         self._fleet = fleet
-        self._store = StateStore(layout.state, SERVICES)
+        self._store = StateStore(layout.state, SERVICES, key_pair.secret_access_key)
         self._workflows = Workflows(fleet, self._monitor, self._save)
         self._deliveries = HttpDeliveries()
         self._judge = TokenJudge(self._monitor, lambda name: door(name, self._backends()))
         self._engines = standard(layout.fleet / "engines", self._monitor)
         self._open_doors(self._engines)
         with self._monitor:
+            self._store.verify()
             register(key_pair)
             self._reconcile()
             self._store.save(SERVICES)
@@ -81,7 +87,8 @@ class ControlPlane:
             Route("faults", self._inject, method="POST"),
             Route("faults/clear", self._clear, method="POST"),
         ]
-        return Server(Gateway(self._monitor, self._store, routes), listener)
+        gateway = Gateway(self._monitor, self._store, self._access, self._key_pair, routes)
+        return Server(gateway, listener)
 
     def instances(self) -> list[dict[str, object]]:
         """Every instance in short."""

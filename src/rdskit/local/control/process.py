@@ -18,6 +18,7 @@ from rdskit.local.control.layout import read_json
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from rdskit.local.control.guard import Guard
     from rdskit.local.control.layout import Layout
 
 __all__ = ["DaemonProcess"]
@@ -72,22 +73,22 @@ class DaemonProcess:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def command(self, port: int) -> tuple[list[str], dict[str, str]]:
+    def command(self, port: int, guard: Guard) -> tuple[list[str], dict[str, str]]:
         """Its command line and environment.
 
         The user's AWS settings stay outside: a profile that does not exist must not keep it from starting.
         """
         place = ["--data", str(self._layout.data), "--port", str(port)]
-        arguments = [sys.executable, "-m", "rdskit.local.daemon", *place]
+        arguments = [sys.executable, "-m", "rdskit.local.daemon", *place, *guard.arguments()]
         return arguments, {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MOTO_"))}
 
-    def start(self, port: int) -> None:
+    def start(self, port: int, guard: Guard) -> None:
         """Start it in a session of its own, so that it outlives its terminal, and return when it is ready.
 
         Raises:
             LocalError: it ended, or did not become ready in time.
         """
-        child = self._spawn(*self.command(port))
+        child = self._spawn(*self.command(port, guard))
         self._await(lambda: self._ready(child), "did not become ready")
 
     def await_ready(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from moto.backends import get_backend
@@ -9,7 +10,7 @@ from moto.backends import get_backend
 if TYPE_CHECKING:
     from moto.core.base_backend import BackendDict
 
-__all__ = ["ACCOUNT", "SERVICES", "backends_of", "changed_by", "is_region", "service_of_signing_name"]
+__all__ = ["ACCOUNT", "SERVICES", "backends_of", "changed_by", "is_region", "service_in", "service_of_signing_name"]
 
 ACCOUNT = "123456789012"
 """The account of everyone who signs with a key of the local RDS."""
@@ -17,6 +18,8 @@ ACCOUNT = "123456789012"
 SERVICES = ("rds", "secretsmanager", "ssm", "sns", "sqs", "iam", "sts", "kms", "ec2", "cloudwatch", "logs")
 
 _SIGNING_NAMES = {"monitoring": "cloudwatch"}
+
+_SCOPE = re.compile(r"Credential=[^/,\s]+/\d{8}/[^/]+/([a-z0-9-]+)/aws4_request")
 
 _REACH = {
     "rds": ("rds", "secretsmanager", "kms", "sns", "sqs"),
@@ -32,6 +35,13 @@ _READING = ("Describe", "List", "Get", "Head", "Lookup", "Simulate", "Test", "Fi
 def service_of_signing_name(name: str) -> str:
     """The service whose requests are signed for ``name`` (``monitoring`` is CloudWatch)."""
     return _SIGNING_NAMES.get(name, name)
+
+
+def service_in(credential: str) -> str:
+    """Return the service that a signature names, unchecked; empty where it names none that is served."""
+    scope = _SCOPE.search(credential)
+    service = service_of_signing_name(scope[1]) if scope else ""
+    return service if service in SERVICES else ""
 
 
 def changed_by(service: str, action: str) -> tuple[str, ...]:
