@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rdskit.local.engines.throwaway_mysql import ThrowawayFamilyServer
 
 IAM_SECRET = "the password of those who have none"
+TESTER = "tester"  # a superuser beside the supervisor's, which no endpoint lets in
 TOKEN = "token-" + "0123456789abcdef" * 80  # as long as those of temporary credentials
 
 
@@ -90,9 +91,9 @@ class Bench:
         return self.state.address
 
     def connect(self, **options: str) -> psycopg.Connection:
-        """A connection through the endpoint, verifying its certificate unless told otherwise."""
+        """Connect through the endpoint, verifying its certificate unless told otherwise."""
         settings = {
-            "user": self.server.superuser,
+            "user": TESTER if self.state.account else self.server.superuser,
             "password": self.server.password,
             "sslmode": "verify-full",
             "sslrootcert": str(self.ca),
@@ -124,13 +125,13 @@ class FamilyBench:
         return self.state.address
 
     def connect(self, *, tls: bool = True, **options: Any) -> Any:
-        """A PyMySQL connection through the endpoint, verifying its certificate if there is TLS."""
+        """Connect through the endpoint with PyMySQL, verifying its certificate if there is TLS."""
         encrypted = {"ssl_ca": str(self.ca), "ssl_verify_cert": True, "ssl_verify_identity": True}
         return pymysql.connect(
             **{
                 "host": self.address.host,
                 "port": self.address.port,
-                "user": self.server.superuser,
+                "user": TESTER,
                 "password": self.server.password,
                 "connect_timeout": 10,
                 "read_timeout": 30,
@@ -232,6 +233,9 @@ def make_family_bench(directory: Path, server: ThrowawayFamilyServer, process: E
     account = InternalAccount(server.superuser, server.password, iam_secret=IAM_SECRET)
     state = replace(make_state(directory, server, 3306), protocol="mysql", iam=True, account=account)
     process.set(state)
+    with server.connect() as session:
+        session.execute(f"create user if not exists {TESTER}@'%%' identified by %s", server.password)
+        session.execute(f"grant all on *.* to {TESTER}@'%' with grant option")
     return FamilyBench(process, state, server, LocalAuthority(directory).ensure())
 
 
@@ -263,8 +267,9 @@ def postgres_door(directory: Path, server: ThrowawayPostgres, process: EndpointP
     opened = Door("postgres", Bench(process, state, server, LocalAuthority(directory).ensure()), judge)
     with server.connect() as session:
         session.execute("create role rds_iam nologin")
+        session.execute(f"create role {TESTER} superuser login password " + session.literal(server.password))
         session.execute("create role jane login in role rds_iam")
         session.execute("create role bob login password " + session.literal(opened.password))
     yield opened
     with server.connect() as session:
-        session.execute("drop role jane, bob, rds_iam")
+        session.execute(f"drop role jane, bob, rds_iam, {TESTER}")

@@ -10,6 +10,8 @@ import ssl
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from rdskit.kernel.typing import override
+
 if TYPE_CHECKING:
     import asyncio
     import socket
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 _BUFFER_SIZE: Final = 256 * 1024
 _TLS_RECORD: Final = 16 * 1024
+_MOST_LATE: Final = 8 * 1024**2  # bytes that wait for their time; while more does, nothing is read from the server
 _READS_IN_A_ROW: Final = 32  # then the other connections have their turn
 _NOT_NOW: Final = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
@@ -76,6 +79,9 @@ class Direction:
     def _on_readable(self) -> None:
         try:
             for _ in range(_READS_IN_A_ROW):
+                if not self._may_move():
+                    self._loop.remove_reader(self._source)  # whatever makes room starts this again
+                    return
                 if not self._move():
                     return
         except _NOT_NOW:
@@ -85,6 +91,10 @@ class Direction:
             return
         if _read_ahead(self._source):
             self._loop.call_soon(self._on_readable_again)
+
+    def _may_move(self) -> bool:
+        """Return whether there is room for what would be read."""
+        return True
 
     def _on_readable_again(self) -> None:
         if self._source.fileno() >= 0 and not self._left:
@@ -145,6 +155,7 @@ class Answers(Direction):
         self._end_now = ended
         self._passage = passage
         self._late: deque[tuple[float, memoryview]] = deque()
+        self._waiting = 0  # bytes in it
         self._ending: bool | None = (
             None  # whether the backend's end was a failure; it is told after what came before it
         )
@@ -155,12 +166,18 @@ class Answers(Direction):
         if self._late:
             self._deliver()
 
+    @override
+    def _may_move(self) -> bool:
+        return self._waiting < _MOST_LATE
+
+    @override
     def _send(self, data: memoryview) -> int:
         delay = self._passage.link.latency
         if not delay and not self._late:
             return super()._send(data)
         due = self._loop.time() + delay
         self._late.append((due, memoryview(bytes(data))))
+        self._waiting += len(data)
         if len(self._late) == 1:
             self._loop.call_at(due, self._deliver)
         return len(data)
@@ -173,6 +190,7 @@ class Answers(Direction):
             while self._late and self._late[0][0] <= self._loop.time():
                 due, data = self._late.popleft()
                 left = data[super()._send(data) :]
+                self._waiting -= len(data) - len(left)
                 if left:
                     self._late.appendleft((due, left))
                     self._await_client()

@@ -28,6 +28,7 @@ _log = logging.getLogger(__name__)
 _BACKLOG: Final = 512
 _ACCEPT_PAUSE: Final = 0.5
 _NEGOTIATION: Final = 60.0  # seconds, as the server's own authentication_timeout
+_NEGOTIATIONS: Final = 256  # clients that are not logged in yet; the oldest makes room for the next
 
 
 class Listener:
@@ -50,7 +51,7 @@ class Listener:
         self._queue: FullQueue | None = None
         self._relays: set[Relay] = set()
         self._held: set[Relay] = set()
-        self._negotiations: set[asyncio.Task[None]] = set()
+        self._negotiations: dict[asyncio.Task[None], None] = {}  # the oldest first
         self._tls = _tls_context(state)
         self.apply(state)
 
@@ -154,9 +155,11 @@ class Listener:
                 self._loop.remove_reader(listener)
                 self._loop.call_later(_ACCEPT_PAUSE, self._accept_again, listener)
                 return
+            if len(self._negotiations) >= _NEGOTIATIONS:
+                next(iter(self._negotiations)).cancel()
             task = self._loop.create_task(self._serve(client))
-            self._negotiations.add(task)
-            task.add_done_callback(self._negotiations.discard)
+            self._negotiations[task] = None
+            task.add_done_callback(lambda done: self._negotiations.pop(done, None))
 
     def _accept_again(self, listener: socket.socket) -> None:
         if listener is self._socket and self._queue is None:

@@ -88,6 +88,8 @@ class MySQLNegotiation(Negotiation):
         login = Login.parse(packet)
         if self.reception.state.require_tls and not self.client.encrypted:
             return await _refuse(client, mysql.tls_required())
+        if self.is_supervisor(login.user.decode(errors="replace")):
+            return await _refuse(client, mysql.access_denied(login.user, self.peer, "it has no business here"))
         if await self.is_iam_user(login.user.decode(errors="replace")):
             admitted = await self._admit(client, server, greeting, login)
         else:

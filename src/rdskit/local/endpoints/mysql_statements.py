@@ -24,6 +24,8 @@ _COM_QUERY: Final = 0x03
 _TEXT_COMMANDS: Final = (_COM_QUERY, 0x16)  # the other is COM_STMT_PREPARE
 _NO_ATTRIBUTES: Final = b"\x00\x01"
 
+#: A longer one makes no user: what a client that has not logged in yet can have held back is no more than this.
+_LONGEST: Final = 256 * 1024
 #: Up to here a statement is looked at whatever it begins with; a longer one must begin as those that are rewritten.
 _SHORT: Final = 4 * 1024
 _BEGINNING: Final = 1024
@@ -138,7 +140,7 @@ class StatementInspector:
             return HEADER + 1
         length = _length(data)
         # The first packet of a command has number 0; of one that fills several packets, none makes a user.
-        if data[HEADER] not in _TEXT_COMMANDS or data[HEADER - 1] or length == LONGEST_PAYLOAD:
+        if data[HEADER] not in _TEXT_COMMANDS or data[HEADER - 1] or length > _LONGEST:
             return HEADER
         if length > _SHORT:
             if len(data) < _BEGINNING:

@@ -98,6 +98,11 @@ class Negotiation(ABC):
         self.backend = Wire(self._loop, connection)
         return self.backend
 
+    def is_supervisor(self, user: str) -> bool:
+        """Return whether a user is the server's own superuser, which has no business at an endpoint."""
+        account = self.reception.state.account
+        return account is not None and user == account.user
+
     async def is_iam_user(self, user: str) -> bool:
         """Whether the backend knows the user as one that logs in with a token."""
         users = self.reception.users

@@ -77,6 +77,14 @@ def tls_required(startup: Startup, client: str) -> bytes:
     return error_response("FATAL", _INVALID_AUTHORIZATION, f"no pg_hba.conf entry for {_whom(startup, client)}")
 
 
+def not_from_here(startup: Startup, client: str) -> bytes:
+    """Return the error that RDS answers a login of its own superuser; ``client`` is its address."""
+    message = (
+        f'pg_hba.conf rejects connection for host "{client}", user "{startup.user}", database "{startup.database}"'
+    )
+    return error_response("FATAL", _INVALID_AUTHORIZATION, message)
+
+
 def unencrypted_iam(startup: Startup, client: str, reason: str) -> bytes:
     """The error that RDS answers an IAM user in the clear; ``client`` is its address."""
     message = f"pg_hba.conf rejects connection for {_whom(startup, client)}"

@@ -55,6 +55,8 @@ class PostgresNegotiation(Negotiation):
         startup = Startup.parse(packet[postgres.GREETING.size :])
         if self.reception.state.require_tls and not self.client.encrypted:
             return await self._refuse(postgres.tls_required(startup, self.peer))
+        if self.is_supervisor(startup.user):
+            return await self._refuse(postgres.not_from_here(startup, self.peer))
         if await self.is_iam_user(startup.user):
             return await self._admit(startup, packet)
         return await self._pass(packet)
@@ -110,9 +112,10 @@ def iam_users(loop: asyncio.AbstractEventLoop, backend: Endpoint, account: Inter
 def _log_in(backend: Endpoint, account: InternalAccount) -> Session:
     # Most endpoint processes of tests never need it, and it takes a tenth of a second to load.
     from rdskit.local.engines.session import Account  # noqa: PLC0415 - see above
-    from rdskit.local.engines.sql import PostgresSession  # noqa: PLC0415 - see above
+    from rdskit.local.engines.sql import SUPERVISOR, PostgresSession  # noqa: PLC0415 - see above
 
-    return PostgresSession.open(backend, Account(account.user, account.password), account.database, timeout=5.0)
+    login = Account(account.user, account.password)
+    return PostgresSession.open(backend, login, account.database, timeout=5.0, settings=SUPERVISOR)
 
 
 async def _connect(loop: asyncio.AbstractEventLoop, connection: socket.socket, directory: Path, name: str) -> None:

@@ -80,6 +80,8 @@ MYSQL_DEFAULTS: Mapping[str, str] = {
     "plugin_load_add": "semisync_source.so;semisync_replica.so;mysql_clone.so",
     "mysqlx": "OFF",
     "secure_file_priv": "NULL",
+    # The master user has every right on data, and none to change the system's tables.
+    "partial_revokes": "ON",
     "gtid_mode": "ON",
     "enforce_gtid_consistency": "ON",
     # A server killed while it starts leaves a new binary log without GTIDs. With ON the next start looks no further

@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import threading
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from rdskit.errors import LocalError
 from rdskit.local.engines import configuration, privilege, processes
@@ -51,7 +51,10 @@ class PostgresServer(DatabaseServer):
 
     Attributes:
         sockets: directory of its private Unix socket, by which members of ``rds_iam`` come in without a password.
+        session_settings: options of the sessions that :meth:`connect` opens.
     """
+
+    session_settings: ClassVar[str] = ""
 
     def __init__(self, data: Path, address: Endpoint, binaries: Binaries, account: Account) -> None:
         super().__init__("PostgreSQL", data, address, account, _COMPLAINT)
@@ -179,7 +182,9 @@ class PostgresServer(DatabaseServer):
 
     def connect(self, database: str = "postgres", *, timeout: float = 5.0) -> PostgresSession:
         """Log in as the superuser; ``timeout`` in seconds."""
-        return PostgresSession.open(self.address, self.account, database, timeout=timeout)
+        return PostgresSession.open(
+            self.address, self.account, database, timeout=timeout, settings=self.session_settings
+        )
 
     def remove(self) -> None:
         """Delete the data directory, the sockets and the log of a stopped server."""

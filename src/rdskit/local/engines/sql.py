@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
 READ_ONLY = "25006"
 
+# A superuser's session in a database that the master user owns. These come after settings of the database (ALTER
+# DATABASE … SET), so no function of the user takes the place of one that is meant here, and no superuser runs it.
+SUPERVISOR = (
+    "-c search_path=pg_catalog,pg_temp -c role=none -c default_transaction_read_only=off -c statement_timeout=0"
+)
+
 _FINE = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
 
 
@@ -38,6 +44,7 @@ class PostgresSession(Session):
         *,
         timeout: float = TIMEOUT,
         ca: Path | None = None,
+        settings: str = "",
     ) -> Self:
         """Log in.
 
@@ -47,6 +54,7 @@ class PostgresSession(Session):
             database: to which database.
             timeout: seconds for the connection and the login together.
             ca: certificate authority that the server must prove itself by; None connects without TLS.
+            settings: options of the server for this session, such as :data:`SUPERVISOR`.
 
         Raises:
             SessionLost: no login before the deadline, or it was refused.
@@ -59,6 +67,7 @@ class PostgresSession(Session):
                 password=account.password,
                 dbname=database,
                 application_name="rdsadmin",
+                options=settings,
                 autocommit=True,
                 connect_timeout=max(1, round(timeout)),
                 gssencmode="disable",

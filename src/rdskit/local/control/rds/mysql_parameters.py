@@ -71,6 +71,7 @@ def _parameter(variable: Variable) -> Parameter:
         limits=limits,
         allowed_values=_allowed(variable, kind, limits),
         modifiable=not KEPT_BY_RDS.fullmatch(variable.name),
+        choices=tuple(each.lower() for each in variable.choices) if variable.kind == "enum" else (),
     )
 
 

@@ -8,26 +8,30 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rdskit.errors import LocalError
 from rdskit.local.control.rds.faults import InvalidCombinationError, InvalidValueError
+from rdskit.local.fleet.postgres.parameters import KEPT_BY_RDS, LIBRARIES, LIBRARY_LISTS, TEXTS, refused_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from rdskit.local.engines.providers import Binaries
 
 __all__ = ["Assignment", "Parameter", "check_assignment", "family_of", "major_of", "parameters_of", "parse_description"]
 
-_KEPT_BY_RDS = re.compile(
-    r"archive_.*|.*_file|.*_directory|.*_directories|bonjour.*|config_.*|data_.*|hot_standby|listen_addresses|port"
-    r"|primary_.*|recovery_.*|restart_after_crash|restore_command|ssl.*|synchronous_standby_names|unix_.*"
-    r"|wal_level|wal_retrieve_retry_interval|allow_alter_system|cluster_name|event_source|fsync|full_page_writes"
-)
 _TYPES = {"BOOLEAN": "boolean", "INTEGER": "integer", "REAL": "float", "STRING": "string", "ENUM": "string"}
+_FORMULA = re.compile(
+    r"(GREATEST|LEAST|SUM)?[({][A-Za-z0-9_*/+(){}., -]*"
+    r"(AllocatedStorage|DBInstanceClassMemory|DBInstanceVCPU|EndPointPort|TrueIfReplica)[A-Za-z0-9_*/+(){}., -]*[)}]"
+)
+_AVAILABLE = re.compile(r"Available values: (.*)\.")
+_LONGEST_VALUE = 4000
 _FIELDS = 9
 _BOOLEANS = frozenset({"1", "on", "true", "yes", "0", "off", "false", "no"})
 
@@ -45,6 +49,7 @@ class Parameter:
     modifiable: bool
     source: str = "engine-default"
     value: str | None = None
+    choices: tuple[str, ...] = ()
 
     def described(self, assignment: Assignment | None) -> dict[str, object]:
         """The parameter as DescribeDBParameters shows it."""
@@ -104,13 +109,20 @@ def parameters_of(binaries: Binaries) -> Mapping[str, Parameter]:
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     if answer.returncode != 0:
         raise LocalError(f"{command[0]} --describe-config failed: {answer.stderr.strip()}")
-    return parse_description(answer.stdout)
+    with tempfile.TemporaryDirectory() as directory:
+        (Path(directory) / "postgresql.conf").touch()
+        return parse_description(answer.stdout, lambda name: _choices(command[0], directory, name))
 
 
-def parse_description(text: str) -> dict[str, Parameter]:
-    """Read what ``postgres --describe-config`` prints: one tab-separated line for each parameter."""
+def parse_description(text: str, choices: Callable[[str], tuple[str, ...]] = lambda _: ()) -> dict[str, Parameter]:
+    """Read what ``postgres --describe-config`` prints: one tab-separated line for each parameter.
+
+    Args:
+        text: that it printed.
+        choices: returns the values of a parameter that has a choice of some, which are not printed.
+    """
     rows = (line.split("\t") for line in text.splitlines())
-    described = (_of_row(row) for row in rows if len(row) >= _FIELDS - 1)
+    described = [_of_row(row, choices) for row in rows if len(row) >= _FIELDS - 1]
     return {each.name: each for each in (*described, *_OF_RDS)}
 
 
@@ -129,22 +141,38 @@ def check_assignment(parameter: Parameter | None, assignment: Assignment) -> Non
         raise InvalidValueError(f"Invalid apply method {assignment.method!r}: use immediate or pending-reboot.")
     if parameter.static and assignment.method == "immediate":
         raise InvalidCombinationError(f"cannot use immediate apply method for static parameter {assignment.name}")
+    if len(assignment.value) > _LONGEST_VALUE:
+        raise InvalidValueError(f"The value of {assignment.name} is longer than {_LONGEST_VALUE} characters.")
+    if reason := refused_text(assignment.name, assignment.value):
+        raise InvalidValueError(f"Invalid parameter value for {assignment.name}: {reason}")
     if not _fits(parameter, assignment.value):
         allowed = f" Allowed values are {parameter.allowed_values}." if parameter.allowed_values else ""
         raise InvalidValueError(f"Invalid parameter value: {assignment.value} for: {assignment.name}.{allowed}")
 
 
-def _of_row(row: list[str]) -> Parameter:
+def _choices(program: str, directory: str, name: str) -> tuple[str, ...]:
+    """Return the values that an enumerated parameter can have: the server lists them when it is given another one."""
+    command = [program, "-D", directory, "-C", name, "-c", f"{name}=?"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, env={"LC_ALL": "C"})
+    found = _AVAILABLE.search(answer.stderr)
+    return tuple(each.strip() for each in found[1].split(",")) if found else ()
+
+
+def _of_row(row: list[str], choices: Callable[[str], tuple[str, ...]]) -> Parameter:
     name, context, _, kind, _, least, most, *texts = row
     ranged = kind in ("INTEGER", "REAL") and least and most
+    listed = name.lower() in TEXTS
+    libraries = ",".join(sorted(LIBRARIES)) if name in LIBRARY_LISTS else None
+    chosen = choices(name) if kind == "ENUM" else ()
     return Parameter(
         name=name,
         description=" ".join(part for part in texts if part),
         static=context == "postmaster",
         data_type=_TYPES[kind],
         limits=(float(least), float(most)) if ranged else None,
-        allowed_values="0,1" if kind == "BOOLEAN" else f"{least}-{most}" if ranged else None,
-        modifiable=context != "internal" and not _KEPT_BY_RDS.fullmatch(name),
+        allowed_values="0,1" if kind == "BOOLEAN" else f"{least}-{most}" if ranged else ",".join(chosen) or libraries,
+        modifiable=context != "internal" and not KEPT_BY_RDS.fullmatch(name.lower()) and (kind != "STRING" or listed),
+        choices=chosen and (*chosen, *_BOOLEANS) if "on" in chosen else chosen,
     )
 
 
@@ -153,10 +181,11 @@ def _fits(parameter: Parameter, value: str) -> bool:
         return value.lower() in _BOOLEANS
     if parameter.data_type == "integer":
         # A formula such as {DBInstanceClassMemory/32768} is accepted; the servers say what becomes of it.
-        return value.startswith("{") or bool(re.fullmatch(r"-?\d+", value) and _in_range(parameter, float(value)))
+        whole = re.fullmatch(r"-?[0-9]{1,20}", value) and _in_range(parameter, float(value))
+        return bool(_FORMULA.fullmatch(value) or whole)
     if parameter.data_type == "float":
-        return bool(re.fullmatch(r"-?\d+(\.\d+)?", value)) and _in_range(parameter, float(value))
-    return True
+        return bool(re.fullmatch(r"-?[0-9]{1,20}(\.[0-9]{1,20})?", value)) and _in_range(parameter, float(value))
+    return not parameter.choices or value.lower() in parameter.choices
 
 
 def _in_range(parameter: Parameter, value: float) -> bool:

@@ -14,15 +14,19 @@ if TYPE_CHECKING:
 
 REQUIRE_TLS: Final = "require_secure_transport"
 
-#: RDS lets nobody change these; they hold the fleet together.
+#: RDS lets no user change these: they hold the fleet together, name files, libraries or programs, or lift limits.
 KEPT_BY_RDS: Final = re.compile(
     r"basedir|bind_address|datadir|enforce_gtid_consistency|gtid_(domain_id|mode|strict_mode)|init_(file|rpl_role)"
-    r"|log_bin(_basename|_index)?|log_(replica|slave)_updates|mysqlx.*|pid_file|plugin_(dir|load|load_add)|port"
-    r"|(super_)?read_only|relay_log(_.*)?|report_.*|rpl_semi_sync_.*|secure_file_priv|server_id|server_uuid"
-    r"|skip_(networking|replica_start|slave_start)|socket|tmpdir"
+    r"|init_(slave|replica)|log_bin(_basename|_index)?|log_(replica|slave)_updates|mysqlx.*|pid_file|port"
+    r"|(super_)?read_only|relay_log(_.*)?|report_.*|rpl_semi_sync_.*|secure_.*|server_id|server_uuid"
+    r"|skip_(?!name_resolve|show_database).*|socket|.*tmpdir|log_error.*|.*_file(name)?"
+    r"|.*_(dir|dirs|directory|directories)|.*_path|.*_basename|.*_libraries|(early_)?plugin.*|.*_plugins?_(load|dir|maturity).*|component.*|wsrep.*"
+    r"|ssl_.*|tls_(?!version).*|admin_.*|keyring.*|.*_public_key.*|.*_private_key.*|auto_generate_certs|feedback.*"
+    r"|server_audit.*|allow_suspicious_udfs|chroot|user|language|core_file|debug.*|proxy_protocol.*|named_pipe.*"
+    r"|partial_revokes|mandatory_roles|des_key_file|external_locking|myisam_recover.*|old_passwords"
 )
 # The endpoint speaks TLS in the server's place, and its log goes to a file of ours.
-_ELSEWHERE: Final = re.compile(rf"{REQUIRE_TLS}|ssl_.*|tls_.*|log_error.*|(general_log|slow_query_log)_file|log_output")
+_ELSEWHERE: Final = re.compile(rf"{REQUIRE_TLS}|tls_version|log_output")
 _UTC: Final = "+00:00"
 
 
@@ -33,12 +37,15 @@ def translate(parameters: Mapping[str, str]) -> Translation:
         parameters: what the group sets; ``require_secure_transport`` is the endpoint's.
 
     Raises:
-        LocalError: a parameter that RDS lets nobody change.
+        LocalError: a parameter that RDS lets no user change, or a value that it does not allow.
     """
     given = {canonical(name): value for name, value in parameters.items()}
     kept = sorted(name for name in given if KEPT_BY_RDS.fullmatch(name))
     if kept:
         raise LocalError(f"parameter {kept[0]} cannot be modified: remove it from the parameter group")
+    for name, value in given.items():
+        if any(ord(character) < ord(" ") for character in value):
+            raise LocalError(f"parameter {name}: a value has no control characters")
     ignored = {name: reason for name, value in given.items() if (reason := _no_effect(name, value))}
     settings = dict(_option(name, value) for name, value in given.items() if name not in ignored)
     return Translation(settings, is_on(given, REQUIRE_TLS), ignored)

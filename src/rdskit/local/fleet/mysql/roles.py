@@ -18,10 +18,15 @@ if TYPE_CHECKING:
 HEARTBEAT: Final = "update mysql.rds_heartbeat2 set value = value + 1 where id = 1"
 
 _RESERVED: Final = (ADMIN, "rdsrepladmin", "rdstopmgr", "rds_superuser_role", "root", "public", "mysql.sys")
-_COMMON: Final = (
-    "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, RELOAD, PROCESS, REFERENCES, INDEX, ALTER, SHOW DATABASES, "
-    "CREATE TEMPORARY TABLES, LOCK TABLES, EXECUTE, REPLICATION SLAVE, REPLICATION CLIENT, CREATE VIEW, SHOW VIEW, "
-    "CREATE ROUTINE, ALTER ROUTINE, CREATE USER, EVENT, TRIGGER"
+_COMMON_GLOBALS: Final = "RELOAD, PROCESS, SHOW DATABASES, REPLICATION SLAVE, REPLICATION CLIENT, CREATE USER"
+_COMMON_DATA: Final = (
+    "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, REFERENCES, INDEX, ALTER, CREATE TEMPORARY TABLES, LOCK TABLES, "
+    "EXECUTE, CREATE VIEW, SHOW VIEW, CREATE ROUTINE, ALTER ROUTINE, EVENT, TRIGGER"
+)
+#: With one of these on the system's own tables a user would grant itself everything, or have a library loaded.
+_CHANGING: Final = (
+    "INSERT, UPDATE, DELETE, CREATE, DROP, REFERENCES, INDEX, ALTER, CREATE VIEW, CREATE ROUTINE, ALTER ROUTINE, "
+    "EVENT, TRIGGER"
 )
 _ROLE: Final = "rds_superuser_role"
 # SET_USER_ID is called SET_ANY_DEFINER since MySQL 8.2.
@@ -60,7 +65,7 @@ def set_up(session: Session, spec: InstanceSpec, identified: str, *, with_role: 
     if with_role:
         _grant_by_role(session, master)
     else:
-        session.execute(f"grant {_COMMON} on *.* to {master} with grant option")
+        _grant_by_database(session, master)
     if spec.database:
         session.execute(f"create database {session.identifier(spec.database)}")
     session.execute("create table mysql.rds_heartbeat2 (id int primary key, value bigint not null) engine = innodb")
@@ -72,10 +77,21 @@ def user(session: Session, name: str) -> str:
     return f"{session.literal(name)}@'%'"
 
 
+def _grant_by_database(session: Session, master: str) -> None:
+    """Grant everything but changes of the system's tables: a database's own grant counts instead of that for all.
+
+    MariaDB has no partial revokes. Source: MariaDB, "GRANT", "Database Privileges": the most specific name counts.
+    """
+    session.execute(f"grant {_COMMON_GLOBALS} on *.* to {master} with grant option")
+    session.execute(f"grant {_COMMON_DATA} on `%`.* to {master} with grant option")
+    session.execute(f"grant SELECT, EXECUTE, SHOW VIEW on mysql.* to {master} with grant option")
+
+
 def _grant_by_role(session: Session, master: str) -> None:
     known = {row[0].upper() for row in session.execute("show privileges") if row[0]}
     own = ", ".join(each for each in _MYSQL_ONLY if each in known)
     session.execute(f"create role {_ROLE}")
-    session.execute(f"grant {_COMMON}, {own} on *.* to {_ROLE} with grant option")
+    session.execute(f"grant {_COMMON_GLOBALS}, {_COMMON_DATA}, {own} on *.* to {_ROLE} with grant option")
+    session.execute(f"revoke {_CHANGING} on mysql.* from {_ROLE}")
     session.execute(f"grant {_ROLE} to {master} with admin option")
     session.execute(f"set default role all to {master}")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _CUT_OFF: Final = 3_600_000
 
 # The columns are those of the Aurora User Guide, "aurora_replica_status"; what only shared storage has is null.
+# pg_temp is named, and last: left out it would come first, and a temporary view take the place of a catalog's.
 # Aurora refuses the functions that tell how far a standby is. Here a missing right does, so that nobody who works here
 # lives on what is missing there; and so it does for one of those that Aurora has with logical replication only.
 _FUNCTIONS: Final = f"""
@@ -27,7 +28,7 @@ create function pg_catalog.aurora_version() returns text language sql stable
 as $$ select current_setting('server_version') $$;
 
 create function pg_catalog.aurora_db_instance_identifier() returns text language sql stable security definer
-set search_path = pg_catalog as $$ select pg_read_file('{MEMBERS_FILE}')::json ->> 'own' $$;
+set search_path = pg_catalog, pg_temp as $$ select pg_read_file('{MEMBERS_FILE}')::json ->> 'own' $$;
 
 create function pg_catalog.aurora_replica_status(
     out server_id text, out session_id text, out durable_lsn bigint, out highest_lsn_rcvd bigint,
@@ -37,7 +38,7 @@ create function pg_catalog.aurora_replica_status(
     out log_stream_speed_in_kib_per_second double precision, out log_buffer_sequence_number bigint,
     out oldest_read_view_trx_id bigint, out oldest_read_view_lsn bigint, out pending_read_ios int,
     out read_ios_sec int, out iops int, out cpu double precision
-) returns setof record language sql volatile security definer set search_path = pg_catalog as $$
+) returns setof record language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
     with cluster as (select pg_read_file('{MEMBERS_FILE}')::json as told),
     own as (
         select case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end - '0/0' as lsn,

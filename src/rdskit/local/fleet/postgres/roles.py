@@ -20,6 +20,9 @@ RESERVED: Final = (ADMIN, "rds_superuser", "rds_iam", "rds_replication", "rds_pa
 
 _PREDEFINED: Final = {"pg_monitor": 10, "pg_signal_backend": 10, "pg_checkpoint": 15, "pg_create_subscription": 16}
 _GRANT_OPTIONS_SINCE: Final = 16
+#: Before that, CREATEROLE is enough to grant any role but a superuser's. These open the server's machine, so there they
+#: are superusers' too: no one can log in as one, and no member gains by that.
+_OPEN_THE_MACHINE: Final = ("pg_execute_server_program", "pg_read_server_files", "pg_write_server_files")
 
 
 def check_master_user(name: str) -> None:
@@ -44,8 +47,8 @@ def set_up(server: PostgresServer, spec: InstanceSpec) -> None:
         session.execute(f"create database {ADMIN_DATABASE}")
         session.execute(f"revoke connect, temporary on database {ADMIN_DATABASE} from public")
     with server.connect(ADMIN_DATABASE) as session:
-        session.execute("create table rds_heartbeat2 (id int primary key, value bigint not null)")
-        session.execute("insert into rds_heartbeat2 values (1, 0)")
+        session.execute("create table public.rds_heartbeat2 (id int primary key, value bigint not null)")
+        session.execute("insert into public.rds_heartbeat2 values (1, 0)")
 
 
 def set_password(server: PostgresServer, user: str, password: str) -> None:
@@ -58,7 +61,7 @@ def set_password(server: PostgresServer, user: str, password: str) -> None:
 def heartbeat(session: Session, *, timeout: float) -> bool:
     """The smallest durable write; False while the server refuses writes."""
     try:
-        session.execute("update rds_heartbeat2 set value = value + 1 where id = 1", timeout=timeout)
+        session.execute("update public.rds_heartbeat2 set value = value + 1 where id = 1", timeout=timeout)
     except StatementRefused as error:
         if error.sqlstate != READ_ONLY:
             raise
@@ -70,6 +73,9 @@ def _make_roles(session: PostgresSession, major: int) -> None:
     for role in ("rds_superuser", "rds_iam", "rds_replication", "rds_password"):
         session.execute(f"create role {role} nologin")
     predefined = ", ".join(role for role, since in _PREDEFINED.items() if major >= since)
+    if major < _GRANT_OPTIONS_SINCE:
+        for role in _OPEN_THE_MACHINE:
+            session.execute("update pg_authid set rolsuper = true where rolname = $1", role)
     session.execute(f"grant {predefined}, rds_replication, rds_password to rds_superuser with admin option")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from rdskit.local.engines.configuration import upstream as stream_settings
 from rdskit.local.engines.postgres import PostgresServer
 from rdskit.local.engines.session import Record, SessionLost, StatementRefused
+from rdskit.local.engines.sql import SUPERVISOR
 from rdskit.local.engines.waiting import poll
 from rdskit.local.fleet.engine import STANDBY, Probe, ProbeQuery
 from rdskit.local.fleet.postgres import roles
@@ -46,6 +47,8 @@ _PROBE: Final = 0.005
 
 class PostgresMember(PostgresServer):
     """A PostgreSQL server as part of an instance; arguments as of its parent."""
+
+    session_settings = SUPERVISOR
 
     def __init__(self, data: Path, address: Endpoint, binaries: Binaries, account: Account) -> None:
         super().__init__(data, address, binaries, account)
