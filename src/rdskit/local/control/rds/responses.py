@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from moto.core.responses import ActionResult, EmptyResult
 from moto.core.utils import utcnow
-from moto.rds.exceptions import InvalidParameterCombination, SubscriptionNotFoundError
+from moto.rds.exceptions import InvalidParameterCombination, RDSClientError, SubscriptionNotFoundError
 from moto.rds.responses import RDSResponse
 
 from rdskit.local.control.rds.cluster_endpoints import ClusterEndpoints
@@ -20,6 +20,7 @@ from rdskit.local.control.rds.faults import InvalidValueError, NotOfferedError
 from rdskit.local.control.rds.groups import ParameterGroups
 from rdskit.local.control.rds.models import LocalRDSBackend
 from rdskit.local.control.rds.parameters import Assignment
+from rdskit.local.control.rds.request_rules import check_request
 from rdskit.local.control.rds.rules import SETTLED
 from rdskit.local.control.rds.waiters import HOLD, is_waiter
 
@@ -102,11 +103,14 @@ class LocalRDSResponse(RDSResponse):
         return backend
 
     def call_action(self) -> TYPE_RESPONSE:
-        """Refuse what is not offered, otherwise dispatch."""
+        """Refuse what is not offered or not possible, otherwise dispatch."""
         action = self._get_action()
         if action not in OFFERED:
-            status, headers, body = self.serialized(ActionResult(NotOfferedError(action)))
-            return status, headers, body
+            return self.serialized(ActionResult(NotOfferedError(action)))
+        try:
+            check_request(action, self.params.original_dict())
+        except RDSClientError as error:
+            return self.serialized(ActionResult(error))
         return super().call_action()
 
     # ---- instances ------------------------------------------------------------------------------------------------

@@ -49,22 +49,54 @@ class CredentialRules:
         name: what a name looks like.
         longest_password: characters.
         database: what the name of an initial database looks like.
+        longest_name: characters of the user's name.
+        reserved_databases: names of the engine's own.
     """
 
     reserved: frozenset[str]
     name: str
     longest_password: int
     database: str
+    longest_name: int
+    reserved_databases: frozenset[str]
 
 
 _MYSQL_RULES = CredentialRules(
-    frozenset({"rdsadmin", "rdsrepladmin", "rds_superuser_role", "root"}), "[A-Za-z][A-Za-z0-9_]{0,15}", 41, r"\w{1,64}"
+    reserved=frozenset(
+        {
+            *("rdsadmin", "rdsrepladmin", "rdstopmgr", "rds_superuser_role", "root", "public", "mysql", "sys"),
+            *("admin_role", "event_scheduler", "system"),
+        }
+    ),
+    name="[A-Za-z][A-Za-z0-9_]{0,15}",
+    longest_name=16,
+    longest_password=41,
+    database=r"\w{1,64}",
+    reserved_databases=frozenset({"mysql", "sys", "information_schema", "performance_schema", "rds_cluster"}),
 )
 _POSTGRES_RULES = CredentialRules(
-    frozenset({"postgres", "rdsadmin", "rds_superuser", "rds_iam", "rds_replication", "admin"}),
-    "[A-Za-z_][A-Za-z0-9_]{0,62}",
-    128,
-    r"[A-Za-z_]\w{0,62}",
+    reserved=frozenset(
+        {
+            *("postgres", "rdsadmin", "rds_superuser", "rds_iam", "rds_replication", "rds_password", "admin", "public"),
+            *(
+                "none",
+                "user",
+                "current_user",
+                "session_user",
+                "current_role",
+                "all",
+                "table",
+                "select",
+                "group",
+                "role",
+            ),
+        }
+    ),
+    name="[A-Za-z_][A-Za-z0-9_]{0,62}",
+    longest_name=63,
+    longest_password=128,
+    database=r"[A-Za-z_]\w{0,62}",
+    reserved_databases=frozenset({"rdsadmin", "template0", "template1"}),
 )
 _CREDENTIAL_RULES = {
     "postgres": _POSTGRES_RULES,
@@ -103,7 +135,10 @@ def check_engine(engine: str, version: str | None, installed: Mapping[str, Colle
 
 def check_database_name(name: str | None, engine: str) -> None:
     """Refuse what RDS refuses as the name of an initial database."""
-    if name is not None and not re.fullmatch(_CREDENTIAL_RULES[engine].database, name, re.ASCII):
+    if name is None:
+        return
+    rules = _CREDENTIAL_RULES[engine]
+    if name.lower() in rules.reserved_databases or not re.fullmatch(rules.database, name, re.ASCII):
         raise InvalidValueError(f"The parameter DBName is not valid: {name!r} cannot name a {engine} database.")
 
 
@@ -112,8 +147,13 @@ def check_master_credentials(user: str | None, password: str | None, engine: str
     rules = _CREDENTIAL_RULES[engine]
     if not user:
         raise InvalidValueError("The parameter MasterUsername must be provided and must not be blank.")
-    if user.lower() in rules.reserved or not re.fullmatch(rules.name, user):
+    if user.lower() in rules.reserved or user.lower().startswith(("pg_", "rds_", "mysql.")):
         raise InvalidValueError(f"MasterUsername {user} cannot be used as it is a reserved word used by the engine")
+    if not re.fullmatch(rules.name, user):
+        raise InvalidValueError(
+            f"The parameter MasterUsername is not a valid identifier: {user[:80]!r}. It begins with a letter, and has "
+            f"at most {rules.longest_name} letters, digits and underscores for {engine}."
+        )
     if managed and password:
         raise InvalidCombinationError("You can't specify MasterUserPassword when ManageMasterUserPassword is enabled.")
     if not managed:
