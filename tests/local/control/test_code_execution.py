@@ -139,7 +139,7 @@ def test_useful_parameters_can_still_be_changed(local: LocalSite) -> None:
         "search_path": '"$user", shop',
         "timezone": "Europe/Berlin",
         "default_transaction_isolation": "repeatable read",
-        "wal_compression": "lz4",
+        "wal_compression": "pglz",
         "shared_buffers": "{DBInstanceClassMemory/32768}",
         "max_connections": "LEAST({DBInstanceClassMemory/9531392},5000)",
         "log_statement": "ddl",
@@ -151,6 +151,9 @@ def test_useful_parameters_can_still_be_changed(local: LocalSite) -> None:
 
 def test_the_fleet_refuses_them_too() -> None:
     for parameter, value in PARAMETERS["postgres18"][:22]:
+        if parameter.startswith("ssl_"):  # the endpoint speaks TLS: nothing of it reaches the server
+            assert parameter in translate({parameter: value}).ignored
+            continue
         with pytest.raises(LocalError, match=parameter):
             translate({parameter: value})
     for parameter, value in PARAMETERS["mysql"]:
@@ -292,7 +295,6 @@ def test_statements_of_the_master_user_of_the_mysql_family(local: LocalSite, eng
             "grant select, insert on own.* to 'reader'@'%'",
             "create view own.v as select * from own.t",
             "create procedure own.p() select 1",
-            "create definer = 'app'@'%' trigger own.tr before insert on own.t for each row set new.a = new.a",
             "select user, host from mysql.user",
             "flush privileges",
             "drop database own",

@@ -42,7 +42,8 @@ def test_everything_comes_back_for_every_service(fresh: LocalSite) -> None:
         MessageAttributes={"k": {"DataType": "String", "StringValue": "v"}},
     )
     queue = fresh.client("sqs").get_queue_url(QueueName="tour")["QueueUrl"]
-    assert "after" in [each["Body"] for each in fresh.client("sqs").receive_message(QueueUrl=queue)["Messages"]]
+    received = fresh.client("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=10)
+    assert "after" in [each["Body"] for each in received["Messages"]]
 
 
 @pytest.fixture
@@ -78,13 +79,14 @@ def test_damaged_and_changed_states_are_refused(tmp_path: Path) -> None:
     from moto.iam.models import IAMBackend
 
     from rdskit.local.control.persistence import BackendKey, StateStore
+    from rdskit.local.control.services import backends_of
 
     key = BackendKey("iam", "123456789012", "aws")
-    backend = IAMBackend("aws", "123456789012")
+    backend = backends_of("iam")["123456789012"]["aws"]
     store = StateStore(tmp_path, ["iam"], "secret")
     backend.create_user("us-east-1", "ada")
-    store._save_one(key, backend)
-    (file,) = tmp_path.glob("*.state")
+    store.save(["iam"])
+    file = tmp_path / key.file_name
     whole = file.read_bytes()
     line, _, body = whole.partition(b"\n")
     trap = pickle.dumps({"users": Trap(tmp_path / "trapped")})
@@ -109,17 +111,18 @@ def test_damaged_and_changed_states_are_refused(tmp_path: Path) -> None:
     again = IAMBackend("aws", "123456789012")
     store.restore(key, again)
     assert list(again.users) == list(backend.users)
+    backends_of("iam").clear()
     with pytest.raises(LocalError, match="damaged"):
         StateStore(tmp_path, ["iam"], "another secret").verify()
 
 
 def test_a_state_under_another_name_is_refused(stopped: Path) -> None:
     state = Layout(stopped).state
-    (state / "iam.123456789012.aws.state").replace(state / "iam.123456789012.aws-cn.state")
     for name, word in {"rds.x.state": "remove that file", "rds.1.eu-west-1.state": "account"}.items():
         (state / name).write_bytes(b"")
         refused(stopped, word)
         (state / name).unlink()
+    (state / "iam.123456789012.aws.state").replace(state / "iam.123456789012.aws-cn.state")
     refused(stopped, "damaged")
 
 

@@ -128,8 +128,8 @@ def test_a_refused_parameter_changes_nothing(harness: Harness, root: Path) -> No
 
 def test_parameters_that_keep_the_server_from_starting_are_taken_back(harness: Harness) -> None:
     endpoint = harness.fleet.create(spec())
-    harness.fleet.apply_parameters("db-ORDERS", {"shared_preload_libraries": "no_such_library"})
-    with pytest.raises(LocalError, match=r"former parameters.*no_such_library"):
+    harness.fleet.apply_parameters("db-ORDERS", {"shared_preload_libraries": "pg_bigm"})
+    with pytest.raises(LocalError, match=r"former parameters.*pg_bigm"):
         harness.fleet.reboot("db-ORDERS")
     with harness.connect(endpoint) as connection:
         assert connection.execute("show shared_preload_libraries").fetchone() == ("",)

@@ -152,7 +152,7 @@ def check_assignment(parameter: Parameter | None, assignment: Assignment) -> Non
 
 def _choices(program: str, directory: str, name: str) -> tuple[str, ...]:
     """Return the values that an enumerated parameter can have: the server lists them when it is given another one."""
-    command = [program, "-D", directory, "-C", name, "-c", f"{name}=?"]
+    command = [program, "-C", name, "-D", directory, "-c", f"{name}=?"]  # root may run it with -C in the first place
     answer = subprocess.run(command, capture_output=True, text=True, check=False, env={"LC_ALL": "C"})
     found = _AVAILABLE.search(answer.stderr)
     return tuple(each.strip() for each in found[1].split(",")) if found else ()
@@ -160,8 +160,9 @@ def _choices(program: str, directory: str, name: str) -> tuple[str, ...]:
 
 def _of_row(row: list[str], choices: Callable[[str], tuple[str, ...]]) -> Parameter:
     name, context, _, kind, _, least, most, *texts = row
+    name = name.lower()  # as RDS has it; to the server it is the same
     ranged = kind in ("INTEGER", "REAL") and least and most
-    listed = name.lower() in TEXTS
+    listed = name in TEXTS
     libraries = ",".join(sorted(LIBRARIES)) if name in LIBRARY_LISTS else None
     chosen = choices(name) if kind == "ENUM" else ()
     return Parameter(
@@ -171,7 +172,7 @@ def _of_row(row: list[str], choices: Callable[[str], tuple[str, ...]]) -> Parame
         data_type=_TYPES[kind],
         limits=(float(least), float(most)) if ranged else None,
         allowed_values="0,1" if kind == "BOOLEAN" else f"{least}-{most}" if ranged else ",".join(chosen) or libraries,
-        modifiable=context != "internal" and not KEPT_BY_RDS.fullmatch(name.lower()) and (kind != "STRING" or listed),
+        modifiable=context != "internal" and not KEPT_BY_RDS.fullmatch(name) and (kind != "STRING" or listed),
         choices=chosen and (*chosen, *_BOOLEANS) if "on" in chosen else chosen,
     )
 

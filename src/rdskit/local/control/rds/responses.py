@@ -108,7 +108,7 @@ class LocalRDSResponse(RDSResponse):
         if action not in OFFERED:
             return self.serialized(ActionResult(NotOfferedError(action)))
         try:
-            check_request(action, self.params.original_dict())
+            check_request(action, self.params.original_dict() if self.params else {})
         except RDSClientError as error:
             return self.serialized(ActionResult(error))
         return super().call_action()
