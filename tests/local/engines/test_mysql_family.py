@@ -94,7 +94,7 @@ def test_a_server_lives_through_what_befalls_it(server: ThrowawayFamilyServer) -
 def test_a_stop_of_mysql_is_not_delayed_by_idle_sessions_of_our_own(server: ThrowawayMySQL) -> None:
     user = Account("app", "of the application")
     with server.connect() as own:
-        own.execute("create user app@'%' identified by %s", user.password)
+        own.execute("create user app@'%%' identified by %s", user.password)
         with MySQLSession.open(server.address, user) as session:
             server._end_sessions()
             assert poll(lambda: has_ended(own), timeout=60)
