@@ -156,3 +156,17 @@ async def test_an_epoch_begins_when_the_writer_is_back(db: rdskit.Database) -> N
     ended = asyncio.ensure_future(anext(epochs, None))
     await db.close()
     assert await ended is None
+
+
+async def test_an_epoch_begins_without_a_call_of_the_application(database: TestDatabase) -> None:
+    async with (
+        rdskit.connect(database.url, tls="off") as db,
+        rdskit.connect(database.url, tls="off", application_name="other") as other,
+    ):
+        epochs = api.epochs(db)
+        assert (await anext(epochs)).number == 1
+        await other.fetch_all(
+            "select pg_terminate_backend(pid) from pg_stat_activity "
+            "where datname = current_database() and application_name = 'rdskit'"
+        )
+        assert (await asyncio.wait_for(anext(epochs), 30)).number == 2

@@ -22,6 +22,7 @@ from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import Connection, ConnectOptions, DriverError
 from rdskit.kernel.scope import NO_SCOPE, Scope
 from rdskit.kernel.topology import Host, Role, Topology
+from rdskit.runtime.deadlines import Deadline
 from rdskit.runtime.observers import NOBODY, Observers
 from rdskit.runtime.periodic import every
 from rdskit.runtime.retries import Retries
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
     from rdskit.kernel.backoff import OutageBackoff
     from rdskit.kernel.endpoints import Endpoint
     from rdskit.kernel.ports import Capabilities, Credentials, Driver, Login
-    from rdskit.runtime.deadlines import Deadline
 
+_REACH_EVERY = 0.5  # seconds between two attempts to reach a lost writer for those who only follow it
 _LOOK_EVERY = 30.0  # seconds between two looks at the API while all is well; each costs one call an instance
 _SETTLES = 3.0  # seconds that whoever asks for the topology waits for what is being looked up
 _PATIENCE = 600.0  # seconds that calls may go on where their host has become known by another name
@@ -187,6 +188,7 @@ class Cluster:
         self._closed = False
         self._lost_at: float | None = None
         self._told_lost = False
+        self._return: asyncio.Task[None] | None = None
         self._pools: dict[Host, Pool] = {}
         self._leaving: set[Pool] = set()
         self.topology = Topology(())
@@ -293,6 +295,10 @@ class Cluster:
         self.writer.suspect()
         if self.takes_writes:
             self._writer_failed()
+
+    def lost(self, endpoint: Endpoint) -> None:
+        """Take note that a connection was lost which belongs to no pool."""
+        self._writer_failed(endpoint)
 
     def heard(self) -> None:
         """Hear that the writer answers again."""
@@ -423,10 +429,21 @@ class Cluster:
     def _lose(self, writer: Pool) -> None:
         self.failures += 1
         self._lost_at = self._lost_at or asyncio.get_running_loop().time()
+        if self.epochs.are_followed and (self._return is None or self._return.done()):
+            self._return = self._tasks.spawn(self._await_writer(), "reach the writer for those who follow it")
         if not self._told_lost:
             self._told_lost = True
             if self.observers:
                 self.observers.notify(FailoverStarted(str(writer.endpoint)))
+
+    async def _await_writer(self) -> None:
+        """Reach the writer again: without calls nothing else would."""
+        while self._lost_at is not None and not self._closed:
+            try:
+                (await self.acquire_writer(Deadline.after(None))).give_back()
+            except RdskitError as error:
+                _log.info("the writer is not there yet: %s", error)
+            await asyncio.sleep(_REACH_EVERY)
 
     def _writer_reached(self, endpoint: Endpoint) -> None:
         if self._lost_at is None or endpoint != self.writer.endpoint:

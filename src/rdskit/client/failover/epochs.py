@@ -23,6 +23,7 @@ class Epochs:
         self.current = Epoch(0, Endpoint("", 0), EpochReason.OPENED)
         self._changed = asyncio.Event()
         self._calls: list[Callable[[], None]] = []
+        self._following = 0
         self._closed = False
 
     def begin(self, writer: Endpoint) -> None:
@@ -34,6 +35,11 @@ class Epochs:
         self.current = Epoch(before.number + 1, writer, reason)
         self._notify()
 
+    @property
+    def are_followed(self) -> bool:
+        """Whether there is anyone who waits for the next epoch."""
+        return bool(self._following or self._calls)
+
     def on_change(self, call: Callable[[], None]) -> Callable[[], None]:
         """Have ``call`` called at each new epoch, and at the end; return what removes it."""
         self._calls.append(call)
@@ -42,13 +48,17 @@ class Epochs:
     async def follow(self) -> AsyncGenerator[Epoch, None]:
         """Yield the current epoch, then each later one; those that pass while the caller is busy are skipped."""
         seen = -1
-        while not self._closed:
-            changed, current = self._changed, self.current
-            if current.number > seen:
-                seen = current.number
-                yield current
-            else:
-                await changed.wait()
+        self._following += 1
+        try:
+            while not self._closed:
+                changed, current = self._changed, self.current
+                if current.number > seen:
+                    seen = current.number
+                    yield current
+                else:
+                    await changed.wait()
+        finally:
+            self._following -= 1
 
     def close(self) -> None:
         """End every iteration."""

@@ -140,6 +140,8 @@ class Hub:
         except DriverError as error:
             self._note(error)
         finally:
+            if connection.broken:
+                self._cluster.lost(connection.endpoint)
             for receiver in self._receivers:
                 receiver.missed = receiver.ready.done()
             await connection.close(_CLOSE_TIMEOUT)

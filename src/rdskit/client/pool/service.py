@@ -421,7 +421,8 @@ class Pool:
     def _tidy(self) -> None:
         now, kept = self._loop.time(), []
         for lease in self._idle:
-            if is_due(lease, self.limits, now, spare=len(self._all) > self.limits.min_size):
+            # A connection that the server has ended tells that the host may be gone, also where no call is made.
+            if lease.connection.broken or is_due(lease, self.limits, now, spare=len(self._all) > self.limits.min_size):
                 self._discard(lease)
             else:
                 kept.append(lease)
