@@ -6,6 +6,7 @@ import functools
 import secrets
 from typing import TYPE_CHECKING
 
+from rdskit.local.control.layout import Layout
 from rdskit.local.engines import privilege
 from tests.plugins.confidentiality import keep_confidential
 from tests.plugins.isolation import run_directory
@@ -23,7 +24,7 @@ def share_templates(fleet: Path) -> None:
     templates = run_directory() / "templates"
     mode = privilege.current().directory_mode
     templates.mkdir(mode=mode, exist_ok=True)
-    fleet.parent.mkdir(mode=0o700, exist_ok=True)
+    Layout(fleet.parent).make()  # only an empty directory becomes a local RDS, or one that is marked as its own
     fleet.mkdir(mode=mode)
     (fleet / "templates").symlink_to(templates)
     # A template holds the password of its superuser, so those who share it have one password.
