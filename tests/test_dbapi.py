@@ -12,6 +12,7 @@ import pymysql
 import pytest
 
 import rdskit
+from rdskit.drivers.pymysql_connect import connect_within
 
 if TYPE_CHECKING:
     from rdskit.kernel.endpoints import Endpoint
@@ -72,17 +73,17 @@ def test_a_host_that_goes_away_right_after_the_login_is_looked_for_again(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, fixture: str
 ) -> None:
     database: FamilyDatabase = request.getfixturevalue(fixture)
-    login, opened = pymysql.connect, []
+    log_in, opened = connect_within, []
 
-    def log_in_and_be_killed_once(**options: Any) -> Any:
-        connection: Any = login(**options)
+    def log_in_and_be_killed_once(connect: Any, arguments: dict[str, Any], seconds: float) -> Any:
+        connection = log_in(connect, arguments, seconds)
         opened.append(connection)
         if len(opened) == 1:
-            with login(**options) as other, other.cursor() as cursor:
+            with log_in(connect, arguments, seconds) as other, other.cursor() as cursor:
                 cursor.execute("kill %s", (connection.thread_id(),))
         return connection
 
-    monkeypatch.setattr(pymysql, "connect", log_in_and_be_killed_once)
+    monkeypatch.setattr("rdskit.drivers.dbapi.connect_within", log_in_and_be_killed_once)
     with contextlib.closing(rdskit.dbapi_connect(database.url, tls="off")) as connection:
         assert opened[1:] == [connection]
     assert not opened[0].open

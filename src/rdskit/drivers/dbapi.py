@@ -7,6 +7,7 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from rdskit.drivers.pymysql_connect import ask_within, connect_within
 from rdskit.drivers.refusals import said
 from rdskit.errors import AuthenticationError, ConfigError, ConnectError, TLSError
 from rdskit.kernel.failures import Failure
@@ -122,18 +123,19 @@ class Pymysql:
         """Open a connection."""
         local = endpoint.is_unix_socket  # which never leaves the machine: no TLS, as libpq does it
         try:
-            connection: Any = self._pymysql.connect(
-                host="localhost" if local else endpoint.host,
-                port=endpoint.port,
-                unix_socket=endpoint.host if local else None,
-                user=login.user,
-                password=login.password or "",
-                database=options.database,
-                connect_timeout=max(1, round(timeout)),
-                program_name=options.application_name,
+            arguments = {
+                "host": "localhost" if local else endpoint.host,
+                "port": endpoint.port,
+                "unix_socket": endpoint.host if local else None,
+                "user": login.user,
+                "password": login.password or "",
+                "database": options.database,
+                "connect_timeout": max(1, round(timeout)),
+                "program_name": options.application_name,
                 **({"ssl_disabled": True} if local else options.tls),
                 **options.others,
-            )
+            }
+            connection: Any = connect_within(self._pymysql.connect, arguments, timeout)
         except self._pymysql.MySQLError as error:
             number = error.args[0] if error.args else None
             text = escaped(str(error.args[-1])) if error.args else type(error).__name__
@@ -144,14 +146,19 @@ class Pymysql:
     def role(self, connection: Any) -> Role:
         """Ask for the server's read-only settings."""
         try:
-            with connection.cursor() as cursor:
-                cursor.execute(_READ_ONLY)
-                (read_only,) = cursor.fetchone()
-            connection.rollback()
+            read_only = ask_within(_asked_for_role, connection, connection.connect_timeout)
         except (self._pymysql.OperationalError, self._pymysql.InterfaceError, OSError) as error:
             message = f"{connection.host}:{connection.port} was lost right after the login: {said(error)}"
             raise DriverError(Failure.LOST, ConnectError(message)) from error
         return Role.READER if read_only else Role.WRITER
+
+
+def _asked_for_role(connection: Any) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(_READ_ONLY)
+        (read_only,) = cursor.fetchone()
+    connection.rollback()
+    return bool(read_only)
 
 
 def plain_driver(*, postgres: bool) -> PlainDriver:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rdskit.client.api import Destination, Search, ThreadWaiting, refused
 from rdskit.errors import ConfigError
+from rdskit.runtime.cutting import cut_after
 from rdskit.runtime.keepalive import keep_alive_unwatched
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Connector:
         self._dialect = dialect
         self._search = _search(settings)
         self._waiting = ThreadWaiting()
+        self._seconds = settings.connect_timeout
 
     def connect(self, opening: Callable[[dict[str, Any]], Any], *, anew: bool) -> Any:
         """Open a connection, trying again while the hosts are away and ``timeout`` has not passed.
@@ -45,7 +47,7 @@ class Connector:
             RdskitError: the target, the credentials or AWS are at fault.
             Refused: no host could be connected to.
         """
-        return self._search.connect(_Opener(self._dialect, opening), self._waiting, anew=anew)
+        return self._search.connect(_Opener(self._dialect, opening, self._seconds), self._waiting, anew=anew)
 
     def reach(self) -> dict[str, Any]:
         """Host, port, user and password for somebody else to connect with: a shell, a dump."""
@@ -56,9 +58,12 @@ class Connector:
 class _Opener:
     """Opens what Django's own backend opens, at the host that it is given."""
 
-    def __init__(self, dialect: Dialect, opening: Callable[[dict[str, Any]], Any] | None = None) -> None:
+    def __init__(
+        self, dialect: Dialect, opening: Callable[[dict[str, Any]], Any] | None = None, seconds: float = 0.0
+    ) -> None:
         self._dialect = dialect
         self._opening = opening
+        self._seconds = seconds
 
     def check(self, located: Located) -> None:
         """Refuse the engine of another backend."""
@@ -71,7 +76,9 @@ class _Opener:
         """Connect to one host."""
         assert self._opening is not None, "nothing is opened for a shell"
         try:
-            connection = self._opening(_arguments(host.endpoint, login))
+            connection = self._dialect.open(self._opening, _arguments(host.endpoint, login), self._seconds)
+            with cut_after(self._dialect.descriptor(connection), self._seconds):
+                self._dialect.await_first_answer(connection)  # what Django asks next has no limit
         except self._dialect.errors as error:
             raise refused(self._dialect.verdict(error), host.endpoint, str(error)) from error
         keep_alive_unwatched(self._dialect.descriptor(connection))

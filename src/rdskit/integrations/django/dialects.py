@@ -6,6 +6,8 @@ import select
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rdskit.client.api import Verdict
     from rdskit.integrations.django.settings import DatabaseSettings
     from rdskit.kernel import sql
@@ -22,6 +24,14 @@ class Dialect(Protocol):
 
     def arguments(self, settings: DatabaseSettings) -> dict[str, Any]:
         """TLS and timeouts, in the driver's words."""
+        ...
+
+    def open(self, opening: Callable[[dict[str, Any]], Any], arguments: dict[str, Any], seconds: float) -> Any:
+        """Have Django open a connection, within a limit for the login where the driver has none of its own."""
+        ...
+
+    def await_first_answer(self, connection: Any) -> None:
+        """Ask the server something and take the answer."""
         ...
 
     def verdict(self, error: Exception) -> Verdict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from rdskit.client.api import Refused, Search
 from rdskit.errors import ConfigError
-from rdskit.integrations.sqlalchemy.drivers import arguments_for, lasting_arguments, role_of, watch_host
+from rdskit.integrations.sqlalchemy.drivers import (
+    arguments_for,
+    await_first_answer,
+    connect_within_limits,
+    lasting_arguments,
+    role_of,
+    seconds_in,
+    watch_host,
+)
 from rdskit.integrations.sqlalchemy.policy import refusal_of
 from rdskit.integrations.sqlalchemy.refusals import as_driver_error
 from rdskit.integrations.sqlalchemy.reports import reported_by
@@ -89,12 +98,13 @@ class _Opener:
         """Connect to one host."""
         found = self.arguments() | arguments_for(self.dialect.driver, host.endpoint, login, located.database)
         try:
-            connection = self.dialect.connect(*self.given, **found)
+            connection = connect_within_limits(self.dialect, self.given, found)
         except Exception as error:
             raise refusal_of(
                 reported_by(error, self.dialect, is_disconnect=isinstance(error, OSError)), host.endpoint
             ) from error
         self._begin(watch_host, host, connection)
+        self._begin(functools.partial(await_first_answer, seconds=seconds_in(self.dialect, found)), host, connection)
         return connection
 
     def role(self, host: Host, connection: DBAPIConnection) -> Role | None:

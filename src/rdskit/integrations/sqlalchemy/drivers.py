@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import select
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from rdskit.client.api import tls_arguments
+from rdskit.drivers.pymysql_connect import connect_within
 from rdskit.errors import ConfigError
 from rdskit.kernel.topology import Role
+from rdskit.runtime.cutting import cut_after
 from rdskit.runtime.keepalive import keep_alive_unwatched
 
 if TYPE_CHECKING:
@@ -51,7 +55,49 @@ def lasting_arguments(driver: str, settings: Settings) -> dict[str, Any]:
     seconds = settings.connect_timeout
     if driver.startswith("psycopg"):
         seconds = max(2, round(seconds))  # libpq counts whole seconds, and takes 1 for 2
-    return {names.timeout: seconds} | tls_arguments(driver, settings.tls, settings.ca)
+    limited = {"async_creator_fn": functools.partial(_connect_asyncmy, seconds)} if driver == "asyncmy" else {}
+    return {names.timeout: seconds} | limited | tls_arguments(driver, settings.tls, settings.ca)
+
+
+def seconds_in(dialect: Dialect, arguments: dict[str, Any]) -> float:
+    """Return how long one attempt may take, from the arguments of the driver's ``connect``."""
+    return float(arguments[NAMES[dialect.driver].timeout])
+
+
+def connect_within_limits(dialect: Dialect, given: list[Any], arguments: dict[str, Any]) -> DBAPIConnection:
+    """Call the driver's ``connect``, with a limit for the login where the driver has none."""
+    if dialect.driver == "pymysql":
+        connect: Any = functools.partial(dialect.connect, *given)
+        connection: DBAPIConnection = connect_within(connect, arguments, seconds_in(dialect, arguments))
+        return connection
+    return dialect.connect(*given, **arguments)
+
+
+def await_first_answer(dialect: Dialect, connection: DBAPIConnection, seconds: float) -> None:
+    """Have the server answer once within a limit: what SQLAlchemy asks next has none.
+
+    Raises:
+        Exception: the driver's; the connection is of no use then.
+    """
+    descriptor = _descriptor(dialect.driver, dialect.get_driver_connection(connection))
+    if descriptor is None:
+        return
+    with cut_after(descriptor, seconds):
+        dialect.do_ping(connection)
+
+
+async def _connect_asyncmy(seconds: float, **arguments: Any) -> Any:
+    from asyncmy.connection import Connection  # noqa: PLC0415 - an optional driver, loaded on first use
+
+    untyped: Any = Connection
+    raw = untyped(**arguments)
+    try:
+        async with asyncio.timeout(seconds):
+            await raw.connect()
+    except BaseException:
+        raw.close()
+        raise
+    return raw
 
 
 def arguments_for(driver: str, endpoint: Endpoint, login: Login, database: str | None) -> dict[str, Any]:

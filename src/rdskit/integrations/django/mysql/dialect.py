@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import pymysql
 
 from rdskit.client.api import refused_by_errno, tls_arguments
+from rdskit.drivers.pymysql_connect import connect_within
 from rdskit.integrations.django.dialects import is_readable
 from rdskit.kernel import sql
 from rdskit.kernel.answers import meaning_of_errno
@@ -15,6 +16,8 @@ from rdskit.kernel.targets import Engine
 from rdskit.kernel.topology import Role
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rdskit.client.api import Verdict
     from rdskit.integrations.django.settings import DatabaseSettings
 
@@ -35,6 +38,14 @@ class PyMySQL:
         """TLS and timeouts."""
         timeout = max(1, round(settings.connect_timeout))
         return {"connect_timeout": timeout, **tls_arguments("pymysql", settings.tls, settings.ca)}
+
+    def open(self, opening: Callable[[dict[str, Any]], Any], arguments: dict[str, Any], seconds: float) -> Any:
+        """Have Django open a connection within a limit: PyMySQL has none for the login."""
+        return connect_within(lambda **given: opening(given), arguments, seconds)
+
+    def await_first_answer(self, connection: Any) -> None:
+        """Ping the server."""
+        connection.ping(reconnect=False)
 
     def verdict(self, error: Exception) -> Verdict:
         """By error number; what PyMySQL numbers 2003 may be a certificate or a name as well."""

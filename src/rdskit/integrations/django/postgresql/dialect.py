@@ -15,6 +15,8 @@ from rdskit.kernel.targets import Engine
 from rdskit.kernel.topology import Role
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rdskit.client.api import Verdict
     from rdskit.integrations.django.settings import DatabaseSettings
 
@@ -30,6 +32,15 @@ class Psycopg:
         """TLS and timeouts; libpq counts whole seconds, and takes 1 for 2."""
         timeout = max(2, round(settings.connect_timeout))
         return {"connect_timeout": timeout, **tls_arguments("psycopg", settings.tls, settings.ca)}
+
+    def open(self, opening: Callable[[dict[str, Any]], Any], arguments: dict[str, Any], seconds: float) -> Any:  # noqa: ARG002 - libpq has a limit of its own
+        """Have Django open a connection; libpq's ``connect_timeout`` covers the login."""
+        return opening(arguments)
+
+    def await_first_answer(self, connection: Any) -> None:
+        """Run an empty query."""
+        connection.execute("")
+        connection.rollback()
 
     def verdict(self, error: Exception) -> Verdict:
         """By the server's words."""
