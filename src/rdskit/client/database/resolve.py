@@ -10,7 +10,7 @@ from rdskit.client.database.location import locate
 from rdskit.client.failover import ListedHosts, ListedReaders, asking, discovered
 from rdskit.client.failover.cluster import Access
 from rdskit.client.failover.limitless import LimitlessAccess
-from rdskit.client.tls import tls_context
+from rdskit.client.tls import CurrentContext
 from rdskit.errors import ConfigError
 from rdskit.kernel.endpoints import parse_endpoint
 from rdskit.kernel.rds_names import EndpointKind, read_name
@@ -52,7 +52,8 @@ async def resolve(text: str, options: Options, owner: TaskOwner) -> Resolved:
         RdskitError: AWS could not be asked.
     """
     target = parse_target(text)
-    tls = tls_context(options.tls, options.ca)
+    current_tls = CurrentContext(options.tls, options.ca)
+    tls = current_tls()
     check_credentials(options.credentials, encrypted=tls is not None)
     located = await locate(target, options.credentials, owner)
     access = _access(located)(
@@ -60,6 +61,7 @@ async def resolve(text: str, options: Options, owner: TaskOwner) -> Resolved:
         located.credentials,
         database=located.database,
         tls=tls,
+        current_tls=current_tls,
         connect_timeout=options.limits.connect_timeout,
         application_name=options.application_name,
         pinning=options.pinning,

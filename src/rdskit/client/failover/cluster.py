@@ -63,12 +63,14 @@ class Access:
         connect_timeout: float,
         application_name: str,
         pinning: str = "auto",
+        current_tls: Callable[[], SSLContext | None] | None = None,
     ) -> None:
         self.driver = driver
         self.credentials = credentials
         self.credentials_rotate = bool(getattr(credentials, "rotates", False))
         self.database = database
         self.tls = tls
+        self._current_tls = current_tls or (lambda: self.tls)
         self.connect_timeout = connect_timeout
         self.application_name = application_name
         self.lines = Lines(self._open_line)
@@ -126,7 +128,7 @@ class Access:
         return ConnectOptions(
             host.endpoint,
             self.database,
-            self.tls,
+            self._current_tls(),
             self.connect_timeout,
             self.application_name,
             stateless=self.is_stateless(host.endpoint),

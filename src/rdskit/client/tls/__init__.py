@@ -1,6 +1,6 @@
 """TLS towards the database: verified by default, against the RDS authorities that are shipped with the package."""
 
 from rdskit.client.tls.authority_file import authority_file
-from rdskit.client.tls.context import MODES, tls_context
+from rdskit.client.tls.context import MODES, CurrentContext, tls_context
 
-__all__ = ["MODES", "authority_file", "tls_context"]
+__all__ = ["MODES", "CurrentContext", "authority_file", "tls_context"]

@@ -41,8 +41,34 @@ def tls_context(mode: str, ca: str | os.PathLike[str] | None = None) -> ssl.SSLC
     return _build(mode, further_authorities(ca))
 
 
+class CurrentContext:
+    """The context for new connections of an open database: a changed file of authorities counts from then on.
+
+    Args:
+        mode: as for `tls_context`.
+        ca: as for `tls_context`.
+
+    Raises:
+        ConfigError: the mode is unknown, or a file cannot be read.
+    """
+
+    def __init__(self, mode: str, ca: str | os.PathLike[str] | None) -> None:
+        self._mode, self._ca = mode, ca
+        self._context = tls_context(mode, ca)
+
+    def __call__(self) -> ssl.SSLContext | None:
+        """Return the context; a file that is away or broken for a moment leaves the last one in place."""
+        if self._context is None:
+            return None
+        try:
+            self._context = _build(self._mode, further_authorities(self._ca))
+        except ConfigError as error:
+            _log.warning("the authorities that were read before stay in use: %s", error)
+        return self._context
+
+
 def further_authorities(ca: str | os.PathLike[str] | None) -> tuple[tuple[str, int], ...]:
-    """The files that are trusted beside the shipped bundle, each with its time of change in nanoseconds.
+    """The files that are trusted beside the shipped bundle, each with a number that changes with the file.
 
     Args:
         ca: path of a PEM file; the one that ``RDSKIT_CA`` names is added.
@@ -74,9 +100,10 @@ def authorities() -> str:
 
 
 def _stamp(path: str) -> int:
-    # A new authority under the same name is a new file: its time of change is part of the cache's key.
+    # A new authority under the same name is a new file: its time of change and its inode are part of the cache's key.
     try:
-        return Path(path).stat().st_mtime_ns
+        found = Path(path).stat()
+        return found.st_mtime_ns << 64 | found.st_ino
     except OSError as error:
         raise ConfigError(
             f"the authority file {path!r} cannot be read: {error.strerror}; correct ca= or RDSKIT_CA"
