@@ -14,7 +14,6 @@ import psutil
 import pytest
 
 from rdskit.local import site
-from rdskit.local.control.layout import Layout
 from rdskit.local.engines.waiting import poll
 from tests.plugins.templates import share_templates
 
@@ -99,7 +98,6 @@ def running(data: Path) -> Iterator[LocalRds]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    Layout(data).make()  # which takes an empty directory only
     share_templates(data / "fleet")
     site.up(data, port)
     try:
