@@ -71,3 +71,8 @@ def test_databases_and_sessions_show_nothing_of_our_own_to_callers() -> None:
     for surface in (rdskit.Database, Session, Transactional, rdskit.sync.Database, rdskit.sync.Session):
         shown = {name for name in dir(surface) if not name.startswith("_")}
         assert shown.isdisjoint({"dialect", "leave_to_parent"}), surface
+
+
+def test_what_connect_was_given_shows_no_secret() -> None:
+    connecting = rdskit.connect("postgresql://h/x", credentials="ssm:/prod/hunter2", token_key="hunter2hunter2hunter2")
+    assert "hunter2" not in repr(connecting._given)

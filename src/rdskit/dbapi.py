@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import random
-import time
 from typing import TYPE_CHECKING, Any, Final
 
-from rdskit.client.api import TLS_NAMES, Destination, check_credentials, check_plain_types, tls_arguments
-from rdskit.drivers.dbapi import PlainDriver, PlainOptions, plain_driver
-from rdskit.errors import AuthenticationError, ConfigError, NoWriterError
-from rdskit.kernel.backoff import CONNECT
-from rdskit.kernel.failures import Failure
+from rdskit.client.api import TLS_NAMES, Destination, Search, check_credentials, check_plain_types, tls_arguments
+from rdskit.drivers.dbapi import PlainOptions, plain_driver
+from rdskit.errors import ConfigError
 from rdskit.kernel.ports import DriverError
 from rdskit.kernel.targets import Engine, parse_target
 from rdskit.kernel.topology import Role
-from rdskit.sync import wait
+from rdskit.runtime.background import wait
+from rdskit.runtime.waiting import ThreadWaiting
 
 if TYPE_CHECKING:
     import os
 
-    from rdskit.client.api import Iam
-    from rdskit.kernel.ports import Credentials, Login
+    from rdskit.client.api import Iam, Located
+    from rdskit.kernel.ports import Credentials
 
 _OURS: Final = frozenset({"host", "port", "user", "password", "passwd", "database", "dbname", "db", "conninfo"})
 
@@ -66,76 +63,16 @@ def dbapi_connect(
     located = wait(destination.located())
     postgres = located.engine is Engine.POSTGRES
     arguments = tls_arguments("psycopg" if postgres else "pymysql", tls, ca)
-    search = _Search(destination, plain_driver(postgres=postgres), time.monotonic() + timeout, connect_timeout)
-    search.rotates = bool(getattr(located.credentials, "rotates", False))
-    return search.connect(PlainOptions(located.database, arguments, application_name, options))
+    driver = plain_driver(PlainOptions(arguments, application_name, options), postgres=postgres)
+    search = Search(destination, Role.WRITER, timeout, connect_timeout)
+    try:
+        return search.connect(driver, ThreadWaiting(), check=_any_engine)
+    except DriverError as error:
+        raise error.public from error.__cause__
 
 
-class _Search:
-    """The search for a writer that answers, until a deadline.
-
-    Attributes:
-        rotates: whether the credentials may soon have another password than the one that was refused.
-    """
-
-    def __init__(self, destination: Destination, driver: PlainDriver, deadline: float, connect_timeout: float) -> None:
-        self._destination = destination
-        self._driver = driver
-        self._deadline = deadline
-        self._connect_timeout = connect_timeout
-        self.rotates = False
-        self._started = time.monotonic()
-        self._failed = False
-        self._login: Login | None = None
-        self._refused: Login | None = None
-
-    def connect(self, options: PlainOptions) -> Any:
-        """Connect to the writer, wherever it is by then."""
-        while True:
-            try:
-                return self._attempt(options)
-            except DriverError as error:
-                self._consider(error)
-
-    def _left(self) -> float:
-        """Seconds until the deadline, never negative."""
-        return max(0.0, self._deadline - time.monotonic())
-
-    def _attempt(self, options: PlainOptions) -> Any:
-        """Connect to the host that is said to be the writer, and verify that it is."""
-        writer = wait(self._destination.topology(anew=self._failed)).writer
-        if writer is None:
-            raise DriverError(Failure.LOST, NoWriterError("the topology shows no writer: a failover is under way"))
-        self._login = wait(self._destination.login(writer.endpoint, self._refused))
-        connection = self._driver.connect(
-            writer.endpoint, self._login, options, min(self._connect_timeout, self._left())
-        )
-        try:
-            role = self._driver.role(connection)
-        except BaseException:
-            connection.close()
-            raise
-        if role is Role.WRITER:
-            return connection
-        connection.close()
-        message = (
-            f"{writer.endpoint} answers as a replica: the failover is not complete, or its name still leads astray"
-        )
-        raise DriverError(Failure.LOST, NoWriterError(message))
-
-    def _consider(self, error: DriverError) -> None:
-        """Return after a pause if another attempt may help; raise what the caller must know otherwise."""
-        self._failed = True
-        told = error.public
-        told.__cause__ = error.__cause__
-        nothing_else = self._login == self._refused and not self.rotates
-        hopeless = nothing_else if isinstance(told, AuthenticationError) else error.failure is Failure.REFUSED
-        if hopeless or not self._left():
-            raise told
-        if isinstance(told, AuthenticationError):
-            self._refused = self._login
-        away = time.monotonic() - self._started
-        time.sleep(min(self._left(), CONNECT.delay(away, random.random())))  # noqa: S311 - jitter, not a secret
+def _any_engine(_located: Located) -> None:
+    """Take every engine: the driver was chosen for it."""
 
 
 def _refuse_ours(options: dict[str, Any]) -> None:

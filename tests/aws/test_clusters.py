@@ -8,8 +8,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from rdskit.client.database.location import locate
 from rdskit.client.failover import ClusterSource
+from rdskit.client.targets.location import locate
 from rdskit.errors import ConfigError
 from rdskit.kernel.targets import Engine, parse_target
 from rdskit.runtime.tasks import TaskOwner

@@ -15,8 +15,8 @@ from rdskit.aws.global_clusters import (
     describe_global_cluster,
     described,
 )
-from rdskit.client.database.location import locate
 from rdskit.client.failover import GlobalSource, NearReaders
+from rdskit.client.targets.location import locate
 from rdskit.errors import ConfigError, NoWriterError
 from rdskit.kernel.targets import Engine, parse_target
 from rdskit.runtime.tasks import TaskOwner

@@ -8,12 +8,12 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from rdskit.client.database.opening import open_database
-from rdskit.client.database.options import Options
-from rdskit.client.database.resolve import Resolved
-from rdskit.client.failover.cluster import Access
+from rdskit.client.failover.access import Access
 from rdskit.client.failover.cluster_source import AskingSource
 from rdskit.client.failover.views import AURORA_POSTGRES
 from rdskit.client.pool import PoolLimits
+from rdskit.client.targets.options import Options
+from rdskit.client.targets.resolve import Resolved
 from rdskit.errors import ConnectError, FailoverError, NoWriterError, QueryTimeout, ReadOnlyError
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.failures import Failure

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from rdskit.client.database.destination import Destination
+from rdskit.client.targets.destination import Destination
 from rdskit.client.tls.arguments import tls_arguments
 from rdskit.integrations.sqlalchemy.connector import Connector
 from rdskit.integrations.sqlalchemy.settings import Settings

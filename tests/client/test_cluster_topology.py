@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from rdskit.client.credentials import StaticCredentials
 from rdskit.client.database.opening import open_database
-from rdskit.client.database.options import Options
-from rdskit.client.database.resolve import Resolved
-from rdskit.client.failover.cluster import Access
+from rdskit.client.failover.access import Access
 from rdskit.client.failover.cluster_source import AskingSource
 from rdskit.client.failover.views import AURORA_POSTGRES, MULTI_AZ_POSTGRES, Member, View, topology_of
+from rdskit.client.targets.options import Options
+from rdskit.client.targets.resolve import Resolved
 from rdskit.drivers.postgres import AsyncpgDriver
 from rdskit.errors import NoWriterError
 from rdskit.kernel.endpoints import Endpoint

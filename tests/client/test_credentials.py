@@ -26,7 +26,7 @@ from rdskit.client.credentials.policy import (
     role_keys_serve,
     token_serves,
 )
-from rdskit.client.database.options import Options
+from rdskit.client.targets.options import Options
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.targets import parse_target
 from rdskit.runtime.tasks import TaskOwner

@@ -9,7 +9,7 @@ import pytest
 
 from rdskit.client.credentials import StaticCredentials
 from rdskit.client.failover import GlobalSource, NearReaders, asking
-from rdskit.client.failover.cluster import Access
+from rdskit.client.failover.access import Access
 from rdskit.client.failover.cluster_source import AskingSource
 from rdskit.client.failover.views import GLOBAL_VIEWS
 from rdskit.drivers.postgres import AsyncpgDriver

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rdskit.client.credentials import StaticCredentials
-from rdskit.client.failover.cluster import Access
+from rdskit.client.failover.access import Access
 from rdskit.drivers.mysql import AsyncmyDriver
 from rdskit.drivers.postgres import AsyncpgDriver
 from rdskit.kernel.endpoints import Endpoint

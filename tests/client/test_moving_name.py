@@ -59,7 +59,7 @@ async def test_the_name_is_followed_and_a_replica_behind_it_is_refused(tmp_path:
             asked = len(names.lookups)
             names.lead(NAME, standby.host, standby.port)  # too early: it is still a replica
             primary.kill()
-            with pytest.raises(rdskit.NoWriterError, match="its name still leads astray"):
+            with pytest.raises(rdskit.NoWriterError, match="its name still leads to another host"):
                 await db.fetch_value("select n from moved", timeout=2)
             standby.promote()
             await eventually(lambda: writes(db), PATIENCE)

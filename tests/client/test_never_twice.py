@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from rdskit.client.database.executor import Executor
 from rdskit.client.failover import Cluster, StaticSource
-from rdskit.client.failover.cluster import Access
+from rdskit.client.failover.access import Access
 from rdskit.client.pool import PoolLimits
 from rdskit.client.replicas import Routines, Written
 from rdskit.client.statements import calls

@@ -14,7 +14,7 @@ import pytest
 from rdskit.client.database.executor import Executor
 from rdskit.client.database.streaming import Reading, Streaming
 from rdskit.client.failover import Cluster
-from rdskit.client.failover.cluster import Access
+from rdskit.client.failover.access import Access
 from rdskit.client.pool import PoolLimits
 from rdskit.client.replicas import NothingWritten, Readers, Routines
 from rdskit.client.statements import calls

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rdskit.client.database.opening import open_database
-from rdskit.client.database.options import Options
-from rdskit.client.database.resolve import Resolved
-from rdskit.client.failover.cluster import Access
+from rdskit.client.failover.access import Access
+from rdskit.client.targets.options import Options
+from rdskit.client.targets.resolve import Resolved
 from rdskit.errors import RdskitError
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.positions import Lsn

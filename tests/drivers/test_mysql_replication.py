@@ -10,9 +10,9 @@ import pytest
 
 from rdskit.client.credentials import StaticCredentials
 from rdskit.client.database.opening import open_database
-from rdskit.client.database.options import Options
-from rdskit.client.database.resolve import Resolved
-from rdskit.client.failover.cluster import Access
+from rdskit.client.failover.access import Access
+from rdskit.client.targets.options import Options
+from rdskit.client.targets.resolve import Resolved
 from rdskit.drivers.mysql import AsyncmyDriver
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.ports import Connection, ConnectOptions, Login, ReaderProgress

@@ -78,12 +78,12 @@ async def test_in_asyncio(driver: Callable[[], Driver], offer: Callable[[socket.
     [(Psycopg, as_postgres, {"sslmode": "require"}), (Pymysql, as_mysql, {"ssl": ssl.create_default_context()})],
 )
 async def test_in_a_plain_driver(
-    driver: Callable[[], Psycopg | Pymysql], offer: Callable[[socket.socket], None], tls: dict[str, object]
+    driver: Callable[[PlainOptions], Psycopg | Pymysql], offer: Callable[[socket.socket], None], tls: dict[str, object]
 ) -> None:
     with leaving(offer) as endpoint:
-        options = PlainOptions(None, tls, "test", {})
+        options = PlainOptions(tls, "test", {})
         with pytest.raises(DriverError) as caught:
-            await asyncio.to_thread(driver().connect, endpoint, LOGIN, options, 5.0)
+            await asyncio.to_thread(driver(options).open, endpoint, LOGIN, None, 5.0)
         told(caught.value, endpoint)
 
 

@@ -13,30 +13,22 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
-    from rdskit.client.credentials import EnvironmentCredentials, Iam, check_credentials, choose_credentials
+    from rdskit.client.credentials import (
+        EnvironmentCredentials,
+        Iam,
+        check_credentials,
+        choose_credentials,
+        log_in_here,
+    )
     from rdskit.client.database import connect
     from rdskit.client.database.arguments import ConnectArguments
     from rdskit.client.database.checks import check_plain_types
     from rdskit.client.database.database import Database
-    from rdskit.client.database.destination import Destination
     from rdskit.client.database.held import HeldConnection
     from rdskit.client.database.inheritance import belongs_to_this_process
-    from rdskit.client.database.location import Located
     from rdskit.client.database.opening import checked, open_target
-    from rdskit.client.database.options import Options
     from rdskit.client.database.queries import DEFAULT, dialect_of
-    from rdskit.client.database.refusals import (
-        Refusal,
-        Refused,
-        Verdict,
-        refused,
-        refused_by_errno,
-        refused_by_sqlstate,
-        refused_in_words,
-    )
-    from rdskit.client.database.resolve import Resolved, resolve
     from rdskit.client.database.routed import Route, Router
-    from rdskit.client.database.search import Search, ThreadWaiting, Waiting, log_in, patiently
     from rdskit.client.database.session import Session
     from rdskit.client.database.status import Health, HostHealth, Stats
     from rdskit.client.database.transactional import KEEP
@@ -46,6 +38,12 @@ if TYPE_CHECKING:
     from rdskit.client.pool import Pool, PoolLimits, Retired
     from rdskit.client.pool.model import PoolStats
     from rdskit.client.statements import Page, Source
+    from rdskit.client.targets.destination import Destination
+    from rdskit.client.targets.drivers import parse
+    from rdskit.client.targets.location import Located
+    from rdskit.client.targets.options import Options
+    from rdskit.client.targets.resolve import Resolved, resolve
+    from rdskit.client.targets.search import Search, patiently
     from rdskit.client.tls import MODES, authority_file, tls_context
     from rdskit.client.tls.arguments import TLS_NAMES, tls_arguments
     from rdskit.client.transactions import TABLES, Transaction, fingerprint_of, name_of
@@ -86,8 +84,6 @@ __all__ = [
     "PoolLimits",
     "PoolStats",
     "ReaderState",
-    "Refusal",
-    "Refused",
     "Relay",
     "Resolved",
     "Retired",
@@ -96,10 +92,7 @@ __all__ = [
     "Session",
     "Source",
     "Stats",
-    "ThreadWaiting",
     "Transaction",
-    "Verdict",
-    "Waiting",
     "authority_file",
     "belongs_to_this_process",
     "capabilities",
@@ -111,18 +104,15 @@ __all__ = [
     "dialect_of",
     "epochs",
     "fingerprint_of",
-    "log_in",
+    "log_in_here",
     "may_repeat",
     "name_of",
     "observe_all",
     "on_write",
     "open_target",
+    "parse",
     "patiently",
     "reader_progress",
-    "refused",
-    "refused_by_errno",
-    "refused_by_sqlstate",
-    "refused_in_words",
     "replication",
     "resolve",
     "routed",
@@ -137,42 +127,20 @@ _MODULES: Final = {
         "Iam",
         "check_credentials",
         "choose_credentials",
+        "log_in_here",
     ),
     "rdskit.client.database": ("connect",),
     "rdskit.client.database.arguments": ("ConnectArguments",),
     "rdskit.client.database.checks": ("check_plain_types",),
     "rdskit.client.database.database": ("Database",),
-    "rdskit.client.database.destination": ("Destination",),
     "rdskit.client.database.held": ("HeldConnection",),
     "rdskit.client.database.inheritance": ("belongs_to_this_process",),
-    "rdskit.client.database.location": ("Located",),
     "rdskit.client.database.opening": (
         "checked",
         "open_target",
     ),
-    "rdskit.client.database.options": ("Options",),
     "rdskit.client.database.queries": ("DEFAULT", "dialect_of"),
-    "rdskit.client.database.refusals": (
-        "Refusal",
-        "Refused",
-        "Verdict",
-        "refused",
-        "refused_by_errno",
-        "refused_by_sqlstate",
-        "refused_in_words",
-    ),
-    "rdskit.client.database.resolve": (
-        "Resolved",
-        "resolve",
-    ),
     "rdskit.client.database.routed": ("Route",),
-    "rdskit.client.database.search": (
-        "Search",
-        "ThreadWaiting",
-        "Waiting",
-        "log_in",
-        "patiently",
-    ),
     "rdskit.client.database.session": ("Session",),
     "rdskit.client.database.status": (
         "Health",
@@ -196,6 +164,18 @@ _MODULES: Final = {
     "rdskit.client.statements": (
         "Page",
         "Source",
+    ),
+    "rdskit.client.targets.destination": ("Destination",),
+    "rdskit.client.targets.drivers": ("parse",),
+    "rdskit.client.targets.location": ("Located",),
+    "rdskit.client.targets.options": ("Options",),
+    "rdskit.client.targets.resolve": (
+        "Resolved",
+        "resolve",
+    ),
+    "rdskit.client.targets.search": (
+        "Search",
+        "patiently",
     ),
     "rdskit.client.tls": (
         "MODES",

@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from rdskit.kernel.scope import Scope
     from rdskit.kernel.sql.insert import Insertion
 
-postgres_upgrade.install()
-
 _HARMLESS = frozenset({Failure.REFUSED, Failure.CONFLICT, Failure.TIMEOUT})
 
 
@@ -455,6 +453,7 @@ class AsyncpgDriver:
 async def _open(options: ConnectOptions, login: Login, settings: dict[str, str]) -> Any:
     host, port = options.endpoint
     raw = await asyncpg.connect(
+        loop=postgres_upgrade.OwnLoop(asyncio.get_running_loop()),
         host=host,
         port=port,
         user=login.user,

@@ -7,21 +7,19 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import asyncpg
 
-from rdskit.drivers.refusals import no_tls_offered, refused_by_network, said, tls_demanded, unknown_database
+from rdskit.drivers.refusals import refused_by_network, said, unknown_database
 from rdskit.errors import (
-    AuthenticationError,
     ConfigError,
-    ConnectError,
     FailoverError,
     QueryError,
     QueryTimeout,
     ResultError,
     SerializationError,
     StatementError,
-    TooManyConnections,
 )
 from rdskit.kernel.answers import meaning_of_sqlstate
-from rdskit.kernel.failures import Failure, is_transient_refusal
+from rdskit.kernel.connect_errors import NO_TLS, TLS_DEMANDED, connect_error, problem_by_sqlstate
+from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
 from rdskit.kernel.server_words import argument_words, escaped, postgres_words
 
@@ -38,6 +36,7 @@ _POOLER = (
     "another session answered than the one that prepared it; behind pgbouncer in transaction mode, or another pooler "
     "that changes sessions, pass pinning='avoid' to rdskit.connect"
 )
+_UNKNOWN_DATABASE: Final = "3D000"  # SQLSTATE
 _ARGUMENT: Final = re.compile(r"query argument \$(\d+)(?: in element #(\d+))?")
 
 
@@ -158,27 +157,18 @@ def _lost(error: Exception, endpoint: object) -> DriverError:
 def refused(error: Exception, options: ConnectOptions, login: Login) -> DriverError:
     """Say what a failed connect means; ``LOST`` is worth another attempt, ``REFUSED`` is not."""
     endpoint = options.endpoint
-    if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
-        if _NO_ENCRYPTION.search(str(error)) and options.tls is None and not endpoint.is_unix_socket:
-            return tls_demanded(endpoint, error)
-        words = said(error)
-        message = f"{endpoint} refused the login of user {login.user!r}: {words}; check the user name and the password"
-        return DriverError(Failure.REFUSED, AuthenticationError(message))
     if isinstance(error, asyncpg.PostgresError) and error.sqlstate:
-        return _refused_answer(error, error.sqlstate, options, login)
+        if error.sqlstate == _UNKNOWN_DATABASE:
+            return unknown_database(options, login)
+        in_the_clear = options.tls is None and not endpoint.is_unix_socket
+        demanded = in_the_clear and _NO_ENCRYPTION.search(str(error)) is not None
+        problem = TLS_DEMANDED if demanded else problem_by_sqlstate(error.sqlstate)
+        return connect_error(problem, endpoint, f"{error} [SQLSTATE {error.sqlstate}]", login.user)
     if "rejected SSL upgrade" in str(error):
-        return no_tls_offered(endpoint)
+        return connect_error(NO_TLS, endpoint, "the server rejected the request for it")
     if isinstance(error, OSError | asyncpg.PostgresError | asyncpg.InternalClientError):
         return refused_by_network(error, options)
     return DriverError(Failure.REFUSED, ConfigError(f"cannot connect to {endpoint}: {said(error)}"))
-
-
-def _refused_answer(error: asyncpg.PostgresError, sqlstate: str, options: ConnectOptions, login: Login) -> DriverError:
-    failure = Failure.LOST if is_transient_refusal(sqlstate) else Failure.REFUSED
-    kind = TooManyConnections if sqlstate == "53300" else ConnectError
-    if sqlstate == "3D000":
-        return unknown_database(options, login)
-    return DriverError(failure, kind(f"{options.endpoint} refused the connection: {said(error)} [SQLSTATE {sqlstate}]"))
 
 
 def _brief(text: str) -> str:

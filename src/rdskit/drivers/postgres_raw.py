@@ -55,5 +55,16 @@ class Raw(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
                     )
 
     async def _cancel(self, *waiters: Any) -> None:
-        with postgres_upgrade.cut_afterwards():
-            await super()._cancel(*waiters)
+        try:
+            with postgres_upgrade.cut_afterwards():
+                await super()._cancel(*waiters)
+        finally:
+            self._forget_current()
+
+    def _clean_tasks(self) -> None:
+        self._forget_current()  # a cancellation that ends the connection must not cancel itself
+        super()._clean_tasks()
+
+    def _forget_current(self) -> None:
+        """Do what asyncpg does with ``current_task(self._loop)``, which knows no task of a loop that is wrapped."""
+        self._cancellations.discard(asyncio.current_task(self._loop.real))

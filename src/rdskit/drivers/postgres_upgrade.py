@@ -1,15 +1,16 @@
-"""asyncpg's request for TLS: its failure always has somebody who hears it, and what is given up is cut at once.
+"""asyncpg's request for TLS: its failure is always retrieved, and what is given up is cut at once.
 
-A caller who gives up in the very moment in which the socket opens leaves the request behind: its future then gets an
-error that nobody awaits, and asyncio logs "Future exception was never retrieved" for a connection that nobody wanted.
+A caller that gives up in the very moment in which the socket opens leaves the request behind: its future then gets an
+error that no task awaits, and asyncio logs "Future exception was never retrieved".
 
-A caller who gives up later has asyncpg close the connection, and over TLS asyncio waits for the other side's goodbye
-for up to 30 s (``ssl_shutdown_timeout``): a server that hangs says none, and its socket would outlive the event loop.
+A caller that gives up later has asyncpg close the connection, and over TLS asyncio waits for the server's close_notify
+for up to 30 s (``ssl_shutdown_timeout``): a server that hangs sends none, and its socket would outlive the event loop.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +18,7 @@ from asyncpg import connect_utils
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _asked: Final[ContextVar[list[Request] | None]] = ContextVar("rdskit_postgres_requests", default=None)
 
@@ -43,9 +44,29 @@ class Request(connect_utils.TLSUpgradeProto):  # type: ignore[misc]  # asyncpg s
             self._transport.abort()
 
 
-def install() -> None:
-    """Have asyncpg use it: it offers no other way to choose the protocol."""
-    connect_utils.TLSUpgradeProto = Request
+class OwnLoop:
+    """An event loop as asyncpg gets it for one connection of ours: requests for TLS that it opens are `Request`.
+
+    asyncpg takes the loop as an argument and opens its sockets through it, and offers no other way to choose the
+    protocol. A connection that the application opens with asyncpg itself uses the real loop, so nothing changes there.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.real = loop
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+    async def create_connection(self, factory: Callable[[], Any], *args: Any, **options: Any) -> tuple[Any, Any]:
+        """Open a socket like the loop does, with a `Request` where asyncpg would ask for TLS."""
+        return await self.real.create_connection(functools.partial(_protocol, factory), *args, **options)
+
+
+def _protocol(factory: Callable[[], Any]) -> Any:
+    made = factory()
+    if not isinstance(made, connect_utils.TLSUpgradeProto):
+        return made
+    return Request(made.on_data.get_loop(), made.host, made.port, made.ssl_context, made.ssl_is_advisory)
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ import ssl
 from typing import TYPE_CHECKING
 
 from rdskit.errors import ConnectError, QueryError, ReadOnlyError, TLSError
+from rdskit.kernel.connect_errors import AWAY, NAME, connect_error
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
 from rdskit.kernel.server_words import escaped
@@ -28,27 +29,11 @@ def refused_by_network(error: Exception, options: ConnectOptions) -> DriverError
     if isinstance(error, ssl.SSLError):
         return DriverError(Failure.REFUSED, TLSError(_tls_message(error, endpoint)))
     if isinstance(error, socket.gaierror):
-        message = (
-            f"host {endpoint.host!r} is unknown ({error.strerror}); check its spelling and the DNS of this network"
-        )
-        return DriverError(Failure.REFUSED, ConnectError(message))
+        return connect_error(NAME, endpoint, str(error.strerror))
     if isinstance(error, TimeoutError):
         message = f"{endpoint} did not answer within {options.timeout:g} s; check the security group and the network"
         return DriverError(Failure.LOST, ConnectError(message))
-    message = f"{endpoint} cannot be reached: {said(error)}; check that the server runs there"
-    return DriverError(Failure.LOST, ConnectError(message))
-
-
-def no_tls_offered(endpoint: Endpoint) -> DriverError:
-    """The server speaks no TLS, and the caller wants it."""
-    message = f"{endpoint} offers no TLS; turn it on at the server, or pass tls='off' for a server on this machine"
-    return DriverError(Failure.REFUSED, TLSError(message))
-
-
-def tls_demanded(endpoint: Endpoint, reason: object) -> DriverError:
-    """Return the error for a server that takes no connection in the clear, where the caller asked for one."""
-    message = f"{endpoint} takes encrypted connections only: {reason}; pass tls='verify-full', the default, not 'off'"
-    return DriverError(Failure.REFUSED, TLSError(message))
+    return connect_error(AWAY, endpoint, said(error))
 
 
 def unknown_database(options: ConnectOptions, login: Login) -> DriverError:

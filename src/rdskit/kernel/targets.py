@@ -13,7 +13,7 @@ from rdskit.kernel.arguments import require_text
 from rdskit.kernel.endpoints import Endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 
 class Engine(Enum):
@@ -25,14 +25,30 @@ class Engine(Enum):
 
 
 _LAST_PORT: Final = 65_535
-DEFAULT_PORTS = {Engine.POSTGRES: 5432, Engine.MYSQL: 3306, Engine.MARIADB: 3306}
-_SCHEMES = {
-    "postgresql": Engine.POSTGRES,
-    "postgres": Engine.POSTGRES,
-    "mysql": Engine.MYSQL,
-    "mariadb": Engine.MARIADB,
-}
-_SHOWN_SCHEMES = {Engine.POSTGRES: "postgresql", Engine.MYSQL: "mysql", Engine.MARIADB: "mariadb"}
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    """What a URL scheme tells of a target.
+
+    Attributes:
+        name: as it is shown, without ``://``.
+        engine: what runs there; None where AWS must be asked.
+        port: where its servers listen by default; None where the URL names the identifier of a cluster or instance.
+    """
+
+    name: str
+    engine: Engine | None
+    port: int | None
+
+
+POSTGRESQL: Final = Scheme("postgresql", Engine.POSTGRES, 5432)
+MYSQL: Final = Scheme("mysql", Engine.MYSQL, 3306)
+MARIADB: Final = Scheme("mariadb", Engine.MARIADB, 3306)
+SERVERS: Final = {"postgresql": POSTGRESQL, "postgres": POSTGRESQL, "mysql": MYSQL, "mariadb": MARIADB}
+"""The schemes of servers that speak their engine's own protocol, aliases included."""
+DEFAULT_PORTS: Final = {Engine.POSTGRES: 5432, Engine.MYSQL: 3306, Engine.MARIADB: 3306}
+_RDS: Final = Scheme("rds", None, None)
 FORMS = (
     "postgresql://[user[:password]@]host[:port][,host[:port]…]/dbname, mysql://…, mariadb://…, "
     "rds://[user[:password]@]IDENTIFIER[/dbname] or secretsmanager:ID[/dbname]"
@@ -60,15 +76,16 @@ class Target:
     """A parsed target. Exactly one of ``endpoint``, ``identifier`` and ``secret`` is set.
 
     Attributes:
-        engine: known for a URL; looked up otherwise.
+        engine: known for a URL with a host; looked up otherwise.
         endpoint: host and port of a URL, or its Unix socket; the first one where it names several.
         others: the further hosts of a URL that names several.
-        identifier: DB instance identifier of ``rds://``.
+        identifier: what ``rds://`` names: an instance, a cluster or the like.
         secret: what follows ``secretsmanager:``. A secret's own name may hold slashes, so only whoever reads it can
             tell whether the last part is a database name.
         user: login name, or None where the credentials give it.
         password: password in the URL, or None.
         database: database name, or None for the engine's or the secret's own.
+        scheme: of a URL, ``rds`` included; None for a secret and for settings that are no URL.
     """
 
     engine: Engine | None = None
@@ -78,6 +95,7 @@ class Target:
     user: str | None = None
     password: str | None = field(default=None, repr=False)
     database: str | None = None
+    scheme: str | None = None
     others: tuple[Endpoint, ...] = ()
 
     @property
@@ -92,16 +110,17 @@ class Target:
         user = f"{self.user}@" if self.user else ""
         name = f"/{self.database}" if self.database else ""
         if self.identifier is not None:
-            return f"rds://{user}{self.identifier}{name}"
-        scheme = _SHOWN_SCHEMES[self.engine] if self.engine is not None else "?"
-        return f"{scheme}://{user}{','.join(map(_written, self.endpoints))}{name}"
+            return f"{self.scheme or _RDS.name}://{user}{self.identifier}{name}"
+        own = next((scheme.name for scheme in SERVERS.values() if scheme.engine is self.engine), "?")
+        return f"{self.scheme or own}://{user}{','.join(map(_written, self.endpoints))}{name}"
 
 
-def parse_target(text: str) -> Target:
+def parse_target(text: str, schemes: Mapping[str, Scheme] = SERVERS) -> Target:
     """Read a target.
 
     Args:
-        text: one of the forms in ``FORMS``.
+        text: one of the forms in ``FORMS``, or a URL of another known scheme.
+        schemes: the known schemes besides ``rds``, by the name that the URL gives.
 
     Raises:
         ConfigError: the form is not known, or a part of it is wrong. The message never repeats a password.
@@ -112,11 +131,10 @@ def parse_target(text: str) -> Target:
     scheme, separator, _ = text.partition("://")
     if not separator:
         raise ConfigError(f"target {_shown(text)!r} is not one that rdskit knows; write {FORMS}")
-    if scheme == "rds":
-        return _parse_identifier(text)
-    if scheme in _SCHEMES:
-        return _parse_url(text, _SCHEMES[scheme])
-    if scheme.partition("+")[0] in _SCHEMES:
+    known = _RDS if scheme == _RDS.name else schemes.get(scheme)
+    if known is not None:
+        return _parse_identifier(text, known) if known.port is None else _parse_url(text, known, known.port)
+    if scheme.partition("+")[0] in SERVERS:
         plain = scheme.partition("+")[0]
         raise ConfigError(f"target scheme {scheme!r} names a driver: write {plain}://…, and rdskit uses its own")
     named = f"scheme {scheme!r}" if _is_scheme(scheme) else f"{_shown(text)!r}"
@@ -129,14 +147,16 @@ def _parse_secret(rest: str) -> Target:
     return Target(secret=rest)
 
 
-def _parse_identifier(text: str) -> Target:
-    parts = _split(text)
+def _parse_identifier(text: str, scheme: Scheme) -> Target:
+    parts, name = _split(text), scheme.name
     if not parts.hostname:
-        raise ConfigError("target 'rds://' names no instance; write rds://[user[:password]@]IDENTIFIER[/dbname]")
+        raise ConfigError(f"target '{name}://' names no instance; write {name}://[user[:password]@]IDENTIFIER[/dbname]")
     if _port(text) is not None:
-        raise ConfigError(f"target 'rds://{parts.hostname}' takes no port: RDS tells it; leave it out")
+        raise ConfigError(f"target '{name}://{parts.hostname}' takes no port: RDS tells it; leave it out")
     _refuse_options(name for name, _ in parse_qsl(parts.query, keep_blank_values=True))
     return Target(
+        scheme=name,
+        engine=scheme.engine,
         identifier=parts.hostname,
         user=_decoded(parts.username),
         password=_decoded(parts.password),
@@ -144,11 +164,12 @@ def _parse_identifier(text: str) -> Target:
     )
 
 
-def _parse_url(text: str, engine: Engine) -> Target:
+def _parse_url(text: str, scheme: Scheme, port: int) -> Target:
     parts = _split(text)
-    first, *others = _endpoints(text, parts, engine)
+    first, *others = _endpoints(text, parts, scheme.engine, port)
     return Target(
-        engine=engine,
+        scheme=scheme.name,
+        engine=scheme.engine,
         endpoint=first,
         user=_decoded(parts.username),
         password=_decoded(parts.password),
@@ -157,14 +178,13 @@ def _parse_url(text: str, engine: Engine) -> Target:
     )
 
 
-def _endpoints(text: str, parts: SplitResult, engine: Engine) -> tuple[Endpoint, ...]:
+def _endpoints(text: str, parts: SplitResult, engine: Engine | None, port: int) -> tuple[Endpoint, ...]:
     """Return the hosts of a URL: before the database's name, or as options, as libpq and PyMySQL take them.
 
     Source: PostgreSQL manual, "Connection URIs": several hosts, and a socket's directory in place of a host.
     """
     hosts = parts.netloc.rpartition("@")[2]
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    port = DEFAULT_PORTS[engine]
     if engine is Engine.POSTGRES and "host" in options and not hosts:
         ports = options.pop("port", "").split(",")
         given = [_number(text, each) or port for each in ports] or [port]
@@ -185,7 +205,7 @@ def _endpoints(text: str, parts: SplitResult, engine: Engine) -> tuple[Endpoint,
     return tuple(_endpoint(text, host, port, engine) for host in hosts.split(","))
 
 
-def _endpoint(text: str, written: str, port: int, engine: Engine) -> Endpoint:
+def _endpoint(text: str, written: str, port: int, engine: Engine | None) -> Endpoint:
     host, _, number = written.partition(":")
     if unquote(host).startswith("/"):
         return Endpoint(unquote(host), (_number(text, number) or port) if engine is Engine.POSTGRES else 0)

@@ -7,9 +7,9 @@ import sqlalchemy as sa
 from sqlalchemy import func, select, text, update
 
 import rdskit
-from rdskit.client.database.refusals import Refusal
-from rdskit.integrations.sqlalchemy.policy import Reported, meaning_of, refusal_of, told_as
+from rdskit.integrations.sqlalchemy.policy import Reported, connect_error_of, meaning_of, told_as
 from rdskit.integrations.sqlalchemy.routing import surely_reads
+from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.failures import Failure, Phase
 
 TABLE = sa.table("note", sa.column("id"), sa.column("text"))
@@ -56,37 +56,37 @@ def test_what_a_lost_connection_is_told_as(phase: Phase, expected: type[Exceptio
 
 
 @pytest.mark.parametrize(
-    ("reported", "refusal", "public"),
+    ("reported", "failure", "public"),
     [
         (
             Reported("postgresql", 'FATAL:  password authentication failed for user "x"'),
-            Refusal.LOGIN,
+            Failure.REFUSED,
             rdskit.AuthenticationError,
         ),
-        (Reported("postgresql", "Connection refused"), Refusal.AWAY, rdskit.ConnectError),
-        (Reported("postgresql", "FATAL:  the database system is starting up"), Refusal.AWAY, rdskit.ConnectError),
-        (Reported("postgresql", "FATAL:  sorry, too many clients already"), Refusal.AWAY, rdskit.TooManyConnections),
-        (Reported("postgresql", "SSL error: certificate verify failed"), Refusal.FINAL, rdskit.TLSError),
-        (Reported("postgresql", 'FATAL:  database "x" does not exist'), Refusal.FINAL, rdskit.ConnectError),
-        (Reported("postgresql", "", sqlstate="28P01"), Refusal.LOGIN, rdskit.AuthenticationError),
-        (Reported("postgresql", "", sqlstate="57P03"), Refusal.AWAY, rdskit.ConnectError),
-        (Reported("mysql", "", errno=1045), Refusal.LOGIN, rdskit.AuthenticationError),
-        (Reported("mysql", "", errno=1040), Refusal.AWAY, rdskit.TooManyConnections),
-        (Reported("mysql", "Can't connect (connection refused)", errno=2003), Refusal.AWAY, rdskit.ConnectError),
-        (Reported("mysql", "certificate verify failed", errno=2003), Refusal.FINAL, rdskit.TLSError),
-        (Reported("mysql", "SSL is required", errno=2026), Refusal.FINAL, rdskit.TLSError),
-        (Reported("mysql", "(_ssl.c) EOF occurred in violation", errno=2003), Refusal.AWAY, rdskit.ConnectError),
-        (Reported("mysql", "[Errno -2] Name or service not known", errno=2003), Refusal.FINAL, rdskit.ConnectError),
-        (Reported("mysql", "Unknown database", errno=1049), Refusal.FINAL, rdskit.ConnectError),
-        (Reported("oracle", "", errno=1017), Refusal.LOGIN, rdskit.AuthenticationError),
-        (Reported("oracle", "", errno=12541), Refusal.AWAY, rdskit.ConnectError),
-        (Reported("mssql", "", errno=18456), Refusal.LOGIN, rdskit.AuthenticationError),
-        (Reported("mssql", "", errno=4060), Refusal.AWAY, rdskit.ConnectError),
+        (Reported("postgresql", "Connection refused"), Failure.LOST, rdskit.ConnectError),
+        (Reported("postgresql", "FATAL:  the database system is starting up"), Failure.LOST, rdskit.ConnectError),
+        (Reported("postgresql", "FATAL:  sorry, too many clients already"), Failure.LOST, rdskit.TooManyConnections),
+        (Reported("postgresql", "SSL error: certificate verify failed"), Failure.REFUSED, rdskit.TLSError),
+        (Reported("postgresql", 'FATAL:  database "x" does not exist'), Failure.REFUSED, rdskit.ConnectError),
+        (Reported("postgresql", "", sqlstate="28P01"), Failure.REFUSED, rdskit.AuthenticationError),
+        (Reported("postgresql", "", sqlstate="57P03"), Failure.LOST, rdskit.ConnectError),
+        (Reported("mysql", "", errno=1045), Failure.REFUSED, rdskit.AuthenticationError),
+        (Reported("mysql", "", errno=1040), Failure.LOST, rdskit.TooManyConnections),
+        (Reported("mysql", "Can't connect (connection refused)", errno=2003), Failure.LOST, rdskit.ConnectError),
+        (Reported("mysql", "certificate verify failed", errno=2003), Failure.REFUSED, rdskit.TLSError),
+        (Reported("mysql", "SSL is required", errno=2026), Failure.REFUSED, rdskit.TLSError),
+        (Reported("mysql", "(_ssl.c) EOF occurred in violation", errno=2003), Failure.LOST, rdskit.ConnectError),
+        (Reported("mysql", "[Errno -2] Name or service not known", errno=2003), Failure.REFUSED, rdskit.ConnectError),
+        (Reported("mysql", "Unknown database", errno=1049), Failure.REFUSED, rdskit.ConnectError),
+        (Reported("oracle", "", errno=1017), Failure.REFUSED, rdskit.AuthenticationError),
+        (Reported("oracle", "", errno=12541), Failure.LOST, rdskit.ConnectError),
+        (Reported("mssql", "", errno=18456), Failure.REFUSED, rdskit.AuthenticationError),
+        (Reported("mssql", "", errno=4060), Failure.LOST, rdskit.ConnectError),
     ],
 )
-def test_what_a_refused_connection_calls_for(reported: Reported, refusal: Refusal, public: type[Exception]) -> None:
-    refused = refusal_of(reported, "host:1")
-    assert (refused.refusal, type(refused.public)) == (refusal, public)
+def test_what_a_refused_connection_calls_for(reported: Reported, failure: Failure, public: type[Exception]) -> None:
+    refused = connect_error_of(reported, Endpoint("host", 1), "app")
+    assert (refused.failure, type(refused.public)) == (failure, public)
 
 
 @pytest.mark.parametrize(

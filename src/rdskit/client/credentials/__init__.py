@@ -4,8 +4,8 @@ from rdskit.client.credentials.choose import check_credentials, choose_credentia
 from rdskit.client.credentials.content import SecretContent
 from rdskit.client.credentials.environment import EnvironmentCredentials
 from rdskit.client.credentials.iam import Iam, IamCredentials
+from rdskit.client.credentials.login import log_in, log_in_here
 from rdskit.client.credentials.managed import MasterUserCredentials
-from rdskit.client.credentials.policy import pause_after_refusal
 from rdskit.client.credentials.static import StaticCredentials
 from rdskit.client.credentials.stored import SecretStore, StoredCredentials, read_content
 
@@ -20,6 +20,7 @@ __all__ = [
     "StoredCredentials",
     "check_credentials",
     "choose_credentials",
-    "pause_after_refusal",
+    "log_in",
+    "log_in_here",
     "read_content",
 ]

@@ -10,8 +10,6 @@ from rdskit.client.database.checks import with_checked_types
 from rdskit.client.database.context import DatabaseContext, session_context
 from rdskit.client.database.database import Database
 from rdskit.client.database.inheritance import belongs_to_this_process
-from rdskit.client.database.options import Options
-from rdskit.client.database.resolve import resolve
 from rdskit.client.database.variants import Variants
 from rdskit.client.failover import Cluster
 from rdskit.client.notifications import Hub
@@ -19,6 +17,8 @@ from rdskit.client.pool import PoolLimits
 from rdskit.client.replicas import Readers, Routines, Tokens
 from rdskit.client.statements import StoredCode
 from rdskit.client.statements.hooks import WriteHooks
+from rdskit.client.targets.options import Options
+from rdskit.client.targets.resolve import resolve
 from rdskit.client.transactions import Fences
 from rdskit.errors import ConfigError
 from rdskit.kernel.sql import StatementCache, function_name
@@ -28,7 +28,7 @@ from rdskit.runtime.tasks import TaskOwner
 
 if TYPE_CHECKING:
     from rdskit.client.database.arguments import ConnectArguments
-    from rdskit.client.database.resolve import Resolved
+    from rdskit.client.targets.resolve import Resolved
 
 _MIN_SIZE = 2  # connections kept open to each host, where the application does not say
 _START_TIMEOUT = 30.0  # seconds for the first connection to the writer, where the application sets no limit

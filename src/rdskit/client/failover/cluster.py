@@ -8,18 +8,15 @@ import dataclasses
 import logging
 from typing import TYPE_CHECKING
 
-from rdskit.client.credentials import pause_after_refusal
 from rdskit.client.failover.epochs import Epochs
 from rdskit.client.failover.health import next_look
-from rdskit.client.failover.lines import Lines
 from rdskit.client.failover.monitor import HostMonitor
 from rdskit.client.pool import Lease, Pool, PoolLimits, Retired
-from rdskit.errors import AuthenticationError, ConfigError, ConnectError, NoWriterError, RdskitError
+from rdskit.errors import ConfigError, NoWriterError, RdskitError
 from rdskit.kernel.backoff import CONNECT, CONNECT_AMONG_OTHERS, CONNECT_READER
 from rdskit.kernel.budget import budget_for
-from rdskit.kernel.events import CredentialsRotated, FailoverCompleted, FailoverStarted
+from rdskit.kernel.events import FailoverCompleted, FailoverStarted
 from rdskit.kernel.failures import Failure
-from rdskit.kernel.ports import Connection, ConnectOptions, DriverError
 from rdskit.kernel.scope import NO_SCOPE, Scope
 from rdskit.kernel.topology import Host, Role, Topology
 from rdskit.runtime.deadlines import Deadline
@@ -30,13 +27,13 @@ from rdskit.runtime.tasks import TaskOwner
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
-    from ssl import SSLContext
     from typing import Any
 
+    from rdskit.client.failover.access import Access
     from rdskit.client.failover.sources import Source
     from rdskit.kernel.backoff import OutageBackoff
     from rdskit.kernel.endpoints import Endpoint
-    from rdskit.kernel.ports import Capabilities, Credentials, Driver, Login
+    from rdskit.kernel.ports import Capabilities, Connection
 
 _REACH_EVERY = 0.5  # seconds between two attempts to reach a lost writer for those who only follow it
 _LOOK_EVERY = 30.0  # seconds between two looks at the API while all is well; each costs one call an instance
@@ -44,104 +41,6 @@ _SETTLES = 3.0  # seconds that whoever asks for the topology waits for what is b
 _PATIENCE = 600.0  # seconds that calls may go on where their host has become known by another name
 _CLOSE_TIMEOUT = 2.0  # seconds for a connection that turned out to be of no use
 _log = logging.getLogger("rdskit.failover")
-
-
-class Access:
-    """What it takes to open a connection to any host of a cluster.
-
-    Attributes:
-        lines: connections for questions of the cluster's own.
-    """
-
-    def __init__(
-        self,
-        driver: Driver,
-        credentials: Credentials,
-        *,
-        database: str | None,
-        tls: SSLContext | None,
-        connect_timeout: float,
-        application_name: str,
-        pinning: str = "auto",
-        current_tls: Callable[[], SSLContext | None] | None = None,
-    ) -> None:
-        self.driver = driver
-        self.credentials = credentials
-        self.credentials_rotate = bool(getattr(credentials, "rotates", False))
-        self.database = database
-        self.tls = tls
-        self._current_tls = current_tls or (lambda: self.tls)
-        self.connect_timeout = connect_timeout
-        self.application_name = application_name
-        self.lines = Lines(self._open_line)
-        self._pinning = pinning
-
-    def is_stateless(self, endpoint: Endpoint) -> bool:
-        """Whether sessions on a host keep nothing that a proxy would have to pin."""
-        return self._pinning == "avoid" or (self._pinning == "auto" and endpoint.is_rds_proxy)
-
-    async def open(self, host: Host, observers: Observers = NOBODY, *, read_only: bool = False) -> Connection:
-        """Open a connection and verify that the host has the role that the topology says.
-
-        A login that is refused is tried again as long as the credentials have something else to offer. Those that
-        rotate are asked again for as long as one attempt to connect may take: in the middle of a rotation neither the
-        old nor the new password may be the right one.
-        """
-        loop = asyncio.get_running_loop()
-        started, refusals = loop.time(), 0
-        login = await self._login(host)
-        while True:
-            try:
-                connection = await self.driver.connect(self._options(host, read_only=read_only), login)
-                await self._verify(connection, host)
-            except DriverError as error:
-                if not isinstance(error.public, AuthenticationError):
-                    raise
-                refusals += 1
-                pause = pause_after_refusal(refusals, loop.time() - started, self.connect_timeout)
-                refused, login = login, await self._login(host, refused=login)
-                if pause is None or (login == refused and not self.credentials_rotate):
-                    raise self._explained(error) from error.__cause__
-            else:
-                if refusals and observers:
-                    observers.notify(CredentialsRotated(str(host.endpoint), login.user))
-                return connection
-            await asyncio.sleep(pause)
-
-    def _open_line(self, endpoint: Endpoint) -> Coroutine[Any, Any, Connection]:
-        return self.open(Host(str(endpoint), endpoint, Role.READER))  # whatever it is: its role is what is asked for
-
-    async def _login(self, host: Host, refused: Login | None = None) -> Login:
-        try:
-            return await self.credentials.login(host.endpoint, refused=refused)
-        except RdskitError:
-            raise
-        except Exception as error:
-            raise ConnectError(f"the credentials for {host.endpoint} raised {type(error).__name__}") from error
-
-    def _explained(self, error: DriverError) -> DriverError:
-        """A refused login with what its credentials know about it; the server itself says little."""
-        advice = getattr(self.credentials, "advice", None)
-        return DriverError(error.failure, AuthenticationError(f"{error.public}; {advice}")) if advice else error
-
-    def _options(self, host: Host, *, read_only: bool) -> ConnectOptions:
-        return ConnectOptions(
-            host.endpoint,
-            self.database,
-            self._current_tls(),
-            self.connect_timeout,
-            self.application_name,
-            stateless=self.is_stateless(host.endpoint),
-            read_only=read_only,
-        )
-
-    async def _verify(self, connection: Connection, host: Host) -> None:
-        if host.role is Role.WRITER and connection.role is not Role.WRITER:
-            await connection.close(_CLOSE_TIMEOUT)
-            message = (
-                f"{host.endpoint} answers as a replica: the failover is not complete, or its name still leads astray"
-            )
-            raise DriverError(Failure.LOST, NoWriterError(message))
 
 
 class Cluster:

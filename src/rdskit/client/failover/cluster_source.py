@@ -19,7 +19,7 @@ from rdskit.kernel.topology import Host, Role, Topology
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rdskit.client.failover.cluster import Access
+    from rdskit.client.failover.access import Access
     from rdskit.client.failover.sources import Source
     from rdskit.client.failover.views import View
     from rdskit.kernel.ports import Connection

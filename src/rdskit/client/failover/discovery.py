@@ -26,7 +26,7 @@ from rdskit.kernel.topology import Host, Role, Selection, Topology
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rdskit.client.failover.cluster import Access
+    from rdskit.client.failover.access import Access
     from rdskit.kernel.endpoints import Endpoint
     from rdskit.kernel.ports import Connection
     from rdskit.kernel.targets import Engine

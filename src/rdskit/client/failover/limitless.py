@@ -7,15 +7,16 @@ import logging
 import random
 from typing import TYPE_CHECKING, Final
 
-from rdskit.client.failover.cluster import Access
+from rdskit.client.failover.access import Access
 from rdskit.client.failover.routers import QUESTION, Router, choose, routers_of
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
-from rdskit.runtime.observers import NOBODY, Observers
+from rdskit.kernel.typing import override
 
 if TYPE_CHECKING:
     from rdskit.kernel.ports import Connection
     from rdskit.kernel.topology import Host
+    from rdskit.runtime.observers import Observers
 
 _TOLD_FOR: Final = 7.5  # seconds for which routers and their load are taken as they were told
 _ASK_TIMEOUT: Final = 2.0  # seconds
@@ -32,8 +33,9 @@ class LimitlessAccess(Access):
     _routers: tuple[Router, ...] = ()
     _asked_at = float("-inf")
 
-    async def open(self, host: Host, observers: Observers = NOBODY, *, read_only: bool = False) -> Connection:
-        """Open a connection at a router; at the shard group's own name where none is known, or the router is away."""
+    @override
+    async def open(self, host: Host, observers: Observers | None = None, *, read_only: bool = False) -> Connection:
+        # At the shard group's own name where no router is known, or the chosen one is away.
         now = asyncio.get_running_loop().time()
         told = now - self._asked_at < _TOLD_FOR
         if self._routers and told:

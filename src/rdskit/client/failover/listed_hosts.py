@@ -13,7 +13,7 @@ from rdskit.kernel.topology import Host, Role, Topology
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rdskit.client.failover.cluster import Access
+    from rdskit.client.failover.access import Access
     from rdskit.kernel.endpoints import Endpoint
 
 _OTHERS: Final = 0.2  # seconds in which the other hosts may answer, once one has said that it writes

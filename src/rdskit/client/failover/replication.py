@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from rdskit.client.failover.cluster import Access
+from rdskit.client.failover.access import Access
 from rdskit.errors import ConfigError
 from rdskit.kernel.ports import DriverError, Replicating
 from rdskit.kernel.topology import Host, Role

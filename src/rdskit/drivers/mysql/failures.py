@@ -12,18 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 from asyncmy.constants import FIELD_TYPE
 from asyncmy.errors import MySQLError, ProgrammingError
 
-from rdskit.drivers.refusals import no_tls_offered, refused_by_network, said, tls_demanded, unknown_database
-from rdskit.errors import (
-    AuthenticationError,
-    ConfigError,
-    ConnectError,
-    FailoverError,
-    QueryError,
-    QueryTimeout,
-    StatementError,
-    TooManyConnections,
-)
-from rdskit.kernel.answers import LOGIN_REFUSED, TOO_MANY_CONNECTIONS, is_transient_errno, meaning_of_errno
+from rdskit.drivers.refusals import refused_by_network, said, unknown_database
+from rdskit.errors import ConfigError, FailoverError, QueryError, QueryTimeout, StatementError
+from rdskit.kernel.answers import meaning_of_errno
+from rdskit.kernel.connect_errors import NO_TLS, connect_error, problem_by_errno
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
 from rdskit.kernel.server_words import escaped, family_words
@@ -35,7 +27,6 @@ if TYPE_CHECKING:
     from rdskit.kernel.ports import ConnectOptions, Login
 
 _BAD_HANDSHAKE: Final = 1043
-_TLS_DEMANDED: Final = 3159
 _UNKNOWN_DATABASE: Final = 1049
 _VECTOR: Final = 242  # MySQL 9; asyncmy takes it for a text
 _NAMES: Final = {value: name.lower() for name, value in vars(FIELD_TYPE).items() if isinstance(value, int)} | {
@@ -156,16 +147,9 @@ def refused(error: Exception, options: ConnectOptions, login: Login) -> DriverEr
 
 
 def _refused_answer(error: Exception, number: int, options: ConnectOptions, login: Login) -> DriverError:
-    endpoint, reason = options.endpoint, f"{escaped(str(error.args[-1]))} [{number}]"
-    if number in LOGIN_REFUSED:
-        message = f"{endpoint} refused the login of user {login.user!r}: {reason}; check the user name and the password"
-        return DriverError(Failure.REFUSED, AuthenticationError(message))
-    if number == _TLS_DEMANDED:
-        return tls_demanded(endpoint, reason)
-    if number == _BAD_HANDSHAKE and options.tls is not None:
-        return no_tls_offered(endpoint)
     if number == _UNKNOWN_DATABASE:
         return unknown_database(options, login)
-    kind = TooManyConnections if number in TOO_MANY_CONNECTIONS else ConnectError
-    public = kind(f"{endpoint} refused the connection: {reason}")
-    return DriverError(Failure.LOST if is_transient_errno(number) else Failure.REFUSED, public)
+    text = escaped(str(error.args[-1]))
+    handshake = number == _BAD_HANDSHAKE and options.tls is not None
+    problem = NO_TLS if handshake else problem_by_errno(number, text)
+    return connect_error(problem, options.endpoint, f"{text} [{number}]", login.user)

@@ -14,7 +14,7 @@ from rdskit.drivers.mysql.binlog import BinlogConnection
 from rdskit.drivers.mysql.connection import MysqlConnection
 from rdskit.drivers.mysql.failures import number_of, refused
 from rdskit.drivers.mysql.session import Session, new_connection, offers_tls, open_session
-from rdskit.drivers.refusals import no_tls_offered, tls_demanded
+from rdskit.kernel.connect_errors import NO_TLS, TLS_DEMANDED, connect_error
 from rdskit.kernel.ports import Capabilities, DriverError
 from rdskit.kernel.targets import Engine
 
@@ -64,9 +64,9 @@ async def _session(options: ConnectOptions, login: Login) -> Session:
             return await open_session(raw, read_only=options.read_only)
     except Exception as error:
         if options.tls is not None and not options.endpoint.is_unix_socket and not offers_tls(raw):
-            raise no_tls_offered(options.endpoint) from error
+            raise connect_error(NO_TLS, options.endpoint, "its greeting does not announce it") from error
         if await _is_refused_for_want_of_tls(error, raw, options, login):
-            raise tls_demanded(options.endpoint, error.args[-1]) from error
+            raise connect_error(TLS_DEMANDED, options.endpoint, str(error.args[-1])) from error
         raise refused(error, options, login) from error
 
 

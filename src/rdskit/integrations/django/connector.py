@@ -5,10 +5,13 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from rdskit.client.api import Destination, Search, ThreadWaiting, refused
+from rdskit.client.api import Destination, Search
 from rdskit.errors import ConfigError
+from rdskit.kernel.connect_errors import connect_error
+from rdskit.kernel.ports import DriverError
 from rdskit.runtime.cutting import cut_after
 from rdskit.runtime.keepalive import keep_alive_unwatched
+from rdskit.runtime.waiting import ThreadWaiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
     from rdskit.kernel.endpoints import Endpoint
     from rdskit.kernel.ports import Login
     from rdskit.kernel.targets import Target
-    from rdskit.kernel.topology import Host, Role
+    from rdskit.kernel.topology import Role
 
 
 class Connector:
@@ -36,64 +39,68 @@ class Connector:
         self._waiting = ThreadWaiting()
         self._seconds = settings.connect_timeout
 
-    def connect(self, opening: Callable[[dict[str, Any]], Any], *, anew: bool) -> Any:
+    def connect(self, opening: Callable[[dict[str, Any]], Any], *, moved: bool) -> Any:
         """Open a connection, trying again while the hosts are away and ``timeout`` has not passed.
 
         Args:
             opening: calls the driver with arguments for host, port, user and password besides its own.
-            anew: look for the writer again, because the last one was lost.
+            moved: look the topology up even if it is known, because the last connection was lost.
 
         Raises:
             RdskitError: the target, the credentials or AWS are at fault.
-            Refused: no host could be connected to.
+            DriverError: no host could be connected to.
         """
-        return self._search.connect(_Opener(self._dialect, opening, self._seconds), self._waiting, anew=anew)
+        driver = _Driver(self._dialect, opening, self._seconds)
+        return self._search.connect(driver, self._waiting, check=self._check, moved=moved)
 
     def reach(self) -> dict[str, Any]:
-        """Host, port, user and password for somebody else to connect with: a shell, a dump."""
-        endpoint, login = self._search.reach(_Opener(self._dialect), self._waiting)
+        """Return host, port, user and password for another program to connect with: a shell, a dump.
+
+        Raises:
+            RdskitError: the target, the credentials or AWS are at fault, or the topology shows no writer.
+        """
+        try:
+            endpoint, login = self._search.reach(self._waiting, check=self._check)
+        except DriverError as error:
+            raise error.public from error.__cause__
         return _arguments(endpoint, login)
 
-
-class _Opener:
-    """Opens what Django's own backend opens, at the host that it is given."""
-
-    def __init__(
-        self, dialect: Dialect, opening: Callable[[dict[str, Any]], Any] | None = None, seconds: float = 0.0
-    ) -> None:
-        self._dialect = dialect
-        self._opening = opening
-        self._seconds = seconds
-
-    def check(self, located: Located) -> None:
+    def _check(self, located: Located) -> None:
         """Refuse the engine of another backend."""
         if located.engine not in self._dialect.engines:
             raise ConfigError(
                 f"{located.target} runs {located.engine.value}: ENGINE names the backend of another engine"
             )
 
-    def open(self, host: Host, login: Login, located: Located) -> Any:  # noqa: ARG002 - NAME says the database
-        """Connect to one host."""
-        assert self._opening is not None, "nothing is opened for a shell"
+
+class _Driver:
+    """Opens what Django's own backend opens, at the host that it is given."""
+
+    def __init__(self, dialect: Dialect, opening: Callable[[dict[str, Any]], Any], seconds: float) -> None:
+        self._dialect = dialect
+        self._opening = opening
+        self._seconds = seconds
+
+    def open(self, endpoint: Endpoint, login: Login, _database: str | None, _timeout: float) -> Any:
+        """Connect to one host; ``NAME`` says the database, and ``OPTIONS`` the timeout."""
         try:
-            connection = self._dialect.open(self._opening, _arguments(host.endpoint, login), self._seconds)
+            connection = self._dialect.open(self._opening, _arguments(endpoint, login), self._seconds)
             with cut_after(self._dialect.descriptor(connection), self._seconds):
                 self._dialect.await_first_answer(connection)  # what Django asks next has no limit
         except self._dialect.errors as error:
-            raise refused(self._dialect.verdict(error), host.endpoint, str(error)) from error
+            raise connect_error(self._dialect.problem(error), endpoint, str(error).strip(), login.user) from error
         keep_alive_unwatched(self._dialect.descriptor(connection))
         return connection
 
-    def role(self, host: Host, connection: Any) -> Role | None:
-        """What the host says it is."""
+    def role(self, endpoint: Endpoint, connection: Any) -> Role | None:
+        """Return what the host says it is."""
         try:
             return self._dialect.role(connection)
         except self._dialect.errors as error:
-            connection.close()
-            raise refused(self._dialect.verdict(error), host.endpoint, str(error)) from error
+            raise connect_error(self._dialect.problem(error), endpoint, str(error).strip()) from error
 
     def close(self, connection: Any) -> None:
-        """End a connection that nobody gets."""
+        """Close a connection that the application does not get."""
         connection.close()
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rdskit.client.api import Verdict
     from rdskit.integrations.django.settings import DatabaseSettings
     from rdskit.kernel import sql
+    from rdskit.kernel.connect_errors import Problem
     from rdskit.kernel.targets import Engine
     from rdskit.kernel.topology import Role
 
@@ -34,8 +34,8 @@ class Dialect(Protocol):
         """Ask the server something and take the answer."""
         ...
 
-    def verdict(self, error: Exception) -> Verdict:
-        """What an error of ``connect`` calls for."""
+    def problem(self, error: Exception) -> Problem:
+        """Return what an error of ``connect`` means."""
         ...
 
     def spoils(self, connection: Any, error: BaseException) -> bool:

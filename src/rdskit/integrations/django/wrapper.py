@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import DatabaseErrorWrapper
 
-from rdskit.client.api import Refused
 from rdskit.errors import ConfigError, RdskitError
 from rdskit.integrations.django.connector import Connector
 from rdskit.integrations.django.routing import aliases, note_write
 from rdskit.integrations.django.settings import OPTION_NAMES, DatabaseSettings, complete, read_settings
+from rdskit.kernel.ports import DriverError
 from rdskit.kernel.sql import Kind
 from rdskit.kernel.sql.effects import effect_of
 from rdskit.kernel.sql.tokens import tokenize
@@ -90,10 +90,10 @@ class RdsDatabaseWrapper(BaseDatabaseWrapper):
         """
         opening = functools.partial(_open, super().get_new_connection, conn_params)
         try:
-            connection = self.connector.connect(opening, anew=self._spoilt)
+            connection = self.connector.connect(opening, moved=self._spoilt)
         except ConfigError:
             raise
-        except (RdskitError, Refused) as error:
+        except (RdskitError, DriverError) as error:
             raise self._as_driver_error(error) from error
         self._spoilt = False
         return connection
@@ -146,11 +146,12 @@ class RdsDatabaseWrapper(BaseDatabaseWrapper):
             note_write(self.alias)
         return execute(statement, *rest)
 
-    def _as_driver_error(self, error: RdskitError | Refused) -> Exception:
-        cause = error.__cause__
-        if isinstance(error, Refused) and isinstance(cause, self.Database.Error):
+    def _as_driver_error(self, error: RdskitError | DriverError) -> Exception:
+        cause: Any = error.__cause__
+        if isinstance(error, DriverError) and isinstance(cause, self.Database.Error):
             cause.add_note(str(error))
-            return cast("Exception", cause)
+            driver_error: Exception = cause
+            return driver_error
         found: Exception = self.Database.OperationalError(str(error))
         return found
 

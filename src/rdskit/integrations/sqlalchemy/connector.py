@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rdskit.client.api import Refused, Search
+from rdskit.client.api import Search
 from rdskit.errors import ConfigError
 from rdskit.integrations.sqlalchemy.drivers import (
     arguments_for,
@@ -19,11 +19,12 @@ from rdskit.integrations.sqlalchemy.drivers import (
     seconds_in,
     watch_host,
 )
-from rdskit.integrations.sqlalchemy.policy import refusal_of
+from rdskit.integrations.sqlalchemy.policy import connect_error_of
 from rdskit.integrations.sqlalchemy.refusals import as_driver_error
 from rdskit.integrations.sqlalchemy.reports import reported_by
 from rdskit.integrations.sqlalchemy.settings import ENGINES
 from rdskit.integrations.sqlalchemy.waiting import waiting_for
+from rdskit.kernel.ports import DriverError
 from rdskit.kernel.targets import Engine
 
 if TYPE_CHECKING:
@@ -34,8 +35,9 @@ if TYPE_CHECKING:
 
     from rdskit.client.api import Destination, Located
     from rdskit.integrations.sqlalchemy.settings import Settings
+    from rdskit.kernel.endpoints import Endpoint
     from rdskit.kernel.ports import Login
-    from rdskit.kernel.topology import Host, Role
+    from rdskit.kernel.topology import Role
 
 T = TypeVar("T")
 
@@ -66,8 +68,10 @@ class Connector:
             return arguments | self._lasting_arguments(dialect)
 
         try:
-            return self._search.connect(_Opener(dialect, given, complete), waiting_for(dialect))
-        except Refused as refused:
+            return self._search.connect(
+                _Driver(dialect, given, complete), waiting_for(dialect), check=functools.partial(_check, dialect)
+            )
+        except DriverError as refused:
             raise as_driver_error(dialect, refused) from refused.__cause__
 
     def _lasting_arguments(self, dialect: Dialect) -> dict[str, Any]:
@@ -78,50 +82,51 @@ class Connector:
         return found
 
 
+def _check(dialect: Dialect, located: Located) -> None:
+    """Refuse another engine; MySQL's and MariaDB's dialects serve each other's servers."""
+    if (ENGINES[dialect.name] is Engine.POSTGRES) != (located.engine is Engine.POSTGRES):
+        raise ConfigError(
+            f"the SQLAlchemy URL is one for {dialect.name}, and {located.target} runs {located.engine.value}: "
+            "write the URL of that engine, or let rdskit.integrations.sqlalchemy.create_engine choose it"
+        )
+
+
 @dataclass(frozen=True, slots=True)
-class _Opener:
+class _Driver:
     """Opens what a dialect opens, at the host that it is given."""
 
     dialect: Dialect
     given: list[Any]
     arguments: Callable[[], dict[str, Any]]
 
-    def check(self, located: Located) -> None:
-        """Refuse another engine; MySQL's and MariaDB's dialects serve each other's servers."""
-        if (ENGINES[self.dialect.name] is Engine.POSTGRES) != (located.engine is Engine.POSTGRES):
-            raise ConfigError(
-                f"the SQLAlchemy URL is one for {self.dialect.name}, and {located.target} runs {located.engine.value}: "
-                "write the URL of that engine, or let rdskit.integrations.sqlalchemy.create_engine choose it"
-            )
-
-    def open(self, host: Host, login: Login, located: Located) -> DBAPIConnection:
-        """Connect to one host."""
-        found = self.arguments() | arguments_for(self.dialect.driver, host.endpoint, login, located.database)
+    def open(self, endpoint: Endpoint, login: Login, database: str | None, _timeout: float) -> DBAPIConnection:
+        """Connect to one host; ``arguments`` holds the timeout."""
+        found = self.arguments() | arguments_for(self.dialect.driver, endpoint, login, database)
         try:
             connection = connect_within_limits(self.dialect, self.given, found)
         except Exception as error:
-            raise refusal_of(
-                reported_by(error, self.dialect, is_disconnect=isinstance(error, OSError)), host.endpoint
-            ) from error
-        self._begin(watch_host, host, connection)
-        self._begin(functools.partial(await_first_answer, seconds=seconds_in(self.dialect, found)), host, connection)
-        return connection
-
-    def role(self, host: Host, connection: DBAPIConnection) -> Role | None:
-        """What the host says it is."""
-        return self._begin(role_of, host, connection)
-
-    def close(self, connection: DBAPIConnection) -> None:
-        """End a connection that nobody gets."""
-        self.dialect.do_terminate(connection)
-
-    def _begin(self, step: Callable[[Dialect, DBAPIConnection], T], host: Host, connection: DBAPIConnection) -> T:
-        """Take a first step on a connection of which nobody else knows yet: if it fails or is cancelled, that ends."""
+            reported = reported_by(error, self.dialect, is_disconnect=isinstance(error, OSError))
+            raise connect_error_of(reported, endpoint, login.user) from error
         try:
-            return step(self.dialect, connection)
-        except (self.dialect.loaded_dbapi.Error, OSError) as error:
-            self.close(connection)
-            raise refusal_of(reported_by(error, self.dialect, is_disconnect=True), host.endpoint) from error
+            self._first(watch_host, endpoint, connection)
+            answer = functools.partial(await_first_answer, seconds=seconds_in(self.dialect, found))
+            self._first(answer, endpoint, connection)
         except BaseException:
             self.close(connection)
             raise
+        return connection
+
+    def role(self, endpoint: Endpoint, connection: DBAPIConnection) -> Role | None:
+        """Return what the host says it is."""
+        return self._first(role_of, endpoint, connection)
+
+    def close(self, connection: DBAPIConnection) -> None:
+        """Close a connection that the application does not get."""
+        self.dialect.do_terminate(connection)
+
+    def _first(self, step: Callable[[Dialect, DBAPIConnection], T], endpoint: Endpoint, made: DBAPIConnection) -> T:
+        """Take a first step on a new connection."""
+        try:
+            return step(self.dialect, made)
+        except (self.dialect.loaded_dbapi.Error, OSError) as error:
+            raise connect_error_of(reported_by(error, self.dialect, is_disconnect=True), endpoint) from error

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from rdskit.client.api import tls_arguments
+from rdskit.drivers.dbapi import MYSQL_REFUSES_WRITES
 from rdskit.drivers.pymysql_connect import connect_within
 from rdskit.errors import ConfigError
 from rdskit.kernel.topology import Role
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from rdskit.integrations.sqlalchemy.settings import Settings
     from rdskit.kernel.endpoints import Endpoint
     from rdskit.kernel.ports import Login
-
-_ROLE_OF_MYSQL: Final = "select @@global.read_only or @@innodb_read_only"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +193,7 @@ def _reported(dialect: Dialect, connection: DBAPIConnection, name: str) -> str |
 def _role_of_mysql(connection: DBAPIConnection) -> Role:
     cursor = connection.cursor()
     try:
-        cursor.execute(_ROLE_OF_MYSQL)
+        cursor.execute(MYSQL_REFUSES_WRITES)
         (read_only,) = cursor.fetchone() or (0,)
     finally:
         cursor.close()

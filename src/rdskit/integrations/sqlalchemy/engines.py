@@ -11,7 +11,7 @@ from sqlalchemy.ext import asyncio as async_sqlalchemy
 from rdskit.client.api import Destination
 from rdskit.integrations.sqlalchemy.settings import LICENSED, Settings, check_backend, target_of
 from rdskit.kernel.targets import Engine, Target, parse_target
-from rdskit.sync import wait
+from rdskit.runtime.background import wait
 
 if TYPE_CHECKING:
     import os

@@ -10,13 +10,14 @@ import os
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from rdskit.client.api import EnvironmentCredentials, Refused, choose_credentials, log_in, patiently, tls_context
+from rdskit.client.api import EnvironmentCredentials, choose_credentials, log_in_here, patiently, tls_context
 from rdskit.errors import ConfigError
-from rdskit.integrations.sqlalchemy.policy import refusal_of
+from rdskit.integrations.sqlalchemy.policy import connect_error_of
 from rdskit.integrations.sqlalchemy.refusals import as_driver_error
 from rdskit.integrations.sqlalchemy.reports import reported_by
 from rdskit.integrations.sqlalchemy.waiting import waiting_for
 from rdskit.kernel.endpoints import Endpoint
+from rdskit.kernel.ports import DriverError
 from rdskit.kernel.targets import Engine, Target
 from rdskit.runtime.tasks import TaskOwner
 
@@ -66,12 +67,12 @@ class LicensedConnector:
         def opening(login: Login) -> DBAPIConnection:
             return self._open(dialect, given, arguments, login)
 
-        def attempt(_: bool) -> DBAPIConnection:  # noqa: FBT001 - the host is the URL's each time
-            return log_in(opening, self._credentials, self._endpoint, self._settings.connect_timeout, waiting)
+        def attempt(_left: float) -> DBAPIConnection:
+            return log_in_here(opening, self._credentials, self._endpoint, self._settings.connect_timeout, waiting)
 
         try:
             return patiently(attempt, self._settings.timeout, waiting)
-        except Refused as refused:
+        except DriverError as refused:
             raise as_driver_error(dialect, refused) from refused.__cause__
 
     def _open(self, dialect: Dialect, given: list[Any], arguments: dict[str, Any], login: Login) -> DBAPIConnection:
@@ -79,7 +80,7 @@ class LicensedConnector:
         try:
             return dialect.connect(*positional, **named)
         except Exception as error:
-            raise refusal_of(reported_by(error, dialect), self._endpoint) from error
+            raise connect_error_of(reported_by(error, dialect), self._endpoint, login.user) from error
 
 
 def driver_arguments(

@@ -5,22 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from rdskit.client.api import (
-    Refusal,
-    Refused,
-    Verdict,
-    refused,
-    refused_by_errno,
-    refused_by_sqlstate,
-    refused_in_words,
-)
-from rdskit.errors import AuthenticationError, ConnectError, FailoverError, OutcomeUnknown, QueryError, RdskitError
+from rdskit.errors import FailoverError, OutcomeUnknown, QueryError, RdskitError
 from rdskit.integrations.sqlalchemy.numbers import ORACLE, SQL_SERVER
 from rdskit.kernel.answers import Meaning, meaning_of_errno, meaning_of_sqlstate
+from rdskit.kernel.connect_errors import (
+    LOGIN,
+    NOT_READY,
+    Problem,
+    connect_error,
+    problem_by_errno,
+    problem_by_sqlstate,
+    problem_in_words,
+)
 from rdskit.kernel.failures import Action, Failure, Phase, action_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from rdskit.kernel.endpoints import Endpoint
+    from rdskit.kernel.ports import DriverError
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,30 +98,31 @@ _READERS: Final[dict[str, Callable[[Reported], Meaning]]] = {
 # -- connecting --------------------------------------------------------------------------------------------------------
 
 
-def refusal_of(reported: Reported, endpoint: object) -> Refused:
-    """What an error means that a driver's ``connect`` raised.
+def connect_error_of(reported: Reported, endpoint: Endpoint, user: str | None = None) -> DriverError:
+    """Build the error for what a driver's ``connect`` raised.
 
     Args:
-        reported: what the driver told.
+        reported: what the driver reported.
         endpoint: the host, for messages.
+        user: who was to log in.
     """
-    return refused(_verdict(reported), endpoint, reported.text)
+    return connect_error(_problem(reported), endpoint, reported.text, user)
 
 
-def _verdict(reported: Reported) -> Verdict:
+def _problem(reported: Reported) -> Problem:
     if reported.backend in {"mysql", "mariadb"} and reported.errno:
-        return refused_by_errno(reported.errno, reported.text)
+        return problem_by_errno(reported.errno, reported.text)
     if reported.backend in {"oracle", "mssql"}:
-        return _refused_by_number(reported)
+        return _problem_by_number(reported)
     if reported.sqlstate:
-        return refused_by_sqlstate(reported.sqlstate)
-    return refused_in_words(reported.text, is_network=reported.is_disconnect)
+        return problem_by_sqlstate(reported.sqlstate)
+    return problem_in_words(reported.text, is_network=reported.is_disconnect)
 
 
-def _refused_by_number(reported: Reported) -> Verdict:
+def _problem_by_number(reported: Reported) -> Problem:
     numbers = ORACLE if reported.backend == "oracle" else SQL_SERVER
     if reported.errno in numbers.login:
-        return Refusal.LOGIN, AuthenticationError
+        return LOGIN
     if reported.errno in numbers.lost:
-        return Refusal.AWAY, ConnectError
-    return refused_in_words(reported.text, is_network=reported.is_disconnect)
+        return NOT_READY
+    return problem_in_words(reported.text, is_network=reported.is_disconnect)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rdskit.errors import RdskitError
 from rdskit.integrations.sqlalchemy.reports import remember
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
 
-    from rdskit.client.api import Refused
+    from rdskit.kernel.ports import DriverError
 
 
-def as_driver_error(dialect: Dialect, refused: Refused) -> Exception:
-    """What the application sees: the driver's own error where there is one, so that SQLAlchemy wraps it as ever.
+def as_driver_error(dialect: Dialect, refused: DriverError) -> Exception:
+    """Return what the application sees: the driver's own error where there is one, so that SQLAlchemy wraps it as ever.
 
     Args:
         dialect: whose driver it was.
@@ -27,5 +28,6 @@ def as_driver_error(dialect: Dialect, refused: Refused) -> Exception:
         error = dialect.loaded_dbapi.OperationalError(2003, str(refused.public))  # CR_CONN_HOST_ERROR
     else:
         error = dialect.loaded_dbapi.OperationalError(str(refused.public))
+    assert isinstance(refused.public, RdskitError), refused.public
     remember(error, refused.public)
     return error

@@ -7,32 +7,32 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy.util import await_only
 
-from rdskit.client.api import ThreadWaiting
-from rdskit.sync import wait
+from rdskit.kernel.typing import override
+from rdskit.runtime.background import wait
+from rdskit.runtime.waiting import ThreadWaiting, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from sqlalchemy.engine import Dialect
 
-    from rdskit.client.api import Waiting
 
 T = TypeVar("T")
 
 
-class GreenletWaiting:
+class GreenletWaiting(Waiting):
     """Under ``AsyncEngine``: the caller's event loop goes on.
 
     Credentials and topology belong to rdskit's own loop even so: an engine may be used on several loops one after the
     other, and a login that is being fetched serves all of them.
     """
 
+    @override
     def run(self, begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Run what ``begin`` gives on rdskit's own event loop, and give its result."""
         return await_only(asyncio.to_thread(lambda: wait(begin())))
 
+    @override
     def pause(self, seconds: float) -> None:
-        """Do nothing for a while."""
         await_only(asyncio.sleep(seconds))
 
 

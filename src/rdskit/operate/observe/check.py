@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from rdskit.client.api import Options, PoolLimits, Resolved, resolve
+from rdskit.client.api import Options, PoolLimits, Resolved, parse, resolve
 from rdskit.errors import AuthenticationError, ConfigError, RdskitError, TLSError
 from rdskit.kernel.ports import DriverError
 from rdskit.kernel.sql import Dialect
-from rdskit.kernel.targets import parse_target
 from rdskit.kernel.topology import Host, Role
 from rdskit.operate.observe.diagnosis import Diagnosis, Finding, Obstacle, Status, Step
 from rdskit.operate.observe.probes import probe_dns, probe_tcp, probe_tls
@@ -141,7 +140,7 @@ class Way:
         return Step(name, status, finding, advice, round((loop.time() - started) * 1000, 1))
 
     async def _look_up(self) -> Finding:
-        self.shown = str(parse_target(self._target))
+        self.shown = str(parse(self._target))
         self._resolved = await resolve(self._target, self._options, self._tasks)
         self.shown = str(self._resolved.target)
         topology = await self._resolved.source.topology()

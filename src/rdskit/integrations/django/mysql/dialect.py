@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import pymysql
 
-from rdskit.client.api import refused_by_errno, tls_arguments
+from rdskit.client.api import tls_arguments
+from rdskit.drivers.dbapi import MYSQL_REFUSES_WRITES
 from rdskit.drivers.pymysql_connect import connect_within
 from rdskit.integrations.django.dialects import is_readable
 from rdskit.kernel import sql
 from rdskit.kernel.answers import meaning_of_errno
+from rdskit.kernel.connect_errors import problem_by_errno
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.targets import Engine
 from rdskit.kernel.topology import Role
@@ -18,10 +20,9 @@ from rdskit.kernel.topology import Role
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rdskit.client.api import Verdict
     from rdskit.integrations.django.settings import DatabaseSettings
+    from rdskit.kernel.connect_errors import Problem
 
-_ROLE: Final = "select @@global.read_only or @@innodb_read_only"
 _READ_ONLY_TRANSACTION: Final = 1792
 _CLOSED: Final = (0, "")
 _GONE_AWAY: Final = 2006  # CR_SERVER_GONE_ERROR
@@ -47,9 +48,9 @@ class PyMySQL:
         """Ping the server."""
         connection.ping(reconnect=False)
 
-    def verdict(self, error: Exception) -> Verdict:
-        """By error number; what PyMySQL numbers 2003 may be a certificate or a name as well."""
-        return refused_by_errno(_number(error), str(error))
+    def problem(self, error: Exception) -> Problem:
+        """Look the error number up; what PyMySQL numbers 2003 may be a certificate or a name as well."""
+        return problem_by_errno(_number(error), str(error))
 
     def spoils(self, connection: Any, error: BaseException) -> bool:  # noqa: ARG002 - the number says it all
         """By error number; 1792 is a transaction that somebody has made read-only."""
@@ -70,7 +71,7 @@ class PyMySQL:
     def role(self, connection: Any) -> Role | None:
         """One round trip."""
         with connection.cursor() as cursor:
-            cursor.execute(_ROLE)
+            cursor.execute(MYSQL_REFUSES_WRITES)
             (read_only,) = cursor.fetchone()
         connection.rollback()
         return Role.READER if read_only else Role.WRITER

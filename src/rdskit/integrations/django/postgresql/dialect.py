@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import psycopg
 
-from rdskit.client.api import refused_in_words, tls_arguments
+from rdskit.client.api import tls_arguments
 from rdskit.integrations.django.dialects import is_readable
 from rdskit.kernel import sql
 from rdskit.kernel.answers import meaning_of_sqlstate
+from rdskit.kernel.connect_errors import problem_in_words
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.targets import Engine
 from rdskit.kernel.topology import Role
@@ -17,8 +18,8 @@ from rdskit.kernel.topology import Role
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rdskit.client.api import Verdict
     from rdskit.integrations.django.settings import DatabaseSettings
+    from rdskit.kernel.connect_errors import Problem
 
 
 class Psycopg:
@@ -42,9 +43,9 @@ class Psycopg:
         connection.execute("")
         connection.rollback()
 
-    def verdict(self, error: Exception) -> Verdict:
-        """By the server's words."""
-        return refused_in_words(str(error))
+    def problem(self, error: Exception) -> Problem:
+        """Go by the server's words."""
+        return problem_in_words(str(error))
 
     def spoils(self, connection: Any, error: BaseException) -> bool:
         """By SQLSTATE; 25006 counts only where the host takes no writes at all, not for a read-only transaction."""

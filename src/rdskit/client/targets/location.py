@@ -163,7 +163,7 @@ async def _of_global_cluster(identifier: str) -> _Found:
 
 
 async def _from_secret(identifier: str, owner: TaskOwner) -> tuple[Target, Credentials]:
-    """A target that comes from a secret as a whole; the last part is a database name if no secret is called so."""
+    """Return the target that a secret describes; the last part is a database name if no secret is called so."""
     database = None
     try:
         secret = await read_content(identifier)

@@ -7,7 +7,7 @@ import logging
 import os
 from typing import TYPE_CHECKING, Final
 
-from rdskit.client.database.location import Located, locate
+from rdskit.client.targets.location import Located, locate
 from rdskit.errors import AwsError, ConnectError
 from rdskit.runtime.single_flight import SingleFlight
 from rdskit.runtime.tasks import TaskOwner
@@ -60,19 +60,19 @@ class Destination:
             state.located = await state.locating.run(lambda: locate(self._target, self._option, state.owner))
         return state.located
 
-    async def topology(self, *, anew: bool = False) -> Topology:
-        """The hosts.
+    async def topology(self, *, look: bool = False) -> Topology:
+        """Return the hosts.
 
         Args:
-            anew: look again, because a host did not answer as it should.
+            look: look again, because a host did not answer as it should.
 
         Raises:
-            RdskitError: it cannot be told, and never was before.
+            RdskitError: they cannot be found out, and never were before.
         """
         state, now = self._state(), asyncio.get_running_loop().time()
         source = (await self.located()).source
         known = state.topology
-        if known is not None and not (source.changes and (anew or now - state.looked_at > _TOPOLOGY_SERVES)):
+        if known is not None and not (source.changes and (look or now - state.looked_at > _TOPOLOGY_SERVES)):
             return known
         try:
             state.topology = await state.looking.run(source.topology)
@@ -85,7 +85,7 @@ class Destination:
         return state.topology
 
     async def login(self, endpoint: Endpoint, refused: Login | None = None) -> Login:
-        """User and password for a host; ``refused`` is what it has just refused.
+        """Return user and password for a host; ``refused`` is what it has just refused.
 
         Raises:
             RdskitError: the credentials cannot be had.

@@ -6,26 +6,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rdskit.client.credentials import check_credentials
-from rdskit.client.database.location import locate
 from rdskit.client.failover import ListedHosts, ListedReaders, asking, discovered
-from rdskit.client.failover.cluster import Access
+from rdskit.client.failover.access import Access
 from rdskit.client.failover.limitless import LimitlessAccess
+from rdskit.client.targets.drivers import driver_for, parse
+from rdskit.client.targets.location import locate
 from rdskit.client.tls import CurrentContext
-from rdskit.errors import ConfigError
 from rdskit.kernel.endpoints import parse_endpoint
 from rdskit.kernel.rds_names import EndpointKind, read_name
-from rdskit.kernel.sql import Dialect
-from rdskit.kernel.targets import DEFAULT_PORTS, Engine, Target, parse_target
+from rdskit.kernel.targets import DEFAULT_PORTS
 from rdskit.runtime.observers import Observers
 
 if TYPE_CHECKING:
-    from rdskit.client.database.location import Located
-    from rdskit.client.database.options import Options
     from rdskit.client.failover import Source
-    from rdskit.kernel.ports import Driver
+    from rdskit.client.targets.location import Located
+    from rdskit.client.targets.options import Options
+    from rdskit.kernel.sql import Dialect
+    from rdskit.kernel.targets import Engine, Target
     from rdskit.runtime.tasks import TaskOwner
-
-_DIALECTS = {Engine.POSTGRES: Dialect.POSTGRES, Engine.MYSQL: Dialect.MYSQL, Engine.MARIADB: Dialect.MYSQL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +49,14 @@ async def resolve(text: str, options: Options, owner: TaskOwner) -> Resolved:
         ConfigError: the target or an option is wrong, or names something that does not exist.
         RdskitError: AWS could not be asked.
     """
-    target = parse_target(text)
+    target = parse(text)
     current_tls = CurrentContext(options.tls, options.ca)
     tls = current_tls()
     check_credentials(options.credentials, encrypted=tls is not None)
     located = await locate(target, options.credentials, owner)
+    driver, dialect = driver_for(located.target, located.engine)
     access = _access(located)(
-        _driver(located.engine),
+        driver.loaded(),
         located.credentials,
         database=located.database,
         tls=tls,
@@ -68,7 +67,7 @@ async def resolve(text: str, options: Options, owner: TaskOwner) -> Resolved:
     )
     source = _looking(located, access, options)
     source = _with_readers(source, options.readers, DEFAULT_PORTS[located.engine])
-    return Resolved(located.target, located.engine, _DIALECTS[located.engine], source, access)
+    return Resolved(located.target, located.engine, dialect, source, access)
 
 
 def _access(located: Located) -> type[Access]:
@@ -78,7 +77,7 @@ def _access(located: Located) -> type[Access]:
 
 
 def _looking(located: Located, access: Access, options: Options) -> Source:
-    """The source, with the servers' own knowledge; for a URL, with what its host turns out to belong to."""
+    """Return the source with the servers' own knowledge; for a URL, with what its host turns out to belong to."""
     endpoint = located.target.endpoint
     if located.target.others:
         return ListedHosts(located.target.endpoints, access)
@@ -91,25 +90,3 @@ def _looking(located: Located, access: Access, options: Options) -> Source:
 
 def _with_readers(source: Source, readers: str | tuple[str, ...], port: int) -> Source:
     return source if isinstance(readers, str) else ListedReaders(source, [parse_endpoint(r, port) for r in readers])
-
-
-def _driver(engine: Engine) -> Driver:
-    return _postgres_driver() if engine is Engine.POSTGRES else _mysql_driver()
-
-
-def _postgres_driver() -> Driver:
-    try:
-        from rdskit.drivers.postgres import AsyncpgDriver  # noqa: PLC0415 - an optional driver, loaded on first use
-    except ImportError as error:
-        raise ConfigError("PostgreSQL needs asyncpg, which is not installed: pip install 'rdskit[postgres]'") from error
-    return AsyncpgDriver()
-
-
-def _mysql_driver() -> Driver:
-    try:
-        from rdskit.drivers.mysql import AsyncmyDriver  # noqa: PLC0415 - an optional driver, loaded on first use
-    except ImportError as error:
-        raise ConfigError(
-            "MySQL and MariaDB need asyncmy, which is not installed: pip install 'rdskit[mysql]'"
-        ) from error
-    return AsyncmyDriver()

@@ -1,0 +1,104 @@
+"""What it takes to open a connection to any host of a cluster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rdskit.client.credentials import log_in
+from rdskit.client.failover.lines import Lines
+from rdskit.kernel.connect_errors import no_writer_there
+from rdskit.kernel.events import CredentialsRotated
+from rdskit.kernel.ports import ConnectOptions
+from rdskit.kernel.topology import Host, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from ssl import SSLContext
+    from typing import Any
+
+    from rdskit.kernel.endpoints import Endpoint
+    from rdskit.kernel.ports import Connection, Credentials, Driver, Login
+    from rdskit.runtime.observers import Observers
+
+_CLOSE_TIMEOUT = 2.0  # seconds for a connection that turned out to be of no use
+
+
+class Access:
+    """Driver, credentials, TLS and database name, which are the same for all hosts.
+
+    Attributes:
+        lines: connections for questions of the cluster's own.
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        credentials: Credentials,
+        *,
+        database: str | None,
+        tls: SSLContext | None,
+        connect_timeout: float,
+        application_name: str,
+        pinning: str = "auto",
+        current_tls: Callable[[], SSLContext | None] | None = None,
+    ) -> None:
+        self.driver = driver
+        self.credentials = credentials
+        self.database = database
+        self.tls = tls
+        self._current_tls = current_tls or (lambda: self.tls)
+        self.connect_timeout = connect_timeout
+        self.application_name = application_name
+        self.lines = Lines(self._open_line)
+        self._pinning = pinning
+
+    def is_stateless(self, endpoint: Endpoint) -> bool:
+        """Return whether sessions on a host keep nothing that a proxy would have to pin."""
+        return self._pinning == "avoid" or (self._pinning == "auto" and endpoint.is_rds_proxy)
+
+    async def open(self, host: Host, observers: Observers | None = None, *, read_only: bool = False) -> Connection:
+        """Open a connection and verify that the host has the role that the topology says.
+
+        A refused login is followed by another one while the credentials have one to offer, for as long as one
+        connection attempt may take.
+
+        Args:
+            host: where to, and the role it is expected to have.
+            observers: notified when the credentials turned out to be rotated.
+            read_only: have the server refuse writes.
+
+        Raises:
+            DriverError: the host refused, or is not the writer that it should be.
+            RdskitError: the credentials could not give a login.
+        """
+        options = self._options(host, read_only=read_only)
+
+        async def connect(login: Login) -> Connection:
+            connection = await self.driver.connect(options, login)
+            await _verify(connection, host)
+            return connection
+
+        connection, accepted = await log_in(connect, self.credentials, host.endpoint, self.connect_timeout)
+        if accepted.refusals and observers:
+            observers.notify(CredentialsRotated(str(host.endpoint), accepted.login.user))
+        return connection
+
+    def _open_line(self, endpoint: Endpoint) -> Coroutine[Any, Any, Connection]:
+        return self.open(Host(str(endpoint), endpoint, Role.READER))  # any role: it is what the question is about
+
+    def _options(self, host: Host, *, read_only: bool) -> ConnectOptions:
+        return ConnectOptions(
+            host.endpoint,
+            self.database,
+            self._current_tls(),
+            self.connect_timeout,
+            self.application_name,
+            stateless=self.is_stateless(host.endpoint),
+            read_only=read_only,
+        )
+
+
+async def _verify(connection: Connection, host: Host) -> None:
+    if host.role is Role.WRITER and connection.role is not Role.WRITER:
+        await connection.close(_CLOSE_TIMEOUT)
+        raise no_writer_there(host.endpoint)
