@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import gc
 import inspect
+import re
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_overloads
 
 import pytest
 
 import rdskit
 from rdskit import sync
+from rdskit.client.database.session import Session as AsyncSession
 from rdskit.client.transactions import Transaction as AsyncTransaction
 from rdskit.local.engines.waiting import poll
 from rdskit.runtime.background import background
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
 
     from tests.plugins.postgres import TestDatabase
 
@@ -31,6 +35,9 @@ NOT_FOR_CALLERS = {
     "listen",
     "connection",
     "connections",
+    "observers",
+    "context",
+    "touched",
 }
 
 
@@ -110,15 +117,53 @@ def test_run_tells_of_a_closure_that_takes_from_an_empty_iterator(db: sync.Datab
     assert _balances(db) == [100, 100]
 
 
-def test_every_method_of_the_async_database_is_there() -> None:
-    for asynchronous, synchronous in ((rdskit.Database, sync.Database), (AsyncTransaction, sync.Transaction)):
-        methods = {name for name, one in vars(asynchronous).items() if callable(one) and not name.startswith("_")}
-        assert methods - NOT_FOR_CALLERS <= set(vars(synchronous)), asynchronous
-        for name in methods - NOT_FOR_CALLERS:
-            theirs, ours = (
-                list(inspect.signature(getattr(one, name)).parameters) for one in (asynchronous, synchronous)
-            )
-            assert ours == theirs, name
+# What an annotation of the asynchronous surface reads like here.
+TRANSLATED = (
+    (r"Coroutine\[Any, Any, (.*)\]", r"\1"),
+    (r"AsyncGenerator\[(.*), None\]", r"Generator[\1, None, None]"),
+    (r"AbstractAsyncContextManager\[(.*), None\]", r"Iterator[\1]"),
+    (r"AsyncIterator\[(.*)\]", r"Iterator[\1]"),
+    (r"Awaitable\[(\w+)\]", r"\1"),
+)
+
+
+def _translated(annotation: object) -> object:
+    for pattern, written in TRANSLATED:
+        annotation = re.sub(pattern, written, annotation) if isinstance(annotation, str) else annotation
+    return annotation
+
+
+def _expected(function: Callable[..., object]) -> inspect.Signature:
+    """Return the signature that the synchronous twin of a function must have."""
+    signature = inspect.signature(function)
+    parameters = [each.replace(annotation=_translated(each.annotation)) for each in signature.parameters.values()]
+    return signature.replace(parameters=parameters, return_annotation=_translated(signature.return_annotation))
+
+
+PAIRS = ((rdskit.Database, sync.Database), (AsyncSession, sync.Session), (AsyncTransaction, sync.Transaction))
+METHODS = [
+    pytest.param(theirs, ours, name, id=f"{ours.__name__}.{name}")
+    for theirs, ours in PAIRS
+    for name in dir(theirs)
+    if not name.startswith("_") and name not in NOT_FOR_CALLERS
+]
+
+
+@pytest.mark.parametrize(("theirs", "ours", "name"), METHODS)
+def test_each_method_of_the_async_database_is_there_with_the_same_signature(
+    theirs: type[object], ours: type[object], name: str
+) -> None:
+    asynchronous, synchronous = inspect.getattr_static(theirs, name), inspect.getattr_static(ours, name)
+    if isinstance(asynchronous, property):
+        assert isinstance(synchronous, property)
+        assert inspect.signature(synchronous.fget) == inspect.signature(asynchronous.fget)  # type: ignore[arg-type]  # both have one
+        return
+    assert inspect.signature(synchronous) == _expected(asynchronous)
+    assert list(map(inspect.signature, get_overloads(synchronous))) == list(map(_expected, get_overloads(asynchronous)))
+
+
+def test_connect_takes_the_same_arguments() -> None:
+    assert inspect.signature(sync.connect).parameters == inspect.signature(rdskit.connect).parameters
 
 
 @pytest.fixture
@@ -132,7 +177,7 @@ def interruptible() -> Iterator[None]:
 @pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_the_call_and_gives_the_connection_back(database: TestDatabase) -> None:
     with sync.connect(database.url, tls="off", max_size=1) as db:
-        for interrupted in (_query, _transaction, _run):
+        for interrupted in (_query, _transaction, _call, _run):
             alarm = threading.Timer(0.3, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
             alarm.start()
             with pytest.raises(KeyboardInterrupt):
@@ -151,8 +196,38 @@ def _transaction(db: sync.Database) -> None:
         tx.fetch_value("select pg_sleep(20)")
 
 
+def _call(db: sync.Database) -> None:
+    sync.call(db._database.fetch_value, "select pg_sleep(20)")
+
+
 def _run(db: sync.Database) -> None:
     db.run(lambda tx: tx.fetch_value("select pg_sleep(20)"))
+
+
+def test_asynchronous_code_is_called_on_the_loop_of_the_databases(db: sync.Database) -> None:
+    async def both(left: int, *, right: int) -> tuple[int, str]:
+        total = await db._database.fetch_value("select :left::int + :right::int", left=left, right=right)
+        return total, threading.current_thread().name
+
+    def at_once() -> Coroutine[Any, Any, int]:
+        return asyncio.sleep(0, id(asyncio.get_running_loop()))
+
+    assert sync.call(both, 3, right=4) == sync.call(both(3, right=4)) == (7, "rdskit")
+    assert sync.call(at_once) == id(background.loop())
+
+
+def test_what_asynchronous_code_raises_reaches_its_caller() -> None:
+    async def fail() -> None:
+        raise LookupError("no")
+
+    async def give_up() -> None:
+        raise asyncio.CancelledError
+
+    for work in (fail, fail()):
+        with pytest.raises(LookupError, match="no"):
+            sync.call(work)
+    with pytest.raises(concurrent.futures.CancelledError):
+        sync.call(give_up)
 
 
 def test_many_threads_share_few_connections(database: TestDatabase) -> None:
@@ -241,7 +316,7 @@ def test_locks_and_messages(db: sync.Database) -> None:
     assert db.fetch_value("select id from rdskit_outbox where topic = 'topic'") == number
 
 
-def _stream(db: sync.Database) -> Iterator[int]:
+def _stream(db: sync.Database) -> Iterator[Any]:
     return db.stream("select generate_series(1, 5000)", batch=10)
 
 
@@ -252,7 +327,7 @@ def _block(db: sync.Database) -> Iterator[int]:
 
 @pytest.mark.parametrize("begin", [_stream, _block])
 def test_what_is_collected_on_the_background_thread_gives_its_connection_back(
-    db: sync.Database, begin: Callable[[sync.Database], Iterator[int]]
+    db: sync.Database, begin: Callable[[sync.Database], Iterator[Any]]
 ) -> None:
     class Holder:
         def __init__(self) -> None:
@@ -281,7 +356,7 @@ def test_an_observer_that_would_wait_for_its_own_thread_is_told_so(database: Tes
 
     def observe(_: object) -> None:
         for db in opened:
-            for call in (_query, _transaction, _run, _insert):
+            for call in (_query, _transaction, _call, _run, _insert):
                 with pytest.raises(rdskit.ConfigError) as raised:
                     call(db)
                 told.append(str(raised.value))

@@ -9,6 +9,7 @@ import looptime
 import pytest
 
 import rdskit
+from rdskit.client.api import dialect_of
 from rdskit.client.targets import drivers
 from rdskit.client.targets.drivers import DriverEntry, driver_for, parse, register
 from rdskit.kernel.endpoints import Endpoint

@@ -1,0 +1,12 @@
+"""The sync facade: the same database for code without an event loop.
+
+One background thread runs the event loop of all databases of the process. Callers wait in their own threads, and code
+given to ``run`` and inside ``transaction`` runs in the caller's thread.
+"""
+
+from rdskit.sync.calls import call
+from rdskit.sync.database import Database, connect
+from rdskit.sync.session import Session
+from rdskit.sync.transaction import Transaction
+
+__all__ = ["Database", "Session", "Transaction", "call", "connect"]

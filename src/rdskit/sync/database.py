@@ -1,0 +1,149 @@
+"""``rdskit.sync.connect`` and the database that it returns."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import TYPE_CHECKING, Self
+
+from rdskit.client.api import ConnectArguments, belongs_to_this_process, checked, open_target
+from rdskit.runtime.background import wait
+from rdskit.runtime.blocks import held_open
+from rdskit.sync.session import Session
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Iterator
+    from types import TracebackType
+
+    from rdskit.client.api import Database as AsyncDatabase
+    from rdskit.client.api import Health, Iam, Options, Stats
+    from rdskit.kernel.events import Observer
+    from rdskit.kernel.ports import Credentials
+    from rdskit.kernel.topology import Topology
+
+
+class Database(Session):
+    """``rdskit.Database`` without ``await``; safe for use by many threads.
+
+    A forked child that uses it connects again, so that a server may open it before it forks its workers.
+    """
+
+    def __init__(self, target: str, options: Options) -> None:
+        self._target = target
+        self._options = options
+        self._opening = threading.Lock()
+        self._opened: AsyncDatabase | None = None
+        self._was_closed = False
+        self._name = repr(self._database).replace("rdskit.", "rdskit.sync.", 1)  # connects, or raises
+        belongs_to_this_process(self, Database._leave_to_parent)
+
+    def __repr__(self) -> str:
+        return self._name if self._opened is None else repr(self._opened).replace("rdskit.", "rdskit.sync.", 1)
+
+    @property
+    def _database(self) -> AsyncDatabase:
+        """The database on the background loop of this process; opened on first use."""
+        if self._opened is None:
+            with self._opening:
+                if self._opened is None:
+                    self._opened = wait(open_target(self._target, self._options))
+        return self._opened
+
+    def _leave_to_parent(self) -> None:
+        """Open again on the next use: this process was forked. Called by the fork itself."""
+        self._opening = threading.Lock()  # another thread of the parent may have held the old one
+        if self._opened is not None and not self._was_closed:
+            self._opened = None
+        belongs_to_this_process(self, Database._leave_to_parent)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def session(self, *, after: str | None = None) -> Iterator[Session]:
+        """Narrow "read your writes" to one user or one request; ``after`` is a ``token()`` to begin with."""
+        with held_open(self._database.session(after=after)) as session:
+            yield Session(session)
+
+    def topology(self) -> Topology:
+        """Return the hosts of the cluster as they were last seen."""
+        return wait(self._database.topology())
+
+    def stats(self) -> Stats:
+        """Counters and sizes of every pool."""
+
+        async def ask() -> Stats:
+            return self._database.stats()
+
+        return wait(ask())
+
+    def health(self) -> Health:
+        """Ask every host for a sign of life."""
+        return wait(self._database.health())
+
+    @property
+    def closed(self) -> bool:
+        """Whether it can be used no more."""
+        return self._was_closed
+
+    def close(self) -> None:
+        """Close all connections. May be called twice."""
+        self._was_closed = True
+        if self._opened is not None:
+            wait(self._opened.close())
+
+
+def connect(
+    target: str,
+    *,
+    credentials: str | Credentials | Iam | None = None,
+    tls: str = "verify-full",
+    ca: str | os.PathLike[str] | None = None,
+    consistency: str = "session",
+    readers: str | Iterable[str] = "auto",
+    readable: Iterable[str] = (),
+    topology: str = "auto",
+    timeout: float | None = 30.0,
+    min_size: int | None = None,
+    max_size: int = 10,
+    max_waiting: int | None = None,
+    connect_timeout: float = 5.0,
+    application_name: str = "rdskit",
+    observers: Iterable[Observer] = (),
+    processes: int | None = None,
+    pinning: str = "auto",
+    spill: float | None = None,
+    token_key: str | None = None,
+) -> Database:
+    """Connect to a database; the arguments are those of ``rdskit.connect``.
+
+    Raises:
+        RdskitError: an option is wrong, or the writer cannot be used.
+    """
+    given = ConnectArguments(
+        credentials=credentials,
+        tls=tls,
+        ca=ca,
+        consistency=consistency,
+        readers=readers,
+        readable=readable,
+        topology=topology,
+        timeout=timeout,
+        min_size=min_size,
+        max_size=max_size,
+        max_waiting=max_waiting,
+        connect_timeout=connect_timeout,
+        application_name=application_name,
+        observers=observers,
+        processes=processes,
+        pinning=pinning,
+        spill=spill,
+        token_key=token_key,
+    )
+    return Database(target, checked(given))
