@@ -122,7 +122,7 @@ class Pymysql:
                 **({"ssl_disabled": True} if local else options.tls),
                 **options.others,
             }
-            connection: Any = connect_within(self._pymysql.connect, arguments, timeout)
+            connection: Any = connect_within(self._pymysql.connect, arguments, arguments["connect_timeout"])
         except self._pymysql.MySQLError as error:
             number = error.args[0] if error.args else 0
             text = escaped(str(error.args[-1])) if error.args else type(error).__name__
