@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
 
 import rdskit
-from rdskit.plans import FileJournal, Plan, Probe, Step, StepContext, TableJournal, atomic, done, not_done, running
+from rdskit.plans import (
+    FileJournal,
+    Plan,
+    Probe,
+    Step,
+    StepContext,
+    TableJournal,
+    apply,
+    atomic,
+    done,
+    not_done,
+    resume,
+    running,
+    undo,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
-    from pathlib import Path
 
     from rdskit.client.transactions import Transaction
     from rdskit.plans import Journal
@@ -184,3 +198,11 @@ async def instance(name: str, directory: Path) -> AsyncIterator[Made]:
 
 
 SAMPLES = {"postgres": postgres, "mysql": mysql, "instance": instance}
+
+
+async def run(sample: str, subject: str, directory: str, verb: str, job: str) -> str:
+    """Run a sample plan in a child of its own; return the state in which the job ended."""
+    async with SAMPLES[sample](subject, Path(directory)) as (plan, journal):
+        if verb == "apply":
+            return (await apply(plan, journal, job=job)).state.value
+        return (await {"resume": resume, "undo": undo}[verb](plan, journal, job)).state.value

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
 
 import rdskit.sync
+from tests.killing import Zygote, spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,42 +19,33 @@ if TYPE_CHECKING:
     from tests.plugins.postgres import TestDatabase
 
 
-class Zygote:
-    """Runs sample plans in forked children."""
+class Runs:
+    """Runs one sample plan in forked children."""
 
     def __init__(self, sample: str, subject: str, directory: Path) -> None:
         self._fixed = {"sample": sample, "subject": subject, "directory": str(directory)}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.plans.zygote"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self.zygote = Zygote("tests.plans.samples", "plans")
 
     def run(self, verb: str, job: str, kill_at: int | None = None) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({**self._fixed, "verb": verb, "job": job, "kill_at": kill_at}) + "\n")
-        self._process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
-        assert "failed" not in answer, answer
+        answer = self.zygote.run("run", kill_at=kill_at, verb=verb, job=job, **self._fixed)
+        assert answer.get("kind", "PlanError") == "PlanError", answer
         return answer
-
-    def close(self) -> None:
-        self._process.communicate(timeout=60)
 
 
 @pytest.fixture
 def zygotes(tmp_path: Path) -> Iterator[Any]:
-    opened: list[Zygote] = []
+    opened: list[Runs] = []
 
-    def zygote(sample: str, subject: str) -> Zygote:
-        opened.append(Zygote(sample, subject, tmp_path / "jobs"))
+    def runs(sample: str, subject: str) -> Runs:
+        opened.append(Runs(sample, subject, tmp_path / "jobs"))
         return opened[-1]
 
-    yield zygote
+    yield runs
     for each in opened:
-        each.close()
+        each.zygote.close()
 
 
-def storm(zygote: Zygote, kills: int | None, check: Any) -> None:
+def storm(zygote: Runs, kills: int | None, check: Any) -> None:
     """Kill runs forward and backward at many lines; after each the job is finished, and the world is as it says.
 
     Args:
@@ -65,10 +54,10 @@ def storm(zygote: Zygote, kills: int | None, check: Any) -> None:
         check: called with what must be there: True for all, False for nothing.
     """
     forward = zygote.run("apply", "probe-0")
-    assert forward["state"] == "done"
+    assert forward["answer"] == "done"
     check(there=True)
     backward = zygote.run("undo", "probe-0")
-    assert backward["state"] == "undone"
+    assert backward["answer"] == "undone"
     check(there=False)
     for number, at in enumerate(spread(forward["lines"], kills), 1):
         job = f"forward-{number}"
@@ -78,26 +67,20 @@ def storm(zygote: Zygote, kills: int | None, check: Any) -> None:
             check(there=False)
             continue
         # Killed after the last entry it is done, and cannot be resumed.
-        assert ended.get("state") == "done" or "there is nothing to resume" in ended["error"], (at, ended)
+        assert ended.get("answer") == "done" or "there is nothing to resume" in ended["error"], (at, ended)
         check(there=True)
-        assert zygote.run("undo", job)["state"] == "undone"
+        assert zygote.run("undo", job)["answer"] == "undone"
         check(there=False)
     for number, at in enumerate(spread(backward["lines"], kills), 1):
         job = f"backward-{number}"
-        assert zygote.run("apply", job)["state"] == "done"
+        assert zygote.run("apply", job)["answer"] == "done"
         assert zygote.run("undo", job, at) == {"killed": True}
         ended = zygote.run("undo", job)
-        assert ended.get("state") == "undone" or "is undone already" in ended["error"], (at, ended)
+        assert ended.get("answer") == "undone" or "is undone already" in ended["error"], (at, ended)
         check(there=False)
 
 
-def spread(lines: int, kills: int | None) -> list[int]:
-    """Return the lines at which to kill. The last few are left out: a run that is repeated may take fewer lines."""
-    last = int(lines * 0.97)
-    return list(range(1, last)) if kills is None else [1 + last * n // kills for n in range(kills)]
-
-
-GATE = 4
+GATE = 3
 
 
 @pytest.fixture(params=[GATE, pytest.param(None, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])])

@@ -14,6 +14,7 @@ from rich.console import Console
 
 import rdskit
 from rdskit.cli.progress import mark, shown, stopping
+from rdskit.cli.targets import AsJson, Ca, Credentials, Tls, connect_options
 from rdskit.errors import PlanError
 from rdskit.plans import FileJournal, Job, JobState, Journal, Plan, TableJournal, resume, undo
 from rdskit.plans.model import replay
@@ -32,10 +33,6 @@ Place = Annotated[
     str,
     typer.Option("--journal", help="Where the journal is: a directory, or the target of a database.", metavar="PLACE"),
 ]
-Credentials = Annotated[str | None, typer.Option(help="env, iam, secretsmanager:ID or ssm:/path")]
-Tls = Annotated[str, typer.Option(help="verify-full, require or off")]
-Ca = Annotated[Path | None, typer.Option(help="A PEM file with one more authority to trust.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 JobId = Annotated[str, typer.Argument(help="The job's id, as `rdskit jobs list` shows it.")]
 
 
@@ -51,7 +48,7 @@ def list_jobs(
     """List the jobs of a journal, oldest first, each with its state."""
 
     async def look() -> list[dict[str, Any]]:
-        async with _journal(place, _options(credentials, tls, ca)) as journal:
+        async with _journal(place, connect_options(credentials, tls, ca)) as journal:
             return [await _described(journal, job) for job in await journal.jobs()]
 
     jobs = asyncio.run(look())
@@ -77,7 +74,7 @@ def show_job(
     """Show a job: each step, what became of it, and what to do next."""
 
     async def look() -> dict[str, Any]:
-        async with _journal(place, _options(credentials, tls, ca)) as journal:
+        async with _journal(place, connect_options(credentials, tls, ca)) as journal:
             return await _described(journal, job)
 
     found = asyncio.run(look())
@@ -99,7 +96,7 @@ def resume_job(
     ca: Ca = None,
 ) -> None:
     """Continue a job where it ended; what an interrupted step did is asked of the server first."""
-    _finish(job, place, _options(credentials, tls, ca), resume)
+    _finish(job, place, connect_options(credentials, tls, ca), resume)
 
 
 @app.command("undo")
@@ -113,7 +110,7 @@ def undo_job(
     ca: Ca = None,
 ) -> None:
     """Take back what a job has done, last step first. Changes nothing without --yes."""
-    options = _options(credentials, tls, ca)
+    options = connect_options(credentials, tls, ca)
     if yes:
         _finish(job, place, options, undo)
         return
@@ -161,11 +158,6 @@ async def _journal(place: str, options: dict[str, Any]) -> AsyncIterator[Journal
         return
     async with rdskit.connect(place, min_size=1, max_size=2, readers="off", **options) as db:
         yield TableJournal(db)
-
-
-def _options(credentials: str | None, tls: str, ca: Path | None) -> dict[str, Any]:
-    options = {"credentials": credentials, "tls": tls, "ca": ca}
-    return {name: value for name, value in options.items() if value is not None}
 
 
 async def _described(journal: Journal, name: str) -> dict[str, Any]:

@@ -29,6 +29,7 @@ COMMANDS = {
         "Who writes and who reads? The hosts of a cluster, each with its sign of life.",
     ),
     "top": ("rdskit.cli.top", "Watch a cluster live: roles, rates, latency, lag, and failovers while they happen."),
+    "migrate": ("rdskit.cli.migrate", "Schema migrations: new, status, plan, lint, up, down."),
     "jobs": ("rdskit.cli.jobs", "Long work that was interrupted or has failed: list, show, resume, undo."),
     "local": ("rdskit.cli.local", "The local RDS: the AWS API in front of real servers on this machine."),
 }

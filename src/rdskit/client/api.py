@@ -249,6 +249,15 @@ def routed(db: Database, router: Router) -> Database:
     return _view(db, router=router)
 
 
+def without_timeout(db: Database) -> Database:
+    """Return a view of a database whose calls have no limit of time unless they name one: DDL may take hours.
+
+    Args:
+        db: the database, or a view of it.
+    """
+    return _view(db, unlimited=True)
+
+
 def _view(db: Database, **changes: Any) -> Database:
     from rdskit.client.database.context import view_context  # noqa: PLC0415 - with the database, not with this module
     from rdskit.client.database.database import View  # noqa: PLC0415 - same

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-from rdskit.errors import FailoverError, IntegrityError, PlanError, QueryTimeout, RdskitError
+from rdskit.client.api import dialect_of
+from rdskit.errors import FailoverError, IntegrityError, PlanError, QueryError, QueryTimeout, RdskitError
+from rdskit.kernel.sql import Dialect
 from rdskit.kernel.typing import override
 from rdskit.plans.journal import Journal, Log, OwnershipLost, decode, encode
-from rdskit.plans.tables import explained, make_tables
+from rdskit.plans.tables import explained, is_missing, make_tables
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -26,18 +28,33 @@ class TableJournal(Journal):
 
     Args:
         db: the database; its tables are made by ``setup``.
+        locks: take an advisory lock for the owner of a job; False where the caller holds a lock of its own.
     """
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, *, locks: bool = True) -> None:
         self._db = db
+        self._locks = locks
 
     async def setup(self) -> None:
         """Create the tables that are missing; may be called again, and by several processes at once."""
         await make_tables(self._db)
 
+    async def exists(self) -> bool:
+        """Return whether the database has the tables."""
+        try:
+            await _from_writer(self._db, "select 1 from rdskit_journal where seq < 0")
+        except QueryError as error:
+            if is_missing(error):
+                return False
+            raise
+        return True
+
     @override
     @contextlib.asynccontextmanager
     async def own(self, job: str) -> AsyncIterator[Log]:
+        if not self._locks:
+            yield _TableLog(self._db, job, await self._entries(job))
+            return
         held = False
         try:
             async with self._db.lock(f"rdskit job {job}", timeout=_LOCK_TIMEOUT):
@@ -65,10 +82,11 @@ class TableJournal(Journal):
 
     @override
     async def jobs(self) -> Sequence[str]:
+        # MySQL's column is binary; on PostgreSQL a char(n) would be padded.
+        name = "job" if dialect_of(self._db) is Dialect.POSTGRES else "cast(job as char(120))"
+        text = f"select {name} from rdskit_journal where seq = 0 order by entered_at, job"  # noqa: S608 - one of two names
         try:
-            rows = await _from_writer(
-                self._db, "select cast(job as char(120)) from rdskit_journal where seq = 0 order by entered_at, job"
-            )
+            rows = await _from_writer(self._db, text)
         except RdskitError as error:
             raise explained(error) from error
         return [row[0] for row in rows]

@@ -59,9 +59,14 @@ async def make_tables(db: Database) -> None:
             await db.execute(statement)
 
 
+def is_missing(error: QueryError) -> bool:
+    """Return whether a statement was refused because its table does not exist."""
+    return bool(_NO_SUCH_TABLE.intersection({error.sqlstate, error.errno}))
+
+
 def explained(error: RdskitError) -> RdskitError:
     """Return the error of a statement on one of the tables, with the next step where the table is missing."""
-    if isinstance(error, QueryError) and _NO_SUCH_TABLE.intersection({error.sqlstate, error.errno}):
+    if isinstance(error, QueryError) and is_missing(error):
         return ConfigError(
             "this database has no journal of jobs: create its tables with `await TableJournal(db).setup()`, or keep "
             "the journal in a directory"

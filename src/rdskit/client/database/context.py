@@ -109,13 +109,16 @@ def session_context(shared: DatabaseContext, written: Written) -> SessionContext
     )
 
 
-def view_context(of: SessionContext, *, scope: Scope | None = None, router: Router | None = None) -> SessionContext:
+def view_context(
+    of: SessionContext, *, scope: Scope | None = None, router: Router | None = None, unlimited: bool = False
+) -> SessionContext:
     """Build the context of a view of a database, which shares everything else with it.
 
     Args:
         of: the database's.
         scope: the tenant, role and schema that its statements run with; None for those of ``of``.
         router: chooses where they go; None for that of ``of``.
+        unlimited: its calls have no limit of time unless they name one.
     """
     shared = of.shared
     if scope is not None:
@@ -131,6 +134,8 @@ def view_context(of: SessionContext, *, scope: Scope | None = None, router: Rout
         )
     if router is not None:
         shared = replace(shared, router=router)
+    if unlimited:
+        shared = replace(shared, timeout=None)
     return session_context(shared, of.written)
 
 

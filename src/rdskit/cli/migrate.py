@@ -1,0 +1,275 @@
+"""``rdskit migrate``: schema migrations."""
+
+import asyncio
+import contextlib
+import datetime as dt
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import rdskit
+from rdskit import __version__
+from rdskit.cli.targets import AsJson, Ca, Credentials, Target, Tls, connect_options
+from rdskit.client.api import Database
+from rdskit.errors import ConfigError
+from rdskit.evolve import migrations
+from rdskit.evolve.migrations import Direction, Settings, State
+from rdskit.evolve.migrations.ddl import deletes_rows, drops_data, read_ddl
+from rdskit.evolve.migrations.explain import Explained
+from rdskit.evolve.migrations.files import new_file, read_directory
+from rdskit.evolve.migrations.history import read_history
+from rdskit.evolve.migrations.lint import RULES, lint_migrations, lint_sql
+from rdskit.evolve.migrations.lint.projects import alembic_revisions, django_migrations
+from rdskit.evolve.migrations.runner import to_take_back
+from rdskit.inspect import server_version, table_sizes
+from rdskit.kernel.sql import Dialect
+from rdskit.reports import Finding, Report, as_page, as_sarif, as_text
+from rdskit.reports import as_json as as_report_json
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True, help="Schema migrations.")
+
+Dir = Annotated[Path, typer.Option("--dir", metavar="DIR", help="Where the files are.")]
+To = Annotated[str | None, typer.Option(metavar="VERSION", help="A version, or the beginning of its name.")]
+LockTimeout = Annotated[float, typer.Option(min=0.05, help="Seconds that a statement waits for a lock.")]
+Patience = Annotated[float, typer.Option(min=0, help="Seconds for which a statement is tried again behind a lock.")]
+Wait = Annotated[float, typer.Option(min=0, help="Seconds to wait for another process that migrates.")]
+
+_MARKS = {State.APPLIED: "✓", State.PENDING: "·", State.MODIFIED: "≠", State.MISSING: "?", State.INTERRUPTED: "…"}
+
+
+@app.command("new")
+def new(
+    name: Annotated[str, typer.Argument(help="What it does, such as add_users.")],
+    *,
+    directory: Dir = Path("migrations"),
+) -> None:
+    """Write an empty migration; its version comes behind all that are there."""
+    existing = [path.name.partition(".")[0] for path in directory.iterdir()] if directory.is_dir() else []
+    typer.echo(str(new_file(directory, name, dt.datetime.now(dt.UTC), existing)))
+
+
+@app.command("status")
+def status(
+    target: Target,
+    *,
+    directory: Dir = Path("migrations"),
+    credentials: Credentials = None,
+    tls: Tls = "verify-full",
+    ca: Ca = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show which migrations are applied, pending, modified, missing or interrupted.
+
+    Exit status 1 when one is modified, missing or interrupted.
+    """
+    entries = _run(target, connect_options(credentials, tls, ca), lambda db: migrations.status(db, directory))
+    if as_json:
+        told = [{"version": each.version, "state": each.state.value, "applied_at": each.applied_at} for each in entries]
+        typer.echo(json.dumps({"migrations": told}, indent=2))
+    else:
+        for each in entries:
+            typer.echo(f"{_MARKS[each.state]} {each.version}  {each.state.value}  {each.applied_at or ''}".rstrip())
+        if not entries:
+            typer.echo(f"no migrations in {directory}")
+    bad = {State.MODIFIED, State.MISSING, State.INTERRUPTED}
+    raise typer.Exit(1 if any(each.state in bad for each in entries) else 0)
+
+
+@app.command("up")
+def up(
+    target: Target,
+    *,
+    to: To = None,
+    directory: Dir = Path("migrations"),
+    lock_timeout: LockTimeout = 2.0,
+    patience: Patience = 600.0,
+    wait: Wait = 600.0,
+    credentials: Credentials = None,
+    tls: Tls = "verify-full",
+    ca: Ca = None,
+    as_json: AsJson = False,
+) -> None:
+    """Apply what is pending. Processes that call it at once wait for one another, and all end with status 0."""
+    settings = Settings(lock_timeout, patience, wait, _progress(as_json=as_json))
+    options = connect_options(credentials, tls, ca)
+    done = _run(target, options, lambda db: migrations.up(db, directory, to=to, settings=settings))
+    _tell("applied", done, as_json=as_json)
+
+
+@app.command("down")
+def down(
+    target: Target,
+    *,
+    to: To = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="How many to take back; 1 by default.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Take back even what drops tables, columns or rows.")] = False,
+    directory: Dir = Path("migrations"),
+    lock_timeout: LockTimeout = 2.0,
+    patience: Patience = 600.0,
+    wait: Wait = 600.0,
+    credentials: Credentials = None,
+    tls: Tls = "verify-full",
+    ca: Ca = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take back the latest migration, or those behind --to. What drops data changes nothing without --yes."""
+    settings = Settings(lock_timeout, patience, wait, _progress(as_json=as_json))
+    options = connect_options(credentials, tls, ca)
+    losing = [] if yes else _run(target, options, lambda db: _losing(db, directory, to, steps))
+    if losing:
+        typer.echo("nothing was changed: this would lose data, which needs --yes:", err=True)
+        for line in losing:
+            typer.echo(f"  {line}", err=True)
+        raise typer.Exit(1)
+    done = _run(target, options, lambda db: migrations.down(db, directory, to=to, steps=steps, settings=settings))
+    _tell("taken back", done, as_json=as_json)
+
+
+@app.command("plan")
+def plan(
+    target: Target,
+    *,
+    directory: Dir = Path("migrations"),
+    credentials: Credentials = None,
+    tls: Tls = "verify-full",
+    ca: Ca = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show each pending statement: its lock, the size of its table, and what would wait. Nothing is changed."""
+    found = _run(target, connect_options(credentials, tls, ca), lambda db: migrations.explain(db, directory))
+    if as_json:
+        typer.echo(json.dumps({"statements": [each._asdict() for each in found]}, indent=2, ensure_ascii=False))
+        return
+    for each in found:
+        typer.echo("\n".join(_explained(each)))
+    if not found:
+        typer.echo("nothing is pending")
+
+
+@app.command("lint")
+def lint(
+    target: Annotated[str | None, typer.Argument(help="A database: its version and table sizes count then.")] = None,
+    *,
+    directory: Dir = Path("migrations"),
+    product: Annotated[str | None, typer.Option(help="postgres, mysql or mariadb; the target's by default.")] = None,
+    alembic: Annotated[
+        Path | None, typer.Option(metavar="INI", help="Check the revisions of an Alembic project.")
+    ] = None,
+    django: Annotated[
+        Path | None, typer.Option(metavar="MANAGE", help="Check the migrations of a Django project.")
+    ] = None,
+    credentials: Credentials = None,
+    tls: Tls = "verify-full",
+    ca: Ca = None,
+    as_json: AsJson = False,
+    sarif: Annotated[Path | None, typer.Option(metavar="FILE", help="Write SARIF there.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page there.")] = None,
+) -> None:
+    """Find statements that would stop production. Exit status 1 when a finding counts."""
+    if product not in {None, "postgres", "mysql", "mariadb"}:
+        raise ConfigError(f"--product {product!r} is not known: choose postgres, mysql or mariadb")
+    rows: dict[str, int] = {}
+    if target is not None:
+        options = connect_options(credentials, tls, ca)
+        found_product, rows = _run(target, options, _product_and_rows)
+        product = product or found_product
+    product = product or "postgres"
+    title, checked, findings = _linted(directory, product, rows, alembic, django)
+    report = Report.of_findings(title, findings, checked=checked)
+    _write(
+        sarif,
+        json.dumps(as_sarif(report, version=__version__, rules={rule.id: rule.about for rule in RULES}), indent=2),
+    )
+    _write(html, as_page(report))
+    typer.echo(json.dumps(as_report_json(report), indent=2, ensure_ascii=False) if as_json else as_text(report))
+    raise typer.Exit(0 if report.good else 1)
+
+
+def _linted(
+    directory: Path, product: str, rows: dict[str, int], alembic: Path | None, django: Path | None
+) -> tuple[str, int, list[Finding]]:
+    """Return title, number of migrations and findings of what is to be checked."""
+    if alembic is None and django is None:
+        files = read_directory(directory, product)
+        return f"rdskit migrate lint {directory} ({product})", len(files), lint_migrations(files, product, rows)
+    revisions = alembic_revisions(alembic) if alembic is not None else django_migrations(django or Path("manage.py"))
+    findings = [
+        finding
+        for revision in revisions
+        for finding in lint_sql(revision.name, revision.sql, product, transactional=revision.transactional, rows=rows)
+    ]
+    return f"rdskit migrate lint {alembic or django} ({product})", len(revisions), findings
+
+
+async def _product_and_rows(db: Database) -> tuple[str, dict[str, int]]:
+    sizes = await table_sizes(db)
+    rows = {size.name.lower(): size.rows for size in sizes}
+    return (await server_version(db)).product, rows | {name.rpartition(".")[2]: count for name, count in rows.items()}
+
+
+def _write(path: Path | None, content: str) -> None:
+    if path is None:
+        return
+    try:
+        path.write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}; choose another place") from error
+
+
+async def _losing(db: Database, directory: Path, to: str | None, steps: int | None) -> list[str]:
+    """Return the statements of a way back that lose data, each with its place."""
+    product = (await server_version(db)).product
+    dialect = Dialect.POSTGRES if product == "postgres" else Dialect.MYSQL
+    history = await read_history(db)
+    leaving = to_take_back(read_directory(directory, product), history, to, steps)
+    return [
+        f"{migration.path}:{statement.line}: {' '.join(statement.text.split())[:100]}"
+        for migration in leaving
+        for statement in (migration.down.statements if migration.down else ())
+        if drops_data(read_ddl(statement.text, dialect)) or deletes_rows(statement.text, dialect)
+    ]
+
+
+def _explained(each: Explained) -> list[str]:
+    size = "" if each.rows is None else f", about {each.rows:,} rows, {(each.table_bytes or 0) / 1e6:,.1f} MB"
+    lines = [f"{each.version}:{each.line}  {' '.join(each.sql.split())}"]
+    if each.table:
+        lines.append(f"    table {each.table}{size}")
+    lines.append(f"    {'lock ' + each.lock if each.lock else 'no lock'}: waits behind it: {each.blocks}")
+    if each.waits_for:
+        ages = ", ".join(f"{age:.0f} s" for age in each.waits_for[:3])
+        lines.append(f"    open transactions that it would wait for: {len(each.waits_for)} (oldest {ages})")
+    return lines
+
+
+def _run(target: str, options: dict[str, Any], work: Callable[[Database], Coroutine[Any, Any, Any]]) -> Any:
+    async def run() -> Any:
+        async with _connected(target, options) as db:
+            return await work(db)
+
+    return asyncio.run(run())
+
+
+@contextlib.asynccontextmanager
+async def _connected(target: str, options: dict[str, Any]) -> AsyncIterator[Database]:
+    async with rdskit.connect(
+        target, min_size=0, max_size=5, readers="off", application_name="rdskit migrate", **options
+    ) as db:
+        yield db
+
+
+def _progress(*, as_json: bool) -> Callable[[str, Direction, str], None]:
+    def tell(version: str, direction: Direction, text: str) -> None:
+        typer.echo(f"{version} {direction.value}: {text}", err=as_json)
+
+    return tell
+
+
+def _tell(verb: str, versions: list[str], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({verb.replace(" ", "_"): versions}))
+    else:
+        typer.echo(f"{verb}: {', '.join(versions)}" if versions else "nothing to do")

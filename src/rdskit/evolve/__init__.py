@@ -1,0 +1,1 @@
+"""A database's schema over time: migrations, online changes of large tables, deployments."""

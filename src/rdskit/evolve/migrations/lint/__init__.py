@@ -1,0 +1,6 @@
+"""Finding statements that stop production before they run there: rules for PostgreSQL, MySQL and MariaDB."""
+
+from rdskit.evolve.migrations.lint.check import lint_migrations, lint_sql
+from rdskit.evolve.migrations.lint.rules import RULES, Rule
+
+__all__ = ["RULES", "Rule", "lint_migrations", "lint_sql"]

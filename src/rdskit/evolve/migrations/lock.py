@@ -1,0 +1,90 @@
+"""The lock of one process that migrates a database: on a connection of its own, asked for and never waited for.
+
+A session that waits for an advisory lock holds a snapshot. ``CREATE INDEX CONCURRENTLY`` of the process that has the
+lock waits for that snapshot, so that both would wait for ever. The lock is tried again and again instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from typing import TYPE_CHECKING, Final
+
+from rdskit.client.api import dialect_of
+from rdskit.errors import ConfigError, FailoverError, QueryTimeout
+from rdskit.kernel.rds_names import EndpointKind, read_name
+from rdskit.kernel.sql import Dialect
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from rdskit.client.api import Database, HeldConnection
+
+_POSTGRES: Final = ("select pg_try_advisory_lock(hashtextextended(:name, 0))", "select pg_advisory_unlock_all()")
+#: MySQL's names are short and shared by all databases of a server.
+_NAME: Final = "concat('rdskit:', left(sha2(concat_ws('/', database(), :name), 256), 40))"
+_MYSQL: Final = (f"select get_lock({_NAME}, 0)", f"select release_lock({_NAME})")
+
+
+class MigrationLock:
+    """A lock that is held.
+
+    Args:
+        connection: the connection that holds it.
+    """
+
+    def __init__(self, connection: HeldConnection) -> None:
+        self._connection = connection
+
+    async def verify(self) -> None:
+        """Return if the lock is still held: its connection answers.
+
+        Raises:
+            FailoverError: it does not; another process may have the lock.
+        """
+        await self._connection.fetch_value("select 1", timeout=5.0)
+
+
+@contextlib.asynccontextmanager
+async def migration_lock(db: Database, scope: str, wait: float) -> AsyncIterator[MigrationLock]:
+    """Hold the lock for the length of the block.
+
+    Args:
+        db: the database.
+        scope: the schema that is migrated, or empty for the database itself.
+        wait: seconds to try.
+
+    Raises:
+        ConfigError: the host is an RDS Proxy, whose sessions are shared.
+        QueryTimeout: another process held it all the time.
+    """
+    take, release = _POSTGRES if dialect_of(db) is Dialect.POSTGRES else _MYSQL
+    name = f"rdskit migrations {scope}"
+    async with db.connection() as connection:
+        _refuse_proxy(connection.endpoint.host)
+        deadline = asyncio.get_running_loop().time() + wait
+        while not await connection.fetch_value(take, name=name):
+            if asyncio.get_running_loop().time() > deadline:
+                raise QueryTimeout(
+                    f"another process has been migrating this database for {wait:g} s: wait for it, or raise --wait"
+                )
+            await asyncio.sleep(0.1 + random.random() * 0.4)  # noqa: S311 - jitter, not a secret
+        try:
+            yield MigrationLock(connection)
+        finally:
+            with contextlib.suppress(FailoverError):  # a lost connection has lost the lock as well
+                await (
+                    connection.fetch_value(release)
+                    if ":name" not in release
+                    else connection.fetch_value(release, name=name)
+                )
+
+
+def _refuse_proxy(host: str) -> None:
+    name = read_name(host)
+    if name is not None and name.kind is EndpointKind.PROXY:
+        raise ConfigError(
+            f"{host} is an RDS Proxy, which shares one server session among many clients: a lock held there protects "
+            "nothing. Migrate through the cluster's or the instance's own endpoint"
+        )
