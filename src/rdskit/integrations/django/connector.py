@@ -85,10 +85,14 @@ class _Driver:
         """Connect to one host; ``NAME`` says the database, and ``OPTIONS`` the timeout."""
         try:
             connection = self._dialect.open(self._opening, _arguments(endpoint, login), self._seconds)
+        except self._dialect.errors as error:
+            raise self._told(error, endpoint, login.user) from error
+        try:
             with cut_after(self._dialect.descriptor(connection), self._seconds):
                 self._dialect.await_first_answer(connection)  # what Django asks next has no limit
         except self._dialect.errors as error:
-            raise connect_error(self._dialect.problem(error), endpoint, str(error).strip(), login.user) from error
+            connection.close()
+            raise self._told(error, endpoint, login.user) from error
         keep_alive_unwatched(self._dialect.descriptor(connection))
         return connection
 
@@ -97,11 +101,14 @@ class _Driver:
         try:
             return self._dialect.role(connection)
         except self._dialect.errors as error:
-            raise connect_error(self._dialect.problem(error), endpoint, str(error).strip()) from error
+            raise self._told(error, endpoint) from error
 
     def close(self, connection: Any) -> None:
         """Close a connection that the application does not get."""
         connection.close()
+
+    def _told(self, error: Exception, endpoint: Endpoint, user: str | None = None) -> DriverError:
+        return connect_error(self._dialect.problem(error), endpoint, str(error).strip(), user)
 
 
 @functools.cache
