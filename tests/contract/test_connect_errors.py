@@ -59,7 +59,7 @@ async def test_a_host_that_answers_nothing_is_of_no_kind() -> None:
 async def test_a_database_that_is_not_there_is_named(engine: Engine) -> None:
     url = engine.database.url.rpartition("/")[0]
     with pytest.raises(
-        rdskit.ConnectError, match=r"database 'nowhere' does not exist at .*: create it, or name another"
+        rdskit.ConnectError, match=r"database 'nowhere' does not exist at .*; create it, or name another"
     ):
         await rdskit.connect(f"{url}/nowhere", tls="off")
 

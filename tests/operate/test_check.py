@@ -156,7 +156,7 @@ async def test_a_database_that_does_not_exist_fails_at_login(server: TestDatabas
     name, finding, advice = failure(await check(server.url.replace(server.name, "nowhere"), tls="off"))
     assert name == "login"
     assert finding.startswith("database 'nowhere' does not exist")
-    assert advice == "create it or correct the target"
+    assert advice == "create it, or name another one in the target, as in …/dbname"
 
 
 async def test_no_database_at_all_is_told(mysql_database: FamilyDatabase) -> None:

@@ -41,7 +41,7 @@ def unknown_database(options: ConnectOptions, login: Login) -> DriverError:
     named = options.database or login.user
     why = "" if options.database else " (no database was named, so the one with the user's name was tried)"
     message = (
-        f"database {named!r} does not exist at {options.endpoint}{why}: create it, or name another one in the target, "
+        f"database {named!r} does not exist at {options.endpoint}{why}; create it, or name another one in the target, "
         "as in …/dbname"
     )
     return DriverError(Failure.REFUSED, ConnectError(message))
