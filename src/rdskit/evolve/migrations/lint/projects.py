@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 _TIMEOUT: Final = 120.0  # seconds for one call of the project's tool
 _REVISION: Final = re.compile(r"^-- Running upgrade (?P<names>.*)$", re.MULTILINE)
-_PLANNED: Final = re.compile(r"^\[[ X]\]\s+(?P<app>\w+)\.(?P<name>\w+)", re.MULTILINE)
 #: Statements of the tools themselves.
 _OWN: Final = re.compile(r"\balembic_version\b|^(?:begin|commit)$", re.IGNORECASE)
 
@@ -56,7 +55,7 @@ def alembic_revisions(config: Path, revisions: str = "head") -> list[Revision]:
 
 
 def django_migrations(manage: Path, database: str = "default") -> list[Revision]:
-    """Return the SQL of a Django project's own migrations, in the order in which they run.
+    """Return the SQL of a Django project's own migrations, app by app.
 
     Args:
         manage: its ``manage.py``.
@@ -65,23 +64,21 @@ def django_migrations(manage: Path, database: str = "default") -> list[Revision]
     Raises:
         ConfigError: Django is not installed, or the project cannot be loaded.
     """
-    base = [sys.executable, manage.name]
-    planned = _run(
-        [*base, "showmigrations", "--plan", "--database", database], manage.parent, "manage.py showmigrations"
-    )
     found = []
-    for match in _PLANNED.finditer(planned):
-        app, name = match["app"], match["name"]
-        if not _is_of_project(manage.parent, app):
-            continue
-        sql = _run([*base, "sqlmigrate", app, name, "--database", database], manage.parent, f"sqlmigrate {app} {name}")
+    for app, name in _django_files(manage.parent):
+        command = [sys.executable, manage.name, "sqlmigrate", app, name, "--database", database, "--no-color"]
+        sql = _run(command, manage.parent, f"manage.py sqlmigrate {app} {name}")
         found.append(Revision(f"{app}.{name}", _without_own(sql), transactional="BEGIN;" in sql))
     return found
 
 
-def _is_of_project(root: Path, app: str) -> bool:
-    """Return whether an app's migrations lie in the project, and not in an installed package."""
-    return any(path.parent.name == app for path in root.rglob("migrations") if "site-packages" not in path.parts)
+def _django_files(root: Path) -> list[tuple[str, str]]:
+    """Return app and name of the project's own migrations; an app's label is taken to be the name of its folder.
+
+    The files are listed, and not asked of ``showmigrations``, which needs the database.
+    """
+    files = [path for path in root.rglob("migrations/[0-9]*.py") if "site-packages" not in path.parts]
+    return sorted((path.parent.parent.name, path.stem) for path in files)
 
 
 def _without_own(sql: str) -> str:
