@@ -27,6 +27,7 @@ from rdskit.kernel.failures import Failure
 from rdskit.kernel.notifications import Notification
 from rdskit.kernel.ports import Capabilities, DriverError, Result, ServerCapacity
 from rdskit.kernel.scope import change_on_postgres
+from rdskit.kernel.session_settings import as_start_up_parameters
 from rdskit.kernel.sql.returning import with_returning
 from rdskit.kernel.targets import Engine
 from rdskit.kernel.topology import Role
@@ -473,7 +474,8 @@ async def _open(options: ConnectOptions, login: Login, settings: dict[str, str])
 
 def _settings(options: ConnectOptions) -> dict[str, str]:
     read_only = {"default_transaction_read_only": "on"} if options.read_only else {}
-    return {"application_name": options.application_name, **read_only}
+    chosen = as_start_up_parameters(options.settings)
+    return {**chosen, "application_name": options.application_name, **read_only}
 
 
 def _cause(error: Exception) -> BaseException:

@@ -22,6 +22,7 @@ from rdskit.kernel.connect_errors import NO_TLS, TLS_DEMANDED, connect_error, pr
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
 from rdskit.kernel.server_words import argument_words, escaped, postgres_words
+from rdskit.kernel.session_settings import setting_refused
 
 if TYPE_CHECKING:
     from rdskit.kernel.ports import ConnectOptions, Login
@@ -37,6 +38,8 @@ _POOLER = (
     "that changes sessions, pass pinning='avoid' to rdskit.connect"
 )
 _UNKNOWN_DATABASE: Final = "3D000"  # SQLSTATE
+#: Unknown; wrong value; not allowed to this user; not at this time; not in this server.
+_SETTING_REFUSED: Final = frozenset({"42704", "22023", "42501", "55P02", "0A000", "42602"})  # SQLSTATE
 _ARGUMENT: Final = re.compile(r"query argument \$(\d+)(?: in element #(\d+))?")
 
 
@@ -160,6 +163,9 @@ def refused(error: Exception, options: ConnectOptions, login: Login) -> DriverEr
     if isinstance(error, asyncpg.PostgresError) and error.sqlstate:
         if error.sqlstate == _UNKNOWN_DATABASE:
             return unknown_database(options, login)
+        words = escaped(str(error))
+        if any(name.lower() in words.lower() for name, _ in options.settings) and error.sqlstate in _SETTING_REFUSED:
+            return setting_refused(endpoint, f"{words} [SQLSTATE {error.sqlstate}]")
         in_the_clear = options.tls is None and not endpoint.is_unix_socket
         demanded = in_the_clear and _NO_ENCRYPTION.search(str(error)) is not None
         problem = TLS_DEMANDED if demanded else problem_by_sqlstate(error.sqlstate)

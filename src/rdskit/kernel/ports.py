@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from rdskit.kernel.topology import Role
 
 
+Setting = tuple[str, str | int | float]
+"""The name of a server setting and its value."""
+
+
 class Row(Protocol):
     """One row: ``row["name"]``, ``row.name``, ``row[0]``; the same for every engine."""
 
@@ -84,6 +88,7 @@ class ConnectOptions:
         application_name: what the server shows for the connection.
         stateless: keep nothing in the session that a proxy would have to pin, such as named prepared statements.
         read_only: have the server refuse writes, and take that for what it should do, not for a sign of a failover.
+        settings: of the server for this connection; a reset returns to them. Texts may be secret.
     """
 
     endpoint: Endpoint
@@ -93,6 +98,7 @@ class ConnectOptions:
     application_name: str
     stateless: bool = False
     read_only: bool = False
+    settings: tuple[Setting, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from rdskit.sync.session import Session
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from types import TracebackType
 
     from rdskit.client.api import Database as AsyncDatabase
@@ -115,6 +115,7 @@ def connect(
     max_waiting: int | None = None,
     connect_timeout: float = 5.0,
     application_name: str = "rdskit",
+    settings: Mapping[str, str | int | float] | None = None,
     observers: Iterable[Observer] = (),
     processes: int | None = None,
     pinning: str = "auto",
@@ -140,6 +141,7 @@ def connect(
         max_waiting=max_waiting,
         connect_timeout=connect_timeout,
         application_name=application_name,
+        settings=settings,
         observers=observers,
         processes=processes,
         pinning=pinning,

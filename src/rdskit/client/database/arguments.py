@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from rdskit.client.credentials import Iam
     from rdskit.kernel.events import Observer
@@ -32,6 +32,7 @@ class ConnectArguments(NamedTuple):
     max_waiting: int | None
     connect_timeout: float
     application_name: str
+    settings: Mapping[str, str | int | float] | None
     observers: Iterable[Observer]
     processes: int | None
     pinning: str

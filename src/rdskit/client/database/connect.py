@@ -9,7 +9,7 @@ from rdskit.errors import ConfigError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator, Iterable, Mapping
     from types import TracebackType
 
     from rdskit.client.credentials import Iam
@@ -89,6 +89,7 @@ def connect(
     max_waiting: int | None = None,
     connect_timeout: float = 5.0,
     application_name: str = "rdskit",
+    settings: Mapping[str, str | int | float] | None = None,
     observers: Iterable[Observer] = (),
     processes: int | None = None,
     pinning: str = "auto",
@@ -108,8 +109,7 @@ def connect(
         ca: a PEM file with an authority to trust besides those of RDS; ``RDSKIT_CA`` adds another.
         consistency: where reads may go: ``"session"`` (a replica that shows what was written through this object),
             ``"strong"`` (the writer) or ``"eventual"`` (any replica).
-        readers: ``"auto"`` uses the read replicas that the topology shows, ``"off"`` only the writer; a list of
-            ``host`` or ``host:port`` names them.
+        readers: ``"auto"`` uses the topology's replicas, ``"off"`` only the writer; a list names hosts (``host:port``).
         readable: functions that only read, as statements spell them (``price``, ``shop.price``), in addition to those
             that the server's catalog declares so: a SELECT that calls them may go to a replica, and be retried.
         topology: ``"auto"`` finds out which cluster or instance a URL's host belongs to, if the host is one of RDS or
@@ -120,12 +120,11 @@ def connect(
         max_waiting: callers that may wait for one at most; ten for each connection if None.
         connect_timeout: seconds for one attempt to open a connection.
         application_name: what the server shows for these connections.
+        settings: server settings of these connections, as in ``{"statement_timeout": "5s"}``; a reset returns to them.
         observers: called with each event of ``rdskit.events`` on the event loop; must return at once.
         processes: how many connect like this one, for the server's budget; None takes ``WEB_CONCURRENCY``, else 1.
-        pinning: ``"avoid"`` keeps nothing in a session that an RDS Proxy would pin; ``"auto"`` does so where the
-            host's name is an RDS Proxy's; ``"allow"`` never.
-        spill: the largest share of reads, from 0 to 1, that the writer takes over when no reader is fresh enough;
-            reads beyond it end in ``StaleReadError``. None for no limit.
+        pinning: ``"avoid"`` keeps nothing that an RDS Proxy would pin, ``"auto"`` at a proxy's name, ``"allow"`` never.
+        spill: the share of reads (0 to 1) that the writer takes over; more end in ``StaleReadError``. None: no limit.
         token_key: the secret that signs ``token()``: 16 characters or more, the same in every process that reads the
             tokens; None takes ``RDSKIT_TOKEN_KEY``, or else a key of this process.
 
@@ -146,6 +145,7 @@ def connect(
         max_waiting=max_waiting,
         connect_timeout=connect_timeout,
         application_name=application_name,
+        settings=settings,
         observers=observers,
         processes=processes,
         pinning=pinning,

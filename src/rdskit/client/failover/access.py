@@ -9,6 +9,7 @@ from rdskit.client.failover.lines import Lines
 from rdskit.kernel.connect_errors import no_writer_there
 from rdskit.kernel.events import CredentialsRotated
 from rdskit.kernel.ports import ConnectOptions
+from rdskit.kernel.session_settings import settings_pin
 from rdskit.kernel.topology import Host, Role
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from rdskit.kernel.endpoints import Endpoint
-    from rdskit.kernel.ports import Connection, Credentials, Driver, Login
+    from rdskit.kernel.ports import Connection, Credentials, Driver, Login, Setting
     from rdskit.runtime.observers import Observers
 
 _CLOSE_TIMEOUT = 2.0  # seconds for a connection that turned out to be of no use
@@ -39,6 +40,7 @@ class Access:
         tls: SSLContext | None,
         connect_timeout: float,
         application_name: str,
+        settings: tuple[Setting, ...] = (),
         pinning: str = "auto",
         current_tls: Callable[[], SSLContext | None] | None = None,
     ) -> None:
@@ -49,6 +51,7 @@ class Access:
         self._current_tls = current_tls or (lambda: self.tls)
         self.connect_timeout = connect_timeout
         self.application_name = application_name
+        self.settings = settings
         self.lines = Lines(self._open_line)
         self._pinning = pinning
 
@@ -87,14 +90,18 @@ class Access:
         return self.open(Host(str(endpoint), endpoint, Role.READER))  # any role: it is what the question is about
 
     def _options(self, host: Host, *, read_only: bool) -> ConnectOptions:
+        stateless = self.is_stateless(host.endpoint)
+        if stateless and self.settings:
+            raise settings_pin(host.endpoint)
         return ConnectOptions(
             host.endpoint,
             self.database,
             self._current_tls(),
             self.connect_timeout,
             self.application_name,
-            stateless=self.is_stateless(host.endpoint),
+            stateless=stateless,
             read_only=read_only,
+            settings=self.settings,
         )
 
 

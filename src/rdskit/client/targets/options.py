@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rdskit.client.credentials import Iam
     from rdskit.kernel.events import Observer
-    from rdskit.kernel.ports import Credentials
+    from rdskit.kernel.ports import Credentials, Setting
 
 _CHOICES = {
     "consistency": ("session", "strong", "eventual"),
@@ -36,6 +36,7 @@ class Options:
     timeout: float | None = 30.0
     limits: PoolLimits = field(default_factory=PoolLimits)
     application_name: str = "rdskit"
+    settings: tuple[Setting, ...] = field(default=(), repr=False)
     observers: tuple[Observer, ...] = ()
     processes: int = 1
     pinning: str = "auto"

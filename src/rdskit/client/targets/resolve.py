@@ -14,6 +14,7 @@ from rdskit.client.targets.location import locate
 from rdskit.client.tls import CurrentContext
 from rdskit.kernel.endpoints import parse_endpoint
 from rdskit.kernel.rds_names import EndpointKind, read_name
+from rdskit.kernel.session_settings import refuse_reserved
 from rdskit.kernel.targets import DEFAULT_PORTS
 from rdskit.runtime.observers import Observers
 
@@ -54,6 +55,7 @@ async def resolve(text: str, options: Options, owner: TaskOwner) -> Resolved:
     tls = current_tls()
     check_credentials(options.credentials, encrypted=tls is not None)
     located = await locate(target, options.credentials, owner)
+    refuse_reserved(options.settings, located.engine)
     driver, dialect = driver_for(located.target, located.engine)
     access = _access(located)(
         driver.loaded(),
@@ -63,6 +65,7 @@ async def resolve(text: str, options: Options, owner: TaskOwner) -> Resolved:
         current_tls=current_tls,
         connect_timeout=options.limits.connect_timeout,
         application_name=options.application_name,
+        settings=options.settings,
         pinning=options.pinning,
     )
     source = _looking(located, access, options)

@@ -19,6 +19,7 @@ from rdskit.kernel.connect_errors import NO_TLS, connect_error, problem_by_errno
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
 from rdskit.kernel.server_words import escaped, family_words
+from rdskit.kernel.session_settings import setting_refused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -135,8 +136,22 @@ def _lost(error: Exception, endpoint: Endpoint) -> DriverError:
 # -- opening -----------------------------------------------------------------------------------------------------------
 
 
+class SettingsRefusedError(Exception):
+    """The server refused the application's settings; its words and the error's number."""
+
+
+def settings_refused(error: MySQLError) -> Exception:
+    """Return what an error says of the settings that were sent; the error itself where it is about the connection."""
+    number, text = number_of(error) or 0, str(error.args[-1])
+    failure, public = meaning_of_errno(number, getattr(error, "sqlstate", None) or "", text)
+    answered = number and failure is Failure.REFUSED and issubclass(public, QueryError)
+    return SettingsRefusedError(f"{text} [{number}]") if answered else error
+
+
 def refused(error: Exception, options: ConnectOptions, login: Login) -> DriverError:
     """Say what a failed connect means; ``LOST`` is worth another attempt, ``REFUSED`` is not."""
+    if isinstance(error, SettingsRefusedError):
+        return setting_refused(options.endpoint, escaped(str(error)))
     cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
     number = number_of(error)
     if isinstance(cause, OSError):

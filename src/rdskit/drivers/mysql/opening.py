@@ -61,7 +61,7 @@ async def _session(options: ConnectOptions, login: Login) -> Session:
     raw = new_connection(options, login)
     try:
         async with asyncio.timeout(options.timeout):
-            return await open_session(raw, read_only=options.read_only)
+            return await open_session(raw, options)
     except Exception as error:
         if options.tls is not None and not options.endpoint.is_unix_socket and not offers_tls(raw):
             raise connect_error(NO_TLS, options.endpoint, "its greeting does not announce it") from error
@@ -85,7 +85,7 @@ async def _is_refused_for_want_of_tls(error: Exception, raw: Any, options: Conne
     again = new_connection(dataclasses.replace(options, tls=encrypted), login)
     try:
         async with asyncio.timeout(options.timeout):
-            await open_session(again)
+            await open_session(again, dataclasses.replace(options, settings=()))
     except (MySQLError, OSError):  # the first refusal is what the caller gets
         return False
     again.close()

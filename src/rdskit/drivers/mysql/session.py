@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncmy import connection as asyncmy_connection
 from asyncmy.constants import CLIENT
 from asyncmy.errors import MySQLError, OperationalError
 
-from rdskit.drivers.mysql.failures import number_of
+from rdskit.drivers.mysql.failures import number_of, settings_refused
 from rdskit.drivers.mysql.values import DECODERS
 from rdskit.errors import QueryError
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
+from rdskit.kernel.session_settings import as_assignments
 from rdskit.kernel.topology import Role
 from rdskit.runtime.keepalive import keep_alive
 
@@ -119,6 +120,7 @@ class Session:
         server: tells this server from any other.
         set_up: the statement that makes it ours again.
         reset_role: the statement that takes it back to the roles of the login.
+        settings: the statement that makes the application's settings, run in a session that was set up; or empty.
     """
 
     raw: Any
@@ -127,6 +129,7 @@ class Session:
     server: str
     set_up: str
     reset_role: str
+    settings: str = field(default="", repr=False)
 
     async def end(self, other: Session) -> None:
         """End another session on the same server, and with it whatever it still does.
@@ -147,16 +150,18 @@ class Session:
         await self.raw._read_ok_packet()  # noqa: SLF001 - same
         await self.raw.query(self.reset_role)  # COM_RESET_CONNECTION leaves it (MariaDB 11.8)
         await self.raw.query(self.set_up)
+        if self.settings:
+            await self.raw.query(self.settings)
         if database is not None:
             await self.raw.select_db(database)
 
 
-async def open_session(raw: Any, *, read_only: bool = False) -> Session:
+async def open_session(raw: Any, options: ConnectOptions) -> Session:
     """Connect and set up; a connection that cannot be used is closed again.
 
     Args:
         raw: not connected yet.
-        read_only: have the server refuse writes.
+        options: whether the server is to refuse writes, and which settings it is to have.
 
     Raises:
         Exception: asyncmy's or the socket's.
@@ -165,15 +170,31 @@ async def open_session(raw: Any, *, read_only: bool = False) -> Session:
         await raw.connect()
         keep_alive(raw._transport.get_extra_info("socket"))  # noqa: SLF001 - asyncmy leaves the intervals as they are
         flavor = Flavor.of(raw.server_version)
-        set_up = f"{flavor.set_up}{flavor.read_only if read_only else ''}"
+        set_up = f"{flavor.set_up}{flavor.read_only if options.read_only else ''}"
+        settings = as_assignments(options.settings)
         await raw.query(set_up)
+        await _choose(raw, settings)
         await raw.query(flavor.identify)
         (reads, server, role, raw.max_allowed_packet), *_ = raw._result.rows  # noqa: SLF001 - where `query` leaves it
     except BaseException:
         raw.close()
         raise
     reset_role = flavor.reset_role(None if role is None else str(role))
-    return Session(raw, flavor, Role.READER if reads else Role.WRITER, str(server), set_up, reset_role)
+    return Session(raw, flavor, Role.READER if reads else Role.WRITER, str(server), set_up, reset_role, settings)
+
+
+async def _choose(raw: Any, settings: str) -> None:
+    """Make the application's settings those of a session.
+
+    Raises:
+        SettingsRefusedError: the server does not know one, or refuses its value.
+    """
+    if not settings:
+        return
+    try:
+        await raw.query(settings)
+    except MySQLError as error:
+        raise settings_refused(error) from error
 
 
 class _Raw(_Connection):  # type: ignore[misc]  # half of what we need of it is missing from its stubs
