@@ -84,8 +84,8 @@ async def test_a_read_that_takes_too_long_is_cancelled_on_the_server(db: rdskit.
     await eventually(lambda: db.fetch_value(running))
 
 
-async def test_a_write_that_takes_too_long_has_an_unknown_outcome(db: rdskit.Database) -> None:
-    with pytest.raises(rdskit.OutcomeUnknown, match="may have happened"):
+async def test_a_write_that_takes_too_long_is_undone_by_the_server_which_says_so(db: rdskit.Database) -> None:
+    with pytest.raises(rdskit.QueryTimeout, match="undid it"):
         await db.execute("update users set name = 'late' where id = 1 and pg_sleep(30) is not null", timeout=1.0)
 
 

@@ -72,8 +72,11 @@ class Silence:
             except OSError:
                 return
             self._sockets.append(plain)
-            self.offer(plain)
-            secured = self.context.wrap_socket(plain, server_side=True)
+            try:
+                self.offer(plain)
+                secured = self.context.wrap_socket(plain, server_side=True)
+            except (OSError, AssertionError):
+                continue  # a connection that only asks which product listens
             self._sockets.append(secured)
             self.heard.append(secured.recv(4096))
             self.answer(secured)
