@@ -75,11 +75,11 @@ def test_a_host_that_goes_away_right_after_the_login_is_looked_for_again(
     database: FamilyDatabase = request.getfixturevalue(fixture)
     log_in, opened = connect_within, []
 
-    def log_in_and_be_killed_once(connect: Any, arguments: dict[str, Any], seconds: float) -> Any:
-        connection = log_in(connect, arguments, seconds)
+    def log_in_and_be_killed_once(connect: Any, arguments: dict[str, Any], seconds: float, **named: Any) -> Any:
+        connection = log_in(connect, arguments, seconds, **named)
         opened.append(connection)
         if len(opened) == 1:
-            with log_in(connect, arguments, seconds) as other, other.cursor() as cursor:
+            with log_in(connect, arguments, seconds, **named) as other, other.cursor() as cursor:
                 cursor.execute("kill %s", (connection.thread_id(),))
         return connection
 

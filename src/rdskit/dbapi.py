@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from rdskit.client.api import TLS_NAMES, Destination, Search, check_credentials, check_plain_types, tls_arguments
+from rdskit.client.api import (
+    TLS_NAMES,
+    Destination,
+    Search,
+    check_credentials,
+    check_plain_types,
+    may_send_password,
+    tls_arguments,
+)
 from rdskit.drivers.dbapi import PlainOptions, plain_driver
 from rdskit.errors import ConfigError
 from rdskit.kernel.ports import DriverError
@@ -28,6 +36,7 @@ def dbapi_connect(
     credentials: str | Credentials | Iam | None = None,
     tls: str = "verify-full",
     ca: str | os.PathLike[str] | None = None,
+    cleartext_password: bool = False,
     timeout: float = 30.0,
     connect_timeout: float = 5.0,
     application_name: str = "rdskit",
@@ -43,6 +52,7 @@ def dbapi_connect(
         credentials: as for ``rdskit.connect``.
         tls: as for ``rdskit.connect``.
         ca: as for ``rdskit.connect``.
+        cleartext_password: as for ``rdskit.connect``.
         timeout: seconds until a writer must have answered.
         connect_timeout: seconds for one attempt.
         application_name: what the server shows for the connection.
@@ -62,8 +72,11 @@ def dbapi_connect(
     destination = Destination(parsed, credentials)
     located = wait(destination.located())
     postgres = located.engine is Engine.POSTGRES
-    arguments = tls_arguments("psycopg" if postgres else "pymysql", tls, ca)
-    driver = plain_driver(PlainOptions(arguments, application_name, options), postgres=postgres)
+    clear = may_send_password(credentials, allowed=cleartext_password)
+    arguments = tls_arguments("psycopg" if postgres else "pymysql", tls, ca, cleartext_password=clear)
+    driver = plain_driver(
+        PlainOptions(arguments, application_name, options, cleartext_password=clear), postgres=postgres
+    )
     search = Search(destination, Role.WRITER, timeout, connect_timeout)
     try:
         return search.connect(driver, ThreadWaiting(), check=_any_engine)

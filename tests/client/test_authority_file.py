@@ -16,7 +16,7 @@ from rdskit.kernel.topology import Role
 
 
 def path_for(driver: str) -> Path:
-    return Path(tls_arguments(driver, "verify-full")["sslrootcert"])
+    return Path(tls_arguments(driver, "verify-full", cleartext_password=False)["sslrootcert"])
 
 
 @pytest.mark.parametrize("driver", ["psycopg", "psycopg_async"])

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         check_credentials,
         choose_credentials,
         log_in_here,
+        may_send_password,
     )
     from rdskit.client.database import connect
     from rdskit.client.database.arguments import ConnectArguments
@@ -106,6 +107,7 @@ __all__ = [
     "fingerprint_of",
     "log_in_here",
     "may_repeat",
+    "may_send_password",
     "name_of",
     "observe_all",
     "on_write",
@@ -126,6 +128,7 @@ _MODULES: Final = {
         "EnvironmentCredentials",
         "Iam",
         "check_credentials",
+        "may_send_password",
         "choose_credentials",
         "log_in_here",
     ),

@@ -33,11 +33,13 @@ class PlainOptions:
         tls: the driver's own arguments for TLS.
         application_name: what the server shows for the connection.
         others: further arguments of the driver, as the application gave them.
+        cleartext_password: an unverified server may have the password in the clear.
     """
 
     tls: Mapping[str, Any]
     application_name: str
     others: Mapping[str, Any]
+    cleartext_password: bool = False
 
 
 class Psycopg:
@@ -69,8 +71,7 @@ class Psycopg:
                 dbname=database or login.user,
                 connect_timeout=max(2, round(timeout)),  # libpq takes whole seconds, and 2 at least
                 application_name=options.application_name,
-                **options.tls,
-                **options.others,
+                **{**options.tls, **options.others},
             )
         except self._psycopg.Error as error:
             text = said(error)
@@ -122,7 +123,12 @@ class Pymysql:
                 **({"ssl_disabled": True} if local else options.tls),
                 **options.others,
             }
-            connection: Any = connect_within(self._pymysql.connect, arguments, arguments["connect_timeout"])
+            connection: Any = connect_within(
+                self._pymysql.connect,
+                arguments,
+                arguments["connect_timeout"],
+                cleartext_password=options.cleartext_password,
+            )
         except self._pymysql.MySQLError as error:
             number = error.args[0] if error.args else 0
             text = escaped(str(error.args[-1])) if error.args else type(error).__name__

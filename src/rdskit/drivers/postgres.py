@@ -453,8 +453,8 @@ class AsyncpgDriver:
 
 async def _open(options: ConnectOptions, login: Login, settings: dict[str, str]) -> Any:
     host, port = options.endpoint
-    raw = await asyncpg.connect(
-        loop=postgres_upgrade.OwnLoop(asyncio.get_running_loop()),
+    raw = await postgres_upgrade.connect(
+        cleartext_password=options.cleartext_password,
         host=host,
         port=port,
         user=login.user,

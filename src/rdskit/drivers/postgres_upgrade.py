@@ -9,15 +9,19 @@ for up to 30 s (``ssl_shutdown_timeout``): a server that hangs sends none, and i
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
+import ssl
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
+import asyncpg
 from asyncpg import connect_utils
 
+from rdskit.drivers.postgres_passwords import REFUSAL, Encrypted, Guard
+
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Iterator
 
 _asked: Final[ContextVar[list[Request] | None]] = ContextVar("rdskit_postgres_requests", default=None)
@@ -44,29 +48,69 @@ class Request(connect_utils.TLSUpgradeProto):  # type: ignore[misc]  # asyncpg s
             self._transport.abort()
 
 
+async def connect(*, cleartext_password: bool, **arguments: Any) -> Any:
+    """Call ``asyncpg.connect``.
+
+    Args:
+        cleartext_password: the server may have the password in the clear.
+        arguments: asyncpg's; ``ssl`` is a context or false.
+
+    Raises:
+        Exception: asyncpg's; ``InvalidAuthorizationSpecificationError`` if the server asked for the password so.
+    """
+    context = arguments["ssl"]
+    verified = bool(context) and context.verify_mode is ssl.CERT_REQUIRED
+    loop = OwnLoop(asyncio.get_running_loop(), cleartext_password=cleartext_password or verified)
+    try:
+        return await asyncpg.connect(loop=loop, **arguments)
+    except Exception as error:
+        if loop.asked_for_password:
+            raise asyncpg.InvalidAuthorizationSpecificationError(REFUSAL) from error
+        raise
+
+
 class OwnLoop:
     """An event loop as asyncpg gets it for one connection of ours: requests for TLS that it opens are `Request`.
 
     asyncpg takes the loop as an argument and opens its sockets through it, and offers no other way to choose the
     protocol. A connection that the application opens with asyncpg itself uses the real loop, so nothing changes there.
+
+    Args:
+        loop: the real one.
+        cleartext_password: the server may have the password in the clear.
+
+    Attributes:
+        asked_for_password: it asked for it in the clear, and was cut off.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, cleartext_password: bool) -> None:
         self.real = loop
+        self._guards = not cleartext_password
+        self.asked_for_password = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.real, name)
 
     async def create_connection(self, factory: Callable[[], Any], *args: Any, **options: Any) -> tuple[Any, Any]:
         """Open a socket like the loop does, with a `Request` where asyncpg would ask for TLS."""
-        return await self.real.create_connection(functools.partial(_protocol, factory), *args, **options)
+        transport, made = await self.real.create_connection(
+            functools.partial(self._protocol, factory), *args, **options
+        )
+        return (transport, made.real) if isinstance(made, Guard) else (transport, made)
 
+    async def start_tls(self, transport: Any, *args: Any, **options: Any) -> Any:
+        """Encrypt like the loop does; asyncpg then sets its protocol on the transport that it gets."""
+        encrypted = await self.real.start_tls(transport, *args, **options)
+        return Encrypted(encrypted, self._refuse) if encrypted is not None and self._guards else encrypted
 
-def _protocol(factory: Callable[[], Any]) -> Any:
-    made = factory()
-    if not isinstance(made, connect_utils.TLSUpgradeProto):
-        return made
-    return Request(made.on_data.get_loop(), made.host, made.port, made.ssl_context, made.ssl_is_advisory)
+    def _protocol(self, factory: Callable[[], Any]) -> Any:
+        made = factory()
+        if isinstance(made, connect_utils.TLSUpgradeProto):
+            return Request(made.on_data.get_loop(), made.host, made.port, made.ssl_context, made.ssl_is_advisory)
+        return Guard(made, self._refuse) if self._guards else made
+
+    def _refuse(self) -> None:
+        self.asked_for_password = True
 
 
 @contextlib.contextmanager

@@ -10,6 +10,8 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from rdskit.drivers.pymysql_passwords import guard_password
+from rdskit.kernel.endpoints import Endpoint
 from rdskit.runtime.cutting import cut_after
 
 if TYPE_CHECKING:
@@ -22,13 +24,16 @@ _LOST: Final = 2013  # CR_SERVER_LOST
 T = TypeVar("T")
 
 
-def connect_within(connect: Callable[..., Connection[Any]], arguments: Mapping[str, Any], seconds: float) -> Any:
+def connect_within(
+    connect: Callable[..., Connection[Any]], arguments: Mapping[str, Any], seconds: float, *, cleartext_password: bool
+) -> Any:
     """Connect and log in.
 
     Args:
         connect: ``pymysql.connect``, or what calls it with the same arguments.
         arguments: of PyMySQL; ``host`` and ``port`` among them.
         seconds: for the whole attempt. Looking a name up is left to the resolver and its own limits.
+        cleartext_password: an unverified server may have the password in the clear.
 
     Raises:
         OperationalError: PyMySQL's; number 2003 if the deadline passed.
@@ -41,6 +46,8 @@ def connect_within(connect: Callable[..., Connection[Any]], arguments: Mapping[s
     host, port = arguments["host"], arguments["port"]
     source = (arguments["bind_address"], 0) if arguments.get("bind_address") else None
     connection = connect(**{**arguments, "defer_connect": True})
+    if not cleartext_password:
+        guard_password(connection, Endpoint(host, port))
     try:
         tcp = socket.create_connection((host, port), seconds, source)
     except OSError as error:

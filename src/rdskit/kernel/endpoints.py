@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -45,6 +46,16 @@ class Endpoint(NamedTuple):
     def is_unix_socket(self) -> bool:
         """Return whether this is a Unix socket, which never leaves the machine."""
         return self.host.startswith("/")
+
+    @property
+    def is_loopback(self) -> bool:
+        """Return whether this is this machine, by its name or address; no other name is looked up."""
+        if self.host.rpartition(".")[2] == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
 
     @property
     def is_rds_proxy(self) -> bool:

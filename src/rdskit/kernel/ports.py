@@ -89,6 +89,7 @@ class ConnectOptions:
         stateless: keep nothing in the session that a proxy would have to pin, such as named prepared statements.
         read_only: have the server refuse writes, and take that for what it should do, not for a sign of a failover.
         settings: of the server for this connection; a reset returns to them. Texts may be secret.
+        cleartext_password: an unverified server may have the password in the clear.
     """
 
     endpoint: Endpoint
@@ -99,6 +100,7 @@ class ConnectOptions:
     stateless: bool = False
     read_only: bool = False
     settings: tuple[Setting, ...] = field(default=(), repr=False)
+    cleartext_password: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Who to log in as: a port with one method, and what implements it."""
 
-from rdskit.client.credentials.choose import check_credentials, choose_credentials
+from rdskit.client.credentials.choose import check_credentials, choose_credentials, may_send_password
 from rdskit.client.credentials.content import SecretContent
 from rdskit.client.credentials.environment import EnvironmentCredentials
 from rdskit.client.credentials.iam import Iam, IamCredentials
@@ -22,5 +22,6 @@ __all__ = [
     "choose_credentials",
     "log_in",
     "log_in_here",
+    "may_send_password",
     "read_content",
 ]

@@ -45,6 +45,21 @@ def check_credentials(option: str | Credentials | Iam | None, *, encrypted: bool
             )
 
 
+def may_send_password(option: str | Credentials | Iam | None, *, allowed: bool) -> bool:
+    """Return whether an unverified server may have the password itself: a token is sent in no other way.
+
+    Args:
+        option: as in ``rdskit.connect``.
+        allowed: ``cleartext_password`` of ``rdskit.connect``.
+
+    Raises:
+        ConfigError: ``allowed`` is no bool: the text "false" must not pass for leave.
+    """
+    if not isinstance(allowed, bool):
+        raise ConfigError(f"cleartext_password={allowed!r} is not a bool: give True or False")
+    return allowed or isinstance(option, Iam) or option == "iam"
+
+
 def choose_credentials(
     option: str | Credentials | Iam | None, target: Target, engine: Engine, owner: TaskOwner
 ) -> Credentials:

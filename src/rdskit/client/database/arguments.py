@@ -22,6 +22,7 @@ class ConnectArguments(NamedTuple):
     credentials: str | Credentials | Iam | None
     tls: str
     ca: str | os.PathLike[str] | None
+    cleartext_password: bool
     consistency: str
     readers: str | Iterable[str]
     readable: Iterable[str]

@@ -79,6 +79,7 @@ def connect(
     credentials: str | Credentials | Iam | None = None,
     tls: str = "verify-full",
     ca: str | os.PathLike[str] | None = None,
+    cleartext_password: bool = False,
     consistency: str = "session",
     readers: str | Iterable[str] = "auto",
     readable: Iterable[str] = (),
@@ -107,13 +108,13 @@ def connect(
             ``rds://`` the secret that RDS manages for the master user.
         tls: ``"verify-full"``, ``"require"`` or ``"off"``; a Unix socket needs none.
         ca: a PEM file with an authority to trust besides those of RDS; ``RDSKIT_CA`` adds another.
+        cleartext_password: an unverified server may have the password in the clear, or encrypted by a key it sends.
         consistency: where reads may go: ``"session"`` (a replica that shows what was written through this object),
             ``"strong"`` (the writer) or ``"eventual"`` (any replica).
         readers: ``"auto"`` uses the topology's replicas, ``"off"`` only the writer; a list names hosts (``host:port``).
         readable: functions that only read, as statements spell them (``price``, ``shop.price``), in addition to those
             that the server's catalog declares so: a SELECT that calls them may go to a replica, and be retried.
-        topology: ``"auto"`` finds out which cluster or instance a URL's host belongs to, if the host is one of RDS or
-            ``AWS_ENDPOINT_URL`` is set; ``"off"`` uses that host alone.
+        topology: ``"auto"`` looks up the cluster of an RDS host (any, with ``AWS_ENDPOINT_URL``), ``"off"`` does not.
         timeout: default deadline of a call in seconds, retries included; None for no limit.
         min_size: connections kept open to each host; None for 2, or ``max_size`` where that is less.
         max_size: connections open at most to each host.
@@ -135,6 +136,7 @@ def connect(
         credentials=credentials,
         tls=tls,
         ca=ca,
+        cleartext_password=cleartext_password,
         consistency=consistency,
         readers=readers,
         readable=readable,

@@ -140,6 +140,7 @@ def checked(given: ConnectArguments) -> Options:
         credentials=given.credentials,
         tls=given.tls,
         ca=given.ca,
+        cleartext_password=given.cleartext_password,
         consistency=given.consistency,
         readers=readers if isinstance(readers, str) else tuple(readers),
         readable=tuple(map(function_name, given.readable)),

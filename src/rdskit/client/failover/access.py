@@ -43,6 +43,7 @@ class Access:
         settings: tuple[Setting, ...] = (),
         pinning: str = "auto",
         current_tls: Callable[[], SSLContext | None] | None = None,
+        cleartext_password: bool = False,
     ) -> None:
         self.driver = driver
         self.credentials = credentials
@@ -54,6 +55,7 @@ class Access:
         self.settings = settings
         self.lines = Lines(self._open_line)
         self._pinning = pinning
+        self.cleartext_password = cleartext_password
 
     def is_stateless(self, endpoint: Endpoint) -> bool:
         """Return whether sessions on a host keep nothing that a proxy would have to pin."""
@@ -102,6 +104,7 @@ class Access:
             stateless=stateless,
             read_only=read_only,
             settings=self.settings,
+            cleartext_password=self.cleartext_password,
         )
 
 

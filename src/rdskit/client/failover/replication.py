@@ -46,6 +46,7 @@ async def open_replication(cluster: Cluster) -> LogicalReplication | BinlogRepli
         tls=access.tls,
         connect_timeout=access.connect_timeout,
         application_name=access.application_name,
+        cleartext_password=access.cleartext_password,
     )
     try:
         # As a reader, whose role is not verified: a replication connection does not tell it.

@@ -29,6 +29,7 @@ class Options:
     credentials: str | Credentials | Iam | None = field(default=None, repr=False)
     tls: str = "verify-full"
     ca: str | os.PathLike[str] | None = None
+    cleartext_password: bool = False
     consistency: str = "session"
     readers: str | tuple[str, ...] = "auto"
     readable: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rdskit.client.credentials import check_credentials
+from rdskit.client.credentials import check_credentials, may_send_password
 from rdskit.client.failover import ListedHosts, ListedReaders, asking, discovered
 from rdskit.client.failover.access import Access
 from rdskit.client.failover.limitless import LimitlessAccess
@@ -67,6 +67,7 @@ async def resolve(text: str, options: Options, owner: TaskOwner) -> Resolved:
         application_name=options.application_name,
         settings=options.settings,
         pinning=options.pinning,
+        cleartext_password=may_send_password(options.credentials, allowed=options.cleartext_password),
     )
     source = _looking(located, access, options)
     source = _with_readers(source, options.readers, DEFAULT_PORTS[located.engine])

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import os
 
 _LIBPQ: Final = frozenset({"psycopg", "psycopg_async"})
+_NO_CLEAR_PASSWORD: Final = {"require_auth": "!password"}  # libpq 16; an older one knows no such option, and refuses
 #: Connect arguments that decide about TLS; who sets one beside ``tls=`` would not know which of them holds.
 TLS_NAMES: Final = frozenset(
     {
@@ -30,20 +31,23 @@ TLS_NAMES: Final = frozenset(
 )
 
 
-def tls_arguments(driver: str, mode: str, ca: str | os.PathLike[str] | None = None) -> dict[str, Any]:
+def tls_arguments(
+    driver: str, mode: str, ca: str | os.PathLike[str] | None = None, *, cleartext_password: bool
+) -> dict[str, Any]:
     """The arguments with which a driver's own ``connect`` does what ``tls=`` says.
 
     Args:
         driver: ``psycopg``, ``psycopg_async``, ``asyncpg``, ``pymysql`` or ``asyncmy``.
         mode: as in ``rdskit.connect``.
         ca: as in ``rdskit.connect``.
+        cleartext_password: an unverified server may have the password in the clear.
 
     Raises:
         ConfigError: the mode is unknown, or a file cannot be read.
     """
     context = tls_context(mode, ca)
     if driver in _LIBPQ:
-        return _libpq(mode, ca)
+        return _libpq(mode, ca) | ({} if cleartext_password or mode == "verify-full" else _NO_CLEAR_PASSWORD)
     if driver == "asyncpg":
         return {"ssl": context or False}
     if driver == "pymysql":

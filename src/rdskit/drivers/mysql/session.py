@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncmy import connection as asyncmy_connection
 from asyncmy.constants import CLIENT
-from asyncmy.errors import MySQLError, OperationalError
+from asyncmy.errors import MySQLError
 
 from rdskit.drivers.mysql.failures import number_of, settings_refused
+from rdskit.drivers.mysql.passwords import Guarded
 from rdskit.drivers.mysql.values import DECODERS
 from rdskit.errors import QueryError
 from rdskit.kernel.failures import Failure
@@ -89,24 +91,6 @@ class Flavor:
         if not self.is_mariadb:
             return "set role default"
         return "set role none" if role is None else f"set role `{role.replace('`', '``')}`"
-
-
-class ClearPasswordRefused:
-    """Stands in for every way of logging in that would send the password in the clear over a clear connection."""
-
-    def __init__(self, connection: Any) -> None:
-        pass
-
-    def authenticate(self, packet: Any) -> Any:  # noqa: ARG002 - asyncmy's signature
-        """Refuse.
-
-        Raises:
-            OperationalError: always.
-        """
-        raise OperationalError(2061, "the server asks for the password in the clear, and the connection has no TLS")
-
-
-_CLEAR_LOGINS: Final = dict.fromkeys(("mysql_clear_password", "dialog", "mysql_old_password"), ClearPasswordRefused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +193,7 @@ class _Raw(_Connection):  # type: ignore[misc]  # half of what we need of it is 
     """
 
     max_allowed_packet = _LARGEST_LIMIT
+    on_loopback = False
 
     def _execute_command(self, command: int, content: str | bytes) -> Any:
         size = len(content)
@@ -233,13 +218,19 @@ class _Raw(_Connection):  # type: ignore[misc]  # half of what we need of it is 
         super().close()
 
 
+class _GuardedRaw(Guarded, _Raw):
+    """The same for unverified servers."""
+
+
 def new_connection(options: ConnectOptions, login: Login) -> Any:
     """Give an asyncmy connection that is not connected yet."""
     local = (
         options.endpoint.is_unix_socket
     )  # it never leaves the machine: no TLS, and a password may be sent in the clear
     encrypted = options.tls is not None and not local
-    raw: Any = _Raw(
+    verified = encrypted and options.tls is not None and options.tls.verify_mode is ssl.CERT_REQUIRED
+    kind = _Raw if verified or local or options.cleartext_password else _GuardedRaw
+    raw: Any = kind(
         host="localhost" if local else options.endpoint.host,
         port=options.endpoint.port,
         unix_socket=options.endpoint.host if local else None,
@@ -252,8 +243,8 @@ def new_connection(options: ConnectOptions, login: Login) -> Any:
         client_flag=CLIENT.FOUND_ROWS,  # rows that matched, as PostgreSQL counts, not rows that changed
         conv=DECODERS,
         program_name=options.application_name,
-        auth_plugin_map={} if encrypted or local else _CLEAR_LOGINS,
     )
+    raw.on_loopback = options.endpoint.is_loopback
     # asyncmy always asks for it. One text is one statement, whatever it holds.
     raw._client_flag &= ~CLIENT.MULTI_STATEMENTS  # noqa: SLF001 - no option for it
     return raw

@@ -37,7 +37,7 @@ class Connector:
         self._dialect = dialect
         self._search = _search(settings)
         self._waiting = ThreadWaiting()
-        self._seconds = settings.connect_timeout
+        self._settings = settings
 
     def connect(self, opening: Callable[[dict[str, Any]], Any], *, moved: bool) -> Any:
         """Open a connection, trying again while the hosts are away and ``timeout`` has not passed.
@@ -50,7 +50,7 @@ class Connector:
             RdskitError: the target, the credentials or AWS are at fault.
             DriverError: no host could be connected to.
         """
-        driver = _Driver(self._dialect, opening, self._seconds)
+        driver = _Driver(self._dialect, opening, self._settings)
         return self._search.connect(driver, self._waiting, check=self._check, moved=moved)
 
     def reach(self) -> dict[str, Any]:
@@ -76,19 +76,19 @@ class Connector:
 class _Driver:
     """Opens what Django's own backend opens, at the host that it is given."""
 
-    def __init__(self, dialect: Dialect, opening: Callable[[dict[str, Any]], Any], seconds: float) -> None:
+    def __init__(self, dialect: Dialect, opening: Callable[[dict[str, Any]], Any], settings: DatabaseSettings) -> None:
         self._dialect = dialect
         self._opening = opening
-        self._seconds = seconds
+        self._settings = settings
 
     def open(self, endpoint: Endpoint, login: Login, _database: str | None, _timeout: float) -> Any:
         """Connect to one host; ``NAME`` says the database, and ``OPTIONS`` the timeout."""
         try:
-            connection = self._dialect.open(self._opening, _arguments(endpoint, login), self._seconds)
+            connection = self._dialect.open(self._opening, _arguments(endpoint, login), self._settings)
         except self._dialect.errors as error:
             raise self._told(error, endpoint, login.user) from error
         try:
-            with cut_after(self._dialect.descriptor(connection), self._seconds):
+            with cut_after(self._dialect.descriptor(connection), self._settings.connect_timeout):
                 self._dialect.await_first_answer(connection)  # what Django asks next has no limit
         except self._dialect.errors as error:
             connection.close()

@@ -26,7 +26,9 @@ class Dialect(Protocol):
         """TLS and timeouts, in the driver's words."""
         ...
 
-    def open(self, opening: Callable[[dict[str, Any]], Any], arguments: dict[str, Any], seconds: float) -> Any:
+    def open(
+        self, opening: Callable[[dict[str, Any]], Any], arguments: dict[str, Any], settings: DatabaseSettings
+    ) -> Any:
         """Have Django open a connection, within a limit for the login where the driver has none of its own."""
         ...
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
 
-from rdskit.client.api import TLS_NAMES, check_credentials
+from rdskit.client.api import TLS_NAMES, check_credentials, may_send_password
 from rdskit.errors import ConfigError
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.targets import DEFAULT_PORTS, Engine, Target, parse_target
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from rdskit.kernel.ports import Credentials
 
 #: Keys of ``OPTIONS`` that are ours; everything else goes to the driver.
-OPTION_NAMES: Final = frozenset({"credentials", "tls", "ca", "timeout", "connect_timeout", "reader_of"})
+OPTION_NAMES: Final = frozenset(
+    {"credentials", "tls", "ca", "cleartext_password", "timeout", "connect_timeout", "reader_of"}
+)
 _SHARED: Final = ("HOST", "PORT", "NAME", "USER", "PASSWORD")
 
 
@@ -33,6 +35,7 @@ class DatabaseSettings:
         credentials: as for ``rdskit.connect``.
         tls: as for ``rdskit.connect``.
         ca: as for ``rdskit.connect``.
+        cleartext_password: as for ``rdskit.connect``.
         timeout: seconds for which a host that is away is waited for.
         connect_timeout: seconds for one attempt to connect.
         role: which hosts serve.
@@ -45,6 +48,12 @@ class DatabaseSettings:
     timeout: float = 30.0
     connect_timeout: float = 5.0
     role: Role = Role.WRITER
+    cleartext_password: bool = False
+
+    @property
+    def sends_password(self) -> bool:
+        """Whether an unverified server may have the password itself."""
+        return may_send_password(self.credentials, allowed=self.cleartext_password)
 
 
 def read_settings(given: dict[str, Any], engine: Engine) -> DatabaseSettings:

@@ -69,7 +69,9 @@ class Connector:
 
         try:
             return self._search.connect(
-                _Driver(dialect, given, complete), waiting_for(dialect), check=functools.partial(_check, dialect)
+                _Driver(dialect, given, complete, self._settings.sends_password),
+                waiting_for(dialect),
+                check=functools.partial(_check, dialect),
             )
         except DriverError as refused:
             raise as_driver_error(dialect, refused) from refused.__cause__
@@ -98,12 +100,15 @@ class _Driver:
     dialect: Dialect
     given: list[Any]
     arguments: Callable[[], dict[str, Any]]
+    cleartext_password: bool
 
     def open(self, endpoint: Endpoint, login: Login, database: str | None, _timeout: float) -> DBAPIConnection:
         """Connect to one host; ``arguments`` holds the timeout."""
         found = self.arguments() | arguments_for(self.dialect.driver, endpoint, login, database)
         try:
-            connection = connect_within_limits(self.dialect, self.given, found)
+            connection = connect_within_limits(
+                self.dialect, self.given, found, cleartext_password=self.cleartext_password
+            )
         except Exception as error:
             reported = reported_by(error, self.dialect, is_disconnect=isinstance(error, OSError))
             raise connect_error_of(reported, endpoint, login.user) from error

@@ -51,11 +51,16 @@ def lasting_arguments(driver: str, settings: Settings) -> dict[str, Any]:
     names = NAMES.get(driver)
     if names is None:
         raise ConfigError(f"rdskit does not know the driver {driver!r}; use one of {', '.join(sorted(NAMES))}")
-    seconds = settings.connect_timeout
+    seconds, clear = settings.connect_timeout, settings.sends_password
     if driver.startswith("psycopg"):
         seconds = max(2, round(seconds))  # libpq counts whole seconds, and takes 1 for 2
-    limited = {"async_creator_fn": functools.partial(_connect_asyncmy, seconds)} if driver == "asyncmy" else {}
-    return {names.timeout: seconds} | limited | tls_arguments(driver, settings.tls, settings.ca)
+    limited: dict[str, Any] = {}
+    if driver == "asyncmy":
+        limited["async_creator_fn"] = functools.partial(_connect_asyncmy, seconds, clear)
+    elif driver == "asyncpg":
+        limited["async_creator_fn"] = functools.partial(_connect_asyncpg, clear)
+    tls = tls_arguments(driver, settings.tls, settings.ca, cleartext_password=clear)
+    return {names.timeout: seconds} | limited | tls
 
 
 def seconds_in(dialect: Dialect, arguments: dict[str, Any]) -> float:
@@ -63,11 +68,15 @@ def seconds_in(dialect: Dialect, arguments: dict[str, Any]) -> float:
     return float(arguments[NAMES[dialect.driver].timeout])
 
 
-def connect_within_limits(dialect: Dialect, given: list[Any], arguments: dict[str, Any]) -> DBAPIConnection:
+def connect_within_limits(
+    dialect: Dialect, given: list[Any], arguments: dict[str, Any], *, cleartext_password: bool
+) -> DBAPIConnection:
     """Call the driver's ``connect``, with a limit for the login where the driver has none."""
     if dialect.driver == "pymysql":
         connect: Any = functools.partial(dialect.connect, *given)
-        connection: DBAPIConnection = connect_within(connect, arguments, seconds_in(dialect, arguments))
+        connection: DBAPIConnection = connect_within(
+            connect, arguments, seconds_in(dialect, arguments), cleartext_password=cleartext_password
+        )
         return connection
     return dialect.connect(*given, **arguments)
 
@@ -85,11 +94,16 @@ def await_first_answer(dialect: Dialect, connection: DBAPIConnection, seconds: f
         dialect.do_ping(connection)
 
 
-async def _connect_asyncmy(seconds: float, **arguments: Any) -> Any:
-    from asyncmy.connection import Connection  # noqa: PLC0415 - an optional driver, loaded on first use
+async def _connect_asyncpg(cleartext_password: bool, **arguments: Any) -> Any:  # noqa: FBT001 - by partial
+    from rdskit.drivers import postgres_upgrade  # noqa: PLC0415 - an optional driver, loaded on first use
 
-    untyped: Any = Connection
-    raw = untyped(**arguments)
+    return await postgres_upgrade.connect(cleartext_password=cleartext_password, **arguments)
+
+
+async def _connect_asyncmy(seconds: float, cleartext_password: bool, **arguments: Any) -> Any:  # noqa: FBT001 - by partial
+    from rdskit.drivers.mysql.passwords import plain_connection  # noqa: PLC0415 - an optional driver, loaded on first use
+
+    raw = plain_connection(arguments, cleartext_password=cleartext_password)
     try:
         async with asyncio.timeout(seconds):
             await raw.connect()

@@ -34,6 +34,7 @@ def create_engine(
     ca: str | os.PathLike[str] | None = None,
     timeout: float = 30.0,
     connect_timeout: float = 5.0,
+    cleartext_password: bool = False,
     **options: Any,
 ) -> sqlalchemy.Engine:
     """Make a SQLAlchemy engine whose connections go to the current writer.
@@ -44,6 +45,7 @@ def create_engine(
         credentials: as for ``rdskit.connect``; a token or a rotated password is fetched at each new connection.
         tls: as for ``rdskit.connect``.
         ca: as for ``rdskit.connect``.
+        cleartext_password: as for ``rdskit.connect``.
         timeout: seconds that one checkout may look for the writer, retries included.
         connect_timeout: seconds for one attempt to open a connection.
         options: SQLAlchemy's.
@@ -51,7 +53,7 @@ def create_engine(
     Raises:
         RdskitError: the target or an option is wrong, or AWS could not be asked.
     """
-    settings = Settings(None, credentials, tls, ca, timeout, connect_timeout)
+    settings = Settings(None, credentials, tls, ca, timeout, connect_timeout, cleartext_password)
     url, ours = _prepared(target, settings, _SYNC)
     return sqlalchemy.create_engine(url, **options, **ours)
 
@@ -64,13 +66,14 @@ def create_async_engine(
     ca: str | os.PathLike[str] | None = None,
     timeout: float = 30.0,
     connect_timeout: float = 5.0,
+    cleartext_password: bool = False,
     **options: Any,
 ) -> AsyncEngine:
     """Make an asynchronous engine whose connections go to the current writer, through asyncpg or asyncmy.
 
     Arguments and errors are those of ``create_engine``.
     """
-    settings = Settings(None, credentials, tls, ca, timeout, connect_timeout)
+    settings = Settings(None, credentials, tls, ca, timeout, connect_timeout, cleartext_password)
     url, ours = _prepared(target, settings, _ASYNC)
     return async_sqlalchemy.create_async_engine(url, **options, **ours)
 

@@ -58,7 +58,8 @@ _setups: weakref.WeakKeyDictionary[Dialect, Setup] = weakref.WeakKeyDictionary()
 class RdskitPlugin(CreateEnginePlugin):
     """Gives an engine rdskit's credentials, TLS, writer and error classes.
 
-    In the URL's query: ``target``, ``credentials``, ``tls``, ``ca``, ``timeout`` and ``connect_timeout``, each as in
+    In the URL's query: ``target``, ``credentials``, ``tls``, ``ca``, ``timeout``, ``connect_timeout`` and
+    ``cleartext_password`` (``true``), each as in
     ``rdskit.connect``.
     """
 

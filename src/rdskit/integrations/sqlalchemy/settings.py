@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from rdskit.client.api import MODES, TLS_NAMES, check_credentials
+from rdskit.client.api import MODES, TLS_NAMES, check_credentials, may_send_password
 from rdskit.errors import ConfigError
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.targets import DEFAULT_PORTS, Engine, Target, parse_target
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rdskit.kernel.ports import Credentials
 
 #: What the plugin takes out of a URL's query; everything else is the driver's.
-QUERY_NAMES: Final = ("target", "credentials", "tls", "ca", "timeout", "connect_timeout")
+QUERY_NAMES: Final = ("target", "credentials", "tls", "ca", "timeout", "connect_timeout", "cleartext_password")
 LICENSED: Final = ("oracle", "mssql")
 ENGINES: Final = {"postgresql": Engine.POSTGRES, "mysql": Engine.MYSQL, "mariadb": Engine.MARIADB}
 
@@ -36,6 +36,7 @@ class Settings:
         ca: as for ``rdskit.connect``.
         timeout: seconds that one checkout may look for the writer, retries included.
         connect_timeout: seconds for one attempt to open a connection.
+        cleartext_password: as for ``rdskit.connect``.
     """
 
     target: str | None = field(default=None, repr=False)
@@ -44,6 +45,12 @@ class Settings:
     ca: str | os.PathLike[str] | None = None
     timeout: float = 30.0
     connect_timeout: float = 5.0
+    cleartext_password: bool = False
+
+    @property
+    def sends_password(self) -> bool:
+        """Whether an unverified server may have the password itself."""
+        return may_send_password(self.credentials, allowed=self.cleartext_password)
 
     def __post_init__(self) -> None:
         if self.tls not in MODES:
@@ -63,6 +70,8 @@ def settings_of(url: URL) -> Settings:
     found: dict[str, Any] = {name: _single(url, name) for name in QUERY_NAMES if name in url.query}
     for name in {"timeout", "connect_timeout"} & found.keys():
         found[name] = _seconds(name, found[name])
+    if "cleartext_password" in found:
+        found["cleartext_password"] = _switch("cleartext_password", found["cleartext_password"])
     return Settings(**found)
 
 
@@ -129,3 +138,9 @@ def _seconds(name: str, text: str) -> float:
         return float(text)
     except ValueError:
         raise ConfigError(f"{name}={text!r} in the SQLAlchemy URL is not a number of seconds") from None
+
+
+def _switch(name: str, text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise ConfigError(f"{name}={text!r} in the SQLAlchemy URL is neither true nor false")
+    return text == "true"

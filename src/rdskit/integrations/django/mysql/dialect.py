@@ -38,11 +38,19 @@ class PyMySQL:
     def arguments(self, settings: DatabaseSettings) -> dict[str, Any]:
         """TLS and timeouts."""
         timeout = max(1, round(settings.connect_timeout))
-        return {"connect_timeout": timeout, **tls_arguments("pymysql", settings.tls, settings.ca)}
+        tls = tls_arguments("pymysql", settings.tls, settings.ca, cleartext_password=settings.sends_password)
+        return {"connect_timeout": timeout, **tls}
 
-    def open(self, opening: Callable[[dict[str, Any]], Any], arguments: dict[str, Any], seconds: float) -> Any:
+    def open(
+        self, opening: Callable[[dict[str, Any]], Any], arguments: dict[str, Any], settings: DatabaseSettings
+    ) -> Any:
         """Have Django open a connection within a limit: PyMySQL has none for the login."""
-        return connect_within(lambda **given: opening(given), arguments, seconds)
+        return connect_within(
+            lambda **given: opening(given),
+            arguments,
+            settings.connect_timeout,
+            cleartext_password=settings.sends_password,
+        )
 
     def await_first_answer(self, connection: Any) -> None:
         """Ping the server."""

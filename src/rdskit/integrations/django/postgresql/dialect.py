@@ -32,9 +32,15 @@ class Psycopg:
     def arguments(self, settings: DatabaseSettings) -> dict[str, Any]:
         """TLS and timeouts; libpq counts whole seconds, and takes 1 for 2."""
         timeout = max(2, round(settings.connect_timeout))
-        return {"connect_timeout": timeout, **tls_arguments("psycopg", settings.tls, settings.ca)}
+        tls = tls_arguments("psycopg", settings.tls, settings.ca, cleartext_password=settings.sends_password)
+        return {"connect_timeout": timeout, **tls}
 
-    def open(self, opening: Callable[[dict[str, Any]], Any], arguments: dict[str, Any], seconds: float) -> Any:  # noqa: ARG002 - libpq has a limit of its own
+    def open(
+        self,
+        opening: Callable[[dict[str, Any]], Any],
+        arguments: dict[str, Any],
+        settings: DatabaseSettings,  # noqa: ARG002 - libpq has a limit of its own
+    ) -> Any:
         """Have Django open a connection; libpq's ``connect_timeout`` covers the login."""
         return opening(arguments)
 
