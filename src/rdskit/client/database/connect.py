@@ -109,8 +109,7 @@ def connect(
         tls: ``"verify-full"``, ``"require"`` or ``"off"``; a Unix socket needs none.
         ca: a PEM file with an authority to trust besides those of RDS; ``RDSKIT_CA`` adds another.
         cleartext_password: an unverified server may have the password in the clear, or encrypted by a key it sends.
-        consistency: where reads may go: ``"session"`` (a replica that shows what was written through this object),
-            ``"strong"`` (the writer) or ``"eventual"`` (any replica).
+        consistency: of reads: ``"session"`` (sees own writes), ``"strong"`` (the writer) or ``"eventual"`` (any host).
         readers: ``"auto"`` uses the topology's replicas, ``"off"`` only the writer; a list names hosts (``host:port``).
         readable: functions that only read, as statements spell them (``price``, ``shop.price``), in addition to those
             that the server's catalog declares so: a SELECT that calls them may go to a replica, and be retried.
@@ -126,8 +125,7 @@ def connect(
         processes: how many connect like this one, for the server's budget; None takes ``WEB_CONCURRENCY``, else 1.
         pinning: ``"avoid"`` keeps nothing that an RDS Proxy would pin, ``"auto"`` at a proxy's name, ``"allow"`` never.
         spill: the share of reads (0 to 1) that the writer takes over; more end in ``StaleReadError``. None: no limit.
-        token_key: the secret that signs ``token()``: 16 characters or more, the same in every process that reads the
-            tokens; None takes ``RDSKIT_TOKEN_KEY``, or else a key of this process.
+        token_key: signs ``token()``: 16 characters or more, the same everywhere; None: ``RDSKIT_TOKEN_KEY``, or random.
 
     Raises:
         RdskitError: when the result is awaited or entered: an option is wrong, or the writer cannot be used.
