@@ -48,6 +48,8 @@ async def types_of_key(raw: asyncpg.Connection, insertion: Insertion) -> KeyType
     Where rows may be there by any unique key, it is the primary key. A row with the same key is there only if a unique
     index over the whole table says so; a partial one does not, and a deferrable one only later.
     """
+    if insertion.target:
+        return None
     text, arguments = key_types_query(insertion)
     types = dict(await raw.fetch(text, *arguments))
     return types if types and types.keys() <= set(insertion.columns) else None
@@ -83,7 +85,7 @@ async def insert_staged(raw: asyncpg.Connection, insertion: Insertion, batch: Ba
         # The user may make no temporary table.
         await raw.execute("rollback to savepoint rdskit_staged")
         return await _insert_one_by_one(raw, insertion, batch)
-    merged = await _merge(raw, insertion)
+    merged = await _merge(raw, insertion, batch)
     await raw.execute(drop_staging())
     await raw.execute("release savepoint rdskit_staged")
     return merged
@@ -136,11 +138,13 @@ async def _places_there(raw: asyncpg.Connection, insertion: Insertion, key: KeyT
     return {place for place, value in enumerate(arrays[0], 1) if value in found} if len(key) == 1 else found
 
 
-async def _merge(raw: asyncpg.Connection, insertion: Insertion) -> int:
+async def _merge(raw: asyncpg.Connection, insertion: Insertion, batch: Batch) -> int:
     """Bring staged rows over; only if a row turns out to be there twice, by the costlier statement."""
     await raw.execute("savepoint rdskit_merged")
     try:
         return count(await raw.execute(merge_staging(insertion, last_only=False)))
     except asyncpg.CardinalityViolationError:
         await raw.execute("rollback to savepoint rdskit_merged")
+        if insertion.target:  # which staged rows are the same row depends on its condition and expressions
+            return await insert_pipelined(raw, insertion, batch.rows, batch.before)
         return count(await raw.execute(merge_staging(insertion, last_only=True)))

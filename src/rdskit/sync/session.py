@@ -142,10 +142,13 @@ class Session:
         *,
         on_conflict: OnConflict | None = None,
         key: Sequence[str] = (),
+        conflict_where: str | None = None,
+        index: str | None = None,
         timeout: float | None = DEFAULT,
     ) -> Result:
         """Insert many rows, all or none; an iterator is read in the caller's thread."""
         options: dict[str, Any] = {"on_conflict": on_conflict, "key": key, "timeout": timeout}
+        options |= {"conflict_where": conflict_where, "index": index}
         return send_from_here(rows, lambda source: self._database.insert_many(table, source, **options))
 
     def execute_many(self, sql: str, sets: Source, *, timeout: float | None = DEFAULT) -> Result:

@@ -57,12 +57,19 @@ class Transaction:
         return wait(self._transaction.execute(sql, params, **named))
 
     def insert_many(
-        self, table: str, rows: Source, *, on_conflict: OnConflict | None = None, key: Sequence[str] = ()
+        self,
+        table: str,
+        rows: Source,
+        *,
+        on_conflict: OnConflict | None = None,
+        key: Sequence[str] = (),
+        conflict_where: str | None = None,
+        index: str | None = None,
     ) -> Result:
         """Insert many rows, all or none."""
-        return send_from_here(
-            rows, lambda source: self._transaction.insert_many(table, source, on_conflict=on_conflict, key=key)
-        )
+        options: dict[str, Any] = {"on_conflict": on_conflict, "key": key}
+        options |= {"conflict_where": conflict_where, "index": index}
+        return send_from_here(rows, lambda source: self._transaction.insert_many(table, source, **options))
 
     def execute_many(self, sql: str, sets: Source) -> Result:
         """Run a statement for each parameter set, all or none."""

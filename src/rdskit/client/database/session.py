@@ -10,6 +10,7 @@ from rdskit.client.database.queries import DEFAULT
 from rdskit.client.database.transactional import Transactional
 from rdskit.client.statements.observed import observe_bulk
 from rdskit.kernel.arguments import require_seconds
+from rdskit.kernel.sql.insert import Conflict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -79,6 +80,8 @@ class Session(Transactional):
         *,
         on_conflict: OnConflict | None = None,
         key: Sequence[str] = (),
+        conflict_where: str | None = None,
+        index: str | None = None,
         timeout: float | None = DEFAULT,
     ) -> Result:
         """Insert many rows, all or none: by COPY on PostgreSQL, by statements of many rows on MySQL and MariaDB.
@@ -92,6 +95,10 @@ class Session(Transactional):
             key: the columns of the unique key that tells a row that is there; by default the primary key for
                 ``"update"`` and any unique key for ``"ignore"``. MySQL and MariaDB look at every unique key in any
                 case; there it only says which columns are not overwritten.
+            conflict_where: PostgreSQL: the condition of a partial unique index over ``key``, as SQL that is not made
+                from anyone's input: ``"deleted_at is null"``.
+            index: PostgreSQL: the name of a unique index that tells a row that is there, in place of ``key``; it may be
+                partial, or over expressions.
             timeout: seconds for the whole call. Without it, the timeout of ``connect`` counts for each portion that
                 the server is sent, and the time that ``rows`` take does not count.
 
@@ -108,7 +115,7 @@ class Session(Transactional):
         """
 
         async def send(tx: Transaction) -> Result:
-            return await tx.send_rows(table, rows, on_conflict, key)
+            return await tx.send_rows(table, rows, Conflict(on_conflict, key, conflict_where, index))
 
         call = self._send(send, rows, timeout)
         return await observe_bulk(self._cluster.observers, "insert_many", table, call)

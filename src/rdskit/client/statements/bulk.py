@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
+from rdskit.client.statements.conflicts import checked_conflict, located
 from rdskit.client.statements.portions import Portions
 from rdskit.client.statements.rows import Columns
-from rdskit.errors import ConfigError, StatementError
-from rdskit.kernel.arguments import require_text, require_texts
+from rdskit.errors import ConfigError
+from rdskit.kernel.arguments import require_text
 from rdskit.kernel.sql import Dialect, Statement, bind
-from rdskit.kernel.sql.insert import Insertion, primary_key_query
+from rdskit.kernel.sql.insert import Insertion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from rdskit.client.pool import Lease
     from rdskit.client.statements.portions import Pace, Source
     from rdskit.kernel.ports import Portion
-    from rdskit.kernel.sql.insert import OnConflict
+    from rdskit.kernel.sql.insert import Conflict
 
 
 async def insert_many(
@@ -27,8 +28,7 @@ async def insert_many(
     dialect: Dialect,
     table: str,
     rows: Source,
-    on_conflict: OnConflict | None,
-    key: Sequence[str],
+    conflict: Conflict,
 ) -> int:
     """Insert rows in the open transaction of a connection.
 
@@ -38,8 +38,7 @@ async def insert_many(
         dialect: the server's.
         table: the table's name.
         rows: mappings with the same keys.
-        on_conflict: what happens to a row that is there.
-        key: the columns that tell it; the primary key if none are given.
+        conflict: what happens to a row that is there, and what tells it.
 
     Returns:
         How many rows were inserted or updated.
@@ -49,16 +48,15 @@ async def insert_many(
         DriverError: the server refused them.
     """
     require_text("table", table, example="orders")
-    key = require_texts("key", key)
+    conflict = checked_conflict(conflict, dialect)
     portions = Portions(rows, pace)
     first = await portions.first()
     if first is None:
         return 0
     columns = Columns(first[0])
     portions.convert = columns.values
-    if on_conflict == "update" and not key:
-        key = tuple(await _primary_key(lease, dialect, table))
-    insertion = Insertion(table, columns.names, on_conflict, key)
+    key, target = await located(lease, dialect, table, conflict)
+    insertion = Insertion(table, columns.names, conflict.on_conflict, key, target)
     return await lease.connection.insert_many(insertion, portions)
 
 
@@ -96,13 +94,3 @@ def _bound(statement: Statement, values: Any, number: int) -> Sequence[Any]:
             kind = type(values).__name__
             raise ConfigError(f"parameter set {number} is a {kind}: give mappings of names to values") from error
         raise ConfigError(f"parameter set {number}: {error}") from error
-
-
-async def _primary_key(lease: Lease, dialect: Dialect, table: str) -> list[str]:
-    text, args = primary_key_query(dialect, table)
-    rows = await lease.connection.fetch_all(text, args, None)
-    if not rows:
-        raise StatementError(
-            f"table {table!r} has no primary key, or does not exist: name the columns of a unique key with key="
-        )
-    return [row[0] for row in rows]

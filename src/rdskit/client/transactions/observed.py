@@ -24,10 +24,19 @@ class ObservedTransaction(Transaction):
     """Does what its base does, and tells of it."""
 
     async def insert_many(
-        self, table: str, rows: Source, *, on_conflict: OnConflict | None = None, key: Sequence[str] = ()
+        self,
+        table: str,
+        rows: Source,
+        *,
+        on_conflict: OnConflict | None = None,
+        key: Sequence[str] = (),
+        conflict_where: str | None = None,
+        index: str | None = None,
     ) -> Result:
         """Insert many rows, all or none, and tell how it went."""
-        call = super().insert_many(table, rows, on_conflict=on_conflict, key=key)
+        call = super().insert_many(
+            table, rows, on_conflict=on_conflict, key=key, conflict_where=conflict_where, index=index
+        )
         return await observe_bulk(self.observers, "insert_many", table, call)
 
     async def execute_many(self, sql: str, sets: Source) -> Result:

@@ -27,6 +27,7 @@ from rdskit.kernel.arguments import require_function, require_seconds, require_t
 from rdskit.kernel.failures import Action, Failure, Phase, action_for
 from rdskit.kernel.ports import DriverError, Result
 from rdskit.kernel.sql import Dialect, Kind, Statement, StatementCache, bind_call, refuse_listening, sql_expected
+from rdskit.kernel.sql.insert import Conflict
 from rdskit.runtime.observers import NOBODY, Observers
 
 if TYPE_CHECKING:
@@ -123,11 +124,18 @@ class Transaction:
         return await self._run(calls.execute, sql, params, named)
 
     async def insert_many(
-        self, table: str, rows: Source, *, on_conflict: OnConflict | None = None, key: Sequence[str] = ()
+        self,
+        table: str,
+        rows: Source,
+        *,
+        on_conflict: OnConflict | None = None,
+        key: Sequence[str] = (),
+        conflict_where: str | None = None,
+        index: str | None = None,
     ) -> Result:
         """Insert many rows, all or none; arguments as for the method of the database."""
         async with self.transaction():  # a savepoint: whoever catches the error keeps what was done before
-            return await self.send_rows(table, rows, on_conflict, key)
+            return await self.send_rows(table, rows, Conflict(on_conflict, key, conflict_where, index))
 
     async def execute_many(self, sql: str, sets: Source) -> Result:
         """Run a statement for each parameter set, all or none, and give the number of rows matched in all."""
@@ -142,7 +150,7 @@ class Transaction:
         require_stream(statement, batch)
         return self._stream(text, args, batch, into)
 
-    async def send_rows(self, table: str, rows: Source, on_conflict: OnConflict | None, key: Sequence[str]) -> Result:
+    async def send_rows(self, table: str, rows: Source, conflict: Conflict) -> Result:
         """Insert many rows; after an error nothing but a rollback may follow."""
         self._require_alive()
         self.writes = True
@@ -152,7 +160,7 @@ class Transaction:
         if self.touched is not None:
             self.touched.add(frozenset({table}))
         dialect, pace = self._statements.dialect, self._pace()
-        call = insert_many(self._lease, pace, dialect, table, rows, on_conflict, key)
+        call = insert_many(self._lease, pace, dialect, table, rows, conflict)
         return Result(await self._call(call, pace.due))
 
     async def send_sets(self, sql: str, sets: Source) -> Result:

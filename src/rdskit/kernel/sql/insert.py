@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from rdskit.errors import ConfigError
 from rdskit.kernel.arguments import require_text
@@ -31,6 +31,22 @@ STAGING: Final = "pg_temp.rdskit_staging"
 """The temporary table of PostgreSQL through which rows with a conflict clause go."""
 
 
+class Conflict(NamedTuple):
+    """The options of an insert of many rows for rows that are there already.
+
+    Attributes:
+        on_conflict: what happens to them.
+        key: the columns of the unique key that tells them; empty for the default.
+        where: the condition of a partial index, as SQL; None for none.
+        by_index: the name of a unique index that tells them in place of a key; None for none.
+    """
+
+    on_conflict: OnConflict | None = None
+    key: Sequence[str] = ()
+    where: str | None = None
+    by_index: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Insertion:
     """What an insert of many rows does.
@@ -40,12 +56,14 @@ class Insertion:
         columns: the columns that are given; others get their defaults.
         on_conflict: ``ignore`` keeps the row that is there, ``update`` overwrites it, None refuses the whole insert.
         key: the columns of the unique key that tells a row that is there; empty for any unique key.
+        target: PostgreSQL's conflict target, as SQL, where a partial or an expression index tells; else empty.
     """
 
     table: str
     columns: tuple[str, ...]
     on_conflict: OnConflict | None = None
     key: tuple[str, ...] = ()
+    target: str = ""
 
     def __post_init__(self) -> None:
         if self.on_conflict not in (None, "ignore", "update"):
@@ -229,6 +247,25 @@ def keys_there_query(table: str, key: Mapping[str, str]) -> str:
     return f"select array_agg(given.place) from {given} join {kept} on {same}"  # noqa: S608
 
 
+def index_query(table: str, index: str) -> tuple[str, list[Any]]:
+    """Return PostgreSQL's query for the columns and expressions of a unique index and for its condition, as SQL."""
+    return _INDEX, [quote_name(table, Dialect.POSTGRES), index]
+
+
+_INDEX: Final = """
+select (select string_agg(pg_get_indexdef(i.indexrelid, n, false), ', ' order by n)
+        from generate_series(1, i.indnkeyatts::int) n),
+       pg_get_expr(i.indpred, i.indrelid)
+from pg_index i join pg_class c on c.oid = i.indexrelid
+where i.indrelid = $1::text::regclass and c.relname = $2::text and i.indisunique and i.indisvalid and i.indimmediate
+"""
+
+
+def conflict_target(columns: str, condition: str | None) -> str:
+    """Write PostgreSQL's conflict target; a comment at the end of the condition ends with its line."""
+    return f"({columns})" if condition is None else f"({columns}) where ({condition}\n)"
+
+
 def drop_staging() -> str:
     """Remove the temporary table, for the next insert of the same transaction."""
     return f"drop table {STAGING}"
@@ -251,7 +288,8 @@ def _postgres_conflict(insertion: Insertion) -> str:
     if insertion.on_conflict is None:
         return ""
     key = ", ".join(_quoted(insertion.key))
-    target = f"on conflict ({key})" if key else "on conflict"
+    which = insertion.target or (f"({key})" if key else "")
+    target = f"on conflict {which}".rstrip()
     updated = _quoted(insertion.updated)
     if not updated:
         return f"{target} do nothing"
