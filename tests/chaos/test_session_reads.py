@@ -125,9 +125,12 @@ async def test_eventual_reads_take_what_is_there_and_strong_reads_the_writer(loc
         assert db.stats().readers == {}
 
 
-async def test_a_replica_is_not_a_target_of_its_own(local_rds: LocalRds, orders: str) -> None:
-    with pytest.raises(rdskit.ConfigError, match="connect to rds://orders"):
-        await rdskit.connect("rds://orders-r1", credentials=f"secretsmanager:{local_rds.secret(orders)}")
+async def test_a_replica_is_a_target_for_reading(local_rds: LocalRds, orders: str) -> None:
+    secret = f"secretsmanager:{local_rds.secret(orders)}"
+    async with rdskit.connect("rds://orders-r1", credentials=secret, min_size=0) as db:
+        assert await db.fetch_value("select pg_is_in_recovery()")
+        with pytest.raises(rdskit.ReadOnlyError):
+            await db.execute("create table refused (id int)")
     with pytest.raises(rdskit.ConfigError, match=r"'ordes' does not exist.*there are: .*orders"):
         await rdskit.connect("rds://ordes")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asyncmy.errors import MySQLError
 
-from rdskit.drivers.greeting import engine_at, other_protocol
+from rdskit.drivers.greeting import PATIENCE, engine_at, other_protocol
 from rdskit.drivers.mysql.binlog import BinlogConnection
 from rdskit.drivers.mysql.connection import MysqlConnection
 from rdskit.drivers.mysql.failures import number_of, refused
@@ -50,7 +50,9 @@ class AsyncmyDriver:
         """Return the error for a server that waits for the client to speak first, as PostgreSQL does."""
         if not isinstance(error.__cause__, TimeoutError) or options.endpoint in self._met:
             return None
-        return other_protocol(await engine_at(options.endpoint), Engine.MYSQL, options.endpoint)
+        # A short question: the error of the attempt itself must be known before the caller's deadline.
+        found = await engine_at(options.endpoint, min(PATIENCE, options.timeout / 4))
+        return other_protocol(found, Engine.MYSQL, options.endpoint)
 
     async def replicate(self, options: ConnectOptions, login: Login) -> BinlogConnection:
         """Open a connection that is to receive the binary log."""
