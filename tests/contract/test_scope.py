@@ -122,7 +122,8 @@ async def test_a_scope_that_is_refused_says_so_and_leaves_nothing(engine: Engine
     text = _tenant(engine)
     view = api.scoped(db, Scope("acme", role="no_such_role"))
     for _ in range(6):
-        with pytest.raises(QueryError, match="no_such_role"):
+        # PostgreSQL receives the role as a value, and values are left out of errors.
+        with pytest.raises(QueryError, match=r'no_such_role|role "…" does not exist'):
             await view.fetch_value("select 1")
         assert not await db.fetch_value(text)
 

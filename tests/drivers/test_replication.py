@@ -69,9 +69,10 @@ async def test_a_logical_slot_sends_what_is_committed(
     end = sent[-1].end
     assert end > start
     wal.send_status(end, end, end, wants_reply=True)
-    (alive,) = await wal.receive()
-    assert isinstance(alive, Keepalive)
-    assert alive.end >= end
+    # The server may have sent keepalives of its own before it answers.
+    alive = await wal.receive()
+    assert all(isinstance(each, Keepalive) for each in alive)
+    assert alive[-1].end >= end
 
 
 async def test_what_a_wal_sender_refuses_has_its_meaning(wal: WalConnection) -> None:

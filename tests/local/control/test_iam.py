@@ -136,12 +136,9 @@ class Forged:
 
     async def login(self, endpoint: Endpoint, *, refused: rdskit.Login | None = None) -> rdskit.Login:
         assert refused is None or refused.user == "ada"
-        signed_at = NOW + dt.timedelta(seconds=self.ahead)
+        signed_at = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=self.ahead)
         token = sign_token(self.keys, endpoint, self.user or "ada", REGION, signed_at)
         return rdskit.Login("ada", self.change(token))
-
-
-NOW = dt.datetime.now(dt.UTC)
 
 
 @pytest.fixture

@@ -1,12 +1,10 @@
-"""Files that a crash leaves either as they were or as they shall be."""
+"""Files that a crash leaves either as they were or as they are to be."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+import tempfile
+from pathlib import Path
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -14,13 +12,18 @@ def write_whole(path: Path, text: str) -> None:
 
     A crash leaves the old text or the new one; after the return, the new one.
     """
-    draft = path.with_name(f"{path.name}.new")
-    draft.touch(mode=0o600)
-    with draft.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    # A draft of its own for each call: two threads may save one cluster at the same time, and the rename of the first
+    # would take the draft of the second away.
+    descriptor, draft = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".new", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(draft).replace(path)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise
     directory = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(directory)
