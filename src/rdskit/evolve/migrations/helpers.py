@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rdskit.client.api import dialect_of, reader_progress
 from rdskit.errors import ConfigError
 from rdskit.kernel.sql import Dialect
+from rdskit.kernel.sql.tokens import TokenType, tokenize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -135,11 +136,11 @@ async def backfill(
         edges = values if after is None else {**values, "rdskit_after": after}
         # The last key of the next batch; a range of keys is what every engine can use an index for.
         chosen = f"select {key} as k from {table} where {behind}({where}) order by {key} limit {int(batch)}"  # noqa: S608 - names are checked
-        last = await _from_writer(db, f"select max(k) from ({chosen}) b", edges)  # noqa: S608 - same
+        last = await _from_writer(db, f"select max(k) from ({chosen}) b", _used(db, chosen, edges))  # noqa: S608 - same
         if last is None:
             return changed
         text = f"update {table} set {assign} where {behind}{key} <= :rdskit_last and ({where})"  # noqa: S608 - names are checked
-        changed += await db.execute(text, {**edges, "rdskit_last": last})
+        changed += await db.execute(text, _used(db, text, {**edges, "rdskit_last": last}))
         after = last
         progress(changed)
         await asyncio.sleep(pause)
@@ -156,6 +157,12 @@ async def _caught_up(db: Database, max_lag: float) -> None:
 async def _from_writer(db: Database, text: str, params: Mapping[str, Any]) -> Any:
     async with db.transaction(read_only=True) as tx:
         return await tx.fetch_value(text, params)
+
+
+def _used(db: Database, text: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values whose parameters stand in a text: the query for the next batch has none of ``assign``."""
+    names = {token.text[1:] for token in tokenize(text, dialect_of(db)) if token.type is TokenType.PARAMETER}
+    return {name: value for name, value in values.items() if name in names}
 
 
 def _check(*names: str) -> None:
