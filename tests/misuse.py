@@ -21,6 +21,10 @@ async def coroutine_function(*_: Any, **__: Any) -> int:
     return 1
 
 
+#: Of a transaction, for the bulk calls of its session: what it takes was checked there.
+INTERNAL = {"send_rows"}
+
+
 def plain_function(*_: Any, **__: Any) -> int:
     """Do nothing."""
     return 1
@@ -109,7 +113,8 @@ class Try:
 
 def methods_of(surface: type) -> list[str]:
     """Return the names of the public methods of a class."""
-    return sorted(name for name, _ in inspect.getmembers(surface, inspect.isroutine) if not name.startswith("_"))
+    names = (name for name, _ in inspect.getmembers(surface, inspect.isroutine) if not name.startswith("_"))
+    return sorted(name for name in names if name not in INTERNAL)
 
 
 def tries(function: Callable[..., Any], right: Mapping[str, Any] | None = None) -> Iterator[Try]:
