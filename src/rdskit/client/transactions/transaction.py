@@ -392,8 +392,7 @@ class Transaction:
 
     def _require_usable(self, statement: Statement) -> None:
         self._require_alive()
-        if statement.kind is Kind.SESSION:
-            refuse_listening(statement)
+        refuse_listening(statement)
         if statement.kind is Kind.TRANSACTION and not statement.source.lstrip().lower().startswith("set"):
             raise ConfigError(
                 f"{statement.source.strip()!r} is the block's own work: leave it with an exception to roll back, "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rdskit.errors import ConfigError
-from rdskit.kernel.sql.model import Dialect
+from rdskit.kernel.sql.model import Dialect, Kind
 from rdskit.kernel.sql.tokens import BLANK, tokenize
 
 if TYPE_CHECKING:
@@ -18,7 +18,8 @@ def refuse_listening(statement: Statement) -> None:
     Raises:
         ConfigError: the statement is one of them.
     """
-    if statement.dialect is not Dialect.POSTGRES:
+    # First what costs nothing: this runs before every call that waits for a connection.
+    if statement.kind is not Kind.SESSION or statement.dialect is not Dialect.POSTGRES:
         return
     words = [token.text for token in tokenize(statement.source, statement.dialect) if token.type not in BLANK]
     if words[0].lower() in {"listen", "unlisten"}:
