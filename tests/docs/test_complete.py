@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COMMON_OPTIONS = {"--help", "--data", "--json"}  # told once for all commands of a group
+TARGET_OPTIONS = {"--credentials", "--tls", "--ca", "--cleartext-password"}  # told once for all commands that connect
 
 
 def commands(name: str) -> Iterator[tuple[str, Any]]:
@@ -44,7 +45,12 @@ def test_every_command_and_option_is_documented(name: str) -> None:
     for words, command in commands(name):
         told = section(words)
         options = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
-        assert {option for option in options - COMMON_OPTIONS if option not in told} == set(), words
+        assert {option for option in options - COMMON_OPTIONS - TARGET_OPTIONS if option not in told} == set(), words
+
+
+def test_the_options_of_a_target_are_documented_once() -> None:
+    beginning = (ROOT / "docs/cli.md").read_text().partition("\n## ")[0]
+    assert {option for option in TARGET_OPTIONS if f"| `{option}" not in beginning} == set()
 
 
 def test_every_public_error_is_documented_and_nothing_else_is() -> None:

@@ -2,15 +2,16 @@
 
 import asyncio
 import json
-from pathlib import Path
-from typing import Annotated
+from dataclasses import replace
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
+from rdskit.cli.targets import Target, connects, in_options
 from rdskit.operate.observe.check import check
-from rdskit.operate.observe.diagnosis import Diagnosis, Status
+from rdskit.operate.observe.diagnosis import Diagnosis, Status, Step
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -23,14 +24,11 @@ _MARKS = {
 
 
 @app.command("check")
+@connects
 def command(
-    target: Annotated[
-        str, typer.Argument(help="postgresql://…, mysql://…, mariadb://…, rds://IDENTIFIER or secretsmanager:ID")
-    ],
+    target: Target,
     *,
-    credentials: Annotated[str | None, typer.Option(help="env, iam, secretsmanager:ID or ssm:/PATH")] = None,
-    tls: Annotated[str, typer.Option(help="verify-full, require or off")] = "verify-full",
-    ca: Annotated[Path | None, typer.Option(help="A PEM file with one more authority to trust.")] = None,
+    options: dict[str, Any],
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for all steps together.")] = 15.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
@@ -38,12 +36,18 @@ def command(
 
     Exit status 1 when a step failed.
     """
-    found = asyncio.run(check(target, credentials=credentials, tls=tls, ca=ca, timeout=timeout))
+    found = asyncio.run(check(target, timeout=timeout, **options))
+    found = replace(found, steps=tuple(_in_options(step) for step in found.steps))
     if as_json:
         typer.echo(json.dumps(found.as_json(), indent=2, ensure_ascii=False))
     else:
         show(found, Console(highlight=False, soft_wrap=True))
     raise typer.Exit(1 if found.failed else 0)
+
+
+def _in_options(step: Step) -> Step:
+    advice = step.next_step and in_options(step.next_step)
+    return replace(step, finding=in_options(step.finding), next_step=advice)
 
 
 def show(found: Diagnosis, console: Console) -> None:

@@ -14,7 +14,7 @@ from rich.console import Console
 
 import rdskit
 from rdskit.cli.progress import mark, shown, stopping
-from rdskit.cli.targets import AsJson, Ca, Credentials, Tls, connect_options
+from rdskit.cli.targets import AsJson, connects
 from rdskit.errors import PlanError
 from rdskit.plans import FileJournal, Job, JobState, Journal, Plan, TableJournal, resume, undo
 from rdskit.plans.model import replay
@@ -37,18 +37,17 @@ JobId = Annotated[str, typer.Argument(help="The job's id, as `rdskit jobs list` 
 
 
 @app.command("list")
+@connects
 def list_jobs(
     *,
     place: Place = ".rdskit/jobs",
-    credentials: Credentials = None,
-    tls: Tls = "verify-full",
-    ca: Ca = None,
+    options: dict[str, Any],
     as_json: AsJson = False,
 ) -> None:
     """List the jobs of a journal, oldest first, each with its state."""
 
     async def look() -> list[dict[str, Any]]:
-        async with _journal(place, connect_options(credentials, tls, ca)) as journal:
+        async with _journal(place, options) as journal:
             return [await _described(journal, job) for job in await journal.jobs()]
 
     jobs = asyncio.run(look())
@@ -62,19 +61,18 @@ def list_jobs(
 
 
 @app.command("show")
+@connects
 def show_job(
     job: JobId,
     *,
     place: Place = ".rdskit/jobs",
-    credentials: Credentials = None,
-    tls: Tls = "verify-full",
-    ca: Ca = None,
+    options: dict[str, Any],
     as_json: AsJson = False,
 ) -> None:
     """Show a job: each step, what became of it, and what to do next."""
 
     async def look() -> dict[str, Any]:
-        async with _journal(place, connect_options(credentials, tls, ca)) as journal:
+        async with _journal(place, options) as journal:
             return await _described(journal, job)
 
     found = asyncio.run(look())
@@ -87,30 +85,27 @@ def show_job(
 
 
 @app.command("resume")
+@connects
 def resume_job(
     job: JobId,
     *,
     place: Place = ".rdskit/jobs",
-    credentials: Credentials = None,
-    tls: Tls = "verify-full",
-    ca: Ca = None,
+    options: dict[str, Any],
 ) -> None:
     """Continue a job where it ended; what an interrupted step did is asked of the server first."""
-    _finish(job, place, connect_options(credentials, tls, ca), resume)
+    _finish(job, place, options, resume)
 
 
 @app.command("undo")
+@connects
 def undo_job(
     job: JobId,
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Undo; without it the steps are only shown.")] = False,
     place: Place = ".rdskit/jobs",
-    credentials: Credentials = None,
-    tls: Tls = "verify-full",
-    ca: Ca = None,
+    options: dict[str, Any],
 ) -> None:
     """Take back what a job has done, last step first. Changes nothing without --yes."""
-    options = connect_options(credentials, tls, ca)
     if yes:
         _finish(job, place, options, undo)
         return

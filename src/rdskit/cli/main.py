@@ -15,6 +15,7 @@ from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
 from rdskit import __version__
+from rdskit.cli.targets import in_options
 from rdskit.errors import RdskitError
 from rdskit.kernel.server_words import escaped
 from rdskit.kernel.typing import override
@@ -87,7 +88,7 @@ def print_error(error: RdskitError) -> None:
     """Print an error on stderr: its own words, and the name of its class for whoever looks it up."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     console.print(f"{type(error).__name__}: ", style="bold red", end="")
-    console.print("\n".join(map(escaped, str(error).split("\n"))), markup=False)
+    console.print("\n".join(map(escaped, in_options(str(error)).split("\n"))), markup=False)
 
 
 def print_version(asked: bool) -> None:  # noqa: FBT001 - an option's callback takes its value by position

@@ -12,7 +12,7 @@ import typer
 
 import rdskit
 from rdskit import __version__
-from rdskit.cli.targets import AsJson, Ca, Credentials, Target, Tls, connect_options
+from rdskit.cli.targets import AsJson, Target, connects
 from rdskit.client.api import Database
 from rdskit.errors import ConfigError
 from rdskit.evolve import migrations
@@ -52,20 +52,19 @@ def new(
 
 
 @app.command("status")
+@connects
 def status(
     target: Target,
     *,
     directory: Dir = Path("migrations"),
-    credentials: Credentials = None,
-    tls: Tls = "verify-full",
-    ca: Ca = None,
+    options: dict[str, Any],
     as_json: AsJson = False,
 ) -> None:
     """Show which migrations are applied, pending, modified, missing or interrupted.
 
     Exit status 1 when one is modified, missing or interrupted.
     """
-    entries = _run(target, connect_options(credentials, tls, ca), lambda db: migrations.status(db, directory))
+    entries = _run(target, options, lambda db: migrations.status(db, directory))
     if as_json:
         told = [{"version": each.version, "state": each.state.value, "applied_at": each.applied_at} for each in entries]
         typer.echo(json.dumps({"migrations": told}, indent=2))
@@ -79,6 +78,7 @@ def status(
 
 
 @app.command("up")
+@connects
 def up(
     target: Target,
     *,
@@ -87,19 +87,17 @@ def up(
     lock_timeout: LockTimeout = 2.0,
     patience: Patience = 600.0,
     wait: Wait = 600.0,
-    credentials: Credentials = None,
-    tls: Tls = "verify-full",
-    ca: Ca = None,
+    options: dict[str, Any],
     as_json: AsJson = False,
 ) -> None:
     """Apply what is pending. Processes that call it at once wait for one another, and all end with status 0."""
     settings = Settings(lock_timeout, patience, wait, _progress(as_json=as_json))
-    options = connect_options(credentials, tls, ca)
     done = _run(target, options, lambda db: migrations.up(db, directory, to=to, settings=settings))
     _tell("applied", done, as_json=as_json)
 
 
 @app.command("down")
+@connects
 def down(
     target: Target,
     *,
@@ -110,14 +108,11 @@ def down(
     lock_timeout: LockTimeout = 2.0,
     patience: Patience = 600.0,
     wait: Wait = 600.0,
-    credentials: Credentials = None,
-    tls: Tls = "verify-full",
-    ca: Ca = None,
+    options: dict[str, Any],
     as_json: AsJson = False,
 ) -> None:
     """Take back the latest migration, or those behind --to. What drops data changes nothing without --yes."""
     settings = Settings(lock_timeout, patience, wait, _progress(as_json=as_json))
-    options = connect_options(credentials, tls, ca)
     losing = [] if yes else _run(target, options, lambda db: _losing(db, directory, to, steps))
     if losing:
         typer.echo("nothing was changed: this would lose data, which needs --yes:", err=True)
@@ -129,17 +124,16 @@ def down(
 
 
 @app.command("plan")
+@connects
 def plan(
     target: Target,
     *,
     directory: Dir = Path("migrations"),
-    credentials: Credentials = None,
-    tls: Tls = "verify-full",
-    ca: Ca = None,
+    options: dict[str, Any],
     as_json: AsJson = False,
 ) -> None:
     """Show each pending statement: its lock, the size of its table, and what would wait. Nothing is changed."""
-    found = _run(target, connect_options(credentials, tls, ca), lambda db: migrations.explain(db, directory))
+    found = _run(target, options, lambda db: migrations.explain(db, directory))
     if as_json:
         typer.echo(json.dumps({"statements": [each._asdict() for each in found]}, indent=2, ensure_ascii=False))
         return
@@ -150,6 +144,7 @@ def plan(
 
 
 @app.command("lint")
+@connects
 def lint(
     target: Annotated[str | None, typer.Argument(help="A database: its version and table sizes count then.")] = None,
     *,
@@ -161,9 +156,7 @@ def lint(
     django: Annotated[
         Path | None, typer.Option(metavar="MANAGE", help="Check the migrations of a Django project.")
     ] = None,
-    credentials: Credentials = None,
-    tls: Tls = "verify-full",
-    ca: Ca = None,
+    options: dict[str, Any],
     as_json: AsJson = False,
     sarif: Annotated[Path | None, typer.Option(metavar="FILE", help="Write SARIF there.")] = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page there.")] = None,
@@ -173,7 +166,6 @@ def lint(
         raise ConfigError(f"--product {product!r} is not known: choose postgres, mysql or mariadb")
     rows: dict[str, int] = {}
     if target is not None:
-        options = connect_options(credentials, tls, ca)
         found_product, rows = _run(target, options, _product_and_rows)
         product = product or found_product
     product = product or "postgres"

@@ -2,29 +2,27 @@
 
 import asyncio
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 import rdskit
+from rdskit.cli.targets import Target, connects
 from rdskit.client.api import TABLES
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @app.command("setup")
+@connects
 def command(
-    target: Annotated[str, typer.Argument(help="postgresql://…, rds://IDENTIFIER or secretsmanager:ID")],
+    target: Target,
     *,
-    credentials: Annotated[str | None, typer.Option(help="env, iam, ssm:/path or secretsmanager:ID")] = None,
-    tls: Annotated[str, typer.Option(help="verify-full, require or off")] = "verify-full",
-    ca: Annotated[Path | None, typer.Option(help="A PEM file with one more authority to trust.")] = None,
+    options: dict[str, Any],
     as_json: Annotated[bool, typer.Option("--json", help="Print the tables as JSON.")] = False,
 ) -> None:
     """Make the tables of rdskit in a database: fences, idempotency keys, outbox. May be run again."""
-    options = {"credentials": credentials, "tls": tls, "ca": ca}
-    made = asyncio.run(_set_up(target, {name: value for name, value in options.items() if value is not None}))
+    made = asyncio.run(_set_up(target, options))
     if as_json:
         typer.echo(json.dumps({"tables": list(made)}))
         return

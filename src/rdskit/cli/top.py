@@ -4,12 +4,12 @@ import asyncio
 import json
 import os
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from rdskit.cli.targets import Target, connects
 from rdskit.errors import ConfigError
 from rdskit.local.fault_model import parse_seconds
 from rdskit.operate.top.keys import Look
@@ -22,8 +22,9 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @app.command("top")
+@connects
 def command(
-    target: Annotated[str, typer.Argument(help="postgresql://…, rds://IDENTIFIER or secretsmanager:ID")],
+    target: Target,
     *,
     interval: Annotated[str, typer.Option(metavar="TIME", help="Between two looks, as in 500ms or 2s.")] = "1s",
     once: Annotated[bool, typer.Option("--once", help="Print one frame as text; also where there is no terminal.")] = (
@@ -33,9 +34,7 @@ def command(
     reader: Annotated[
         list[str] | None, typer.Option(metavar="HOST[:PORT]", help="A reader to watch too; may be given again.")
     ] = None,
-    credentials: Annotated[str | None, typer.Option(help="env, iam, secretsmanager:ID or ssm:/path")] = None,
-    tls: Annotated[str, typer.Option(help="verify-full, require or off")] = "verify-full",
-    ca: Annotated[Path | None, typer.Option(help="A PEM file with one more authority to trust.")] = None,
+    options: dict[str, Any],
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for one attempt to connect.")] = 5.0,
 ) -> None:
     """Watch a cluster live: roles, rates, latency, connections, lag, and failovers while they happen.
@@ -43,13 +42,7 @@ def command(
     Keys: q quit, p pause, s sort, + and - look less and more often, ? help. Exit status of --once and --json: 1 when a
     host gives no sign of life.
     """
-    options = {
-        "credentials": credentials,
-        "tls": tls,
-        "ca": ca,
-        "connect_timeout": timeout,
-        "readers": tuple(reader or ()) or "auto",
-    }
+    options |= {"connect_timeout": timeout, "readers": tuple(reader or ()) or "auto"}
     console = Console(highlight=False, soft_wrap=True)
     if once or as_json or not is_interactive(console):
         frame = asyncio.run(_one_frame(target, _seconds(interval), options))

@@ -2,13 +2,13 @@
 
 import asyncio
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from rdskit.cli.targets import Target, connects, in_options
 from rdskit.client.api import Health, HostHealth, connect
 from rdskit.kernel.topology import Host, Role, Topology
 
@@ -16,12 +16,11 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @app.command("topology")
+@connects
 def command(
-    target: Annotated[str, typer.Argument(help="postgresql://…, rds://IDENTIFIER or secretsmanager:ID")],
+    target: Target,
     *,
-    credentials: Annotated[str | None, typer.Option(help="env, iam, secretsmanager:ID or ssm:/path")] = None,
-    tls: Annotated[str, typer.Option(help="verify-full, require or off")] = "verify-full",
-    ca: Annotated[Path | None, typer.Option(help="A PEM file with one more authority to trust.")] = None,
+    options: dict[str, Any],
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for one attempt to connect.")] = 5.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the hosts as JSON.")] = False,
 ) -> None:
@@ -29,8 +28,7 @@ def command(
 
     Exit status 1 when a host gives none.
     """
-    options = {"credentials": credentials, "tls": tls, "ca": ca, "connect_timeout": timeout}
-    topology, health = asyncio.run(_look(target, options))
+    topology, health = asyncio.run(_look(target, options | {"connect_timeout": timeout}))
     hosts = described(topology, health)
     if as_json:
         typer.echo(json.dumps({"status": health.status, "hosts": hosts}, indent=2, ensure_ascii=False))
@@ -58,7 +56,7 @@ def _described(host: Host, sign: HostHealth) -> dict[str, Any]:
         "endpoint": str(host.endpoint),
         "zone": host.zone,
         "latency_ms": None if sign.latency is None else round(sign.latency * 1e3, 2),
-        "problem": sign.problem,
+        "problem": sign.problem and in_options(sign.problem),
     }
 
 

@@ -43,6 +43,7 @@ async def check(
     credentials: str | Credentials | None = None,
     tls: str = "verify-full",
     ca: str | os.PathLike[str] | None = None,
+    cleartext_password: bool = False,
     timeout: float = 15.0,
 ) -> Diagnosis:
     """Go the way to a database step by step and tell what is found.
@@ -52,6 +53,7 @@ async def check(
         credentials: as for ``rdskit.connect``.
         tls: as for ``rdskit.connect``.
         ca: as for ``rdskit.connect``.
+        cleartext_password: as for ``rdskit.connect``.
         timeout: seconds for all steps together.
 
     Returns:
@@ -64,6 +66,7 @@ async def check(
         credentials=credentials,
         tls=tls,
         ca=ca,
+        cleartext_password=cleartext_password,
         topology="off",  # a URL's host is looked at step by step, and not connected to before its name is looked up
         timeout=timeout,
         limits=PoolLimits(min_size=0, connect_timeout=timeout),
