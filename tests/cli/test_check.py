@@ -18,7 +18,7 @@ def test_a_good_target_ends_with_0_and_a_line_for_each_step(database: TestDataba
     assert result.exit_code == 0, result.stdout
     for name in ("target", "dns", "tcp", "tls", "login", "role", "replicas"):
         assert f" {name}" in result.stdout
-    assert "→ use tls='verify-full'" in result.stdout
+    assert "→ use --tls verify-full" in result.stdout
     assert database.password not in result.stdout
 
 

@@ -39,7 +39,7 @@ def connects(command: Callable[..., Result]) -> Callable[..., Result]:
     """Add the options of a target to a command; it gets them together as its parameter ``options``.
 
     Args:
-        command: has a parameter ``options``: keyword arguments of ``rdskit.connect``, without those that are None.
+        command: has a parameter ``options``: keyword arguments of ``rdskit.connect``, without those that are None or False.
 
     Returns:
         The command as Typer reads it.
@@ -49,7 +49,7 @@ def connects(command: Callable[..., Result]) -> Callable[..., Result]:
 
     @functools.wraps(command)
     def connecting(**given: Any) -> Result:
-        options = {name: value for name in _OPTIONS if (value := given.pop(name)) is not None}
+        options = {name: value for name in _OPTIONS if (value := given.pop(name)) not in {None, False}}
         return command(options=options, **given)
 
     parameters: list[inspect.Parameter] = []
