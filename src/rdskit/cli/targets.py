@@ -39,7 +39,7 @@ def connects(command: Callable[..., Result]) -> Callable[..., Result]:
     """Add the options of a target to a command; it gets them together as its parameter ``options``.
 
     Args:
-        command: has a parameter ``options``: keyword arguments of ``rdskit.connect``, without those that are None or False.
+        command: has a parameter ``options``: arguments of ``rdskit.connect``, without those that are None or False.
 
     Returns:
         The command as Typer reads it.
