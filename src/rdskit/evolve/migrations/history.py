@@ -17,24 +17,20 @@ if TYPE_CHECKING:
     from rdskit.client.api import Database, Transaction
     from rdskit.evolve.migrations.model import Migration
 
-#: ``scope`` tells the schemas of one database apart; it is empty for the database itself.
+#: Each schema has a table of its own, which moves with it.
 _POSTGRES: Final = """
     create table if not exists rdskit_migration (
-        scope text not null,
-        version text not null,
+        version text primary key,
         checksum text not null,
         source text not null,
-        applied_at timestamptz not null default current_timestamp,
-        primary key (scope, version))
+        applied_at timestamptz not null default current_timestamp)
 """
 _MYSQL: Final = """
     create table if not exists rdskit_migration (
-        scope varbinary(255) not null,
-        version varbinary(255) not null,
+        version varbinary(255) primary key,
         checksum char(64) character set ascii not null,
         source longtext character set utf8mb4 not null,
-        applied_at datetime(6) not null default current_timestamp(6),
-        primary key (scope, version)) engine = innodb
+        applied_at datetime(6) not null default current_timestamp(6)) engine = innodb
 """
 
 
@@ -44,21 +40,20 @@ async def make_history(db: Database) -> None:
     await make_tables(db)
 
 
-async def read_history(db: Database, scope: str = "") -> dict[str, Applied]:
+async def read_history(db: Database) -> dict[str, Applied]:
     """Return what was applied, by version; nothing where the tables are missing.
 
     Args:
         db: the database; the writer is asked.
-        scope: which schema, or empty for the database itself.
     """
     text_of = "{0}" if dialect_of(db) is Dialect.POSTGRES else "cast({0} as char(255))"
     text = (
         f"select {text_of.format('version')}, checksum, source, applied_at from rdskit_migration "  # noqa: S608 - constants
-        "where scope = :scope order by version"
+        "order by version"
     )
 
     async def read(tx: Transaction) -> dict[str, Applied]:
-        rows = await tx.fetch_all(text, scope=scope)
+        rows = await tx.fetch_all(text)
         return {row[0]: Applied(row[0], row[1], row[2], f"{row[3]:%Y-%m-%d %H:%M:%S}") for row in rows}
 
     try:
@@ -69,24 +64,19 @@ async def read_history(db: Database, scope: str = "") -> dict[str, Applied]:
         raise
 
 
-async def record(tx: Transaction, migration: Migration, scope: str = "") -> None:
+async def record(tx: Transaction, migration: Migration) -> None:
     """Write that a migration was applied, in the transaction that did it."""
     await tx.execute(
-        "insert into rdskit_migration (scope, version, checksum, source) values (:scope, :version, :checksum, :source)",
-        scope=scope,
+        "insert into rdskit_migration (version, checksum, source) values (:version, :checksum, :source)",
         version=migration.version,
         checksum=migration.checksum,
         source=migration.source,
     )
 
 
-async def forget(tx: Transaction, migration: Migration, scope: str = "") -> None:
+async def forget(tx: Transaction, migration: Migration) -> None:
     """Write that a migration was taken back, in the transaction that did it."""
-    await tx.execute(
-        "delete from rdskit_migration where scope = :scope and version = :version",
-        scope=scope,
-        version=migration.version,
-    )
+    await tx.execute("delete from rdskit_migration where version = :version", version=migration.version)
 
 
 def status_of(

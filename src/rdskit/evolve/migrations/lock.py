@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 
     from rdskit.client.api import Database, HeldConnection
 
-_POSTGRES: Final = ("select pg_try_advisory_lock(hashtextextended(:name, 0))", "select pg_advisory_unlock_all()")
-#: MySQL's names are short and shared by all databases of a server.
-_NAME: Final = "concat('rdskit:', left(sha2(concat_ws('/', database(), :name), 256), 40))"
+#: One lock for each schema. PostgreSQL's belong to the database, MySQL's names are short and shared by all databases.
+_POSTGRES: Final = (
+    "select pg_try_advisory_lock(hashtextextended('rdskit migrations ' || coalesce(current_schema(), ''), 0))",
+    "select pg_advisory_unlock_all()",
+)
+_NAME: Final = "concat('rdskit:', left(sha2(concat_ws('/', database(), 'rdskit migrations'), 256), 40))"
 _MYSQL: Final = (f"select get_lock({_NAME}, 0)", f"select release_lock({_NAME})")
 
 
@@ -47,12 +50,11 @@ class MigrationLock:
 
 
 @contextlib.asynccontextmanager
-async def migration_lock(db: Database, scope: str, wait: float) -> AsyncIterator[MigrationLock]:
+async def migration_lock(db: Database, wait: float) -> AsyncIterator[MigrationLock]:
     """Hold the lock for the length of the block.
 
     Args:
-        db: the database.
-        scope: the schema that is migrated, or empty for the database itself.
+        db: the database, or a view of it with a schema.
         wait: seconds to try.
 
     Raises:
@@ -60,11 +62,10 @@ async def migration_lock(db: Database, scope: str, wait: float) -> AsyncIterator
         QueryTimeout: another process held it all the time.
     """
     take, release = _POSTGRES if dialect_of(db) is Dialect.POSTGRES else _MYSQL
-    name = f"rdskit migrations {scope}"
     async with db.connection() as connection:
         _refuse_proxy(connection.endpoint.host)
         deadline = asyncio.get_running_loop().time() + wait
-        while not await connection.fetch_value(take, name=name):
+        while not await connection.fetch_value(take):
             if asyncio.get_running_loop().time() > deadline:
                 raise QueryTimeout(
                     f"another process has been migrating this database for {wait:g} s: wait for it, or raise --wait"
@@ -74,11 +75,7 @@ async def migration_lock(db: Database, scope: str, wait: float) -> AsyncIterator
             yield MigrationLock(connection)
         finally:
             with contextlib.suppress(FailoverError):  # a lost connection has lost the lock as well
-                await (
-                    connection.fetch_value(release)
-                    if ":name" not in release
-                    else connection.fetch_value(release, name=name)
-                )
+                await connection.fetch_value(release)
 
 
 def _refuse_proxy(host: str) -> None:

@@ -198,7 +198,7 @@ async def _locked(
     finished: list[str] = []
     for attempt in range(_FAILOVERS):
         try:
-            async with migration_lock(patient, "", settings.wait) as lock:
+            async with migration_lock(patient, settings.wait) as lock:
                 await make_history(patient)
                 history = await read_history(patient)
                 check_unmodified(migrations, history)
