@@ -14,7 +14,7 @@ from rich.console import Console
 
 import rdskit
 from rdskit.cli.progress import mark, shown, stopping
-from rdskit.cli.targets import AsJson, connects
+from rdskit.cli.targets import AsJson, connects, without_password
 from rdskit.errors import PlanError
 from rdskit.plans import FileJournal, Job, JobState, Journal, Plan, TableJournal, resume, undo
 from rdskit.plans.model import replay
@@ -24,7 +24,7 @@ app = typer.Typer(
 )
 
 #: kind → "module:function" that rebuilds a job's plan: ``async with function(arguments, options) as plan``.
-KINDS: dict[str, str] = {}
+KINDS: dict[str, str] = {"migrations": "rdskit.cli.migrate_apply:rebuild"}
 
 STOPPED = 130
 
@@ -133,9 +133,18 @@ async def _run(job: str, place: str, options: dict[str, Any], run: Run) -> Job:
     console = Console(stderr=True)
     async with _journal(place, options) as journal:
         found = replay(job, await journal.read(job))
-        async with _rebuild(found.kind)(found.arguments, options) as plan:
+        async with _rebuild(found.kind)(_with_password(found.arguments, place), options) as plan:
             with shown(console, list(found.steps)) as progress, stopping(console) as stop:
                 return await run(plan, journal, job, progress=progress, stop=stop)
+
+
+def _with_password(value: Any, place: str) -> Any:
+    """Return a job's arguments with the journal's URL as the caller gave it: journals keep no passwords."""
+    if isinstance(value, Mapping):
+        return {name: _with_password(each, place) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_with_password(each, place) for each in value]
+    return place if value == without_password(place) else value
 
 
 def _rebuild(kind: str) -> Rebuild:

@@ -12,6 +12,7 @@ import typer
 
 import rdskit
 from rdskit import __version__
+from rdskit.cli.migrate_apply import apply
 from rdskit.cli.targets import AsJson, Target, connects
 from rdskit.client.api import Database
 from rdskit.errors import ConfigError
@@ -30,6 +31,7 @@ from rdskit.reports import Finding, Report, as_page, as_sarif, as_text
 from rdskit.reports import as_json as as_report_json
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True, help="Schema migrations.")
+app.command("apply")(apply)
 
 Dir = Annotated[Path, typer.Option("--dir", metavar="DIR", help="Where the files are.")]
 To = Annotated[str | None, typer.Option(metavar="VERSION", help="A version, or the beginning of its name.")]

@@ -23,6 +23,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 Result = TypeVar("Result")
 
+_PASSWORD: Final = re.compile(r"(//[^:@/]*):[^@/]*@")
+
 #: argument of ``rdskit.connect`` → its option, type and default, for every command that connects
 _OPTIONS: Final[dict[str, tuple[str, Any, Any]]] = {
     "credentials": ("--credentials", Credentials, None),
@@ -64,6 +66,11 @@ def connects(command: Callable[..., Result]) -> Callable[..., Result]:
     connecting.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     vars(connecting)["__signature__"] = signature.replace(parameters=parameters)
     return connecting
+
+
+def without_password(target: str) -> str:
+    """Return a target as a journal may keep it: a URL without its password."""
+    return _PASSWORD.sub(r"\1@", target)
 
 
 def in_options(text: str) -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from typer.testing import CliRunner
 
 import rdskit
+from rdskit.cli.main import app as cli
 from rdskit.errors import ConfigError, PlanError
 from rdskit.evolve import migrations
 from rdskit.evolve.migrations import Target, Waves, in_schemas
@@ -87,7 +92,7 @@ async def test_only_those_that_are_behind_are_touched(db: rdskit.Database, schem
 
 
 async def test_a_canary_that_fails_saves_the_others(db: rdskit.Database, schemas: list[str], directory: Path) -> None:
-    (directory / "20261130_1500_wrong.sql").write_text("-- up\nalter table nobody add x int;\n")
+    (directory / "20261130_1500_wrong.sql").write_text("-- up\nalter table missing add x int;\n")
     with pytest.raises(PlanError, match=f"step '{schemas[0]}' failed") as caught:
         await migrations.apply(in_schemas(db, schemas), directory)
     assert caught.value.job is not None
@@ -123,3 +128,43 @@ async def test_what_cannot_be_is_refused_before_anything_is_done(
 def test_waves_of_nothing_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"Waves\(workers=0\) migrates nothing"):
         Waves(workers=0)
+
+
+def _run(*words: str, status: int = 0) -> str:
+    result = CliRunner().invoke(cli, [*words, "--tls", "off"])
+    assert result.exit_code == status, (result.output, result.exception)
+    return result.output
+
+
+@pytest.fixture
+def tenants(database: TestDatabase) -> list[str]:
+    async def create() -> list[str]:
+        names = ["tenant_a", "tenant_b", "tenant_c"]
+        async with rdskit.connect(database.url, tls="off", min_size=0, max_size=1) as db:
+            for name in [*names, "other"]:
+                await db.execute(f"create schema {name}")
+        return names
+
+    return asyncio.run(create())
+
+
+def test_the_command_stops_behind_a_failed_canary_and_its_job_is_resumed(
+    database: TestDatabase, tenants: list[str], directory: Path
+) -> None:
+    wrong = directory / "20261130_1500_more.sql"
+    wrong.write_text("-- up\nalter table missing add x int;\n")
+    words = ("migrate", "apply", database.url, "--schemas", "tenant_*", "--dir", str(directory))
+    told = re.search(r"step '(\w+)' failed.*rdskit jobs resume (\S+)`", _run(*words, status=1), re.DOTALL)
+    assert told is not None
+    assert told[1] == tenants[0]
+    wrong.write_text("-- up\nalter table users add x int;\n")
+    job = told[2]
+    shown = json.loads(_run("jobs", "show", job, "--journal", database.url, "--json"))
+    assert [step["state"] for step in shown["steps"]] == ["failed", "pending", "pending"]
+    assert f"job {job}: done" in _run("jobs", "resume", job, "--journal", database.url)
+    assert json.loads(_run(*words, "--json")) == {"job": None, "applied": []}
+
+
+def test_the_command_names_a_pattern_that_fits_nothing(database: TestDatabase, directory: Path) -> None:
+    words = ("migrate", "apply", database.url, "--schemas", "none_*", "--dir", str(directory))
+    assert "no schema is called 'none_*'" in _run(*words, status=1)
