@@ -36,6 +36,10 @@ moved:
 	@tools/venv.sh requirements/bench.txt
 	@touch $@
 
+.venv/.types: requirements/types.txt .venv/.dev
+	@tools/venv.sh requirements/types.txt
+	@touch $@
+
 demo: .venv/.dev
 	@$(PY) -m rdskit.cli demo --json demo-report.json --html demo-report.html $(ARGS)
 
@@ -46,13 +50,13 @@ PYTEST := $(PY) -m pytest -n $(WORKERS) --max-worker-restart 0
 # Files in the order of tests/budgets.toml, the longest first, and not those with most tests.
 FILES := --dist loadfile --no-loadscope-reorder
 
-quick: .venv/.dev
+quick: .venv/.types
 	@$(PYTEST) --dist worksteal --speed quick $(ARGS)
 
-test: .venv/.dev
+test: .venv/.types
 	@$(ALONE) $(PYTEST) $(FILES) --rooms $(ARGS)
 
-soak: .venv/.dev
+soak: .venv/.types
 	@$(ALONE) $(PYTEST) $(FILES) --speed soak $(ARGS)
 
 check: .venv/.dev

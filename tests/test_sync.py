@@ -76,7 +76,7 @@ def test_a_block_commits_or_rolls_back_and_nests(db: sync.Database) -> None:
         tx.execute("update account set balance = 0")
         _ = 1 / 0
     assert _balances(db) == [90, 100]
-    with pytest.raises(rdskit.ConfigError, match="is not a level"), db.transaction(isolation="chaos"):
+    with pytest.raises(rdskit.ConfigError, match="is not a level"), db.transaction(isolation="chaos"):  # type: ignore[arg-type]
         pass
 
 

@@ -35,12 +35,25 @@ from rdskit.errors import (
 from rdskit.kernel.ports import Credentials, Login, Result, Row
 
 if TYPE_CHECKING:
-    from rdskit.client.api import Database, HeldConnection, Page
+    from rdskit.client.api import Database, Health, HeldConnection, Page, Session, Stats, Transaction
     from rdskit.dbapi import dbapi_connect
+    from rdskit.kernel.choices import Consistency, Isolation, TlsMode
     from rdskit.kernel.notifications import Notification
+    from rdskit.kernel.topology import Topology
     from rdskit.kernel.values import PgDate, PgInterval, PgTime, PgTimestamp
 
 __version__ = "0.1.0"
+
+_LOADED_LATER = {
+    **dict.fromkeys(
+        ("Database", "Health", "HeldConnection", "Page", "Session", "Stats", "Transaction"), "rdskit.client.api"
+    ),
+    **dict.fromkeys(("Consistency", "Isolation", "TlsMode"), "rdskit.kernel.choices"),
+    **dict.fromkeys(("PgDate", "PgInterval", "PgTime", "PgTimestamp"), "rdskit.kernel.values"),
+    "Notification": "rdskit.kernel.notifications",
+    "Topology": "rdskit.kernel.topology",
+    "dbapi_connect": "rdskit.dbapi",
+}
 
 __all__ = [
     "AuthenticationError",
@@ -48,13 +61,16 @@ __all__ = [
     "CircuitOpen",
     "ConfigError",
     "ConnectError",
+    "Consistency",
     "Credentials",
     "Database",
     "DeadlockError",
     "FailoverError",
+    "Health",
     "HeldConnection",
     "HookError",
     "IntegrityError",
+    "Isolation",
     "LocalError",
     "Login",
     "NoWriterError",
@@ -75,33 +91,29 @@ __all__ = [
     "ResultError",
     "Row",
     "SerializationError",
+    "Session",
     "StaleReadError",
     "StatementError",
+    "Stats",
     "TLSError",
+    "TlsMode",
     "TooManyConnections",
+    "Topology",
+    "Transaction",
     "__version__",
     "connect",
     "dbapi_connect",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    # The classes are needed for annotations and isinstance only; loading them with the package would double the cost of
-    # `import rdskit`.
-    if name in {"Database", "HeldConnection", "Page"}:
-        from rdskit.client import api  # noqa: PLC0415
+if not TYPE_CHECKING:  # a type checker knows every name from the imports above, and reports any other
 
-        return getattr(api, name)
-    if name == "Notification":
-        from rdskit.kernel.notifications import Notification  # noqa: PLC0415
+    def __getattr__(name: str) -> Any:
+        # These are needed for annotations and isinstance only; loading them with the package would double the cost of
+        # `import rdskit`. dbapi_connect starts a background loop, which asynchronous code never needs.
+        module = _LOADED_LATER.get(name)
+        if module is None:
+            raise AttributeError(f"module 'rdskit' has no attribute {name!r}")
+        from importlib import import_module  # noqa: PLC0415
 
-        return Notification
-    if name in {"PgDate", "PgInterval", "PgTime", "PgTimestamp"}:
-        from rdskit.kernel import values  # noqa: PLC0415
-
-        return getattr(values, name)
-    if name == "dbapi_connect":  # starts a background loop, which asynchronous code never needs
-        from rdskit.dbapi import dbapi_connect  # noqa: PLC0415
-
-        return dbapi_connect
-    raise AttributeError(f"module 'rdskit' has no attribute {name!r}")
+        return getattr(import_module(module), name)

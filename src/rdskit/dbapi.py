@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import os
 
     from rdskit.client.api import Iam, Located
+    from rdskit.kernel.choices import TlsMode
     from rdskit.kernel.ports import Credentials
 
 _OURS: Final = frozenset({"host", "port", "user", "password", "passwd", "database", "dbname", "db", "conninfo"})
@@ -34,7 +35,7 @@ def dbapi_connect(
     target: str,
     *,
     credentials: str | Credentials | Iam | None = None,
-    tls: str = "verify-full",
+    tls: TlsMode = "verify-full",
     ca: str | os.PathLike[str] | None = None,
     cleartext_password: bool = False,
     timeout: float = 30.0,

@@ -135,8 +135,8 @@ async def test_a_killed_writer_loses_and_doubles_no_transfer(
     async def work() -> None:
         while not over.is_set():
             number = next(numbers)
-            accounts = chance.sample(range(ACCOUNTS), 2)
-            told.add(await db.run(_transfer, args=(number, *accounts), exactly_once=True, timeout=PATIENCE))
+            source, goal = chance.sample(range(ACCOUNTS), 2)
+            told.add(await db.run(_transfer, args=(number, source, goal), exactly_once=True, timeout=PATIENCE))
 
     async with asyncio.TaskGroup() as group:
         for _ in range(WORKERS):

@@ -123,4 +123,4 @@ async def test_statements_are_kept_prepared_elsewhere(database: TestDatabase) ->
         await db.fetch_value("select 1")
         assert await db.fetch_value("select count(*) from pg_prepared_statements") > 0
     with pytest.raises(rdskit.ConfigError, match="pinning='never' is not known"):
-        await rdskit.connect(database.url, tls="off", pinning="never")
+        await rdskit.connect(database.url, tls="off", pinning="never")  # type: ignore[arg-type]

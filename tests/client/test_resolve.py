@@ -385,4 +385,4 @@ def test_only_names_of_rds_and_other_endpoints_of_aws_are_looked_up(monkeypatch:
 
 async def test_a_topology_that_is_no_choice_is_refused() -> None:
     with pytest.raises(rdskit.ConfigError, match="topology='on' is not known; choose one of auto, off"):
-        await rdskit.connect("postgresql://app@db.example.com/shop", topology="on")
+        await rdskit.connect("postgresql://app@db.example.com/shop", topology="on")  # type: ignore[arg-type]

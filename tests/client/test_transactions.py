@@ -98,7 +98,7 @@ async def test_levels_and_modes_reach_the_server(db: rdskit.Database) -> None:
         async with db.transaction(read_only=True) as tx:
             await _move(tx, 1)
     with pytest.raises(rdskit.ConfigError, match="is not a level"):
-        async with db.transaction(isolation="chaos"):
+        async with db.transaction(isolation="chaos"):  # type: ignore[arg-type]
             pass
 
 

@@ -27,7 +27,7 @@ def with_scheme(engine: Engine, scheme: str) -> str:
 
 
 @pytest.mark.parametrize("tls", ["require", "off"])
-async def test_a_server_of_another_kind_is_recognized(engine: Engine, tls: str) -> None:
+async def test_a_server_of_another_kind_is_recognized(engine: Engine, tls: rdskit.TlsMode) -> None:
     wrong = engine.pick("mysql", "postgresql")
     with pytest.raises(rdskit.ConfigError) as caught:
         await rdskit.connect(with_scheme(engine, wrong), tls=tls, connect_timeout=0.5)

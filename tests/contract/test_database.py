@@ -61,7 +61,7 @@ async def test_a_transaction_happens_whole_or_not_at_all(db: rdskit.Database) ->
 
 @pytest.mark.usefixtures("users")
 @pytest.mark.parametrize("isolation", ["read committed", "repeatable read", "serializable"])
-async def test_isolation_levels(db: rdskit.Database, isolation: str) -> None:
+async def test_isolation_levels(db: rdskit.Database, isolation: rdskit.Isolation) -> None:
     async with db.transaction(isolation=isolation) as tx:
         assert await tx.fetch_value("select count(*) from users") == 3
         await db.execute("insert into users (name) values ('later')") if isolation != "serializable" else None

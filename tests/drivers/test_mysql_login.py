@@ -53,7 +53,7 @@ async def test_a_certificate_of_nobody_we_know_is_refused(mysql_database: Family
 
 @pytest.mark.parametrize("tls", ["require", "off"])
 async def test_the_first_login_of_a_user_sends_its_password_encrypted_either_way(
-    mysql: ThrowawayMySQL, mysql_database: FamilyDatabase, tls: str
+    mysql: ThrowawayMySQL, mysql_database: FamilyDatabase, tls: rdskit.TlsMode
 ) -> None:
     """caching_sha2_password knows the user after that, and needs a scramble only; without TLS it encrypts by RSA."""
     user = f"new_{tls}"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from rdskit.client.api import Database as AsyncDatabase
     from rdskit.client.api import Health, Iam, Options, Stats
+    from rdskit.kernel.choices import Consistency, Pinning, TlsMode, TopologyMode
     from rdskit.kernel.events import Observer
     from rdskit.kernel.ports import Credentials
     from rdskit.kernel.topology import Topology
@@ -103,13 +104,13 @@ def connect(
     target: str,
     *,
     credentials: str | Credentials | Iam | None = None,
-    tls: str = "verify-full",
+    tls: TlsMode = "verify-full",
     ca: str | os.PathLike[str] | None = None,
     cleartext_password: bool = False,
-    consistency: str = "session",
+    consistency: Consistency = "session",
     readers: str | Iterable[str] = "auto",
     readable: Iterable[str] = (),
-    topology: str = "auto",
+    topology: TopologyMode = "auto",
     timeout: float | None = 30.0,
     min_size: int | None = None,
     max_size: int = 10,
@@ -119,7 +120,7 @@ def connect(
     settings: Mapping[str, str | int | float] | None = None,
     observers: Iterable[Observer] = (),
     processes: int | None = None,
-    pinning: str = "auto",
+    pinning: Pinning = "auto",
     spill: float | None = None,
     token_key: str | None = None,
 ) -> Database:

@@ -8,7 +8,7 @@ import functools
 import inspect
 import logging
 import queue
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, TypeVar, TypeVarTuple, overload
 
 from rdskit.client.api import DEFAULT, KEEP, fingerprint_of, name_of
 from rdskit.errors import ConfigError
@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from rdskit.client.api import Page, Source
     from rdskit.client.api import Session as AsyncSession
     from rdskit.client.api import Transaction as AsyncTransaction
+    from rdskit.kernel.choices import Isolation
     from rdskit.kernel.ports import Params, Result, Row
     from rdskit.kernel.sql.insert import OnConflict
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 _log = logging.getLogger("rdskit.transactions")
 
 
@@ -116,18 +118,43 @@ class Session:
         """Run a statement and give all its rows."""
         return wait(self._database.fetch_all(sql, params, into=into, timeout=timeout, after=after, **named))
 
+    @overload
     def fetch_value(
         self,
         sql: str,
         params: Params | None = None,
         /,
         *,
+        into: None = None,
+        timeout: float | None = DEFAULT,
+        after: str | None = None,
+        **named: Any,
+    ) -> Any: ...
+    @overload
+    def fetch_value(
+        self,
+        sql: str,
+        params: Params | None = None,
+        /,
+        *,
+        into: type[T],
+        timeout: float | None = DEFAULT,
+        after: str | None = None,
+        **named: Any,
+    ) -> T | None: ...
+    def fetch_value(
+        self,
+        sql: str,
+        params: Params | None = None,
+        /,
+        *,
+        into: Any = None,
         timeout: float | None = DEFAULT,
         after: str | None = None,
         **named: Any,
     ) -> Any:
-        """Run a statement and give the first column of its first row, or None."""
-        return wait(self._database.fetch_value(sql, params, timeout=timeout, after=after, **named))
+        """Return the first column of a statement's first row, or None; ``into`` is the type that it must have."""
+        return wait(self._database.fetch_value(sql, params, into=into, timeout=timeout, after=after, **named))
 
     def execute(
         self, sql: str, params: Params | None = None, /, *, timeout: float | None = DEFAULT, **named: Any
@@ -249,7 +276,7 @@ class Session:
     def transaction(
         self,
         *,
-        isolation: str | None = None,
+        isolation: Isolation | None = None,
         read_only: bool = False,
         deferrable: bool = False,
         exactly_once: bool | None = None,
@@ -268,13 +295,46 @@ class Session:
             yield Transaction(transaction, committed)
         _call(committed)
 
+    @overload
+    def run(
+        self,
+        closure: Callable[[Transaction, *Ts], T],
+        *,
+        args: tuple[*Ts],
+        kwargs: None = None,
+        isolation: Isolation | None = ...,
+        exactly_once: bool | None = ...,
+        timeout: float | None = ...,
+    ) -> T: ...
+    @overload
+    def run(
+        self,
+        closure: Callable[[Transaction], T],
+        *,
+        args: tuple[()] = (),
+        kwargs: None = None,
+        isolation: Isolation | None = ...,
+        exactly_once: bool | None = ...,
+        timeout: float | None = ...,
+    ) -> T: ...
+    @overload
+    def run(
+        self,
+        closure: Callable[Concatenate[Transaction, ...], T],
+        *,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any],
+        isolation: Isolation | None = ...,
+        exactly_once: bool | None = ...,
+        timeout: float | None = ...,
+    ) -> T: ...
     def run(
         self,
         closure: Callable[..., T],
         *,
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
-        isolation: str | None = None,
+        isolation: Isolation | None = None,
         exactly_once: bool | None = None,
         timeout: float | None = DEFAULT,
     ) -> T:

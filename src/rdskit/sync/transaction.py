@@ -48,9 +48,13 @@ class Transaction:
         """Run a statement and give all its rows."""
         return wait(self._transaction.fetch_all(sql, params, into=into, **named))
 
-    def fetch_value(self, sql: str, params: Params | None = None, /, **named: Any) -> Any:
-        """Run a statement and give the first column of its first row, or None."""
-        return wait(self._transaction.fetch_value(sql, params, **named))
+    @overload
+    def fetch_value(self, sql: str, params: Params | None = None, /, *, into: None = None, **named: Any) -> Any: ...
+    @overload
+    def fetch_value(self, sql: str, params: Params | None = None, /, *, into: type[T], **named: Any) -> T | None: ...
+    def fetch_value(self, sql: str, params: Params | None = None, /, *, into: Any = None, **named: Any) -> Any:
+        """Return the first column of a statement's first row, or None; ``into`` is the type that it must have."""
+        return wait(self._transaction.fetch_value(sql, params, into=into, **named))
 
     def execute(self, sql: str, params: Params | None = None, /, **named: Any) -> Result:
         """Run a statement and give the number of rows that it matched."""
@@ -75,6 +79,14 @@ class Transaction:
         """Run a statement for each parameter set, all or none."""
         return send_from_here(sets, lambda source: self._transaction.execute_many(sql, source))
 
+    @overload
+    def stream(
+        self, sql: str, params: Params | None = None, /, *, batch: int = ..., into: None = None, **named: Any
+    ) -> Generator[Row, None, None]: ...
+    @overload
+    def stream(
+        self, sql: str, params: Params | None = None, /, *, batch: int = ..., into: type[T], **named: Any
+    ) -> Generator[T, None, None]: ...
     def stream(
         self, sql: str, params: Params | None = None, /, *, batch: int = 1000, into: Any = None, **named: Any
     ) -> Generator[Any, None, None]:

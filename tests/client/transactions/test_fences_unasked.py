@@ -35,7 +35,7 @@ class Deposit:
         return self.attempts
 
 
-async def balance(db: rdskit.Database) -> int:
+async def balance(db: rdskit.Database | rdskit.Transaction) -> int:
     return int(await db.fetch_value("select balance from account where id = 1"))
 
 

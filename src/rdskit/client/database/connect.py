@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from rdskit.client.credentials import Iam
     from rdskit.client.database.database import Database
+    from rdskit.kernel.choices import Consistency, Pinning, TlsMode, TopologyMode
     from rdskit.kernel.events import Observer
     from rdskit.kernel.ports import Credentials
 
@@ -77,13 +78,13 @@ def connect(
     target: str,
     *,
     credentials: str | Credentials | Iam | None = None,
-    tls: str = "verify-full",
+    tls: TlsMode = "verify-full",
     ca: str | os.PathLike[str] | None = None,
     cleartext_password: bool = False,
-    consistency: str = "session",
+    consistency: Consistency = "session",
     readers: str | Iterable[str] = "auto",
     readable: Iterable[str] = (),
-    topology: str = "auto",
+    topology: TopologyMode = "auto",
     timeout: float | None = 30.0,
     min_size: int | None = None,
     max_size: int = 10,
@@ -93,7 +94,7 @@ def connect(
     settings: Mapping[str, str | int | float] | None = None,
     observers: Iterable[Observer] = (),
     processes: int | None = None,
-    pinning: str = "auto",
+    pinning: Pinning = "auto",
     spill: float | None = None,
     token_key: str | None = None,
 ) -> Connecting:

@@ -11,7 +11,7 @@ from rdskit.client.database.executor import public_error
 from rdskit.client.database.queries import DEFAULT
 from rdskit.client.notifications import Inbox
 from rdskit.client.pool import Hold
-from rdskit.client.statements import calls, into_all, into_one
+from rdskit.client.statements import calls, into_all, into_one, into_value
 from rdskit.client.transactions import Transaction, begin_text
 from rdskit.errors import ConfigError, FailoverError
 from rdskit.kernel.arguments import require_seconds, require_text
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rdskit.client.database.block import TransactionContext
     from rdskit.client.pool import Lease
     from rdskit.client.statements.calls import Call
+    from rdskit.kernel.choices import Isolation
     from rdskit.kernel.endpoints import Endpoint
     from rdskit.kernel.notifications import Notification
     from rdskit.kernel.ports import Params, Result, Row
@@ -138,11 +139,42 @@ class HeldConnection:
         """Run a statement and return all its rows."""
         return into_all(await self._run(calls.fetch_all, sql, params, named, timeout), into)
 
+    @overload
     async def fetch_value(
-        self, sql: str, params: Params | None = None, /, *, timeout: float | None = DEFAULT, **named: Any
+        self,
+        sql: str,
+        params: Params | None = None,
+        /,
+        *,
+        into: None = None,
+        timeout: float | None = DEFAULT,
+        **named: Any,
+    ) -> Any: ...
+    @overload
+    async def fetch_value(
+        self,
+        sql: str,
+        params: Params | None = None,
+        /,
+        *,
+        into: type[T],
+        timeout: float | None = DEFAULT,
+        **named: Any,
+    ) -> T | None: ...
+    async def fetch_value(
+        self,
+        sql: str,
+        params: Params | None = None,
+        /,
+        *,
+        into: Any = None,
+        timeout: float | None = DEFAULT,
+        **named: Any,
     ) -> Any:
-        """Run a statement and return the first column of its first row, or None."""
+        """Return the first column of a statement's first row, or None; ``into`` is the type that it must have."""
         row = await self._run(calls.fetch_one, sql, params, named, timeout)
+        if into is not None:
+            return into_value(row, into)
         return None if row is None else row[0]
 
     async def execute(
@@ -153,7 +185,7 @@ class HeldConnection:
 
     @contextlib.asynccontextmanager
     async def transaction(
-        self, *, isolation: str | None = None, read_only: bool = False, timeout: float | None = None
+        self, *, isolation: Isolation | None = None, read_only: bool = False, timeout: float | None = None
     ) -> AsyncIterator[Transaction]:
         """Open a transaction on this connection; arguments and errors as for ``db.transaction``.
 

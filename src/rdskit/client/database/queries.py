@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from rdskit.client.database.streaming import Reading, Streaming, require_plain_read
-from rdskit.client.statements import Pages, calls, into_all, into_one, require_stream
+from rdskit.client.statements import Pages, calls, into_all, into_one, into_value, require_stream
 from rdskit.client.statements.observed import observe_stream
 from rdskit.errors import ConfigError
 from rdskit.kernel.arguments import require_seconds, require_text
@@ -172,18 +172,57 @@ class Queries:
         )
         return call if into is None else _all(call, into)
 
+    @overload
     async def fetch_value(
         self,
         sql: str,
         params: Params | None = None,
         /,
         *,
+        into: None = None,
+        timeout: float | None = DEFAULT,
+        after: str | None = None,
+        **named: Any,
+    ) -> Any: ...
+    @overload
+    async def fetch_value(
+        self,
+        sql: str,
+        params: Params | None = None,
+        /,
+        *,
+        into: type[T],
+        timeout: float | None = DEFAULT,
+        after: str | None = None,
+        **named: Any,
+    ) -> T | None: ...
+    async def fetch_value(
+        self,
+        sql: str,
+        params: Params | None = None,
+        /,
+        *,
+        into: Any = None,
         timeout: float | None = DEFAULT,
         after: str | None = None,
         **named: Any,
     ) -> Any:
-        """Run a statement and give the first column of its first row, or None; otherwise like ``fetch_one``."""
+        """Return the first column of a statement's first row, or None; otherwise like ``fetch_one``.
+
+        Args:
+            sql: as for ``fetch_one``.
+            params: as for ``fetch_one``.
+            into: the type that the value must have, such as ``int``; it is checked and not converted.
+            timeout: seconds for the whole call.
+            after: as for ``fetch_one``.
+            named: as for ``fetch_one``.
+
+        Raises:
+            ConfigError: the value is of another type.
+        """
         row = await self.fetch_one(sql, params, timeout=timeout, after=after, **named)
+        if into is not None:
+            return into_value(row, into)
         return None if row is None else row[0]
 
     def execute(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, TypeVar, TypeVarTuple, overload
 
 from rdskit.client.database.block import Block
 from rdskit.client.database.queries import DEFAULT, Queries
@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from rdskit.client.database.context import SessionContext
+    from rdskit.kernel.choices import Isolation
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 KEEP = 24 * 3600.0
 """Seconds for which the answer of ``run_once`` is kept."""
 
@@ -48,7 +50,7 @@ class Transactional(Queries):
     def transaction(
         self,
         *,
-        isolation: str | None = None,
+        isolation: Isolation | None = None,
         read_only: bool = False,
         deferrable: bool = False,
         exactly_once: bool | None = None,
@@ -80,13 +82,46 @@ class Transactional(Queries):
             begin, require_seconds("timeout", timeout), exactly_once=False if read_only else exactly_once
         )
 
+    @overload
+    async def run(
+        self,
+        closure: Callable[[Transaction, *Ts], Awaitable[T]],
+        *,
+        args: tuple[*Ts],
+        kwargs: None = None,
+        isolation: Isolation | None = ...,
+        exactly_once: bool | None = ...,
+        timeout: float | None = ...,
+    ) -> T: ...
+    @overload
+    async def run(
+        self,
+        closure: Callable[[Transaction], Awaitable[T]],
+        *,
+        args: tuple[()] = (),
+        kwargs: None = None,
+        isolation: Isolation | None = ...,
+        exactly_once: bool | None = ...,
+        timeout: float | None = ...,
+    ) -> T: ...
+    @overload
+    async def run(
+        self,
+        closure: Callable[Concatenate[Transaction, ...], Awaitable[T]],
+        *,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any],
+        isolation: Isolation | None = ...,
+        exactly_once: bool | None = ...,
+        timeout: float | None = ...,
+    ) -> T: ...
     async def run(
         self,
         closure: Callable[..., Awaitable[T]],
         *,
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
-        isolation: str | None = None,
+        isolation: Isolation | None = None,
         exactly_once: bool | None = None,
         timeout: float | None = DEFAULT,
     ) -> T:

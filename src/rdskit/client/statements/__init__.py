@@ -1,7 +1,7 @@
 """Statements beyond a single one: many rows in, many rows out, pages, and rows as the caller's own types."""
 
 from rdskit.client.statements.bulk import execute_many, insert_many
-from rdskit.client.statements.into import into_all, into_one
+from rdskit.client.statements.into import into_all, into_one, into_value
 from rdskit.client.statements.pages import Page, Pages
 from rdskit.client.statements.portions import Pace, Source
 from rdskit.client.statements.stored_code import StoredCode
@@ -17,6 +17,7 @@ __all__ = [
     "insert_many",
     "into_all",
     "into_one",
+    "into_value",
     "require_stream",
     "stream",
 ]

@@ -43,6 +43,26 @@ def into_one(row: Row | None, kind: type[T]) -> T | None:
     return value
 
 
+def into_value(row: Row | None, kind: type[T]) -> T | None:
+    """Return the first column of a row, if there is one and it is not NULL, as a value of a type; nothing is converted.
+
+    Raises:
+        ConfigError: the value is of another type.
+    """
+    if row is None or row[0] is None:
+        return None
+    value = row[0]
+    try:
+        if isinstance(value, kind):
+            return value
+    except TypeError:  # no type that a value can be tested for, such as a number or list[int]
+        raise ConfigError("into= of fetch_value takes a type of one value, such as int, str or Decimal") from None
+    raise ConfigError(
+        f"into={kind.__name__} does not fit the value, which is of type {type(value).__name__}: name that type, or "
+        "cast the column in SQL"
+    )
+
+
 def into_all(rows: Sequence[Row], kind: type[T] | None) -> list[T]:
     """Make a value of each row; None leaves them rows.
 

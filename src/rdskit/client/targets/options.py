@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rdskit.client.pool import PoolLimits
 from rdskit.errors import ConfigError
+from rdskit.kernel.choices import CONSISTENCIES, PINNINGS, TOPOLOGIES
 
 if TYPE_CHECKING:
     import os
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
     from rdskit.kernel.ports import Credentials, Setting
 
 _CHOICES = {
-    "consistency": ("session", "strong", "eventual"),
-    "topology": ("auto", "off"),
-    "pinning": ("auto", "avoid", "allow"),
+    "consistency": CONSISTENCIES,
+    "topology": TOPOLOGIES,
+    "pinning": PINNINGS,
 }
 
 

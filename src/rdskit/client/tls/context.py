@@ -9,8 +9,9 @@ import ssl
 from pathlib import Path
 
 from rdskit.errors import ConfigError
+from rdskit.kernel.choices import TLS_MODES
 
-MODES = ("verify-full", "require", "off")
+MODES = TLS_MODES
 _log = logging.getLogger("rdskit.tls")
 
 

@@ -12,9 +12,8 @@ from rdskit.errors import (
     SerializationError,
 )
 from rdskit.kernel.arguments import require_flag, require_text
+from rdskit.kernel.choices import ISOLATION_LEVELS
 from rdskit.kernel.failures import Failure
-
-ISOLATION_LEVELS = ("read committed", "repeatable read", "serializable")
 
 
 class RefusedFenceError(QueryError):

@@ -7,7 +7,17 @@ import contextlib
 import math
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from rdskit.client.statements import Pace, calls, execute_many, insert_many, into_all, into_one, require_stream, stream
+from rdskit.client.statements import (
+    Pace,
+    calls,
+    execute_many,
+    insert_many,
+    into_all,
+    into_one,
+    into_value,
+    require_stream,
+    stream,
+)
 from rdskit.client.transactions.callbacks import Callbacks
 from rdskit.client.transactions.fence import FEATURE
 from rdskit.client.transactions.locks import take_lock
@@ -114,9 +124,19 @@ class Transaction:
         """Run a statement and give all its rows."""
         return into_all(await self._run(calls.fetch_all, sql, params, named), into)
 
-    async def fetch_value(self, sql: str, params: Params | None = None, /, **named: Any) -> Any:
-        """Run a statement and give the first column of its first row, or None."""
+    @overload
+    async def fetch_value(
+        self, sql: str, params: Params | None = None, /, *, into: None = None, **named: Any
+    ) -> Any: ...
+    @overload
+    async def fetch_value(
+        self, sql: str, params: Params | None = None, /, *, into: type[T], **named: Any
+    ) -> T | None: ...
+    async def fetch_value(self, sql: str, params: Params | None = None, /, *, into: Any = None, **named: Any) -> Any:
+        """Return the first column of a statement's first row, or None; ``into`` is the type that it must have."""
         row = await self._run(calls.fetch_one, sql, params, named)
+        if into is not None:
+            return into_value(row, into)
         return None if row is None else row[0]
 
     async def execute(self, sql: str, params: Params | None = None, /, **named: Any) -> Result:
@@ -142,6 +162,14 @@ class Transaction:
         async with self.transaction():
             return await self.send_sets(sql, sets)
 
+    @overload
+    def stream(
+        self, sql: str, params: Params | None = None, /, *, batch: int = ..., into: None = None, **named: Any
+    ) -> AsyncGenerator[Row, None]: ...
+    @overload
+    def stream(
+        self, sql: str, params: Params | None = None, /, *, batch: int = ..., into: type[T], **named: Any
+    ) -> AsyncGenerator[T, None]: ...
     def stream(
         self, sql: str, params: Params | None = None, /, *, batch: int = 1000, into: Any = None, **named: Any
     ) -> AsyncGenerator[Any, None]:

@@ -1,12 +1,16 @@
 """Fixtures that give a test suite real databases: throw-away servers, a fresh database for each test, a local RDS.
 
+The types of the fixtures can be imported from here, for annotations: ``FreshDatabase``, ``LocalRds``,
+``ThrowawayPostgres``, ``ThrowawayMySQL`` and ``ThrowawayMariaDB``.
+
 pytest loads this module in every project that has rdskit installed, so it imports nothing and starts nothing until a
 fixture is asked for. Under pytest-xdist each worker has servers of its own.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,7 +22,23 @@ if TYPE_CHECKING:
     from rdskit.local.engines.throwaway import ThrowawayPostgres
     from rdskit.local.engines.throwaway_mysql import ThrowawayMariaDB, ThrowawayMySQL
 
+__all__ = ["FreshDatabase", "LocalRds", "ThrowawayMariaDB", "ThrowawayMySQL", "ThrowawayPostgres"]
+
 _SETTINGS = ("postgres", "mysql", "mariadb")
+_TYPES = {
+    "FreshDatabase": "rdskit.integrations.pytest_plugin.databases",
+    "LocalRds": "rdskit.integrations.pytest_plugin.local_rds",
+    "ThrowawayMariaDB": "rdskit.local.engines.throwaway_mysql",
+    "ThrowawayMySQL": "rdskit.local.engines.throwaway_mysql",
+    "ThrowawayPostgres": "rdskit.local.engines.throwaway",
+}
+
+if not TYPE_CHECKING:  # a type checker knows every name from the imports above, and reports any other
+
+    def __getattr__(name: str) -> Any:
+        if name not in _TYPES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(_TYPES[name]), name)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
