@@ -96,32 +96,14 @@ def mangled(chance: random.Random, texts: list[bytes]) -> list[bytes]:
     return found
 
 
-def has_negative_length(stream: bytes) -> bool:
-    """Return whether PostgreSQL's framing meets a length below 4, on which asyncpg 0.31 spins (docs/security.md)."""
-    place = 0
-    while place + 5 <= len(stream):
-        (length,) = struct.unpack_from(">i", stream, place + 1)
-        if length < 4:
-            return True
-        place += length + 1
-    return False
-
-
-def answers(chance: random.Random, name: str) -> list[bytes]:
-    """Return the next answers of a server of a protocol."""
-    while True:
-        found = mangled(chance, PROTOCOLS[name][1])
-        if name != "postgres" or not has_negative_length(b"".join(found)):
-            return found
-
-
 @pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("name", PROTOCOLS)
 async def test_a_server_that_breaks_its_protocol_ends_in_an_error_of_ours(name: str, count: int) -> None:
     driver = PROTOCOLS[name][0]
     chance, told = random.Random(SEED), list[Exception]()
-    async with answering(lambda: answers(chance, name)) as endpoint:
-        options = ConnectOptions(endpoint, "shop", None, 0.2, "rogue")
+    async with answering(lambda: mangled(chance, PROTOCOLS[name][1])) as endpoint:
+        elsewhere = endpoint._replace(host="0.0.0.0")  # noqa: S104 - no loopback address: lengths are looked at
+        options = ConnectOptions(elsewhere, "shop", None, 0.2, "rogue")
         for _ in range(count):
             try:
                 connection = await driver.connect(options, LOGIN)

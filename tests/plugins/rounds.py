@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from _pytest.mark.structures import ParameterSet
 
@@ -24,3 +26,9 @@ def gate_and_soak(gate: Any, many: Any) -> Sequence[ParameterSet]:
     """Return two values of a parameter: one for the gate, and one that only ``make soak`` runs."""
     (last,) = soak(many)
     return [pytest.param(gate, id="gate"), pytest.param(*last.values, marks=last.marks, id="soak")]
+
+
+def for_seconds(seconds: float) -> Iterator[int]:
+    """Yield the numbers from 0 until the time has passed."""
+    end = time.monotonic() + seconds
+    return itertools.takewhile(lambda _: time.monotonic() < end, itertools.count())

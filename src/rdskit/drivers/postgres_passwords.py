@@ -1,13 +1,15 @@
 """PostgreSQL's logins to unverified servers: a request for the password in the clear gets no answer.
 
 asyncpg answers whatever it is asked. What the server says until the login is accepted passes through a `Guard`, message
-by message; after that the transport talks to asyncpg directly, and nothing of ours is in between.
+by message; after that the transport talks to asyncpg directly, or through `Frames`.
 """
 
 from __future__ import annotations
 
 import struct
 from typing import TYPE_CHECKING, Any, Final
+
+from rdskit.drivers.postgres_framing import Frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +31,7 @@ class Guard:
     """Stands between a transport and asyncpg's protocol until the login is accepted.
 
     Args:
-        real: asyncpg's protocol.
+        real: asyncpg's protocol, or `Frames` in front of it.
         refuse: called when the server asks for the password in the clear; the connection is cut then.
     """
 
@@ -44,10 +46,11 @@ class Guard:
         self._transport = transport
         self.real.connection_made(transport)
 
-    def guard(self, transport: Any) -> None:
-        """Take the place of asyncpg's protocol, which knows the transport already."""
+    def see(self, transport: Any) -> None:
+        """Take the place of a protocol that knows the transport already."""
         self._transport = transport
-        transport.set_protocol(self)
+        if isinstance(self.real, Frames):
+            self.real.see(transport)
 
     def data_received(self, data: bytes) -> None:
         """Pass on each message that is complete and is no request for the password."""
@@ -80,17 +83,24 @@ class Guard:
 
 
 class Encrypted:
-    """A transport on which asyncpg's protocol gets a `Guard`; writing costs what it costs without."""
+    """A transport on which asyncpg's protocol is wrapped; writing costs what it costs without.
 
-    def __init__(self, transport: Any, refuse: Callable[[], None]) -> None:
+    Args:
+        transport: the real one.
+        wrap: gives the `Guard` or `Frames` that stands in front of a protocol.
+    """
+
+    def __init__(self, transport: Any, wrap: Callable[[Any], Any]) -> None:
         self._transport = transport
-        self._refuse = refuse
+        self._wrap = wrap
         self.write = transport.write
         self.writelines = transport.writelines
 
     def set_protocol(self, protocol: Any) -> None:
-        """Set a guard of the protocol."""
-        Guard(protocol, self._refuse).guard(self._transport)
+        """Set what stands in front of the protocol."""
+        wrapped = self._wrap(protocol)
+        wrapped.see(self._transport)
+        self._transport.set_protocol(wrapped)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)

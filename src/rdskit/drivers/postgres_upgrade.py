@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any, Final
 import asyncpg
 from asyncpg import connect_utils
 
+from rdskit.drivers.postgres_framing import Frames
 from rdskit.drivers.postgres_passwords import REFUSAL, Encrypted, Guard
+from rdskit.kernel.endpoints import Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,7 +62,13 @@ async def connect(*, cleartext_password: bool, **arguments: Any) -> Any:
     """
     context = arguments["ssl"]
     verified = bool(context) and context.verify_mode is ssl.CERT_REQUIRED
-    loop = OwnLoop(asyncio.get_running_loop(), cleartext_password=cleartext_password or verified)
+    host = arguments.get("host")
+    here = isinstance(host, str) and (host.startswith("/") or Endpoint(host, 0).is_loopback)
+    loop = OwnLoop(
+        asyncio.get_running_loop(),
+        cleartext_password=cleartext_password or verified,
+        frames=not (verified or here),
+    )
     try:
         return await asyncpg.connect(loop=loop, **arguments)
     except Exception as error:
@@ -78,14 +86,16 @@ class OwnLoop:
     Args:
         loop: the real one.
         cleartext_password: the server may have the password in the clear.
+        frames: the lengths of messages are looked at.
 
     Attributes:
         asked_for_password: it asked for it in the clear, and was cut off.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, cleartext_password: bool) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, cleartext_password: bool, frames: bool) -> None:
         self.real = loop
         self._guards = not cleartext_password
+        self._frames = frames
         self.asked_for_password = False
 
     def __getattr__(self, name: str) -> Any:
@@ -96,18 +106,25 @@ class OwnLoop:
         transport, made = await self.real.create_connection(
             functools.partial(self._protocol, factory), *args, **options
         )
-        return (transport, made.real) if isinstance(made, Guard) else (transport, made)
+        while isinstance(made, Guard | Frames):
+            made = made.real
+        return transport, made
 
     async def start_tls(self, transport: Any, *args: Any, **options: Any) -> Any:
         """Encrypt like the loop does; asyncpg then sets its protocol on the transport that it gets."""
         encrypted = await self.real.start_tls(transport, *args, **options)
-        return Encrypted(encrypted, self._refuse) if encrypted is not None and self._guards else encrypted
+        wraps = encrypted is not None and (self._guards or self._frames)
+        return Encrypted(encrypted, self._wrapped) if wraps else encrypted
 
     def _protocol(self, factory: Callable[[], Any]) -> Any:
         made = factory()
         if isinstance(made, connect_utils.TLSUpgradeProto):
             return Request(made.on_data.get_loop(), made.host, made.port, made.ssl_context, made.ssl_is_advisory)
-        return Guard(made, self._refuse) if self._guards else made
+        return self._wrapped(made)
+
+    def _wrapped(self, protocol: Any) -> Any:
+        framed = Frames(protocol) if self._frames else protocol
+        return Guard(framed, self._refuse) if self._guards else framed
 
     def _refuse(self) -> None:
         self.asked_for_password = True

@@ -197,6 +197,8 @@ MYSQL = [
     ("/*!40101 set names utf8mb4 */", SESSION, False, True),
     ("select * from t lock in share mode", WRITE, True, False),
     ("select last_insert_id()", WRITE, True, False),
+    ("select last_insert_id(4711)", WRITE, True, True),
+    ("update counters set n = Last_Insert_Id(n + 1)", WRITE, False, True),
     ("select get_lock('a', 1)", WRITE, True, True),
     ("select `release_lock`('a')", WRITE, True, True),
     ("select @a := 1", READ, True, True),

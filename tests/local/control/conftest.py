@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import boto3
+import psutil
 import psycopg
 import pytest
 from botocore.config import Config
@@ -107,6 +108,13 @@ class LocalSite:
         text = self.client("secretsmanager").get_secret_value(SecretId=instance["MasterUserSecret"]["SecretArn"])
         value: dict[str, str] = json.loads(text["SecretString"])
         return value
+
+    def memory(self) -> int:
+        """Return the bytes of memory that the daemon holds."""
+        pid = site.status(self.data).pid
+        assert pid is not None
+        held: int = psutil.Process(pid).memory_info().rss
+        return held
 
     def messages(self, identifier: str) -> list[str]:
         """The events of an instance, oldest first."""

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.local.control.http_client import FORM, exchange, send, status_of
+from tests.plugins.rounds import for_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from tests.local.control.conftest import LocalSite
 
+SECONDS = 240.0  # of soak, for each kind
+MEBIBYTE = 1024**2
 JSON = {"Content-Type": "application/x-amz-json-1.1"}
 TARGETS = {
     "secretsmanager": "secretsmanager.CreateSecret",
@@ -44,8 +47,8 @@ def mutated(chance: random.Random, text: str) -> bytes:
     return bytes(chance.randrange(256) if chance.random() < 0.01 else each for each in data)
 
 
-def check(local: LocalSite, chance: random.Random, rounds: int) -> None:
-    for number in range(rounds):
+def check(local: LocalSite, chance: random.Random, rounds: Iterable[int]) -> int:
+    for number in rounds:
         service = chance.choice((*TARGETS, *FORMS))
         if service in TARGETS:
             body = mutated(chance, json.dumps({"Name": "x", "SecretString": "s", "Tags": [{"Key": "k"}], "n": [1]}))
@@ -58,6 +61,7 @@ def check(local: LocalSite, chance: random.Random, rounds: int) -> None:
         if status >= 400:
             assert "Code>" in text or '__type"' in text, where
         assert "Traceback" not in text, where
+    return number + 1
 
 
 def raw(chance: random.Random) -> Iterator[bytes]:
@@ -79,30 +83,37 @@ def raw(chance: random.Random) -> Iterator[bytes]:
         yield bytes(data)
 
 
-def check_raw(local: LocalSite, chance: random.Random, rounds: int) -> None:
+def check_raw(local: LocalSite, chance: random.Random, rounds: Iterable[int]) -> int:
     requests = raw(chance)
-    for number in range(rounds):
+    for number in rounds:
         request = next(requests)
         answer = exchange(local.port, request, timeout=5)
         assert not answer or status_of(answer) in (200, 400, 403, 408, 413, 415, 431, 501), (
             f"round {number}: {request!r}"
         )
+    return number + 1
 
 
 def test_malformed_requests(local: LocalSite) -> None:
-    check(local, random.Random(7), 150)
-    check_raw(local, random.Random(7), 150)
+    check(local, random.Random(7), range(150))
+    check_raw(local, random.Random(7), range(150))
     assert local.client("iam").list_users()["Users"]
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-def test_malformed_requests_for_long(local: LocalSite, record_property: Callable[[str, object], None]) -> None:
+@pytest.mark.parametrize("kind", [check, check_raw])
+def test_malformed_requests_for_long(
+    local: LocalSite, kind: Callable[..., int], record_property: Callable[[str, object], None]
+) -> None:
     seed = random.SystemRandom().randrange(10**6)
     record_property("seed", seed)
-    check(local, random.Random(seed), 20_000)
-    check_raw(local, random.Random(seed), 20_000)
+    before = local.memory()
+    count = kind(local, random.Random(seed), for_seconds(SECONDS))
+    record_property("requests", count)
+    print(f"{kind.__name__}: {count} requests, seed {seed}, {(local.memory() - before) / MEBIBYTE:+.0f} MiB")  # noqa: T201 - the report of a soak run
     assert local.client("iam").list_users()["Users"]
+    assert local.memory() - before < 100 * MEBIBYTE
 
 
 @pytest.mark.parametrize(

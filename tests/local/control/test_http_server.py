@@ -9,10 +9,8 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import psutil
 import pytest
 
-from rdskit.local import site
 from rdskit.local.control.faults import Answer
 from rdskit.local.control.http_messages import Limits
 from rdskit.local.control.server import Request, Server
@@ -174,19 +172,12 @@ def test_requests_follow_one_another_on_one_connection(port: int) -> None:
     assert b"100 Continue" in exchange(port, post(b"Expect: 100-continue", b"Content-Length: 1", body=b"x"))
 
 
-def rss(local: LocalSite) -> int:
-    pid = site.status(local.data).pid
-    assert pid is not None
-    memory: int = psutil.Process(pid).memory_info().rss
-    return memory
-
-
 def test_one_small_request_does_not_grow_the_daemon(local: LocalSite) -> None:
     """68 bytes once took 300 MB each second."""
-    before = rss(local)
+    before = local.memory()
     attack = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n7fffffff\r\nx"
     answers = [exchange(local.port, attack, timeout=4) for _ in range(3)]
-    grown = rss(local) - before
+    grown = local.memory() - before
     assert grown < 50 * MEBIBYTE
     assert [status_of(each) for each in answers] == [413] * 3
 
@@ -196,10 +187,10 @@ def test_a_compressed_body_is_not_inflated_without_end(local: LocalSite) -> None
 
     headers = {"Content-Encoding": "gzip"}
     bomb = gzip.compress(b"A" * (256 * MEBIBYTE))
-    before = rss(local)
+    before = local.memory()
     status, text = send(local, bomb, headers=headers, service="cloudwatch")
     assert (status, "RequestEntityTooLarge" in text) == (413, True)
-    assert rss(local) - before < 60 * MEBIBYTE
+    assert local.memory() - before < 60 * MEBIBYTE
     for damaged in (bomb[:100], b"no gzip"):
         status, text = send(local, damaged, headers=headers, service="cloudwatch")
         assert status in (400, 413)

@@ -18,10 +18,14 @@ from rdskit.local.endpoints.mysql import HEADER
 from rdskit.local.endpoints.mysql_statements import StatementInspector
 from rdskit.local.endpoints.passage import Passage
 from tests.local.endpoints.conftest import IAM_SECRET, TOKEN, LoginRefused
+from tests.plugins.rounds import for_seconds
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from tests.local.endpoints.conftest import Bench, Door
 
+SECONDS = 200.0  # of soak, for each engine
 MEBIBYTE = 1024**2
 TLS = struct.pack("!ii", 8, 80877103)
 STARTUP = b"user\0jane\0database\0postgres\0options\0-c work_mem=1MB\0\0"
@@ -70,27 +74,33 @@ def attack(door: Door, data: bytes) -> None:
                 return
 
 
-def check(door: Door, chance: random.Random, rounds: int) -> None:
+def check(door: Door, chance: random.Random, rounds: Iterable[int]) -> int:
     pid = door.bench.process.pid
     assert pid is not None
     process = psutil.Process(pid)
     before = process.memory_info().rss
-    for _ in range(rounds):
+    count = 0
+    for count in rounds:  # noqa: B007 - the last one is returned
         attack(door, mutated(chance, chance.choice(POSTGRES if door.engine == "postgres" else MYSQL)))
     assert door.bench.process.pid == pid, "the endpoint process has died"
     assert process.memory_info().rss - before < 50 * MEBIBYTE
     assert door.whoami("bob", door.password) == "bob"
     assert door.whoami("jane", TOKEN) == "jane"
+    return count + 1
 
 
 def test_nonsense_before_a_login(door: Door) -> None:
-    check(door, random.Random(3), 60)
+    check(door, random.Random(3), range(60))
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-def test_nonsense_for_long(door: Door) -> None:
-    check(door, random.SystemRandom(), 10_000)
+def test_nonsense_for_long(door: Door, record_property: Callable[[str, object], None]) -> None:
+    seed = random.SystemRandom().randrange(10**6)
+    record_property("seed", seed)
+    count = check(door, random.Random(seed), for_seconds(SECONDS))
+    record_property("connections", count)
+    print(f"{door.engine}: {count} connections, seed {seed}")  # noqa: T201 - the report of a soak run
 
 
 def test_silent_clients_make_room(bench: Bench) -> None:

@@ -336,7 +336,8 @@ def _touches_session(terms: _Terms, called: set[str], dialect: Dialect) -> bool:
     touching = called & SESSION_FUNCTIONS
     if touching == {"set_config"}:
         return not _sets_locally(terms)
-    return bool(touching) or _into_temporary(terms) or (dialect is Dialect.MYSQL and _sets_variable(terms))
+    in_family = dialect is Dialect.MYSQL and (_sets_variable(terms) or _chooses_insert_id(terms))
+    return bool(touching) or _into_temporary(terms) or in_family
 
 
 def _changes_role(terms: _Terms) -> bool:
@@ -370,6 +371,12 @@ def _sets_variable(terms: _Terms) -> bool:
     """MySQL: `@a := 1`, `select … into @a`."""
     pairs = pairwise(terms)
     return any(a.text == ":=" or (a.text == "into" and b.text == "@") for a, b in pairs)
+
+
+def _chooses_insert_id(terms: _Terms) -> bool:
+    """Return whether MySQL's ``last_insert_id(…)`` has an argument, which it then tells the next caller."""
+    triples = zip(terms, terms[1:], terms[2:], strict=False)
+    return any(a.text.lower() == "last_insert_id" and b.text == "(" != c.text != ")" for a, b, c in triples)
 
 
 def _reads_variable(terms: _Terms) -> bool:
