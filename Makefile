@@ -4,12 +4,13 @@
 #   make test     all tests that gate a change, on real servers      make test ARGS="tests/client -k pool"
 #   make soak     random storms, repetitions, wide matrices
 #   make check    format, lint, types, floors, house rules, plain English
+#   make audit    known vulnerabilities of the pinned packages; asks PyPI, so it needs a network
 #   make bench    each claim of speed beside its peers
 #   make clean    stop the local RDS and remove all that was made, .venv included
 # PYTHON=… chooses the interpreter (3.11 or later).
 
 .DELETE_ON_ERROR:
-.PHONY: help demo quick test soak check format bench lock clean
+.PHONY: help demo quick test soak check format audit bench lock clean
 
 PY := .venv/bin/python
 # One run on the machine at a time; a second one says what it waits for.
@@ -38,6 +39,10 @@ moved:
 
 .venv/.types: requirements/types.txt .venv/.dev
 	@tools/venv.sh requirements/types.txt
+	@touch $@
+
+.venv/.audit: requirements/audit.txt .venv/.dev
+	@tools/venv.sh requirements/audit.txt
 	@touch $@
 
 demo: .venv/.dev
@@ -70,6 +75,9 @@ check: .venv/.dev
 format: .venv/.dev
 	@.venv/bin/ruff format $(CODE)
 	@.venv/bin/ruff check --fix --quiet $(CODE)
+
+audit: .venv/.audit
+	@$(PY) tools/audit.py $(ARGS)
 
 bench: .venv/.bench
 	@$(ALONE) $(MAKE) --no-print-directory benches
