@@ -46,7 +46,7 @@ moved:
 	@touch $@
 
 demo: .venv/.dev
-	@$(PY) -m rdskit.cli demo --json demo-report.json --html demo-report.html $(ARGS)
+	@$(PY) -m rdskit demo --json-file demo-report.json --html demo-report.html $(ARGS)
 
 # Three workers on two cores: half of a test is waiting for servers. Each worker has servers of its own.
 WORKERS ?= 3
@@ -90,6 +90,6 @@ lock: .venv/.dev
 	@$(PY) tools/lock.py
 
 clean:
-	@if [ -x $(PY) ] && [ -d .rdskit ]; then $(PY) -m rdskit.cli local down --data .rdskit; fi
+	@if [ -x $(PY) ] && [ -d .rdskit ]; then $(PY) -m rdskit local down --data .rdskit; fi
 	@rm -rf .venv .rdskit .pytest_tmp .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage dist build demo-report.*
 	@find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 import psutil
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
 PATIENCE = 60.0  # seconds
 _HOME = "\x1b[H"
@@ -32,6 +33,7 @@ class Terminal:
         self._descriptor = descriptor
         self.process = process
         self.written = ""
+        self._seen = 0
 
     def type(self, keys: str) -> None:
         """Press keys."""
@@ -53,6 +55,15 @@ class Terminal:
         """The last whole frame as text; empty before there is one."""
         frames = self.written.split(_HOME)
         return _SEQUENCE.sub("", frames[-2]).replace("\r", "") if len(frames) > 2 else ""
+
+    def until_written(self, words: str) -> str:
+        """Wait until the program has written words, and give all that it has written since the last time."""
+        end = time.monotonic() + PATIENCE
+        while words not in (shown := _SEQUENCE.sub("", self.written[self._seen :]).replace("\r", "")):
+            assert time.monotonic() < end, f"not within {PATIENCE:g} s: {words!r}; it had written:\n{shown}"
+            assert self._read(0.2) or self.process.poll() is None, f"it ended; it had written:\n{shown}"
+        self._seen = len(self.written)
+        return shown
 
     def end(self) -> int:
         """Wait for the program's end, and give its exit status."""
@@ -97,15 +108,34 @@ def set_size(descriptor: int, columns: int, lines: int) -> None:
 @contextlib.contextmanager
 def rdskit_in_terminal(arguments: Sequence[str], columns: int = 160, lines: int = 40) -> Iterator[Terminal]:
     """Run ``rdskit`` in a terminal of its own for the length of the block."""
+    with in_terminal([sys.executable, "-c", _RDSKIT, *arguments], columns, lines) as terminal:
+        yield terminal
+
+
+@contextlib.contextmanager
+def in_terminal(
+    command: Sequence[str],
+    columns: int = 160,
+    lines: int = 40,
+    *,
+    cwd: Path | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> Iterator[Terminal]:
+    """Run a program in a terminal of its own for the length of the block; ``variables`` are set in its environment."""
     ours, theirs = pty.openpty()
     set_size(theirs, columns, lines)
-    environment = {**os.environ, "TERM": "xterm-256color"}
+    environment = {**os.environ, "TERM": "xterm-256color", **(variables or {})}
     for name in ("COLUMNS", "LINES", "NO_COLOR"):
         environment.pop(name, None)
     # A session of its own, so that the terminal can become its controlling one: keys such as Ctrl-C are signals then.
-    command = [sys.executable, "-c", _CONTROLLING, *arguments]
     process = subprocess.Popen(
-        command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True
+        [sys.executable, "-c", _CONTROLLING, *command],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment,
+        cwd=cwd,
+        start_new_session=True,
     )
     try:
         yield Terminal(ours, process)
@@ -117,8 +147,8 @@ def rdskit_in_terminal(arguments: Sequence[str], columns: int = 160, lines: int 
 
 
 _CONTROLLING = """
-import fcntl, termios
+import fcntl, os, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-from rdskit.cli.main import main
-main()
+os.execvp(sys.argv[1], sys.argv[1:])
 """
+_RDSKIT = "from rdskit.cli.main import main; main()"

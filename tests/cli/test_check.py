@@ -31,7 +31,7 @@ def test_a_bad_target_ends_with_1_and_says_so_in_json() -> None:
     assert "s3cret" not in result.stdout
 
 
-def test_an_option_that_cannot_be_fails_the_first_step() -> None:
+def test_an_option_that_cannot_be_is_wrong_use() -> None:
     result = CliRunner().invoke(app, ["check", "postgresql://u@127.0.0.1:1/x", "--tls", "maybe"])
-    assert result.exit_code == 1
-    assert "verify-full" in result.stdout
+    assert result.exit_code == 2
+    assert "verify-full" in result.stderr

@@ -41,7 +41,7 @@ class Orders:
     def check(self, target: str, *options: str, **environment: str) -> tuple[int, dict[str, Any]]:
         """Run ``rdskit check``; gives its exit status and each step by name."""
         done = subprocess.run(
-            [sys.executable, "-m", "rdskit.cli", "check", target, "--json", *options],
+            [sys.executable, "-m", "rdskit", "check", target, "--json", *options],
             env={**os.environ, **self.environment, **environment},
             capture_output=True,
             text=True,

@@ -25,7 +25,7 @@ WORLD = World()
 @contextlib.asynccontextmanager
 async def rebuild(arguments: dict[str, Any], options: dict[str, Any]) -> AsyncIterator[Plan]:
     assert arguments == {"n": 1}
-    assert options == {"tls": "verify-full"}
+    assert options == {}
     yield WORLD.plan(*map(WORLD.step, "abc"))
 
 

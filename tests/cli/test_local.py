@@ -25,7 +25,7 @@ def data(tmp_path: Path) -> Iterator[Path]:
 
 def rdskit(*words: str, data: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "rdskit.cli", *words],
+        [sys.executable, "-m", "rdskit", *words],
         env={**os.environ, "RDSKIT_DATA": str(data), **environment},
         capture_output=True,
         text=True,
@@ -94,7 +94,7 @@ def test_profile_that_does_not_exist_does_not_matter(data: Path) -> None:
 def test_foreground_stays_until_it_is_interrupted(data: Path) -> None:
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "-m", "rdskit.cli", "local", "up", "--foreground", "--port", port, "--data", str(data)],
+        [sys.executable, "-m", "rdskit", "local", "up", "--foreground", "--port", port, "--data", str(data)],
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -113,7 +113,7 @@ def test_doctor_and_reset(data: Path) -> None:
     assert rdskit("local", "env", data=data).returncode == 1
     assert rdskit("local", "up", "--port", free_port(), data=data).returncode == 0
     unsure = subprocess.run(
-        [sys.executable, "-m", "rdskit.cli", "local", "reset", "--data", str(data)],
+        [sys.executable, "-m", "rdskit", "local", "reset", "--data", str(data)],
         input="n\n",
         capture_output=True,
         text=True,

@@ -78,7 +78,7 @@ def test_debug_lets_the_error_through_with_its_traceback(failing_command: str) -
 @pytest.mark.no_server
 def test_the_module_is_the_command() -> None:
     answer = subprocess.run(
-        [sys.executable, "-m", "rdskit.cli", "check", TARGET], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "rdskit", "check", TARGET], capture_output=True, text=True, check=False
     )
     assert answer.returncode == 1
     assert "nothing listens on 127.0.0.1:1" in answer.stdout

@@ -43,8 +43,8 @@ class DemoRun:
     output: list[str] = field(default_factory=list)
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "rdskit.cli", "demo", "--data", str(self.data), "--port", str(self.port)]
-        command += ["--seconds", str(self.seconds), "--json", str(self.json), "--html", str(self.page)]
+        command = [sys.executable, "-m", "rdskit", "demo", "--data", str(self.data), "--port", str(self.port)]
+        command += ["--seconds", str(self.seconds), "--json-file", str(self.json), "--html", str(self.page)]
         command += self.options
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self._heard = threading.Condition()

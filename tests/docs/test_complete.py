@@ -49,8 +49,8 @@ def test_every_command_and_option_is_documented(name: str) -> None:
 
 
 def test_the_options_of_a_target_are_documented_once() -> None:
-    beginning = (ROOT / "docs/cli.md").read_text().partition("\n## ")[0]
-    assert {option for option in TARGET_OPTIONS if f"| `{option}" not in beginning} == set()
+    told = section("Options of a target")
+    assert {option for option in TARGET_OPTIONS if f"| `{option}" not in told} == set()
 
 
 def test_every_public_error_is_documented_and_nothing_else_is() -> None:

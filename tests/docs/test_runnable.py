@@ -51,7 +51,7 @@ def reader(tmp_path: Path, page: Path) -> Iterator[Reader]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     subprocess.run(
-        [sys.executable, "-m", "rdskit.cli", "local", "up", "--port", str(port)], cwd=tmp_path, check=True, timeout=60
+        [sys.executable, "-m", "rdskit", "local", "up", "--port", str(port)], cwd=tmp_path, check=True, timeout=60
     )
     yield Reader(tmp_path)
     site.down(tmp_path / ".rdskit")

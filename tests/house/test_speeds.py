@@ -91,7 +91,7 @@ def test_a_quick_test_that_starts_a_server_fails_and_other_programs_run(tmp_path
         (["unshare", "--user", "mariadbd", "--bootstrap"], "mariadbd"),
         (["python", "-m", "rdskit.local.endpoints"], "rdskit.local.endpoints"),
         (["postgres", "--version"], None),
-        (["python", "-m", "rdskit.cli", "local", "status"], None),
+        (["python", "-m", "rdskit", "local", "status"], None),
     ],
 )
 def test_a_server_is_known_by_its_command(command: list[str], name: str | None) -> None:

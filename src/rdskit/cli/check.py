@@ -9,11 +9,12 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from rdskit.cli.help import examples, single
 from rdskit.cli.targets import Target, connects, in_options
 from rdskit.operate.observe.check import check
 from rdskit.operate.observe.diagnosis import Diagnosis, Status, Step
 
-app = typer.Typer(rich_markup_mode=None, add_completion=False)
+app = single()
 
 _MARKS = {
     Status.OK: ("✓", "green"),
@@ -23,7 +24,12 @@ _MARKS = {
 }
 
 
-@app.command("check")
+@app.command(
+    "check",
+    epilog=examples(
+        "rdskit check rds://orders", "rdskit check postgresql://app@db.example.com/shop --credentials iam --json"
+    ),
+)
 @connects
 def command(
     target: Target,

@@ -9,28 +9,33 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from rdskit.cli.endings import INTERRUPTED
+from rdskit.cli.files import HtmlFile, JsonFile, write
+from rdskit.cli.help import examples, single
 from rdskit.demo.estate import DemoEngine
 from rdskit.demo.model import Report
-from rdskit.demo.report import as_json, as_page, as_text
+from rdskit.demo.report import as_json as as_figures
+from rdskit.demo.report import as_page, as_text
 from rdskit.demo.service import Demo, Plan
 from rdskit.demo.view import view_for
-from rdskit.errors import ConfigError
 from rdskit.local.site import data_directory
 
-app = typer.Typer(rich_markup_mode=None, add_completion=False)
-
-INTERRUPTED = 130
+app = single()
 
 
-@app.command("demo")
+@app.command(
+    "demo",
+    epilog=examples("rdskit demo", "rdskit demo --engine mysql --seconds 30", "rdskit demo --json > figures.json"),
+)
 def command(
     *,
     engine: Annotated[DemoEngine, typer.Option(help="What the instance runs.")] = "postgres",
     seconds: Annotated[float, typer.Option(min=2, help="How long the shop is open.")] = 15.0,
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there.")] = None,
-    html_file: Annotated[
-        Path, typer.Option("--html", metavar="FILE", help="Write the report with its picture there.")
-    ] = Path("demo-report.html"),
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the figures as JSON; all else goes to stderr.")
+    ] = False,
+    json_file: JsonFile = None,
+    html: HtmlFile = Path("demo-report.html"),
     keep: Annotated[bool, typer.Option("--keep", help="Leave the local RDS up afterwards.")] = False,
     data: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Data directory; $RDSKIT_DATA, else ./.rdskit, by default.")
@@ -45,10 +50,15 @@ def command(
     middle, and counts. Exit status 1 when an order is lost or doubled, a read is stale, or no failover happened.
     """
     plan = Plan(data_directory(data), port, seconds, writers, readers, keep, engine)
-    report = asyncio.run(run(plan, Console(highlight=False)))
-    Console(highlight=False, soft_wrap=True).print("\n" + as_text(report), markup=False)
-    written = write(report, json_file, html_file)
-    typer.echo("Written: " + ", ".join(str(path) for path in written))
+    report = asyncio.run(run(plan, Console(highlight=False, stderr=as_json)))
+    Console(highlight=False, soft_wrap=True, stderr=as_json).print("\n" + as_text(report), markup=False)
+    figures = json.dumps(as_figures(report), indent=2)
+    for path, content in ((json_file, f"{figures}\n"), (html, as_page(report))):
+        if path is not None:
+            write(path, content)
+            typer.echo(f"written: {path}", err=as_json)
+    if as_json:
+        typer.echo(figures)
     if report.interrupted:
         raise typer.Exit(INTERRUPTED)
     raise typer.Exit(1 if report.complaints else 0)
@@ -69,22 +79,3 @@ async def run(plan: Plan, console: Console) -> Report:
             return await demo.run()
         except asyncio.CancelledError:
             raise typer.Exit(INTERRUPTED) from None
-
-
-def write(report: Report, json_file: Path | None, html_file: Path) -> list[Path]:
-    """Write the report's files and tell which.
-
-    Raises:
-        ConfigError: one of them cannot be written.
-    """
-    contents = {html_file: as_page(report)}
-    if json_file is not None:
-        contents[json_file] = json.dumps(as_json(report), indent=2) + "\n"
-    for path, content in contents.items():
-        try:
-            path.write_text(content, encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(
-                f"{path} cannot be written: {error.strerror}; choose another with --html and --json"
-            ) from error
-    return list(contents)

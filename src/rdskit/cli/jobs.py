@@ -13,30 +13,35 @@ import typer
 from rich.console import Console
 
 import rdskit
+from rdskit.cli.endings import INTERRUPTED
+from rdskit.cli.help import examples, group
 from rdskit.cli.progress import mark, shown, stopping
-from rdskit.cli.targets import AsJson, connects, without_password
+from rdskit.cli.targets import AsJson, connects, reached, without_password
+from rdskit.client.api import target_names
 from rdskit.errors import PlanError
 from rdskit.plans import FileJournal, Job, JobState, Journal, Plan, TableJournal, resume, undo
 from rdskit.plans.model import replay
 
-app = typer.Typer(
-    rich_markup_mode=None, add_completion=False, no_args_is_help=True, help="Long work: list, resume, undo."
+app = group(
+    "jobs",
+    "Long work that was interrupted, stopped or has failed.",
+    "rdskit jobs list",
+    "rdskit jobs resume ID",
+    "rdskit jobs list --journal rds://orders/shop",
 )
 
 #: kind → "module:function" that rebuilds a job's plan: ``async with function(arguments, options) as plan``.
 KINDS: dict[str, str] = {"migrations": "rdskit.cli.migrate_apply:rebuild"}
-
-STOPPED = 130
 
 Rebuild = Callable[[Mapping[str, Any], Mapping[str, Any]], AbstractAsyncContextManager[Plan]]
 Place = Annotated[
     str,
     typer.Option("--journal", help="Where the journal is: a directory, or the target of a database.", metavar="PLACE"),
 ]
-JobId = Annotated[str, typer.Argument(help="The job's id, as `rdskit jobs list` shows it.")]
+JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id, as `rdskit jobs list` shows it.")]
 
 
-@app.command("list")
+@app.command("list", epilog=examples("rdskit jobs list --json"))
 @connects
 def list_jobs(
     *,
@@ -60,7 +65,7 @@ def list_jobs(
         typer.echo(f"no jobs in {place}")
 
 
-@app.command("show")
+@app.command("show", epilog=examples("rdskit jobs show ID"))
 @connects
 def show_job(
     job: JobId,
@@ -84,19 +89,20 @@ def show_job(
         typer.echo(f"  {step['mark']} {step['name']}: {step['summary']}{_detail(step)}")
 
 
-@app.command("resume")
+@app.command("resume", epilog=examples("rdskit jobs resume ID"))
 @connects
 def resume_job(
     job: JobId,
     *,
     place: Place = ".rdskit/jobs",
     options: dict[str, Any],
+    as_json: AsJson = False,
 ) -> None:
     """Continue a job where it ended; what an interrupted step did is asked of the server first."""
-    _finish(job, place, options, resume)
+    _finish(job, place, options, resume, as_json=as_json)
 
 
-@app.command("undo")
+@app.command("undo", epilog=examples("rdskit jobs undo ID", "rdskit jobs undo ID --yes"))
 @connects
 def undo_job(
     job: JobId,
@@ -104,29 +110,34 @@ def undo_job(
     yes: Annotated[bool, typer.Option("--yes", help="Undo; without it the steps are only shown.")] = False,
     place: Place = ".rdskit/jobs",
     options: dict[str, Any],
+    as_json: AsJson = False,
 ) -> None:
     """Take back what a job has done, last step first. Changes nothing without --yes."""
     if yes:
-        _finish(job, place, options, undo)
+        _finish(job, place, options, undo, as_json=as_json)
         return
 
     async def look() -> dict[str, Any]:
         async with _journal(place, options) as journal:
             return await _described(journal, job)
 
+    steps = [step for step in reversed(asyncio.run(look())["steps"]) if step["state"] not in {"pending", "undone"}]
+    if as_json:
+        typer.echo(json.dumps({"id": job, "to_be_undone": steps}, indent=2, ensure_ascii=False))
+        return
     typer.echo("to be undone, in this order (nothing is changed without --yes):")
-    for step in reversed(asyncio.run(look())["steps"]):
-        if step["state"] not in {"pending", "undone"}:
-            typer.echo(f"  {step['name']}: {step['summary']}{'' if step['reversible'] else '  (has no way back)'}")
+    for step in steps:
+        typer.echo(f"  {step['name']}: {step['summary']}{'' if step['reversible'] else '  (has no way back)'}")
 
 
 Run = Callable[..., Coroutine[Any, Any, Job]]
 
 
-def _finish(job: str, place: str, options: dict[str, Any], run: Run) -> None:
+def _finish(job: str, place: str, options: dict[str, Any], run: Run, *, as_json: bool) -> None:
     ended = asyncio.run(_run(job, place, options, run))
-    typer.echo(f"job {job}: {ended.state.value}")
-    raise typer.Exit(STOPPED if ended.state is JobState.STOPPED else 0)
+    state = ended.state.value
+    typer.echo(json.dumps({"id": job, "state": state}) if as_json else f"job {job}: {state}")
+    raise typer.Exit(INTERRUPTED if ended.state is JobState.STOPPED else 0)
 
 
 async def _run(job: str, place: str, options: dict[str, Any], run: Run) -> Job:
@@ -155,11 +166,17 @@ def _rebuild(kind: str) -> Rebuild:
     return found
 
 
+def _is_directory(place: str) -> bool:
+    """Return whether a journal is a directory, made or not, and no target."""
+    return ":" not in place and (Path(place).exists() or place not in target_names())
+
+
 @contextlib.asynccontextmanager
 async def _journal(place: str, options: dict[str, Any]) -> AsyncIterator[Journal]:
-    if ":" not in place:
+    if _is_directory(place):
         yield FileJournal(Path(place))
         return
+    place, options = reached(place, options)
     async with rdskit.connect(place, min_size=1, max_size=2, readers="off", **options) as db:
         yield TableJournal(db)
 

@@ -2,43 +2,40 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import Annotated, Literal, cast
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from rdskit.errors import ConfigError
+from rdskit.cli import local_instances
+from rdskit.cli.help import examples, group
+from rdskit.cli.local_options import AsJson, Data, print_json, warn_of_open_doors
+from rdskit.cli.tables import print_table
+from rdskit.errors import LocalError
 from rdskit.local import doctor as examination
 from rdskit.local import faults, site
 from rdskit.local.fault_model import parse_seconds
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from rdskit.local.site import SiteStatus
-
 __all__ = ["app"]
 
-app = typer.Typer(
-    name="local",
-    help="The local RDS: the AWS API in front of real servers on this machine.",
-    no_args_is_help=True,
-    add_completion=False,
+app = group(
+    "local",
+    "The local RDS: the AWS API in front of real servers on this machine.",
+    "rdskit local up",
+    "rdskit local create orders --multi-az --replicas 1 --wait",
+    'eval "$(rdskit local env)"',
+    "rdskit local fault orders kill",
 )
+app.command(epilog=examples("rdskit local status", "rdskit local status --json"))(local_instances.status)
+app.command(epilog=examples("rdskit local create orders", "rdskit local create shop --engine mysql --multi-az --wait"))(
+    local_instances.create
+)
+app.command("list", epilog=examples("rdskit local list"))(local_instances.list_clouds)
+app.command(epilog=examples("rdskit local logs orders -f", "rdskit local logs -n 20"))(local_instances.logs)
 
-Data = Annotated[
-    Path | None,
-    typer.Option(
-        "--data", metavar="DIR", help="Data directory. Default: $RDSKIT_DATA, else ./.rdskit.", show_default=False
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Port = Annotated[
     int | None,
     typer.Option(
@@ -46,10 +43,10 @@ Port = Annotated[
     ),
 ]
 
-_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red", "available": "green", "failed": "red", "stopped": "dim"}
+_FAULTS = "kill, hang, blackhole, latency, reset, lag or full-disk; clear ends all of them."
 
 
-@app.command()
+@app.command(epilog=examples("rdskit local up", "rdskit local up --port 4570 --data /tmp/second"))
 def up(
     *,
     data: Data = None,
@@ -73,9 +70,9 @@ def up(
         arguments, environment = site.foreground(directory, port, guard)
         os.execve(arguments[0], arguments, environment)  # noqa: S606 - our own daemon takes this process's place
     found = site.up(directory, port, guard)
-    _warn_of_open_doors(found)
+    warn_of_open_doors(found)
     if as_json:
-        return _print_json(found.as_dict())
+        return print_json(found.as_dict())
     verb = "already up" if found.already else f"up in {found.seconds:.1f} s"
     _say(f"[green]{verb}[/] at [bold]{found.endpoint}[/], data in {found.data}")
     place = f" --data {shlex.quote(str(data))}" if data else ""
@@ -83,53 +80,40 @@ def up(
     return None
 
 
-@app.command()
+@app.command(epilog=examples("rdskit local down"))
 def down(*, data: Data = None, as_json: AsJson = False) -> None:
     """Stop the local RDS and all its servers; the data stays."""
     found = site.down(site.data_directory(data))
     if as_json:
-        return _print_json(found.as_dict())
+        return print_json(found.as_dict())
     return _say("down" if found.seconds is not None else "it was not up", f"; data in {found.data}")
 
 
-@app.command()
-def status(*, data: Data = None, as_json: AsJson = False) -> None:
-    """Show whether the local RDS is up, and its instances. Exit status 1 when it is down."""
-    found = site.status(site.data_directory(data))
-    _warn_of_open_doors(found)
-    if as_json:
-        _print_json(found.as_dict())
-    else:
-        _print_status(found)
-    if not found.running:
-        raise typer.Exit(1)
-
-
-@app.command()
+@app.command(epilog=examples('eval "$(rdskit local env)"'))
 def env(*, data: Data = None, as_json: AsJson = False) -> None:
     """Print exports for a POSIX shell: eval "$(rdskit local env)"."""
     variables = site.env(site.data_directory(data))
     if as_json:
-        return _print_json(variables)
+        return print_json(variables)
     for name, value in variables.items():
         typer.echo(f"export {name}={shlex.quote(value)}")
     return None
 
 
-@app.command()
+@app.command(epilog=examples("rdskit local doctor"))
 def doctor(*, data: Data = None, as_json: AsJson = False) -> None:
     """Look at what this machine offers, and say what to install. Exit status 1 when nothing would work."""
     findings = examination.examine(site.data_directory(data))
     if as_json:
-        _print_json([asdict(each) for each in findings])
+        print_json([asdict(each) for each in findings])
     else:
-        rows = ((each.subject, _coloured(each.status), each.finding, each.next_step) for each in findings)
-        _print_table(("what", "", "found", "next step"), rows)
+        rows = [(each.subject, each.status, each.finding, each.next_step) for each in findings]
+        print_table(("what", "state", "found", "next step"), rows)
     if any(each.status == "fail" for each in findings):
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(epilog=examples("rdskit local reset --yes"))
 def reset(
     *,
     data: Data = None,
@@ -139,25 +123,35 @@ def reset(
     """Stop the local RDS and delete all its data."""
     directory = site.data_directory(data)
     if not yes and not typer.confirm(f"Delete {directory} with all its databases?"):
-        raise ConfigError(f"Nothing was deleted in {directory}: answer y, or use --yes.")
+        raise LocalError(f"nothing was deleted in {directory}: answer y, or use --yes")
     found = site.reset(directory)
     if as_json:
-        return _print_json(found.as_dict())
+        return print_json(found.as_dict())
     return _say(f"{directory} is gone")
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "rdskit local fault orders kill",
+        "rdskit local fault orders latency 200ms --for 10s",
+        "rdskit local fault orders clear",
+    )
+)
 def fault(
-    instance: Annotated[str, typer.Argument(help="Identifier of the DB instance.", show_default=False)],
+    instance: Annotated[
+        str, typer.Argument(metavar="INSTANCE", help="Identifier of the DB instance.", show_default=False)
+    ],
     kind: Annotated[
-        str, typer.Argument(help="kill, hang, blackhole, latency, reset, lag or full-disk; clear ends all of them.")
+        Literal["kill", "hang", "blackhole", "latency", "reset", "lag", "full-disk", "clear"],
+        typer.Argument(metavar="FAULT", help=_FAULTS, show_default=False),
     ],
     amount: Annotated[
-        str | None, typer.Argument(help="Of latency and lag: how much, as in 200ms or 5s.", show_default=False)
+        str | None,
+        typer.Argument(metavar="[TIME]", help="Of latency and lag: how much, as in 200ms or 5s.", show_default=False),
     ] = None,
     *,
     path: Annotated[
-        str | None,
+        Literal["client", "all"] | None,
         typer.Option("--path", help="Of blackhole: client cuts off clients alone, all (the default) everybody."),
     ] = None,
     lasting: Annotated[
@@ -176,7 +170,7 @@ def fault(
         done = faults.inject(instance, chosen, lasting=seconds, data=data)
         text = f"{instance}: {kind} {amount or ''}".rstrip() + (f" for {lasting}" if lasting else "")
     if as_json:
-        return _print_json(done)
+        return print_json(done)
     return _say(text)
 
 
@@ -189,48 +183,5 @@ def named_fault(kind: str, amount: str | None, path: str | None) -> faults.Fault
     )
 
 
-def _warn_of_open_doors(found: SiteStatus) -> None:
-    guard = (found.health or {}).get("guard", {})
-    if not guard.get("verify_signatures", True):
-        typer.echo("warning: signatures are not verified: everybody on this machine can do everything here", err=True)
-
-
-def _print_status(found: SiteStatus) -> None:
-    if not found.running:
-        return _say(f"down; data in {found.data}: `rdskit local up` starts it")
-    _say(f"[green]up[/] at [bold]{found.endpoint}[/], pid {found.pid}, data in {found.data}")
-    rows = (
-        (
-            str(each["identifier"]),
-            _coloured(str(each["status"])),
-            str(each["engine"]),
-            f"{each['address']}:{each['port']}" if each["address"] else "",
-            " → ".join(str(zone) for zone in (each["zone"], each["secondary_zone"]) if zone),
-            str(each["replica_of"] or ""),
-        )
-        for each in found.instances
-    )
-    if found.instances:
-        _print_table(("instance", "status", "engine", "endpoint", "zones", "replica of"), rows)
-    return None
-
-
-def _print_table(headings: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in headings:
-        table.add_column(heading, overflow="fold", no_wrap=heading in ("instance", "endpoint"))
-    for row in rows:
-        table.add_row(*row)
-    Console(soft_wrap=False).print(table)
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, default=str))
-
-
 def _say(*words: str) -> None:
-    Console(highlight=False, soft_wrap=True).print("".join(words))
-
-
-def _coloured(word: str) -> str:
-    return f"[{_COLOURS.get(word, 'cyan')}]{word}[/]"
+    Console(highlight=False, soft_wrap=True, emoji=False).print("".join(words))

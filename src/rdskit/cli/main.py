@@ -1,24 +1,27 @@
 """The root of the command line: which commands there are, and how errors and interrupts end a run.
 
-Exit status: 0 fine, 1 an error or findings, 2 wrong usage, 130 interrupted. A command's module is imported when that
-command runs, so that ``rdskit --help`` costs nothing.
+A command's module is imported when that command runs, so that ``rdskit --help`` costs nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
+import difflib
 import importlib
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 
 from rdskit import __version__
-from rdskit.cli.targets import in_options
+from rdskit.cli.endings import FAILED, UsageError, missing_extra, report, report_usage, wants_json
+from rdskit.cli.help import Group, examples
 from rdskit.errors import RdskitError
-from rdskit.kernel.server_words import escaped
 from rdskit.kernel.typing import override
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 #: name → (module that holds the Typer ``app``, what it is for)
 COMMANDS = {
@@ -44,51 +47,112 @@ class LazyCommand(TyperCommand):
         self._module = module
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """Let the real command parse its arguments; the context carries it from here on."""
-        app: typer.Typer = importlib.import_module(self._module).app
+        """Let the real command parse its arguments; the context carries it from here on.
+
+        Raises:
+            ConfigError: the command needs an extra that is not installed.
+        """
+        with installed_extras(self.name or ""):
+            app: typer.Typer = importlib.import_module(self._module).app
         return typer.main.get_command(app).make_context(info_name, args, parent, **extra)
 
 
-class Root(TyperGroup):
-    """The root group: finds commands lazily and turns an ``RdskitError`` into one message."""
+class Root(Group):
+    """The root group: finds commands lazily, and ends each run with one message and the right status."""
 
     @override
     def list_commands(self, ctx: Any) -> list[str]:
-        """All commands, in the order of ``COMMANDS``."""
+        """Return all commands, in the order of ``COMMANDS``."""
         return list(COMMANDS)
 
     @override
     def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:
-        """A stand-in that imports the command when it runs."""
+        """Return a stand-in that imports the command when it runs."""
         found = COMMANDS.get(cmd_name)
         return LazyCommand(cmd_name, *found) if found else None
 
-    def invoke(self, ctx: Any) -> Any:
-        """Run the chosen command; print an ``RdskitError`` as one message, with ``--debug`` as its traceback."""
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command that is asked for; a name that is nearly one is suggested."""
         try:
-            return super().invoke(ctx)
+            return super().resolve_command(ctx, args)
+        except UsageError as error:
+            if near := difflib.get_close_matches(args[0], COMMANDS, 2):
+                error.message = f"{error.message.rstrip('.')}. Did you mean {' or '.join(map(repr, near))}?"
+            raise
+
+    @override
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,  # - Typer's signature
+        windows_expand_args: bool = True,  # - same
+        **extra: Any,
+    ) -> NoReturn:
+        """Run the words of a command line and end the process with its status.
+
+        Raises:
+            SystemExit: always.
+        """
+        as_json = wants_json(sys.argv[1:] if args is None else args)
+        try:
+            with installed_extras():
+                found = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        except UsageError as error:
+            sys.exit(report_usage(error, as_json=as_json))
         except RdskitError as error:
-            if ctx.params.get("debug"):
+            if self.debug:
                 raise
-            print_error(error)
-            raise typer.Exit(1) from error
+            sys.exit(report(error, as_json=as_json))
+        except typer.Abort:
+            typer.echo("Aborted: nothing was changed", err=True)
+            sys.exit(FAILED)
+        sys.exit(found if isinstance(found, int) else 0)
+
+    #: ``--debug`` was given.
+    debug = False
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the chosen command."""
+        self.debug = bool(ctx.params.get("debug"))
+        return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def installed_extras(command: str = "") -> Iterator[None]:
+    """Turn a missing module of a third party into an error that names the extra.
+
+    Args:
+        command: the one that runs, if it is known.
+
+    Raises:
+        ConfigError: an extra is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = missing_extra(error, command)
+        if missing is None:
+            raise
+        raise missing from error
 
 
 app = typer.Typer(
     name="rdskit",
     cls=Root,
     help="Python applications at home on Amazon RDS.",
+    epilog=examples(
+        "rdskit demo",
+        "rdskit local up",
+        "rdskit check rds://orders",
+        "rdskit --install-completion",
+    ),
     no_args_is_help=True,
-    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-
-
-def print_error(error: RdskitError) -> None:
-    """Print an error on stderr: its own words, and the name of its class for whoever looks it up."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(f"{type(error).__name__}: ", style="bold red", end="")
-    console.print("\n".join(map(escaped, in_options(str(error)).split("\n"))), markup=False)
 
 
 def print_version(asked: bool) -> None:  # noqa: FBT001 - an option's callback takes its value by position

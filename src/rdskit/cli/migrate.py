@@ -6,12 +6,14 @@ import datetime as dt
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 import rdskit
 from rdskit import __version__
+from rdskit.cli.files import HtmlFile, SarifFile, write
+from rdskit.cli.help import examples, group
 from rdskit.cli.migrate_apply import apply
 from rdskit.cli.targets import AsJson, Target, connects
 from rdskit.client.api import Database
@@ -30,8 +32,14 @@ from rdskit.kernel.sql import Dialect
 from rdskit.reports import Finding, Report, as_page, as_sarif, as_text
 from rdskit.reports import as_json as as_report_json
 
-app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True, help="Schema migrations.")
-app.command("apply")(apply)
+app = group(
+    "migrate",
+    "Schema migrations: plain SQL files, applied in order, once, and gently to a busy database.",
+    "rdskit migrate new add_users",
+    "rdskit migrate plan rds://orders/shop",
+    "rdskit migrate up orders --credentials iam",
+)
+app.command("apply", epilog=examples("rdskit migrate apply orders"))(apply)
 
 Dir = Annotated[Path, typer.Option("--dir", metavar="DIR", help="Where the files are.")]
 To = Annotated[str | None, typer.Option(metavar="VERSION", help="A version, or the beginning of its name.")]
@@ -42,18 +50,23 @@ Wait = Annotated[float, typer.Option(min=0, help="Seconds to wait for another pr
 _MARKS = {State.APPLIED: "✓", State.PENDING: "·", State.MODIFIED: "≠", State.MISSING: "?", State.INTERRUPTED: "…"}
 
 
-@app.command("new")
+@app.command("new", epilog=examples("rdskit migrate new add_users"))
 def new(
-    name: Annotated[str, typer.Argument(help="What it does, such as add_users.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What it does, such as add_users.")],
     *,
     directory: Dir = Path("migrations"),
+    as_json: AsJson = False,
 ) -> None:
     """Write an empty migration; its version comes behind all that are there."""
     existing = [path.name.partition(".")[0] for path in directory.iterdir()] if directory.is_dir() else []
-    typer.echo(str(new_file(directory, name, dt.datetime.now(dt.UTC), existing)))
+    try:
+        written = new_file(directory, name, dt.datetime.now(dt.UTC), existing)
+    except OSError as error:
+        raise ConfigError(f"{directory} cannot be written: {error.strerror}; choose another with --dir") from error
+    typer.echo(json.dumps({"file": str(written)}) if as_json else str(written))
 
 
-@app.command("status")
+@app.command("status", epilog=examples("rdskit migrate status orders --json"))
 @connects
 def status(
     target: Target,
@@ -79,7 +92,7 @@ def status(
     raise typer.Exit(1 if any(each.state in bad for each in entries) else 0)
 
 
-@app.command("up")
+@app.command("up", epilog=examples("rdskit migrate up rds://orders/shop", "rdskit migrate up orders --to 0007"))
 @connects
 def up(
     target: Target,
@@ -98,7 +111,9 @@ def up(
     _tell("applied", done, as_json=as_json)
 
 
-@app.command("down")
+@app.command(
+    "down", epilog=examples("rdskit migrate down orders --steps 2", "rdskit migrate down orders --to 0005 --yes")
+)
 @connects
 def down(
     target: Target,
@@ -125,7 +140,7 @@ def down(
     _tell("taken back", done, as_json=as_json)
 
 
-@app.command("plan")
+@app.command("plan", epilog=examples("rdskit migrate plan orders"))
 @connects
 def plan(
     target: Target,
@@ -145,13 +160,19 @@ def plan(
         typer.echo("nothing is pending")
 
 
-@app.command("lint")
+@app.command(
+    "lint", epilog=examples("rdskit migrate lint", "rdskit migrate lint --alembic alembic.ini --sarif lint.sarif")
+)
 @connects
 def lint(
-    target: Annotated[str | None, typer.Argument(help="A database: its version and table sizes count then.")] = None,
+    target: Annotated[
+        str | None, typer.Argument(metavar="TARGET", help="A database: its version and table sizes count then.")
+    ] = None,
     *,
     directory: Dir = Path("migrations"),
-    product: Annotated[str | None, typer.Option(help="postgres, mysql or mariadb; the target's by default.")] = None,
+    product: Annotated[
+        Literal["postgres", "mysql", "mariadb"] | None, typer.Option(help="The target's by default.")
+    ] = None,
     alembic: Annotated[
         Path | None, typer.Option(metavar="INI", help="Check the revisions of an Alembic project.")
     ] = None,
@@ -160,24 +181,21 @@ def lint(
     ] = None,
     options: dict[str, Any],
     as_json: AsJson = False,
-    sarif: Annotated[Path | None, typer.Option(metavar="FILE", help="Write SARIF there.")] = None,
-    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page there.")] = None,
+    sarif: SarifFile = None,
+    html: HtmlFile = None,
 ) -> None:
     """Find statements that would stop production. Exit status 1 when a finding counts."""
-    if product not in {None, "postgres", "mysql", "mariadb"}:
-        raise ConfigError(f"--product {product!r} is not known: choose postgres, mysql or mariadb")
     rows: dict[str, int] = {}
     if target is not None:
         found_product, rows = _run(target, options, _product_and_rows)
         product = product or found_product
-    product = product or "postgres"
-    title, checked, findings = _linted(directory, product, rows, alembic, django)
+    title, checked, findings = _linted(directory, product or "postgres", rows, alembic, django)
     report = Report.of_findings(title, findings, checked=checked)
-    _write(
-        sarif,
-        json.dumps(as_sarif(report, version=__version__, rules={rule.id: rule.about for rule in RULES}), indent=2),
-    )
-    _write(html, as_page(report))
+    if sarif is not None:
+        rules = {rule.id: rule.about for rule in RULES}
+        write(sarif, json.dumps(as_sarif(report, version=__version__, rules=rules), indent=2))
+    if html is not None:
+        write(html, as_page(report))
     typer.echo(json.dumps(as_report_json(report), indent=2, ensure_ascii=False) if as_json else as_text(report))
     raise typer.Exit(0 if report.good else 1)
 
@@ -202,15 +220,6 @@ async def _product_and_rows(db: Database) -> tuple[str, dict[str, int]]:
     sizes = await table_sizes(db)
     rows = {size.name.lower(): size.rows for size in sizes}
     return (await server_version(db)).product, rows | {name.rpartition(".")[2]: count for name, count in rows.items()}
-
-
-def _write(path: Path | None, content: str) -> None:
-    if path is None:
-        return
-    try:
-        path.write_text(content, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror}; choose another place") from error
 
 
 async def _losing(db: Database, directory: Path, to: str | None, steps: int | None) -> list[str]:

@@ -7,13 +7,14 @@ from typing import Annotated, Any
 import typer
 
 import rdskit
+from rdskit.cli.help import examples, single
 from rdskit.cli.targets import Target, connects
 from rdskit.client.api import TABLES
 
-app = typer.Typer(rich_markup_mode=None, add_completion=False)
+app = single()
 
 
-@app.command("setup")
+@app.command("setup", epilog=examples("rdskit setup rds://orders/shop"))
 @connects
 def command(
     target: Target,

@@ -6,16 +6,36 @@ import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar, get_type_hints
+from typing import Annotated, Any, Final, Literal, TypeVar, get_type_hints
 
 import typer
 
-Target = Annotated[
-    str, typer.Argument(help="postgresql://…, mysql://…, mariadb://…, rds://IDENTIFIER or secretsmanager:ID")
+from rdskit.client import api  # its names are loaded when they are used, and `rdskit --help` uses none
+from rdskit.errors import ConfigError
+
+
+def _known_names(incomplete: str) -> list[str]:
+    """Return the names of rdskit.toml, for the completion of a target."""
+    try:
+        return [name for name in api.target_names() if name.startswith(incomplete)]
+    except ConfigError:  # a key press is no place to complain; the command itself will
+        return []
+
+
+def _checked_credentials(value: str | None) -> str | None:
+    if value is not None:
+        api.check_credentials(value, encrypted=True)
+    return value
+
+
+FORMS: Final = "postgresql://…, mysql://…, mariadb://…, rds://IDENTIFIER, secretsmanager:ID or a name in rdskit.toml"
+Target = Annotated[str, typer.Argument(metavar="TARGET", help=FORMS, show_default=False, autocompletion=_known_names)]
+Credentials = Annotated[
+    str | None,
+    typer.Option(metavar="WAY", callback=_checked_credentials, help="env, iam, secretsmanager:ID or ssm:/path"),
 ]
-Credentials = Annotated[str | None, typer.Option(help="env, iam, secretsmanager:ID or ssm:/path")]
-Tls = Annotated[str, typer.Option(help="verify-full, require or off")]
-Ca = Annotated[Path | None, typer.Option(help="A PEM file with one more authority to trust.")]
+Tls = Annotated[Literal["verify-full", "require", "off"] | None, typer.Option(help="verify-full by default.")]
+Ca = Annotated[Path | None, typer.Option(metavar="FILE", help="A PEM file with one more authority to trust.")]
 CleartextPassword = Annotated[
     bool, typer.Option("--cleartext-password", help="A server that is not verified may have the password in the clear.")
 ]
@@ -28,7 +48,7 @@ _PASSWORD: Final = re.compile(r"(//[^:@/]*):[^@/]*@")
 #: argument of ``rdskit.connect`` → its option, type and default, for every command that connects
 _OPTIONS: Final[dict[str, tuple[str, Any, Any]]] = {
     "credentials": ("--credentials", Credentials, None),
-    "tls": ("--tls", Tls, "verify-full"),
+    "tls": ("--tls", Tls, None),
     "ca": ("--ca", Ca, None),
     "cleartext_password": ("--cleartext-password", CleartextPassword, False),
 }
@@ -52,6 +72,8 @@ def connects(command: Callable[..., Result]) -> Callable[..., Result]:
     @functools.wraps(command)
     def connecting(**given: Any) -> Result:
         options = {name: value for name in _OPTIONS if (value := given.pop(name)) not in {None, False}}
+        if given.get("target") is not None:
+            given["target"], options = reached(given["target"], options)
         return command(options=options, **given)
 
     parameters: list[inspect.Parameter] = []
@@ -71,6 +93,23 @@ def connects(command: Callable[..., Result]) -> Callable[..., Result]:
 def without_password(target: str) -> str:
     """Return a target as a journal may keep it: a URL without its password."""
     return _PASSWORD.sub(r"\1@", target)
+
+
+def reached(target: str, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the URL behind a target and how it is reached: a name of ``rdskit.toml``, overruled by what was given.
+
+    Args:
+        target: as it was given.
+        options: arguments of ``rdskit.connect`` that were given.
+
+    Raises:
+        ConfigError: the target is of no known form, or the file or its entry is wrong.
+    """
+    found = api.named_target(target) if api.is_name(target) else None
+    if found is not None:
+        target, options = found.url, {key: found.options[key] for key in _OPTIONS if key in found.options} | options
+    api.parse(target)
+    return target, options
 
 
 def in_options(text: str) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from rdskit.cli.help import examples, single
 from rdskit.cli.targets import Target, connects
 from rdskit.errors import ConfigError
 from rdskit.local.fault_model import parse_seconds
@@ -18,10 +19,10 @@ from rdskit.operate.top.render import render
 from rdskit.operate.top.screen import Screen
 from rdskit.operate.top.watch import watching
 
-app = typer.Typer(rich_markup_mode=None, add_completion=False)
+app = single()
 
 
-@app.command("top")
+@app.command("top", epilog=examples("rdskit top rds://orders", "rdskit top orders --once --json"))
 @connects
 def command(
     target: Target,

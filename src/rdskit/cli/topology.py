@@ -5,17 +5,17 @@ import json
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from rdskit.cli.help import examples, single
+from rdskit.cli.tables import print_table
 from rdskit.cli.targets import Target, connects, in_options
 from rdskit.client.api import Health, HostHealth, connect
 from rdskit.kernel.topology import Host, Role, Topology
 
-app = typer.Typer(rich_markup_mode=None, add_completion=False)
+app = single()
 
 
-@app.command("topology")
+@app.command("topology", epilog=examples("rdskit topology rds://orders", "rdskit topology orders --json"))
 @connects
 def command(
     target: Target,
@@ -61,8 +61,14 @@ def _described(host: Host, sign: HostHealth) -> dict[str, Any]:
 
 
 def _show(hosts: list[dict[str, Any]]) -> None:
-    table = Table("role", "identifier", "endpoint", "zone", "sign of life", box=None, pad_edge=False)
-    for host in hosts:
-        sign = host["problem"] or f"{host['latency_ms']} ms"
-        table.add_row(host["role"], host["identifier"], host["endpoint"], host["zone"] or "", sign)
-    Console(highlight=False, soft_wrap=True).print(table)
+    rows = [
+        (
+            host["identifier"],
+            host["role"],
+            host["endpoint"],
+            host["zone"] or "",
+            host["problem"] or f"{host['latency_ms']} ms",
+        )
+        for host in hosts
+    ]
+    print_table(("identifier", "role", "endpoint", "zone", "sign of life"), rows)

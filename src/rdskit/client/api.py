@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rdskit.client.database.database import Database
     from rdskit.client.database.held import HeldConnection
     from rdskit.client.database.inheritance import belongs_to_this_process
+    from rdskit.client.database.named import NamedTarget, expanded, is_name, named_target, target_names
     from rdskit.client.database.opening import checked, open_target
     from rdskit.client.database.queries import DEFAULT, dialect_of
     from rdskit.client.database.routed import Route, Router
@@ -79,6 +80,7 @@ __all__ = [
     "Listening",
     "Located",
     "Message",
+    "NamedTarget",
     "Options",
     "Page",
     "Pool",
@@ -104,11 +106,14 @@ __all__ = [
     "connect",
     "dialect_of",
     "epochs",
+    "expanded",
     "fingerprint_of",
+    "is_name",
     "log_in_here",
     "may_repeat",
     "may_send_password",
     "name_of",
+    "named_target",
     "observe_all",
     "on_write",
     "open_target",
@@ -119,6 +124,7 @@ __all__ = [
     "resolve",
     "routed",
     "scoped",
+    "target_names",
     "tls_arguments",
     "tls_context",
 ]
@@ -138,6 +144,7 @@ _MODULES: Final = {
     "rdskit.client.database.database": ("Database",),
     "rdskit.client.database.held": ("HeldConnection",),
     "rdskit.client.database.inheritance": ("belongs_to_this_process",),
+    "rdskit.client.database.named": ("NamedTarget", "expanded", "is_name", "named_target", "target_names"),
     "rdskit.client.database.opening": (
         "checked",
         "open_target",

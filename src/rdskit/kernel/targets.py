@@ -51,7 +51,7 @@ DEFAULT_PORTS: Final = {Engine.POSTGRES: 5432, Engine.MYSQL: 3306, Engine.MARIAD
 _RDS: Final = Scheme("rds", None, None)
 FORMS = (
     "postgresql://[user[:password]@]host[:port][,host[:port]…]/dbname, mysql://…, mariadb://…, "
-    "rds://[user[:password]@]IDENTIFIER[/dbname] or secretsmanager:ID[/dbname]"
+    "rds://[user[:password]@]IDENTIFIER[/dbname], secretsmanager:ID[/dbname] or a name in rdskit.toml"
 )
 _SOCKETS = (
     "postgresql://user@/dbname?host=/var/run/postgresql or mysql://user@/dbname?unix_socket=/var/run/mysqld/mysqld.sock"

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rdskit.errors import ConfigError, LocalError
+from rdskit.errors import LocalError
 from rdskit.local.certificates import LocalAuthority
 from rdskit.local.control.guard import Guard
 from rdskit.local.control.keypair import page_key, read_key_pair
@@ -161,12 +161,12 @@ def env(data: Path) -> dict[str, str]:
     """The environment variables that point an AWS SDK and rdskit at the local RDS.
 
     Raises:
-        ConfigError: it was never up.
+        LocalError: it was never up.
     """
     layout = _checked(data)
     pair = read_key_pair(layout.key_pair)
     if pair is None:
-        raise ConfigError(f"There is no local RDS in {data} yet: run `rdskit local up` first.")
+        raise LocalError(f"There is no local RDS in {data} yet: run `rdskit local up` first.")
     return {
         "AWS_ENDPOINT_URL": url(served_port(layout)),
         "AWS_ACCESS_KEY_ID": pair.access_key_id,

@@ -6,7 +6,7 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Self
 
-from rdskit.client.api import ConnectArguments, belongs_to_this_process, checked, open_target
+from rdskit.client.api import ConnectArguments, belongs_to_this_process, checked, expanded, open_target
 from rdskit.runtime.background import wait
 from rdskit.runtime.blocks import held_open
 from rdskit.sync.session import Session
@@ -151,4 +151,5 @@ def connect(
         spill=spill,
         token_key=token_key,
     )
+    target, given = expanded(target, given)
     return Database(target, checked(given))

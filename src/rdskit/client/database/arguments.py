@@ -14,31 +14,31 @@ if TYPE_CHECKING:
 
 
 class ConnectArguments(NamedTuple):
-    """Everything but the target, not yet checked. See ``connect`` for what each means.
+    """Everything but the target, not yet checked. See ``connect``, which has the same defaults, for what each means.
 
     A named tuple, because this module is imported with the package: a dataclass would import ``inspect``.
     """
 
-    credentials: str | Credentials | Iam | None
-    tls: str
-    ca: str | os.PathLike[str] | None
-    cleartext_password: bool
-    consistency: str
-    readers: str | Iterable[str]
-    readable: Iterable[str]
-    topology: str
-    timeout: float | None
-    min_size: int | None
-    max_size: int
-    max_waiting: int | None
-    connect_timeout: float
-    application_name: str
-    settings: Mapping[str, str | int | float] | None
-    observers: Iterable[Observer]
-    processes: int | None
-    pinning: str
-    spill: float | None
-    token_key: str | None
+    credentials: str | Credentials | Iam | None = None
+    tls: str = "verify-full"
+    ca: str | os.PathLike[str] | None = None
+    cleartext_password: bool = False
+    consistency: str = "session"
+    readers: str | Iterable[str] = "auto"
+    readable: Iterable[str] = ()
+    topology: str = "auto"
+    timeout: float | None = 30.0
+    min_size: int | None = None
+    max_size: int = 10
+    max_waiting: int | None = None
+    connect_timeout: float = 5.0
+    application_name: str = "rdskit"
+    settings: Mapping[str, str | int | float] | None = None
+    observers: Iterable[Observer] = ()
+    processes: int | None = None
+    pinning: str = "auto"
+    spill: float | None = None
+    token_key: str | None = None
 
     def __repr__(self) -> str:
         """Leave the values out: credentials and keys are among them."""

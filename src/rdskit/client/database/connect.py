@@ -62,9 +62,11 @@ class Connecting:
 
     async def _open(self) -> Database:
         # Imported by whoever connects: `import rdskit` alone stays cheap, which counts where processes are short-lived.
+        from rdskit.client.database.named import expanded  # noqa: PLC0415
         from rdskit.client.database.opening import checked, open_target  # noqa: PLC0415
 
-        return await open_target(self._target, checked(self._given))
+        target, given = expanded(self._target, self._given)
+        return await open_target(target, checked(given))
 
 
 def _not_awaited(use: str) -> ConfigError:
@@ -103,7 +105,7 @@ def connect(
     Args:
         target: ``postgresql://[user[:password]@]host[:port][,host…]/dbname``, ``mysql://…`` or ``mariadb://…``, with
             ``?host=/DIRECTORY`` or ``?unix_socket=/PATH`` for a Unix socket; ``rds://[user[:password]@]IDENTIFIER
-            [/dbname]`` of an instance, cluster, custom endpoint or global database; or ``secretsmanager:ID[/dbname]``.
+            [/dbname]`` of an instance, cluster or the like; ``secretsmanager:ID[/dbname]``; a name in ``rdskit.toml``.
         credentials: ``"env"``, ``"iam"``, ``"secretsmanager:ID"``, ``"ssm:/path"``, ``rdskit.credentials.Iam(…)``, or
             an object with ``login()``; None takes the target's user and password, else the environment's, else for
             ``rds://`` the secret that RDS manages for the master user.

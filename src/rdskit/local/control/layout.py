@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
-from rdskit.errors import LocalError
+from rdskit.errors import ConfigError, LocalError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,10 +88,17 @@ class Layout:
         """Make the directory, private to the user, and keep it out of the user's version control.
 
         Raises:
+            ConfigError: it is no directory, or cannot be made.
             LocalError: it is not this user's alone, of another version, or holds something else.
         """
-        with contextlib.suppress(FileExistsError):
+        try:
             self.data.mkdir(mode=0o700, parents=True)
+        except FileExistsError:
+            self._refuse_file()
+        except OSError as error:
+            raise ConfigError(
+                f"{self.data} cannot be made ({error.strerror}): choose another directory with --data"
+            ) from error
         self._claim()
         self.check()
         if not self.marker.exists():
@@ -113,11 +120,17 @@ class Layout:
         """Refuse a directory that other users could have written; one that does not exist is fine.
 
         Raises:
+            ConfigError: it is no directory.
             LocalError: it is not this user's alone.
         """
+        self._refuse_file()
         for path in (self.data, self.state, self.key_pair, self.settings, self.daemon):
             with contextlib.suppress(FileNotFoundError):
                 _check_private(path, path.lstat())
+
+    def _refuse_file(self) -> None:
+        if self.data.exists() and not self.data.is_dir():
+            raise ConfigError(f"{self.data} is not a directory: choose another place with --data")
 
     def is_proven(self) -> bool:
         """Return whether the directory is a local RDS's: it has the marker, or states of the time before it."""

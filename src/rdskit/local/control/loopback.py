@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from rdskit.errors import ConfigError, LocalError
+from rdskit.local.control.clouds import cloud_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,7 +108,10 @@ def _listener_name(port: int) -> str:
     for each in connections:
         if each.status == psutil.CONN_LISTEN and each.laddr and each.laddr.port == port and each.pid:
             try:
-                return f" by {psutil.Process(each.pid).name()} (pid {each.pid})"
+                process = psutil.Process(each.pid)
+                cloud = cloud_of(process)
+                name = process.name() if cloud is None else f"the local RDS on {cloud.data}"
             except psutil.Error:
                 return f" by pid {each.pid}"
+            return f" by {name} (pid {each.pid})"
     return ""

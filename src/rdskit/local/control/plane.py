@@ -91,9 +91,18 @@ class ControlPlane:
         return Server(gateway, listener)
 
     def instances(self) -> list[dict[str, object]]:
-        """Every instance in short."""
+        """Return every instance in short; of its secret the ARN alone."""
         with self._monitor:
-            return [_summary(each) for each in self._instances()]
+            found = [_summary(each) for each in self._instances()]
+        return [each | {"faults": self._faults_of(str(each["resource_id"]))} for each in found]
+
+    def _faults_of(self, resource_id: str) -> list[dict[str, object]]:
+        """Return the faults that are in force in an instance; none while its servers are created or removed."""
+        try:
+            faults = self._fleet.describe(resource_id).faults
+        except LocalError:
+            return []
+        return [asdict(each) for each in sorted(faults, key=lambda each: each.kind)]
 
     def clusters(self) -> list[dict[str, object]]:
         """Every DB cluster in short: who writes, and which readers would lose nothing if they were promoted."""
@@ -238,6 +247,7 @@ def _summary(instance: LocalDBInstance) -> dict[str, object]:
     address, port = instance.served_at or (None, None)
     return {
         "identifier": instance.db_instance_identifier,
+        "resource_id": instance.dbi_resource_id,
         "region": instance.region,
         "engine": f"{instance.engine} {instance.engine_version}",
         "status": instance.status,
@@ -246,4 +256,7 @@ def _summary(instance: LocalDBInstance) -> dict[str, object]:
         "zone": instance.zones[0],
         "secondary_zone": instance.secondary_availability_zone,
         "replica_of": instance.read_replica_source_db_instance_identifier,
+        "user": instance.master_username,
+        "database": instance.db_name,
+        "secret": secret.secret_arn if (secret := vars(instance).get("master_user_secret")) else None,
     }

@@ -265,6 +265,7 @@ class Instance:
             pending_restart=self.pending,
             engine_version=self.primary.server.version,
             storage_full=self.storage_full,
+            faults=self.faults,
         )
 
     def _start_configured(self) -> None:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import datetime as dt
 
     from rdskit.kernel.endpoints import Endpoint
+    from rdskit.local.fault_model import Fault
 
 EventKind = Literal[
     "failover-started",
@@ -153,6 +154,7 @@ class InstanceFacts:
         pending_restart: parameters that wait for a reboot.
         engine_version: as the server prints it.
         storage_full: its storage is used up, so that it cannot run.
+        faults: what was injected and is in force.
     """
 
     resource_id: str
@@ -166,3 +168,4 @@ class InstanceFacts:
     pending_restart: frozenset[str]
     engine_version: str
     storage_full: bool = False
+    faults: frozenset[Fault] = frozenset()
