@@ -131,12 +131,12 @@ def test_help_of_every_command_is_whole(asked: str, width: str) -> None:
     for name, command in commands():
         result = invoke([*name.split(), asked], COLUMNS=width)
         assert result.exit_code == 0, name
-        assert "..." not in re.sub(r"[A-Z\]]\.\.\.", "", result.stdout), name
+        assert "..." not in re.sub(r"[A-Z\]}]\.\.\.", "", result.stdout), name
         assert max(map(len, result.stdout.splitlines())) <= max(int(width), 80), name
         if command.name:
             assert "Examples:\n  " in result.stdout, name
     for group in ("", "local", "migrate", "jobs"):
-        assert "..." not in re.sub(r"[A-Z\]]\.\.\.", "", invoke([*group.split(), asked], COLUMNS=width).stdout)
+        assert "..." not in re.sub(r"[A-Z\]}]\.\.\.", "", invoke([*group.split(), asked], COLUMNS=width).stdout)
 
 
 def test_wrong_words_end_with_2_and_the_nearest_right_ones() -> None:

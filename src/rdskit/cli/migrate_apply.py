@@ -30,7 +30,7 @@ STOPPED: Final = 130
 
 @connects
 def apply(
-    targets: Annotated[list[str], typer.Argument(metavar="TARGET...", help="One or more databases.")],
+    targets: Annotated[list[str], typer.Argument(metavar="TARGET", help="One or more databases.")],
     *,
     schemas: Annotated[
         str | None, typer.Option(metavar="PATTERN", help="Migrate each schema of this name, such as 'tenant_*'.")

@@ -167,4 +167,4 @@ def test_the_command_stops_behind_a_failed_canary_and_its_job_is_resumed(
 
 def test_the_command_names_a_pattern_that_fits_nothing(database: TestDatabase, directory: Path) -> None:
     words = ("migrate", "apply", database.url, "--schemas", "none_*", "--dir", str(directory))
-    assert "no schema is called 'none_*'" in _run(*words, status=1)
+    assert "no schema is called 'none_*'" in _run(*words, status=2)
