@@ -51,7 +51,7 @@ async def test_a_procedure_may_have_committed_a_part(db: rdskit.Database) -> Non
         "$$ begin update items set v = 1; commit; perform pg_sleep(5); end $$"
     )
     with pytest.raises(rdskit.OutcomeUnknown):
-        await db.execute("call slow()", timeout=0.2)
+        await db.execute("call slow()", timeout=1.0)
     assert await db.fetch_value("select v from items") == 1
 
 

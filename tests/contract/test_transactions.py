@@ -37,7 +37,7 @@ async def test_a_nested_block_that_is_cancelled_takes_the_whole_transaction_alon
         async with db.transaction() as tx:
             await tx.execute("insert into notes values (10)")
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.02), tx.transaction():
+                async with asyncio.timeout(0.5), tx.transaction():
                     await tx.execute("insert into notes values (11)")
                     tx.on_commit(lambda: heard.append("nested"))
                     await asyncio.get_running_loop().create_future()
