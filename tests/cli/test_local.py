@@ -64,9 +64,15 @@ def test_up_status_env_down(data: Path) -> None:
         "AWS_ENDPOINT_URL",
         "AWS_ACCESS_KEY_ID",
         "AWS_SECRET_ACCESS_KEY",
+        "AWS_REGION",
         "AWS_DEFAULT_REGION",
         "RDSKIT_CA",
+        "NODE_EXTRA_CA_CERTS",
+        "NO_PROXY",
+        "no_proxy",
     }
+    fish = rdskit("local", "env", "--shell", "fish", data=data).stdout
+    assert f"set -gx AWS_ENDPOINT_URL 'http://127.0.0.1:{port}'" in fish.splitlines()
 
     down = rdskit("local", "down", data=data)
     assert (down.returncode, down.stdout.startswith("down")) == (0, True)

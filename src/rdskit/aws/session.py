@@ -27,7 +27,8 @@ HINT = 'set AWS_DEFAULT_REGION and credentials, or run: eval "$(rdskit local env
 
 def configuration() -> int:
     """A number that changes with every variable that configures AWS: what was made for other ones is not used again."""
-    return hash(frozenset((name, value) for name, value in os.environ.items() if name.startswith("AWS_")))
+    names = (name for name in os.environ if name.startswith("AWS_") or name.lower().endswith("_proxy"))
+    return hash(frozenset((name, os.environ[name]) for name in names))
 
 
 @functools.lru_cache(maxsize=8)
@@ -47,7 +48,24 @@ def _client(service: str, region: str | None, configured: int, hurried: bool) ->
     config = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 3})
     if hurried:
         config = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "max_attempts": 1})
-    return session.client(service, region_name=region, config=config)
+    made = session.client(service, region_name=region, config=config)
+    if _meets_proxy(made.meta.endpoint_url):
+        made = session.client(service, region_name=region, config=config.merge(Config(proxies={})))
+    return made
+
+
+def _meets_proxy(url: str) -> bool:
+    """Return whether calls of this machine's own address would go to a proxy, which has another loopback."""
+    from ipaddress import ip_address  # noqa: PLC0415 - boto3, which is loaded by now, has imported all three
+    from urllib.parse import urlsplit  # noqa: PLC0415
+    from urllib.request import getproxies  # noqa: PLC0415
+
+    host = urlsplit(url).hostname or ""
+    try:
+        is_loopback = ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = host == "localhost" or host.endswith(".localhost")
+    return is_loopback and bool(getproxies())
 
 
 def _begin_anew() -> None:

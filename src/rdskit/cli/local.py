@@ -13,6 +13,7 @@ from rich.console import Console
 from rdskit.cli import local_instances
 from rdskit.cli.help import examples, group
 from rdskit.cli.local_options import AsJson, Data, print_json, warn_of_open_doors
+from rdskit.cli.shells import Shell, assignment
 from rdskit.cli.tables import print_table
 from rdskit.errors import LocalError
 from rdskit.local import doctor as examination
@@ -89,14 +90,19 @@ def down(*, data: Data = None, as_json: AsJson = False) -> None:
     return _say("down" if found.seconds is not None else "it was not up", f"; data in {found.data}")
 
 
-@app.command(epilog=examples('eval "$(rdskit local env)"'))
-def env(*, data: Data = None, as_json: AsJson = False) -> None:
-    """Print exports for a POSIX shell: eval "$(rdskit local env)"."""
+@app.command(epilog=examples('eval "$(rdskit local env)"', "rdskit local env --shell fish | source"))
+def env(
+    *,
+    shell: Annotated[Shell, typer.Option("--shell", help="Whose syntax; bash and zsh read posix.")] = "posix",
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print exports for a shell, for AWS SDKs and rdskit."""
     variables = site.env(site.data_directory(data))
     if as_json:
         return print_json(variables)
     for name, value in variables.items():
-        typer.echo(f"export {name}={shlex.quote(value)}")
+        typer.echo(assignment(shell, name, value))
     return None
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rdskit.errors import LocalError
 from rdskit.local.certificates import LocalAuthority
+from rdskit.local.control.environment import REGION, client_environment
 from rdskit.local.control.guard import Guard
 from rdskit.local.control.keypair import page_key, read_key_pair
 from rdskit.local.control.layout import Layout, read_json, write_json
@@ -43,7 +44,6 @@ __all__ = [
 ]
 
 DEFAULT_PORT = 4566
-REGION = "eu-west-1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,13 +167,8 @@ def env(data: Path) -> dict[str, str]:
     pair = read_key_pair(layout.key_pair)
     if pair is None:
         raise LocalError(f"There is no local RDS in {data} yet: run `rdskit local up` first.")
-    return {
-        "AWS_ENDPOINT_URL": url(served_port(layout)),
-        "AWS_ACCESS_KEY_ID": pair.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": pair.secret_access_key,
-        "AWS_DEFAULT_REGION": REGION,
-        "RDSKIT_CA": str(LocalAuthority(layout.fleet).ensure()),
-    }
+    authority = LocalAuthority(layout.fleet).ensure()
+    return client_environment(url(served_port(layout)), pair, authority, os.environ)
 
 
 def reset(data: Path) -> SiteStatus:

@@ -13,7 +13,8 @@ import boto3
 import psutil
 import pytest
 
-from rdskit.errors import ConfigError, LocalError
+from rdskit.aws.session import call
+from rdskit.errors import LocalError
 from rdskit.local import doctor, site
 from rdskit.local.control.layout import Layout
 from tests.local.control.conftest import PASSWORD, free_port, running_site, until
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.local.control.conftest import LocalSite
+
+DEAD_PROXY = "http://127.0.0.1:9"  # nothing listens on the discard port
 
 
 def processes_of(data: Path) -> list[psutil.Process]:
@@ -113,8 +116,12 @@ def test_taken_port_names_the_listener_and_the_next_step(tmp_path: Path) -> None
 
 
 def test_env_points_an_sdk_at_it(local: LocalSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", DEAD_PROXY)
+    monkeypatch.setenv("no_proxy", "corp.example")  # preferred to the other spelling by most programs
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "of-the-users-own-account")
     for name, value in site.env(local.data).items():
         monkeypatch.setenv(name, value)
+    assert os.environ["no_proxy"] == "corp.example,127.0.0.1,localhost,::1"
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     identity = boto3.client("sts").get_caller_identity()
     assert identity["Account"] == "123456789012"
@@ -125,8 +132,19 @@ def test_env_points_an_sdk_at_it(local: LocalSite, monkeypatch: pytest.MonkeyPat
     assert (local.data / "key-pair.json").stat().st_mode & 0o777 == 0o600
 
 
+async def test_our_own_clients_ask_no_proxy_for_this_machine(local: LocalSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in site.env(local.data).items():
+        monkeypatch.setenv(name, value)
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, DEAD_PROXY)
+    assert (await call("sts", "get_caller_identity"))["Account"] == "123456789012"
+    assert site.status(local.data).running
+
+
 def test_env_before_the_first_up_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="rdskit local up"):
+    with pytest.raises(LocalError, match="rdskit local up"):
         site.env(tmp_path)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from rdskit.errors import LocalError
+from rdskit.local.control.environment import without_proxies
 from rdskit.local.control.layout import read_json
 
 if TYPE_CHECKING:
@@ -76,11 +77,13 @@ class DaemonProcess:
     def command(self, port: int, guard: Guard) -> tuple[list[str], dict[str, str]]:
         """Its command line and environment.
 
-        The user's AWS settings stay outside: a profile that does not exist must not keep it from starting.
+        The user's AWS settings stay outside: a profile that does not exist must not keep it from starting. What it
+        sends to this machine, such as messages to a subscriber, goes through no proxy.
         """
         place = ["--data", str(self._layout.data), "--port", str(port)]
         arguments = [sys.executable, "-m", "rdskit.local.daemon", *place, *guard.arguments()]
-        return arguments, {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MOTO_"))}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MOTO_"))}
+        return arguments, kept | without_proxies(kept)
 
     def start(self, port: int, guard: Guard) -> None:
         """Start it in a session of its own, so that it outlives its terminal, and return when it is ready.
