@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from rdskit.cli.main import COMMANDS, app
 from rdskit.cli.targets import in_options
 from tests.drivers import rogue
+from tests.drivers.test_connect_deadlines import PASSWORD
 from tests.drivers.test_password_exposure import CLEAR_REQUEST, Greedy, given_away, postgres
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def test_the_clear_password_needs_its_option_and_the_error_names_it(way: str) ->
         peer.sendall(REFUSAL)
 
     with rogue.rogue(ask_and_refuse) as endpoint:
-        arguments = [*WAYS[way], f"postgresql://app:pw@{endpoint}/shop", "--tls", "off"]
+        arguments = [*WAYS[way], f"postgresql://app:{PASSWORD}@{endpoint}/shop", "--tls", "off"]
         refused = CliRunner().invoke(app, arguments)
         before = given_away(greedy.received)
         CliRunner().invoke(app, [*arguments, "--cleartext-password"])

@@ -11,7 +11,8 @@ import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 import sqlalchemy
@@ -22,43 +23,47 @@ import rdskit.sync
 from tests.drivers import rogue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
     from rdskit.kernel.endpoints import Endpoint
 
 LIMIT = 25.0  # seconds after which a way hangs: each is given half a second for an attempt, and one for all
-OPTIONS: dict[str, Any] = {"tls": "off", "timeout": 1.0, "connect_timeout": 0.5}
-QUERY = "plugin=rdskit&tls=off&timeout=1&connect_timeout=0.5"
+PASSWORD = "tell-me-no-secret-7731"
+OPTIONS: dict[str, Any] = {"timeout": 1.0, "connect_timeout": 0.5}
+Mode = Literal["verify-full", "require", "off"]
+QUERY = "plugin=rdskit&timeout=1&connect_timeout=0.5"
 
 
-def asynchronous(scheme: str, endpoint: Endpoint) -> None:
+def asynchronous(scheme: str, endpoint: Endpoint, tls: Mode = "off") -> None:
     async def connect() -> None:
-        async with rdskit.connect(f"{scheme}://app:pw@{endpoint}/shop", **OPTIONS) as db:
+        async with rdskit.connect(f"{scheme}://app:{PASSWORD}@{endpoint}/shop", tls=tls, **OPTIONS) as db:
             await db.fetch_value("select 1")
 
     asyncio.run(connect())
 
 
-def synchronous(scheme: str, endpoint: Endpoint) -> None:
-    with rdskit.sync.connect(f"{scheme}://app:pw@{endpoint}/shop", **OPTIONS) as db:
+def synchronous(scheme: str, endpoint: Endpoint, tls: Mode = "off") -> None:
+    with rdskit.sync.connect(f"{scheme}://app:{PASSWORD}@{endpoint}/shop", tls=tls, **OPTIONS) as db:
         db.fetch_value("select 1")
 
 
-def plain(scheme: str, endpoint: Endpoint) -> None:
-    rdskit.dbapi_connect(f"{scheme}://app:pw@{endpoint}/shop", **OPTIONS).close()
+def plain(scheme: str, endpoint: Endpoint, tls: Mode = "off") -> None:
+    rdskit.dbapi_connect(f"{scheme}://app:{PASSWORD}@{endpoint}/shop", tls=tls, **OPTIONS).close()
 
 
-def sqlalchemy_sync(scheme: str, endpoint: Endpoint) -> None:
-    engine = sqlalchemy.create_engine(f"{scheme}://app:pw@{endpoint}/shop?{QUERY}", pool_use_lifo=True)
+def sqlalchemy_sync(scheme: str, endpoint: Endpoint, tls: Mode = "off") -> None:
+    engine = sqlalchemy.create_engine(
+        f"{scheme}://app:{PASSWORD}@{endpoint}/shop?{QUERY}&tls={tls}", pool_use_lifo=True
+    )
     try:
         engine.raw_connection().close()
     finally:
         engine.dispose()
 
 
-def sqlalchemy_async(scheme: str, endpoint: Endpoint) -> None:
+def sqlalchemy_async(scheme: str, endpoint: Endpoint, tls: Mode = "off") -> None:
     async def connect() -> None:
-        engine = create_async_engine(f"{scheme}://app:pw@{endpoint}/shop?{QUERY}")
+        engine = create_async_engine(f"{scheme}://app:{PASSWORD}@{endpoint}/shop?{QUERY}&tls={tls}")
         try:
             (await engine.raw_connection()).close()
         finally:
@@ -70,25 +75,46 @@ def sqlalchemy_async(scheme: str, endpoint: Endpoint) -> None:
 DJANGO = """
 import sys, django
 from django.conf import settings
-host, port = sys.argv[2].rsplit(":", 1)
-settings.configure(DATABASES={"default": {
-    "ENGINE": f"rdskit.integrations.django.{sys.argv[1]}", "NAME": "shop", "USER": "app", "PASSWORD": "pw",
-    "HOST": host, "PORT": port, "OPTIONS": {"tls": "off", "timeout": 1, "connect_timeout": 0.5}}})
+engine, password, *places = sys.argv[1:]
+def database(place):
+    endpoint, _, tls = place.partition("/")
+    host, port = endpoint.rsplit(":", 1)
+    return {
+        "ENGINE": f"rdskit.integrations.django.{engine}", "NAME": "shop", "USER": "app", "PASSWORD": password,
+        "HOST": host, "PORT": port, "OPTIONS": {"tls": tls, "timeout": 1, "connect_timeout": 0.5}}
+aliases = {str(number): database(place) for number, place in enumerate(places)}
+settings.configure(DATABASES={"default": aliases["0"], **aliases})
 django.setup()
-from django.db import connection
-connection.connect()
+from django.db import connections
+for alias in aliases:
+    try:
+        connections[alias].connect()
+    except Exception as error:
+        print(alias, "refused", repr(error))
+    else:
+        print(alias, "connected")
 """
 
 
-def django(scheme: str, endpoint: Endpoint) -> None:
-    command = [sys.executable, "-c", DJANGO, scheme, str(endpoint)]
+def django_all(scheme: str, places: Sequence[tuple[Endpoint, Mode]]) -> list[bool]:
+    """Connect to each place by Django, in one process; return where that was refused."""
+    words = [f"{endpoint}/{tls}" for endpoint, tls in places]
+    command = [sys.executable, "-c", DJANGO, scheme, PASSWORD, *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LIMIT, env=dict(os.environ))
-    assert "ImproperlyConfigured" not in done.stderr, done.stderr
-    if done.returncode:
-        raise ConnectionError(done.stderr)
+    assert done.returncode == 0, done.stderr
+    told = done.stdout.splitlines()
+    assert len(told) == len(places), done.stdout
+    assert "ImproperlyConfigured" not in done.stdout, done.stdout
+    return [" refused " in line for line in told]
 
 
-POSTGRES: dict[str, tuple[Callable[[str, Endpoint], None], str]] = {
+def django(scheme: str, endpoint: Endpoint, tls: Mode = "off") -> None:
+    if django_all(scheme, [(endpoint, tls)]) == [True]:
+        raise ConnectionError(endpoint)
+
+
+Way = Callable[[str, "Endpoint", Mode], None]
+POSTGRES: dict[str, tuple[Way, str]] = {
     "connect": (asynchronous, "postgresql"),
     "sync": (synchronous, "postgresql"),
     "dbapi": (plain, "postgresql"),
@@ -97,7 +123,7 @@ POSTGRES: dict[str, tuple[Callable[[str, Endpoint], None], str]] = {
     "sqlalchemy+asyncpg": (sqlalchemy_async, "postgresql+asyncpg"),
     "django": (django, "postgresql"),
 }
-MYSQL: dict[str, tuple[Callable[[str, Endpoint], None], str]] = {
+MYSQL: dict[str, tuple[Way, str]] = {
     "connect": (asynchronous, "mysql"),
     "sync": (synchronous, "mysql"),
     "dbapi": (plain, "mysql"),
@@ -107,15 +133,13 @@ MYSQL: dict[str, tuple[Callable[[str, Endpoint], None], str]] = {
 }
 
 
-def outcomes(
-    ways: dict[str, tuple[Callable[[str, Endpoint], None], str]], endpoint: Endpoint
-) -> dict[str, BaseException | None]:
+def outcomes(ways: dict[str, tuple[Way, str]], endpoint: Endpoint) -> dict[str, BaseException | None]:
     """Try all ways at once; return what each raised, or None for a connection. One that hangs is missing."""
     found: dict[str, BaseException | None] = {}
 
-    def run(name: str, way: Callable[[str, Endpoint], None], scheme: str) -> None:
+    def run(name: str, way: Way, scheme: str) -> None:
         try:
-            way(scheme, endpoint)
+            way(scheme, endpoint, "off")
             found[name] = None
         except Exception as error:  # noqa: BLE001 - whatever it is, it has ended
             found[name] = error

@@ -18,13 +18,14 @@ import rdskit
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.local.certificates import LocalAuthority
 from tests.drivers import rogue
+from tests.drivers import test_connect_deadlines as deadlines
 from tests.drivers.test_connect_deadlines import MYSQL, POSTGRES, outcomes
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterator
 
-PASSWORD = b"pw"
+PASSWORD = deadlines.PASSWORD.encode()
 ELSEWHERE = "0.0.0.0"  # noqa: S104 - leads to this machine, and is no loopback address
 CLEAR_REQUEST = b"R\0\0\0\x08\0\0\0\x03"
 QUICK = {name: way for name, way in MYSQL.items() if name in {"connect", "dbapi"}}
@@ -92,11 +93,7 @@ PUBLIC_KEY = KEY.public_key().public_bytes(serialization.Encoding.PEM, serializa
 def given_away(received: list[bytes]) -> list[bytes]:
     """Return the packets with the password, as it is or encrypted by the server's key."""
     modulus = KEY.key_size // 8
-    return [
-        data
-        for data in received
-        if data[4:].rstrip(b"\0") == PASSWORD or data[5:-1] == PASSWORD or len(data) == modulus + 4
-    ]
+    return [data for data in received if PASSWORD in data or len(data) == modulus + 4]
 
 
 @contextlib.contextmanager
@@ -150,7 +147,7 @@ def test_who_says_so_sends_it(scheme: str) -> None:
     )
     options: dict[str, Any] = {"tls": "off", "timeout": 1.0, "connect_timeout": 0.5, "cleartext_password": True}
     with rogue.rogue(behave) as endpoint:
-        url = f"{scheme}://app:pw@{endpoint}/shop"
+        url = f"{scheme}://app:{deadlines.PASSWORD}@{endpoint}/shop"
         with pytest.raises(rdskit.RdskitError):
             rdskit.dbapi_connect(url, **options)
         by_dbapi = len(given_away(greedy.received))
@@ -169,7 +166,7 @@ def certified(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
 
 
 def connect_without_verification(scheme: str, endpoint: Endpoint) -> None:
-    url = f"{scheme}://app:pw@{endpoint}/shop"
+    url = f"{scheme}://app:{deadlines.PASSWORD}@{endpoint}/shop"
     options: dict[str, Any] = {"tls": "require", "timeout": 1.0, "connect_timeout": 0.5}
     with pytest.raises(rdskit.RdskitError):
         rdskit.dbapi_connect(url, **options)
@@ -213,7 +210,7 @@ def test_mysql_gets_no_clear_password_over_unverified_tls(certified: ssl.SSLCont
     with elsewhere(behave) as endpoint:
         connect_without_verification("mysql", endpoint)
     assert sum(b"app\0" in data for data in greedy.received) >= 2
-    assert [data for data in greedy.received if b"pw\0" in data] == []
+    assert [data for data in greedy.received if PASSWORD in data] == []
 
 
 @pytest.mark.parametrize("connect", [rdskit.sync.connect, rdskit.dbapi_connect])
