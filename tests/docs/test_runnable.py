@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import socket
 import subprocess
 import sys
+import venv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from rdskit.local import site
-from tests.docs.pages import PAGES, Block, runnable_blocks
+from tests.docs.pages import PAGES, ROOT, Block, local_links, runnable_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,14 +27,15 @@ _SHELL = "set -eu; . ./block; set +u; env -0 > ./environment"
 class Reader:
     """Somebody who follows a page in a shell, in a directory of their own."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, python: Path) -> None:
         self.directory = directory
-        self._environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        self._python = python
+        self._environment = {**os.environ, "PATH": f"{python.parent}:{os.environ['PATH']}"}
 
     def follow(self, block: Block) -> str:
         """Do what a block says and give what it printed."""
         (self.directory / "block").write_text(block.code)
-        command = [sys.executable, "block"] if block.language == "python" else ["bash", "-c", _SHELL]
+        command = [str(self._python), "block"] if block.language == "python" else ["bash", "-c", _SHELL]
         done = subprocess.run(
             command, cwd=self.directory, env=self._environment, capture_output=True, text=True, check=False, timeout=120
         )
@@ -42,19 +46,32 @@ class Reader:
         return done.stdout
 
 
-@pytest.fixture
-def reader(tmp_path: Path, page: Path) -> Iterator[Reader]:
-    """Give a reader; for a page that says ``rdskit local up`` it runs already, at a port of its own."""
-    if not any("rdskit local" in block.code for block in runnable_blocks(page)):
-        yield Reader(tmp_path)
+@contextlib.contextmanager
+def reading(directory: Path, *pages: Path, python: Path = Path(sys.executable)) -> Iterator[Reader]:
+    """Give a reader; where a page says ``rdskit local up`` it runs already, at a port of its own.
+
+    Args:
+        directory: where the pages are followed.
+        pages: which ones.
+        python: the interpreter that the pages mean by ``python``; ``rdskit`` lies beside it.
+    """
+    if not any("rdskit local" in block.code for page in pages for block in runnable_blocks(page)):
+        yield Reader(directory, python)
         return
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    subprocess.run(
-        [sys.executable, "-m", "rdskit", "local", "up", "--port", str(port)], cwd=tmp_path, check=True, timeout=60
-    )
-    yield Reader(tmp_path)
-    site.down(tmp_path / ".rdskit")
+    subprocess.run([python, "-m", "rdskit", "local", "up", "--port", str(port)], cwd=directory, check=True, timeout=60)
+    try:
+        yield Reader(directory, python)
+    finally:
+        site.down(directory / ".rdskit")
+
+
+def follow(page: Path, reader: Reader) -> None:
+    """Follow a page from top to bottom; it must print what is expected and leave no local RDS up."""
+    printed = "".join(reader.follow(block) for block in runnable_blocks(page))
+    assert PRINTED.get(page.stem, "") in printed
+    assert not site.status(reader.directory / ".rdskit").running, "the page leaves its local RDS up"
 
 
 #: What a page's blocks must print, where that says more than that they ran.
@@ -64,11 +81,56 @@ PRINTED = {
     "sqlalchemy": "registered: ['Ada']\n",
     "credentials": "as ada\nby a role as ada\nnot as the master\n",
 }
+#: A newcomer's first two pages, which share an instance.
+FIRST = [ROOT / "README.md", ROOT / "docs/quickstart.md"]
+RUNNABLE = [page for page in PAGES if runnable_blocks(page)]
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("page", [page for page in PAGES if runnable_blocks(page)], ids=lambda page: page.stem)
-def test_a_page_can_be_followed(page: Path, reader: Reader) -> None:
-    printed = "".join(reader.follow(block) for block in runnable_blocks(page))
-    assert PRINTED.get(page.stem, "") in printed
-    assert not site.status(reader.directory / ".rdskit").running, "the page leaves its local RDS up"
+@pytest.mark.parametrize("page", [page for page in RUNNABLE if page not in FIRST], ids=lambda page: page.stem)
+def test_a_page_can_be_followed(page: Path, tmp_path: Path) -> None:
+    with reading(tmp_path, page) as reader:
+        follow(page, reader)
+
+
+@pytest.mark.timeout(240)
+def test_readme_and_quick_start_can_be_followed_twice_in_one_folder(tmp_path: Path) -> None:
+    with reading(tmp_path, *FIRST) as reader:
+        for page in FIRST * 2:
+            follow(page, reader)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+def test_all_pages_can_be_followed_twice_in_one_folder_in_the_order_of_the_index(tmp_path: Path) -> None:
+    pages = [page for page in (FIRST[0], *local_links(ROOT / "docs/index.md")) if page in RUNNABLE]
+    assert set(pages) == set(RUNNABLE), "a page is not in the index"
+    with reading(tmp_path, *pages) as reader:
+        for page in pages * 2:
+            follow(page, reader)
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel that a newcomer installs."""
+    folder = tmp_path_factory.mktemp("wheel")
+    words = ["wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(ROOT)]
+    subprocess.run([sys.executable, "-m", "pip", *words], check=True)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("page", RUNNABLE, ids=lambda page: page.stem)
+def test_what_a_page_says_to_install_suffices_for_it(page: Path, wheel: Path, tmp_path: Path) -> None:
+    line = re.search(r"pip install ('(?:rdskit|\.)(?:\[.*?\])?'|rdskit)((?: [a-z][\w-]*)*)", page.read_text())
+    assert line, "the page says what to install"
+    ours = re.sub(r"^(rdskit|\.)", str(wheel), line[1].strip("'"))
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = tmp_path / "venv/bin/python"
+    subprocess.run([python, "-m", "pip", "install", "--quiet", ours, *line[2].split()], check=True)
+    folder = tmp_path / "followed"
+    folder.mkdir()
+    with reading(folder, page, python=python) as reader:
+        follow(page, reader)

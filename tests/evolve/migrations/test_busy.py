@@ -10,7 +10,7 @@ import pytest
 
 from rdskit.errors import ConfigError
 from rdskit.evolve.migrations import Direction, Settings, up
-from rdskit.evolve.migrations.lock import _refuse_proxy
+from rdskit.evolve.migrations.lock import refuse_proxy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,5 +74,5 @@ async def test_on_mysql_a_copy_of_a_large_table_is_refused_with_advice(
 
 def test_an_rds_proxy_is_refused() -> None:
     with pytest.raises(ConfigError, match="is an RDS Proxy"):
-        _refuse_proxy("shop.proxy-abc123.eu-west-1.rds.amazonaws.com")
-    _refuse_proxy("shop.abc123.eu-west-1.rds.amazonaws.com")
+        refuse_proxy("shop.proxy-abc123.eu-west-1.rds.amazonaws.com")
+    refuse_proxy("shop.abc123.eu-west-1.rds.amazonaws.com")

@@ -9,6 +9,7 @@ import alembic.command
 import alembic.config
 import flask
 import flask_sqlalchemy
+import flask_sqlalchemy.session
 import pandas as pd
 import pytest
 import sqlalchemy
@@ -113,6 +114,24 @@ def test_flask_sqlalchemy_serves_requests(text_url: str) -> None:
 
     assert app.test_client().get("/sum").text == "42"
     with app.app_context():
+        db.engine.dispose()
+
+
+class FlaskSession(ReadRouting, flask_sqlalchemy.session.Session):
+    """Flask-SQLAlchemy's session, whose reads may go to replicas."""
+
+
+def test_flask_sqlalchemy_reads_from_replicas(text_url: str) -> None:
+    app = flask.Flask(__name__)
+    app.config["SQLALCHEMY_DATABASE_URI"] = text_url
+    db = flask_sqlalchemy.SQLAlchemy(app, session_options={"class_": FlaskSession, "readers": True})
+    with app.app_context():
+        assert db.session.get_bind(clause=text("select 1")) is readers_of(db.engine)
+        assert db.session.scalar(text("select 40 + 2")) == 42
+        db.session.execute(text("create table seen (id int)"))
+        assert db.session.get_bind(clause=text("select 1")) is db.engine
+        db.session.remove()
+        readers_of(db.engine).dispose()
         db.engine.dispose()
 
 

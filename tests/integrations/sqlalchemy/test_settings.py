@@ -7,7 +7,7 @@ import sqlalchemy
 from sqlalchemy import make_url
 
 import rdskit
-from rdskit.integrations.sqlalchemy import create_engine, readers_of
+from rdskit.integrations.sqlalchemy import Session, create_engine, readers_of
 from rdskit.integrations.sqlalchemy.settings import settings_of, target_of
 from rdskit.kernel.endpoints import Endpoint
 
@@ -50,6 +50,16 @@ def test_what_is_wrong_is_refused_at_once(url: str, words: str) -> None:
 def test_a_creator_of_ones_own_is_refused() -> None:
     with pytest.raises(rdskit.ConfigError, match="creator= opens connections by itself"):
         sqlalchemy.create_engine("postgresql+psycopg://db/shop?plugin=rdskit", creator=lambda: None)
+
+
+def test_a_session_that_reads_from_replicas_works_on_an_engine_without_any() -> None:
+    engine = sqlalchemy.create_engine("sqlite://")
+    with Session(engine, readers=True) as session:
+        assert session.scalar(sqlalchemy.select(1)) == 1
+    with Session(engine) as session:
+        assert session.scalar(sqlalchemy.select(1), execution_options={"readers": True}) == 1
+        assert session.scalar(sqlalchemy.select(1).execution_options(readers=True)) == 1
+    engine.dispose()
 
 
 def test_only_our_engines_have_readers() -> None:

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from rdskit.client.api import Database, HeldConnection
 
 #: One lock for each schema. PostgreSQL's belong to the database, MySQL's names are short and shared by all databases.
-_POSTGRES: Final = (
+POSTGRES_LOCK: Final = (
     "select pg_try_advisory_lock(hashtextextended('rdskit migrations ' || coalesce(current_schema(), ''), 0))",
     "select pg_advisory_unlock_all()",
 )
 _NAME: Final = "concat('rdskit:', left(sha2(concat_ws('/', database(), 'rdskit migrations'), 256), 40))"
-_MYSQL: Final = (f"select get_lock({_NAME}, 0)", f"select release_lock({_NAME})")
+MYSQL_LOCK: Final = (f"select get_lock({_NAME}, 0)", f"select release_lock({_NAME})")
 
 
 class MigrationLock:
@@ -61,9 +61,9 @@ async def migration_lock(db: Database, wait: float) -> AsyncIterator[MigrationLo
         ConfigError: the host is an RDS Proxy, whose sessions are shared.
         QueryTimeout: another process held it all the time.
     """
-    take, release = _POSTGRES if dialect_of(db) is Dialect.POSTGRES else _MYSQL
+    take, release = POSTGRES_LOCK if dialect_of(db) is Dialect.POSTGRES else MYSQL_LOCK
     async with db.connection() as connection:
-        _refuse_proxy(connection.endpoint.host)
+        refuse_proxy(connection.endpoint.host)
         deadline = asyncio.get_running_loop().time() + wait
         while not await connection.fetch_value(take):
             if asyncio.get_running_loop().time() > deadline:
@@ -78,7 +78,12 @@ async def migration_lock(db: Database, wait: float) -> AsyncIterator[MigrationLo
                 await connection.fetch_value(release)
 
 
-def _refuse_proxy(host: str) -> None:
+def refuse_proxy(host: str) -> None:
+    """Refuse a host whose sessions are shared.
+
+    Raises:
+        ConfigError: it is an RDS Proxy.
+    """
     name = read_name(host)
     if name is not None and name.kind is EndpointKind.PROXY:
         raise ConfigError(

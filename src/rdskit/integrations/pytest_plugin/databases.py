@@ -47,6 +47,15 @@ class FreshDatabase:
         """For ``rdskit.connect(…, tls="off")`` and for any driver."""
         return f"{self.scheme}://{self.user}:{self.password}@{self.host}:{self.port}/{self.name}"
 
+    def sqlalchemy_url(self, driver: str | None = None) -> str:
+        """Return the URL for ``sqlalchemy.create_engine`` or ``create_async_engine``.
+
+        Args:
+            driver: such as ``asyncpg`` or ``asyncmy``; without it psycopg or PyMySQL.
+        """
+        chosen = driver or ("psycopg" if self.scheme == "postgresql" else "pymysql")
+        return f"{self.scheme}+{chosen}{self.url.removeprefix(self.scheme)}"
+
 
 class Administration:
     """Our own connection to a server; opened anew when a test has ended every connection that there was.

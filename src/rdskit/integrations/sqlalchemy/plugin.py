@@ -103,6 +103,11 @@ class RdskitPlugin(CreateEnginePlugin):
         _setups[engine.dialect] = setup
 
 
+def is_ours(engine: Engine) -> bool:
+    """Return whether an engine is one of rdskit's, so that it may have readers."""
+    return engine.dialect in _setups
+
+
 def readers_of(engine: Engine) -> Engine:
     """The engine whose connections go to the read replicas of the same target, shared evenly; made on first use.
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext import asyncio as async_sqlalchemy
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.functions import FunctionElement, next_value
 
-from rdskit.integrations.sqlalchemy.plugin import readers_of
+from rdskit.integrations.sqlalchemy.plugin import is_ours, readers_of
 from rdskit.integrations.sqlalchemy.texts import surely_reads_text
 from rdskit.kernel.sql.functions import WRITING_FUNCTIONS
 
@@ -26,7 +26,8 @@ class ReadRouting:
 
     A session made with ``readers=True`` reads from replicas, any session does for one statement with
     ``execution_options={"readers": True}``. Only what surely reads goes there. Once a session has written, or has
-    been asked for its connection, it stays with the writer until it is closed: a replica may lag behind.
+    been asked for its connection, it stays with the writer until it is closed: a replica may lag behind. An engine that
+    is not one of rdskit's, such as SQLite's in a test, answers its reads itself.
 
     Args:
         args: the session's.
@@ -41,17 +42,18 @@ class ReadRouting:
         event.listen(self, "do_orm_execute", _note_option)
 
     def get_bind(
-        self, mapper: Any = None, *, clause: Any = None, readers: bool | None = None, **rest: Any
+        self, mapper: Any = None, clause: Any = None, bind: Any = None, *, readers: bool | None = None, **rest: Any
     ) -> Engine | Connection:
         """The writer's engine or that of its readers; called by SQLAlchemy for each statement."""
         base: Any = super()
-        bind: Engine | Connection = base.get_bind(mapper, clause=clause, **rest)
-        reads = not getattr(self, "_flushing", False) and clause is not None and surely_reads(clause, bind.dialect.name)
+        writer: Engine | Connection = base.get_bind(mapper, clause=clause, bind=bind, **rest)
+        flushing = getattr(self, "_flushing", False)
+        reads = not flushing and clause is not None and surely_reads(clause, writer.dialect.name)
         self._wrote = self._wrote or not reads
         wanted = self._readers if readers is None else readers
-        if wanted and not self._wrote and isinstance(bind, sqlalchemy.Engine):
-            return readers_of(bind)
-        return bind
+        if wanted and not self._wrote and isinstance(writer, sqlalchemy.Engine) and is_ours(writer):
+            return readers_of(writer)
+        return writer
 
     def close(self) -> None:
         """Close the session; the next use of it may read from replicas again."""
