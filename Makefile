@@ -47,6 +47,7 @@ moved:
 
 demo: .venv/.dev
 	@$(PY) -m rdskit demo --json-file demo-report.json --html demo-report.html $(ARGS)
+	@echo 'rdskit is .venv/bin/rdskit; `. .venv/bin/activate` puts it on the PATH of this shell, for the tour in README.md'
 
 # Three workers on two cores: half of a test is waiting for servers. Each worker has servers of its own.
 WORKERS ?= 3

@@ -27,9 +27,26 @@ if ! suits .venv/bin/python || [ "$(cat .venv/.made-in 2>/dev/null || pwd)" != "
     "$chosen" -m venv --clear .venv
 fi
 
+# Which package pip is at: a count that stays in one line of a terminal, and a line for every 20th elsewhere.
+show_progress() { # of the lock $1
+    awk -v total="$(grep -c == "$1")" -v terminal="$([ -t 2 ] && echo 1)" '
+        function show(words) { printf(terminal ? "\r\033[K%s" : "%s\n", words) > "/dev/stderr"; fflush("/dev/stderr"); shown = 1 }
+        /^Collecting / { number++; if (terminal || number % 20 == 1) show("make: package " number " of up to " total ": " $2) }
+        /^Installing collected/ { show("make: installing " number " packages, which takes some seconds more") }
+        END { if (shown && terminal) printf("\r\033[K") > "/dev/stderr" }'
+}
+
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_INPUT=1
 for lock in "$@"; do
-    .venv/bin/python -m pip install -qq -r "$lock"
+    failed=.venv/.pip-failed
+    { .venv/bin/python -m pip install --progress-bar off -r "$lock" 2>&1 || echo "$lock" >$failed; } |
+        tee .venv/.pip-log | show_progress "$lock"
+    if [ -e $failed ]; then
+        rm $failed
+        tail -n 20 .venv/.pip-log >&2
+        echo "make: pip could not install $lock; all that it said is in .venv/.pip-log" >&2
+        exit 1
+    fi
 done
 .venv/bin/python -m pip install -qq --no-deps --no-build-isolation -e .
 pwd >.venv/.made-in

@@ -57,6 +57,23 @@ def test_the_verdict_follows_the_figures(lose: int, words: str) -> None:
     assert words in as_page(report)
 
 
+def test_the_text_fits_a_terminal_of_80_columns() -> None:
+    report = made_up_report()
+    figures = replace(report.figures, unknown=12, unknown_present=7, errors={"ConnectError": 7})
+    assert [line for line in as_text(replace(report, figures=figures)).splitlines() if len(line) > 80] == []
+
+
+@pytest.mark.parametrize(("rebuilt", "told"), [(9.25, "5.3 s to 9.2 s"), (None, "5.3 s to the end")])
+def test_the_work_in_the_background_is_marked_and_explained(rebuilt: float | None, told: str) -> None:
+    report = made_up_report()
+    assert report.failover is not None
+    report = replace(report, failover=replace(report.failover, rebuilt=rebuilt))
+    assert draw(report).count('class="work"') == 3
+    assert told in as_page(report)
+    assert told in as_text(report)
+    assert as_json(report)["run"]["standby_rebuilt_at"] == rebuilt
+
+
 def test_a_run_that_was_ended_before_anything_happened_can_be_told() -> None:
     report = replace(made_up_report(), slices=(), close_up=(), failover=None, seconds=0.0, interrupted=True)
     ET.fromstring(draw(report))  # noqa: S314 - our own text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,6 +23,7 @@ _TITLES: dict[DemoEngine, str] = {"postgres": "PostgreSQL", "mysql": "MySQL", "m
 _READY = 120.0  # seconds for an instance to become available
 _LAG_TIMEOUT = 2.0  # seconds for one question to the primary
 _LOOK = 0.1  # seconds between two looks while waiting
+_REBUILT = "Recovery of standby DB instance has completed"
 _HOPELESS = frozenset({"failed", "incompatible-parameters", "storage-full", "restore-error"})
 
 
@@ -82,6 +84,25 @@ class Estate:
             AwsError: the request was refused.
         """
         await call("rds", "reboot_db_instance", DBInstanceIdentifier=self.primary, ForceFailover=True)
+
+    async def rebuilt(self, since: dt.datetime) -> dt.datetime | None:
+        """Return when the standby was in sync again after a failover, or None if it is not yet.
+
+        Args:
+            since: when the failover began.
+        """
+        minutes = int((dt.datetime.now(dt.UTC) - since).total_seconds() // 60) + 1
+        found = await call(
+            "rds",
+            "describe_events",
+            SourceIdentifier=self.primary,
+            SourceType="db-instance",
+            EventCategories=["recovery"],
+            Duration=minutes,
+        )
+        return next(
+            (each["Date"] for each in found["Events"] if _REBUILT in each["Message"] and each["Date"] > since), None
+        )
 
     async def zone(self) -> str:
         """The primary's availability zone."""

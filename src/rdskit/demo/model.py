@@ -74,10 +74,12 @@ class Failover:
     Attributes:
         at: when the signal was sent that ended the old primary.
         promotion: seconds from there to the first write that the new primary accepted from the local RDS's own probe.
+        rebuilt: when the old primary was back, as a standby in sync; None if that took longer than the run.
     """
 
     at: float
     promotion: float
+    rebuilt: float | None = None
 
     @property
     def accepted(self) -> float:

@@ -100,9 +100,10 @@ def _close_up_panel(report: Report, failover: Failover) -> Iterator[str]:
 
 
 def _band(report: Report, time: Scale, panel: tuple[int, int], *, label: bool = False) -> Iterator[str]:
-    """The time without a writer: from the signal to the first write that the new primary accepted."""
+    """Draw the time without a writer, and the background work that follows until the standby is in sync again."""
     if report.failover is None:
         return
+    yield from _background(report.failover, time, panel, label=label)
     left, right = time(report.failover.at), time(report.failover.accepted)
     yield f'<rect class="down" x="{left}" y="{panel[0]}" width="{right - left:.1f}" height="{panel[1] - panel[0]}"/>'
     for x in (left, right):
@@ -111,6 +112,19 @@ def _band(report: Report, time: Scale, panel: tuple[int, int], *, label: bool = 
         promotion = f"failover: promotion {report.failover.promotion * 1000:.0f} ms"
         near_end = right > RIGHT - 260
         yield text(left if near_end else right, panel[0] - 6, promotion, "fell", anchor="end" if near_end else "start")
+
+
+def _background(failover: Failover, time: Scale, panel: tuple[int, int], *, label: bool) -> Iterator[str]:
+    """Draw when the old primary is made a standby again, as far as the panel shows it."""
+    left = min(time(failover.accepted), RIGHT)
+    right = RIGHT if failover.rebuilt is None else min(time(failover.rebuilt), RIGHT)
+    if right <= left:
+        return
+    yield f'<rect class="work" x="{left}" y="{panel[0]}" width="{right - left:.1f}" height="{panel[1] - panel[0]}"/>'
+    if label:
+        near_end = left > RIGHT - 260
+        x = RIGHT - 6 if near_end else left + 6
+        yield text(x, panel[1] - 6, "standby rebuilt in the background", anchor="end" if near_end else "start")
 
 
 def _width(slices: Sequence[Slice]) -> float:

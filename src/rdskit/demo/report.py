@@ -29,17 +29,13 @@ def rows(figures: Figures) -> list[tuple[str, str, str]]:
         ("present", f"{figures.present:,}", "orders that the database holds"),
         ("lost", f"{figures.lost:,}", "acknowledged and absent"),
         ("duplicated", f"{figures.duplicated:,}", "one business key twice"),
-        ("unknown", f"{figures.unknown:,}", f"calls that ended in OutcomeUnknown{happened}"),
-        ("failed", f"{figures.failed:,}", "calls that ended in another error, with nothing done"),
-        ("reads", f"{figures.reads:,}", "looks for an order acknowledged before"),
+        ("unknown", f"{figures.unknown:,}", f"ended in OutcomeUnknown{happened}"),
+        ("failed", f"{figures.failed:,}", "calls with another error, nothing done"),
+        ("reads", f"{figures.reads:,}", "looks for an acknowledged order"),
         ("stale reads", f"{figures.stale_reads:,}", "answered without it"),
-        ("outage", _ms(figures.outage_ms), "longest time without an acknowledged order, over all writers"),
-        ("promotion", _ms(figures.promotion_ms), "the engine's own part: kill signal to the new primary's first write"),
-        (
-            "first write after",
-            _ms(figures.first_write_after_ms),
-            "kill signal to a writer's first order, p99 of writers",
-        ),
+        ("outage", _ms(figures.outage_ms), "longest time without an acknowledged order"),
+        ("promotion", _ms(figures.promotion_ms), "of it the engine's: signal to first write"),
+        ("first order after", _ms(figures.first_write_after_ms), "signal to a writer's first order, p99 of writers"),
         ("order p50 / p99", f"{_ms(figures.write_p50_ms)} / {_ms(figures.write_p99_ms)}", "latency over the whole run"),
         ("read p50 / p99", f"{_ms(figures.read_p50_ms)} / {_ms(figures.read_p99_ms)}", "latency over the whole run"),
     ]
@@ -57,7 +53,7 @@ def report_of(report: Report) -> reports.Report:
         tiles=_tiles(figures),
         charts=[draw(report)],
         figures=[reports.Figure(*row) for row in rows(figures)],
-        notes=errors,
+        notes=[*_background(report), *errors],
     )
 
 
@@ -82,6 +78,7 @@ def as_json(report: Report) -> dict[str, Any]:
             "zone_before": report.zones[0],
             "zone_after": report.zones[1],
             "failover_at": None if failover is None else round(failover.at, 4),
+            "standby_rebuilt_at": None if failover is None or failover.rebuilt is None else round(failover.rebuilt, 4),
             "outage_from": round(report.outage[0], 4),
             "outage_until": round(report.outage[1], 4),
         },
@@ -110,6 +107,19 @@ def _when(report: Report) -> str:
     zones = f"primary {report.zones[0]} → {report.zones[1]}"
     load = f"{report.writers} writers and {report.readers} readers for {report.seconds:.1f} s{ended}"
     return f"{report.started_at} · {load} · {zones}"
+
+
+def _background(report: Report) -> list[str]:
+    """Say what the grey part of the picture is: the load meets it, and it is no fault of the application."""
+    failover = report.failover
+    if failover is None:
+        return []
+    end = f"{failover.rebuilt:.1f} s" if failover.rebuilt is not None else "the end"
+    told = (
+        f"{failover.accepted:.1f} s to {end}: the old primary is made a standby again in the background; orders wait a "
+        "moment when it begins, and when commits wait for it again (grey in the picture)"
+    )
+    return [told]
 
 
 def _counts(report: Report) -> str:

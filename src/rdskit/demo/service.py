@@ -7,7 +7,7 @@ import contextlib
 import datetime as dt
 import os
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import psutil
@@ -209,6 +209,10 @@ class Demo:
         self._view.say("counting")
         async with rdskit.connect(found.target, credentials=found.credentials, readers="off") as writer:
             books = await read_books(writer)
+        if failover is not None:
+            rebuilt = await self._estate.rebuilt(self._wall + dt.timedelta(seconds=failover.at))
+            at = None if rebuilt is None else (rebuilt - self._wall).total_seconds()
+            failover = replace(failover, rebuilt=None if at is None or at > self._seconds else at)
         return report_of(
             load.journal,
             books,

@@ -113,7 +113,7 @@ class LiveView:
         if elapsed > 0:
             self._rates.append((pulse.elapsed, acknowledged / elapsed))
         strip = Text("  ").append_text(self._strip())
-        fell = Text(f"  {self._failover[1]}" if self._failover else "", style="bold red")
+        fell = Text(f"  {self._failover[1]}" if self._failover else "", style="bold")
         self._live.update(Group("", server_table(members), "", Text(f"  {rates(pulse)}"), strip, fell))
 
     def mark(self, failover: Failover, zones: tuple[str, str]) -> None:
@@ -126,7 +126,7 @@ class LiveView:
         before = 0.0
         for moment, rate in self._rates:
             fell = self._failover is not None and before < self._failover[0].at <= moment
-            strip.append(bar(rate / most), style="bold red" if fell else "blue")
+            strip.append(bar(rate / most), style="bold yellow" if fell else "blue")
             before = moment
         return strip
 

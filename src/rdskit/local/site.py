@@ -19,6 +19,7 @@ from rdskit.local.control.guard import Guard
 from rdskit.local.control.keypair import page_key, read_key_pair
 from rdskit.local.control.layout import Layout, read_json, write_json
 from rdskit.local.control.loopback import ask, check_port, url
+from rdskit.local.control.place import check_place, settle
 from rdskit.local.control.process import DaemonProcess
 from rdskit.local.engines.processes import end_orphans
 
@@ -96,6 +97,7 @@ def up(data: Path, port: int | None = None, guard: Guard | None = None) -> SiteS
     begun = time.monotonic()
     layout = Layout(data)
     layout.make()
+    settle(layout)
     daemon = DaemonProcess(layout)
     with daemon.starting():
         already = daemon.alive and _answers(layout, daemon)
@@ -117,6 +119,7 @@ def foreground(data: Path, port: int | None = None, guard: Guard | None = None) 
     """
     layout = Layout(data)
     layout.make()
+    settle(layout)
     daemon = DaemonProcess(layout)
     if daemon.alive:
         raise LocalError(f"A local RDS is already running on {data}: `rdskit local down` ends it.")
@@ -161,9 +164,10 @@ def env(data: Path) -> dict[str, str]:
     """The environment variables that point an AWS SDK and rdskit at the local RDS.
 
     Raises:
-        LocalError: it was never up.
+        LocalError: it was never up, or is a copy of another one's directory.
     """
     layout = _checked(data)
+    check_place(layout)
     pair = read_key_pair(layout.key_pair)
     if pair is None:
         raise LocalError(f"There is no local RDS in {data} yet: run `rdskit local up` first.")
@@ -242,6 +246,7 @@ def page_key_of(layout: Layout) -> str:
     Raises:
         LocalError: it was never up.
     """
+    check_place(layout)
     pair = read_key_pair(layout.key_pair)
     if pair is None:
         raise LocalError(f"There is no local RDS in {layout.data} yet: run `rdskit local up` first.")

@@ -37,6 +37,7 @@ STYLE = """
 .rk .area{fill:var(--median);opacity:.22}
 .rk .mark{stroke:var(--median);stroke-width:1.2}
 .rk .down{fill:var(--down);opacity:.16}
+.rk .work{fill:var(--soft);opacity:.13}
 .rk .edge{stroke:var(--down);stroke-width:1.2}
 .rk text.fell{fill:var(--down);font-weight:600}
 """

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import textwrap
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from rdskit.reports.model import Finding, Report
+    from rdskit.reports.model import Figure, Finding, Report
+
+_WIDTH: Final = 80  # columns of a usual terminal
 
 
 def as_text(report: Report) -> str:
@@ -16,12 +19,24 @@ def as_text(report: Report) -> str:
     for finding in report.findings or ():
         lines += [*_finding(finding), ""]
     if report.figures:
-        wide = max(18, *(len(figure.name) + 1 for figure in report.figures))
-        lines += [f"  {each.name:<{wide}}{each.value:>20}   {each.meaning}" for each in report.figures]
-        lines.append("")
+        lines += [*_figures(report.figures), ""]
     for note in report.notes:
-        lines += [f"  {note}", ""]
+        lines += [*textwrap.wrap(note, _WIDTH, initial_indent="  ", subsequent_indent="  "), ""]
     return "\n".join([*lines, report.verdict])
+
+
+def _figures(figures: Sequence[Figure]) -> Iterator[str]:
+    """Lay the figures out as a table that fits a terminal; a long meaning goes on in the next line."""
+    names, values = (max(map(len, column)) for column in zip(*((f.name, f.value) for f in figures), strict=True))
+    for each in figures:
+        start = f"  {each.name:<{names}}  {each.value:>{values}}  "
+        yield (
+            textwrap.fill(
+                each.meaning, _WIDTH, initial_indent=start, subsequent_indent=" " * len(start), break_long_words=False
+            )
+            if each.meaning
+            else start.rstrip()
+        )
 
 
 def _finding(finding: Finding) -> Iterator[str]:

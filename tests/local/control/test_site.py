@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,7 @@ from rdskit.aws.session import call
 from rdskit.errors import LocalError
 from rdskit.local import doctor, site
 from rdskit.local.control.layout import Layout
+from rdskit.local.control.place import check_place, settle
 from tests.local.control.conftest import PASSWORD, free_port, running_site, until
 from tests.local.control.http_client import plain, send
 
@@ -141,6 +143,33 @@ async def test_our_own_clients_ask_no_proxy_for_this_machine(local: LocalSite, m
         monkeypatch.setenv(name, DEAD_PROXY)
     assert (await call("sts", "get_caller_identity"))["Account"] == "123456789012"
     assert site.status(local.data).running
+
+
+def test_a_copied_directory_is_refused_while_its_original_is_there(local: LocalSite, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir(mode=0o700)
+    for name in ("cloud.json", "key-pair.json", "settings.json", "daemon.json"):
+        shutil.copy2(local.data / name, copy / name)
+    for use in (site.up, site.env, site.clusters):
+        with pytest.raises(LocalError, match=rf"{copy} is a copy of {local.data}: .*rdskit local reset --data {copy}"):
+            use(copy)
+    assert not site.status(copy).running
+    site.reset(copy)
+    assert site.status(local.data).running
+
+
+def test_a_directory_that_was_moved_is_the_same_local_rds(tmp_path: Path) -> None:
+    first, second, third = tmp_path / "first", tmp_path / "second", tmp_path / "third"
+    Layout(first).make()
+    settle(Layout(first))
+    first.rename(second)  # keeps its inode
+    settle(Layout(second))
+    shutil.copytree(second, third)
+    with pytest.raises(LocalError, match="is a copy of"):
+        check_place(Layout(third))
+    shutil.rmtree(second)  # as a move to another file system does in the end
+    settle(Layout(third))
+    check_place(Layout(third))
 
 
 def test_env_before_the_first_up_says_what_to_do(tmp_path: Path) -> None:
