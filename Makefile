@@ -92,5 +92,5 @@ lock: .venv/.dev
 
 clean:
 	@if [ -x $(PY) ] && [ -d .rdskit ]; then $(PY) -m rdskit local down --data .rdskit; fi
-	@rm -rf .venv .rdskit .pytest_tmp .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage dist build demo-report.*
+	@rm -rf .venv .rdskit .pytest_tmp /dev/shm/rdskit-tests$(subst /,-,$(CURDIR)) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage dist build demo-report.*
 	@find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,8 @@
-"""Each run has a home and a temporary directory of its own inside the checkout, and none of the developer's settings.
+"""Each run has a home and a temporary directory of its own, and none of the developer's settings.
+
+They are in memory where there is enough, else inside the checkout: servers wait for a disk at each commit, checkpoint
+and end, which takes half of the time of a test that starts some. No test takes the machine's power away, so nothing
+that a server promises needs the disk.
 
 Several runs may go on at once in one checkout, so the directory carries the process id. It is removed after a green
 run; what a killed run left behind, the next run removes.
@@ -6,6 +10,7 @@ run; what a killed run left behind, the next run removes.
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import signal
@@ -18,7 +23,11 @@ import pytest
 from rdskit.local.engines.unpacked import cache_directory
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-RUNS = CHECKOUT / ".pytest_tmp"
+#: Where runs are without enough memory.
+ON_DISK = CHECKOUT / ".pytest_tmp"
+#: Where they are with it; ``make clean`` knows the name.
+IN_MEMORY = Path(f"/dev/shm/rdskit-tests{str(CHECKOUT).replace('/', '-')}")  # noqa: S108 - looked at before its use
+ENOUGH = 6 * 1024**3  # bytes: the servers of four workers at a time
 #: In the environment of everything that this run starts: by it a left-over process is known.
 MARK = "RDSKIT_TEST_RUN"
 FOREIGN = ("AWS_", "PG", "MYSQL_", "RDSKIT_", "XDG_")
@@ -27,13 +36,34 @@ SERVERS = cache_directory()
 
 
 def run_directory() -> Path:
-    """The directory of this run, known to whoever needs it before pytest's own fixtures exist."""
-    return RUNS / str(os.getpid())
+    """Return the directory of this run, which exists before pytest's own fixtures do."""
+    return _runs() / str(os.getpid())
+
+
+@functools.cache
+def _runs() -> Path:
+    return IN_MEMORY if _is_ours(IN_MEMORY) and _has_room(IN_MEMORY) else ON_DISK
+
+
+def _is_ours(directory: Path) -> bool:
+    """Return whether a directory, made where it is missing, belongs to this user: any user may write beside it."""
+    try:
+        directory.mkdir(exist_ok=True)
+        return not directory.is_symlink() and directory.stat().st_uid == os.getuid()
+    except OSError:  # this system has no such place, or another user's file is there
+        return False
+
+
+def _has_room(directory: Path) -> bool:
+    """Return whether memory can take a run, whose tests start programs of their own there."""
+    found = os.statvfs(directory)
+    free = min(found.f_bavail * found.f_frsize, psutil.virtual_memory().available)
+    return free >= ENOUGH and not found.f_flag & os.ST_NOEXEC
 
 
 def remove_runs_of_the_dead() -> None:
     """Remove the directories of runs whose process is gone."""
-    for directory in RUNS.iterdir() if RUNS.is_dir() else ():
+    for directory in (each for runs in (ON_DISK, IN_MEMORY) if runs.is_dir() for each in runs.iterdir()):
         if not (directory.name.isdigit() and psutil.pid_exists(int(directory.name))):
             shutil.rmtree(directory, ignore_errors=True)
 
@@ -53,7 +83,7 @@ def isolate_environment(directory: Path) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    # A run that is told to end ends as with Ctrl-C: its fixtures stop the servers that they started.
+    # A run that receives SIGTERM ends as with Ctrl-C: its fixtures stop the servers that they started.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     remove_runs_of_the_dead()
     directory = run_directory()

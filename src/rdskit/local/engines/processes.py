@@ -44,6 +44,15 @@ def signal_tree(pid: int, number: signal.Signals) -> list[int]:
     return tree
 
 
+def suspend_tree(pid: int) -> None:
+    """Stop a process and all its descendants where they are, and wait until each of them is stopped.
+
+    A process goes on until one of its threads has noticed the signal, which takes a while on a busy machine.
+    """
+    left = signal_tree(pid, signal.SIGSTOP)
+    poll(lambda: not any(_runs(each) and not is_suspended(each) for each in left), timeout=_WAIT, interval=0.001)
+
+
 def resume_tree(pid: int) -> None:
     """Let a stopped process and its descendants go on; children first, the parent sees them alive."""
     for each in [*descendants(pid), pid]:

@@ -60,8 +60,8 @@ class DatabaseServer:
         processes.wait_gone(self._tree)
 
     def pause(self) -> None:
-        """Hang the server: every process of it is stopped where it is."""
-        processes.signal_tree(self._running.pid, signal.SIGSTOP)
+        """Hang the server: every process of it is stopped where it is, when this returns."""
+        processes.suspend_tree(self._running.pid)
 
     def resume(self) -> None:
         """Let a paused server go on."""
