@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 BENCH = Path(__file__).resolve().parents[2] / "bench"
 
 
@@ -66,6 +68,7 @@ def test_bulk_reports_inserts_and_what_a_stream_keeps(tmp_path: Path) -> None:
     assert done.returncode == (0 if report["pinned"] and not missed else 1)
 
 
+@pytest.mark.soak
 def test_routing_reports_what_is_stale_and_what_a_slow_reader_does(tmp_path: Path) -> None:
     done, report = _run("routing.py", tmp_path / "report.json", "--rounds", "2", "--calls", "20", "--pairs", "100")
     near, far, *policies = report["rows"]

@@ -10,6 +10,7 @@ import pytest
 import rdskit
 from rdskit.local import faults, site
 from tests.chaos.multi_az import MultiAz, multi_az
+from tests.plugins.rounds import soak
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +24,7 @@ GRACE = 2.0  # seconds for what ends with a call: its lookups by the AWS API, on
 PATIENCE = 60.0
 
 
-@pytest.fixture(scope="module", params=["postgres", "mysql"])
+@pytest.fixture(scope="module", params=["postgres", "mariadb", *soak("mysql")])
 def instance(local_rds: LocalRds, request: pytest.FixtureRequest) -> Iterator[MultiAz]:
     """The instance that the tests of an engine share."""
     with multi_az(local_rds, request.param) as instance:

@@ -15,7 +15,7 @@ import pytest
 from rdskit.outbox import Relay
 from tests.chaos.calls_with_deadline import DONE, UNKNOWN, Calls
 from tests.chaos.multi_az import MultiAz, multi_az
-from tests.plugins.rounds import gate_and_soak
+from tests.plugins.rounds import gate_and_soak, soak
 from tests.plugins.waiting import eventually
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ OPEN = {
 }
 
 
-@pytest.fixture(scope="module", params=["postgres", "mariadb", "mysql"])
+@pytest.fixture(scope="module", params=["postgres", "mysql", *soak("mariadb")])
 def instance(local_rds: LocalRds, request: pytest.FixtureRequest) -> Iterator[MultiAz]:
     """The instance that the tests of an engine share."""
     with multi_az(local_rds, request.param) as instance:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import rdskit
+from tests.plugins.rounds import soak
 from tests.plugins.waiting import eventually
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ MESSAGES = 100  # from each publisher
 KILLS = 3
 
 
-@pytest.fixture(params=["database", "mariadb_database", "mysql_database"], ids=["postgresql", "mariadb", "mysql"])
+@pytest.fixture(
+    params=["database", "mariadb_database", *soak("mysql_database")], ids=["postgresql", "mariadb", "mysql"]
+)
 def target(request: pytest.FixtureRequest) -> TestDatabase | FamilyDatabase:
     """A fresh database."""
     fresh: TestDatabase | FamilyDatabase = request.getfixturevalue(request.param)

@@ -13,6 +13,7 @@ import pytest
 import rdskit
 from rdskit.events import Event, FailoverCompleted, FailoverStarted
 from tests.chaos.clusters import aurora, multi_az_cluster
+from tests.plugins.rounds import soak
 from tests.plugins.waiting import eventually
 
 if TYPE_CHECKING:
@@ -43,7 +44,11 @@ CLUSTERS = {
 }
 
 
-@pytest.fixture(scope="module", params=[*INSTANCES, *CLUSTERS])
+#: In the gate each kind of deployment once, and each protocol.
+GATE = ("postgres", "aurora-mysql", "cluster-postgres")
+
+
+@pytest.fixture(scope="module", params=[*GATE, *soak(*sorted({*INSTANCES, *CLUSTERS} - {*GATE}))])
 def estate(local_rds: LocalRds, request: pytest.FixtureRequest) -> Iterator[Estate]:
     name = f"planned-{request.param}"
     if request.param in CLUSTERS:

@@ -15,7 +15,7 @@ import rdskit
 from rdskit.client.credentials import IamCredentials, StaticCredentials
 from rdskit.credentials import Iam
 from rdskit.runtime.tasks import TaskOwner
-from tests.plugins.rounds import gate_and_soak
+from tests.plugins.rounds import gate_and_soak, soak
 from tests.plugins.waiting import eventually
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 EVERY = 2.0
 WORKERS = 4
-EXPIRES_SOON = -890.0  # seconds that a clock is late: its tokens have ten of their fifteen minutes' seconds left
+EXPIRES_SOON = -894.0  # seconds that a clock is late: its tokens have six of their fifteen minutes' seconds left
 
 
 class Load:
@@ -68,7 +68,7 @@ class Load:
 
 @pytest.mark.chaos
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("seconds", gate_and_soak(10.0, 60.0))
+@pytest.mark.parametrize("seconds", gate_and_soak(6.0, 60.0))
 async def test_a_password_that_changes_every_two_seconds_fails_no_query(local_rds: LocalRds, seconds: float) -> None:
     local_rds.create("rotating")
     secret = local_rds.secret("rotating")
@@ -153,7 +153,7 @@ MAKE_IAM_USER = {
 
 
 @pytest.mark.chaos
-@pytest.mark.parametrize("engine", MAKE_IAM_USER)
+@pytest.mark.parametrize("engine", ["postgres", "mariadb", *soak("mysql")])  # the endpoint judges tokens by protocol
 async def test_tokens_that_expire_fail_no_query(local_rds: LocalRds, engine: str) -> None:
     local_rds.create("expiring", engine=engine, EnableIAMDatabaseAuthentication=True)
     master = f"secretsmanager:{local_rds.secret('expiring')}"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tests.plugins.local_rds import LocalRds
 
-SECONDS = 12.0  # of faults; the servers' creation and the calm afterwards come on top
+SECONDS = 8.0  # of faults; the servers' creation and the calm afterwards come on top
 SOAK_SECONDS = 120.0
 SEED = 42
 

@@ -17,6 +17,7 @@ import pytest
 
 import rdskit
 from rdskit.local import site
+from tests.plugins.rounds import soak
 from tests.plugins.templates import share_templates
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
         site.down(data)
 
 
-@pytest.fixture(scope="module", params=["postgres", "mysql", "mariadb"])
+@pytest.fixture(scope="module", params=["postgres", "mariadb", *soak("mysql")])
 def orders(request: pytest.FixtureRequest, environment: dict[str, str]) -> Orders:
     return Orders(environment, request.param, "secretsmanager:" + create_orders(environment, request.param))
 

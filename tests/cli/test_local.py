@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.plugins.templates import share_templates
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def data(tmp_path: Path) -> Iterator[Path]:
     directory = tmp_path / "data"
+    share_templates(directory / "fleet")
     yield directory
     rdskit("local", "reset", "--yes", data=directory)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 
 import rdskit
+from tests.plugins.rounds import soak
 
 if TYPE_CHECKING:
     from tests.plugins.mysql_family import FamilyDatabase
@@ -125,7 +126,7 @@ class Neighbour:
                 self._changed.set()
 
 
-@pytest.mark.parametrize("backward", [False, True], ids=["forward", "backward"])
+@pytest.mark.parametrize("backward", [False, *soak(True)])
 async def test_rows_that_stay_are_seen_exactly_once_while_others_come_and_go(
     entries: rdskit.Database, target: TestDatabase | FamilyDatabase, *, backward: bool
 ) -> None:

@@ -17,6 +17,8 @@ import psutil
 import pytest
 
 from rdskit.local import site
+from tests.plugins.rounds import soak
+from tests.plugins.templates import share_templates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,6 +122,7 @@ def assert_nothing_runs_on(data: Path) -> None:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """One data directory for all runs: each finds what the last one left, as a user's does."""
     directory = tmp_path_factory.mktemp("demo")
+    share_templates(directory / "data/fleet")
     yield directory
     site.reset(directory / "data")
 
@@ -152,17 +155,23 @@ def assert_nothing_went_wrong(demo: DemoRun) -> None:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize(("engine", "title"), [("mysql", "MySQL"), ("mariadb", "MariaDB")])
-def test_the_same_zeros_on_mysql_and_mariadb(folder: Path, port: int, engine: str, title: str) -> None:
-    with DemoRun(folder, port, options=("--engine", engine)) as demo:
+@pytest.mark.parametrize("product", ["MariaDB", *soak("MySQL")])
+def test_the_same_zeros_on_mysql_and_mariadb(folder: Path, port: int, product: str) -> None:
+    with DemoRun(folder, port, options=("--engine", product.lower())) as demo:
         assert demo.end() == 0, demo.text
-    assert f"{title} " in demo.text
+    assert f"{product} " in demo.text
     assert_nothing_went_wrong(demo)
     assert_nothing_runs_on(demo.data)
 
 
 @pytest.mark.timeout(240)
-def test_a_run_loses_nothing_and_leaves_nothing_and_the_next_one_does_so_too(fresh_folder: Path, port: int) -> None:
+def test_a_run_loses_nothing_and_leaves_nothing_and_the_next_one_does_so_too(
+    fresh_folder: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The user's own AWS account is out of reach.
+    monkeypatch.setenv("AWS_PROFILE", "my-company")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_RDS", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")
     for number in range(2):
         with DemoRun(fresh_folder, port) as demo:
             assert demo.end() == 0, demo.text
@@ -171,22 +180,6 @@ def test_a_run_loses_nothing_and_leaves_nothing_and_the_next_one_does_so_too(fre
         assert_nothing_went_wrong(demo)
         assert demo.page.read_text().startswith("<!doctype html>")
         assert_nothing_runs_on(demo.data)
-
-
-@pytest.mark.timeout(240)
-def test_keep_leaves_the_local_rds_up_and_one_that_was_up_stays_up(folder: Path, port: int) -> None:
-    data = folder / "data"
-    try:
-        with DemoRun(folder, port, seconds=2, options=("--keep",)) as demo:
-            assert demo.end() == 0, demo.text
-        kept = site.status(data)
-        assert kept.running
-        with DemoRun(folder, port, seconds=2) as again:
-            assert again.end() == 0, again.text
-        assert site.status(data).pid == kept.pid
-    finally:
-        site.down(data)
-    assert_nothing_runs_on(data)
 
 
 @pytest.mark.timeout(240)
@@ -204,15 +197,6 @@ def test_ctrl_c_under_load_gives_a_partial_report_and_a_clean_end(folder: Path, 
 
 
 @pytest.mark.timeout(240)
-def test_the_users_own_aws_account_is_out_of_reach(folder: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_PROFILE", "my-company")
-    monkeypatch.setenv("AWS_ENDPOINT_URL_RDS", "http://127.0.0.1:1")
-    monkeypatch.setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")
-    with DemoRun(folder, port, seconds=2) as demo:
-        assert demo.end() == 0, demo.text
-
-
-@pytest.mark.timeout(240)
 def test_ctrl_c_while_it_starts_ends_at_once_and_leaves_nothing(folder: Path, port: int) -> None:
     with DemoRun(folder, port) as demo:
         demo.wait_for("starting the local RDS")
@@ -224,7 +208,10 @@ def test_ctrl_c_while_it_starts_ends_at_once_and_leaves_nothing(folder: Path, po
 
 @pytest.mark.chaos
 @pytest.mark.timeout(300)
-def test_a_local_rds_that_is_killed_in_the_middle_is_one_error_and_the_next_run_works(folder: Path, port: int) -> None:
+def test_a_local_rds_that_is_killed_in_the_middle_is_one_error_and_the_next_run_works_and_keeps_it(
+    folder: Path, port: int
+) -> None:
+    data = folder / "data"
     with DemoRun(folder, port, seconds=60) as demo:
         demo.wait_for("acknowledged")
         pid = site.status(demo.data).pid
@@ -234,10 +221,18 @@ def test_a_local_rds_that_is_killed_in_the_middle_is_one_error_and_the_next_run_
     (error,) = (line for line in demo.output if "Error" in line)
     assert f"LocalError: the local RDS (pid {pid}) ended in the middle of the demo" in error
     assert "Traceback" not in demo.text
-    assert_nothing_runs_on(demo.data)
-    with DemoRun(folder, port) as again:
-        assert again.end() == 0, again.text
-    assert_nothing_runs_on(again.data)
+    assert_nothing_runs_on(data)
+    try:
+        with DemoRun(folder, port, seconds=2, options=("--keep",)) as kept:
+            assert kept.end() == 0, kept.text
+        up = site.status(data)
+        assert up.running
+        with DemoRun(folder, port, seconds=2) as again:
+            assert again.end() == 0, again.text
+        assert site.status(data).pid == up.pid, "one that was up stays up"
+    finally:
+        site.down(data)
+    assert_nothing_runs_on(data)
 
 
 @pytest.mark.timeout(240)

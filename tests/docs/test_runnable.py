@@ -16,6 +16,7 @@ import pytest
 
 from rdskit.local import site
 from tests.docs.pages import PAGES, ROOT, Block, local_links, runnable_blocks
+from tests.plugins.templates import share_templates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,6 +61,7 @@ def reading(directory: Path, *pages: Path, python: Path = Path(sys.executable)) 
         return
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
+    share_templates(directory / ".rdskit/fleet")
     subprocess.run([python, "-m", "rdskit", "local", "up", "--port", str(port)], cwd=directory, check=True, timeout=60)
     try:
         yield Reader(directory, python)

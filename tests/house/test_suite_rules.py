@@ -22,10 +22,10 @@ def test_a_tidy_suite_is_green_and_its_directory_is_gone(tmp_path: Path) -> None
 
 def test_a_worker_of_a_parallel_run_tells_its_breaches(tmp_path: Path) -> None:
     code = "import pathlib\ndef test_it():\n    pathlib.Path.home().joinpath('.leaked').write_text('x')\n"
-    done = run_suite(tmp_path, code, "-n", "2")
+    done = run_suite(tmp_path, code, "-n", "1")
     assert done.returncode == 1, done.stdout
     assert ".leaked" in done.stdout
-    tidy = run_suite(tmp_path, "def test_it():\n    pass\n", "-n", "2")
+    tidy = run_suite(tmp_path, "def test_it():\n    pass\n", "-n", "1")
     assert tidy.returncode == 0, tidy.stdout
 
 

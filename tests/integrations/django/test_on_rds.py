@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.plugins.rounds import soak
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -20,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[3]
 BACKENDS = {"postgres": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
 
 
-@pytest.fixture(scope="module", params=list(BACKENDS))
+@pytest.fixture(scope="module", params=["postgres", "mariadb", *soak("mysql")])
 def told(request: pytest.FixtureRequest, local_rds: LocalRds) -> Iterator[dict[str, Any]]:
     """What the process has seen."""
     identifier = f"django-{request.param}"

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.plugins.rounds import soak
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -38,7 +40,7 @@ def project(pytester: pytest.Pytester) -> Path:
     return pytester.path
 
 
-@pytest.mark.parametrize("engine", ["postgres", "mysql", "mariadb"])
+@pytest.mark.parametrize("engine", ["postgres", "mysql", *soak("mariadb")])
 def test_each_test_has_a_database_of_its_own(pytester: pytest.Pytester, project: Path, engine: str) -> None:
     (project / "test_notes.py").write_text(
         f"import pytest\n{CONNECT[engine]}\n"

@@ -24,6 +24,7 @@ from rdskit.integrations.sqlalchemy import (
     error_of,
     readers_of,
 )
+from tests.plugins.rounds import soak
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -184,7 +185,7 @@ async def tasks(load: Load, engine: asyncio_of_sqlalchemy.AsyncEngine) -> AsyncI
 
 @pytest.mark.chaos
 @pytest.mark.timeout(300)  # the first test of an engine makes its instance and standby
-@pytest.mark.parametrize("kind", list(SHOPS))
+@pytest.mark.parametrize("kind", ["postgres", "mariadb", *soak("mysql")])
 def test_a_failover_under_load_costs_only_the_statements_under_way(
     local_rds: LocalRds, request: pytest.FixtureRequest, kind: str
 ) -> None:
@@ -208,7 +209,9 @@ def test_a_failover_under_load_costs_only_the_statements_under_way(
 
 @pytest.mark.chaos
 @pytest.mark.timeout(300)  # the first test of an engine makes its instance and standby
-@pytest.mark.parametrize("drivername", list(ASYNC))
+@pytest.mark.parametrize(
+    "drivername", ["postgresql+asyncpg", "postgresql+psycopg", "mariadb+asyncmy", *soak("mysql+asyncmy")]
+)
 async def test_a_failover_under_tasks_costs_only_the_statements_under_way(
     local_rds: LocalRds, request: pytest.FixtureRequest, drivername: str
 ) -> None:

@@ -12,6 +12,7 @@ from pymysql.connections import Connection
 from rdskit.local import doctor, site
 from rdskit.local.engines.installations import UNPACKED_MARIADB, UNPACKED_MYSQL
 from tests.local.control.conftest import until
+from tests.plugins.rounds import soak
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from tests.local.control.conftest import LocalSite
 
 
-@pytest.fixture(params=["mariadb", "mysql"])
+@pytest.fixture(params=["mariadb", *soak("mysql")])
 def engine(request: pytest.FixtureRequest) -> str:
     engine: str = request.param
     return engine

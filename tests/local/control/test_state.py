@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -46,14 +47,20 @@ def test_everything_comes_back_for_every_service(fresh: LocalSite) -> None:
     assert "after" in [each["Body"] for each in received["Messages"]]
 
 
-@pytest.fixture
-def stopped(tmp_path: Path) -> Path:
-    """Return the directory of a local RDS that was up, and is down."""
-    data = tmp_path / "data"
+@pytest.fixture(scope="module")
+def was_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the directory of a local RDS that was up, and is down, to be copied."""
+    data = tmp_path_factory.mktemp("was-up") / "data"
     local = LocalSite(data, site.up(data, free_port()).port)
     local.client("ssm").put_parameter(Name="/x", Value="1", Type="String")
     site.down(data)
     return data
+
+
+@pytest.fixture
+def stopped(was_up: Path, tmp_path: Path) -> Path:
+    """Return the directory of a local RDS that was up, and is down."""
+    return shutil.copytree(was_up, tmp_path / "data", symlinks=True)
 
 
 class Trap:

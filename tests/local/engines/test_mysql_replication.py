@@ -14,6 +14,7 @@ from rdskit.local.engines.mysql_sql import MySQLSession, ServerRefused
 from rdskit.local.engines.session import Account, SessionLost
 from rdskit.local.engines.throwaway_mysql import ThrowawayFamilyServer, throwaway_mariadb, throwaway_mysql
 from rdskit.local.engines.waiting import poll
+from tests.plugins.rounds import soak
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,6 +140,7 @@ def test_a_commit_waits_for_its_acknowledgement(primary: ThrowawayFamilyServer, 
         assert session.receive() == []
 
 
+@pytest.mark.parametrize("primary", ["mariadb", *soak("mysql")], indirect=True)
 def test_a_history_of_its_own_is_given_up_by_a_new_copy(
     primary: ThrowawayFamilyServer, standby: ThrowawayFamilyServer
 ) -> None:
@@ -155,6 +157,7 @@ def test_a_history_of_its_own_is_given_up_by_a_new_copy(
     assert orders(primary) == orders(standby) == {1, 2}
 
 
+@pytest.mark.parametrize("primary", ["mysql", *soak("mariadb")], indirect=True)
 def test_replicas_follow_the_new_primary_and_survive_restarts(
     primary: ThrowawayFamilyServer, standby: ThrowawayFamilyServer, tmp_path: Path
 ) -> None:
@@ -180,6 +183,7 @@ def test_replicas_follow_the_new_primary_and_survive_restarts(
         reader.kill()
 
 
+@pytest.mark.parametrize("primary", ["mysql", *soak("mariadb")], indirect=True)
 def test_a_primary_that_was_stopped_cleanly_follows_from_where_it_is(
     primary: ThrowawayFamilyServer, standby: ThrowawayFamilyServer
 ) -> None:
@@ -196,6 +200,7 @@ def test_a_primary_that_was_stopped_cleanly_follows_from_where_it_is(
     assert orders(primary) == {1, 2}
 
 
+@pytest.mark.parametrize("primary", ["mysql", *soak("mariadb")], indirect=True)
 def test_a_primary_gives_several_replicas_at_once(primary: ThrowawayFamilyServer, tmp_path: Path) -> None:
     insert(primary, 7)
     with ThreadPoolExecutor(max_workers=3) as pool:

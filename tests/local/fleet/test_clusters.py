@@ -12,6 +12,7 @@ from rdskit.local.engines.waiting import poll
 from rdskit.local.fleet import Fleet
 from rdskit.local.fleet.clusters.policy import Candidate, heir
 from tests.local.fleet.clusters import CLUSTER, add, add_three, status, whole
+from tests.plugins.rounds import soak
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +47,7 @@ def test_a_writer_that_is_deleted_hands_over(harness: Harness, cluster: ClusterF
         harness.fleet.describe_cluster(CLUSTER)
 
 
-@pytest.mark.parametrize("order", [("db-ONE", "db-TWO", "db-THREE"), ("db-THREE", "db-TWO", "db-ONE")])
+@pytest.mark.parametrize("order", [("db-ONE", "db-TWO", "db-THREE"), *soak(("db-THREE", "db-TWO", "db-ONE"))])
 def test_instances_that_are_deleted_at_once_all_go(
     harness: Harness, cluster: ClusterFacts, order: tuple[str, ...]
 ) -> None:

@@ -114,9 +114,10 @@ def test_a_standby_is_added_and_taken_away(harness: Harness) -> None:
     assert harness.count(endpoint) == 2
 
 
-def test_a_raised_limit_reaches_the_standby_and_survives_a_failover(harness: Harness) -> None:
+@pytest.mark.parametrize("limits", gate_and_soak(("250",), ("250", "120")))
+def test_a_raised_limit_reaches_the_standby_and_survives_a_failover(harness: Harness, limits: tuple[str, ...]) -> None:
     endpoint = harness.fleet.create(spec(multi_az=True))
-    for wanted in ("250", "120"):
+    for wanted in limits:
         harness.fleet.apply_parameters("db-ORDERS", {"max_connections": wanted})
         harness.fleet.reboot("db-ORDERS")
         harness.await_sync()

@@ -21,10 +21,14 @@ from rdskit.local.fleet.standby import Way
 from tests.local.fleet.clients import PASSWORD, connect_mysql
 from tests.local.fleet.conftest import Harness, assert_nothing_lost, more, spec, writers
 from tests.local.fleet.test_replicas import exists
+from tests.plugins.rounds import soak
 
 if TYPE_CHECKING:
     from rdskit.kernel.endpoints import Endpoint
 
+#: Where both do it alike one of them is enough in the gate, each in its turn.
+ONE = ["mysql", *soak("mariadb")]
+OTHER = ["mariadb", *soak("mysql")]
 READ_ONLY = (1290, 1836)
 DENIED = (1044, 1045, 1142, 1227)
 
@@ -79,6 +83,7 @@ def test_every_kind_of_failover_loses_nothing(harness: Harness, engine: str) -> 
 
 
 @pytest.mark.chaos
+@pytest.mark.parametrize("engine", ONE, indirect=True)
 def test_in_sync_means_that_commits_wait_and_never_fall_back(harness: Harness, engine: str) -> None:
     endpoint = harness.fleet.create(spec(engine=engine, multi_az=True))
     instance = harness.fleet._care("db-ORDERS").instance
@@ -136,6 +141,7 @@ def test_a_former_primary_with_a_history_of_its_own_is_copied_anew(harness: Harn
 
 
 @pytest.mark.chaos
+@pytest.mark.parametrize("engine", OTHER, indirect=True)
 def test_a_standby_that_is_copied_after_a_restart_begins_where_the_copy_ends(harness: Harness, engine: str) -> None:
     endpoint = harness.fleet.create(spec(engine=engine, multi_az=True))
     care = harness.fleet._care("db-ORDERS")
@@ -172,6 +178,7 @@ def test_what_a_killed_replica_was_about_to_delete_does_not_keep_it_from_applyin
     assert "replica-rebuilt" not in harness.kinds()
 
 
+@pytest.mark.parametrize("engine", ONE, indirect=True)
 def test_read_replicas_follow_refuse_writes_and_are_promoted(harness: Harness, engine: str) -> None:
     source = harness.fleet.create(spec(engine=engine, multi_az=True))
     with harness.client(source) as client:
@@ -229,6 +236,7 @@ def test_the_master_may_do_much_and_is_no_superuser(harness: Harness, engine: st
         assert not [secret for secret in ("the-next-password", PASSWORD, admin) if secret.encode() in content], file
 
 
+@pytest.mark.parametrize("engine", OTHER, indirect=True)
 def test_parameters_and_restarts(harness: Harness, engine: str, root: Path) -> None:
     endpoint = harness.fleet.create(spec(engine=engine, sort_buffer_size="524288"))
 

@@ -17,6 +17,7 @@ from rdskit.local.engines.waiting import poll
 from rdskit.local.fleet import failover
 from rdskit.local.fleet import replicas as replication
 from tests.local.fleet.conftest import Harness, spec
+from tests.plugins.rounds import soak
 
 if TYPE_CHECKING:
     from rdskit.kernel.endpoints import Endpoint
@@ -142,7 +143,7 @@ def test_a_replica_that_tells_nothing_holds_up_no_failover(harness: Harness, mon
     assert poll(lambda: "replica-rebuilt" in harness.kinds() and has(harness, replica, 1), timeout=60)
 
 
-@pytest.mark.parametrize("engine", ["postgres", "mysql"])
+@pytest.mark.parametrize("engine", ["postgres", *soak("mysql")])
 def test_a_replica_whose_copy_was_cut_short_is_copied_again(
     harness: Harness, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:

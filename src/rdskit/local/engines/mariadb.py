@@ -36,6 +36,8 @@ _SCRIPTS = (
 )
 #: As mariadb-backup names it: where in the source's binary log the copy ends. Newer releases have another name.
 _BACKUP_POSITION = ("xtrabackup_binlog_info", "mariadb_backup_binlog_info")
+#: Milliseconds; at the end of a copy it waits once as long, by default a second.
+_LOG_COPY_INTERVAL = "--log-copy-interval=20"
 #: Beside the copied data: the GTIDs up to that place.
 _COPIED_POSITION = "copied_gtid_binlog_pos"
 
@@ -68,6 +70,7 @@ class MariaDBServer(MySQLFamilyServer):
             self._run_program(
                 "mariadb-backup",
                 *(f"--defaults-file={login}", "--backup", f"--target-dir={self.data}", f"--datadir={source.data}"),
+                _LOG_COPY_INTERVAL,
             )
         finally:
             login.unlink()
