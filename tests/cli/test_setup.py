@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import TYPE_CHECKING
 
 import psycopg
 from typer.testing import CliRunner
 
+import rdskit
 from rdskit.cli.main import app
 
 if TYPE_CHECKING:
+    import pytest
+
     from tests.plugins.postgres import TestDatabase
 
 NAMES = ["rdskit_txn", "rdskit_idempotency", "rdskit_outbox"]
@@ -28,6 +32,7 @@ def test_it_makes_the_tables_and_names_them(database: TestDatabase) -> None:
     assert sorted(name for (name,) in found) == sorted(NAMES)
 
 
-def test_a_server_that_is_not_there_ends_with_1() -> None:
+def test_a_server_that_is_not_there_ends_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rdskit, "connect", functools.partial(rdskit.connect, timeout=1.0))  # else it tries for ten
     result = CliRunner().invoke(app, ["setup", "postgresql://u@127.0.0.1:1/x", "--tls", "off"])
     assert result.exit_code == 1

@@ -17,6 +17,7 @@ import pytest
 from rdskit.local.endpoints.process import EndpointProcess
 from rdskit.local.engines.waiting import poll
 from tests.local.endpoints.conftest import IAM_SECRET, TOKEN, LoginRefused
+from tests.plugins.rounds import soak
 
 if TYPE_CHECKING:
     from tests.local.endpoints.conftest import Door
@@ -90,6 +91,7 @@ def test_a_judge_that_fails_refuses(door: Door, caplog: pytest.LogCaptureFixture
     assert TOKEN not in caplog.text
 
 
+@pytest.mark.parametrize("door", ["postgres", "mariadb", *soak("mysql")], indirect=True)
 def test_a_slow_judge_holds_nobody_else_up(door: Door) -> None:
     door.judge.open.clear()
     with ThreadPoolExecutor() as clients:

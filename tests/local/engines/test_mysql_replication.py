@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from rdskit.local.engines.throwaway_mysql import ThrowawayMySQL
 
 Run = Callable[..., AbstractContextManager[ThrowawayFamilyServer]]
 PRODUCTS: dict[str, Run] = {"mariadb": throwaway_mariadb, "mysql": throwaway_mysql}
@@ -198,6 +199,15 @@ def test_a_primary_that_was_stopped_cleanly_follows_from_where_it_is(
     assert primary.rejoin(standby) == "followed"
     assert primary.wait_for_position(standby.position(), timeout=60)
     assert orders(primary) == {1, 2}
+
+
+@pytest.mark.parametrize("primary", ["mysql"], indirect=True)
+def test_a_stop_of_mysql_is_not_delayed_by_replicas(primary: ThrowawayMySQL, standby: ThrowawayMySQL) -> None:
+    assert poll(lambda: standby.replication().receiving, timeout=60)
+    primary._end_sessions()
+    assert poll(lambda: "require_secure_transport" in (standby.replication().error or ""), timeout=60)
+    primary.stop()
+    assert not primary.alive
 
 
 @pytest.mark.parametrize("primary", ["mysql", *soak("mariadb")], indirect=True)

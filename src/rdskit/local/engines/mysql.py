@@ -112,6 +112,8 @@ class MySQLServer(MySQLFamilyServer):
         # in sql/mysqld.cc). A user's statement is left to the server, which answers it with "shutdown in progress". A
         # server that does not answer, or whose client has gone in between, needs none of this.
         with contextlib.suppress(SessionLost, ServerRefused), self.connect(timeout=1.0) as session:
+            # A replica connects again at once, without TLS, and would be waited for all the same.
+            session.execute("set global require_secure_transport = on")
             for number, user, _, _, command, *_ in session.execute("show processlist"):
                 idle = command == "Sleep" and user == self.account.user
                 if idle or (command and command.startswith("Binlog Dump")):
