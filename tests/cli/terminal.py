@@ -57,13 +57,14 @@ class Terminal:
         return _SEQUENCE.sub("", frames[-2]).replace("\r", "") if len(frames) > 2 else ""
 
     def until_written(self, words: str) -> str:
-        """Wait until the program has written words, and give all that it has written since the last time."""
+        """Wait until the program has written words, and give what it has written since those of the last call."""
         end = time.monotonic() + PATIENCE
-        while words not in (shown := _SEQUENCE.sub("", self.written[self._seen :]).replace("\r", "")):
+        while (found := (plain := _SEQUENCE.sub("", self.written).replace("\r", "")).find(words, self._seen)) < 0:
+            shown = plain[self._seen :]
             assert time.monotonic() < end, f"not within {PATIENCE:g} s: {words!r}; it had written:\n{shown}"
             assert self._read(0.2) or self.process.poll() is None, f"it ended; it had written:\n{shown}"
-        self._seen = len(self.written)
-        return shown
+        before, self._seen = self._seen, found + len(words)
+        return plain[before : self._seen]
 
     def end(self) -> int:
         """Wait for the program's end, and give its exit status."""

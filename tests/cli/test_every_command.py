@@ -40,6 +40,7 @@ RUNS = {
     "demo": Run(["demo", "--html", "{data}/none/x.html"], 2, "is not a directory"),
     "check": Run(["check", NOWHERE], 1, "You must specify a region"),
     "setup": Run(["setup", NOWHERE], 2, "You must specify a region"),
+    "shell": Run(["shell", NOWHERE, "-c", "select 1"], 2, "You must specify a region"),
     "topology": Run(["topology", NOWHERE], 2, "You must specify a region"),
     "top": Run(["top", NOWHERE, "--once"], 2, "You must specify a region"),
     "migrate new": Run(["migrate", "new", "add_users", "--dir", "{sql}"], 0, "_add_users.sql"),

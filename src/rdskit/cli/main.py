@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "demo": ("rdskit.cli.demo", "A shop on a local RDS survives a real failover, and the figures prove it."),
     "check": ("rdskit.cli.check", "Why can I (not) connect? DNS, TCP, TLS, login, role and replicas, step by step."),
+    "shell": ("rdskit.cli.shell", "SQL prompt on the writer, with the target's credentials and TLS."),
     "setup": ("rdskit.cli.setup", "Make the tables of rdskit in a database: fences, idempotency keys, outbox."),
     "topology": (
         "rdskit.cli.topology",
@@ -146,6 +147,7 @@ app = typer.Typer(
         "rdskit demo",
         "rdskit local up",
         "rdskit check rds://orders",
+        "rdskit shell rds://orders/shop",
         "rdskit --install-completion",
     ),
     no_args_is_help=True,

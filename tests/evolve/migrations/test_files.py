@@ -10,8 +10,8 @@ import pytest
 
 from rdskit.errors import ConfigError
 from rdskit.evolve.migrations.files import new_file, read_directory
-from rdskit.evolve.migrations.split import split
 from rdskit.kernel.sql import Dialect
+from rdskit.kernel.sql.split import split
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from rdskit.errors import ConfigError
 from rdskit.evolve.migrations.model import Migration, Script, Statement
-from rdskit.evolve.migrations.split import split
 from rdskit.kernel.sql import Dialect
+from rdskit.kernel.sql.split import split
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,8 +8,8 @@ from rdskit.evolve.migrations.ddl import read_ddl
 from rdskit.evolve.migrations.lint.case import Case, added_column
 from rdskit.evolve.migrations.lint.rules import RULES
 from rdskit.evolve.migrations.model import Statement
-from rdskit.evolve.migrations.split import split
 from rdskit.kernel.sql import Dialect
+from rdskit.kernel.sql.split import split
 from rdskit.reports import Finding, Place, Severity, Waiver
 
 if TYPE_CHECKING:

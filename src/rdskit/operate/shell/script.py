@@ -1,0 +1,63 @@
+"""Statements without a person: from ``-c``, or from standard input; the first error ends them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Literal
+
+from rdskit.operate.shell.commands import run_command
+from rdskit.operate.shell.formats import as_csv, as_lines, as_object
+from rdskit.operate.shell.model import Settings
+from rdskit.operate.shell.policy import is_command, statements
+from rdskit.operate.shell.running import interruptible
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rdskit.operate.shell.model import Answer
+    from rdskit.operate.shell.session import ShellSession
+
+Format = Literal["table", "csv", "json"]
+
+
+async def run_script(
+    session: ShellSession,
+    text: str,
+    form: Format,
+    write: Callable[[str], None],
+    say: Callable[[str], None],
+    width: int | None,
+) -> None:
+    r"""Run the statements of a text, and write what they answer.
+
+    Args:
+        session: of the server.
+        text: statements, or one command such as ``\d``.
+        form: how answers are written; JSON is one document.
+        write: takes a text with its line breaks.
+        say: called with each notice, which is no part of the output.
+        width: of the terminal; None where there is none.
+
+    Raises:
+        RdskitError: a statement failed; those before it are written, except as JSON.
+    """
+    settings = Settings(limit=0, expanded="auto" if width else "off")
+    if is_command(text):
+        lines, _ = await run_command(text, session, settings, width)
+        write("\n".join(lines) + "\n")
+        return
+    answers = []
+    for statement in statements(text, session.dialect):
+        answer = await interruptible(session, session.run(statement), say)
+        if form == "json":
+            answers.append(as_object(answer))
+        else:
+            write(_written(answer, form, settings, width))
+    if form == "json":
+        write(json.dumps({"results": answers}, indent=2, ensure_ascii=False) + "\n")
+
+
+def _written(answer: Answer, form: Format, settings: Settings, width: int | None) -> str:
+    if form == "csv":
+        return as_csv([answer.columns, *answer.rows]) if answer.columns else ""
+    return "\n".join(as_lines(answer, settings, width)) + "\n"

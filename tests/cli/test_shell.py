@@ -1,0 +1,145 @@
+"""``rdskit shell``: in a terminal with a person's keys, and as a program in a pipe."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import stat
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner
+
+from rdskit.cli.main import app
+from tests.cli.terminal import in_terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from tests.cli.terminal import Terminal
+    from tests.plugins.local_rds import LocalRds
+    from tests.plugins.postgres import TestDatabase
+
+TABLE = "create table people (id int primary key, name varchar(40))"
+ROWS = "insert into people values (1, 'Ada'), (2, null)"
+
+
+def shell(target: str, *words: str, status: int = 0) -> str:
+    result = CliRunner().invoke(app, ["shell", target, "--tls", "off", *words])
+    assert result.exit_code == status, result.output
+    return result.stdout
+
+
+def prompt(target: str, history: Path, *words: str) -> AbstractContextManager[Terminal]:
+    command = [sys.executable, "-m", "rdskit", "shell", target, *words]
+    variables = {"RDSKIT_HISTORY": str(history), "PROMPT_TOOLKIT_NO_CPR": "1"}
+    return in_terminal(command, columns=100, variables=variables)
+
+
+# -- without a terminal --------------------------------------------------------------------------------------------
+
+
+def test_an_error_ends_a_script_with_1_and_names_its_cause(database: TestDatabase) -> None:
+    result = CliRunner().invoke(app, ["shell", database.url, "--tls", "off", "--json"], input="select 1; select nope;")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["error"]["type"] == "StatementError"
+    assert database.password not in result.output
+
+
+def test_a_pipe_gets_whole_lines_and_nothing_for_a_terminal(database: TestDatabase) -> None:
+    wide = "select repeat('x', 500) as wide, E'\\x1b[31mred' as colour"
+    told = shell(database.url, "-c", wide)
+    assert "x" * 500 in told
+    assert "\x1b" not in told
+    (heading, row) = csv.reader(io.StringIO(shell(database.url, "-c", wide, "--csv")))
+    assert (heading, len(row[0])) == (["wide", "colour"], 500)
+
+
+@pytest.mark.parametrize("words", [["--csv", "--json"], ["--native", "--csv", "-c", "select 1"], ["-c", "\\nonsense"]])
+def test_what_makes_no_sense_ends_with_2(database: TestDatabase, words: list[str]) -> None:
+    shell(database.url, *words, status=2)
+
+
+def test_native_runs_the_engines_own_client_with_our_login(database: TestDatabase) -> None:
+    command = [sys.executable, "-m", "rdskit", "shell", database.url, "--tls", "off", "--native", "-c", "select 6 * 7"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, "42" in done.stdout) == (0, True), done.stderr
+
+
+# -- in a terminal -------------------------------------------------------------------------------------------------
+
+
+def test_a_conversation(database: TestDatabase, tmp_path: Path) -> None:
+    shell(database.url, "-c", f"{TABLE}; {ROWS}")
+    history = tmp_path / "state/history"
+    with prompt(database.url, history, "--tls", "off") as terminal:
+        terminal.until_written(f"{database.name}>")
+        terminal.type("select name\r")
+        terminal.until_written("..")
+        terminal.type("from people where id = 1;\r")
+        terminal.until_written("(1 row in ")
+        terminal.type("selekt 1;\r")
+        terminal.until_written('StatementError: syntax error at or near "selekt"')
+        terminal.type("begin;\r")
+        terminal.until_written(f"{database.name}*>")
+        terminal.type("select pg_sleep(600);\r")
+        terminal.until_written("pg_sleep(600)")
+        _await_sleep(database)
+        terminal.type("\x03")
+        terminal.until_written("[SQLSTATE 57014]")
+        terminal.type("rollback;\r")
+        terminal.until_written("ROLLBACK")
+        terminal.type(f"create role of_{database.name} password 'hunter2'; drop role of_{database.name};\r")
+        terminal.until_written("DROP ROLE in")
+        terminal.type("\\d peo\t")
+        terminal.until_written("people")
+        terminal.type("\r\r")
+        terminal.until_written("primary key")
+        terminal.until_written(f"{database.name}>")
+        terminal.type("\x04")
+        assert terminal.end() == 0
+        assert database.password not in terminal.written
+    assert stat.S_IMODE(history.stat().st_mode) == 0o600
+    kept = history.read_text()
+    assert "from people where id = 1" in kept
+    assert "hunter2" not in kept
+
+
+def _await_sleep(database: TestDatabase) -> None:
+    asleep = "select count(*) from pg_stat_activity where query like 'select pg_sleep%' and state = 'active'"
+    while "    1\n" not in shell(database.url, "-c", asleep):
+        pass
+
+
+@pytest.fixture
+def two_zones(local_rds: LocalRds) -> Iterator[str]:
+    local_rds.create("prompted", MultiAZ=True)
+    yield "prompted"
+    local_rds.delete("prompted")
+
+
+def test_a_failover_in_mid_session(two_zones: str, local_rds: LocalRds, tmp_path: Path) -> None:
+    with prompt(f"rds://{two_zones}/app", tmp_path / "history") as terminal:
+        terminal.until_written("app>")
+        terminal.type("create table kept as select 1 as id;\r")
+        terminal.until_written("CREATE TABLE")
+        local_rds.fail_over(two_zones)
+        terminal.type("select id + 41 as answer from kept;\r")
+        terminal.until_written("was lost; connecting again")
+        terminal.until_written("42")
+        terminal.type("set work_mem = '8MB';\rbegin;\r")
+        terminal.until_written("app*>")
+        local_rds.fail_over(two_zones)
+        terminal.type("select 1;\r")
+        terminal.until_written("was lost, with its open transaction and its settings and temporary tables")
+        terminal.until_written("FailoverError")
+        terminal.type("select 43 as again;\r")
+        terminal.until_written("(1 row in ")
+        terminal.until_written("app>")
+        terminal.type("\\q\r")
+        assert terminal.end() == 0
