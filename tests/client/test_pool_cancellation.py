@@ -6,22 +6,25 @@ import asyncio
 import random
 from typing import TYPE_CHECKING
 
+import pytest
+
 import rdskit
 from tests.client.conftest import is_at_rest
+from tests.plugins.rounds import gate_and_soak
 from tests.plugins.waiting import eventually
 
 if TYPE_CHECKING:
     from tests.plugins.postgres import TestDatabase
 
-CALLS = 10_000
 POOL = 5
 # Each call is cancelled after 10**x seconds: before, during and after its query, on a fast machine and on a slow one.
 SOONEST, LATEST = -5.0, -1.0
 
 
-async def test_ten_thousand_cancelled_calls_leak_no_connection(database: TestDatabase) -> None:
+@pytest.mark.parametrize("count", gate_and_soak(2_000, 10_000))
+async def test_thousands_of_cancelled_calls_leak_no_connection(database: TestDatabase, count: int) -> None:
     chance = random.Random(7)
-    async with rdskit.connect(database.url, tls="off", max_size=POOL, max_waiting=CALLS) as db:
+    async with rdskit.connect(database.url, tls="off", max_size=POOL, max_waiting=count) as db:
         outcomes = {"done": 0, "cancelled": 0}
         gate = asyncio.Semaphore(20)
 
@@ -35,9 +38,9 @@ async def test_ten_thousand_cancelled_calls_leak_no_connection(database: TestDat
                 except asyncio.CancelledError:
                     outcomes["cancelled"] += 1
 
-        await asyncio.gather(*(one(number) for number in range(CALLS)))
-        assert outcomes["cancelled"] > CALLS // 20, outcomes
-        assert outcomes["done"] > CALLS // 20, outcomes
+        await asyncio.gather(*(one(number) for number in range(count)))
+        assert outcomes["cancelled"] > count // 20, outcomes
+        assert outcomes["done"] > count // 20, outcomes
 
         answers = await asyncio.gather(*(db.fetch_value("select :n::int", n=n) for n in range(100)))
         assert answers == list(range(100))

@@ -96,9 +96,9 @@ def test_a_page_can_be_followed(page: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(240)
-def test_readme_and_quick_start_can_be_followed_twice_in_one_folder(tmp_path: Path) -> None:
+def test_readme_quick_start_and_readme_again_can_be_followed_in_one_folder(tmp_path: Path) -> None:
     with reading(tmp_path, *FIRST) as reader:
-        for page in FIRST * 2:
+        for page in (*FIRST, FIRST[0]):
             follow(page, reader)
 
 

@@ -25,8 +25,6 @@ def test_a_worker_of_a_parallel_run_tells_its_breaches(tmp_path: Path) -> None:
     done = run_suite(tmp_path, code, "-n", "1")
     assert done.returncode == 1, done.stdout
     assert ".leaked" in done.stdout
-    tidy = run_suite(tmp_path, "def test_it():\n    pass\n", "-n", "1")
-    assert tidy.returncode == 0, tidy.stdout
 
 
 def test_a_failed_test_whose_clean_up_never_ends_ends_the_run_and_is_named(tmp_path: Path) -> None:
