@@ -4,14 +4,15 @@
     eval "$(rdskit local env)"
     python examples/boto3_tour.py
 
-boto3 finds the local RDS by ``AWS_ENDPOINT_URL``, psycopg its certificate authority by ``RDSKIT_CA``. On Amazon itself
-unset both, and set RDSKIT_CA to Amazon's bundle.
+boto3 finds the local RDS by ``AWS_ENDPOINT_URL``, psycopg its certificate authority by ``RDSKIT_CA``. Without the
+endpoint it creates nothing, unless ``--on-amazon`` says so; set RDSKIT_CA to Amazon's bundle there.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ DEADLINE = 60.0
 
 def main() -> None:
     """Create, connect, fail over, write, replicate, delete."""
+    if "AWS_ENDPOINT_URL" not in os.environ and "--on-amazon" not in sys.argv:
+        sys.exit('AWS_ENDPOINT_URL is not set, so instances would be created on Amazon: eval "$(rdskit local env)"')
     rds = boto3.client("rds")
     try:
         dsn = create(rds)

@@ -31,7 +31,7 @@ app.conf.task_acks_late = True  # a worker that dies has not done it
 
 def connect() -> rdskit.sync.Database:
     """Connect to the shop's database."""
-    return rdskit.sync.connect(os.environ["SHOP_DATABASE"], credentials=os.environ["SHOP_CREDENTIALS"], max_size=2)
+    return rdskit.sync.connect(os.environ["SHOP_DATABASE"], credentials=os.environ.get("SHOP_CREDENTIALS"), max_size=2)
 
 
 database = functools.cache(connect)  # one for each worker process, connected when its first task comes

@@ -11,7 +11,7 @@ DATABASES = {
         "HOST": HOST,
         "NAME": NAME,
         "CONN_MAX_AGE": 600,
-        "OPTIONS": {"credentials": os.environ["SHOP_CREDENTIALS"]},
+        "OPTIONS": {"credentials": os.environ.get("SHOP_CREDENTIALS")},
     },
     "reader": {"ENGINE": "rdskit.integrations.django.postgresql", "OPTIONS": {"reader_of": "default"}},
 }

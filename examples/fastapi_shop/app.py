@@ -12,8 +12,7 @@ from uuid import UUID
 from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel, PositiveInt
 
-from rdskit import OutcomeUnknown
-from rdskit.client.transactions import Transaction
+from rdskit import OutcomeUnknown, Transaction
 from rdskit.integrations.fastapi import SessionDep, exception_handlers, health, lifespan
 
 SCHEMA = (
@@ -40,7 +39,7 @@ class Placed(BaseModel):
 @contextlib.asynccontextmanager
 async def shop(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     """Connect, and make the tables."""
-    connected = lifespan(os.environ["SHOP_DATABASE"], credentials=os.environ["SHOP_CREDENTIALS"])
+    connected = lifespan(os.environ["SHOP_DATABASE"], credentials=os.environ.get("SHOP_CREDENTIALS"))
     async with connected(app) as state:
         for statement in SCHEMA:
             await state["rdskit"].execute(statement)
@@ -74,6 +73,7 @@ async def put_order(order_id: UUID, order: Order, session: SessionDep) -> Placed
     return Placed(new=new, ordered=ordered)
 
 
+@app.get("/")
 @app.get("/orders")
 async def get_orders(session: SessionDep) -> dict[str, int]:
     """How many pieces were ordered of each item, from a replica if there is one, which waits for nobody's order."""

@@ -29,7 +29,7 @@ app.config["SQLALCHEMY_DATABASE_URI"] = URL.create(
     query={
         "plugin": "rdskit",
         "target": os.environ["SHOP_DATABASE"],
-        "credentials": os.environ["SHOP_CREDENTIALS"],
+        **({"credentials": os.environ["SHOP_CREDENTIALS"]} if "SHOP_CREDENTIALS" in os.environ else {}),
     },
 )
 db = SQLAlchemy(app, model_class=Base)
@@ -47,6 +47,7 @@ def write() -> tuple[dict[str, int], int]:
     return {"id": entry.id}, 201
 
 
+@app.get("/")
 @app.get("/entries")
 def count() -> dict[str, int]:
     """How many entries each guest has written."""

@@ -63,6 +63,12 @@ def test_every_public_error_can_be_imported_from_the_package() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_creates_nothing_where_no_local_endpoint_is_set(page: Path) -> None:
+    creating = [block for block in runnable_blocks(page) if "rds.create_" in block.code]
+    assert [block.line for block in creating if 'os.environ["AWS_ENDPOINT_URL"]' not in block.code] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_link_leads_somewhere(page: Path) -> None:
     assert [target for target in local_links(page) if not target.exists()] == []
 

@@ -22,4 +22,4 @@ def orders(_: HttpRequest) -> JsonResponse:
     return JsonResponse({"orders": {each["item"]: each["sum"] for each in found}, "read_from": found.db})
 
 
-urlpatterns = [path("place", place), path("orders", orders)]
+urlpatterns = [path("", orders), path("place", place), path("orders", orders)]

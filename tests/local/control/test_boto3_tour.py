@@ -8,12 +8,23 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from rdskit.local import site
 
 if TYPE_CHECKING:
     from tests.local.control.conftest import LocalSite
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "boto3_tour.py"
+
+
+@pytest.mark.no_server
+def test_the_tour_creates_nothing_where_no_local_endpoint_is_set() -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    run = subprocess.run([sys.executable, EXAMPLE], env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert run.stderr.startswith("AWS_ENDPOINT_URL is not set")
+    assert "rdskit local env" in run.stderr
 
 
 def test_the_tour_runs_to_its_end(local: LocalSite) -> None:
