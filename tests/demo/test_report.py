@@ -68,7 +68,7 @@ def test_the_work_in_the_background_is_marked_and_explained(rebuilt: float | Non
     report = made_up_report()
     assert report.failover is not None
     report = replace(report, failover=replace(report.failover, rebuilt=rebuilt))
-    assert draw(report).count('class="work"') == 3
+    assert draw(report).count('class="work"') == 2
     assert told in as_page(report)
     assert told in as_text(report)
     assert as_json(report)["run"]["standby_rebuilt_at"] == rebuilt

@@ -54,6 +54,7 @@ def _latency_panel(report: Report, time: Scale) -> Iterator[str]:
     for power in range(int(low), int(high) + 1):
         yield line(LEFT, level(power), RIGHT, level(power))
         yield text(LEFT - 8, level(power) + 4, _duration(10.0**power), anchor="end")
+    yield from _background(report, time, LATENCY, label=True)
     yield from _band(report, time, LATENCY, label=True)
     for attribute, kind in (("write_p99", "tail"), ("write_p50", "median")):
         points = [(time(s.start), level(math.log10(max(getattr(s, attribute), FLOOR)))) for s in shown]
@@ -69,6 +70,7 @@ def _orders_panel(report: Report, time: Scale) -> Iterator[str]:
     for tick in ticks(0, most * 1.1, 2):
         yield line(LEFT, level(tick), RIGHT, level(tick))
         yield text(LEFT - 8, level(tick) + 4, f"{tick:,.0f}", anchor="end")
+    yield from _background(report, time, ORDERS)
     yield from _band(report, time, ORDERS)
     steps = [
         (x, level(rate))
@@ -100,10 +102,9 @@ def _close_up_panel(report: Report, failover: Failover) -> Iterator[str]:
 
 
 def _band(report: Report, time: Scale, panel: tuple[int, int], *, label: bool = False) -> Iterator[str]:
-    """Draw the time without a writer, and the background work that follows until the standby is in sync again."""
+    """Draw the time without a writer: from the signal to the first write that the new primary accepted."""
     if report.failover is None:
         return
-    yield from _background(report.failover, time, panel, label=label)
     left, right = time(report.failover.at), time(report.failover.accepted)
     yield f'<rect class="down" x="{left}" y="{panel[0]}" width="{right - left:.1f}" height="{panel[1] - panel[0]}"/>'
     for x in (left, right):
@@ -114,12 +115,12 @@ def _band(report: Report, time: Scale, panel: tuple[int, int], *, label: bool = 
         yield text(left if near_end else right, panel[0] - 6, promotion, "fell", anchor="end" if near_end else "start")
 
 
-def _background(failover: Failover, time: Scale, panel: tuple[int, int], *, label: bool) -> Iterator[str]:
-    """Draw when the old primary is made a standby again, as far as the panel shows it."""
-    left = min(time(failover.accepted), RIGHT)
-    right = RIGHT if failover.rebuilt is None else min(time(failover.rebuilt), RIGHT)
-    if right <= left:
+def _background(report: Report, time: Scale, panel: tuple[int, int], *, label: bool = False) -> Iterator[str]:
+    """Draw when the old primary is made a standby again, until it is in sync or the run ends."""
+    failover = report.failover
+    if failover is None:
         return
+    left, right = time(failover.accepted), RIGHT if failover.rebuilt is None else time(failover.rebuilt)
     yield f'<rect class="work" x="{left}" y="{panel[0]}" width="{right - left:.1f}" height="{panel[1] - panel[0]}"/>'
     if label:
         near_end = left > RIGHT - 260
