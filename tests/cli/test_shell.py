@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import signal
 import stat
 import subprocess
 import sys
@@ -71,6 +72,15 @@ def test_native_runs_the_engines_own_client_with_our_login(database: TestDatabas
     assert (done.returncode, "42" in done.stdout) == (0, True), done.stderr
 
 
+def test_ctrl_c_ends_a_script_with_130_and_cancels_on_the_server(database: TestDatabase) -> None:
+    words = ["shell", database.url, "--tls", "off", "-c", "select pg_sleep(600); select 'never'"]
+    with subprocess.Popen([sys.executable, "-m", "rdskit", *words], stdout=subprocess.PIPE, text=True) as script:
+        _await_sleep(database)
+        script.send_signal(signal.SIGINT)
+        told, _ = script.communicate(timeout=60)
+    assert (script.returncode, told) == (130, "")
+
+
 # -- in a terminal -------------------------------------------------------------------------------------------------
 
 
@@ -98,7 +108,7 @@ def test_a_conversation(database: TestDatabase, tmp_path: Path) -> None:
         terminal.until_written("DROP ROLE in")
         terminal.type("\\d peo\t")
         terminal.until_written("people")
-        terminal.type("\r\r")
+        terminal.type("\r")
         terminal.until_written("primary key")
         terminal.until_written(f"{database.name}>")
         terminal.type("\x04")

@@ -15,6 +15,7 @@ from rdskit import __version__
 from rdskit.cli.files import HtmlFile, SarifFile, write
 from rdskit.cli.help import examples, group
 from rdskit.cli.migrate_apply import apply
+from rdskit.cli.migrate_options import Dir, LockTimeout, Patience, To, Wait
 from rdskit.cli.targets import AsJson, Target, connects
 from rdskit.client.api import Database
 from rdskit.errors import ConfigError
@@ -40,12 +41,6 @@ app = group(
     "rdskit migrate up orders --credentials iam",
 )
 app.command("apply", epilog=examples("rdskit migrate apply orders"))(apply)
-
-Dir = Annotated[Path, typer.Option("--dir", metavar="DIR", help="Where the files are.")]
-To = Annotated[str | None, typer.Option(metavar="VERSION", help="A version, or the beginning of its name.")]
-LockTimeout = Annotated[float, typer.Option(min=0.05, help="Seconds that a statement waits for a lock.")]
-Patience = Annotated[float, typer.Option(min=0, help="Seconds for which a statement is tried again behind a lock.")]
-Wait = Annotated[float, typer.Option(min=0, help="Seconds to wait for another process that migrates.")]
 
 _MARKS = {State.APPLIED: "✓", State.PENDING: "·", State.MODIFIED: "≠", State.MISSING: "?", State.INTERRUPTED: "…"}
 
@@ -152,7 +147,7 @@ def plan(
     """Show each pending statement: its lock, the size of its table, and what would wait. Nothing is changed."""
     found = _run(target, options, lambda db: migrations.explain(db, directory))
     if as_json:
-        typer.echo(json.dumps({"statements": [each._asdict() for each in found]}, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps({"statements": [_plain(each) for each in found]}, indent=2, ensure_ascii=False))
         return
     for each in found:
         typer.echo("\n".join(_explained(each)))
@@ -234,6 +229,13 @@ async def _losing(db: Database, directory: Path, to: str | None, steps: int | No
         for statement in (migration.down.statements if migration.down else ())
         if drops_data(read_ddl(statement.text, dialect)) or deletes_rows(statement.text, dialect)
     ]
+
+
+def _plain(each: Explained) -> dict[str, Any]:
+    """Return a statement for JSON, with the units in the names."""
+    plain = each._asdict()
+    plain["waits_for_seconds"] = plain.pop("waits_for")
+    return plain
 
 
 def _explained(each: Explained) -> list[str]:

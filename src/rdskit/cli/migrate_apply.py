@@ -13,6 +13,8 @@ import typer
 from rich.console import Console
 
 import rdskit
+from rdskit.cli.endings import INTERRUPTED
+from rdskit.cli.migrate_options import Dir, LockTimeout, Patience, To
 from rdskit.cli.progress import shown, stopping
 from rdskit.cli.targets import AsJson, connects, without_password
 from rdskit.client.api import Database
@@ -25,7 +27,6 @@ from rdskit.plans import apply as run_plan
 
 _CONNECTIONS: Final = 4  # that one target needs
 _USER: Final = re.compile(r"//[^@/]*@")
-STOPPED: Final = 130
 
 
 @connects
@@ -35,15 +36,13 @@ def apply(
     schemas: Annotated[
         str | None, typer.Option(metavar="PATTERN", help="Migrate each schema of this name, such as 'tenant_*'.")
     ] = None,
-    to: Annotated[str | None, typer.Option(metavar="VERSION", help="A version, or the beginning of its name.")] = None,
-    directory: Annotated[Path, typer.Option("--dir", metavar="DIR", help="Where the files are.")] = Path("migrations"),
+    to: To = None,
+    directory: Dir = Path("migrations"),
     canary: Annotated[int, typer.Option(min=1, help="Targets that are migrated before all others.")] = 1,
     wave: Annotated[int, typer.Option(min=1, help="Targets of each later wave.")] = 100,
     workers: Annotated[int, typer.Option(min=1, help="Targets that are migrated at the same time.")] = 4,
-    lock_timeout: Annotated[float, typer.Option(min=0.05, help="Seconds that a statement waits for a lock.")] = 2.0,
-    patience: Annotated[
-        float, typer.Option(min=0, help="Seconds for which a statement is tried again behind a lock.")
-    ] = 600.0,
+    lock_timeout: LockTimeout = 2.0,
+    patience: Patience = 600.0,
     options: dict[str, Any],
     as_json: AsJson = False,
 ) -> None:
@@ -61,7 +60,7 @@ def apply(
         typer.echo("nothing to do")
     else:
         typer.echo(f"job {job.id}: {job.state.value}, {len(done)} of {len(job.steps)} targets")
-    raise typer.Exit(STOPPED if job is not None and job.state is JobState.STOPPED else 0)
+    raise typer.Exit(INTERRUPTED if job is not None and job.state is JobState.STOPPED else 0)
 
 
 async def _apply(

@@ -144,7 +144,9 @@ def test_json_holds_no_infinity() -> None:
     frame = replace(FRAME, hosts=(WRITER, replace(READER, lag=math.inf)))
     told = json.loads(json.dumps(frame.as_dict(), allow_nan=False))
     writer, reader = told["hosts"]
-    assert (reader["lag"], reader["replication_stopped"], reader["behind"]["unit"]) == (None, True, "bytes")
+    assert (reader["lag_seconds"], reader["replication_stopped"], reader["behind"]["unit"]) == (None, True, "bytes")
+    assert {"latency", "lag", "interval"}.isdisjoint({*writer, *told})
+    assert writer["latency_ms"] > 0
     assert (writer["role"], writer["oldest"]["process"], told["ok"]) == ("writer", 4711, True)
     assert told["journal"][0]["level"] == "bad"
     assert not replace(FRAME, failing_since=1.0).ok

@@ -11,7 +11,6 @@ The file is looked for in the working directory and then upwards; ``RDSKIT_CONFI
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from pathlib import Path
@@ -21,7 +20,7 @@ from rdskit.client.database.arguments import ConnectArguments
 from rdskit.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 FILE: Final = "rdskit.toml"
 VARIABLE: Final = "RDSKIT_CONFIG"
@@ -119,8 +118,8 @@ def named_target(name: str, directory: Path | None = None) -> NamedTarget | None
         return None
     targets = _targets(path)
     if name not in targets:
-        near = difflib.get_close_matches(name, targets, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"it has: {', '.join(targets) or 'none'}"
+        near = _nearest(name, targets)
+        hint = f"did you mean {near!r}?" if near else f"it has: {', '.join(targets) or 'none'}"
         raise ConfigError(f"{path} has no target {name!r}; {hint}")
     return _read(path, name, targets[name])
 
@@ -179,8 +178,8 @@ def _read(path: Path, name: str, table: Mapping[str, Any]) -> NamedTarget:
         where = f"{path}: targets.{name}.{key}"
         kinds = _KEYS.get(key)
         if kinds is None:
-            near = difflib.get_close_matches(key, _KEYS, 1)
-            raise ConfigError(f"{where} is not known; {f'did you mean {near[0]}?' if near else _known()}")
+            near = _nearest(key, _KEYS)
+            raise ConfigError(f"{where} is not known; {f'did you mean {near}?' if near else _known()}")
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             wanted = " or ".join(_KINDS.get(kind, "a table") for kind in kinds)
             raise ConfigError(f"{where} is of a wrong type: give {wanted}")
@@ -231,6 +230,13 @@ def _check_tls(mode: str) -> None:
 
     if mode not in MODES:
         raise ConfigError(f"tls={mode!r} is not known; choose one of {', '.join(MODES)}")
+
+
+def _nearest(word: str, words: Iterable[str]) -> str:
+    """Return the word that is nearly the one that was written; empty if there is none."""
+    import difflib  # noqa: PLC0415 - only after a mistake
+
+    return next(iter(difflib.get_close_matches(word, list(words), 1)), "")
 
 
 def _known() -> str:

@@ -23,17 +23,20 @@ class GivenUpError(Exception):
     """The person at the prompt did not wait for the server to cancel a statement."""
 
 
-async def interruptible(session: ShellSession, call: Coroutine[Any, Any, Answer], say: Callable[[str], None]) -> Answer:
+async def interruptible(
+    session: ShellSession, call: Coroutine[Any, Any, Answer], say: Callable[[str], None], *, stops: bool = False
+) -> Answer:
     """Run a statement; the first Ctrl-C has the server cancel it, the second one gives the session up.
 
     Args:
         session: where it runs.
         call: runs it.
         say: called with each notice for the person at the prompt.
+        stops: whether Ctrl-C ends what comes after the statement as well, whatever the server makes of it.
 
     Raises:
         RdskitError: the statement failed, or was canceled.
-        GivenUpError: after a second Ctrl-C.
+        GivenUpError: after a second Ctrl-C, or the first one where that stops everything.
     """
     task = asyncio.get_running_loop().create_task(call)
     requests: set[asyncio.Task[None]] = set()
@@ -53,16 +56,23 @@ async def interruptible(session: ShellSession, call: Coroutine[Any, Any, Answer]
 
     with _on_interrupt(interrupt):
         try:
-            return await task
-        except asyncio.CancelledError:
-            if not requests:
-                raise
-            raise GivenUpError from None
+            await asyncio.wait([task])
         finally:
-            if requests:  # cut off, it would cost the pool a connection
-                await asyncio.wait(requests, timeout=_PATIENCE)
-                for request in requests:
-                    request.cancel()
+            task.cancel()  # of no effect on one that has ended
+            await _finished(requests)
+    if requests and (stops or task.cancelled()):
+        with contextlib.suppress(asyncio.CancelledError, RdskitError):  # sleep() of MySQL even answers with a row
+            task.result()
+        raise GivenUpError
+    return task.result()
+
+
+async def _finished(requests: set[asyncio.Task[None]]) -> None:
+    """Wait for requests to cancel: cut off, they would cost the pool a connection."""
+    if requests:
+        await asyncio.wait(requests, timeout=_PATIENCE)
+        for request in requests:
+            request.cancel()
 
 
 @contextlib.contextmanager

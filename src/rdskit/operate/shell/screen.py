@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import Completer, Completion
-from prompt_toolkit.filters import Condition, completion_is_selected, has_completions
+from prompt_toolkit.filters import Condition, completion_is_selected
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.lexers import PygmentsLexer
@@ -165,12 +165,12 @@ class Screen:
         keys = KeyBindings()
         ended = Condition(lambda: is_complete(self._prompt.default_buffer.text, self._session.dialect))
 
-        @keys.add("enter", filter=has_completions & completion_is_selected)
+        @keys.add("enter", filter=completion_is_selected & ~ended)
         def _take(event: Any) -> None:
-            """Take the completion that is selected; a second Enter runs the statement."""
+            """Take the completion that is selected, and stay on the line."""
             event.current_buffer.complete_state = None
 
-        @keys.add("enter", filter=ended & ~completion_is_selected)
+        @keys.add("enter", filter=ended)
         def _run(event: Any) -> None:
             """Run what is complete; otherwise Enter begins another line."""
             event.current_buffer.validate_and_handle()

@@ -40,6 +40,7 @@ async def run_script(
 
     Raises:
         RdskitError: a statement failed; those before it are written, except as JSON.
+        GivenUpError: after Ctrl-C.
     """
     settings = Settings(limit=0, expanded="auto" if width else "off")
     if is_command(text):
@@ -48,7 +49,7 @@ async def run_script(
         return
     answers = []
     for statement in statements(text, session.dialect):
-        answer = await interruptible(session, session.run(statement), say)
+        answer = await interruptible(session, session.run(statement), say, stops=True)
         if form == "json":
             answers.append(as_object(answer))
         else:

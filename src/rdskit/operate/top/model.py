@@ -186,14 +186,19 @@ class Frame:
         return self.failing_since is None and bool(self.hosts) and not any(host.problem for host in self.hosts)
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain values, for JSON."""
+        """Return the same as plain values for JSON, with the units in the names."""
         hosts = [_plain(host) for host in self.hosts]
         journal = [{**asdict(entry), "level": entry.level.value} for entry in self.journal]
-        return {**asdict(self), "ok": self.ok, "hosts": hosts, "journal": journal}
+        plain = {**asdict(self), "ok": self.ok, "hosts": hosts, "journal": journal}
+        plain["interval_seconds"] = plain.pop("interval")
+        return plain
 
 
 def _plain(host: HostView) -> dict[str, Any]:
     """A host for JSON, which knows no infinity."""
     stopped = host.lag is not None and math.isinf(host.lag)
-    lag = None if stopped else host.lag
-    return {**asdict(host), "role": host.role.value, "lag": lag, "replication_stopped": stopped}
+    plain = {**asdict(host), "role": host.role.value, "replication_stopped": stopped}
+    del plain["lag"], plain["latency"]
+    plain["lag_seconds"] = None if stopped else host.lag
+    plain["latency_ms"] = None if host.latency is None else round(host.latency * 1e3, 2)
+    return plain
