@@ -176,6 +176,8 @@ def test_an_unknown_class_is_an_error_that_names_its_place(value: Any) -> None:
         [{"class": "os:system"}],
         [{"class": "builtins:eval", "items": []}],
         [{"class": "posix.system", "state": {"a": 1}}],
+        [{"class": "subprocess.Popen", "state": {"pid": 1}}],
+        [{"class": "argparse.Namespace", "state": {"a": 1}}],
         [{"class": "type"}],
         [{"class": "Color", "state": {}}],
         [{"class": "defaultdict", "factory": "eval", "items": []}],

@@ -16,7 +16,22 @@ _Connection: Any = Connection
 _caching_sha2: Any = auth.caching_sha2_password_auth
 
 
-class Guarded(_Connection):  # type: ignore[misc]  # half of what we need of it is missing from its stubs
+class Abrupt(_Connection):  # type: ignore[misc]  # half of what we need of it is missing from its stubs
+    """asyncmy's connection, closed at once.
+
+    Over TLS asyncmy's own ``close`` waits for the server's close_notify: a server that hangs, or that has refused the
+    login, sends none, and its socket would outlive the event loop. ``ensure_closed`` sends the quit message first.
+    """
+
+    def close(self) -> None:
+        """Drop the socket."""
+        transport: Any = self._transport
+        if transport is not None:
+            transport.abort()
+        super().close()
+
+
+class Guarded(Abrupt):
     """asyncmy's connection that keeps its password.
 
     Attributes:
@@ -69,7 +84,7 @@ def plain_connection(arguments: dict[str, Any], *, cleartext_password: bool) -> 
     """
     context = arguments.get("ssl")
     if cleartext_password or (context is not None and context.verify_mode is ssl.CERT_REQUIRED):
-        return _Connection(**arguments)
+        return Abrupt(**arguments)
     raw: Any = Guarded(**arguments)
     raw.on_loopback = Endpoint(arguments["host"], arguments["port"]).is_loopback
     return raw

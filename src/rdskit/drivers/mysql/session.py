@@ -12,7 +12,7 @@ from asyncmy.constants import CLIENT
 from asyncmy.errors import MySQLError
 
 from rdskit.drivers.mysql.failures import number_of, settings_refused
-from rdskit.drivers.mysql.passwords import Guarded
+from rdskit.drivers.mysql.passwords import Abrupt, Guarded
 from rdskit.drivers.mysql.values import DECODERS
 from rdskit.errors import QueryError
 from rdskit.kernel.failures import Failure
@@ -181,11 +181,8 @@ async def _choose(raw: Any, settings: str) -> None:
         raise settings_refused(error) from error
 
 
-class _Raw(_Connection):  # type: ignore[misc]  # half of what we need of it is missing from its stubs
+class _Raw(Abrupt):
     """asyncmy's connection, closed at once, and refusing what the server would not take.
-
-    Over TLS asyncio waits for the other side's goodbye for up to 30 s (``ssl_shutdown_timeout``): a server that hangs
-    says none, and its socket would outlive the event loop. ``ensure_closed`` does say goodbye first.
 
     Attributes:
         max_allowed_packet: a command, its own byte included, has fewer bytes. A server that gets more closes the
@@ -209,13 +206,6 @@ class _Raw(_Connection):  # type: ignore[misc]  # half of what we need of it is 
                 "(max_allowed_packet): send less at once, or raise the limit in the parameter group"
             )
             raise DriverError(Failure.REFUSED, QueryError(message, sqlstate="08S01", errno=_PACKET_TOO_LARGE))
-
-    def close(self) -> None:
-        """Drop the socket."""
-        transport: Any = self._transport
-        if transport is not None:
-            transport.abort()
-        super().close()
 
 
 class _GuardedRaw(Guarded, _Raw):
