@@ -28,12 +28,21 @@ if ! suits .venv/bin/python || [ "$(cat .venv/.made-in 2>/dev/null || pwd)" != "
 fi
 
 # Which package pip is at: a count that stays in one line of a terminal, and a line for every 20th elsewhere.
-show_progress() { # of the lock $1
-    awk -v total="$(grep -c == "$1")" -v terminal="$([ -t 2 ] && echo 1)" '
-        function show(words) { printf(terminal ? "\r\033[K%s" : "%s\n", words) > "/dev/stderr"; fflush("/dev/stderr"); shown = 1 }
-        /^Collecting / { number++; if (terminal || number % 20 == 1) show("make: package " number " of up to " total ": " $2) }
-        /^Installing collected/ { show("make: installing " number " packages, which takes some seconds more") }
-        END { if (shown && terminal) printf("\r\033[K") > "/dev/stderr" }'
+show_progress() { # of the lock $1; a loop of the shell, because mawk and sed keep lines back
+    total=$(grep -c == "$1") number=0
+    while read -r verb what _; do
+        case $verb in
+        Collecting) number=$((number + 1)) words="package $number of up to $total: $what" ;;
+        Installing) words="installing $number packages, which takes some seconds more" ;;
+        *) continue ;;
+        esac
+        if [ -t 2 ]; then
+            printf '\r\033[Kmake: %s' "$words" >&2
+        elif [ $((number % 20)) -eq 1 ] || [ "$verb" = Installing ]; then
+            echo "make: $words" >&2
+        fi
+    done
+    if [ -t 2 ] && [ $number -gt 0 ]; then printf '\r\033[K' >&2; fi
 }
 
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_INPUT=1
