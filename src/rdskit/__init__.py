@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from rdskit.client.api import Database, Health, HeldConnection, Page, Session, Stats, Transaction
     from rdskit.dbapi import dbapi_connect
     from rdskit.kernel.choices import Consistency, Isolation, TlsMode
+    from rdskit.kernel.codecs import JSON_NULL, Codec, JsonNull, JsonString
     from rdskit.kernel.notifications import Notification
     from rdskit.kernel.topology import Topology
     from rdskit.kernel.values import PgDate, PgInterval, PgTime, PgTimestamp
@@ -49,6 +50,7 @@ _LOADED_LATER = {
         ("Database", "Health", "HeldConnection", "Page", "Session", "Stats", "Transaction"), "rdskit.client.api"
     ),
     **dict.fromkeys(("Consistency", "Isolation", "TlsMode"), "rdskit.kernel.choices"),
+    **dict.fromkeys(("JSON_NULL", "Codec", "JsonNull", "JsonString"), "rdskit.kernel.codecs"),
     **dict.fromkeys(("PgDate", "PgInterval", "PgTime", "PgTimestamp"), "rdskit.kernel.values"),
     "Notification": "rdskit.kernel.notifications",
     "Topology": "rdskit.kernel.topology",
@@ -56,9 +58,11 @@ _LOADED_LATER = {
 }
 
 __all__ = [
+    "JSON_NULL",
     "AuthenticationError",
     "AwsError",
     "CircuitOpen",
+    "Codec",
     "ConfigError",
     "ConnectError",
     "Consistency",
@@ -71,6 +75,8 @@ __all__ = [
     "HookError",
     "IntegrityError",
     "Isolation",
+    "JsonNull",
+    "JsonString",
     "LocalError",
     "Login",
     "NoWriterError",

@@ -81,7 +81,7 @@ async def measure(db: rdskit.Database, column: Column, shown: str, number: int) 
     sent = await _answer(_bulk(db, bulk, values))
     texts = [await _texts(db, table, column.shown or shown, len(values)) for table in tables]
     same = "exact" if texts[0] == texts[1] == texts[2] else "differs"
-    kinds = ", ".join(dict.fromkeys(f"`{type(value).__name__}`" for value in values))
+    kinds = ", ".join(dict.fromkeys(f"`{type(value).__name__}`" for value in values if value is not None))
     return Verdict(column.type, kinds, (YES, wrote, sent, same if wrote == sent == YES else ""))
 
 

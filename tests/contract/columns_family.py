@@ -72,7 +72,8 @@ BOTH: Final = (
     _shape("multipolygon", "MULTIPOLYGON(((0 0,1 0,1 1,0 0)))"),
     _shape("geometrycollection", "GEOMETRYCOLLECTION(POINT(1 2))"),
 )
-_JSON: Final = ("""'{"a": [1, 2.5, null, true]}'""", "'[]'")
+_DOCUMENTS: Final = ('{"a": [1, 2.5, null, true]}', "[]", "null", "1", "true", "-2.5", '"null"', '"1"', '"a text"')
+_JSON: Final = tuple(f"'{document}'" for document in _DOCUMENTS)
 MYSQL: Final = (
     *BOTH,
     Column("json", _JSON),

@@ -35,7 +35,14 @@ _SPANS: Final = (
     "178000000 years",
     "2147483647 days",
 )
+_DOCUMENTS: Final = ('{"a": [1, 2.5, null, true]}', "1", "true", "-2.5", "null", '"null"', '"1"', '"a text"', "[]")
 _NUMBERS: Final = ("0", "-0.00", "1.50", "123456789012345678901234567890.0123456789", "1e1000", "1e-1000", "NaN")
+
+_STATISTICS: Final = (
+    "create table counted as select n % 3 as a, n % 3 as b from generate_series(1, 100) n",
+    "create statistics counted_both (ndistinct, dependencies, mcv) on a, b from counted",
+    "analyze counted",
+)
 
 COLUMNS: Final = (
     # numbers
@@ -61,8 +68,8 @@ COLUMNS: Final = (
     _column("name", "", "a name"),
     _column("bytea", "", "\\x00ff27"),
     _column("uuid", "12345678-1234-5678-1234-567812345678"),
-    _column("json", '{"a": [1, 2.5, null, true]}', "1"),
-    _column("jsonb", '{"a": [1, 2.5, null, true]}', "1"),
+    _column("json", *_DOCUMENTS),
+    _column("jsonb", *_DOCUMENTS),
     _column("jsonpath", '$."a"[*]'),
     _column("bit(3)", "101"),
     _column("bit varying(10)", "", "1", "1010101010"),
@@ -119,6 +126,19 @@ COLUMNS: Final = (
     _column("txid_snapshot", "10:20:10,14,15"),
     _column("int2vector", "", "1 2 3"),
     _column("oidvector", "", "1 2 3"),
+    # what the server alone makes; it takes no text for them
+    Column("pg_node_tree", ("(select ev_action from pg_rewrite limit 1)",)),
+    Column("pg_ndistinct", ("(select stxdndistinct from pg_statistic_ext_data)",), setup=_STATISTICS),
+    Column("pg_dependencies", ("(select stxddependencies from pg_statistic_ext_data)",)),
+    Column("pg_mcv_list", ("(select stxdmcv from pg_statistic_ext_data)",)),
+    *(Column(kind, ("null",)) for kind in ("gtsvector", "pg_brin_bloom_summary", "pg_brin_minmax_multi_summary")),
+    Column("xml", ("null",)),  # not every build of the server takes values for it
+    # domains of the information schema
+    _column("information_schema.cardinal_number", "0", "2147483647"),
+    _column("information_schema.character_data", "a"),
+    _column("information_schema.sql_identifier", "a"),
+    _column("information_schema.time_stamp", "2026-03-29 01:30:15.12"),
+    _column("information_schema.yes_or_no", "YES"),
     # what is made of them
     _column("integer[]", "{}", "{1,NULL,3}", "{{1,2},{3,4}}"),
     _column("text[]", "{}", '{a,NULL,"b,c","NULL"}'),
@@ -126,7 +146,10 @@ COLUMNS: Final = (
     _column("interval[]", "{1 day,1 mon}"),
     _column("numeric[]", "{1.50,NaN,Infinity}"),
     _column("money[]", "{1.50}"),
-    _column("jsonb[]", '{"{\\"a\\": 1}",NULL}'),
+    _column("jsonb[]", '{"{\\"a\\": 1}",NULL,null,"null"}', '{"[1, 2]","[3]","\\"1\\"","[]"}', "{}"),
+    _column("json[]", '{"[[1], [2]]"}'),
+    _column("domain_of_json", *_DOCUMENTS, setup=("create domain domain_of_json as json",)),
+    _column("domain_of_json[]", '{"[1, 2]","[3]"}'),
     _column("tstzrange[]", '{"[-infinity,infinity)",empty}'),
     _column("mood", "sad", "happy", setup=("create type mood as enum ('sad', 'happy')",)),
     _column("mood[]", "{sad,NULL}"),
@@ -140,12 +163,25 @@ COLUMNS: Final = (
     ),
     _column("stay[]", '{"(a,2026-01-01,sad)","(,infinity,)"}'),
     _column("price", "(a,$1.00)", setup=("create type price as (name text, amount money)",)),
+    _column("price[]", '{"(a,$1.00)",NULL}'),
+    _column("pricerange", "[$1.00,$2.00)", setup=("create type pricerange as range (subtype = money)",)),
+    _column("pricemultirange", "{[$1.00,$2.00)}"),
+    Column("pg_class", ("(select c from pg_class c where relname = 'pg_class')",)),
     _column("floatrange", "[1.5,2.5)", setup=("create type floatrange as range (subtype = float8)",)),
     _column("floatmultirange", "{[1.5,2.5)}"),
+    _column("lseg[]", '{"[(1,2),(3,4)]"}'),
+    _column("box[]", "{(3,4),(1,2)}"),
+    _column("path[]", '{"[(1,2),(3,4)]"}'),
+    _column("polygon[]", '{"((1,2),(3,4),(5,6))"}'),
+    _column("int4multirange[]", '{"{[1,5),[7,)}"}', '{"{}"}'),
+    *(_column(f"{kind}multirange[]", '{"{}"}') for kind in ("int8", "num", "date", "ts", "tstz", "float")),
     # extensions
     _column("citext", "", "Text", setup=("create extension citext",)),
-    _column("citext[]", "{Text,NULL}"),
+    _column("citext[]", "{Text,NULL}", '{"",x,"NULL","a b","c\\"d"}', '{{a,""},{"",b}}'),
     _column("hstore", "", '"a"=>"1", "b"=>NULL', setup=("create extension hstore",)),
     _column("ltree", "a.b.c", setup=("create extension ltree",)),
+    _column("lquery", "a.*.c"),
+    _column("ltxtquery", "a & b"),
+    *(Column(kind, ("null",)) for kind in ("ghstore", "ltree_gist")),  # of their indexes
     _column("cube", "(1, 2, 3)", setup=("create extension cube",)),
 )

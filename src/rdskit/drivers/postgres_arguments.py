@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 Types = Mapping[int, Any]
 """What asyncpg has found out about types that are made of others, by oid: its introspection's rows."""
 
+RULELESS: Final = object()
+"""Stands for a type whose codec the application has chosen: that alone decides on what it takes."""
+
 #: Oids below are the server's own types (transam.h, FirstNormalObjectId).
 FIRST_MADE: Final = 16_384
 _NONE: Final = type(None)
@@ -192,33 +195,47 @@ class _Fields(_Nested):
         return tuple(map(_converted, self._rules.values(), fields))
 
 
+class _Unwritable(_Nested):
+    """Arrays whose elements are lists to Python: asyncpg takes them for another dimension, and loses the empty ones."""
+
+    def convert(self, value: Any) -> Any:  # noqa: ARG002 - none can be sent
+        raise TypeError(
+            "its elements would be taken for another dimension: pass the array's text, as in :v::text::box[]"
+        )
+
+
 def _converted(rule: Rule | None, value: Any) -> Any:
     return value if rule is None or type(value) in rule.plain else rule.convert(value)
 
 
-_WHOLE, _EXACT, _NEAREST = _Whole(), _Exact(), _Nearest()
-# By the oids of pg_type.dat, which never change: int8, int2, int4, oid, xid, cid, pg_lsn, xid8; numeric; floats.
+_WHOLE, _EXACT, _NEAREST, _UNWRITABLE = _Whole(), _Exact(), _Nearest(), _Unwritable()
+# By the oids of pg_type.dat, which never change: int8, int2, int4, oid, xid, cid, pg_lsn, xid8; numeric; floats; arrays
+# of lseg, path, box, polygon and of multiranges.
 _RULES: Final[dict[int, Rule]] = {
     **dict.fromkeys((20, 21, 23, 26, 28, 29, 3220, 5069), _WHOLE),
     1700: _EXACT,
     700: _NEAREST,
     701: _NEAREST,
+    **dict.fromkeys((1018, 1019, 1020, 1027, 6150, 6151, 6152, 6153, 6155, 6157), _UNWRITABLE),
     1028: _Items(_WHOLE),  # oid[], which asyncpg knows without looking
 }
 
 
 def rule_for(oid: int, types: Types) -> Rule | None:
     """Return the rule of a type; None if asyncpg changes no value of it."""
-    if oid in _RULES:
-        return _RULES[oid]
     found = types.get(oid)
-    if found is None:
+    if oid in _RULES and found is not RULELESS:
+        return _RULES[oid]
+    if found is None or found is RULELESS:
         return None
     if found["attrtypoids"]:
         fields = {
             name: rule_for(kind, types) for name, kind in zip(found["attrnames"], found["attrtypoids"], strict=True)
         }
         return _Fields(fields)
+    element = types.get(found["elemtype"])
+    if element is not None and element is not RULELESS and element["kind"] == b"m":
+        return _UNWRITABLE
     inner = rule_for(found["elemtype"] or found["range_subtype"] or found["basetype"] or 0, types)
     return None if inner is None else _around(inner, found)
 

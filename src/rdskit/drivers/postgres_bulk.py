@@ -23,17 +23,30 @@ _FEW: Final = 64
 
 
 class PortalCursor:
-    """A portal: rows that stay on the server."""
+    """A portal: rows that stay on the server.
 
-    def __init__(self, cursor: Any, watched: Callable[[str], AbstractContextManager[None]]) -> None:
+    Args:
+        cursor: asyncpg's.
+        watched: makes the driver's errors ours.
+        look: raises if a value of the rows could not be read.
+    """
+
+    def __init__(
+        self,
+        cursor: Any,
+        watched: Callable[[str], AbstractContextManager[None]],
+        look: Callable[[Sequence[Row]], None],
+    ) -> None:
         self._cursor = cursor
         self._watched = watched
+        self._look = look
 
     async def fetch(self, count: int, timeout: float | None) -> Sequence[Row]:
         """The next rows."""
         with self._watched("fetch"):
             rows: Sequence[Row] = await self._cursor.fetch(count, timeout=timeout)
-            return rows
+        self._look(rows)
+        return rows
 
     async def close(self, timeout: float | None) -> None:
         """Close the portal."""

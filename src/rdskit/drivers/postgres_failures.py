@@ -25,6 +25,8 @@ from rdskit.kernel.server_words import argument_words, escaped, postgres_words
 from rdskit.kernel.session_settings import setting_refused
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rdskit.kernel.ports import ConnectOptions, Login
 
 #: What a call may raise, besides what a decoder raises.
@@ -40,6 +42,13 @@ _POOLER = (
 _UNKNOWN_DATABASE: Final = "3D000"  # SQLSTATE
 #: Unknown; wrong value; not allowed to this user; not at this time; not in this server.
 _SETTING_REFUSED: Final = frozenset({"42704", "22023", "42501", "55P02", "0A000", "42602"})  # SQLSTATE
+#: Types whose values are read without any text, so that none of them can be in a wrong encoding.
+_NO_TEXTS: Final = frozenset(
+    {
+        *("bool", "bytea", "int2", "int4", "int8", "oid", "float4", "float8", "numeric", "uuid", "inet", "cidr"),
+        *("date", "time", "timetz", "timestamp", "timestamptz", "interval", "json", "jsonb"),
+    }
+)
 _ARGUMENT: Final = re.compile(r"query argument \$(\d+)(?: in element #(\d+))?")
 
 
@@ -96,16 +105,34 @@ def unsuitable_element(error: Exception) -> Unsuitable | None:
 
 
 def unreadable(error: Exception, statement: Any, *, wrote: bool) -> DriverError:
-    """Say that a statement ran, and that a value of its result cannot be read.
+    """Say that a statement ran, and that asyncpg could not read a value of its result.
 
     Args:
-        error: what the decoder raised; its words may hold the value, and are not repeated.
+        error: what it raised; its words may hold the value, and are not repeated.
         statement: asyncpg's prepared statement.
         wrote: whether it may have changed something.
     """
-    columns = ", ".join(f"{each.name!r} ({each.type.name})" for each in statement.get_attributes())
+    columns = [(each.name, each.type.name) for each in statement.get_attributes()]
+    named = [(name, kind) for name, kind in columns if f"type {kind} (" in str(error)]
+    if isinstance(error, UnicodeDecodeError):
+        named = [(name, kind) for name, kind in columns if kind not in _NO_TEXTS]
+    return _unread(named or columns, error, wrote=wrote)
+
+
+def undecoded(unread: Sequence[tuple[str, str, Exception]], *, wrote: bool) -> DriverError:
+    """Say that a statement ran, and that the codecs of some columns could not read their values.
+
+    Args:
+        unread: name, type and reason of each of these columns.
+        wrote: whether the statement may have changed something.
+    """
+    return _unread([(name, kind) for name, kind, _ in unread], unread[0][2], wrote=wrote)
+
+
+def _unread(columns: Sequence[tuple[str, str]], error: Exception, *, wrote: bool) -> DriverError:
     effect = "the statement took effect, but its result cannot be read" if wrote else "the result cannot be read"
-    message = f"{effect}: {type(error).__name__} in one of the columns {columns}; select it as text: column::text"
+    shown = " or ".join(f"{name!r} ({kind})" for name, kind in columns)
+    message = f"{effect}: {type(error).__name__} in column {shown}; select it as text: column::text"
     return DriverError(Failure.REFUSED, ResultError(message))
 
 

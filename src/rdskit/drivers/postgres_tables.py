@@ -85,7 +85,7 @@ async def target_of(raw: Any, fetch: Fetch, insertion: Insertion) -> Target:
         oid for oid in found["types"] if oid not in raw.types and (oid >= FIRST_MADE or rule_for(oid, {}) is None)
     ]
     if any(oid >= FIRST_MADE or oid in _MADE for oid in unknown):
-        await raw._introspect_types(unknown, None)  # noqa: SLF001 - asyncpg asks the same when it prepares a statement
+        await raw.learn_types(unknown)
     return Target(insertion, found, raw.types)
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from ssl import SSLContext
 
+    from rdskit.kernel.codecs import NamedCodec
     from rdskit.kernel.endpoints import Endpoint
     from rdskit.kernel.failures import Failure
     from rdskit.kernel.notifications import Notification
@@ -90,6 +91,7 @@ class ConnectOptions:
         read_only: have the server refuse writes, and take that for what it should do, not for a sign of a failover.
         settings: of the server for this connection; a reset returns to them. Texts may be secret.
         cleartext_password: an unverified server may have the password in the clear.
+        codecs: how the values of some types are written and read.
     """
 
     endpoint: Endpoint
@@ -101,6 +103,7 @@ class ConnectOptions:
     read_only: bool = False
     settings: tuple[Setting, ...] = field(default=(), repr=False)
     cleartext_password: bool = False
+    codecs: tuple[NamedCodec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rdskit.client.api import Database as AsyncDatabase
     from rdskit.client.api import Health, Iam, Options, Stats
     from rdskit.kernel.choices import Consistency, Pinning, TlsMode, TopologyMode
+    from rdskit.kernel.codecs import Codec
     from rdskit.kernel.events import Observer
     from rdskit.kernel.ports import Credentials
     from rdskit.kernel.topology import Topology
@@ -118,6 +119,7 @@ def connect(
     connect_timeout: float = 5.0,
     application_name: str = "rdskit",
     settings: Mapping[str, str | int | float] | None = None,
+    codecs: Mapping[str, Codec] | None = None,
     observers: Iterable[Observer] = (),
     processes: int | None = None,
     pinning: Pinning = "auto",
@@ -145,6 +147,7 @@ def connect(
         connect_timeout=connect_timeout,
         application_name=application_name,
         settings=settings,
+        codecs=codecs,
         observers=observers,
         processes=processes,
         pinning=pinning,

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from rdskit.client.credentials import Iam
+    from rdskit.kernel.codecs import Codec
     from rdskit.kernel.events import Observer
     from rdskit.kernel.ports import Credentials
 
@@ -34,6 +35,7 @@ class ConnectArguments(NamedTuple):
     connect_timeout: float = 5.0
     application_name: str = "rdskit"
     settings: Mapping[str, str | int | float] | None = None
+    codecs: Mapping[str, Codec] | None = None
     observers: Iterable[Observer] = ()
     processes: int | None = None
     pinning: str = "auto"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rdskit.client.credentials import Iam
     from rdskit.client.database.database import Database
     from rdskit.kernel.choices import Consistency, Pinning, TlsMode, TopologyMode
+    from rdskit.kernel.codecs import Codec
     from rdskit.kernel.events import Observer
     from rdskit.kernel.ports import Credentials
 
@@ -94,6 +95,7 @@ def connect(
     connect_timeout: float = 5.0,
     application_name: str = "rdskit",
     settings: Mapping[str, str | int | float] | None = None,
+    codecs: Mapping[str, Codec] | None = None,
     observers: Iterable[Observer] = (),
     processes: int | None = None,
     pinning: Pinning = "auto",
@@ -103,19 +105,16 @@ def connect(
     """Connect to a database: ``async with rdskit.connect(…) as db`` or ``db = await rdskit.connect(…)``.
 
     Args:
-        target: ``postgresql://[user[:password]@]host[:port][,host…]/dbname``, ``mysql://…`` or ``mariadb://…``, with
-            ``?host=/DIRECTORY`` or ``?unix_socket=/PATH`` for a Unix socket; ``rds://[user[:password]@]IDENTIFIER
-            [/dbname]`` of an instance, cluster or the like; ``secretsmanager:ID[/dbname]``; a name in ``rdskit.toml``.
-        credentials: ``"env"``, ``"iam"``, ``"secretsmanager:ID"``, ``"ssm:/path"``, ``rdskit.credentials.Iam(…)``, or
-            an object with ``login()``; None takes the target's user and password, else the environment's, else for
-            ``rds://`` the secret that RDS manages for the master user.
+        target: ``postgresql://[user[:password]@]host[:port][,host…]/dbname``, ``mysql://…``, ``mariadb://…``,
+            ``rds://[user[:password]@]IDENTIFIER[/dbname]``, ``secretsmanager:ID[/dbname]``; a name in ``rdskit.toml``.
+        credentials: ``"env"``, ``"iam"``, ``"secretsmanager:ID"``, ``"ssm:/path"``, ``rdskit.credentials.Iam(…)`` or an
+            object with ``login()``; None: the target's user, the environment's, or the managed master user.
         tls: ``"verify-full"``, ``"require"`` or ``"off"``; a Unix socket needs none.
         ca: a PEM file with an authority to trust besides those of RDS; ``RDSKIT_CA`` adds another.
         cleartext_password: an unverified server may have the password in the clear, or encrypted by a key it sends.
         consistency: of reads: ``"session"`` (sees own writes), ``"strong"`` (the writer) or ``"eventual"`` (any host).
         readers: ``"auto"`` uses the topology's replicas, ``"off"`` only the writer; a list names hosts (``host:port``).
-        readable: functions that only read, as statements spell them (``price``, ``shop.price``), in addition to those
-            that the server's catalog declares so: a SELECT that calls them may go to a replica, and be retried.
+        readable: functions that only read besides those that the catalog declares so, as in ``shop.price``.
         topology: ``"auto"`` looks up the cluster of an RDS host (any, with ``AWS_ENDPOINT_URL``), ``"off"`` does not.
         timeout: default deadline of a call in seconds, retries included; None for no limit.
         min_size: connections kept open to each host; None for 2, or ``max_size`` where that is less.
@@ -124,6 +123,7 @@ def connect(
         connect_timeout: seconds for one attempt to open a connection.
         application_name: what the server shows for these connections.
         settings: server settings of these connections, as in ``{"statement_timeout": "5s"}``; a reset returns to them.
+        codecs: how types are written and read, as in ``{"json": rdskit.Codec(orjson.dumps, orjson.loads)}``.
         observers: called with each event of ``rdskit.events`` on the event loop; must return at once.
         processes: how many connect like this one, for the server's budget; None takes ``WEB_CONCURRENCY``, else 1.
         pinning: ``"avoid"`` keeps nothing that an RDS Proxy would pin, ``"auto"`` at a proxy's name, ``"allow"`` never.
@@ -149,6 +149,7 @@ def connect(
         connect_timeout=connect_timeout,
         application_name=application_name,
         settings=settings,
+        codecs=codecs,
         observers=observers,
         processes=processes,
         pinning=pinning,

@@ -21,6 +21,7 @@ from rdskit.client.targets.options import Options
 from rdskit.client.targets.resolve import resolve
 from rdskit.client.transactions import Fences
 from rdskit.errors import ConfigError
+from rdskit.kernel.codecs import checked_codecs
 from rdskit.kernel.session_settings import checked_settings
 from rdskit.kernel.sql import StatementCache, function_name
 from rdskit.runtime.deadlines import Deadline
@@ -154,6 +155,7 @@ def checked(given: ConnectArguments) -> Options:
         ),
         application_name=given.application_name,
         settings=checked_settings(given.settings),
+        codecs=checked_codecs(given.codecs),
         observers=tuple(given.observers),
         processes=_processes(os.environ.get("WEB_CONCURRENCY")) if given.processes is None else given.processes,
         pinning=given.pinning,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
     from typing import Any
 
+    from rdskit.kernel.codecs import NamedCodec
     from rdskit.kernel.endpoints import Endpoint
     from rdskit.kernel.ports import Connection, Credentials, Driver, Login, Setting
     from rdskit.runtime.observers import Observers
@@ -41,6 +42,7 @@ class Access:
         connect_timeout: float,
         application_name: str,
         settings: tuple[Setting, ...] = (),
+        codecs: tuple[NamedCodec, ...] = (),
         pinning: str = "auto",
         current_tls: Callable[[], SSLContext | None] | None = None,
         cleartext_password: bool = False,
@@ -53,6 +55,7 @@ class Access:
         self.connect_timeout = connect_timeout
         self.application_name = application_name
         self.settings = settings
+        self.codecs = codecs
         self.lines = Lines(self._open_line)
         self._pinning = pinning
         self.cleartext_password = cleartext_password
@@ -104,6 +107,7 @@ class Access:
             stateless=stateless,
             read_only=read_only,
             settings=self.settings,
+            codecs=self.codecs,
             cleartext_password=self.cleartext_password,
         )
 

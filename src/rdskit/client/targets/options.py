@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import os
 
     from rdskit.client.credentials import Iam
+    from rdskit.kernel.codecs import NamedCodec
     from rdskit.kernel.events import Observer
     from rdskit.kernel.ports import Credentials, Setting
 
@@ -39,6 +40,7 @@ class Options:
     limits: PoolLimits = field(default_factory=PoolLimits)
     application_name: str = "rdskit"
     settings: tuple[Setting, ...] = field(default=(), repr=False)
+    codecs: tuple[NamedCodec, ...] = ()
     observers: tuple[Observer, ...] = ()
     processes: int = 1
     pinning: str = "auto"

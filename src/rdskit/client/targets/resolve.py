@@ -66,6 +66,7 @@ async def resolve(text: str, options: Options, owner: TaskOwner) -> Resolved:
         connect_timeout=options.limits.connect_timeout,
         application_name=options.application_name,
         settings=options.settings,
+        codecs=options.codecs,
         pinning=options.pinning,
         cleartext_password=may_send_password(options.credentials, allowed=options.cleartext_password),
     )

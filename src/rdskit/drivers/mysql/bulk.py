@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import itertools
 import re
+from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from asyncmy.constants import FIELD_TYPE
 from asyncmy.errors import MySQLError
 
 from rdskit.drivers.mysql.failures import number_of
+from rdskit.drivers.mysql.fitting import Columns, documents_in, has_fraction, with_documents
 from rdskit.drivers.mysql.statements import prepared, reads_integers
-from rdskit.drivers.mysql.values import bound
-from rdskit.kernel.sql.insert import MOST_MARKERS, cut, mysql_values
+from rdskit.drivers.mysql.values import PLAIN
+from rdskit.kernel.sql import Dialect
+from rdskit.kernel.sql.assignments import Assignments
+from rdskit.kernel.sql.insert import MOST_MARKERS, cut, mysql_values, name_parts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +32,7 @@ _MARKER: Final = 8
 """Bytes of one value in the statement's text, more than enough: ``?, `` and its share of the parentheses."""
 
 _NULL: Final = {type(None)}
+_WITHOUT_FRACTION: Final = PLAIN | {datetime, time, timedelta}
 
 _DUPLICATE: Final = frozenset({1062, 1586})
 _INFO: Final = re.compile(rb"Records: (\d+)\s+Duplicates: (\d+)")
@@ -50,6 +56,9 @@ class Inserting:
         self._size = min(_MOST_BYTES, raw.max_allowed_packet // 2)
         self._most = max(1, min(_MOST_ROWS, MOST_MARKERS // self._width, self._size // (_MARKER * self._width)))
         self._prepared: dict[int, _Prepared] = {}
+        self._done = 0
+        *schema, table = name_parts(insertion.table, Dialect.MYSQL)
+        self._columns = Columns(raw, Assignments(schema[-1] if schema else None, table, {}))
 
     async def insert(self, portion: Portion) -> int:
         """Insert rows and give how many were inserted or updated."""
@@ -62,8 +71,15 @@ class Inserting:
         self._prepared.clear()
 
     async def _insert(self, rows: Portion) -> int:
-        values = bound(list(itertools.chain.from_iterable(rows)))
-        statement = await self._statement(len(rows), tuple(map(type, values)))
+        values = self._raw.arguments.bound(list(itertools.chain.from_iterable(rows)))
+        kinds = tuple(map(type, values))
+        if not _WITHOUT_FRACTION.issuperset(kinds):
+            await self._refuse_fractions(values, kinds)
+        self._done += len(rows)
+        kept = await self._statement(len(rows), kinds)
+        statement = kept.statement
+        if FIELD_TYPE.JSON in kept.types:
+            values = with_documents(values, set(documents_in(kinds, kept.types)))
         if self._insertion.on_conflict != "ignore":
             await statement.execute(values)
             return len(rows)
@@ -71,7 +87,17 @@ class Inserting:
             return await _insert_if_new(statement, values)
         return len(rows) - _kept((await statement.execute(values)).message)
 
-    async def _statement(self, rows: int, kinds: tuple[type, ...]) -> Any:
+    async def _refuse_fractions(self, values: Sequence[Any], kinds: Sequence[type]) -> None:
+        """Raise if a value has a fraction and its column is an integer's: the server would round it."""
+        for place, column in enumerate(self._insertion.columns):
+            if _WITHOUT_FRACTION.issuperset(kinds[place :: self._width]):
+                continue
+            for row, value in enumerate(values[place :: self._width]):
+                if has_fraction(value):
+                    await self._columns.refuse(column, self._done + row + 1)
+                    break
+
+    async def _statement(self, rows: int, kinds: tuple[type, ...]) -> _Prepared:
         kept = self._prepared.get(rows)
         if kept is not None and not kept.fits(kinds):
             await self._prepared.pop(rows).statement.close()
@@ -80,8 +106,8 @@ class Inserting:
             if rows != self._most:
                 await self._drop_rests()
             statement, types = await prepared(self._raw, mysql_values(self._insertion, rows))
-            kept = self._prepared[rows] = _Prepared(statement, kinds, self._width, once=reads_integers(kinds, types))
-        return kept.statement
+            kept = self._prepared[rows] = _Prepared(statement, kinds, types, self._width)
+        return kept
 
     async def _drop_rests(self) -> None:
         for rows in [rows for rows in self._prepared if rows != self._most]:
@@ -94,13 +120,14 @@ class _Prepared:
     Args:
         statement: asyncmy's.
         kinds: the types, row by row.
+        types: those of the parameters, as far as the server tells.
         width: the number of columns.
-        once: it is not to be run with other values.
     """
 
-    def __init__(self, statement: Any, kinds: tuple[type, ...], width: int, *, once: bool) -> None:
+    def __init__(self, statement: Any, kinds: tuple[type, ...], types: tuple[int, ...], width: int) -> None:
         self.statement = statement
-        self._once = once
+        self.types = types
+        self._once = reads_integers(kinds, types)
         self._kinds = kinds
         self._width = width
         self._columns = self._by_column(kinds)

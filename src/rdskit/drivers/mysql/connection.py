@@ -20,7 +20,6 @@ from rdskit.drivers.mysql.cursor import ServerCursor, open_cursor
 from rdskit.drivers.mysql.failures import failed, leaves_answer_unread, timed_out, unreadable
 from rdskit.drivers.mysql.replication import Replication
 from rdskit.drivers.mysql.statements import Prepared, Statements
-from rdskit.drivers.mysql.values import bound
 from rdskit.drivers.refusals import write_refused
 from rdskit.errors import FailoverError, QueryError, StatementError
 from rdskit.kernel.failures import Failure
@@ -56,6 +55,7 @@ class MysqlConnection:
 
     __slots__ = (
         "_aborted",
+        "_bound",
         "_database",
         "_read_only",
         "_reads_only",
@@ -222,7 +222,7 @@ class MysqlConnection:
         """Run a statement and give what ``take`` makes of its answer."""
         if timeout is not None:
             return await self._within(self._run(text, args, None, take), timeout)
-        args = bound(args)
+        args = self._bound(args)
         key = (text, *map(type, args))
         try:
             if self.interrupted or self._aborted:
@@ -351,6 +351,7 @@ class MysqlConnection:
 
     def _adopt(self, session: Session) -> None:
         self._session = session
+        self._bound = session.raw.arguments.bound
         self._statements = Statements(session.raw)
         self._replication = Replication(session.flavor, self._ask)
         # The server closed an idle connection: whoever holds it next would only learn it the hard way.

@@ -15,7 +15,6 @@ from asyncmy.errors import MySQLError
 
 from rdskit.drivers.mysql.failures import leaves_answer_unread, unreadable
 from rdskit.drivers.mysql.rows import Shape
-from rdskit.drivers.mysql.values import bound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,7 +36,7 @@ class ServerCursor:
         self._statement = statement
         self._result = result
         self._watched = watched
-        self._shape = Shape(result.description or ())
+        self._shape = Shape(result.description or (), raw.decoders)
         self._is_open = bool(result.server_status & SERVER_STATUS.SERVER_STATUS_CURSOR_EXISTS)
         # A server that opens no cursor for a statement has sent its rows at once.
         self._rest: Sequence[tuple[Any, ...]] = result.rows or ()
@@ -73,7 +72,7 @@ async def open_cursor(
     raw: Any, text: str, args: Sequence[Any], watched: Callable[[], AbstractContextManager[None]]
 ) -> ServerCursor:
     """Prepare a query and run it with a cursor; if that fails the server keeps nothing of it."""
-    values = bound(args)
+    values = raw.arguments.bound(args)
     statement = await raw.prepare(text)
     number = struct.pack("<I", statement._statement_id)  # noqa: SLF001 - asyncmy knows no cursors
     statement._execute_header = number + _READ_ONLY_CURSOR  # noqa: SLF001 - same

@@ -6,14 +6,13 @@ Sources: MySQL "Server Error Message Reference" and "Client Error Message Refere
 from __future__ import annotations
 
 import struct
-from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncmy.constants import FIELD_TYPE
 from asyncmy.errors import MySQLError, ProgrammingError
 
 from rdskit.drivers.refusals import refused_by_network, said, unknown_database
-from rdskit.errors import ConfigError, FailoverError, QueryError, QueryTimeout, StatementError
+from rdskit.errors import ConfigError, FailoverError, QueryError, QueryTimeout, ResultError, StatementError
 from rdskit.kernel.answers import meaning_of_errno
 from rdskit.kernel.connect_errors import NO_TLS, connect_error, problem_by_errno
 from rdskit.kernel.failures import Failure
@@ -42,7 +41,6 @@ _TEXTS: Final = frozenset(
 )
 _READ_FROM: Final[tuple[tuple[type[Exception], frozenset[int]], ...]] = (
     (UnicodeDecodeError, _TEXTS),
-    (JSONDecodeError, frozenset({FIELD_TYPE.JSON})),
     (ArithmeticError, frozenset({FIELD_TYPE.NEWDECIMAL})),
 )
 _TOO_LARGE: Final = "out of 64-bit range"  # asyncmy's words for an integer
@@ -74,6 +72,8 @@ def failed(error: Exception, endpoint: Endpoint, *, connected: bool) -> DriverEr
 
 
 def _failed_here(error: Exception, endpoint: Endpoint, *, connected: bool) -> DriverError:
+    if isinstance(error, UnreadableError):
+        return DriverError(Failure.REFUSED, ResultError(str(error)))
     if isinstance(error, ProgrammingError) and connected:  # as many values as parameters: checked before it sends
         return DriverError(Failure.REFUSED, StatementError(said(error)))
     if isinstance(error, MySQLError | OSError | struct.error) or not connected:
@@ -89,7 +89,7 @@ def _unsendable(error: Exception) -> str:
         )
     if _TOO_LARGE in str(error):
         return "an int parameter is not between -2**63 and 2**64 - 1: give a Decimal, for a DECIMAL column"
-    return str(error) if isinstance(error, UnreadableError) else f"a value cannot be sent or read: {said(error)}"
+    return f"a value cannot be sent or read: {said(error)}"
 
 
 class UnreadableError(Exception):
@@ -111,6 +111,21 @@ def unreadable(error: Exception, description: Sequence[Sequence[Any]] | None) ->
         f"a value of column {' or '.join(columns) or 'unknown'} has no counterpart in Python ({type(error).__name__}): "
         "select it as text, with cast(… as char)"
     )
+
+
+def undecoded(name: str, kind: int, error: Exception) -> DriverError:
+    """Say that a statement ran, and that the codec of a column could not read a value of it.
+
+    Args:
+        name: the column.
+        kind: the number of its type.
+        error: what the codec raised; its words may hold the value, and are not repeated.
+    """
+    message = (
+        f"the statement ran, but its result cannot be read: {type(error).__name__} in column {name!r} "
+        f"({_NAMES.get(kind, kind)}); select it as text, with cast(… as char)"
+    )
+    return DriverError(Failure.REFUSED, ResultError(message))
 
 
 def leaves_answer_unread(error: Exception) -> bool:

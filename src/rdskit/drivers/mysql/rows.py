@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from asyncmy.constants import FIELD_TYPE
+
+from rdskit.drivers.mysql.failures import undecoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from rdskit.drivers.mysql.codecs import Decoders
     from rdskit.kernel import ports
 
+_NO_DECODERS: Final[Mapping[int, Any]] = MappingProxyType({})
 _METHODS = frozenset({"get", "items", "keys", "values"})
 
 
@@ -61,22 +66,44 @@ class Row(tuple[Any, ...]):
         return self[key] if key in self._index else default
 
 
+class _Read(NamedTuple):
+    """A column that a codec reads.
+
+    Attributes:
+        place: of the column, from 0.
+        name: its name.
+        kind: the number of its type.
+        decode: makes the value.
+    """
+
+    place: int
+    name: str
+    kind: int
+    decode: Callable[[Any], Any]
+
+
 class Shape:
     """The columns of a statement's result.
 
     Attributes:
         description: what asyncmy says of them; the same object as long as they have not changed.
-        row: makes a row of a tuple of values.
+        row: makes a row of a tuple of values; it raises `DriverError` where a codec cannot read one.
     """
 
     __slots__ = ("description", "row")
 
-    def __init__(self, description: Sequence[Sequence[Any]]) -> None:
+    def __init__(self, description: Sequence[Sequence[Any]], decoders: Decoders = _NO_DECODERS) -> None:
         made = row_class(tuple(column[0] for column in description))
-        timestamps = [i for i, column in enumerate(description) if column[1] == FIELD_TYPE.TIMESTAMP]
+        columns = list(enumerate(description))
+        timestamps = [i for i, (_, kind, *_) in columns if kind == FIELD_TYPE.TIMESTAMP and kind not in decoders]
+        reads = [
+            _Read(i, name, kind, decoders[kind]) for i, (name, kind, *_) in enumerate(description) if kind in decoders
+        ]
         self.description = description
         self.row: Callable[[tuple[Any, ...]], Row] = made
-        if timestamps:
+        if reads:
+            self.row = lambda values: made(_decoded(_aware(values, timestamps), reads))
+        elif timestamps:
             self.row = lambda values: made(_aware(values, timestamps))
 
     def rows(self, values: Iterable[tuple[Any, ...]]) -> list[ports.Row]:
@@ -91,6 +118,21 @@ def _aware(values: tuple[Any, ...], timestamps: Sequence[int]) -> list[Any]:
         if isinstance(changed[index], datetime):
             changed[index] = changed[index].replace(tzinfo=UTC)
     return changed
+
+
+def _decoded(values: list[Any], reads: Sequence[_Read]) -> list[Any]:
+    """Have codecs read their columns.
+
+    Raises:
+        DriverError: a value of one could not be read.
+    """
+    for place, name, kind, decode in reads:
+        if values[place] is not None:
+            try:
+                values[place] = decode(values[place])
+            except Exception as error:
+                raise undecoded(name, kind, error) from error
+    return values
 
 
 def row_class(columns: tuple[str, ...]) -> type[Row]:

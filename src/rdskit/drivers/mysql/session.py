@@ -11,9 +11,10 @@ from asyncmy import connection as asyncmy_connection
 from asyncmy.constants import CLIENT
 from asyncmy.errors import MySQLError
 
+from rdskit.drivers.mysql.codecs import decoders
 from rdskit.drivers.mysql.failures import number_of, settings_refused
 from rdskit.drivers.mysql.passwords import Abrupt, Guarded
-from rdskit.drivers.mysql.values import DECODERS
+from rdskit.drivers.mysql.values import CONVERSIONS, Arguments
 from rdskit.errors import QueryError
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
@@ -22,6 +23,7 @@ from rdskit.kernel.topology import Role
 from rdskit.runtime.keepalive import keep_alive
 
 if TYPE_CHECKING:
+    from rdskit.drivers.mysql.codecs import Decoders
     from rdskit.kernel.ports import ConnectOptions, Login
 
 _COM_RESET_CONNECTION: Final = 0x1F
@@ -187,9 +189,13 @@ class _Raw(Abrupt):
     Attributes:
         max_allowed_packet: a command, its own byte included, has fewer bytes. A server that gets more closes the
             connection while the rest is still being sent, which looks like a failover.
+        arguments: what becomes of arguments.
+        decoders: what reads the columns of some types, by the types' numbers.
     """
 
     max_allowed_packet = _LARGEST_LIMIT
+    arguments: Arguments
+    decoders: Decoders
     on_loopback = False
 
     def _execute_command(self, command: int, content: str | bytes) -> Any:
@@ -231,10 +237,11 @@ def new_connection(options: ConnectOptions, login: Login) -> Any:
         connect_timeout=options.timeout,
         autocommit=None,  # set up with everything else in one statement
         client_flag=CLIENT.FOUND_ROWS,  # rows that matched, as PostgreSQL counts, not rows that changed
-        conv=DECODERS,
+        conv=CONVERSIONS,
         program_name=options.application_name,
     )
     raw.on_loopback = options.endpoint.is_loopback
+    raw.arguments, raw.decoders = Arguments(options.codecs), decoders(options.codecs)
     # asyncmy always asks for it. One text is one statement, whatever it holds.
     raw._client_flag &= ~CLIENT.MULTI_STATEMENTS  # noqa: SLF001 - no option for it
     return raw

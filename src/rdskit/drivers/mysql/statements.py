@@ -17,11 +17,12 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncmy import connection as asyncmy_connection
-from asyncmy.constants import COMMAND, FIELD_TYPE
+from asyncmy.constants import COMMAND
 from asyncmy.errors import MySQLError
 from asyncmy.protocol import FieldDescriptorPacket
 
 from rdskit.drivers.mysql.failures import number_of
+from rdskit.drivers.mysql.fitting import INTEGERS, fitted
 from rdskit.drivers.mysql.rows import Shape
 from rdskit.drivers.mysql.values import PLAIN
 from rdskit.errors import StatementError
@@ -31,6 +32,7 @@ from rdskit.kernel.ports import DriverError, Result
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from rdskit.drivers.mysql.codecs import Decoders
     from rdskit.kernel.ports import Row
 
 # A server keeps 16,382 in all (max_prepared_stmt_count): enough for 128 connections.
@@ -44,12 +46,6 @@ _COMMENTS: Final = r"(?:\s|/\*.*?\*/|#[^\n]*\n|--\s[^\n]*\n)*"
 _CHANGES_SESSION: Final = re.compile(rf"{_COMMENTS}(?:set|use)\b", re.IGNORECASE | re.DOTALL)
 # Some of these are letters of a text: that costs one more round trip and nothing else.
 _USER_VARIABLE: Final = re.compile(r"(?<!@)@(?!@)")
-_INTEGERS: Final = frozenset(
-    {
-        *(FIELD_TYPE.TINY, FIELD_TYPE.SHORT, FIELD_TYPE.INT24, FIELD_TYPE.LONG, FIELD_TYPE.LONGLONG),
-        *(FIELD_TYPE.BIT, FIELD_TYPE.YEAR),
-    }
-)
 Key = tuple[Any, ...]
 """A text, and the types of the arguments."""
 _Values = tuple[Any, ...]
@@ -68,9 +64,10 @@ class Prepared:
         shape: what makes rows of them.
     """
 
-    __slots__ = ("is_plain", "last_id", "matched", "rows", "shape", "statement", "used")
+    __slots__ = ("_decoders", "is_plain", "last_id", "matched", "rows", "shape", "statement", "used")
 
-    def __init__(self, statement: Any, *, is_plain: bool) -> None:
+    def __init__(self, statement: Any, decoders: Decoders, *, is_plain: bool) -> None:
+        self._decoders = decoders
         self.statement = statement
         self.is_plain = is_plain
         self.used = False
@@ -82,7 +79,7 @@ class Prepared:
     def _set_cached_rows(self, rows: Sequence[_Values], description: Any) -> None:
         # asyncmy's name: it gives rows to whatever was passed as the cursor.
         if description is not self.shape.description:
-            self.shape = Shape(description)
+            self.shape = Shape(description, self._decoders)
         self.rows = rows
         self.matched = len(rows)
         self.last_id = 0
@@ -180,7 +177,7 @@ async def prepared(raw: Any, text: str) -> tuple[Any, tuple[int, ...]]:
 
 def reads_integers(kinds: Iterable[type], types: Iterable[int]) -> bool:
     """Whether a text is an argument where the server expects an integer."""
-    return any(type_ in _INTEGERS and issubclass(kind, str) for kind, type_ in zip(kinds, types, strict=False))
+    return any(type_ in INTEGERS and issubclass(kind, str) for kind, type_ in zip(kinds, types, strict=False))
 
 
 class Statements(dict[Key, Prepared]):
@@ -215,10 +212,12 @@ class Statements(dict[Key, Prepared]):
                 raise
             statement = _Text(self.raw, text)
         is_plain = PLAIN.issuperset(kinds)
+        statement = fitted(self.raw, statement, text, kinds, types)
         changes_session = _CHANGES_SESSION.match(text) is not None
         if changes_session or len(text) > _LONGEST_KEPT or _USER_VARIABLE.search(text) or reads_integers(kinds, types):
-            return Prepared(_Once(statement, self, changes_session=changes_session), is_plain=is_plain)
-        kept = self[key] = Prepared(statement, is_plain=is_plain)
+            once = _Once(statement, self, changes_session=changes_session)
+            return Prepared(once, self.raw.decoders, is_plain=is_plain)
+        kept = self[key] = Prepared(statement, self.raw.decoders, is_plain=is_plain)
         return kept
 
     async def forget(self) -> None:

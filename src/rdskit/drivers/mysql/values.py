@@ -15,19 +15,21 @@ TIME                           ``timedelta``: it may be negative and longer than
 zero dates (``0000-00-00``)    ``None``, also where only month or day is zero; our sessions cannot write one
 CHAR, TEXT, ENUM, SET          ``str`` (a SET with commas)
 BINARY, BLOB                   ``bytes``
-JSON on MySQL                  decoded
+JSON on MySQL                  decoded; ``JSON_NULL`` and ``JsonString`` where the whole document is null or a string
 JSON on MariaDB                ``str``: an alias of LONGTEXT there; the server does not tell them apart
 UUID on MariaDB                ``str``, for the same reason
 =============================  ========================================================================================
 
 As parameters these are bound by the server: None, bool, int (64 bits, signed or not), float, Decimal, str, bytes,
 datetime (with a zone it is converted to UTC, without one a TIMESTAMP takes it for UTC), date, time, timedelta, UUID (as
-text), dict and list (as JSON text), Enum (by its value). Refused before anything is sent: NaN and infinities, Decimals
-of more than 65 digits or 30 decimal places, timedeltas beyond 838:59:59, times with a zone, texts with lone surrogates.
+text), dict and list (as JSON text), Enum (by its value), and what a codec of the application's takes. Refused before
+anything is sent: NaN and infinities, Decimals of more than 65 digits or 30 decimal places, timedeltas beyond 838:59:59,
+times with a zone, texts with lone surrogates.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
@@ -41,11 +43,16 @@ from asyncmy.constants import FIELD_TYPE
 from asyncmy.converters import conversions
 
 from rdskit.errors import StatementError
+from rdskit.kernel.codecs import JSON_TYPE, Codec, JsonNull, json_text, json_value, text_of
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+
+    from rdskit.kernel.codecs import NamedCodec
+
+    _Encoder = tuple[type | tuple[type, ...], Callable[[Any], Any]]
 
 PLAIN: Final = frozenset({type(None), bool, int, str, bytes, date})
 """Types whose values are sent as they are: the wire has room for all of them, or asyncmy refuses before it sends."""
@@ -61,32 +68,57 @@ def _bits(value: bytes) -> int:
     return int.from_bytes(value, "big")
 
 
-DECODERS: Final[dict[Any, Any]] = {**conversions, FIELD_TYPE.JSON: json.loads, FIELD_TYPE.BIT: _bits}
-"""asyncmy's conversions by column type, with ours in their places."""
+CONVERSIONS: Final[dict[Any, Any]] = {
+    **{type_: read for type_, read in conversions.items() if type_ != FIELD_TYPE.JSON},
+    FIELD_TYPE.BIT: _bits,
+}
+"""asyncmy's conversions by column type, with ours in their places. Codecs read what these give (`codecs.decoders`)."""
 
 
-def bound(args: Sequence[Any]) -> Sequence[Any]:
-    """Convert arguments to the types that the wire knows.
+class Arguments:
+    """What becomes of the arguments of one connection.
 
-    The server takes what it cannot hold for zero or for its own limit, strict mode or not: NaN is 0, a Decimal of 70
-    digits is 999…. So such values are refused here.
-
-    Raises:
-        DriverError: an argument has no counterpart in MySQL. The connection stays usable.
+    Args:
+        codecs: the application's.
     """
-    if PLAIN.issuperset(map(type, args)):
-        return args
-    return [value if (kind := type(value)) in PLAIN else _EXACT.get(kind, _bound)(value) for value in args]
 
+    def __init__(self, codecs: Iterable[NamedCodec] = ()) -> None:
+        chosen = dict(codecs)
+        document = functools.partial(_document, chosen.get(JSON_TYPE, _JSON))
+        own = ((codec.types, _document_of(codec) if name == JSON_TYPE else _text_of(codec)) for name, codec in codecs)
+        documents: _Encoder = ((dict, list, JsonNull), document)
+        self._encoders: tuple[_Encoder, ...] = (*(each for each in own if each[0]), *_ENCODERS, documents)
+        self._exact: dict[Any, Callable[[Any], Any]] = {
+            kind: encode
+            for kinds, encode in reversed(self._encoders)
+            for kind in (kinds if isinstance(kinds, tuple) else (kinds,))
+            if kind is not Enum
+        }
 
-def _bound(value: Any) -> Any:
-    for kind, encode in _ENCODERS:
-        if isinstance(value, kind):
-            return encode(value)
-    raise _refused(
-        f"a parameter is of type {type(value).__name__}, which MySQL has no counterpart for: "
-        "give a str, number, bytes, date or time, UUID, dict or list"
-    )
+    def bound(self, args: Sequence[Any]) -> Sequence[Any]:
+        """Convert arguments to the types that the wire knows.
+
+        The server takes what it cannot hold for zero or for its own limit, strict mode or not: NaN is 0, a Decimal of
+        70 digits is 999…. So such values are refused here.
+
+        Raises:
+            DriverError: an argument has no counterpart in MySQL. The connection stays usable.
+        """
+        if PLAIN.issuperset(map(type, args)):
+            return args
+        exact, other = self._exact, self._bound
+        return [value if (kind := type(value)) in PLAIN else exact.get(kind, other)(value) for value in args]
+
+    def _bound(self, value: Any) -> Any:
+        if isinstance(value, Enum):
+            return self._bound(value.value)
+        for kind, encode in self._encoders:
+            if isinstance(value, kind):
+                return encode(value)
+        raise _refused(
+            f"a parameter is of type {type(value).__name__}, which MySQL has no counterpart for: "
+            "give a str, number, bytes, date or time, UUID, dict or list"
+        )
 
 
 def _refused(message: str) -> DriverError:
@@ -142,17 +174,35 @@ def _interval(value: timedelta) -> timedelta:
     return value
 
 
-def _document(value: Any) -> str:
+def _document(codec: Codec, value: Any) -> str:
     try:
-        text = json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise _refused(f"a dict or list parameter cannot be written as JSON: {type(error).__name__}") from error
+        text = text_of(codec, value)
+    except Exception as error:
+        raise _refused(
+            f"a {type(value).__name__} parameter cannot be written as JSON: {type(error).__name__}"
+        ) from error
     if _LONG_NUMBER.search(text) and _has_long_int(json.loads(text)):
         raise _refused(
-            "a dict or list parameter has an int that is not between -2**63 and 2**64 - 1, which JSON on MySQL rounds: "
-            "give it as a str"
+            f"a {type(value).__name__} parameter has an int that is not between -2**63 and 2**64 - 1, which JSON on "
+            "MySQL rounds: give it as a str"
         )
     return text
+
+
+def _document_of(codec: Codec) -> Callable[[Any], str]:
+    return functools.partial(_document, codec)
+
+
+def _text_of(codec: Codec) -> Callable[[Any], str]:
+    def encode(value: Any) -> str:
+        try:
+            return text_of(codec, value)
+        except Exception as error:
+            raise _refused(
+                f"a {type(value).__name__} parameter cannot be written by its codec: {type(error).__name__}"
+            ) from error
+
+    return encode
 
 
 def _has_long_int(value: Any) -> bool:
@@ -172,9 +222,8 @@ _LONG_NUMBER: Final = re.compile(r"\d{19}")
 _LEAST: Final = -(2**63)
 _MOST: Final = 2**64 - 1
 
-# In order: an IntEnum is an int as well, and a datetime is a date.
-_ENCODERS: Final[tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...]] = (
-    (Enum, lambda value: _bound(value.value)),
+# In order: a datetime is a date. An IntEnum is an int as well, so Enum comes before all of them.
+_ENCODERS: Final[tuple[_Encoder, ...]] = (
     (float, _float),
     (Decimal, _decimal),
     (datetime, _datetime),
@@ -183,12 +232,5 @@ _ENCODERS: Final[tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...
     ((bool, int, str, bytes, date, type(None)), _same),
     ((bytearray, memoryview), bytes),
     (UUID, str),
-    ((dict, list), _document),
 )
-_EXACT: Final[dict[Any, Callable[[Any], Any]]] = {
-    kind: encode
-    for kinds, encode in _ENCODERS
-    for kind in (kinds if isinstance(kinds, tuple) else (kinds,))
-    if kind is not Enum
-}
-"""The same by type, for values of exactly these types."""
+_JSON: Final = Codec(functools.partial(json_text, allow_nan=False), json_value)

@@ -1,0 +1,132 @@
+"""Arrays of PostgreSQL that asyncpg changes on their way, read and written here.
+
+asyncpg takes every list within a list for another dimension, so that ``[[1], [2]]`` for ``jsonb[]`` became the two
+numbers. And in an array whose elements it sends as text (citext, money, tsvector, hstore …) an empty text shifts those
+behind it, or ends the process (asyncpg 0.32, ``_write_textarray_data``).
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Convert = Callable[[Any], Any]
+
+#: Dimensions, a flag for NULLs, and the elements' type; then the length of each dimension and its lower bound
+#: (PostgreSQL source, ``array_send``).
+_HEADER: Final = struct.Struct("!iiI")
+_DIMENSION: Final = struct.Struct("!ii")
+_LENGTH: Final = struct.Struct("!i")
+_NULL: Final = _LENGTH.pack(-1)
+_SPECIAL: Final = re.compile(r'(["\\])')
+_ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
+
+
+class ListsAsElements:
+    """The binary format of arrays whose elements may be lists themselves, as those of ``json[]``.
+
+    Args:
+        oid: of the elements' type.
+        encode: makes an element's bytes.
+        decode: reads them.
+    """
+
+    def __init__(self, oid: int, encode: Callable[[Any], bytes], decode: Callable[[bytes], Any]) -> None:
+        self._oid = oid
+        self._encode = encode
+        self._decode = decode
+
+    def encode(self, value: Any) -> bytes:
+        """Write an array of one dimension.
+
+        Raises:
+            TypeError: the value is no list.
+        """
+        if not isinstance(value, list | tuple):
+            raise TypeError(f"expected a list, got {type(value).__name__}")
+        if not value:
+            return _HEADER.pack(0, 0, self._oid)
+        parts = [_HEADER.pack(1, int(None in value), self._oid), _DIMENSION.pack(len(value), 1)]
+        for item in value:
+            data = None if item is None else self._encode(item)
+            parts.append(_NULL if data is None else _LENGTH.pack(len(data)) + data)
+        return b"".join(parts)
+
+    def decode(self, data: bytes) -> list[Any]:
+        """Read an array.
+
+        Raises:
+            ValueError: it has several dimensions, which lists that are elements would look like.
+        """
+        dimensions, _, _ = _HEADER.unpack_from(data)
+        if dimensions == 0:
+            return []
+        if dimensions > 1:
+            raise ValueError(f"the array has {dimensions} dimensions")
+        length, _ = _DIMENSION.unpack_from(data, _HEADER.size)
+        place, items = _HEADER.size + _DIMENSION.size, []
+        for _ in range(length):
+            (size,) = _LENGTH.unpack_from(data, place)
+            place += _LENGTH.size
+            items.append(None if size < 0 else self._decode(data[place : place + size]))
+            place += max(size, 0)
+        return items
+
+
+class TextArray:
+    """The text format of arrays (PostgreSQL manual, "Array Input and Output Syntax").
+
+    Args:
+        delimiter: stands between two elements.
+        encode: makes an element's text.
+        decode: reads it.
+    """
+
+    def __init__(self, delimiter: str, encode: Convert, decode: Convert) -> None:
+        self._delimiter = delimiter
+        self._encode = encode
+        self._decode = decode
+        plain = rf"[^{{}}\"{re.escape(delimiter)}]+"
+        self._token = re.compile(rf'"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>{plain})|(?P<mark>.)', re.DOTALL)
+
+    def encode(self, value: Any) -> str:
+        """Write an array; a list within a list is another dimension.
+
+        Raises:
+            TypeError: the value is no list, or an element is no text.
+        """
+        if not isinstance(value, list | tuple):
+            raise TypeError(f"expected a list, got {type(value).__name__}")
+        return "{" + self._delimiter.join(map(self._element, value)) + "}"
+
+    def _element(self, item: Any) -> str:
+        if item is None:
+            return "NULL"
+        if isinstance(item, list):
+            return self.encode(item)
+        text = self._encode(item)
+        if not isinstance(text, str):
+            raise TypeError(f"expected a list of str, got {type(item).__name__}")
+        return '"' + _SPECIAL.sub(r"\\\1", text) + '"'
+
+    def decode(self, text: str) -> list[Any]:
+        """Read an array; its lower bounds, which stand in front of it, are left out."""
+        begin = text.index("{")
+        return self._items(self._token.finditer(text, begin + 1))
+
+    def _items(self, tokens: Iterator[re.Match[str]]) -> list[Any]:
+        items: list[Any] = []
+        for found in tokens:
+            if found["mark"] == "}":
+                break
+            if found["mark"] == "{":
+                items.append(self._items(tokens))
+            elif found["plain"] is not None:
+                items.append(None if found["plain"] == "NULL" else self._decode(found["plain"]))
+            elif found["quoted"] is not None:
+                items.append(self._decode(_ESCAPED.sub(r"\1", found["quoted"])))
+        return items
