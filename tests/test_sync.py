@@ -32,9 +32,7 @@ NOT_FOR_CALLERS = {
     "abandon",
     "send_rows",
     "send_sets",
-    "listen",
-    "connection",
-    "connections",
+    "end",
     "observers",
     "context",
     "touched",
@@ -140,7 +138,12 @@ def _expected(function: Callable[..., object]) -> inspect.Signature:
     return signature.replace(parameters=parameters, return_annotation=_translated(signature.return_annotation))
 
 
-PAIRS = ((rdskit.Database, sync.Database), (AsyncSession, sync.Session), (AsyncTransaction, sync.Transaction))
+PAIRS = (
+    (rdskit.Database, sync.Database),
+    (AsyncSession, sync.Session),
+    (AsyncTransaction, sync.Transaction),
+    (rdskit.HeldConnection, sync.HeldConnection),
+)
 METHODS = [
     pytest.param(theirs, ours, name, id=f"{ours.__name__}.{name}")
     for theirs, ours in PAIRS
@@ -314,6 +317,59 @@ def test_locks_and_messages(db: sync.Database) -> None:
         tx.lock("job", timeout=1)
         number = tx.publish("topic", "key", {"a": 1})
     assert db.fetch_value("select id from rdskit_outbox where topic = 'topic'") == number
+
+
+def test_a_held_connection_keeps_its_session_for_the_block(db: sync.Database) -> None:
+    heard: list[int] = []
+    with db.connection() as held:
+        held.execute("set work_mem = '3MB'")
+        held.execute("create temporary table mine (id int)")
+        with held.transaction() as tx:
+            tx.execute("insert into mine values (7)")
+            tx.on_commit(lambda: heard.append(threading.get_ident()))
+        with pytest.raises(ZeroDivisionError), held.transaction() as tx:
+            tx.execute("insert into mine values (8)")
+            _ = 1 / 0
+        assert [row.id for row in held.fetch_all("select id from mine")] == [7]
+        row = held.fetch_one("select current_setting('work_mem') as memory")
+        assert row is not None
+        assert row.memory == "3MB"
+        assert held.fetch_value("select 1", into=int) == 1
+        assert (held.endpoint.host, held.role.name) == (db.topology().hosts[0].endpoint.host, "WRITER")
+        assert repr(held).startswith("<rdskit.sync.HeldConnection ")
+        with db.connections() as every:
+            assert [each.fetch_value("select 2") for each in every.values()] == [2]
+    assert heard == [threading.get_ident()]
+    with pytest.raises(rdskit.ConfigError, match="inside its block"):
+        held.execute("select 1")
+    with pytest.raises(LookupError), db.connection() as held:
+        raise LookupError
+    assert db.fetch_value("select current_setting('work_mem')") != "3MB"
+    assert poll(lambda: db.stats().writer.in_use == 0, timeout=60)
+
+
+def test_messages_are_received_one_by_one(db: sync.Database) -> None:
+    with db.listen("jobs") as notes:
+        for number in range(3):
+            db.execute("select pg_notify('jobs', :n)", n=str(number))
+        received = iter(notes)
+        assert [next(received).payload for _ in range(3)] == ["0", "1", "2"]
+        received.close()
+    with db.connection() as held:
+        messages = held.listen("jobs")
+        with ThreadPoolExecutor(1) as thread:
+            first = thread.submit(next, messages)
+            assert poll(lambda: _is_told(db, first), timeout=60)
+            assert first.result().channel == "jobs"
+        messages.close()
+    with pytest.raises(rdskit.ConfigError, match="needs the name of a channel"):
+        db.listen()
+
+
+def _is_told(db: sync.Database, first: concurrent.futures.Future[Any]) -> bool:
+    """Send another message, because none says when the server has begun to listen."""
+    db.execute("select pg_notify('jobs', 'again')")
+    return first.done()
 
 
 def _stream(db: sync.Database) -> Iterator[Any]:

@@ -6,7 +6,8 @@ given to ``run`` and inside ``transaction`` runs in the caller's thread.
 
 from rdskit.sync.calls import call
 from rdskit.sync.database import Database, connect
+from rdskit.sync.held import HeldConnection, Listening
 from rdskit.sync.session import Session
 from rdskit.sync.transaction import Transaction
 
-__all__ = ["Database", "Session", "Transaction", "call", "connect"]
+__all__ = ["Database", "HeldConnection", "Listening", "Session", "Transaction", "call", "connect"]

@@ -6,9 +6,10 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Self
 
-from rdskit.client.api import ConnectArguments, belongs_to_this_process, checked, expanded, open_target
+from rdskit.client.api import DEFAULT, ConnectArguments, belongs_to_this_process, checked, expanded, open_target
 from rdskit.runtime.background import wait
 from rdskit.runtime.blocks import held_open
+from rdskit.sync.held import HeldConnection, Listening
 from rdskit.sync.session import Session
 
 if TYPE_CHECKING:
@@ -72,6 +73,22 @@ class Database(Session):
         """Narrow "read your writes" to one user or one request; ``after`` is a ``token()`` to begin with."""
         with held_open(self._database.session(after=after)) as session:
             yield Session(session)
+
+    @contextlib.contextmanager
+    def connection(self, host: str | None = None, *, timeout: float | None = DEFAULT) -> Iterator[HeldConnection]:
+        """Hold one connection for the length of the block; arguments and errors as for the async method."""
+        with held_open(self._database.connection(host, timeout=timeout)) as connection:
+            yield HeldConnection(connection)
+
+    @contextlib.contextmanager
+    def connections(self, *, timeout: float | None = DEFAULT) -> Iterator[dict[str, HeldConnection]]:
+        """Hold one connection to each host for the length of the block, by the hosts' identifiers."""
+        with held_open(self._database.connections(timeout=timeout)) as found:
+            yield {name: HeldConnection(connection) for name, connection in found.items()}
+
+    def listen(self, *channels: str, queue: int = 1000, timeout: float | None = DEFAULT) -> Listening:
+        """Listen to channels of NOTIFY: ``for note in db.listen("jobs")``; PostgreSQL only."""
+        return Listening(self._database.listen(*channels, queue=queue, timeout=timeout))
 
     def topology(self) -> Topology:
         """Return the hosts of the cluster as they were last seen."""

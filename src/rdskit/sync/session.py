@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import functools
 import inspect
-import logging
 import queue
 from typing import TYPE_CHECKING, Any, Concatenate, TypeVar, TypeVarTuple, overload
 
@@ -15,6 +14,7 @@ from rdskit.errors import ConfigError
 from rdskit.kernel.arguments import call_arguments, require_function
 from rdskit.runtime.background import background, iterate, send_from_here, take_turn, wait
 from rdskit.runtime.blocks import held_open
+from rdskit.sync.callbacks import call_all
 from rdskit.sync.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
-_log = logging.getLogger("rdskit.transactions")
 
 
 class Session:
@@ -293,7 +292,7 @@ class Session:
         committed: list[Callable[[], Any]] = []
         with held_open(opening) as transaction:
             yield Transaction(transaction, committed)
-        _call(committed)
+        call_all(committed)
 
     @overload
     def run(
@@ -391,7 +390,7 @@ class Session:
         except BaseException:
             future.cancel()
             raise
-        _call(committed)
+        call_all(committed)
         return result
 
     @contextlib.contextmanager
@@ -424,12 +423,3 @@ def _call_with(closure: Callable[..., T], args: tuple[Any, ...], kwargs: dict[st
         answer.close()
         raise ConfigError(f"{name_of(closure)} is an `async def` function: give rdskit.sync a plain one")
     return answer
-
-
-def _call(callbacks: list[Callable[[], Any]]) -> None:
-    """Call what ``on_commit`` was given; an error must not look as if the transaction had failed."""
-    for callback in callbacks:
-        try:
-            callback()
-        except Exception:  # noqa: BLE001 - the application's own code; logged, and never taken for a failed transaction
-            _log.exception("on_commit(%r) raised; the transaction is committed all the same", callback)
