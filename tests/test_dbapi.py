@@ -68,6 +68,36 @@ def test_a_server_that_is_not_there_is_waited_for_until_the_deadline(database: T
         rdskit.dbapi_connect(f"postgresql://nobody:x@{database.host}:1/none", tls="off", timeout=0.3)
 
 
+@pytest.mark.parametrize("fixture", ["database", "mysql_database"])
+@pytest.mark.parametrize("away", ["127.0.0.1:1", "nowhere.invalid:5432"])
+def test_of_several_hosts_the_one_that_serves_is_found(request: pytest.FixtureRequest, fixture: str, away: str) -> None:
+    database: Any = request.getfixturevalue(fixture)
+    address = f"{database.host}:{database.port}"
+    for hosts in (f"{away},{address}", f"{address},{away}"):
+        connection = rdskit.dbapi_connect(database.url.replace(address, hosts), tls="off")
+        cursor = connection.cursor()
+        cursor.execute("select 7")
+        assert cursor.fetchone() == (7,)
+        connection.close()
+    with pytest.raises(rdskit.AuthenticationError, match="refused the login"):  # which says more than the other's error
+        rdskit.dbapi_connect(
+            database.url.replace(address, f"{away},{address}").replace(database.password, "x"), tls="off"
+        )
+
+
+@pytest.mark.parametrize(
+    ("fixture", "scheme", "found"), [("mysql_database", "postgresql", "MySQL"), ("database", "mysql", "PostgreSQL")]
+)
+@pytest.mark.parametrize("tls", ["off", "require"])
+def test_a_server_of_another_kind_is_told_apart(
+    request: pytest.FixtureRequest, fixture: str, scheme: str, found: str, tls: Any
+) -> None:
+    database: Any = request.getfixturevalue(fixture)
+    target = f"{scheme}://{database.user}:{database.password}@{database.host}:{database.port}/{database.name}"
+    with pytest.raises(rdskit.ConfigError, match=f"this looks like {found}, so write"):
+        rdskit.dbapi_connect(target, tls=tls, timeout=20, connect_timeout=2)
+
+
 @pytest.mark.parametrize("fixture", ["mysql_database", "mariadb_database"])
 def test_a_host_that_goes_away_right_after_the_login_is_looked_for_again(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, fixture: str

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import rdskit
+from rdskit.drivers.postgres import PostgresConnection
 from rdskit.events import FailoverStarted
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
@@ -148,3 +149,53 @@ async def test_a_table_may_have_a_dot_in_its_name(db: rdskit.Database, engine: E
     assert await db.insert_many(table, rows) == 100
     await db.insert_many(table, [{"id": number, "w": "new"} for number in range(90)], on_conflict="update")
     assert await db.fetch_value(f"select count(*) from {table} where w = 'new'") == 90
+
+
+async def test_a_message_above_what_postgresql_takes_is_refused_before_it_is_sent(
+    engine: Engine, connection: Connection
+) -> None:
+    """The server closes the connection over a message of 1 GB: here the limit is lowered in its place."""
+    if not engine.is_postgres:
+        return
+    assert isinstance(connection, PostgresConnection)
+    await connection.execute("create table files (id int, content bytea, words text)", (), 5.0)
+    insert = "insert into files values ($1, $2, $3)"
+    await connection.execute(insert, [0, b"", ""], 5.0)
+    connection.largest_message = 1000
+    calls = (
+        lambda: connection.execute(insert, [1, b"x" * 1001, None], 5.0),
+        lambda: connection.execute(insert, [1, b"x" * 400, "é" * 301], 5.0),
+        lambda: connection.fetch_one("select length($1::text)", ["x" * 1001], 5.0),
+        lambda: connection.fetch_all(f"select '{'x' * 1000}'", (), 5.0),
+    )
+    for call in calls:
+        with pytest.raises(DriverError, match=r"PostgreSQL takes 1000 in one message") as told:
+            await call()
+        assert told.value.failure is Failure.REFUSED
+        assert not connection.broken
+    await connection.execute(insert, [2, b"x" * 400, "é" * 300], 5.0)
+    found = await connection.fetch_one("select count(*), sum(id) from files", (), 5.0)
+    assert found is not None
+    assert tuple(found) == (2, 2)
+
+
+async def test_what_a_server_has_no_memory_or_room_for_is_refused(engine: Engine, connection: Connection) -> None:
+    """SQLSTATE 54000 and 53200: the same statement meets them again, on any host."""
+    if not engine.is_postgres:
+        return
+    await connection.execute(
+        "create function full_up(state text) returns int language plpgsql as $f$ "
+        "begin raise exception using errcode = state; end $f$",
+        (),
+        5.0,
+    )
+    for state in ("54000", "53200", "53100", "53400"):
+        with pytest.raises(DriverError) as told:
+            await connection.fetch_one("select full_up($1)", [state], 5.0)
+        assert told.value.failure is Failure.REFUSED, state
+        assert isinstance(told.value.public, rdskit.QueryError)
+        assert told.value.public.sqlstate == state
+    with pytest.raises(DriverError) as told:  # a result of 2 GB
+        await connection.fetch_one("select length(repeat('x', 1 << 30) || 'x')", (), 5.0)
+    assert told.value.failure is Failure.REFUSED
+    assert not connection.broken

@@ -21,6 +21,7 @@ from rdskit.drivers.postgres_failures import (
     unreadable,
 )
 from rdskit.drivers.postgres_failures import mapped as mapped_error
+from rdskit.drivers.postgres_limits import LARGEST_MESSAGE, require_room
 from rdskit.drivers.postgres_records import SourceError, execute_pipelined
 from rdskit.drivers.postgres_replication import Replication
 from rdskit.drivers.postgres_statements import Kept, Schemas, Staleness, Statements, prepared, staleness_of
@@ -64,6 +65,7 @@ class PostgresConnection:
         "broken",
         "endpoint",
         "interrupted",
+        "largest_message",
     )
 
     def __init__(self, raw: Raw, options: ConnectOptions, schemas: Schemas) -> None:
@@ -80,6 +82,7 @@ class PostgresConnection:
         self._read_only = options.read_only
         self._replication = Replication(self.fetch_one)
         self.endpoint = options.endpoint
+        self.largest_message = LARGEST_MESSAGE
         self.broken = False
         self._reads_only = False
         self.interrupted = False
@@ -109,6 +112,8 @@ class PostgresConnection:
         try:
             if (parameters := kept.parameters) is not None and tuple(map(type, args)) not in parameters.fitting:
                 args = parameters.converted(args)
+            if kept.may_be_large:
+                require_room(args, self.largest_message)
             rows, _, _ = await self._protocol.bind_execute(kept.state, args, "", 1, True, timeout)
         except Exception as error:  # noqa: BLE001 - a decoder may raise anything; it is classified and raised again
             rows, _ = await self._run_again(error, kept, args, timeout, 1)
@@ -137,6 +142,8 @@ class PostgresConnection:
         try:
             if (parameters := kept.parameters) is not None and tuple(map(type, args)) not in parameters.fitting:
                 args = parameters.converted(args)
+            if kept.may_be_large:
+                require_room(args, self.largest_message)
             rows, tag, _ = await self._protocol.bind_execute(kept.state, args, "", 0, True, timeout)
         except Exception as error:  # noqa: BLE001 - a decoder may raise anything; it is classified and raised again
             return await self._run_again(error, kept, args, timeout, 0)
@@ -153,10 +160,12 @@ class PostgresConnection:
         """Prepare a statement, keep it and run it; its errors are what the server has to say now."""
         kept: Kept | None = None
         try:
+            require_room((text,), self.largest_message)
             kept = await prepared(self._raw, text, timeout)
             self._statements.keep(kept)
             if kept.parameters is not None:
                 args = kept.parameters.converted(args)
+            require_room(args, self.largest_message)
             rows, tag, _ = await self._protocol.bind_execute(kept.state, args, "", limit, True, timeout)
         except Exception as error:  # noqa: BLE001 - as in `_run`
             raise self._failed(error, text, kept) from _cause(error)
@@ -240,6 +249,7 @@ class PostgresConnection:
             kept = await prepared(self._raw, text, timeout)
             if kept.parameters is not None:
                 args = kept.parameters.converted(args)
+            require_room(args, self.largest_message)
             cursor = await kept.statement.cursor(*args, timeout=timeout)
             return PortalCursor(cursor, self._watched, functools.partial(self._look, kept=kept))
 

@@ -16,6 +16,7 @@ import asyncpg
 
 from rdskit.drivers.postgres_arguments import FIRST_MADE, parameters_of
 from rdskit.drivers.postgres_failures import unsuitable
+from rdskit.drivers.postgres_limits import may_be_large
 from rdskit.kernel.ports import DriverError
 from rdskit.kernel.sql import Dialect
 from rdskit.kernel.sql.effects import effect_of
@@ -72,15 +73,17 @@ class Kept:
         statement: asyncpg's.
         state: the protocol's part of it.
         parameters: those that have rules; None if there are none.
+        may_be_large: an argument may be larger than the server takes.
     """
 
-    __slots__ = ("_known", "parameters", "state", "statement", "text")
+    __slots__ = ("_known", "may_be_large", "parameters", "state", "statement", "text")
 
     def __init__(self, text: str, statement: Any, parameters: Parameters | None) -> None:
         self.text = text
         self.statement = statement
         self.state = statement._state  # noqa: SLF001 - the short way in, past four functions and checks the pool made
         self.parameters = parameters
+        self.may_be_large = may_be_large(statement.get_parameters())
         self._known: Effect | None = None
 
     @property

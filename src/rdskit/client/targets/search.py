@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from rdskit.client.credentials import log_in_here
 from rdskit.client.targets.policy import hosts_for, pause_while_away
+from rdskit.drivers.greeting import PATIENCE, engine_at, other_protocol
+from rdskit.errors import AuthenticationError
 from rdskit.kernel.connect_errors import no_writer_known, no_writer_there
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
@@ -74,6 +76,7 @@ class Search:
         self._timeout = timeout
         self._connect_timeout = connect_timeout
         self._turns = itertools.count()
+        self._met: set[Endpoint] = set()  # answered as they should, or were asked what they are
 
     def connect(
         self,
@@ -129,15 +132,24 @@ class Search:
     ) -> C:
         located = waiting.run(self._destination.located)
         check(located)
-        error = no_writer_known()
+        errors: list[DriverError] = []
         for host in self._hosts(waiting, turn, look=look):
             try:
                 return self._opened(driver, host, located, timeout, waiting)
             except DriverError as failed:
-                if failed.failure is not Failure.LOST:
-                    raise
-                error = failed
-        raise error
+                errors.append(self._other_protocol(failed, host.endpoint, located, timeout, waiting) or failed)
+        # Another host of a list may serve although the first one refuses; if none does, a refusal says most.
+        raise min(errors, key=lambda each: each.failure is Failure.LOST, default=no_writer_known())
+
+    def _other_protocol(
+        self, error: DriverError, endpoint: Endpoint, located: Located, timeout: float, waiting: Waiting
+    ) -> DriverError | None:
+        """Return the error for a server of another kind, by its greeting; each host is asked once at most."""
+        if endpoint in self._met or isinstance(error.public, AuthenticationError):
+            return None
+        self._met.add(endpoint)
+        found = waiting.run(lambda: engine_at(endpoint, min(PATIENCE, timeout / 4)))
+        return other_protocol(found, located.engine, endpoint)
 
     def _hosts(self, waiting: Waiting, turn: int, *, look: bool) -> tuple[Host, ...]:
         return hosts_for(self._role, waiting.run(lambda: self._destination.topology(look=look)), turn)
@@ -147,6 +159,7 @@ class Search:
             return driver.open(host.endpoint, login, located.database, timeout)
 
         connection = log_in_here(connect, located.credentials, host.endpoint, self._connect_timeout, waiting)
+        self._met.add(host.endpoint)
         if host.role is not Role.WRITER:
             return connection
         try:
