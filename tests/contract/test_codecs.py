@@ -123,6 +123,11 @@ async def test_what_a_codec_cannot_read_is_an_error_that_names_the_column(engine
 async def test_a_codec_for_a_type_that_is_not_there_is_refused_by_name(engine: Engine) -> None:
     with pytest.raises(rdskit.ConfigError, match=r"codecs= names the type 'hstore', which .* (create it|choose)"):
         await rdskit.connect(engine.database.url, tls="off", codecs={"hstore": MONEY})
+    for name in engine.pick(
+        ("integer", "text", "information_schema.yes_or_no", "no type at all ("), ("bigint", "text")
+    ):
+        with pytest.raises(rdskit.ConfigError, match=r"codecs= (names the type|has a name)"):
+            await rdskit.connect(engine.database.url, tls="off", codecs={name: MONEY})
 
 
 async def test_a_null_and_a_string_of_json_stay_what_they_are(engine: Engine, db: rdskit.Database) -> None:

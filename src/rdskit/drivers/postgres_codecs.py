@@ -34,6 +34,8 @@ select given.name as given, t.oid, t.typname::text as name, n.nspname::text as s
 from unnest($1::text[]) as given(name) left join pg_type t on t.oid = to_regtype(given.name)
 left join pg_namespace n on n.oid = t.typnamespace
 """
+#: Types that rdskit reads itself: bool, "char", name, int8, int2, int4, text, oid, xid, float8, varchar, pg_lsn, xid8.
+_OWN: Final = frozenset({16, 18, 19, 20, 21, 23, 25, 26, 28, 701, 1043, 3220, 5069})
 _NO_CODEC: Final = {"d": "a domain, whose values arrive as its base type's: name that", "p": "a pseudo-type"}
 
 
@@ -142,7 +144,8 @@ async def _set_chosen(raw: Any, settings: Any, chosen: Mapping[str, Codec]) -> N
                 f"codecs= names the type {found['given']!r}, which the database does not have: create it or its "
                 "extension first, or correct the name"
             )
-        if (why := _NO_CODEC.get(found["kind"])) is not None:
+        why = "read by rdskit's own statements too" if found["oid"] in _OWN else _NO_CODEC.get(found["kind"])
+        if why is not None:
             raise _refused(f"codecs= names the type {found['given']!r}, which is {why}")
         codec = chosen[found["given"]]
         named = (found["oid"], found["name"])

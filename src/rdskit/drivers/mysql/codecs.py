@@ -19,17 +19,11 @@ if TYPE_CHECKING:
 
     Decoders = Mapping[int, Callable[[Any], Any]]
 
-#: What an answer tells apart; CHAR, ENUM and SET are one type there, as are VARCHAR and VARBINARY, TEXT and BLOB.
+#: What an answer tells apart; CHAR, ENUM and SET are one type there, as are VARCHAR and VARBINARY, TEXT and BLOB. Not
+#: the integers and floats, which rdskit's own statements read.
 TYPES: Final = {
     JSON_TYPE: FIELD_TYPE.JSON,
     "decimal": FIELD_TYPE.NEWDECIMAL,
-    "tinyint": FIELD_TYPE.TINY,
-    "smallint": FIELD_TYPE.SHORT,
-    "mediumint": FIELD_TYPE.INT24,
-    "int": FIELD_TYPE.LONG,
-    "bigint": FIELD_TYPE.LONGLONG,
-    "float": FIELD_TYPE.FLOAT,
-    "double": FIELD_TYPE.DOUBLE,
     "date": FIELD_TYPE.DATE,
     "datetime": FIELD_TYPE.DATETIME,
     "timestamp": FIELD_TYPE.TIMESTAMP,
@@ -51,7 +45,7 @@ def decoders(codecs: Iterable[NamedCodec]) -> Decoders:
             raise DriverError(
                 Failure.REFUSED,
                 ConfigError(
-                    f"codecs= names the type {name!r}, which answers of MySQL and MariaDB do not tell apart: choose "
+                    f"codecs= names the type {name!r}, which cannot have one on MySQL and MariaDB: choose "
                     f"among {', '.join(TYPES)}"
                 ),
             )
