@@ -79,10 +79,9 @@ def test_of_several_hosts_the_one_that_serves_is_found(request: pytest.FixtureRe
         cursor.execute("select 7")
         assert cursor.fetchone() == (7,)
         connection.close()
+    wrong = database.url.replace(address, f"127.0.0.1:1,{address}").replace(database.password, "x")
     with pytest.raises(rdskit.AuthenticationError, match="refused the login"):  # which says more than the other's error
-        rdskit.dbapi_connect(
-            database.url.replace(address, f"{away},{address}").replace(database.password, "x"), tls="off"
-        )
+        rdskit.dbapi_connect(wrong, tls="off")
 
 
 @pytest.mark.parametrize(
