@@ -55,6 +55,6 @@ def first_sentence(text: str) -> str:
     """Return a text's first sentence, on one line."""
     words = " ".join(text.split())
     for position, sign in enumerate(words):
-        if sign in ".?" and words[position + 1 : position + 3].strip()[:1].isupper():
+        if sign == "." and words[position + 1 : position + 3].strip()[:1].isupper():
             return words[: position + 1]
     return words

@@ -77,10 +77,10 @@ async def _finished(requests: set[asyncio.Task[None]]) -> None:
 
 @contextlib.contextmanager
 def _on_interrupt(call: Callable[[], None]) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
+    loop, before = asyncio.get_running_loop(), signal.getsignal(signal.SIGINT)
     loop.add_signal_handler(signal.SIGINT, call)
     try:
         yield
     finally:
         loop.remove_signal_handler(signal.SIGINT)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, before)  # asyncio's own, which removing ours does not bring back
