@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 LATENCY = (64, 244)  # top and bottom of each panel
 ORDERS = (290, 360)
 CLOSE_UP = (454, 574)
+_LABEL = 224  # how far the label of the background work reaches
 FLOOR, CEILING = 0.3, 30_000.0  # milliseconds that the latency axis never leaves
 
 
@@ -123,9 +124,9 @@ def _background(report: Report, time: Scale, panel: tuple[int, int], *, label: b
     left, right = time(failover.accepted), RIGHT if failover.rebuilt is None else time(failover.rebuilt)
     yield f'<rect class="work" x="{left}" y="{panel[0]}" width="{right - left:.1f}" height="{panel[1] - panel[0]}"/>'
     if label:
-        near_end = left > RIGHT - 260
-        x = RIGHT - 6 if near_end else left + 6
-        yield text(x, panel[1] - 6, "standby rebuilt in the background", anchor="end" if near_end else "start")
+        # At the top and the right: the curves are low there, after the peak of the failover at the left.
+        x = min(max(right - 6, left + _LABEL), RIGHT - 6)
+        yield text(x, panel[0] + 16, "standby rebuilt in the background", anchor="end")
 
 
 def _width(slices: Sequence[Slice]) -> float:
