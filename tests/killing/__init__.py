@@ -56,4 +56,4 @@ def spread(lines: int, kills: int | None) -> list[int]:
     The last few are left out: a run that is repeated may take fewer lines.
     """
     last = int(lines * 0.97)
-    return list(range(1, last)) if kills is None else [1 + last * n // kills for n in range(kills)]
+    return list(range(1, last)) if kills is None else [1 + last * (2 * n + 1) // (2 * kills) for n in range(kills)]
