@@ -112,12 +112,26 @@ def test_all_pages_can_be_followed_twice_in_one_folder_in_the_order_of_the_index
             follow(page, reader)
 
 
+def pip(python: Path, folder: Path, *words: str) -> None:
+    """Run pip, which leaves nothing in the home directory; it asks rustc for its version, and rustup writes there."""
+    environment = {**os.environ, "PIP_NO_CACHE_DIR": "1", "RUSTUP_HOME": str(folder / "rustup")}
+    subprocess.run([python, "-m", "pip", *words, "--quiet"], check=True, env=environment)
+
+
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the wheel that a newcomer installs."""
     folder = tmp_path_factory.mktemp("wheel")
-    words = ["wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(ROOT)]
-    subprocess.run([sys.executable, "-m", "pip", *words], check=True)
+    pip(
+        Path(sys.executable),
+        folder,
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "--wheel-dir",
+        str(folder),
+        str(ROOT),
+    )
     (built,) = folder.glob("*.whl")
     return built
 
@@ -138,9 +152,10 @@ def test_what_a_page_says_to_install_suffices_for_it(page: Path, wheel: Path, tm
     line = INSTALLS.search(page.read_text())
     assert line is not None
     ours = re.sub(r"^(rdskit|\.)", str(wheel), line[1].strip("'"))
-    venv.create(tmp_path / "venv", with_pip=True)
+    venv.create(tmp_path / "venv")
     python = tmp_path / "venv/bin/python"
-    subprocess.run([python, "-m", "pip", "install", "--quiet", ours, *line[2].split()], check=True)
+    pip(Path(sys.executable), tmp_path, "--python", str(python), "install", "pip")
+    pip(python, tmp_path, "install", ours, *line[2].split())
     folder = tmp_path / "followed"
     folder.mkdir()
     with reading(folder, page, python=python) as reader:
