@@ -19,6 +19,7 @@ import psutil
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 PATIENCE = 60.0  # seconds
@@ -145,6 +146,13 @@ def in_terminal(
         process.wait()
         os.close(theirs)
         os.close(ours)
+
+
+def prompt(target: str, history: Path, *words: str) -> AbstractContextManager[Terminal]:
+    """Run ``rdskit shell`` in a terminal of its own, with a history file of its own."""
+    variables = {"RDSKIT_HISTORY": str(history), "PROMPT_TOOLKIT_NO_CPR": "1"}
+    command = [sys.executable, "-m", "rdskit", "shell", target, *words]
+    return in_terminal(command, columns=100, variables=variables)
 
 
 _CONTROLLING = """

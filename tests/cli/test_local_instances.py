@@ -1,4 +1,4 @@
-"""``rdskit local create``, ``list``, ``logs`` and ``status`` on a real local RDS."""
+"""``rdskit local create``, ``list``, ``logs``, ``status`` on a real local RDS; ``rdskit shell`` through a failover."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from typer.testing import CliRunner
 from rdskit.cli.local_instances import url_of
 from rdskit.cli.main import app
 from rdskit.local import faults
+from tests.cli.terminal import prompt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from typer.testing import Result
 
@@ -32,7 +34,7 @@ def invoke(*words: str, **environment: str) -> Result:
 def created(local_rds: LocalRds) -> Iterator[Result]:
     """Create an instance with a replica; a dead proxy, a profile and a region that do not exist are in the way."""
     yield invoke(
-        *("create", "Made", "--replicas", "1", "--wait", "--data", str(local_rds.data), "--json"),
+        *("create", "Made", "--multi-az", "--replicas", "1", "--wait", "--data", str(local_rds.data), "--json"),
         HTTP_PROXY="http://127.0.0.1:9",
         http_proxy="http://127.0.0.1:9",
         AWS_DEFAULT_REGION="mars-1",
@@ -67,7 +69,7 @@ def test_what_the_api_refuses_is_one_error(created: Result, local_rds: LocalRds)
     assert (again.exit_code, "DBInstanceAlreadyExists" in again.stderr) == (2, True)
 
 
-def test_list_has_every_local_rds_and_a_taken_port_names_its_own(local_rds: LocalRds, tmp_path: object) -> None:
+def test_list_has_every_local_rds_and_a_taken_port_names_its_own(local_rds: LocalRds, tmp_path: Path) -> None:
     found = json.loads(invoke("list", "--json").stdout)
     mine = next(each for each in found if each["data"] == str(local_rds.data))
     assert mine["endpoint"] == os.environ["AWS_ENDPOINT_URL"]
@@ -100,3 +102,26 @@ def test_logs_are_followed_until_ctrl_c(created: Result, local_rds: LocalRds) ->
         f.stdout.read()
     assert f.returncode == 130
     local_rds.await_available("made")
+
+
+def test_the_prompt_survives_a_failover_in_mid_session(created: Result, local_rds: LocalRds, tmp_path: Path) -> None:
+    assert created.exit_code == 0
+    with prompt("rds://made/app", tmp_path / "history") as terminal:
+        terminal.until_written("app>")
+        terminal.type("create table kept as select 1 as id;\r")
+        terminal.until_written("CREATE TABLE")
+        local_rds.fail_over("made")
+        terminal.type("select id + 41 as answer from kept;\r")
+        terminal.until_written("was lost; connecting again")
+        terminal.until_written("42")
+        terminal.type("set work_mem = '8MB';\rbegin;\r")
+        terminal.until_written("app*>")
+        local_rds.fail_over("made")
+        terminal.type("select 1;\r")
+        terminal.until_written("was lost, with its open transaction and its settings and temporary tables")
+        terminal.until_written("FailoverError")
+        terminal.type("select 43 as again;\r")
+        terminal.until_written("(1 row in ")
+        terminal.until_written("app>")
+        terminal.type("\\q\r")
+        assert terminal.end() == 0

@@ -15,15 +15,11 @@ import pytest
 from typer.testing import CliRunner
 
 from rdskit.cli.main import app
-from tests.cli.terminal import in_terminal
+from tests.cli.terminal import prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from tests.cli.terminal import Terminal
-    from tests.plugins.local_rds import LocalRds
     from tests.plugins.postgres import TestDatabase
 
 TABLE = "create table people (id int primary key, name varchar(40))"
@@ -34,12 +30,6 @@ def shell(target: str, *words: str, status: int = 0) -> str:
     result = CliRunner().invoke(app, ["shell", target, "--tls", "off", *words])
     assert result.exit_code == status, result.output
     return result.stdout
-
-
-def prompt(target: str, history: Path, *words: str) -> AbstractContextManager[Terminal]:
-    command = [sys.executable, "-m", "rdskit", "shell", target, *words]
-    variables = {"RDSKIT_HISTORY": str(history), "PROMPT_TOOLKIT_NO_CPR": "1"}
-    return in_terminal(command, columns=100, variables=variables)
 
 
 # -- without a terminal --------------------------------------------------------------------------------------------
@@ -106,9 +96,8 @@ def test_a_conversation(database: TestDatabase, tmp_path: Path) -> None:
         terminal.until_written("ROLLBACK")
         terminal.type(f"create role of_{database.name} password 'hunter2'; drop role of_{database.name};\r")
         terminal.until_written("DROP ROLE in")
-        terminal.type("\\d peo\t")
-        terminal.until_written("people")
-        terminal.type("\r")
+        terminal.until_written(f"{database.name}>")
+        terminal.type("\\d people\r")
         terminal.until_written("primary key")
         terminal.until_written(f"{database.name}>")
         terminal.type("\x04")
@@ -124,32 +113,3 @@ def _await_sleep(database: TestDatabase) -> None:
     asleep = "select count(*) from pg_stat_activity where query like 'select pg_sleep%' and state = 'active'"
     while "    1\n" not in shell(database.url, "-c", asleep):
         pass
-
-
-@pytest.fixture
-def two_zones(local_rds: LocalRds) -> Iterator[str]:
-    local_rds.create("prompted", MultiAZ=True)
-    yield "prompted"
-    local_rds.delete("prompted")
-
-
-def test_a_failover_in_mid_session(two_zones: str, local_rds: LocalRds, tmp_path: Path) -> None:
-    with prompt(f"rds://{two_zones}/app", tmp_path / "history") as terminal:
-        terminal.until_written("app>")
-        terminal.type("create table kept as select 1 as id;\r")
-        terminal.until_written("CREATE TABLE")
-        local_rds.fail_over(two_zones)
-        terminal.type("select id + 41 as answer from kept;\r")
-        terminal.until_written("was lost; connecting again")
-        terminal.until_written("42")
-        terminal.type("set work_mem = '8MB';\rbegin;\r")
-        terminal.until_written("app*>")
-        local_rds.fail_over(two_zones)
-        terminal.type("select 1;\r")
-        terminal.until_written("was lost, with its open transaction and its settings and temporary tables")
-        terminal.until_written("FailoverError")
-        terminal.type("select 43 as again;\r")
-        terminal.until_written("(1 row in ")
-        terminal.until_written("app>")
-        terminal.type("\\q\r")
-        assert terminal.end() == 0
