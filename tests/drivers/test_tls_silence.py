@@ -154,6 +154,7 @@ async def test_a_goodbye_that_is_cancelled() -> None:
 
     raw = SimpleNamespace(
         ensure_closed=say_goodbye,
+        arguments=SimpleNamespace(bound=None),
         _transport=SimpleNamespace(abort=lambda: cut.append("cut")),
         _proto=SimpleNamespace(_closed_waiter=asyncio.get_running_loop().create_future()),
     )
