@@ -73,10 +73,13 @@ def test_what_makes_no_sense_is_one_clear_error(local: LocalSite, orders: str) -
 
 
 def test_the_command_line(local: LocalSite, orders: str) -> None:
-    def run(*words: str) -> dict[str, object]:
+    def invoke(words: tuple[str, ...], status: int) -> str:
         done = CliRunner().invoke(app, ["fault", *words, "--data", str(local.data), "--json"], catch_exceptions=False)
-        assert done.exit_code == 0
-        answer: dict[str, object] = json.loads(done.stdout)
+        assert done.exit_code == status
+        return done.output
+
+    def run(*words: str) -> dict[str, object]:
+        answer: dict[str, object] = json.loads(invoke(words, 0))
         return answer
 
     assert run(orders, "latency", "150ms", "--for", "1m") == {
@@ -87,8 +90,8 @@ def test_the_command_line(local: LocalSite, orders: str) -> None:
         "lasting": 60.0,
     }
     assert run(orders, "clear") == {"identifier": orders, "cleared": ["latency"]}
+    assert "'sunspots' is not one of 'kill'" in invoke((orders, "sunspots"), 2)
     for words, message in {
-        ("sunspots",): "choose one of kill",
         ("latency",): "needs a duration",
         ("latency", "soon"): "no duration",
         ("hang", "--path", "client"): "has no path",

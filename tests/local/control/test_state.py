@@ -54,13 +54,17 @@ def was_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
     local = LocalSite(data, site.up(data, free_port()).port)
     local.client("ssm").put_parameter(Name="/x", Value="1", Type="String")
     site.down(data)
+    # Without its marker it is no original: a copy of one would be refused as such.
+    Layout(data).marker.rename(data.parent / "marker")
     return data
 
 
 @pytest.fixture
 def stopped(was_up: Path, tmp_path: Path) -> Path:
     """Return the directory of a local RDS that was up, and is down."""
-    return shutil.copytree(was_up, tmp_path / "data", symlinks=True)
+    data = shutil.copytree(was_up, tmp_path / "data", symlinks=True)
+    shutil.copy2(was_up.parent / "marker", Layout(data).marker)
+    return data
 
 
 class Trap:
