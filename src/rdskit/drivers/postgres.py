@@ -21,6 +21,7 @@ from rdskit.kernel.ports import Capabilities, DriverError
 from rdskit.kernel.session_settings import as_start_up_parameters
 from rdskit.kernel.targets import Engine
 from rdskit.runtime.keepalive import keep_alive
+from rdskit.runtime.receive_buffers import keep_receive_buffers
 
 if TYPE_CHECKING:
     from rdskit.kernel.endpoints import Endpoint
@@ -33,6 +34,7 @@ class AsyncpgDriver:
     def __init__(self) -> None:
         self._met: set[Endpoint] = set()  # answered as PostgreSQL: whatever they do later is no other protocol
         self._schemas = Schemas()
+        keep_receive_buffers()
 
     capabilities: Final = Capabilities(notifications=True, replication=True)
 

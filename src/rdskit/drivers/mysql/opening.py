@@ -17,6 +17,7 @@ from rdskit.drivers.mysql.session import Session, new_connection, offers_tls, op
 from rdskit.kernel.connect_errors import NO_TLS, TLS_DEMANDED, connect_error
 from rdskit.kernel.ports import Capabilities, DriverError
 from rdskit.kernel.targets import Engine
+from rdskit.runtime.receive_buffers import keep_receive_buffers
 
 if TYPE_CHECKING:
     from rdskit.kernel.endpoints import Endpoint
@@ -30,6 +31,7 @@ class AsyncmyDriver:
 
     def __init__(self) -> None:
         self._met: set[Endpoint] = set()  # have greeted as MySQL does: whatever they do later is no other protocol
+        keep_receive_buffers()
 
     capabilities: Final = Capabilities(replication=True)
 
