@@ -17,10 +17,10 @@ from rdskit.cli.targets import Target, connects
 from rdskit.client.api import Database
 from rdskit.errors import ConfigError
 from rdskit.kernel.server_words import escaped
-from rdskit.operate.shell.model import Settings
+from rdskit.operate.shell.model import Format, Settings
 from rdskit.operate.shell.native import native_program
 from rdskit.operate.shell.running import GivenUpError
-from rdskit.operate.shell.script import Format, run_script
+from rdskit.operate.shell.script import run_script
 from rdskit.operate.shell.session import ShellSession
 
 app = single()
@@ -85,7 +85,7 @@ async def _run(target: str, options: dict[str, Any], statements: str | None, for
     )
     async with connecting as db:
         if statements is None:
-            await _converse(db, limit)
+            await _converse(db, limit, form)
             return
         session = ShellSession(db, _say)
         await session.open()
@@ -97,7 +97,7 @@ async def _run(target: str, options: dict[str, Any], statements: str | None, for
             await session.close()
 
 
-async def _converse(db: Database, limit: int) -> None:
+async def _converse(db: Database, limit: int, form: Format) -> None:
     try:
         from rdskit.operate.shell.screen import Screen  # noqa: PLC0415 - needs the extra
     except ModuleNotFoundError as error:
@@ -108,7 +108,7 @@ async def _converse(db: Database, limit: int) -> None:
     session = ShellSession(db, _notice)
     await session.open()
     try:
-        screen = Screen(session, await _name(session), Settings(limit=limit))
+        screen = Screen(session, await _name(session), Settings(limit=limit, form=form))
         typer.echo(f"rdskit {rdskit.__version__}, the writer at {session.host}; \\? for help, \\q to leave")
         await screen.run()
     finally:

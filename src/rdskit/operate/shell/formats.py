@@ -73,7 +73,9 @@ def as_lines(answer: Answer, settings: Settings, width: int | None) -> Iterator[
         settings: how to show it.
         width: of the terminal; None where there is none.
     """
-    if answer.columns and answer.rows:
+    if answer.columns and settings.form != "table":
+        yield from _data(answer, settings)
+    elif answer.columns and answer.rows:
         cells = [[NULL if value is None else _cell(value) for value in row] for row in answer.rows]
         widths = [max(map(cell_len, column)) for column in zip(answer.columns, *cells, strict=True)]
         fits = width is None or sum(widths) + 3 * (len(widths) - 1) <= width
@@ -84,6 +86,15 @@ def as_lines(answer: Answer, settings: Settings, width: int | None) -> Iterator[
     elif answer.columns:
         yield " | ".join(map(escaped, answer.columns))
     yield _footer(answer, settings)
+
+
+def _data(answer: Answer, settings: Settings) -> Iterator[str]:
+    """Yield CSV or JSON as a terminal may show it; JSON escapes control characters by itself."""
+    if settings.form == "json":
+        yield from json.dumps(as_object(answer), indent=2, ensure_ascii=False).splitlines()
+        return
+    for line in as_csv([answer.columns, *answer.rows]).split("\n")[:-1]:
+        yield "".join(map(_visible, line))
 
 
 def _footer(answer: Answer, settings: Settings) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+Format = Literal["table", "csv", "json"]
 
 
 class Answer(NamedTuple):
@@ -37,11 +39,13 @@ class Settings(NamedTuple):
         timing: show how long each statement took.
         expanded: a line for each value: ``on``, ``off``, or ``auto`` where a row is wider than the terminal.
         limit: rows shown of a query; 0 for all.
+        form: how rows are written.
     """
 
     timing: bool = True
     expanded: str = "auto"
     limit: int = 1000
+    form: Format = "table"
 
 
 class Column(NamedTuple):

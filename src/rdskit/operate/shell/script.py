@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from rdskit.operate.shell.commands import run_command
 from rdskit.operate.shell.formats import as_csv, as_lines, as_object
@@ -14,10 +14,8 @@ from rdskit.operate.shell.running import interruptible
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rdskit.operate.shell.model import Answer
+    from rdskit.operate.shell.model import Answer, Format
     from rdskit.operate.shell.session import ShellSession
-
-Format = Literal["table", "csv", "json"]
 
 
 async def run_script(
