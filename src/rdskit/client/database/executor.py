@@ -161,7 +161,8 @@ class Executor:
 
     async def _write(self, work: Work[T], error: DriverError | None) -> T:
         """Run on the writer, again and again where the retry table allows it."""
-        _require_plain(work.statement)
+        if not work.statement.repeatable:
+            _require_plain(work.statement)
         repeats: dict[Failure, int] = {}
         attempts: Attempts | None = None
         while True:
