@@ -161,8 +161,7 @@ class Executor:
 
     async def _write(self, work: Work[T], error: DriverError | None) -> T:
         """Run on the writer, again and again where the retry table allows it."""
-        if not work.statement.repeatable:
-            _require_plain(work.statement)
+        _require_plain(work.statement)
         repeats: dict[Failure, int] = {}
         attempts: Attempts | None = None
         while True:
@@ -390,6 +389,8 @@ def _budget_is_spent(error: DriverError) -> FailoverError:
 
 
 def _require_plain(statement: Statement) -> None:
+    if statement.repeatable:  # most calls that wait for a connection
+        return
     if statement.kind is Kind.TRANSACTION:
         raise ConfigError(f"{statement.source.strip()!r} has no meaning on a pool: use db.transaction() or db.run()")
     refuse_listening(statement)
