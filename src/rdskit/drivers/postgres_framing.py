@@ -17,7 +17,7 @@ _length: Final = struct.Struct("!i").unpack_from
 class Frames:
     """Stands between a transport and asyncpg's protocol, and looks at the length of each message.
 
-    That costs about 0.1 µs a message, so verified servers and those on this machine are spared it.
+    That costs time for each message, so verified servers and those on this machine are spared it.
 
     Args:
         real: asyncpg's protocol.
