@@ -50,10 +50,16 @@ class Zygote:
         self._process.communicate(timeout=60)
 
 
-def spread(lines: int, kills: int | None) -> list[int]:
-    """Return at which lines to kill: so many, evenly spread, or all if None.
+def spread(run: dict[str, Any], kills: int | None) -> list[int]:
+    """Return at which executed lines to kill: so many, evenly spread, or each source line's first and last if None.
 
     The last few are left out: a run that is repeated may take fewer lines.
+
+    Args:
+        run: what a run to the end answered.
+        kills: how many.
     """
-    last = int(lines * 0.97)
-    return list(range(1, last)) if kills is None else [1 + last * (2 * n + 1) // (2 * kills) for n in range(kills)]
+    last = int(run["lines"] * 0.97)
+    if kills is None:
+        return [visit for visit in run["visits"] if visit < last]
+    return [1 + last * (2 * n + 1) // (2 * kills) for n in range(kills)]

@@ -4,7 +4,8 @@ Reads one JSON object a line: ``{"function", "arguments", "rooms", "kill_at"}``.
 and runs that coroutine function. It counts the lines that it executes in the rooms of rdskit, in every thread, and
 kills itself with SIGKILL before line number ``kill_at``. The commands of one line, a list, run at the same time.
 
-Answers with one JSON object for each: ``{"killed": true}``, ``{"answer", "lines"}``, or ``{"error", "kind", "lines"}``.
+Answers with one JSON object for each: ``{"killed": true}``, ``{"answer", "lines", "visits"}``, or ``{"error", "kind",
+"lines", "visits"}``; ``visits`` are the numbers at which each line of the source was executed first and last.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ class Lines:
 
     def __init__(self, rooms: list[str], kill_at: int | None) -> None:
         self.count = 0
+        self._first: dict[tuple[str, int], int] = {}
+        self._last: dict[tuple[str, int], int] = {}
         self._rooms = tuple(str(ROOT / room) for room in rooms)
         self._kill_at = kill_at
 
@@ -40,14 +43,21 @@ class Lines:
         threading.settrace(self._call)
         sys.settrace(self._call)
 
+    @property
+    def visits(self) -> list[int]:
+        return sorted({*self._first.values(), *self._last.values()})
+
     def _call(self, frame: FrameType, event: str, argument: Any) -> Any:
         del event, argument
         return self._line if frame.f_code.co_filename.startswith(self._rooms) else None
 
     def _line(self, frame: FrameType, event: str, argument: Any) -> Any:
-        del frame, argument
+        del argument
         if event == "line":
             self.count += 1
+            place = (frame.f_code.co_filename, frame.f_lineno)
+            self._first.setdefault(place, self.count)
+            self._last[place] = self.count
             if self.count == self._kill_at:
                 os.kill(os.getpid(), signal.SIGKILL)
         return self._line
@@ -63,7 +73,7 @@ def child(command: dict[str, Any], answers: int) -> None:
         answer = {"answer": asyncio.run(function(**command["arguments"]))}
     except RdskitError as error:
         answer = {"error": str(error), "kind": type(error).__name__}
-    os.write(answers, json.dumps({**answer, "lines": lines.count}).encode())
+    os.write(answers, json.dumps({**answer, "lines": lines.count, "visits": lines.visits}).encode())
     os._exit(0)
 
 

@@ -50,7 +50,7 @@ def storm(zygote: Runs, kills: int | None, check: Any) -> None:
 
     Args:
         zygote: runs the plan.
-        kills: how many lines of each direction, spread evenly; None for every one.
+        kills: how many lines of each direction, spread evenly; None for each source line's first and last visit.
         check: called with what must be there: True for all, False for nothing.
     """
     forward = zygote.run("apply", "probe-0")
@@ -59,7 +59,7 @@ def storm(zygote: Runs, kills: int | None, check: Any) -> None:
     backward = zygote.run("undo", "probe-0")
     assert backward["answer"] == "undone"
     check(there=False)
-    for number, at in enumerate(spread(forward["lines"], kills), 1):
+    for number, at in enumerate(spread(forward, kills), 1):
         job = f"forward-{number}"
         assert zygote.run("apply", job, at) == {"killed": True}
         ended = zygote.run("resume", job)
@@ -71,7 +71,7 @@ def storm(zygote: Runs, kills: int | None, check: Any) -> None:
         check(there=True)
         assert zygote.run("undo", job)["answer"] == "undone"
         check(there=False)
-    for number, at in enumerate(spread(backward["lines"], kills), 1):
+    for number, at in enumerate(spread(backward, kills), 1):
         job = f"backward-{number}"
         assert zygote.run("apply", job)["answer"] == "done"
         assert zygote.run("undo", job, at) == {"killed": True}
@@ -125,4 +125,5 @@ def test_an_instance_of_the_aws_api(zygotes: Any, local_rds: LocalRds, kills: in
         ]
         assert [each["BackupRetentionPeriod"] for each in found] == ([3] if there else [])
 
-    storm(zygotes("instance", "plan-1"), None if kills is None else 2, check)
+    # One life of an instance takes seconds.
+    storm(zygotes("instance", "plan-1"), 60 if kills is None else 2, check)

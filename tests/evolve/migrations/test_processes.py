@@ -79,7 +79,7 @@ async def test_a_killed_process_is_finished_by_the_next(
         whole = schema_hash(await schema(db))
         taken_back = zygote.run("down", **arguments)
         assert schema_hash(await schema(db)) == empty
-        for at in spread(clean["lines"], kills):
+        for at in spread(clean, kills):
             assert zygote.run("up", kill_at=at, **arguments) == {"killed": True}
             assert "answer" in zygote.run("up", **arguments), at
             assert schema_hash(await schema(db)) == whole, at
@@ -87,7 +87,7 @@ async def test_a_killed_process_is_finished_by_the_next(
             assert await db.fetch_value("select count(*) from users") == 1
             assert "answer" in zygote.run("down", **arguments), at
             assert schema_hash(await schema(db)) == empty, at
-        for at in spread(taken_back["lines"], kills):
+        for at in spread(taken_back, kills):
             assert "answer" in zygote.run("up", **arguments), at
             assert zygote.run("down", kill_at=at, **arguments) == {"killed": True}
             assert "answer" in zygote.run("down", **arguments), at
