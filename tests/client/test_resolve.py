@@ -276,7 +276,7 @@ async def test_what_was_begun_before_its_host_got_its_name_goes_on(database: Tes
             assert db.stats().writer.endpoint.startswith("second.example")
             assert await db.fetch_value("select pg_backend_pid()") != held
             (leaving,) = db._cluster._leaving
-            await eventually(lambda: lends(leaving, 1), PATIENCE)  # others may be being opened or closed still
+            await eventually(lambda: uses(leaving, 1), PATIENCE)  # others may be being opened or closed still
             assert await tx.fetch_value("select pg_backend_pid()") == held
         await eventually(lambda: has_left(db), PATIENCE)
     finally:
@@ -287,7 +287,7 @@ async def has_left(db: rdskit.Database) -> bool:
     return not db._cluster._leaving
 
 
-async def lends(pool: Pool, number: int) -> bool:
+async def uses(pool: Pool, number: int) -> bool:
     return pool.stats().in_use == number
 
 
