@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import rdskit
-from rdskit.drivers.postgres_framing import Frames
+from rdskit.drivers.postgres.framing import Frames
 from tests.drivers.rogue import POSTGRES_WELCOME, rogue
 
 if TYPE_CHECKING:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 from asyncpg import connect_utils
 
-from rdskit.drivers import postgres_upgrade
-from rdskit.drivers.postgres import AsyncpgDriver
+from rdskit.drivers.postgres import AsyncpgDriver, upgrade
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.ports import ConnectOptions, Login
 
@@ -49,7 +48,7 @@ async def test_a_connection_that_the_application_opens_with_asyncpg_is_left_alon
     others = [await arrived.get()]
     ours = asyncio.create_task(AsyncpgDriver().connect(options, Login("app", "throwaway")))
     own = await arrived.get()
-    with contextlib.suppress(ZeroDivisionError), postgres_upgrade.cut_when_given_up():
+    with contextlib.suppress(ZeroDivisionError), upgrade.cut_when_given_up():
         open_plainly()
         others.append(await arrived.get())
         raise ZeroDivisionError

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from rdskit.drivers.mysql.binlog import BinlogConnection
-    from rdskit.drivers.postgres_wal import WalConnection
+    from rdskit.drivers.postgres.wal import WalConnection
     from rdskit.kernel.ports import Connection
     from rdskit.local.engines.throwaway import ThrowawayPostgres
     from tests.plugins.mysql_family import FamilyDatabase

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from rdskit.drivers.connect_errors import said
 from rdskit.drivers.pymysql_connect import ask_within, connect_within
-from rdskit.drivers.refusals import said
 from rdskit.errors import ConfigError, ConnectError
 from rdskit.kernel.connect_errors import connect_error, problem_by_errno, problem_in_words
 from rdskit.kernel.failures import Failure

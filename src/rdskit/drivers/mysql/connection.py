@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from asyncmy.constants import SERVER_STATUS
 
+from rdskit.drivers.connect_errors import write_refused
 from rdskit.drivers.mysql.bulk import Inserting
 from rdskit.drivers.mysql.cursor import ServerCursor, open_cursor
 from rdskit.drivers.mysql.failures import failed, leaves_answer_unread, timed_out, unreadable
 from rdskit.drivers.mysql.replication import Replication
 from rdskit.drivers.mysql.statements import Prepared, Statements
-from rdskit.drivers.refusals import write_refused
 from rdskit.errors import FailoverError, QueryError, StatementError
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError, ReaderProgress, Result, ServerCapacity

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from asyncmy.constants import FIELD_TYPE
 from asyncmy.errors import MySQLError, ProgrammingError
 
-from rdskit.drivers.refusals import refused_by_network, said, unknown_database
+from rdskit.drivers.connect_errors import refused_by_network, said, unknown_database
 from rdskit.errors import ConfigError, FailoverError, QueryError, QueryTimeout, ResultError, StatementError
 from rdskit.kernel.answers import meaning_of_errno
 from rdskit.kernel.connect_errors import NO_TLS, connect_error, problem_by_errno

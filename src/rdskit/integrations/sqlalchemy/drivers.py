@@ -95,10 +95,10 @@ def await_first_answer(dialect: Dialect, connection: DBAPIConnection, seconds: f
 
 
 async def _connect_asyncpg(cleartext_password: bool, **arguments: Any) -> Any:  # noqa: FBT001 - by partial
-    from rdskit.drivers import postgres_upgrade  # noqa: PLC0415 - an optional driver, loaded on first use
+    from rdskit.drivers.postgres import upgrade  # noqa: PLC0415 - an optional driver, loaded on first use
 
-    with postgres_upgrade.cut_when_given_up():
-        return await postgres_upgrade.connect(cleartext_password=cleartext_password, **arguments)
+    with upgrade.cut_when_given_up():
+        return await upgrade.connect(cleartext_password=cleartext_password, **arguments)
 
 
 async def _connect_asyncmy(seconds: float, cleartext_password: bool, **arguments: Any) -> Any:  # noqa: FBT001 - by partial

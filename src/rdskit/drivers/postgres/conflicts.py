@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
-from rdskit.drivers.postgres_records import copy, count, insert_pipelined
+from rdskit.drivers.postgres.records import copy, count, insert_pipelined
 from rdskit.kernel.sql.insert import (
     STAGING,
     drop_staging,
@@ -24,7 +24,7 @@ from rdskit.kernel.sql.insert import (
 )
 
 if TYPE_CHECKING:
-    from rdskit.drivers.postgres_records import Batch
+    from rdskit.drivers.postgres.records import Batch
     from rdskit.kernel.sql.insert import Insertion
 
 _REFUSED: Final = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from rdskit.drivers.postgres_arguments import FIRST_MADE, Columns, UnfitError, rule_for
+from rdskit.drivers.postgres.arguments import FIRST_MADE, Columns, UnfitError, rule_for
 from rdskit.errors import StatementError
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import asyncpg
 
-from rdskit.drivers.postgres_failures import ERRORS, unsuitable_element
-from rdskit.drivers.postgres_statements import prepared
+from rdskit.drivers.postgres.failures import ERRORS, unsuitable_element
+from rdskit.drivers.postgres.statements import prepared
 from rdskit.errors import StatementError
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
@@ -20,7 +20,7 @@ from rdskit.kernel.sql.model import Dialect
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
-    from rdskit.drivers.postgres_tables import Target
+    from rdskit.drivers.postgres.tables import Target
     from rdskit.kernel.ports import Portion, Portions
     from rdskit.kernel.sql.insert import Insertion
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import asyncpg
 
-from rdskit.drivers.postgres_arguments import FIRST_MADE, parameters_of
-from rdskit.drivers.postgres_failures import unsuitable
-from rdskit.drivers.postgres_limits import may_be_large
+from rdskit.drivers.postgres.arguments import FIRST_MADE, parameters_of
+from rdskit.drivers.postgres.failures import unsuitable
+from rdskit.drivers.postgres.limits import may_be_large
 from rdskit.kernel.ports import DriverError
 from rdskit.kernel.sql import Dialect
 from rdskit.kernel.sql.effects import effect_of
@@ -25,7 +25,7 @@ from rdskit.kernel.sql.tokens import tokenize
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rdskit.drivers.postgres_arguments import Parameters
+    from rdskit.drivers.postgres.arguments import Parameters
     from rdskit.kernel.sql import Effect
 
 _MOST: Final = 256

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
-from rdskit.drivers.postgres_framing import Frames
+from rdskit.drivers.postgres.framing import Frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable

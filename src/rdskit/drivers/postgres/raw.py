@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 from asyncpg import connect_utils
 
-from rdskit.drivers import postgres_upgrade
-from rdskit.drivers.postgres_arguments import RULELESS
-from rdskit.drivers.postgres_codecs import set_array_of_json, set_array_of_texts
+from rdskit.drivers.postgres import upgrade
+from rdskit.drivers.postgres.arguments import RULELESS
+from rdskit.drivers.postgres.codecs import set_array_of_json, set_array_of_texts
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container
@@ -123,7 +123,7 @@ class Raw(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
         protocol = self._protocol
         with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             async with asyncio.timeout(_CANCEL_WITHIN):
-                with postgres_upgrade.cut_afterwards():
+                with upgrade.cut_afterwards():
                     await connect_utils._cancel(  # noqa: SLF001 - asyncpg sends it only when the caller is cancelled
                         loop=self._loop,
                         addr=self._addr,
@@ -134,7 +134,7 @@ class Raw(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
 
     async def _cancel(self, *waiters: Any) -> None:
         try:
-            with postgres_upgrade.cut_afterwards():
+            with upgrade.cut_afterwards():
                 await super()._cancel(*waiters)
         finally:
             self._forget_current()

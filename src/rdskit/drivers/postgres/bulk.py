@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
-from rdskit.drivers.postgres_conflicts import insert_batch, insert_staged, types_of_key
-from rdskit.drivers.postgres_records import Records, copy, insert_pipelined
-from rdskit.drivers.postgres_tables import target_of
+from rdskit.drivers.postgres.conflicts import insert_batch, insert_staged, types_of_key
+from rdskit.drivers.postgres.records import Records, copy, insert_pipelined
+from rdskit.drivers.postgres.tables import target_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
-    from rdskit.drivers.postgres_tables import Fetch
+    from rdskit.drivers.postgres.tables import Fetch
     from rdskit.kernel.ports import Portion, Portions, Row
     from rdskit.kernel.sql.insert import Insertion
 

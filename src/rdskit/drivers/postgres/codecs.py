@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
-from rdskit.drivers.postgres_arrays import ListsAsElements, TextArray
+from rdskit.drivers.postgres.arrays import ListsAsElements, TextArray
 from rdskit.errors import ConfigError
 from rdskit.kernel.codecs import JSON, JSON_TYPE, Codec, text_of
 from rdskit.kernel.failures import Failure

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
-from rdskit.drivers import postgres_upgrade
 from rdskit.drivers.greeting import engine_at, other_protocol
-from rdskit.drivers.postgres_codecs import set_codecs
-from rdskit.drivers.postgres_connection import PostgresConnection, StatelessPostgresConnection
-from rdskit.drivers.postgres_failures import mapped, refused
-from rdskit.drivers.postgres_raw import Raw
-from rdskit.drivers.postgres_row import Row
-from rdskit.drivers.postgres_statements import Schemas
-from rdskit.drivers.postgres_values import set_time_codecs
-from rdskit.drivers.postgres_wal import WalConnection
+from rdskit.drivers.postgres import upgrade
+from rdskit.drivers.postgres.codecs import set_codecs
+from rdskit.drivers.postgres.connection import PostgresConnection, StatelessPostgresConnection
+from rdskit.drivers.postgres.failures import mapped, refused
+from rdskit.drivers.postgres.raw import Raw
+from rdskit.drivers.postgres.row import Row
+from rdskit.drivers.postgres.statements import Schemas
+from rdskit.drivers.postgres.values import set_time_codecs
+from rdskit.drivers.postgres.wal import WalConnection
 from rdskit.kernel.ports import Capabilities, DriverError
 from rdskit.kernel.session_settings import as_start_up_parameters
 from rdskit.kernel.targets import Engine
@@ -41,7 +41,7 @@ class AsyncpgDriver:
     async def connect(self, options: ConnectOptions, login: Login) -> PostgresConnection:
         """Open a connection and learn its role from what the server reports of itself."""
         try:
-            with postgres_upgrade.cut_when_given_up():
+            with upgrade.cut_when_given_up():
                 raw = await _open(options, login, _settings(options))
                 await _set_codecs(raw, options)
         except DriverError:
@@ -64,7 +64,7 @@ class AsyncpgDriver:
         """Open a replication connection to a database."""
         settings = {"application_name": options.application_name, "replication": "database"}
         try:
-            with postgres_upgrade.cut_when_given_up():
+            with upgrade.cut_when_given_up():
                 raw = await _open(options, login, settings)
         except Exception as error:
             raise refused(error, options, login) from error
@@ -73,7 +73,7 @@ class AsyncpgDriver:
 
 async def _open(options: ConnectOptions, login: Login, settings: dict[str, str]) -> Any:
     host, port = options.endpoint
-    raw = await postgres_upgrade.connect(
+    raw = await upgrade.connect(
         cleartext_password=options.cleartext_password,
         host=host,
         port=port,

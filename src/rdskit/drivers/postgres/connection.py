@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from rdskit.drivers.postgres_bulk import PortalCursor, insert_rows
-from rdskit.drivers.postgres_capacity import CAPACITY
-from rdskit.drivers.postgres_codecs import unread_columns
-from rdskit.drivers.postgres_failures import (
+from rdskit.drivers.connect_errors import write_refused
+from rdskit.drivers.postgres.bulk import PortalCursor, insert_rows
+from rdskit.drivers.postgres.capacity import CAPACITY
+from rdskit.drivers.postgres.codecs import unread_columns
+from rdskit.drivers.postgres.failures import (
     ERRORS,
     answered_late,
     cancelled,
@@ -20,12 +21,11 @@ from rdskit.drivers.postgres_failures import (
     undecoded,
     unreadable,
 )
-from rdskit.drivers.postgres_failures import mapped as mapped_error
-from rdskit.drivers.postgres_limits import LARGEST_MESSAGE, require_room
-from rdskit.drivers.postgres_records import SourceError, execute_pipelined
-from rdskit.drivers.postgres_replication import Replication
-from rdskit.drivers.postgres_statements import Kept, Schemas, Staleness, Statements, prepared, staleness_of
-from rdskit.drivers.refusals import write_refused
+from rdskit.drivers.postgres.failures import mapped as mapped_error
+from rdskit.drivers.postgres.limits import LARGEST_MESSAGE, require_room
+from rdskit.drivers.postgres.records import SourceError, execute_pipelined
+from rdskit.drivers.postgres.replication import Replication
+from rdskit.drivers.postgres.statements import Kept, Schemas, Staleness, Statements, prepared, staleness_of
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.notifications import Notification
 from rdskit.kernel.ports import DriverError, Result, ServerCapacity
@@ -36,7 +36,7 @@ from rdskit.kernel.topology import Role
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from rdskit.drivers.postgres_raw import Raw
+    from rdskit.drivers.postgres.raw import Raw
     from rdskit.kernel.ports import ConnectOptions, Portions, ReaderProgress
     from rdskit.kernel.positions import Lsn, Xid
     from rdskit.kernel.scope import Scope

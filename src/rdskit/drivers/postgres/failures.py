@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import asyncpg
 
-from rdskit.drivers.refusals import refused_by_network, said, unknown_database
+from rdskit.drivers.connect_errors import refused_by_network, said, unknown_database
 from rdskit.errors import (
     ConfigError,
     FailoverError,

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 import asyncpg
 from asyncpg import connect_utils
 
-from rdskit.drivers.postgres_framing import Frames
-from rdskit.drivers.postgres_passwords import REFUSAL, Encrypted, Guard
+from rdskit.drivers.postgres.framing import Frames
+from rdskit.drivers.postgres.passwords import REFUSAL, Encrypted, Guard
 from rdskit.kernel.endpoints import Endpoint
 
 if TYPE_CHECKING:
