@@ -29,7 +29,8 @@ async def test_an_unknown_database(database: TestDatabase) -> None:
 
 
 async def test_a_missing_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "rdskit.drivers.postgres", raising=False)
+    for name in [each for each in sys.modules if each.startswith("rdskit.drivers.postgres")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "asyncpg", None)
     with pytest.raises(rdskit.ConfigError, match=r"pip install 'rdskit\[postgres\]'"):
         await rdskit.connect("postgresql://app:x@127.0.0.1/shop", tls="off")
