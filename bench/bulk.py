@@ -29,8 +29,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 import harness
 import rdskit
-from rdskit.local.engines.throwaway import throwaway_postgres
-from rdskit.local.engines.throwaway_mysql import throwaway_mariadb, throwaway_mysql
+from rdskit.local.engines.mysql.throwaway import throwaway_mariadb, throwaway_mysql
+from rdskit.local.engines.postgres.throwaway import throwaway_postgres
 
 if TYPE_CHECKING:
     import argparse

@@ -19,7 +19,7 @@ import psycopg
 
 from failover_figures import DEADLINE, Event
 from rdskit.errors import LocalError
-from rdskit.local import faults, site
+from rdskit.local import faults, lifecycle
 from rdskit.local.engines.waiting import poll
 
 if TYPE_CHECKING:
@@ -52,14 +52,14 @@ class LocalCluster:
     @contextlib.contextmanager
     def running(cls, data: Path) -> Iterator[LocalCluster]:
         """Bring a local RDS up, with the cluster in it; the environment points every AWS client at it."""
-        site.up(data, _free_port())
+        lifecycle.up(data, _free_port())
         try:
-            os.environ.update(site.env(data))
+            os.environ.update(lifecycle.env(data))
             cluster = cls(data, secrets.token_urlsafe(12))
             cluster.create()
             yield cluster
         finally:
-            site.down(data)
+            lifecycle.down(data)
 
     def create(self) -> None:
         """Create the cluster and the table that is written to."""
@@ -84,7 +84,7 @@ class LocalCluster:
     @property
     def daemon(self) -> int:
         """The process of the local RDS; its servers are its children."""
-        pid = site.status(self._data).pid
+        pid = lifecycle.status(self._data).pid
         if pid is None:
             raise LocalError(f"the local RDS in {self._data} has ended: see its log")
         return pid
@@ -120,7 +120,7 @@ class LocalCluster:
         if not poll(self._is_whole, timeout=_READY, interval=0.1):
             instances = self._rds.describe_db_instances()["DBInstances"]
             seen = {each["DBInstanceIdentifier"]: each["DBInstanceStatus"] for each in instances}
-            in_sync = site.clusters(self._data)[0]["in_sync"]
+            in_sync = lifecycle.clusters(self._data)[0]["in_sync"]
             raise LocalError(
                 f"cluster {CLUSTER} is not whole after {_READY:g} s: {seen}, in sync {in_sync}; "
                 f"its logs are in {self._keep_logs()}"
@@ -173,7 +173,7 @@ class LocalCluster:
             faults.clear(name, data=self._data)
 
     def _last_failover(self) -> Mapping[str, Any] | None:
-        found = site.failovers(self._data, CLUSTER)  # only so many are kept: their number says nothing
+        found = lifecycle.failovers(self._data, CLUSTER)  # only so many are kept: their number says nothing
         return found[-1] if found else None
 
     def _await_failover(self, known: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
@@ -192,7 +192,7 @@ class LocalCluster:
     def _is_whole(self) -> bool:
         instances = self._rds.describe_db_instances()["DBInstances"]
         available = sum(each["DBInstanceStatus"] == "available" for each in instances)
-        return available == len(INSTANCES) and len(site.clusters(self._data)[0]["in_sync"]) == len(INSTANCES) - 1
+        return available == len(INSTANCES) and len(lifecycle.clusters(self._data)[0]["in_sync"]) == len(INSTANCES) - 1
 
     def _connections(self) -> int:
         """Clients of the user; each server is asked at its own endpoint, whoever writes."""

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import rdskit
 from rdskit.evolve import migrations
-from rdskit.local.engines.throwaway import throwaway_postgres
+from rdskit.local.engines.postgres.throwaway import throwaway_postgres
 
 FILES = 10
 

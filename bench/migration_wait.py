@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import rdskit
 from rdskit.evolve import migrations
-from rdskit.local.engines.throwaway import throwaway_postgres
-from rdskit.local.engines.throwaway_mysql import throwaway_mariadb, throwaway_mysql
+from rdskit.local.engines.mysql.throwaway import throwaway_mariadb, throwaway_mysql
+from rdskit.local.engines.postgres.throwaway import throwaway_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -13,14 +13,14 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 import rdskit
 from peers import AsyncPeer, Engine, SyncPeer, cursor_call, wrapper_peer
-from rdskit.local.engines.throwaway_mysql import throwaway_mariadb, throwaway_mysql
+from rdskit.local.engines.mysql.throwaway import throwaway_mariadb, throwaway_mysql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from rdskit.local.engines.throwaway_mysql import ThrowawayFamilyServer
+    from rdskit.local.engines.mysql.throwaway import ThrowawayFamilyServer
 
 FORMAT = "select id, name, email from users where id = %s"
 NAMED = FORMAT.replace("%s", ":id")

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import harness
 import rdskit
-from rdskit.local.engines.throwaway import throwaway_postgres
-from rdskit.local.engines.throwaway_mysql import throwaway_mariadb, throwaway_mysql
+from rdskit.local.engines.mysql.throwaway import throwaway_mariadb, throwaway_mysql
+from rdskit.local.engines.postgres.throwaway import throwaway_postgres
 from rdskit.outbox import Message, Relay
 
 if TYPE_CHECKING:

@@ -24,10 +24,10 @@ from sqlalchemy.ext.asyncio import create_async_engine
 import harness
 import rdskit
 from raw_vs_raw import QUERY, fill
-from rdskit.local.engines.throwaway import throwaway_postgres
+from rdskit.local.engines.postgres.throwaway import throwaway_postgres
 
 if TYPE_CHECKING:
-    from rdskit.local.engines.throwaway import ThrowawayPostgres
+    from rdskit.local.engines.postgres.throwaway import ThrowawayPostgres
 
 TASKS = 100
 CONNECTIONS = 10

@@ -15,13 +15,13 @@ from sqlalchemy.ext.asyncio import create_async_engine
 import rdskit
 from peers import AsyncPeer, Engine, SyncPeer, cursor_call, wrapper_peer
 from raw_vs_raw import QUERY, fill
-from rdskit.local.engines.throwaway import throwaway_postgres
+from rdskit.local.engines.postgres.throwaway import throwaway_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from rdskit.local.engines.throwaway import ThrowawayPostgres
+    from rdskit.local.engines.postgres.throwaway import ThrowawayPostgres
 
 NAMED = QUERY.replace("$1", ":id")
 FORMAT = QUERY.replace("$1", "%s")

@@ -13,7 +13,7 @@ from pathlib import Path
 import asyncpg
 
 import harness
-from rdskit.local.engines.throwaway import ThrowawayPostgres, throwaway_postgres
+from rdskit.local.engines.postgres.throwaway import ThrowawayPostgres, throwaway_postgres
 
 QUERY = "select id, name, email from users where id = $1"
 SETUP = """

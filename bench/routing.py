@@ -23,13 +23,13 @@ from typing import TYPE_CHECKING
 import harness
 import rdskit
 from rdskit.client.replicas.policy import choose, expected_wait, peak_ewma
-from rdskit.local.engines.throwaway import throwaway_postgres
+from rdskit.local.engines.postgres.throwaway import throwaway_postgres
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from rdskit.local.engines.throwaway import ThrowawayPostgres
+    from rdskit.local.engines.postgres.throwaway import ThrowawayPostgres
 
 REPLICAS = 4
 TASKS = 8

@@ -8,7 +8,7 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rdskit.local import faults, site
+from rdskit.local import faults, lifecycle
 from tests.plugins.confidentiality import keep_confidential
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Cluster:
     @property
     def heirs(self) -> list[str]:
         """The readers that may be promoted: they hold every acknowledged commit."""
-        (found,) = [each for each in site.clusters(self.local_rds.data) if each["identifier"] == self.identifier]
+        (found,) = [each for each in lifecycle.clusters(self.local_rds.data) if each["identifier"] == self.identifier]
         return list(found["in_sync"])
 
     async def has_heir(self) -> bool:

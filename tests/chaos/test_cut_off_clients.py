@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import rdskit
-from rdskit.local import faults, site
+from rdskit.local import faults, lifecycle
 from tests.chaos.multi_az import MultiAz, multi_az
 from tests.plugins.rounds import soak
 
@@ -53,4 +53,4 @@ async def test_connect_says_in_time_that_nothing_answers_and_nobody_is_promoted(
             await after.execute("create table written (id int primary key)")
             assert await after.execute("insert into written values (1)") == 1
         assert await before.fetch_value("select count(*) from written", timeout=PATIENCE) == 1
-    assert await asyncio.to_thread(site.failovers, instance.local.data, instance.identifier) == []
+    assert await asyncio.to_thread(lifecycle.failovers, instance.local.data, instance.identifier) == []

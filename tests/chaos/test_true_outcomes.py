@@ -8,14 +8,14 @@ import psycopg
 import pytest
 
 import rdskit
-from rdskit.local.engines.throwaway import throwaway_postgres
+from rdskit.local.engines.postgres.throwaway import throwaway_postgres
 from tests.chaos.calls_with_deadline import DONE, UNKNOWN, Calls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from rdskit.local.engines.throwaway import ThrowawayPostgres
+    from rdskit.local.engines.postgres.throwaway import ThrowawayPostgres
 
 CALLERS = 40
 

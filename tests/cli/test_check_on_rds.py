@@ -16,7 +16,7 @@ import boto3
 import pytest
 
 import rdskit
-from rdskit.local import site
+from rdskit.local import lifecycle
 from tests.plugins.rounds import soak
 from tests.plugins.templates import share_templates
 
@@ -60,11 +60,11 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
         port = server.getsockname()[1]
     data = tmp_path_factory.mktemp("rds") / "data"
     share_templates(data / "fleet")
-    site.up(data, port)
+    lifecycle.up(data, port)
     try:
-        yield site.env(data)
+        yield lifecycle.env(data)
     finally:
-        site.down(data)
+        lifecycle.down(data)
 
 
 @pytest.fixture(scope="module", params=["postgres", "mariadb", *soak("mysql")])

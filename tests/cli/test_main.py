@@ -45,7 +45,7 @@ def test_help_imports_neither_drivers_nor_servers() -> None:
     program = "import sys; from rdskit.cli.main import Root, LazyCommand; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert "rdskit.cli.main" in loaded
-    assert {"boto3", "moto", "asyncpg", "psycopg", "rdskit.local.site", "rdskit.demo.service"}.isdisjoint(loaded)
+    assert {"boto3", "moto", "asyncpg", "psycopg", "rdskit.local.lifecycle", "rdskit.demo.service"}.isdisjoint(loaded)
 
 
 @pytest.fixture

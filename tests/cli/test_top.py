@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from rdskit.cli.main import app
-from rdskit.local import faults, site
+from rdskit.local import faults, lifecycle
 from tests.chaos.clusters import PASSWORD, Cluster, aurora
 from tests.cli.terminal import PATIENCE, rdskit_in_terminal
 
@@ -80,7 +80,7 @@ def await_in_sync(cluster: Cluster, reader: str) -> None:
 
 
 def in_sync(cluster: Cluster) -> object:
-    (found,) = [each for each in site.clusters(cluster.local_rds.data) if each["identifier"] == cluster.identifier]
+    (found,) = [each for each in lifecycle.clusters(cluster.local_rds.data) if each["identifier"] == cluster.identifier]
     return found["in_sync"]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, NamedTuple
 
-from rdskit.local.engines.throwaway import ThrowawayPostgres, throwaway_postgres
+from rdskit.local.engines.postgres.throwaway import ThrowawayPostgres, throwaway_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

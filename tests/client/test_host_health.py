@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rdskit.client.failover.health import MISSES_ALLOWED, PATIENCE, PROBE_INTERVAL, Health, Verdict, next_look
+from rdskit.client.failover.health import MISSES_ALLOWED, PATIENCE, PROBE_INTERVAL, Health, HostVerdict, next_look
 
 
 def after(misses: int) -> Health:
@@ -16,16 +16,16 @@ def after(misses: int) -> Health:
 
 
 def test_a_host_is_doubted_at_the_first_miss_and_silent_after_several() -> None:
-    assert after(0).verdict(1000.0) is Verdict.ANSWERS
-    assert [after(misses).verdict(1.0) for misses in range(1, MISSES_ALLOWED)] == [Verdict.DOUBTFUL] * (
+    assert after(0).verdict(1000.0) is HostVerdict.ANSWERS
+    assert [after(misses).verdict(1.0) for misses in range(1, MISSES_ALLOWED)] == [HostVerdict.DOUBTFUL] * (
         MISSES_ALLOWED - 1
     )
-    assert after(MISSES_ALLOWED).verdict(1.0) is Verdict.SILENT
+    assert after(MISSES_ALLOWED).verdict(1.0) is HostVerdict.SILENT
 
 
 @given(st.integers(MISSES_ALLOWED, 100), st.floats(0, 2 * PATIENCE))
 def test_silence_is_given_up_when_it_has_lasted_and_not_before(misses: int, now: float) -> None:
-    expected = Verdict.LOST if now >= PATIENCE else Verdict.SILENT
+    expected = HostVerdict.LOST if now >= PATIENCE else HostVerdict.SILENT
     assert after(misses).verdict(now) is expected
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rdskit.client.failover.control_connections import ControlConnections
 from rdskit.client.failover.health import MISSES_ALLOWED, PATIENCE, PROBE_INTERVAL
-from rdskit.client.failover.lines import Lines
 from rdskit.client.failover.monitor import HostMonitor
 from rdskit.client.pool import Pool, PoolLimits
 from rdskit.errors import ConnectError
@@ -59,7 +59,7 @@ class Host:
         self.opened: list[Line] = []
         self.told: list[str] = []
         self.writer = Pool(HOST, self.open, PoolLimits(min_size=1, max_size=2))
-        self.lines = Lines(lambda _: self.open())
+        self.lines = ControlConnections(lambda _: self.open())
 
     async def open(self) -> Any:
         self.opened.append(Line(self))

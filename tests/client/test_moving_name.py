@@ -17,7 +17,7 @@ from tests.plugins.waiting import eventually
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rdskit.local.engines.throwaway import ThrowawayPostgres
+    from rdskit.local.engines.postgres.throwaway import ThrowawayPostgres
     from tests.plugins.mysql_family import FamilyDatabase
     from tests.plugins.postgres import TestDatabase
 

@@ -17,7 +17,7 @@ from rdskit.client.database.executor import Executor
 from rdskit.client.failover import Cluster, StaticSource
 from rdskit.client.failover.access import Access
 from rdskit.client.pool import PoolLimits
-from rdskit.client.replicas import Routines, Written
+from rdskit.client.replicas import Routines, WritePosition
 from rdskit.client.statements import calls
 from rdskit.client.statements.hooks import WriteHooks
 from rdskit.errors import FailoverError, OutcomeUnknown, QueryError, RdskitError
@@ -108,7 +108,7 @@ async def write(server: Server, statement: Statement = WRITE) -> RdskitError | N
     try:
         await cluster.start(Deadline.after(5))
         routines = Routines(cluster, StatementCache(Dialect.POSTGRES), owner)
-        executor = Executor(cluster, None, Written(owner), routines, "session", WriteHooks(cluster, owner))
+        executor = Executor(cluster, None, WritePosition(owner), routines, "session", WriteHooks(cluster, owner))
         await executor.run(calls.execute, statement, None, {}, 30.0)
     except RdskitError as error:
         return error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import rdskit
-from rdskit.local.engines.throwaway import throwaway_postgres
+from rdskit.local.engines.postgres.throwaway import throwaway_postgres
 from tests.plugins.waiting import eventually
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from rdskit.client.database.streaming import Reading, Streaming
 from rdskit.client.failover import Cluster
 from rdskit.client.failover.access import Access
 from rdskit.client.pool import PoolLimits
-from rdskit.client.replicas import NothingWritten, Readers, Routines
+from rdskit.client.replicas import NoWritePosition, Readers, Routines
 from rdskit.client.statements import calls
 from rdskit.client.statements.hooks import WriteHooks
 from rdskit.errors import FailoverError, OutcomeUnknown, QueryError, ReadOnlyError, SerializationError, StaleReadError
@@ -130,7 +130,7 @@ async def _asked(readable: Readable, ask: Callable[[Executor, Cluster], Awaitabl
         await asyncio.sleep(1)  # until each of them was looked at
         routines = Routines(cluster, StatementCache(Dialect.POSTGRES), owner)
         return await ask(
-            Executor(cluster, readers, NothingWritten(owner), routines, "session", WriteHooks(cluster, owner)), cluster
+            Executor(cluster, readers, NoWritePosition(owner), routines, "session", WriteHooks(cluster, owner)), cluster
         )
     finally:
         await owner.close()

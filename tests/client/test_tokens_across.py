@@ -30,7 +30,7 @@ from tests.plugins.waiting import eventually
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from rdskit.local.engines.throwaway import ThrowawayPostgres
+    from rdskit.local.engines.postgres.throwaway import ThrowawayPostgres
 
 KEY = "a key for both processes"
 COUNT = "select count(*) from note where key = :key"

@@ -10,7 +10,7 @@ import pytest
 
 from rdskit.client.pool.lease import Lease
 from rdskit.client.pool.watchdog import Watchdog
-from rdskit.client.statements.portions import Pace, Portions
+from rdskit.client.statements.batches import Batches, Pace
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
 
@@ -118,7 +118,7 @@ async def test_rows_that_are_sent_have_their_time_however_long_their_source_took
         yield {"id": 1}
 
     async def send() -> None:
-        async for _ in Portions(rows(), Pace(lease, due, 2.0)):
+        async for _ in Batches(rows(), Pace(lease, due, 2.0)):
             await asyncio.sleep(3600)
 
     with pytest.raises(DriverError) as caught:

@@ -17,7 +17,7 @@ from rdskit.kernel.ports import Connection, ConnectOptions, Driver, Login
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from rdskit.local.engines.throwaway_mysql import ThrowawayMariaDB, ThrowawayMySQL
+    from rdskit.local.engines.mysql.throwaway import ThrowawayMariaDB, ThrowawayMySQL
     from tests.plugins.mysql_family import FamilyDatabase
     from tests.plugins.postgres import TestDatabase
 

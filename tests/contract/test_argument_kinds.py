@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import rdskit
-    from rdskit.kernel.ports import Connection, Portion
+    from rdskit.kernel.ports import Batch, Connection
     from tests.contract.conftest import Engine
 
 pytestmark = pytest.mark.timeout(120)
@@ -142,20 +142,20 @@ async def test_a_number_before_a_text_changes_nothing(engine: Engine, db: rdskit
 
 
 class Rows:
-    """Portions as the client gives them, each as large as a test wants."""
+    """Batches as the client gives them, each as large as a test wants."""
 
-    def __init__(self, *portions: Portion) -> None:
+    def __init__(self, *portions: Batch) -> None:
         self._left = list(portions)
 
     def __aiter__(self) -> Rows:
         return self
 
-    async def __anext__(self) -> Portion:
+    async def __anext__(self) -> Batch:
         if not self._left:
             raise StopAsyncIteration
         return self._left.pop(0)
 
-    def at_hand(self) -> Iterator[Portion]:
+    def at_hand(self) -> Iterator[Batch]:
         left, self._left = self._left, []
         return iter(left)
 

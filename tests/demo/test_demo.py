@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 import psutil
 import pytest
 
-from rdskit.local import site
+from rdskit.local import lifecycle
 from tests.plugins.rounds import soak
 from tests.plugins.templates import share_templates
 
@@ -124,7 +124,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     directory = tmp_path_factory.mktemp("demo")
     share_templates(directory / "data/fleet")
     yield directory
-    site.reset(directory / "data")
+    lifecycle.reset(directory / "data")
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def fresh_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A data directory in which no demo ran before."""
     directory = tmp_path_factory.mktemp("fresh")
     yield directory
-    site.reset(directory / "data")
+    lifecycle.reset(directory / "data")
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +214,7 @@ def test_a_local_rds_that_is_killed_in_the_middle_is_one_error_and_the_next_run_
     data = folder / "data"
     with DemoRun(folder, port, seconds=60) as demo:
         demo.wait_for("acknowledged")
-        pid = site.status(demo.data).pid
+        pid = lifecycle.status(demo.data).pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         assert demo.end() == 1, demo.text
@@ -225,13 +225,13 @@ def test_a_local_rds_that_is_killed_in_the_middle_is_one_error_and_the_next_run_
     try:
         with DemoRun(folder, port, seconds=2, options=("--keep",)) as kept:
             assert kept.end() == 0, kept.text
-        up = site.status(data)
+        up = lifecycle.status(data)
         assert up.running
         with DemoRun(folder, port, seconds=2) as again:
             assert again.end() == 0, again.text
-        assert site.status(data).pid == up.pid, "one that was up stays up"
+        assert lifecycle.status(data).pid == up.pid, "one that was up stays up"
     finally:
-        site.down(data)
+        lifecycle.down(data)
     assert_nothing_runs_on(data)
 
 

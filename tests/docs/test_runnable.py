@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rdskit.local import site
+from rdskit.local import lifecycle
 from tests.docs.pages import PAGES, ROOT, Block, local_links, runnable_blocks
 from tests.plugins.templates import share_templates
 
@@ -66,14 +66,14 @@ def reading(directory: Path, *pages: Path, python: Path = Path(sys.executable)) 
     try:
         yield Reader(directory, python)
     finally:
-        site.down(directory / ".rdskit")
+        lifecycle.down(directory / ".rdskit")
 
 
 def follow(page: Path, reader: Reader) -> None:
     """Follow a page from top to bottom; it must print what is expected and leave no local RDS up."""
     printed = "".join(reader.follow(block) for block in runnable_blocks(page))
     assert PRINTED.get(page.stem, "") in printed
-    assert not site.status(reader.directory / ".rdskit").running, "the page leaves its local RDS up"
+    assert not lifecycle.status(reader.directory / ".rdskit").running, "the page leaves its local RDS up"
 
 
 #: What a page's blocks must print, where that says more than that they ran.

@@ -19,7 +19,7 @@ from rdskit.kernel.ports import ConnectOptions, DriverError, Login
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from rdskit.local.engines.throwaway_mysql import ThrowawayMySQL
+    from rdskit.local.engines.mysql.throwaway import ThrowawayMySQL
     from tests.plugins.mysql_family import FamilyDatabase
 
 SECRET = "not-to-be-seen"

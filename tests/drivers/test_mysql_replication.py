@@ -19,7 +19,7 @@ from rdskit.kernel.ports import Connection, ConnectOptions, Login, ReaderProgres
 from rdskit.kernel.sql import Dialect
 from rdskit.kernel.targets import Engine, Target
 from rdskit.kernel.topology import Host, Role, Topology
-from rdskit.local.engines.throwaway_mysql import throwaway_mariadb, throwaway_mysql
+from rdskit.local.engines.mysql.throwaway import throwaway_mariadb, throwaway_mysql
 from rdskit.runtime.tasks import TaskOwner
 from tests.plugins.waiting import eventually
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     import rdskit
     from rdskit.kernel.positions import Position
-    from rdskit.local.engines.throwaway_mysql import ThrowawayFamilyServer
+    from rdskit.local.engines.mysql.throwaway import ThrowawayFamilyServer
 
 pytestmark = pytest.mark.timeout(180)
 

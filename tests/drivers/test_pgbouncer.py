@@ -11,14 +11,14 @@ import pytest
 import rdskit
 from rdskit.local.engines import privilege
 from rdskit.local.engines.addresses import free_port
-from rdskit.local.engines.installations import loader_of
+from rdskit.local.engines.mysql.installations import loader_of
 from rdskit.local.engines.unpacked import PackageSet, cache_directory, ensure_unpacked
 from rdskit.local.engines.waiting import poll
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rdskit.local.engines.throwaway import ThrowawayPostgres
+    from rdskit.local.engines.postgres.throwaway import ThrowawayPostgres
 
 pytestmark = pytest.mark.timeout(120)
 PACKAGES = PackageSet("pgbouncer", "PgBouncer", ("pgbouncer",), ("pgbouncer",))

@@ -16,7 +16,7 @@ from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import ConnectOptions, DriverError, Login
 from rdskit.kernel.positions import GtidPosition, GtidSet, Lsn
 from rdskit.kernel.replication import BinlogFile, Keepalive, WalData
-from rdskit.local.engines.throwaway_mysql import ThrowawayFamilyServer, ThrowawayMariaDB, ThrowawayMySQL
+from rdskit.local.engines.mysql.throwaway import ThrowawayFamilyServer, ThrowawayMariaDB, ThrowawayMySQL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rdskit.drivers.mysql.binlog import BinlogConnection
     from rdskit.drivers.postgres.wal import WalConnection
     from rdskit.kernel.ports import Connection
-    from rdskit.local.engines.throwaway import ThrowawayPostgres
+    from rdskit.local.engines.postgres.throwaway import ThrowawayPostgres
     from tests.plugins.mysql_family import FamilyDatabase
     from tests.plugins.postgres import TestDatabase
 

@@ -16,7 +16,7 @@ import pytest
 
 from rdskit.drivers.mysql import AsyncmyDriver
 from rdskit.drivers.mysql.connection import MysqlConnection
-from rdskit.drivers.mysql.session import Flavor, Session
+from rdskit.drivers.mysql.session import Flavor, PreparedSession
 from rdskit.drivers.postgres import AsyncpgDriver
 from rdskit.errors import QueryTimeout
 from rdskit.kernel.endpoints import Endpoint
@@ -158,7 +158,9 @@ async def test_a_goodbye_that_is_cancelled() -> None:
         _transport=SimpleNamespace(abort=lambda: cut.append("cut")),
         _proto=SimpleNamespace(_closed_waiter=asyncio.get_running_loop().create_future()),
     )
-    session = Session(raw, Flavor.of("10.11.0-MariaDB"), Role.WRITER, "one", "set names utf8mb4", "set role none")
+    session = PreparedSession(
+        raw, Flavor.of("10.11.0-MariaDB"), Role.WRITER, "one", "set names utf8mb4", "set role none"
+    )
     connection = MysqlConnection(session, options(Endpoint("127.0.0.1", 1), 1.0), never)
     closing = asyncio.ensure_future(connection.close(30.0))
     await saying.wait()
@@ -168,7 +170,7 @@ async def test_a_goodbye_that_is_cancelled() -> None:
     assert cut == ["cut"]
 
 
-async def never() -> Session:
+async def never() -> PreparedSession:
     raise AssertionError("nobody needs another session")
 
 

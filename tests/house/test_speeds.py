@@ -31,10 +31,12 @@ STARTING = {
         "def test_server(request, name):\n    request.getfixturevalue(name)\n"
     ),
     "body": "def test_server():\n    throwaway_postgres\n",
-    "import_in_the_body": "def test_server():\n    from rdskit.local.engines.throwaway import throwaway_postgres\n",
+    "import_in_the_body": (
+        "def test_server():\n    from rdskit.local.engines.postgres.throwaway import throwaway_postgres\n"
+    ),
     "inner_function": "def test_server():\n    def start():\n        throwaway_postgres\n",
     "helper": "def helper():\n    throwaway_postgres\ndef test_server():\n    helper()\n",
-    "method": "class Helper:\n    def start(self):\n        site.up\ndef test_server():\n    Helper()\n",
+    "method": "class Helper:\n    def start(self):\n        lifecycle.up\ndef test_server():\n    Helper()\n",
     "context_manager": (
         "@contextlib.contextmanager\ndef helper():\n    throwaway_postgres\ndef test_server():\n    helper()\n"
     ),
@@ -45,14 +47,14 @@ STARTING = {
 }
 IMPORTS = (
     "import asyncio, contextlib, functools, subprocess, sys\nimport pytest\n"
-    "from rdskit.local import site\nfrom rdskit.local.engines.throwaway import throwaway_postgres\n"
+    "from rdskit.local import lifecycle\nfrom rdskit.local.engines.postgres.throwaway import throwaway_postgres\n"
 )
 
 
 @pytest.fixture(scope="module")
 def selected(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return the names of what quick selects among tests that start a server, each beside one that does not."""
-    files = {name: f"{IMPORTS}{code}def test_pure():\n    site.env\n" for name, code in STARTING.items()}
+    files = {name: f"{IMPORTS}{code}def test_pure():\n    lifecycle.env\n" for name, code in STARTING.items()}
     return run_suite(tmp_path_factory.mktemp("selected"), files, "--speed", "quick", "--collect-only", "-q").stdout
 
 

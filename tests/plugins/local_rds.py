@@ -13,7 +13,7 @@ import boto3
 import psutil
 import pytest
 
-from rdskit.local import site
+from rdskit.local import lifecycle
 from rdskit.local.engines.waiting import poll
 from tests.plugins.templates import share_templates
 
@@ -99,15 +99,15 @@ def running(data: Path) -> Iterator[LocalRds]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     share_templates(data / "fleet")
-    site.up(data, port)
+    lifecycle.up(data, port)
     try:
         with pytest.MonkeyPatch.context() as patch:
-            for name, value in site.env(data).items():
+            for name, value in lifecycle.env(data).items():
                 patch.setitem(os.environ, name, value)
             patch.setattr(boto3, "DEFAULT_SESSION", None)  # it would keep the keys of another local RDS
             yield LocalRds(data)
     finally:
-        site.down(data)
+        lifecycle.down(data)
 
 
 @pytest.fixture(scope="session")

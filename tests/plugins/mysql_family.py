@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rdskit.integrations.pytest_plugin.databases import FamilyDatabases, FreshDatabase
-from rdskit.local.engines.installations import (
+from rdskit.local.engines.mysql.installations import (
     MARIADB_PROVIDERS,
     MYSQL_PROVIDERS,
     ensure_mariadb,
     ensure_mysql,
     installed,
 )
-from rdskit.local.engines.throwaway_mysql import throwaway_mariadb, throwaway_mysql
+from rdskit.local.engines.mysql.throwaway import throwaway_mariadb, throwaway_mysql
 from tests.plugins.confidentiality import keep_confidential
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rdskit.integrations.pytest_plugin.databases import Spares
-    from rdskit.local.engines.throwaway_mysql import ThrowawayMariaDB, ThrowawayMySQL
+    from rdskit.local.engines.mysql.throwaway import ThrowawayMariaDB, ThrowawayMySQL
 
 #: The name under which tests know what the pytest plugin of the package gives.
 FamilyDatabase = FreshDatabase

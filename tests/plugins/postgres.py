@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rdskit.integrations.pytest_plugin.databases import FreshDatabase, PostgresDatabases
-from rdskit.local.engines.providers import find_postgres
-from rdskit.local.engines.throwaway import throwaway_postgres
+from rdskit.local.engines.postgres.providers import find_postgres
+from rdskit.local.engines.postgres.throwaway import throwaway_postgres
 from tests.plugins.confidentiality import keep_confidential
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rdskit.integrations.pytest_plugin.databases import Spares
-    from rdskit.local.engines.throwaway import ThrowawayPostgres
+    from rdskit.local.engines.postgres.throwaway import ThrowawayPostgres
 
 #: The name under which tests know what the pytest plugin of the package gives.
 TestDatabase = FreshDatabase

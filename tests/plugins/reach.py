@@ -24,15 +24,15 @@ PACKAGES = (f"{CHECKOUT / 'src'}/", f"{CHECKOUT / '.venv'}/")
 #: Modules and names of the package that start servers; a module stands for everything defined in it.
 STARTERS = frozenset(
     {
-        "rdskit.local.engines.throwaway",
-        "rdskit.local.engines.throwaway_mysql",
-        "rdskit.local.engines.mysql.MySQLServer",
-        "rdskit.local.engines.mariadb.MariaDBServer",
-        "rdskit.local.engines.postgres.PostgresServer",
+        "rdskit.local.engines.postgres.throwaway",
+        "rdskit.local.engines.mysql.throwaway",
+        "rdskit.local.engines.mysql.mysql.MySQLServer",
+        "rdskit.local.engines.mysql.mariadb.MariaDBServer",
+        "rdskit.local.engines.postgres.server.PostgresServer",
         "rdskit.local.endpoints.process",
         "rdskit.local.fleet.service.Fleet",
-        "rdskit.local.site.up",
-        "rdskit.local.site.foreground",
+        "rdskit.local.lifecycle.up",
+        "rdskit.local.lifecycle.foreground",
     }
 )
 #: What starts a program, which may be or start a server.

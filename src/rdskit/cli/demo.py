@@ -12,13 +12,13 @@ from rich.console import Console
 from rdskit.cli.endings import INTERRUPTED
 from rdskit.cli.files import HtmlFile, JsonFile, write
 from rdskit.cli.help import examples, single
-from rdskit.demo.estate import DemoEngine
 from rdskit.demo.model import Report
+from rdskit.demo.provisioning import DemoEngine
 from rdskit.demo.report import as_json as as_figures
 from rdskit.demo.report import as_page, as_text
 from rdskit.demo.service import Demo, Plan
 from rdskit.demo.view import view_for
-from rdskit.local.site import data_directory
+from rdskit.local.lifecycle import data_directory
 
 app = single()
 

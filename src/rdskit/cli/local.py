@@ -17,7 +17,7 @@ from rdskit.cli.shells import Shell, assignment
 from rdskit.cli.tables import print_table
 from rdskit.errors import LocalError
 from rdskit.local import doctor as examination
-from rdskit.local import faults, site
+from rdskit.local import faults, lifecycle
 from rdskit.local.fault_model import parse_seconds
 
 __all__ = ["app"]
@@ -65,12 +65,12 @@ def up(
     as_json: AsJson = False,
 ) -> None:
     """Start the local RDS; returns when it is ready."""
-    directory = site.data_directory(data)
-    guard = None if verify_signatures and not enforce_iam else site.Guard(verify_signatures, enforce_iam)
+    directory = lifecycle.data_directory(data)
+    guard = None if verify_signatures and not enforce_iam else lifecycle.Guard(verify_signatures, enforce_iam)
     if foreground:
-        arguments, environment = site.foreground(directory, port, guard)
+        arguments, environment = lifecycle.foreground(directory, port, guard)
         os.execve(arguments[0], arguments, environment)  # noqa: S606 - our own daemon takes this process's place
-    found = site.up(directory, port, guard)
+    found = lifecycle.up(directory, port, guard)
     warn_of_open_doors(found)
     if as_json:
         return print_json(found.as_dict())
@@ -84,7 +84,7 @@ def up(
 @app.command(epilog=examples("rdskit local down"))
 def down(*, data: Data = None, as_json: AsJson = False) -> None:
     """Stop the local RDS and all its servers; the data stays."""
-    found = site.down(site.data_directory(data))
+    found = lifecycle.down(lifecycle.data_directory(data))
     if as_json:
         return print_json(found.as_dict())
     return _say("down" if found.seconds is not None else "it was not up", f"; data in {found.data}")
@@ -98,7 +98,7 @@ def env(
     as_json: AsJson = False,
 ) -> None:
     """Print exports for a shell, for AWS SDKs and rdskit."""
-    variables = site.env(site.data_directory(data))
+    variables = lifecycle.env(lifecycle.data_directory(data))
     if as_json:
         return print_json(variables)
     for name, value in variables.items():
@@ -109,7 +109,7 @@ def env(
 @app.command(epilog=examples("rdskit local doctor"))
 def doctor(*, data: Data = None, as_json: AsJson = False) -> None:
     """Look at what this machine offers, and say what to install. Exit status 1 when nothing would work."""
-    findings = examination.examine(site.data_directory(data))
+    findings = examination.examine(lifecycle.data_directory(data))
     if as_json:
         print_json([asdict(each) for each in findings])
     else:
@@ -127,10 +127,10 @@ def reset(
     as_json: AsJson = False,
 ) -> None:
     """Stop the local RDS and delete all its data."""
-    directory = site.data_directory(data)
+    directory = lifecycle.data_directory(data)
     if not yes and not typer.confirm(f"Delete {directory} with all its databases?"):
         raise LocalError(f"nothing was deleted in {directory}: answer y, or use --yes")
-    found = site.reset(directory)
+    found = lifecycle.reset(directory)
     if as_json:
         return print_json(found.as_dict())
     return _say(f"{directory} is gone")

@@ -14,7 +14,7 @@ from rdskit.cli.local_options import AsJson, Data, print_json, warn_of_open_door
 from rdskit.cli.tables import COLOURS, print_table
 from rdskit.errors import LocalError
 from rdskit.kernel.server_words import escaped
-from rdskit.local import instances, site
+from rdskit.local import instances, lifecycle
 from rdskit.local.control import clouds
 from rdskit.local.control.loopback import url
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from rdskit.local.site import SiteStatus
+    from rdskit.local.lifecycle import LocalStatus
 
 _SCHEMES = {"postgres": "postgresql", "mysql": "mysql", "mariadb": "mariadb"}
 _POLL = 0.2  # seconds between two looks at a log that is followed
@@ -33,7 +33,7 @@ def status(*, data: Data = None, as_json: AsJson = False) -> None:
 
     Exit status 1 when it is down.
     """
-    found = site.status(site.data_directory(data))
+    found = lifecycle.status(lifecycle.data_directory(data))
     warn_of_open_doors(found)
     if as_json:
         print_json(found.as_dict())
@@ -70,12 +70,14 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Create a DB instance, its password in a secret that RDS keeps; with replicas it waits for the instance itself."""
-    directory = site.data_directory(data)
+    directory = lifecycle.data_directory(data)
     wanted = instances.Wanted(name, engine, version, database, multi_az=multi_az, replicas=replicas)
     made = instances.create(directory, wanted)
     for each in made if wait else ():
         instances.await_available(directory, each)
-    found = [each for each in site.status(directory).instances if each["identifier"] in {name.lower() for name in made}]
+    found = [
+        each for each in lifecycle.status(directory).instances if each["identifier"] in {name.lower() for name in made}
+    ]
     if as_json:
         print_json({"instances": found})
         return
@@ -99,7 +101,7 @@ def logs(
     as_json: AsJson = False,
 ) -> None:
     """Print the last lines of the logs of an instance's servers, or of the local RDS itself."""
-    files = instances.log_files(site.data_directory(data), instance)
+    files = instances.log_files(lifecycle.data_directory(data), instance)
     if as_json:
         print_json([{"file": str(path), "lines": _last_lines(path, lines)} for path in files])
         return
@@ -141,7 +143,7 @@ def _followed(paths: Sequence[Path]) -> Iterator[str]:
         time.sleep(_POLL)
 
 
-def _print_status(found: SiteStatus) -> None:
+def _print_status(found: LocalStatus) -> None:
     console = Console(highlight=False, soft_wrap=True)
     if not found.running:
         console.print(f"down; data in {found.data}: `rdskit local up` starts it", markup=False, emoji=False)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from rdskit.local.site import SiteStatus
+    from rdskit.local.lifecycle import LocalStatus
 
 Data = Annotated[
     Path | None,
@@ -25,7 +25,7 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
-def warn_of_open_doors(found: SiteStatus) -> None:
+def warn_of_open_doors(found: LocalStatus) -> None:
     """Say on stderr that a local RDS answers callers that have no key of it."""
     guard = (found.health or {}).get("guard", {})
     if not guard.get("verify_signatures", True):

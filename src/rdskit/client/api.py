@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from rdskit.client.database.arguments import ConnectArguments
     from rdskit.client.database.checks import check_plain_types
     from rdskit.client.database.database import Database
+    from rdskit.client.database.fork_safety import belongs_to_this_process
     from rdskit.client.database.held import HeldConnection
-    from rdskit.client.database.inheritance import belongs_to_this_process
     from rdskit.client.database.named import NamedTarget, expanded, is_name, named_target, target_names
     from rdskit.client.database.opening import checked, open_target
     from rdskit.client.database.queries import DEFAULT, dialect_of
@@ -143,7 +143,7 @@ _MODULES: Final = {
     "rdskit.client.database.checks": ("check_plain_types",),
     "rdskit.client.database.database": ("Database",),
     "rdskit.client.database.held": ("HeldConnection",),
-    "rdskit.client.database.inheritance": ("belongs_to_this_process",),
+    "rdskit.client.database.fork_safety": ("belongs_to_this_process",),
     "rdskit.client.database.named": ("NamedTarget", "expanded", "is_name", "named_target", "target_names"),
     "rdskit.client.database.opening": (
         "checked",

@@ -13,22 +13,22 @@ from typing import TYPE_CHECKING, TypeVar
 import psutil
 
 import rdskit
-from rdskit.demo.estate import Estate
 from rdskit.demo.load import Load
-from rdskit.demo.lookout import Lookout
 from rdskit.demo.model import Failover
 from rdskit.demo.policy import first_writes_after, pulse_of, report_of
+from rdskit.demo.provisioning import Provisioning
+from rdskit.demo.server_monitor import ServerMonitor
 from rdskit.demo.shop import open_shop, read_books
 from rdskit.errors import LocalError
-from rdskit.local import site
-from rdskit.local.engines.installations import ensure_mariadb, ensure_mysql
+from rdskit.local import lifecycle
+from rdskit.local.engines.mysql.installations import ensure_mariadb, ensure_mysql
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
 
-    from rdskit.demo.estate import DemoEngine, Entrance
     from rdskit.demo.model import Report
+    from rdskit.demo.provisioning import DemoEngine, Entrance
     from rdskit.demo.view import View
 
 _T = TypeVar("_T")
@@ -72,7 +72,7 @@ class Demo:
     def __init__(self, plan: Plan, view: View) -> None:
         self._plan = plan
         self._view = view
-        self._estate = Estate(plan.engine)
+        self._estate = Provisioning(plan.engine)
         self._stop = asyncio.Event()
         self._task: asyncio.Task[Report] | None = None
         self._loading = False
@@ -124,19 +124,19 @@ class Demo:
     async def _local_rds(self) -> AsyncIterator[int]:
         """The local RDS, up for the length of the block; one that was up before stays up."""
         data = self._plan.data
-        was_up = await asyncio.to_thread(lambda: site.status(data).running)
+        was_up = await asyncio.to_thread(lambda: lifecycle.status(data).running)
         self._view.say(f"{'using' if was_up else 'starting'} the local RDS in {data}")
         pid = None
         try:
-            pid = (await _undivided(lambda: site.up(data, self._plan.port))).pid
+            pid = (await _undivided(lambda: lifecycle.up(data, self._plan.port))).pid
             assert pid is not None, data
-            _use_only(site.env(data))
+            _use_only(lifecycle.env(data))
             yield pid
         finally:
             crashed = pid is not None and not _lives(pid)
             if crashed or not (was_up or self._plan.keep):
                 self._view.say("stopping the local RDS")
-                await _undivided(lambda: site.down(data))
+                await _undivided(lambda: lifecycle.down(data))
 
     async def _serve(self, found: Entrance) -> Report:
         """Open the shop, let the customers in, and settle the accounts when they have gone."""
@@ -147,10 +147,10 @@ class Demo:
             self._wall, self._started = dt.datetime.now(dt.UTC), asyncio.get_running_loop().time()
             load = Load(db, secrets.token_hex(4), self._clock)
             self._view.say(f"{self._plan.writers} writers and {self._plan.readers} readers, {self._plan.seconds:g} s")
-            failover = await self._load(load, Lookout(db, self._estate), zone)
+            failover = await self._load(load, ServerMonitor(db, self._estate), zone)
         return await self._settle(found, load, failover, zone)
 
-    async def _load(self, load: Load, lookout: Lookout, zone: str) -> Failover | None:
+    async def _load(self, load: Load, lookout: ServerMonitor, zone: str) -> Failover | None:
         self._loading = True
         async with asyncio.TaskGroup() as group:
             customers = group.create_task(load.run(self._plan.writers, self._plan.readers), name="load")
@@ -172,7 +172,7 @@ class Demo:
                 director.cancel()
         return None if director.cancelled() else director.result()
 
-    async def _fail_over(self, load: Load, zone: str, lookout: Lookout) -> Failover | None:
+    async def _fail_over(self, load: Load, zone: str, lookout: ServerMonitor) -> Failover | None:
         """Ask for the failover when it is time, wait for its record, and for every writer to be back."""
         await asyncio.sleep(self._plan.seconds * FAILOVER_AT)
         self._view.say("asking for a failover: RebootDBInstance(ForceFailover=True)")
@@ -199,7 +199,7 @@ class Demo:
             async with asyncio.timeout(_RECORD):
                 while True:
                     await asyncio.sleep(_RECORD_LOOK)
-                    for record in await asyncio.to_thread(site.failovers, self._plan.data, self._estate.primary):
+                    for record in await asyncio.to_thread(lifecycle.failovers, self._plan.data, self._estate.primary):
                         at = dt.datetime.fromisoformat(record["at"])
                         if at > self._wall:
                             return Failover((at - self._wall).total_seconds(), record["promotion_ms"] / 1000)
@@ -226,7 +226,7 @@ class Demo:
             zones=(zone, await self._estate.zone()),
         )
 
-    async def _show(self, load: Load, lookout: Lookout) -> None:
+    async def _show(self, load: Load, lookout: ServerMonitor) -> None:
         """Keep the view up to date."""
         while True:
             self._view.show(pulse_of(load.journal, self._clock()), lookout.members)

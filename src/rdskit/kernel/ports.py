@@ -168,18 +168,18 @@ class DriverError(Exception):
         self.public = public
 
 
-Portion = Sequence[Sequence[Any]]
+Batch = Sequence[Sequence[Any]]
 """Rows, or parameter sets, that are handed on together."""
 
 
-class Portions(Protocol):
+class Batches(Protocol):
     """All of them, made while they are taken: never all in memory. A portion smaller than ``PORTION`` is the last."""
 
-    def __aiter__(self) -> AsyncIterator[Portion]: ...
+    def __aiter__(self) -> AsyncIterator[Batch]: ...
 
-    async def __anext__(self) -> Portion: ...
+    async def __anext__(self) -> Batch: ...
 
-    def at_hand(self) -> Iterator[Portion] | None:
+    def at_hand(self) -> Iterator[Batch] | None:
         """All that is left, for whoever takes it without waiting; None if the source itself waits."""
         ...
 
@@ -234,7 +234,7 @@ class Connection(Protocol):
         """Run a statement and give the number of rows that it matched."""
         ...
 
-    async def insert_many(self, insertion: Insertion, portions: Portions) -> int:
+    async def insert_many(self, insertion: Insertion, portions: Batches) -> int:
         """Insert rows, all or none if a transaction is open and then rolled back on an error.
 
         Returns:
@@ -246,7 +246,7 @@ class Connection(Protocol):
         """
         ...
 
-    async def execute_many(self, text: str, portions: Portions) -> int:
+    async def execute_many(self, text: str, portions: Batches) -> int:
         """Run a statement that gives no rows for each parameter set; give the number of rows matched in all."""
         ...
 

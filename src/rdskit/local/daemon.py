@@ -24,17 +24,17 @@ from queue import SimpleQueue
 from typing import IO, TYPE_CHECKING
 
 from rdskit.errors import LocalError
-from rdskit.local.control.guard import Guard
-from rdskit.local.control.keypair import ensure_key_pair
+from rdskit.local.control.iam.guard import Guard
+from rdskit.local.control.iam.keypair import ensure_key_pair
 from rdskit.local.control.layout import Layout, write_json
 from rdskit.local.control.loopback import ADDRESS, url
-from rdskit.local.engines.providers import find_postgres
+from rdskit.local.engines.postgres.providers import find_postgres
 from rdskit.local.fleet import Fleet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rdskit.local.control.plane import ControlPlane
+    from rdskit.local.control.daemon.plane import ControlPlane
     from rdskit.local.fleet import FleetEvent
 
 __all__ = ["main"]
@@ -123,7 +123,7 @@ class Daemon:
             from rdskit.local.control import emulation  # noqa: PLC0415 - slow: imported while the servers start
 
             emulation.prepare()
-            from rdskit.local.control.plane import ControlPlane  # noqa: PLC0415 - as above
+            from rdskit.local.control.daemon.plane import ControlPlane  # noqa: PLC0415 - as above
 
             _log.info("control plane imported in %.2f s", time.monotonic() - begun)
             started.result()

@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from rdskit.errors import LocalError
-from rdskit.local import site
+from rdskit.local import lifecycle
 from rdskit.local.control.loopback import check_port
 from rdskit.local.engines import privilege
-from rdskit.local.engines.installations import MARIADB_PROVIDERS, MYSQL_PROVIDERS, installed
-from rdskit.local.engines.providers import POSTGRES_PROVIDERS
+from rdskit.local.engines.mysql.installations import MARIADB_PROVIDERS, MYSQL_PROVIDERS, installed
+from rdskit.local.engines.postgres.providers import POSTGRES_PROVIDERS
 from rdskit.local.engines.unpacked import cache_directory, missing_tools
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from rdskit.local.engines.installations import Provider
+    from rdskit.local.engines.mysql.installations import Provider
 
 __all__ = ["Finding", "examine"]
 
@@ -101,7 +101,7 @@ def _addresses() -> Finding:
 
 
 def _api(data: Path) -> Finding:
-    found = site.status(data)
+    found = lifecycle.status(data)
     if found.running:
         return Finding("AWS API", "ok", f"up at {found.endpoint}, pid {found.pid}")
     try:

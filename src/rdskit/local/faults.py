@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 from rdskit.local.control.layout import Layout
 from rdskit.local.control.loopback import order
 from rdskit.local.fault_model import Fault, FaultKind, Path
-from rdskit.local.site import data_directory, page_key_of, served_port
+from rdskit.local.lifecycle import data_directory, page_key_of, served_port
 
 if TYPE_CHECKING:
     import pathlib

@@ -6,7 +6,7 @@ import functools
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rdskit.errors import ConfigError, LocalError
-from rdskit.local.site import env, status
+from rdskit.local.lifecycle import env, status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

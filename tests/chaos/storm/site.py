@@ -11,7 +11,7 @@ import pymysql
 from botocore.exceptions import ClientError
 
 from rdskit.errors import LocalError
-from rdskit.local import faults, site
+from rdskit.local import faults, lifecycle
 from rdskit.local.engines.waiting import poll
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class Site:
 
     def failovers(self) -> list[dict[str, Any]]:
         """The local RDS's own records of them."""
-        return site.failovers(self._local.data, self._name)
+        return lifecycle.failovers(self._local.data, self._name)
 
     def _fail_over(self) -> None:
         if self.is_cluster:
@@ -182,7 +182,7 @@ class Site:
 
     def _sessions(self, name: str) -> list[str]:
         address, port = self._endpoint(name)
-        authority = site.env(self._local.data)["RDSKIT_CA"]
+        authority = lifecycle.env(self._local.data)["RDSKIT_CA"]
         try:
             if "postgres" in self.engine:
                 return _postgres_sessions(address, port, authority)

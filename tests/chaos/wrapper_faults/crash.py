@@ -14,7 +14,7 @@ import psycopg
 import rdskit
 from rdskit.client.failover import cluster as cluster_room
 from rdskit.events import Event, FailoverCompleted, FailoverStarted
-from rdskit.local import faults, site
+from rdskit.local import faults, lifecycle
 from tests.chaos.clusters import PASSWORD
 from tests.plugins.waiting import eventually
 
@@ -175,7 +175,7 @@ def connected_to(cluster: Cluster, instance: str) -> Iterator[psycopg.Connection
         password=PASSWORD,
         dbname="app",
         sslmode="verify-full",
-        sslrootcert=site.env(cluster.local_rds.data)["RDSKIT_CA"],
+        sslrootcert=lifecycle.env(cluster.local_rds.data)["RDSKIT_CA"],
         connect_timeout=10,
     ) as connection:
         yield connection

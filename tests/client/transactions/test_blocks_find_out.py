@@ -106,7 +106,7 @@ async def test_what_cannot_be_found_out_in_time_stays_unknown(
     async def never(*_: object) -> bool:
         raise rdskit.QueryTimeout("nobody answered")
 
-    monkeypatch.setattr("rdskit.client.transactions.fencing.resolve", never)
+    monkeypatch.setattr("rdskit.client.transactions.commit_marking.resolve", never)
     with pytest.raises(rdskit.OutcomeUnknown, match=r"it could not be found out in time.*\[nobody answered\]"):
         async with db.transaction() as tx:
             await take(tx, done=True)
@@ -144,7 +144,7 @@ async def test_a_cancellation_while_it_is_found_out_says_what_is_not_known(
         async with db.transaction() as tx:
             await take(tx, done=True)
 
-    monkeypatch.setattr("rdskit.client.transactions.fencing.resolve", never)
+    monkeypatch.setattr("rdskit.client.transactions.commit_marking.resolve", never)
     task = asyncio.ensure_future(work())
     await asked.wait()
     task.cancel()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import rdskit
-from rdskit.client.transactions import Fence
+from rdskit.client.transactions import CommitMarker
 from rdskit.client.transactions.resolution import resolve
 from rdskit.runtime.deadlines import Deadline
 from tests.plugins.waiting import eventually
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from tests.plugins.postgres import TestDatabase
 
 
-async def _resolved(db: rdskit.Database, fence: Fence, seconds: float = 5.0) -> bool:
+async def _resolved(db: rdskit.Database, fence: CommitMarker, seconds: float = 5.0) -> bool:
     return await resolve(fence, db._statements.dialect, db.transaction, Deadline.after(seconds))
 
 
 def test_fences_are_sorted_by_time_and_never_alike() -> None:
-    fences = [Fence().number for _ in range(1000)]
+    fences = [CommitMarker().number for _ in range(1000)]
     assert len(set(fences)) == 1000
     assert [fence[:12] for fence in fences] == sorted(fence[:12] for fence in fences)
     assert all(len(bytes.fromhex(fence)) == 16 for fence in fences)
 
 
 async def test_a_committed_transaction_is_found_to_be_one_as_often_as_asked(db: rdskit.Database) -> None:
-    fences: list[Fence] = []
+    fences: list[CommitMarker] = []
 
     async def work(tx: Transaction) -> int:
         assert tx.fence is not None
@@ -44,7 +44,7 @@ async def test_a_committed_transaction_is_found_to_be_one_as_often_as_asked(db: 
 
 
 async def test_what_was_found_undone_can_never_commit(db: rdskit.Database) -> None:
-    fence = Fence()
+    fence = CommitMarker()
     assert [await _resolved(db, fence) for _ in range(3)] == [False] * 3
     with pytest.raises(rdskit.IntegrityError):
         async with db.transaction() as tx:
@@ -55,7 +55,7 @@ async def test_what_was_found_undone_can_never_commit(db: rdskit.Database) -> No
 
 @pytest.mark.parametrize("commits", [True, False])
 async def test_a_running_transaction_is_waited_for(db: rdskit.Database, *, commits: bool) -> None:
-    fence = Fence()
+    fence = CommitMarker()
     row = fence.commit(db._statements.dialect)[0].partition(";")[0]
     written = asyncio.Event()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rdskit.client.api import dialect_of
-from rdskit.client.transactions import Fence, purge_sometimes
+from rdskit.client.transactions import CommitMarker, purge_sometimes
 from rdskit.kernel.sql import Dialect
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ async def test_hardly_any_call_pays_for_it(db: rdskit.Database) -> None:
 
 async def test_a_purge_is_bounded(db: rdskit.Database) -> None:
     async with db.transaction(exactly_once=False) as tx:
-        await tx.insert_many("rdskit_txn", [{"id": Fence().number, "committed": True} for _ in range(1100)])
+        await tx.insert_many("rdskit_txn", [{"id": CommitMarker().number, "committed": True} for _ in range(1100)])
     await _age(db, "rdskit_txn", "created_at", 2 * DAY)
     for left in (100, 0):
         await purge_sometimes(dialect_of(db), lambda: db.transaction(exactly_once=False), 0.0)

@@ -30,7 +30,7 @@ from rdskit.integrations.fastapi import (
     retry_after,
     session,
 )
-from rdskit.local.engines.throwaway import ThrowawayPostgres, throwaway_postgres
+from rdskit.local.engines.postgres.throwaway import ThrowawayPostgres, throwaway_postgres
 from tests.integrations.fastapi.serving import serving
 from tests.plugins.waiting import eventually
 

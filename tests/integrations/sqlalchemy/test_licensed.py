@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import make_url
 
 import rdskit
-from rdskit.integrations.sqlalchemy.licensed import LicensedConnector, driver_arguments
-from rdskit.integrations.sqlalchemy.reports import reported_by
+from rdskit.integrations.sqlalchemy.driver_errors import reported_by
+from rdskit.integrations.sqlalchemy.oracle_mssql import OracleMssqlConnector, driver_arguments
 from rdskit.integrations.sqlalchemy.settings import Settings
 from rdskit.kernel.ports import Login
 
@@ -84,7 +84,7 @@ def test_odbc_logs_in_as_told(tls: str, end: str, who: str) -> None:
 )
 def test_what_these_engines_do_not_know_is_refused(url: str, settings: Settings, words: str) -> None:
     with pytest.raises(rdskit.ConfigError, match=words):
-        LicensedConnector(make_url(url), settings)
+        OracleMssqlConnector(make_url(url), settings)
 
 
 def test_pymssql_cannot_verify_and_says_so() -> None:

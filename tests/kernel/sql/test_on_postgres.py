@@ -15,7 +15,7 @@ from rdskit.kernel.sql.functions import HARMLESS_FUNCTIONS, SESSION_FUNCTIONS, W
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rdskit.local.engines.throwaway import ThrowawayPostgres
+    from rdskit.local.engines.postgres.throwaway import ThrowawayPostgres
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from botocore.config import Config
 
-from rdskit.local import site
+from rdskit.local import lifecycle
 from tests.plugins.templates import share_templates
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class LocalSite:
     port: int
 
     def client(self, service: str, region: str | None = None) -> Any:
-        variables = site.env(self.data)
+        variables = lifecycle.env(self.data)
         return boto3.client(
             service,  # type: ignore[call-overload]  # a service's name at run time
             endpoint_url=variables["AWS_ENDPOINT_URL"],
@@ -97,7 +97,7 @@ class LocalSite:
             port=endpoint["Port"],
             password=password,
             sslmode="verify-full",
-            sslrootcert=site.env(self.data)["RDSKIT_CA"],
+            sslrootcert=lifecycle.env(self.data)["RDSKIT_CA"],
             autocommit=True,
             connect_timeout=5,
             **{"user": "app", "dbname": "postgres", **login},
@@ -111,7 +111,7 @@ class LocalSite:
 
     def memory(self) -> int:
         """Return the bytes of memory that the daemon holds."""
-        pid = site.status(self.data).pid
+        pid = lifecycle.status(self.data).pid
         assert pid is not None
         held: int = psutil.Process(pid).memory_info().rss
         return held
@@ -125,11 +125,11 @@ class LocalSite:
 @contextlib.contextmanager
 def running_site(data: Path) -> Iterator[LocalSite]:
     share_templates(data / "fleet")
-    started = site.up(data, free_port())
+    started = lifecycle.up(data, free_port())
     try:
         yield LocalSite(data, started.port)
     finally:
-        site.reset(data)
+        lifecycle.reset(data)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from rdskit.local import site
+from rdskit.local import lifecycle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +48,7 @@ def send(local: LocalSite, body: str | bytes = b"", **changes: Any) -> tuple[int
         changes: ``service``, ``key`` and ``secret`` that sign; ``sent`` is the body that is sent instead of the signed
             one; ``headers`` are signed too, ``forged`` are not; ``presigned`` signs in the query.
     """
-    variables = site.env(local.data)
+    variables = lifecycle.env(local.data)
     headers = {"Content-Type": FORM, "Host": f"127.0.0.1:{local.port}", **changes.get("headers", {})}
     url = f"http://127.0.0.1:{local.port}{changes.get('path', '/')}"
     request = AWSRequest(changes.get("method", "POST"), url, headers, body)

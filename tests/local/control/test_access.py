@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 from rdskit.cli.local import app
 from rdskit.errors import LocalError
-from rdskit.local import site
-from rdskit.local.site import Guard
+from rdskit.local import lifecycle
+from rdskit.local.lifecycle import Guard
 from tests.local.control.conftest import RETRY, LocalSite, free_port
 from tests.local.control.http_client import FORM, plain, send
 
@@ -45,7 +45,7 @@ CALLS: dict[str, Any] = {
 def stranger(local: LocalSite, service: str, **keys: str) -> Any:
     return boto3.client(
         service,  # type: ignore[call-overload]  # a service's name at run time
-        endpoint_url=site.env(local.data)["AWS_ENDPOINT_URL"],
+        endpoint_url=lifecycle.env(local.data)["AWS_ENDPOINT_URL"],
         region_name="eu-west-1",
         config=RETRY,
         **{"aws_access_key_id": "AKIASOMEBODYELSE", "aws_secret_access_key": "secret", **keys},
@@ -60,7 +60,7 @@ def test_every_service_answers_its_own_keys_and_no_others(local: LocalSite, serv
     assert unknown.value.response["Error"]["Code"] in (
         *("InvalidClientTokenId", "UnrecognizedClientException", "AuthFailure"),
     )
-    own = site.env(local.data)["AWS_ACCESS_KEY_ID"]
+    own = lifecycle.env(local.data)["AWS_ACCESS_KEY_ID"]
     with pytest.raises(ClientError) as mismatch:
         CALLS[service](stranger(local, service, aws_access_key_id=own))
     assert mismatch.value.response["Error"]["Code"] in ("SignatureDoesNotMatch", "InvalidSignatureException")
@@ -202,7 +202,7 @@ def test_saml_opens_only_what_was_opened_to_it(local: LocalSite) -> None:
 
     client = boto3.client(
         "sts",
-        endpoint_url=site.env(local.data)["AWS_ENDPOINT_URL"],
+        endpoint_url=lifecycle.env(local.data)["AWS_ENDPOINT_URL"],
         region_name="eu-west-1",
         aws_access_key_id="x",
         aws_secret_access_key="x",
@@ -231,8 +231,8 @@ def test_no_header_chooses_the_account(local: LocalSite) -> None:
         send(local, urlencode({**body, "Action": "Publish", "Message": "m"}), service="sns")
     assert all(len(path.name.split(".")) == 4 for path in local.data.rglob("*.state"))
     assert sorted(local.data.parent.glob("x*")) == []
-    site.down(local.data)
-    site.up(local.data)
+    lifecycle.down(local.data)
+    lifecycle.up(local.data)
     names = [each["UserName"] for each in local.client("iam").list_users()["Users"]]
     assert "u1" in names, "the account is that of the key"
 
@@ -240,34 +240,34 @@ def test_no_header_chooses_the_account(local: LocalSite) -> None:
 @pytest.fixture(scope="module")
 def open_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSite]:
     data = tmp_path_factory.mktemp("open") / "data"
-    started = site.up(data, free_port(), Guard(verify_signatures=False))
+    started = lifecycle.up(data, free_port(), Guard(verify_signatures=False))
     try:
         yield LocalSite(data, started.port)
     finally:
-        site.reset(data)
+        lifecycle.reset(data)
 
 
 def test_signatures_can_be_left_unverified_loudly(open_site: LocalSite) -> None:
     assert stranger(open_site, "rds").describe_db_instances()["DBInstances"] == []
     assert "signatures are not verified" in (open_site.data / "daemon.log").read_text()
-    health = site.status(open_site.data).health
+    health = lifecycle.status(open_site.data).health
     assert health is not None
     assert health["guard"] == {"verify_signatures": False, "enforce_iam": False}
     shown = CliRunner().invoke(app, ["status", "--data", str(open_site.data)])
     assert "signatures are not verified" in shown.output
     with pytest.raises(LocalError, match="already up with other options"):
-        site.up(open_site.data, guard=Guard())
-    assert site.up(open_site.data).already
+        lifecycle.up(open_site.data, guard=Guard())
+    assert lifecycle.up(open_site.data).already
     assert plain(open_site.port, "/", DESCRIBE, {"Host": "evil.example"})[0] == 403
 
 
 def test_policies_decide_when_they_are_enforced(tmp_path_factory: pytest.TempPathFactory) -> None:
     data = tmp_path_factory.mktemp("strict") / "data"
-    local = LocalSite(data, site.up(data, free_port(), Guard(enforce_iam=True)).port)
+    local = LocalSite(data, lifecycle.up(data, free_port(), Guard(enforce_iam=True)).port)
     try:
         _check_policies(local)
     finally:
-        site.reset(data)
+        lifecycle.reset(data)
 
 
 def _check_policies(local: LocalSite) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rdskit.local import site
+from rdskit.local import lifecycle
 
 if TYPE_CHECKING:
     from tests.local.control.conftest import LocalSite
@@ -30,7 +30,7 @@ def test_the_tour_creates_nothing_where_no_local_endpoint_is_set() -> None:
 def test_the_tour_runs_to_its_end(local: LocalSite) -> None:
     run = subprocess.run(
         [sys.executable, EXAMPLE],
-        env={**os.environ, **site.env(local.data)},
+        env={**os.environ, **lifecycle.env(local.data)},
         capture_output=True,
         text=True,
         timeout=110,

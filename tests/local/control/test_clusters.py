@@ -12,7 +12,7 @@ import pymysql
 import pytest
 from botocore.exceptions import ClientError
 
-from rdskit.local import faults, site
+from rdskit.local import faults, lifecycle
 from tests.local.control.conftest import PASSWORD, LocalSite, until
 
 NAME = "orders"
@@ -59,7 +59,7 @@ def connect(local: LocalSite, host: str, user: str = "app", password: str = PASS
         password=password,
         dbname="shop",
         sslmode="verify-full",
-        sslrootcert=site.env(local.data)["RDSKIT_CA"],
+        sslrootcert=lifecycle.env(local.data)["RDSKIT_CA"],
         autocommit=True,
         connect_timeout=10,
     )
@@ -109,11 +109,11 @@ def test_failover_db_cluster_and_a_killed_writer_change_the_writer(local: LocalS
     assert after != before
     with connect(local, described(local)["Endpoint"]) as connection:
         connection.execute("create table kept (id int)")
-    until(lambda: site.clusters(local.data)[0]["in_sync"] == [before], timeout=60)
+    until(lambda: lifecycle.clusters(local.data)[0]["in_sync"] == [before], timeout=60)
     faults.inject(after, faults.kill(), data=local.data)
     until(lambda: writer(local) == before, timeout=60)
     until(lambda: reachable(local), timeout=60)
-    assert [each["cause"] for each in site.failovers(local.data, cluster)] == ["requested", "primary-ended"]
+    assert [each["cause"] for each in lifecycle.failovers(local.data, cluster)] == ["requested", "primary-ended"]
 
 
 def reachable(local: LocalSite) -> bool:
@@ -260,7 +260,7 @@ def test_an_aurora_mysql_cluster_answers_what_its_clients_ask(local: LocalSite) 
     found = rds.describe_db_clusters(DBClusterIdentifier=name)["DBClusters"][0]
     assert (found["Engine"], found["Port"], found["Status"]) == ("aurora-mysql", 3306, "available")
     ca: dict[str, Any] = {
-        "ssl_ca": site.env(local.data)["RDSKIT_CA"],
+        "ssl_ca": lifecycle.env(local.data)["RDSKIT_CA"],
         "ssl_verify_cert": True,
         "ssl_verify_identity": True,
     }
@@ -272,5 +272,5 @@ def test_an_aurora_mysql_cluster_answers_what_its_clients_ask(local: LocalSite) 
     ):
         cursor.execute("select server_id, session_id from information_schema.replica_host_status")
         assert cursor.fetchall() == (("ledger-a", "MASTER_SESSION_ID"),)
-    shown = site.clusters(local.data)
+    shown = lifecycle.clusters(local.data)
     assert {each["identifier"]: each["writer"] for each in shown}[name] == "ledger-a"

@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from rdskit.errors import LocalError
-from rdskit.local import site
+from rdskit.local import lifecycle
 from rdskit.local.control.layout import Layout
 from rdskit.local.fleet.mysql.parameters import KEPT_BY_RDS as KEPT_IN_MYSQL
 from rdskit.local.fleet.mysql.parameters import translate as translate_mysql
@@ -266,7 +266,7 @@ def family_login(local: LocalSite, engine: str) -> Iterator[Any]:
         port=instance["Endpoint"]["Port"],
         user="app",
         password=PASSWORD,
-        ssl_ca=site.env(local.data)["RDSKIT_CA"],
+        ssl_ca=lifecycle.env(local.data)["RDSKIT_CA"],
         autocommit=True,
     )
     with contextlib.closing(connection), connection.cursor() as cursor:

@@ -8,7 +8,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from rdskit.local import site
+from rdskit.local import lifecycle
 from tests.local.control.conftest import PASSWORD, until
 
 if TYPE_CHECKING:
@@ -18,10 +18,10 @@ THREADS = 20
 
 
 def kill_daemon(local: LocalSite) -> None:
-    pid = site.status(local.data).pid
+    pid = lifecycle.status(local.data).pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    until(lambda: not site.status(local.data).running)
+    until(lambda: not lifecycle.status(local.data).running)
 
 
 def everything(local: LocalSite) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def test_kill_and_restart_lose_nothing_that_was_answered(fresh: LocalSite) -> No
     before = everything(fresh)
     kill_daemon(fresh)
 
-    site.up(fresh.data)
+    lifecycle.up(fresh.data)
     after = everything(fresh)
     for name, found in before.items():
         assert after[name] == found, name
@@ -100,7 +100,7 @@ def test_creation_that_was_interrupted_is_finished_after_the_restart(fresh: Loca
         MultiAZ=True,
     )
     kill_daemon(fresh)
-    site.up(fresh.data)
+    lifecycle.up(fresh.data)
     fresh.connect(fresh.settle("halfway")).close()
 
 

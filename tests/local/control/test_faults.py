@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from rdskit.cli.local import app
 from rdskit.errors import ConfigError, LocalError
-from rdskit.local import faults, site
+from rdskit.local import faults, lifecycle
 from rdskit.local.control.layout import Layout
 from tests.local.control.conftest import until
 from tests.local.control.http_client import plain
@@ -102,7 +102,7 @@ def test_the_command_line(local: LocalSite, orders: str) -> None:
 
 def test_no_web_page_can_break_anything(local: LocalSite, orders: str) -> None:
     body = json.dumps({"identifier": orders, "kind": "kill"})
-    key = site.page_key_of(Layout(local.data))
+    key = lifecycle.page_key_of(Layout(local.data))
     for method, content_type in (("GET", "application/json"), ("POST", "text/plain")):
         headers = {"Content-Type": content_type, "Authorization": key}
         assert plain(local.port, "/_rdskit/faults", body, headers, method)[0] in (400, 405)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rdskit.local.control.faults import Answer
-from rdskit.local.control.http_messages import Limits
-from rdskit.local.control.server import Request, Server
+from rdskit.local.control.http.aws_errors import Answer
+from rdskit.local.control.http.messages import Limits
+from rdskit.local.control.http.server import Request, Server
 from tests.local.control.conftest import until
 from tests.local.control.http_client import exchange, send, status_of
 

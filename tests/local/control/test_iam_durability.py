@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from rdskit.local import site
+from rdskit.local import lifecycle
 
 if TYPE_CHECKING:
     from mypy_boto3_rds.type_defs import DBInstanceTypeDef
@@ -31,8 +31,8 @@ def test_users_keys_and_policies_survive_a_restart(fresh: LocalSite) -> None:
         connection.execute("create user ada")
         connection.execute("grant rds_iam to ada")
     assert whoami(fresh, instance) == "ada"
-    site.down(fresh.data)
-    site.up(fresh.data, fresh.port)
+    lifecycle.down(fresh.data)
+    lifecycle.up(fresh.data, fresh.port)
     instance = fresh.settle("kept")
     assert instance["IAMDatabaseAuthenticationEnabled"]
     assert whoami(fresh, instance) == "ada"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rdskit.local.control.iam_policy import Decision, Policies, decide
+from rdskit.local.control.iam.policy import Decision, Policies, decide
 
 ACTION = "rds-db:connect"
 RESOURCE = "arn:aws:rds-db:eu-west-1:123456789012:dbuser:db-ABC/app"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rdskit.local.control.iam_token import (
+from rdskit.local.control.iam.token import (
     Expectation,
     RefusedTokenError,
     check_claims,

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from rdskit.local.control.rds.faults import InvalidCombinationError, InvalidValueError
 from rdskit.local.control.rds.modification import Current, plan
+from rdskit.local.control.rds.rds_errors import InvalidCombinationError, InvalidValueError
 
 BEFORE = Current(
     "db",

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from botocore.exceptions import ClientError
 
-from rdskit.local import site
+from rdskit.local import lifecycle
 from tests.local.control.conftest import PASSWORD, LocalSite, until
 
 NAME = "orders"
@@ -37,7 +37,7 @@ def asked(local: LocalSite, host: str, sql: str) -> object:
         password=PASSWORD,
         dbname="shop",
         sslmode="verify-full",
-        sslrootcert=site.env(local.data)["RDSKIT_CA"],
+        sslrootcert=lifecycle.env(local.data)["RDSKIT_CA"],
         connect_timeout=10,
     ) as connection:
         row = connection.execute(sql).fetchone()
@@ -66,9 +66,9 @@ def test_a_cluster_comes_with_three_instances_and_goes_with_them(local: LocalSit
     rds.failover_db_cluster(DBClusterIdentifier=NAME)
     rds.get_waiter("db_cluster_available").wait(DBClusterIdentifier=NAME)
     assert writer(local) != before
-    until(lambda: len(site.clusters(local.data)[0]["in_sync"]) == 2, timeout=60)
+    until(lambda: len(lifecycle.clusters(local.data)[0]["in_sync"]) == 2, timeout=60)
     assert rds.delete_db_cluster(DBClusterIdentifier=NAME, SkipFinalSnapshot=True)["DBCluster"]["Status"] == "deleting"
-    until(lambda: site.clusters(local.data) == [], timeout=60)
+    until(lambda: lifecycle.clusters(local.data) == [], timeout=60)
     assert rds.describe_db_instances()["DBInstances"] == []
     with pytest.raises(ClientError, match="not found"):
         described(local)

@@ -9,8 +9,8 @@ import pytest
 from botocore.exceptions import ClientError
 from pymysql.connections import Connection
 
-from rdskit.local import doctor, site
-from rdskit.local.engines.installations import UNPACKED_MARIADB, UNPACKED_MYSQL
+from rdskit.local import doctor, lifecycle
+from rdskit.local.engines.mysql.installations import UNPACKED_MARIADB, UNPACKED_MYSQL
 from tests.local.control.conftest import until
 from tests.plugins.rounds import soak
 
@@ -39,7 +39,7 @@ def connect(local: LocalSite, instance: DBInstanceTypeDef, password: str) -> Con
         database="shop",
         autocommit=True,
         connect_timeout=5,
-        ssl_ca=site.env(local.data)["RDSKIT_CA"],
+        ssl_ca=lifecycle.env(local.data)["RDSKIT_CA"],
         ssl_verify_cert=True,
         ssl_verify_identity=True,
     )
@@ -77,7 +77,7 @@ def test_the_life_of_a_multi_az_instance(fresh: LocalSite, engine: str) -> None:
     assert (after["AvailabilityZone"], after["SecondaryAvailabilityZone"]) == ("eu-west-1b", "eu-west-1a")
     assert after["Endpoint"] == instance["Endpoint"]
     assert ask(fresh, after, "select count(*) from kept") == 1
-    (failover,) = site.failovers(fresh.data, "orders")
+    (failover,) = lifecycle.failovers(fresh.data, "orders")
     assert failover["promotion_ms"] > 0
     assert "Multi-AZ instance failover completed" in fresh.messages("orders")
 
@@ -88,8 +88,8 @@ def test_the_life_of_a_multi_az_instance(fresh: LocalSite, engine: str) -> None:
     with pytest.raises(pymysql.err.OperationalError, match="Access denied"):
         connect(fresh, instance, before["password"])
 
-    site.down(fresh.data)
-    site.up(fresh.data)
+    lifecycle.down(fresh.data)
+    lifecycle.up(fresh.data)
     assert ask(fresh, fresh.settle("orders"), "select count(*) from kept") == 1
     fresh.settle("copy")
 

@@ -9,9 +9,9 @@ import pytest
 from rdskit.errors import LocalError
 from rdskit.local.control.monitor import Monitor
 from rdskit.local.control.rds.engines import Engines, PostgresOffer
-from rdskit.local.control.rds.faults import InvalidCombinationError, InvalidValueError
 from rdskit.local.control.rds.parameters import Assignment, Parameter, check_assignment, family_of, parameters_of
-from rdskit.local.engines.providers import Binaries, find_postgres
+from rdskit.local.control.rds.rds_errors import InvalidCombinationError, InvalidValueError
+from rdskit.local.engines.postgres.providers import Binaries, find_postgres
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from rdskit.local.control.rds.faults import InvalidCombinationError, InvalidValueError
+from rdskit.local.control.rds.rds_errors import InvalidCombinationError, InvalidValueError
 from rdskit.local.control.rds.request_rules import check_request
 from rdskit.local.control.rds.rules import check_database_name, check_master_credentials
 

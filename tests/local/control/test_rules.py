@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rdskit.local.control.rds import rules
-from rdskit.local.control.rds.faults import InvalidCombinationError, InvalidStateError, InvalidValueError
+from rdskit.local.control.rds.rds_errors import InvalidCombinationError, InvalidStateError, InvalidValueError
 
 LONG = "x" * 42
 INSTALLED = {"postgres": ("18.6", "17.2")}

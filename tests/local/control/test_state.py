@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rdskit.errors import LocalError
-from rdskit.local import site
+from rdskit.local import lifecycle
 from rdskit.local.control.layout import Layout
 from tests.local.control import api_tour
 from tests.local.control.conftest import LocalSite, free_port
@@ -26,8 +26,8 @@ def test_everything_comes_back_for_every_service(fresh: LocalSite) -> None:
     before = api_tour.seen(fresh)
     assert [name for name, found in before.items() if not found] == []
     for _ in range(2):
-        site.down(fresh.data)
-        site.up(fresh.data)
+        lifecycle.down(fresh.data)
+        lifecycle.up(fresh.data)
         after = api_tour.seen(fresh)
         for name, found in before.items():
             if name.startswith("rds") and "events" in name:
@@ -51,9 +51,9 @@ def test_everything_comes_back_for_every_service(fresh: LocalSite) -> None:
 def was_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the directory of a local RDS that was up, and is down, to be copied."""
     data = tmp_path_factory.mktemp("was-up") / "data"
-    local = LocalSite(data, site.up(data, free_port()).port)
+    local = LocalSite(data, lifecycle.up(data, free_port()).port)
     local.client("ssm").put_parameter(Name="/x", Value="1", Type="String")
-    site.down(data)
+    lifecycle.down(data)
     # Without its marker it is no original: a copy of one would be refused as such.
     Layout(data).marker.rename(data.parent / "marker")
     return data
@@ -80,7 +80,7 @@ class Trap:
 def refused(data: Path, *words: str) -> None:
     """Expect a start to be refused with each of these words, and nothing to run."""
     with pytest.raises(LocalError) as caught:
-        site.up(data)
+        lifecycle.up(data)
     for word in words:
         assert word in str(caught.value)
     assert not Layout(data).state.parent.joinpath("trapped").exists()
@@ -89,8 +89,8 @@ def refused(data: Path, *words: str) -> None:
 def test_damaged_and_changed_states_are_refused(tmp_path: Path) -> None:
     from moto.iam.models import IAMBackend
 
-    from rdskit.local.control.persistence import BackendKey, StateStore
     from rdskit.local.control.services import backends_of
+    from rdskit.local.control.state.persistence import BackendKey, StateStore
 
     key = BackendKey("iam", "123456789012", "aws")
     backend = backends_of("iam")["123456789012"]["aws"]
@@ -142,8 +142,8 @@ def test_damaged_files_of_our_own_name_the_next_step(stopped: Path, name: str) -
     for content in (b"{", b"[]") if name == "key-pair.json" else (b"[" * 100_000,):
         (stopped / name).write_bytes(content)
         if name == "daemon.json":
-            site.up(stopped)
-            site.down(stopped)
+            lifecycle.up(stopped)
+            lifecycle.down(stopped)
         else:
             refused(stopped, "rdskit local reset")
 
@@ -170,8 +170,8 @@ def test_a_directory_that_others_can_write_to_is_refused(
     if name == "." and change is _by_link:
         return  # a data directory may be reached by a link: what is behind it is what counts
     change(stopped / name)
-    for call in (site.up, site.down, site.env, site.status, site.reset):
-        if name.startswith("services/") and call is not site.up:
+    for call in (lifecycle.up, lifecycle.down, lifecycle.env, lifecycle.status, lifecycle.reset):
+        if name.startswith("services/") and call is not lifecycle.up:
             continue
         with pytest.raises(LocalError, match=r"chmod go-w|symbolic link|cannot be read"):
             call(stopped)
@@ -180,7 +180,7 @@ def test_a_directory_that_others_can_write_to_is_refused(
 
 def test_a_directory_of_another_user_is_refused(stopped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: stopped.stat().st_uid + 1)
-    for call in (site.up, site.down, site.env, site.status, site.reset):
+    for call in (lifecycle.up, lifecycle.down, lifecycle.env, lifecycle.status, lifecycle.reset):
         with pytest.raises(LocalError, match=r"belongs to another user: run as that user"):
             call(stopped)
 
@@ -194,14 +194,14 @@ def test_an_earlier_version_is_refused_and_can_be_reset(tmp_path: Path) -> None:
         b"rdskit-state 1 moto 5.2.5\n" + pickle.dumps(Trap(data / "trapped"))
     )
     refused(data, "earlier version", "rdskit local reset")
-    site.reset(data)
+    lifecycle.reset(data)
     assert not data.exists()
-    site.up(data, free_port())
-    site.down(data)
+    lifecycle.up(data, free_port())
+    lifecycle.down(data)
     marker = data / "cloud.json"
     marker.write_text(marker.read_text().replace('"format": 2', '"format": 1'))
     refused(data, "another version", "rdskit local reset")
-    site.reset(data)
+    lifecycle.reset(data)
     assert not data.exists()
 
 
@@ -212,13 +212,13 @@ def test_only_an_empty_directory_becomes_a_local_rds(tmp_path: Path) -> None:
     for name, content in {"settings.json": '{"port": 1}', "cloud.json": "{}", "daemon.lock": ""}.items():
         (precious / name).write_text(content)
         with pytest.raises(LocalError, match=r"holds something else|damaged|another version"):
-            site.up(precious)
+            lifecycle.up(precious)
         with pytest.raises(LocalError, match="does not look like"):
-            site.reset(precious)
+            lifecycle.reset(precious)
     assert (precious / "chapter.txt").read_text() == "years"
     open_to_group = tmp_path / "empty"
     open_to_group.mkdir()
     open_to_group.chmod(0o775)
     Layout(open_to_group).make()
     assert open_to_group.stat().st_mode & 0o777 == 0o700
-    site.reset(open_to_group)
+    lifecycle.reset(open_to_group)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from rdskit.local.control.state_format import Special, StateFormatError, decode, encode
+from rdskit.local.control.state.format import Special, StateFormatError, decode, encode
 
 NOTHING = Special(lambda _: None, lambda texts: texts[0])
 

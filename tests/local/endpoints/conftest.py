@@ -15,7 +15,7 @@ from rdskit.local.certificates import LocalAuthority
 from rdskit.local.endpoints.model import EndpointState, InternalAccount
 from rdskit.local.endpoints.process import EndpointProcess
 from rdskit.local.engines.addresses import AddressBook
-from rdskit.local.engines.throwaway import ThrowawayPostgres, throwaway_postgres
+from rdskit.local.engines.postgres.throwaway import ThrowawayPostgres, throwaway_postgres
 from rdskit.local.engines.waiting import poll
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rdskit.kernel.endpoints import Endpoint
-    from rdskit.local.engines.throwaway_mysql import ThrowawayFamilyServer
+    from rdskit.local.engines.mysql.throwaway import ThrowawayFamilyServer
 
 IAM_SECRET = "the password of those who have none"
 TESTER = "tester"  # a superuser beside the supervisor's, which no endpoint lets in
@@ -158,7 +158,7 @@ class LoginRefused(Exception):  # noqa: N818 - what a client was told
 
 
 @dataclass
-class Door:
+class IamEndpoint:
     """An endpoint with IAM users, on whatever engine.
 
     ``jane`` logs in with a token, ``bob`` with his password.
@@ -245,13 +245,15 @@ def family_bench(request: pytest.FixtureRequest, tmp_path: Path, process: Endpoi
 
 
 @pytest.fixture(params=["postgres", "mysql", "mariadb"])
-def door(request: pytest.FixtureRequest, tmp_path: Path, process: EndpointProcess, judge: Judge) -> Iterator[Door]:
+def door(
+    request: pytest.FixtureRequest, tmp_path: Path, process: EndpointProcess, judge: Judge
+) -> Iterator[IamEndpoint]:
     if request.param == "postgres":
         with postgres_door(tmp_path, request.getfixturevalue("server"), process, judge) as opened:
             yield opened
         return
     bench = make_family_bench(tmp_path, request.getfixturevalue(request.param), process)
-    opened = Door(request.param, bench, judge)
+    opened = IamEndpoint(request.param, bench, judge)
     bench.ask("create user jane identified with AWSAuthenticationPlugin as 'RDS'")
     bench.ask("create user bob identified by %s", opened.password)
     yield opened
@@ -260,11 +262,13 @@ def door(request: pytest.FixtureRequest, tmp_path: Path, process: EndpointProces
 
 
 @contextlib.contextmanager
-def postgres_door(directory: Path, server: ThrowawayPostgres, process: EndpointProcess, judge: Judge) -> Iterator[Door]:
+def postgres_door(
+    directory: Path, server: ThrowawayPostgres, process: EndpointProcess, judge: Judge
+) -> Iterator[IamEndpoint]:
     account = InternalAccount(server.superuser, server.password, database="postgres")
     state = replace(make_state(directory, server, 5432), iam=True, account=account, socket=str(server.sockets))
     process.set(state)
-    opened = Door("postgres", Bench(process, state, server, LocalAuthority(directory).ensure()), judge)
+    opened = IamEndpoint("postgres", Bench(process, state, server, LocalAuthority(directory).ensure()), judge)
     with server.connect() as session:
         session.execute("create role rds_iam nologin")
         session.execute(f"create role {TESTER} superuser login password " + session.literal(server.password))

@@ -18,7 +18,7 @@ import pytest
 from rdskit.errors import LocalError
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.local.endpoints.postgres import Request, classify
-from rdskit.local.engines.throwaway import throwaway_postgres
+from rdskit.local.engines.postgres.throwaway import throwaway_postgres
 from rdskit.local.engines.waiting import poll
 from tests.local.endpoints.conftest import is_cancelled
 

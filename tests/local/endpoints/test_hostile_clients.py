@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from rdskit.local.endpoints.direction import Answers
+from rdskit.local.endpoints.forwarding import Answers
+from rdskit.local.endpoints.link_faults import LinkFaults
 from rdskit.local.endpoints.model import Link
 from rdskit.local.endpoints.mysql import HEADER
 from rdskit.local.endpoints.mysql_statements import StatementInspector
-from rdskit.local.endpoints.passage import Passage
 from tests.local.endpoints.conftest import IAM_SECRET, TOKEN, LoginRefused
 from tests.plugins.rounds import for_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from tests.local.endpoints.conftest import Bench, Door
+    from tests.local.endpoints.conftest import Bench, IamEndpoint
 
 SECONDS = 200.0  # of soak, for each engine
 MEBIBYTE = 1024**2
@@ -63,7 +63,7 @@ def mutated(chance: random.Random, data: bytes) -> bytes:
     return bytes(changed)
 
 
-def attack(door: Door, data: bytes) -> None:
+def attack(door: IamEndpoint, data: bytes) -> None:
     address = (door.bench.address.host, door.bench.address.port)
     with socket.create_connection(address, timeout=10) as client, contextlib.suppress(OSError):
         client.settimeout(0.3)
@@ -74,7 +74,7 @@ def attack(door: Door, data: bytes) -> None:
                 return
 
 
-def check(door: Door, chance: random.Random, rounds: Iterable[int]) -> int:
+def check(door: IamEndpoint, chance: random.Random, rounds: Iterable[int]) -> int:
     pid = door.bench.process.pid
     assert pid is not None
     process = psutil.Process(pid)
@@ -89,13 +89,13 @@ def check(door: Door, chance: random.Random, rounds: Iterable[int]) -> int:
     return count + 1
 
 
-def test_nonsense_before_a_login(door: Door) -> None:
+def test_nonsense_before_a_login(door: IamEndpoint) -> None:
     check(door, random.Random(3), range(60))
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-def test_nonsense_for_long(door: Door, record_property: Callable[[str, object], None]) -> None:
+def test_nonsense_for_long(door: IamEndpoint, record_property: Callable[[str, object], None]) -> None:
     seed = random.SystemRandom().randrange(10**6)
     record_property("seed", seed)
     count = check(door, random.Random(seed), for_seconds(SECONDS))
@@ -116,7 +116,7 @@ def test_silent_clients_make_room(bench: Bench) -> None:
             assert connection.execute("select 1").fetchone() == (1,)
 
 
-def test_the_supervisor_is_not_let_in(door: Door) -> None:
+def test_the_supervisor_is_not_let_in(door: IamEndpoint) -> None:
     for password in (door.bench.server.password, TOKEN, IAM_SECRET):
         with pytest.raises(LoginRefused, match=r"rejects connection|has no business here"):
             door.enter(door.bench.server.superuser, password)
@@ -135,7 +135,7 @@ async def test_late_answers_have_a_limit() -> None:
     loop = asyncio.get_running_loop()
     backend, source = socket.socketpair()
     target, client = socket.socketpair()
-    passage = Passage()
+    passage = LinkFaults()
     passage.become(Link(latency=60.0))
     for each in (backend, source, target, client):
         each.setblocking(False)

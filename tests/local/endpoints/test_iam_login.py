@@ -20,7 +20,7 @@ from tests.local.endpoints.conftest import IAM_SECRET, TOKEN, LoginRefused
 from tests.plugins.rounds import soak
 
 if TYPE_CHECKING:
-    from tests.local.endpoints.conftest import Door
+    from tests.local.endpoints.conftest import IamEndpoint
 
 #: A client in a process of its own, to be killed: its arguments are engine, host, port and token.
 CLIENT = """
@@ -33,12 +33,12 @@ else:
 """
 
 
-def test_a_good_token_opens_a_session_of_that_user(door: Door) -> None:
+def test_a_good_token_opens_a_session_of_that_user(door: IamEndpoint) -> None:
     assert door.whoami("jane", TOKEN) == "jane"
     assert door.judge.asked == [("orders", "jane", TOKEN)]
 
 
-def test_whoever_has_a_password_is_not_judged(door: Door) -> None:
+def test_whoever_has_a_password_is_not_judged(door: IamEndpoint) -> None:
     assert door.whoami("bob", door.password) == "bob"
     assert door.whoami("bob", door.password, tls=False) == "bob"
     with pytest.raises(LoginRefused):
@@ -47,20 +47,20 @@ def test_whoever_has_a_password_is_not_judged(door: Door) -> None:
 
 
 @pytest.mark.parametrize("password", ["secret", "x" * 3000, IAM_SECRET])
-def test_the_judges_reason_is_told(door: Door, password: str) -> None:
+def test_the_judges_reason_is_told(door: IamEndpoint, password: str) -> None:
     with pytest.raises(LoginRefused, match=rf"{refusal(door)}.*that is a password, not a token"):
         door.enter("jane", password)
     assert len(door.judge.asked) == 1
 
 
-def test_a_token_in_the_clear_is_not_even_asked_for(door: Door) -> None:
+def test_a_token_in_the_clear_is_not_even_asked_for(door: IamEndpoint) -> None:
     told = 'pg_hba.conf rejects connection.*user "jane"' if door.engine == "postgres" else refusal(door)
     with pytest.raises(LoginRefused, match=re.compile(f"{told}.*IAM authentication needs TLS", re.DOTALL)):
         door.enter("jane", TOKEN, tls=False)
     assert door.judge.asked == []
 
 
-def test_without_iam_authentication_its_users_are_refused(door: Door) -> None:
+def test_without_iam_authentication_its_users_are_refused(door: IamEndpoint) -> None:
     door.bench.set(iam=False)
     with pytest.raises(LoginRefused, match=rf"{refusal(door)}.*not enabled for this DB instance"):
         door.enter("jane", TOKEN)
@@ -68,7 +68,7 @@ def test_without_iam_authentication_its_users_are_refused(door: Door) -> None:
     assert door.judge.asked == []
 
 
-def test_nobody_is_let_in_where_nobody_judges(door: Door) -> None:
+def test_nobody_is_let_in_where_nobody_judges(door: IamEndpoint) -> None:
     process = EndpointProcess()
     process.start()
     try:
@@ -80,7 +80,7 @@ def test_nobody_is_let_in_where_nobody_judges(door: Door) -> None:
         process.close()
 
 
-def test_a_judge_that_fails_refuses(door: Door, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_judge_that_fails_refuses(door: IamEndpoint, caplog: pytest.LogCaptureFixture) -> None:
     def failing(*_: str) -> str:
         raise KeyError("no such key")
 
@@ -92,7 +92,7 @@ def test_a_judge_that_fails_refuses(door: Door, caplog: pytest.LogCaptureFixture
 
 
 @pytest.mark.parametrize("door", ["postgres", "mariadb", *soak("mysql")], indirect=True)
-def test_a_slow_judge_holds_nobody_else_up(door: Door) -> None:
+def test_a_slow_judge_holds_nobody_else_up(door: IamEndpoint) -> None:
     door.judge.open.clear()
     with ThreadPoolExecutor() as clients:
         slow = clients.submit(door.whoami, "jane", TOKEN)
@@ -105,7 +105,7 @@ def test_a_slow_judge_holds_nobody_else_up(door: Door) -> None:
     assert door.whoami("jane", TOKEN) == "jane"
 
 
-def test_two_hundred_logins_at_a_time(door: Door) -> None:
+def test_two_hundred_logins_at_a_time(door: IamEndpoint) -> None:
     count = 190  # of the server's 200 connections some are taken already
     together = threading.Barrier(count)
 
@@ -121,7 +121,7 @@ def test_two_hundred_logins_at_a_time(door: Door) -> None:
     assert poll(lambda: door.sessions("jane") == 0, timeout=60)
 
 
-def test_a_client_that_goes_away_while_it_is_judged_leaves_nothing(door: Door) -> None:
+def test_a_client_that_goes_away_while_it_is_judged_leaves_nothing(door: IamEndpoint) -> None:
     door.judge.open.clear()
     before = connections_of(door)
     client = subprocess.Popen([sys.executable, "-c", CLIENT, door.engine, *map(str, door.bench.address), TOKEN])
@@ -134,7 +134,7 @@ def test_a_client_that_goes_away_while_it_is_judged_leaves_nothing(door: Door) -
     assert door.whoami("jane", TOKEN) == "jane"
 
 
-def test_a_server_that_dies_during_a_login_ends_it(door: Door) -> None:
+def test_a_server_that_dies_during_a_login_ends_it(door: IamEndpoint) -> None:
     door.judge.open.clear()
     server = door.bench.server
     with ThreadPoolExecutor() as clients:
@@ -148,7 +148,7 @@ def test_a_server_that_dies_during_a_login_ends_it(door: Door) -> None:
     assert door.whoami("jane", TOKEN) == "jane"
 
 
-def test_a_cut_ends_a_login_that_is_being_judged(door: Door) -> None:
+def test_a_cut_ends_a_login_that_is_being_judged(door: IamEndpoint) -> None:
     door.judge.open.clear()
     with ThreadPoolExecutor() as clients:
         waiting = clients.submit(door.whoami, "jane", TOKEN)
@@ -160,7 +160,7 @@ def test_a_cut_ends_a_login_that_is_being_judged(door: Door) -> None:
     assert door.whoami("jane", TOKEN) == "jane"
 
 
-def test_a_verdict_for_a_process_that_has_died_is_worth_nothing(door: Door) -> None:
+def test_a_verdict_for_a_process_that_has_died_is_worth_nothing(door: IamEndpoint) -> None:
     door.judge.open.clear()
     before = door.bench.process.pid
     assert before is not None
@@ -179,24 +179,24 @@ def test_a_verdict_for_a_process_that_has_died_is_worth_nothing(door: Door) -> N
             other.result(20)
 
 
-def serves_again(door: Door) -> bool:
+def serves_again(door: IamEndpoint) -> bool:
     try:
         return door.whoami("bob", door.password) == "bob"
     except LoginRefused:
         return False
 
 
-def refusal(door: Door) -> str:
+def refusal(door: IamEndpoint) -> str:
     """How a login of jane's that is refused begins."""
     if door.engine == "postgres":
         return r'PAM authentication failed for user "jane"\s+DETAIL:'
     return r"Access denied for user 'jane'@'127[0-9.]+' \(using password: YES\):"
 
 
-def endpoint_process(door: Door) -> psutil.Process:
+def endpoint_process(door: IamEndpoint) -> psutil.Process:
     return psutil.Process(door.bench.process.pid)
 
 
-def connections_of(door: Door) -> int:
+def connections_of(door: IamEndpoint) -> int:
     """How many established connections the endpoint process has."""
     return sum(1 for each in endpoint_process(door).net_connections("all") if each.status != "LISTEN")

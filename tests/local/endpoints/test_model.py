@@ -13,7 +13,7 @@ from rdskit.local.endpoints.model import (
     EndpointState,
     InternalAccount,
     Question,
-    Verdict,
+    TokenVerdict,
     decode_order,
     decode_report,
     encode,
@@ -29,11 +29,11 @@ STATE = EndpointState("orders", Endpoint("127.80.0.1", 3306), "a.crt", "a.key", 
         Command(1, "orders", None, cut=False),
         Command(2, "orders", STATE, cut=True),
         Command(3, "orders", replace(STATE, backend=None, protocol="mysql", account=ACCOUNT, socket="/s"), cut=False),
-        Verdict(4),
-        Verdict(5, "a reason\nwith a second line"),
+        TokenVerdict(4),
+        TokenVerdict(5, "a reason\nwith a second line"),
     ],
 )
-def test_orders_arrive_as_they_were_given(order: Command | Verdict) -> None:
+def test_orders_arrive_as_they_were_given(order: Command | TokenVerdict) -> None:
     line = encode(order)
     assert line.count(b"\n") == 1
     assert decode_order(line) == order

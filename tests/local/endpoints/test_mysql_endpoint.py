@@ -16,7 +16,7 @@ from pymysql.constants import CLIENT, COMMAND
 
 from rdskit.local.endpoints.mysql import UNSUPPORTED, Capability, Greeting
 from rdskit.local.endpoints.mysql_auth import stored
-from rdskit.local.engines.mysql_programs import environment
+from rdskit.local.engines.mysql.programs import environment
 from rdskit.local.engines.waiting import poll
 from tests.local.endpoints.conftest import IAM_SECRET, TOKEN
 

@@ -13,16 +13,16 @@ import pytest
 
 from rdskit.errors import LocalError
 from rdskit.local.engines import processes
-from rdskit.local.engines.mysql_sql import MySQLSession, ServerRefused
+from rdskit.local.engines.mysql.sql import MySQLSession, ServerRefused
+from rdskit.local.engines.mysql.throwaway import ThrowawayFamilyServer, throwaway_mariadb, throwaway_mysql
 from rdskit.local.engines.session import Account, SessionLost
-from rdskit.local.engines.throwaway_mysql import ThrowawayFamilyServer, throwaway_mariadb, throwaway_mysql
 from rdskit.local.engines.waiting import poll
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from rdskit.local.engines.throwaway_mysql import ThrowawayMariaDB, ThrowawayMySQL
+    from rdskit.local.engines.mysql.throwaway import ThrowawayMariaDB, ThrowawayMySQL
     from tests.plugins.mysql_family import FamilyDatabase
 
 Run = Callable[..., AbstractContextManager[ThrowawayFamilyServer]]

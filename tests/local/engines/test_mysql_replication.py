@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rdskit.local.engines.mysql_sql import MySQLSession, ServerRefused
+from rdskit.local.engines.mysql.sql import MySQLSession, ServerRefused
+from rdskit.local.engines.mysql.throwaway import ThrowawayFamilyServer, throwaway_mariadb, throwaway_mysql
 from rdskit.local.engines.session import Account, SessionLost
-from rdskit.local.engines.throwaway_mysql import ThrowawayFamilyServer, throwaway_mariadb, throwaway_mysql
 from rdskit.local.engines.waiting import poll
 from tests.plugins.rounds import soak
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from rdskit.local.engines.throwaway_mysql import ThrowawayMySQL
+    from rdskit.local.engines.mysql.throwaway import ThrowawayMySQL
 
 Run = Callable[..., AbstractContextManager[ThrowawayFamilyServer]]
 PRODUCTS: dict[str, Run] = {"mariadb": throwaway_mariadb, "mysql": throwaway_mysql}

@@ -10,10 +10,10 @@ import pytest
 
 from rdskit.errors import LocalError
 from rdskit.local.engines import processes
-from rdskit.local.engines.configuration import upstream
-from rdskit.local.engines.session import Session, SessionLost, StatementRefused
-from rdskit.local.engines.sql import PostgresSession
-from rdskit.local.engines.throwaway import ThrowawayPostgres, throwaway_postgres
+from rdskit.local.engines.postgres.configuration import upstream
+from rdskit.local.engines.postgres.sql import PostgresSession
+from rdskit.local.engines.postgres.throwaway import ThrowawayPostgres, throwaway_postgres
+from rdskit.local.engines.session import ServerSession, SessionLost, StatementRefused
 from rdskit.local.engines.waiting import poll
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def server(tmp_path: Path, templates: Path) -> Iterator[ThrowawayPostgres]:
         yield running
 
 
-def value(session: Session, sql: str) -> str | None:
+def value(session: ServerSession, sql: str) -> str | None:
     return session.execute(sql)[0][0]
 
 

@@ -11,10 +11,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from rdskit.local.engines import time_zones
+from rdskit.local.engines.mysql import time_zones
 
 if TYPE_CHECKING:
-    from rdskit.local.engines.throwaway_mysql import ThrowawayFamilyServer
+    from rdskit.local.engines.mysql.throwaway import ThrowawayFamilyServer
 
 ZONES = ("UTC", "Europe/Berlin", "Europe/Dublin", "America/New_York", "Asia/Kolkata", "Africa/Casablanca", "Asia/Gaza")
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rdskit.kernel.endpoints import Endpoint
-    from rdskit.local.engines.session import Session
+    from rdskit.local.engines.session import ServerSession
     from rdskit.local.fleet.engine import Server
     from tests.local.fleet.clients import Client
 
@@ -147,7 +147,7 @@ def test_a_primary_whose_standby_cannot_take_over_is_restarted_and_the_standby_c
 ) -> None:
     troubles = iter([LocalError("the promoted standby accepts no write")])
 
-    def await_write(server: Server, writer: Session) -> None:
+    def await_write(server: Server, writer: ServerSession) -> None:
         for trouble in troubles:
             raise trouble
         await_first_write(server, writer)

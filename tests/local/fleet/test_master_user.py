@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from rdskit.local.engines.providers import installed
-from rdskit.local.engines.throwaway import throwaway_postgres
+from rdskit.local.engines.postgres.providers import installed
+from rdskit.local.engines.postgres.throwaway import throwaway_postgres
 from rdskit.local.fleet.postgres import roles
 from tests.local.fleet.clients import PASSWORD, USER
 from tests.local.fleet.conftest import spec
@@ -18,7 +18,7 @@ from tests.local.hostile_sql import STATEMENTS
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rdskit.local.engines.providers import Binaries
+    from rdskit.local.engines.postgres.providers import Binaries
 
 
 @pytest.mark.parametrize("binaries", installed(), ids=lambda binaries: binaries.version)

@@ -16,7 +16,7 @@ from tests.plugins.waiting import eventually
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rdskit.local.engines.throwaway_mysql import ThrowawayFamilyServer
+    from rdskit.local.engines.mysql.throwaway import ThrowawayFamilyServer
     from rdskit.operate.top.model import Frame
     from tests.plugins.mysql_family import FamilyDatabase
     from tests.plugins.postgres import TestDatabase

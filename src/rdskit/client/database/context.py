@@ -6,13 +6,13 @@ import functools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from rdskit.client.database.block import Block, TransactionContext
 from rdskit.client.database.executor import Executor
 from rdskit.client.database.observed import ObservedExecutor
 from rdskit.client.database.routed import ObservedRoutedExecutor, RoutedExecutor, Router
-from rdskit.client.replicas import KnownRoutines, NothingWritten, Written
+from rdskit.client.database.transaction_scope import TransactionContext, TransactionScope
+from rdskit.client.replicas import KnownRoutines, NoWritePosition, WritePosition
 from rdskit.client.statements.hooks import WriteHooks
-from rdskit.client.transactions import Fencing
+from rdskit.client.transactions import CommitMarking
 from rdskit.kernel.scope import NO_SCOPE, Scope
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rdskit.client.failover import Cluster
     from rdskit.client.notifications import Hub
     from rdskit.client.replicas import Readers, Routines, Tokens
-    from rdskit.client.transactions import Fences
+    from rdskit.client.transactions import CommitMarkers
     from rdskit.kernel.sql import StatementCache
     from rdskit.runtime.tasks import TaskOwner
 
@@ -52,7 +52,7 @@ class DatabaseContext:
     cluster: Cluster
     statements: StatementCache
     tokens: Tokens
-    fences: Fences
+    fences: CommitMarkers
     readers: Readers | None
     routines: Routines
     consistency: str
@@ -65,9 +65,9 @@ class DatabaseContext:
     scope: Scope = NO_SCOPE
     router: Router | None = None
 
-    def nothing_written(self) -> Written:
+    def nothing_written(self) -> WritePosition:
         """Return the record of a session that has written nothing so far."""
-        return NothingWritten(self.owner) if self.only_reads else Written(self.owner)
+        return NoWritePosition(self.owner) if self.only_reads else WritePosition(self.owner)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +83,13 @@ class SessionContext:
     """
 
     shared: DatabaseContext
-    written: Written
+    written: WritePosition
     executor: Executor
     transactions: TransactionContext
-    fencing: Fencing
+    fencing: CommitMarking
 
 
-def session_context(shared: DatabaseContext, written: Written) -> SessionContext:
+def session_context(shared: DatabaseContext, written: WritePosition) -> SessionContext:
     """Build the context of one session.
 
     Args:
@@ -99,13 +99,13 @@ def session_context(shared: DatabaseContext, written: Written) -> SessionContext
     cluster, statements = shared.cluster, shared.statements
     transactions = TransactionContext(cluster, statements, written, shared.timeout, shared.hooks, shared.scope)
     # What rdskit itself writes to resolve a lost COMMIT is not the application's write.
-    own = functools.partial(Block, transactions._replace(hooks=WriteHooks(cluster, shared.owner)))
+    own = functools.partial(TransactionScope, transactions._replace(hooks=WriteHooks(cluster, shared.owner)))
     return SessionContext(
         shared=shared,
         written=written,
         executor=_executor(shared, written),
         transactions=transactions,
-        fencing=Fencing(shared.fences, statements.dialect, cluster.retries, own),
+        fencing=CommitMarking(shared.fences, statements.dialect, cluster.retries, own),
     )
 
 
@@ -139,7 +139,7 @@ def view_context(
     return session_context(shared, of.written)
 
 
-def _executor(shared: DatabaseContext, written: Written) -> Executor:
+def _executor(shared: DatabaseContext, written: WritePosition) -> Executor:
     observed = bool(shared.cluster.observers)
     arguments = (
         shared.cluster,

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from rdskit.client.failover import Cluster
     from rdskit.client.pool import Lease
-    from rdskit.client.replicas import Borrowed, Reader, Readers, Routines, Written
+    from rdskit.client.replicas import Borrowed, Reader, Readers, Routines, WritePosition
     from rdskit.client.statements.calls import Call
     from rdskit.client.statements.hooks import WriteHooks
     from rdskit.kernel.endpoints import Endpoint
@@ -79,7 +79,7 @@ class Executor:
         self,
         cluster: Cluster,
         readers: Readers | None,
-        written: Written,
+        written: WritePosition,
         routines: Routines,
         consistency: str,
         hooks: WriteHooks,

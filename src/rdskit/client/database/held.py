@@ -24,7 +24,7 @@ from rdskit.runtime.deadlines import Deadline
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
 
-    from rdskit.client.database.block import TransactionContext
+    from rdskit.client.database.transaction_scope import TransactionContext
     from rdskit.client.pool import Lease
     from rdskit.client.statements.calls import Call
     from rdskit.kernel.choices import Isolation

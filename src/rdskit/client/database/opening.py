@@ -9,7 +9,7 @@ from rdskit.client.database.capacity import check_budget
 from rdskit.client.database.checks import with_checked_types
 from rdskit.client.database.context import DatabaseContext, session_context
 from rdskit.client.database.database import Database
-from rdskit.client.database.inheritance import belongs_to_this_process
+from rdskit.client.database.fork_safety import belongs_to_this_process
 from rdskit.client.database.variants import Variants
 from rdskit.client.failover import Cluster
 from rdskit.client.notifications import Hub
@@ -19,7 +19,7 @@ from rdskit.client.statements import StoredCode
 from rdskit.client.statements.hooks import WriteHooks
 from rdskit.client.targets.options import Options
 from rdskit.client.targets.resolve import resolve
-from rdskit.client.transactions import Fences
+from rdskit.client.transactions import CommitMarkers
 from rdskit.errors import ConfigError
 from rdskit.kernel.codecs import checked_codecs
 from rdskit.kernel.session_settings import checked_settings
@@ -110,7 +110,7 @@ async def _started(
             "cluster's own endpoint, or choose 'session' or 'eventual'"
         )
     await check_budget(cluster, options.limits, options.processes)
-    fences = Fences()
+    fences = CommitMarkers()
     return DatabaseContext(
         name=name,
         cluster=cluster,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rdskit.client.database.inheritance import belongs_to_this_process
+from rdskit.client.database.fork_safety import belongs_to_this_process
 from rdskit.client.database.queries import DEFAULT
 from rdskit.client.database.transactional import Transactional
 from rdskit.client.statements.observed import observe_bulk

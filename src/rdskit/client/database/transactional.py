@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, Concatenate, TypeVar, TypeVarTuple, overload
 
-from rdskit.client.database.block import Block
 from rdskit.client.database.queries import DEFAULT, Queries
+from rdskit.client.database.transaction_scope import TransactionScope
 from rdskit.client.pool import holding
 from rdskit.client.transactions import (
     SETUP_LOCK,
@@ -261,7 +261,7 @@ class Transactional(Queries):
     def _limit(self, timeout: float | None) -> Deadline:
         return Deadline.after(self._timeout if timeout is DEFAULT else require_seconds("timeout", timeout))
 
-    def _block(self, begin: str, limit: Deadline | float | None, exactly_once: bool | None) -> Block:  # noqa: FBT001 - as the caller gave it
+    def _block(self, begin: str, limit: Deadline | float | None, exactly_once: bool | None) -> TransactionScope:  # noqa: FBT001 - as the caller gave it
         self._require_open()
         fencing = None if exactly_once is False else self._fencing
-        return Block(self._transactions, begin, limit, fencing, exactly_once)
+        return TransactionScope(self._transactions, begin, limit, fencing, exactly_once)

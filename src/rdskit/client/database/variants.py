@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from rdskit.client.transactions import Fences
+from rdskit.client.transactions import CommitMarkers
 from rdskit.kernel.scope import NO_SCOPE, Scope
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _KEPT: Final = 4096  # scopes; the oldest go first
 class Variants:
     """Keeps what views of the same scope share, so that a view costs next to nothing."""
 
-    def __init__(self, statements: StatementCache, fences: Fences) -> None:
+    def __init__(self, statements: StatementCache, fences: CommitMarkers) -> None:
         """Begin with what the database itself uses.
 
         Args:
@@ -31,16 +31,16 @@ class Variants:
         self._statements = statements
         # By what name a function is found depends on the schema, so nothing is learned here.
         self._in_schemas = statements.sibling()
-        self._fences: dict[tuple[str | None, str | None], Fences] = {(None, None): fences}
+        self._fences: dict[tuple[str | None, str | None], CommitMarkers] = {(None, None): fences}
         self._scopes: dict[Scope, Scope] = {NO_SCOPE: NO_SCOPE}
 
     def scope(self, scope: Scope) -> Scope:
         """Return one object for all equal scopes: connections are compared by identity first."""
         return _kept(self._scopes, scope, lambda: scope)
 
-    def fences(self, scope: Scope) -> Fences:
+    def fences(self, scope: Scope) -> CommitMarkers:
         """Return where a scope has its commit markers: another schema may have none, and another role no right."""
-        return _kept(self._fences, (scope.role, scope.schema), Fences)
+        return _kept(self._fences, (scope.role, scope.schema), CommitMarkers)
 
     def statements(self, scope: Scope) -> StatementCache:
         """Return the compiled statements of a scope."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rdskit.client.credentials import log_in
-from rdskit.client.failover.lines import Lines
+from rdskit.client.failover.control_connections import ControlConnections
 from rdskit.kernel.connect_errors import no_writer_there
 from rdskit.kernel.events import CredentialsRotated
 from rdskit.kernel.ports import ConnectOptions
@@ -56,7 +56,7 @@ class Access:
         self.application_name = application_name
         self.settings = settings
         self.codecs = codecs
-        self.lines = Lines(self._open_line)
+        self.lines = ControlConnections(self._open_line)
         self._pinning = pinning
         self.cleartext_password = cleartext_password
 

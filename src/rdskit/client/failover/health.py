@@ -17,7 +17,7 @@ PATIENCE: Final = 10.0
 _STEADY: Final = 0.05  # seconds between two looks, after the first 0.4 s and before a pause of 2 % is longer
 
 
-class Verdict(enum.Enum):
+class HostVerdict(enum.Enum):
     """What is thought of a host."""
 
     ANSWERS = "it answers"
@@ -42,13 +42,13 @@ class Health:
         """The health after one more probe without an answer; ``sent`` is when it was sent."""
         return Health(self.misses + 1, sent if self.silent_since is None else self.silent_since)
 
-    def verdict(self, now: float) -> Verdict:
+    def verdict(self, now: float) -> HostVerdict:
         """What is thought of the host at a moment."""
         if self.silent_since is None:
-            return Verdict.ANSWERS
+            return HostVerdict.ANSWERS
         if self.misses < MISSES_ALLOWED:
-            return Verdict.DOUBTFUL
-        return Verdict.LOST if now - self.silent_since >= PATIENCE else Verdict.SILENT
+            return HostVerdict.DOUBTFUL
+        return HostVerdict.LOST if now - self.silent_since >= PATIENCE else HostVerdict.SILENT
 
 
 def next_look(eager: float, away: float | None) -> float:

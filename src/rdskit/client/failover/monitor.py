@@ -11,12 +11,12 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final, Protocol
 
-from rdskit.client.failover.health import PROBE_INTERVAL, Health, Verdict
+from rdskit.client.failover.health import PROBE_INTERVAL, Health, HostVerdict
 from rdskit.errors import RdskitError
 from rdskit.kernel.ports import DriverError
 
 if TYPE_CHECKING:
-    from rdskit.client.failover.lines import Lines
+    from rdskit.client.failover.control_connections import ControlConnections
     from rdskit.client.pool import Pool
     from rdskit.kernel.ports import Connection
 
@@ -50,7 +50,7 @@ class HostMonitor:
         lines: on which it is probed.
     """
 
-    def __init__(self, cluster: Watched, lines: Lines) -> None:
+    def __init__(self, cluster: Watched, lines: ControlConnections) -> None:
         self._cluster = cluster
         self._lines = lines
         self._loop = asyncio.get_running_loop()
@@ -97,14 +97,14 @@ class HostMonitor:
         answered = probe.done() and probe.result()
         self._health = Health() if answered else self._health.missed(now - PROBE_INTERVAL)
         verdict = self._health.verdict(now)
-        if verdict is Verdict.LOST:
+        if verdict is HostVerdict.LOST:
             pool.cut()
             self._health = Health()
-        if verdict is Verdict.DOUBTFUL:
+        if verdict is HostVerdict.DOUBTFUL:
             self._cluster.doubt()
-        elif verdict is not Verdict.ANSWERS:
+        elif verdict is not HostVerdict.ANSWERS:
             self._cluster.silenced()
-        elif before is not Verdict.DOUBTFUL and before is not verdict:
+        elif before is not HostVerdict.DOUBTFUL and before is not verdict:
             self._cluster.heard()
 
     async def _ask(self, pool: Pool) -> bool:

@@ -5,7 +5,7 @@ Connections are opened by the pool's own tasks, so that a caller who gives up ne
 that is away sees one attempt at a time however many wait for it.
 """
 
-from rdskit.client.pool.holding import Hold, holding
+from rdskit.client.pool.deadlock_guard import Hold, holding
 from rdskit.client.pool.lease import Lease
 from rdskit.client.pool.model import PoolLimits, PoolStats
 from rdskit.client.pool.policy import Overdraft, overdraft

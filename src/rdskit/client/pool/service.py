@@ -7,7 +7,7 @@ import math
 import random
 from typing import TYPE_CHECKING
 
-from rdskit.client.pool.holding import holds
+from rdskit.client.pool.deadlock_guard import holds
 from rdskit.client.pool.lease import Lease
 from rdskit.client.pool.model import PoolLimits, PoolStats
 from rdskit.client.pool.opener import Opener, again

@@ -3,6 +3,6 @@
 from rdskit.client.replicas.routines import KnownRoutines, Routines
 from rdskit.client.replicas.service import Borrowed, Reader, Readers
 from rdskit.client.replicas.tokens import Tokens
-from rdskit.client.replicas.written import NothingWritten, Written
+from rdskit.client.replicas.write_position import NoWritePosition, WritePosition
 
-__all__ = ["Borrowed", "KnownRoutines", "NothingWritten", "Reader", "Readers", "Routines", "Tokens", "Written"]
+__all__ = ["Borrowed", "KnownRoutines", "NoWritePosition", "Reader", "Readers", "Routines", "Tokens", "WritePosition"]

@@ -1,9 +1,9 @@
 """Statements beyond a single one: many rows in, many rows out, pages, and rows as the caller's own types."""
 
+from rdskit.client.statements.batches import Pace, Source
 from rdskit.client.statements.bulk import execute_many, insert_many
 from rdskit.client.statements.into import into_all, into_one, into_value
 from rdskit.client.statements.pages import Page, Pages
-from rdskit.client.statements.portions import Pace, Source
 from rdskit.client.statements.stored_code import StoredCode
 from rdskit.client.statements.stream import require_stream, stream
 

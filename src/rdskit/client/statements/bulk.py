@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
+from rdskit.client.statements.batches import Batches
 from rdskit.client.statements.conflicts import checked_conflict, located
-from rdskit.client.statements.portions import Portions
 from rdskit.client.statements.rows import Columns
 from rdskit.errors import ConfigError
 from rdskit.kernel.arguments import require_text
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rdskit.client.pool import Lease
-    from rdskit.client.statements.portions import Pace, Source
-    from rdskit.kernel.ports import Portion
+    from rdskit.client.statements.batches import Pace, Source
+    from rdskit.kernel.ports import Batch
     from rdskit.kernel.sql.insert import Conflict
 
 
@@ -49,7 +49,7 @@ async def insert_many(
     """
     require_text("table", table, example="orders")
     conflict = checked_conflict(conflict, dialect)
-    portions = Portions(rows, pace)
+    portions = Batches(rows, pace)
     first = await portions.first()
     if first is None:
         return 0
@@ -77,12 +77,12 @@ async def execute_many(lease: Lease, pace: Pace, statement: Statement, sets: Sou
     if statement.lists and statement.dialect is Dialect.MYSQL:
         name = min(statement.lists)
         raise ConfigError(f"execute_many runs one text, and `in :{name}` has another for each length: use execute")
-    portions = Portions(sets, pace)
+    portions = Batches(sets, pace)
     portions.convert = functools.partial(_arguments, statement)
     return await lease.connection.execute_many(statement.text, portions)
 
 
-def _arguments(statement: Statement, sets: Sequence[Any], before: int) -> Portion:
+def _arguments(statement: Statement, sets: Sequence[Any], before: int) -> Batch:
     return [_bound(statement, values, number) for number, values in enumerate(sets, start=before + 1)]
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rdskit.client.failover import Cluster
-    from rdskit.client.replicas import Written
+    from rdskit.client.replicas import WritePosition
     from rdskit.kernel.positions import Position
     from rdskit.kernel.scope import Scope
     from rdskit.kernel.writes import WriteHook
@@ -58,7 +58,7 @@ class WriteHooks:
         self._hooks = hooks
         self.active = bool(hooks)
 
-    async def committed(self, tables: frozenset[str] | None, written: Written, scope: Scope) -> None:
+    async def committed(self, tables: frozenset[str] | None, written: WritePosition, scope: Scope) -> None:
         """Await every hook after a commit; one that raises does not keep the others from being called.
 
         Args:
@@ -127,7 +127,7 @@ class WriteHooks:
             except Exception:  # noqa: BLE001 - the application's code; its caller was cancelled, so it is logged
                 _log.exception("write hook %r raised, and the caller that wrote was cancelled", hook)
 
-    async def _position(self, written: Written) -> Position | None:
+    async def _position(self, written: WritePosition) -> Position | None:
         try:
             return await written.settled(self._cluster, Deadline.after(_POSITION_TIMEOUT))
         except RdskitError as error:

@@ -10,7 +10,7 @@ from rdskit.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from rdskit.kernel.ports import Portion
+    from rdskit.kernel.ports import Batch
 
 
 class Columns:
@@ -34,7 +34,7 @@ class Columns:
         self._widths = {len(self.names)}
         self._values: Callable[[Any], tuple[Any, ...]] = _getter(self.names)
 
-    def values(self, rows: Sequence[Any], before: int) -> Portion:
+    def values(self, rows: Sequence[Any], before: int) -> Batch:
         """The values of rows, in the order of the columns.
 
         Args:

@@ -1,7 +1,7 @@
 """Transactions: begun once, ended once, and repeated as a whole or not at all."""
 
-from rdskit.client.transactions.fence import Fence, Fences
-from rdskit.client.transactions.fencing import Fencing
+from rdskit.client.transactions.commit_marker import CommitMarker, CommitMarkers
+from rdskit.client.transactions.commit_marking import CommitMarking
 from rdskit.client.transactions.idempotency import Request, answer_once, fingerprint_of
 from rdskit.client.transactions.locks import held_lock, lock_number
 from rdskit.client.transactions.opening import begin
@@ -15,9 +15,9 @@ __all__ = [
     "SETUP_LOCK",
     "TABLES",
     "Call",
-    "Fence",
-    "Fences",
-    "Fencing",
+    "CommitMarker",
+    "CommitMarkers",
+    "CommitMarking",
     "Request",
     "Transaction",
     "answer_once",

@@ -16,7 +16,7 @@ from rdskit.kernel.choices import ISOLATION_LEVELS
 from rdskit.kernel.failures import Failure
 
 
-class RefusedFenceError(QueryError):
+class RefusedMarkerError(QueryError):
     """A fence that nobody asked for was refused, and with it a COMMIT; without a fence it may work."""
 
 
@@ -46,7 +46,7 @@ def may_repeat(error: BaseException) -> bool:
     """Whether a transaction that ended with this error left nothing behind and is worth doing again."""
     if isinstance(error, OutcomeUnknown):
         return False
-    return isinstance(error, SerializationError | DeadlockError | FailoverError | RefusedFenceError)
+    return isinstance(error, SerializationError | DeadlockError | FailoverError | RefusedMarkerError)
 
 
 def failure_of(error: BaseException) -> Failure:

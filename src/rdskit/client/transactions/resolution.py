@@ -7,7 +7,7 @@ import logging
 import random
 from typing import TYPE_CHECKING, Final
 
-from rdskit.client.transactions.fence import FEATURE
+from rdskit.client.transactions.commit_marker import FEATURE
 from rdskit.client.transactions.tables import explained
 from rdskit.errors import ConnectError, DeadlockError, FailoverError, QueryTimeout, RdskitError, SerializationError
 from rdskit.kernel.backoff import TRANSACTION
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
-    from rdskit.client.transactions.fence import Fence
+    from rdskit.client.transactions.commit_marker import CommitMarker
     from rdskit.client.transactions.transaction import Transaction
     from rdskit.runtime.deadlines import Deadline
 
@@ -35,7 +35,10 @@ _log = logging.getLogger("rdskit.transactions")
 
 
 async def resolve(
-    fence: Fence, dialect: Dialect, begin: Callable[[], AbstractAsyncContextManager[Transaction]], deadline: Deadline
+    fence: CommitMarker,
+    dialect: Dialect,
+    begin: Callable[[], AbstractAsyncContextManager[Transaction]],
+    deadline: Deadline,
 ) -> bool:
     """Find out on the current writer whether a fenced transaction committed; afterwards it cannot change any more.
 

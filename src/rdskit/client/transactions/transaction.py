@@ -19,10 +19,10 @@ from rdskit.client.statements import (
     stream,
 )
 from rdskit.client.transactions.callbacks import Callbacks
-from rdskit.client.transactions.fence import FEATURE
+from rdskit.client.transactions.commit_marker import FEATURE
 from rdskit.client.transactions.locks import take_lock
 from rdskit.client.transactions.outbox import publication
-from rdskit.client.transactions.policy import RefusedFenceError
+from rdskit.client.transactions.policy import RefusedMarkerError
 from rdskit.client.transactions.tables import explained
 from rdskit.errors import (
     ConfigError,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from rdskit.client.pool import Lease
     from rdskit.client.statements import Source
     from rdskit.client.statements.calls import Call
-    from rdskit.client.transactions.fence import Fence
+    from rdskit.client.transactions.commit_marker import CommitMarker
     from rdskit.kernel.ports import Params, Row
     from rdskit.kernel.sql.insert import OnConflict
     from rdskit.kernel.writes import TablesWritten
@@ -98,7 +98,7 @@ class Transaction:
         self.met_read_only = False
         self.failure: RdskitError | None = None
         self.reason = ""
-        self.fence: Fence | None = None
+        self.fence: CommitMarker | None = None
         self.callbacks = Callbacks()
 
     @overload
@@ -299,7 +299,7 @@ class Transaction:
             self.may_have_committed = False
             raise _swallowed()
 
-    async def _sent_commit(self, fence: Fence | None) -> str:
+    async def _sent_commit(self, fence: CommitMarker | None) -> str:
         texts = ("commit",) if fence is None else fence.commit(self._statements.dialect)
         phase, tag = Phase.TRANSACTION, ""
         for text in texts:
@@ -318,7 +318,7 @@ class Transaction:
                 raise explained(told, FEATURE) from error.__cause__
         return tag
 
-    async def _usable_fence(self) -> Fence | None:
+    async def _usable_fence(self) -> CommitMarker | None:
         """None where nobody asked for one and the role that it may not write is known beforehand.
 
         On PostgreSQL a refused row ends the transaction, and another attempt is not everybody's to make.
@@ -344,12 +344,12 @@ class Transaction:
         """Commit without a fence that was refused; PostgreSQL has rolled back because of it.
 
         Raises:
-            RefusedFenceError: the transaction has ended.
+            RefusedMarkerError: the transaction has ended.
         """
         self.fence = None
         if ended:
             self.may_have_committed = False
-            raise RefusedFenceError(f"the transaction was rolled back, as its row in rdskit_txn was refused: {told}")
+            raise RefusedMarkerError(f"the transaction was rolled back, as its row in rdskit_txn was refused: {told}")
 
     async def rollback(self) -> None:
         """Undo everything; a connection that cannot do it any more is dropped, which has the same effect."""

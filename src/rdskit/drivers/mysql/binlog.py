@@ -23,7 +23,7 @@ from rdskit.kernel.replication import BinlogFile
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from rdskit.drivers.mysql.session import Session
+    from rdskit.drivers.mysql.session import PreparedSession
     from rdskit.kernel.endpoints import Endpoint
 
 _BY_GTID: Final = 4  # BINLOG_THROUGH_GTID
@@ -38,7 +38,7 @@ class BinlogConnection:
         endpoint: the host.
     """
 
-    def __init__(self, session: Session, endpoint: Endpoint) -> None:
+    def __init__(self, session: PreparedSession, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self._raw = session.raw
         self._is_mariadb = session.flavor.is_mariadb

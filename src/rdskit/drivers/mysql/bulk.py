@@ -21,7 +21,7 @@ from rdskit.kernel.sql.insert import MOST_MARKERS, cut, mysql_values, name_parts
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rdskit.kernel.ports import Portion
+    from rdskit.kernel.ports import Batch
     from rdskit.kernel.sql.insert import Insertion
 
 _MOST_ROWS: Final = 512
@@ -60,7 +60,7 @@ class Inserting:
         *schema, table = name_parts(insertion.table, Dialect.MYSQL)
         self._columns = Columns(raw, Assignments(schema[-1] if schema else None, table, {}))
 
-    async def insert(self, portion: Portion) -> int:
+    async def insert(self, portion: Batch) -> int:
         """Insert rows and give how many were inserted or updated."""
         return sum([await self._insert(rows) for rows in cut(portion, self._most, self._size)])
 
@@ -70,7 +70,7 @@ class Inserting:
             await kept.statement.close()
         self._prepared.clear()
 
-    async def _insert(self, rows: Portion) -> int:
+    async def _insert(self, rows: Batch) -> int:
         values = self._raw.arguments.bound(list(itertools.chain.from_iterable(rows)))
         kinds = tuple(map(type, values))
         if not _WITHOUT_FRACTION.issuperset(kinds):

@@ -19,7 +19,7 @@ from rdskit.drivers.connect_errors import write_refused
 from rdskit.drivers.mysql.bulk import Inserting
 from rdskit.drivers.mysql.cursor import ServerCursor, open_cursor
 from rdskit.drivers.mysql.failures import failed, leaves_answer_unread, timed_out, unreadable
-from rdskit.drivers.mysql.replication import Replication
+from rdskit.drivers.mysql.replication import PositionReader
 from rdskit.drivers.mysql.statements import Prepared, Statements
 from rdskit.errors import FailoverError, QueryError, StatementError
 from rdskit.kernel.failures import Failure
@@ -29,9 +29,9 @@ from rdskit.kernel.scope import NO_SCOPE, TENANT_VARIABLE, set_up_on_mysql
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 
-    from rdskit.drivers.mysql.session import Session
+    from rdskit.drivers.mysql.session import PreparedSession
     from rdskit.drivers.mysql.statements import Key
-    from rdskit.kernel.ports import ConnectOptions, Portions, Row
+    from rdskit.kernel.ports import Batches, ConnectOptions, Row
     from rdskit.kernel.positions import Position
     from rdskit.kernel.scope import Scope
     from rdskit.kernel.sql.insert import Insertion
@@ -69,7 +69,9 @@ class MysqlConnection:
         "role",
     )
 
-    def __init__(self, session: Session, options: ConnectOptions, reopen: Callable[[], Awaitable[Session]]) -> None:
+    def __init__(
+        self, session: PreparedSession, options: ConnectOptions, reopen: Callable[[], Awaitable[PreparedSession]]
+    ) -> None:
         self._reopen = reopen
         self._database = options.database
         self._aborted = False
@@ -114,7 +116,7 @@ class MysqlConnection:
         """
         return self._run(text, args, timeout, Prepared.result)
 
-    async def insert_many(self, insertion: Insertion, portions: Portions) -> int:
+    async def insert_many(self, insertion: Insertion, portions: Batches) -> int:
         """Insert rows by statements of many rows each."""
         await self._ready()
         inserting = Inserting(self._session.raw, insertion)
@@ -130,7 +132,7 @@ class MysqlConnection:
                     await inserting.close()
         return inserted
 
-    async def execute_many(self, text: str, portions: Portions) -> int:
+    async def execute_many(self, text: str, portions: Batches) -> int:
         """Run a statement for each parameter set."""
         return sum([await self.execute(text, args, None) async for portion in portions for args in portion])
 
@@ -349,15 +351,15 @@ class MysqlConnection:
             message = f"{self.endpoint} has changed its role: it is the {fresh.role.name.lower()} now"
             raise DriverError(Failure.LOST, FailoverError(message))
 
-    def _adopt(self, session: Session) -> None:
+    def _adopt(self, session: PreparedSession) -> None:
         self._session = session
         self._bound = session.raw.arguments.bound
         self._statements = Statements(session.raw)
-        self._replication = Replication(session.flavor, self._ask)
+        self._replication = PositionReader(session.flavor, self._ask)
         # The server closed an idle connection: whoever holds it next would only learn it the hard way.
         session.raw._proto._closed_waiter.add_done_callback(lambda _: self._ended(session))  # noqa: SLF001 - asyncmy tells nobody
 
-    def _ended(self, session: Session) -> None:
+    def _ended(self, session: PreparedSession) -> None:
         if session is self._session and not self.interrupted:
             self.broken = True
 

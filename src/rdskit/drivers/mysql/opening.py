@@ -13,7 +13,7 @@ from rdskit.drivers.greeting import PATIENCE, engine_at, other_protocol
 from rdskit.drivers.mysql.binlog import BinlogConnection
 from rdskit.drivers.mysql.connection import MysqlConnection
 from rdskit.drivers.mysql.failures import number_of, refused
-from rdskit.drivers.mysql.session import Session, new_connection, offers_tls, open_session
+from rdskit.drivers.mysql.session import PreparedSession, new_connection, offers_tls, open_session
 from rdskit.kernel.connect_errors import NO_TLS, TLS_DEMANDED, connect_error
 from rdskit.kernel.ports import Capabilities, DriverError
 from rdskit.kernel.targets import Engine
@@ -38,7 +38,7 @@ class AsyncmyDriver:
     async def connect(self, options: ConnectOptions, login: Login) -> MysqlConnection:
         """Open a connection and learn its role from the server's read-only settings."""
 
-        async def reopen() -> Session:
+        async def reopen() -> PreparedSession:
             try:
                 session = await _session(options, login)
             except DriverError as error:
@@ -61,7 +61,7 @@ class AsyncmyDriver:
         return BinlogConnection(await _session(options, login), options.endpoint)
 
 
-async def _session(options: ConnectOptions, login: Login) -> Session:
+async def _session(options: ConnectOptions, login: Login) -> PreparedSession:
     raw = new_connection(options, login)
     try:
         async with asyncio.timeout(options.timeout):

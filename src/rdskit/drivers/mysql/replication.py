@@ -44,7 +44,7 @@ _MARIADB_WRITTEN: Final = "select if(@@global.log_bin, @@global.gtid_current_pos
 _NO_REPLICA: Final = ReaderProgress(replays=False, position=START, received=START, lag=0.0)
 
 
-class Replication:
+class PositionReader:
     """Asks one connection for positions; with the first question, whether its server is Aurora."""
 
     def __init__(self, flavor: Flavor, ask: Ask) -> None:

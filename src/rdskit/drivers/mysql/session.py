@@ -96,7 +96,7 @@ class Flavor:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class PreparedSession:
     """A connection that was set up.
 
     Attributes:
@@ -117,7 +117,7 @@ class Session:
     reset_role: str
     settings: str = field(default="", repr=False)
 
-    async def end(self, other: Session) -> None:
+    async def end(self, other: PreparedSession) -> None:
         """End another session on the same server, and with it whatever it still does.
 
         The session and not its statement: a KILL QUERY that comes late would hit whatever runs next.
@@ -142,7 +142,7 @@ class Session:
             await self.raw.select_db(database)
 
 
-async def open_session(raw: Any, options: ConnectOptions) -> Session:
+async def open_session(raw: Any, options: ConnectOptions) -> PreparedSession:
     """Connect and set up; a connection that cannot be used is closed again.
 
     Args:
@@ -166,7 +166,9 @@ async def open_session(raw: Any, options: ConnectOptions) -> Session:
         raw.close()
         raise
     reset_role = flavor.reset_role(None if role is None else str(role))
-    return Session(raw, flavor, Role.READER if reads else Role.WRITER, str(server), set_up, reset_role, settings)
+    return PreparedSession(
+        raw, flavor, Role.READER if reads else Role.WRITER, str(server), set_up, reset_role, settings
+    )
 
 
 async def _choose(raw: Any, settings: str) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from rdskit.drivers.postgres.tables import Fetch
-    from rdskit.kernel.ports import Portion, Portions, Row
+    from rdskit.kernel.ports import Batch, Batches, Row
     from rdskit.kernel.sql.insert import Insertion
 
 _FEW: Final = 64
@@ -55,7 +55,7 @@ class PortalCursor:
 
 
 async def insert_rows(
-    raw: asyncpg.Connection, fetch: Fetch, insertion: Insertion, first: Portion, portions: Portions
+    raw: asyncpg.Connection, fetch: Fetch, insertion: Insertion, first: Batch, portions: Batches
 ) -> int:
     """Insert rows. Needs an open transaction.
 

@@ -24,7 +24,7 @@ from rdskit.kernel.sql.insert import (
 )
 
 if TYPE_CHECKING:
-    from rdskit.drivers.postgres.records import Batch
+    from rdskit.drivers.postgres.records import RowBatch
     from rdskit.kernel.sql.insert import Insertion
 
 _REFUSED: Final = (
@@ -55,7 +55,7 @@ async def types_of_key(raw: asyncpg.Connection, insertion: Insertion) -> KeyType
     return types if types and types.keys() <= set(insertion.columns) else None
 
 
-async def insert_batch(raw: asyncpg.Connection, insertion: Insertion, key: KeyTypes | None, batch: Batch) -> int:
+async def insert_batch(raw: asyncpg.Connection, insertion: Insertion, key: KeyTypes | None, batch: RowBatch) -> int:
     """Insert rows of which some may be there. Needs an open transaction.
 
     Returns:
@@ -68,7 +68,7 @@ async def insert_batch(raw: asyncpg.Connection, insertion: Insertion, key: KeyTy
     return await insert_staged(raw, insertion, batch) if inserted is None else inserted
 
 
-async def insert_staged(raw: asyncpg.Connection, insertion: Insertion, batch: Batch) -> int:
+async def insert_staged(raw: asyncpg.Connection, insertion: Insertion, batch: RowBatch) -> int:
     """Insert rows through a temporary table.
 
     Returns:
@@ -91,7 +91,7 @@ async def insert_staged(raw: asyncpg.Connection, insertion: Insertion, batch: Ba
     return merged
 
 
-async def _stage(raw: asyncpg.Connection, insertion: Insertion, batch: Batch) -> None:
+async def _stage(raw: asyncpg.Connection, insertion: Insertion, batch: RowBatch) -> None:
     """Bring rows into the temporary table."""
     await raw.execute("savepoint rdskit_copied")
     try:
@@ -102,7 +102,7 @@ async def _stage(raw: asyncpg.Connection, insertion: Insertion, batch: Batch) ->
         await insert_pipelined(raw, insertion.staged, batch.rows, batch.before)
 
 
-async def _insert_one_by_one(raw: asyncpg.Connection, insertion: Insertion, batch: Batch) -> int:
+async def _insert_one_by_one(raw: asyncpg.Connection, insertion: Insertion, batch: RowBatch) -> int:
     statement = await raw.prepare(postgres_values(insertion))
     inserted = 0
     for row in batch.rows:
@@ -111,7 +111,7 @@ async def _insert_one_by_one(raw: asyncpg.Connection, insertion: Insertion, batc
     return inserted
 
 
-async def _try_copy(raw: asyncpg.Connection, insertion: Insertion, key: KeyTypes, batch: Batch) -> int | None:
+async def _try_copy(raw: asyncpg.Connection, insertion: Insertion, key: KeyTypes, batch: RowBatch) -> int | None:
     """COPY what is not there straight into the table; None says that it was refused, and that nothing happened."""
     await raw.execute("savepoint rdskit_copied")
     try:
@@ -127,7 +127,7 @@ async def _try_copy(raw: asyncpg.Connection, insertion: Insertion, key: KeyTypes
     return inserted
 
 
-async def _places_there(raw: asyncpg.Connection, insertion: Insertion, key: KeyTypes, batch: Batch) -> set[int]:
+async def _places_there(raw: asyncpg.Connection, insertion: Insertion, key: KeyTypes, batch: RowBatch) -> set[int]:
     """The places, from 1, of the rows that are there.
 
     A key that the server takes for another one (``citext``) may be missed; COPY is refused then.
@@ -138,7 +138,7 @@ async def _places_there(raw: asyncpg.Connection, insertion: Insertion, key: KeyT
     return {place for place, value in enumerate(arrays[0], 1) if value in found} if len(key) == 1 else found
 
 
-async def _merge(raw: asyncpg.Connection, insertion: Insertion, batch: Batch) -> int:
+async def _merge(raw: asyncpg.Connection, insertion: Insertion, batch: RowBatch) -> int:
     """Bring staged rows over; only if a row turns out to be there twice, by the costlier statement."""
     await raw.execute("savepoint rdskit_merged")
     try:

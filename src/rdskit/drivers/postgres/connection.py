@@ -24,7 +24,7 @@ from rdskit.drivers.postgres.failures import (
 from rdskit.drivers.postgres.failures import mapped as mapped_error
 from rdskit.drivers.postgres.limits import LARGEST_MESSAGE, require_room
 from rdskit.drivers.postgres.records import SourceError, execute_pipelined
-from rdskit.drivers.postgres.replication import Replication
+from rdskit.drivers.postgres.replication import PositionReader
 from rdskit.drivers.postgres.statements import Kept, Schemas, Staleness, Statements, prepared, staleness_of
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.notifications import Notification
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from rdskit.drivers.postgres.raw import Raw
-    from rdskit.kernel.ports import ConnectOptions, Portions, ReaderProgress
+    from rdskit.kernel.ports import Batches, ConnectOptions, ReaderProgress
     from rdskit.kernel.positions import Lsn, Xid
     from rdskit.kernel.scope import Scope
     from rdskit.kernel.sql.insert import Insertion
@@ -80,7 +80,7 @@ class PostgresConnection:
         self._begun = 0  # asyncpg's count of queries when the transaction had begun
         self._listeners: dict[str, Callable[..., None]] = {}
         self._read_only = options.read_only
-        self._replication = Replication(self.fetch_one)
+        self._replication = PositionReader(self.fetch_one)
         self.endpoint = options.endpoint
         self.largest_message = LARGEST_MESSAGE
         self.broken = False
@@ -221,7 +221,7 @@ class PostgresConnection:
         self._statements.drop_all()
         self._raw.forget_types()
 
-    async def insert_many(self, insertion: Insertion, portions: Portions) -> int:
+    async def insert_many(self, insertion: Insertion, portions: Batches) -> int:
         """Insert rows by COPY; a few as pipelined statements."""
         first = await anext(portions, None) or ()
         try:
@@ -230,7 +230,7 @@ class PostgresConnection:
         except SourceError as error:
             raise error.error from None
 
-    async def execute_many(self, text: str, portions: Portions) -> int:
+    async def execute_many(self, text: str, portions: Batches) -> int:
         """Run a statement for each parameter set, pipelined where the rows can be counted."""
         counted = with_returning(text)
         total = 0

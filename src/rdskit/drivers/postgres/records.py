@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
     from rdskit.drivers.postgres.tables import Target
-    from rdskit.kernel.ports import Portion, Portions
+    from rdskit.kernel.ports import Batch, Batches
     from rdskit.kernel.sql.insert import Insertion
 
 _BATCH: Final = 32 * PORTION
@@ -68,10 +68,10 @@ class Records:
         portions: the others.
     """
 
-    def __init__(self, raw: asyncpg.Connection, target: Target, first: Portion, portions: Portions) -> None:
+    def __init__(self, raw: asyncpg.Connection, target: Target, first: Batch, portions: Batches) -> None:
         self._raw = raw
         self._target = target
-        self._portion: Portion | None = first
+        self._portion: Batch | None = first
         self._portions = portions
         self._at_hand = portions.at_hand()
         self._begun = 0
@@ -86,7 +86,7 @@ class Records:
         """The rows, one by one; where the source does not wait, by a plain iterator, which is much faster."""
         return self._awaited() if self._at_hand is None else itertools.chain.from_iterable(self._iterators())
 
-    async def portions(self) -> AsyncIterator[Portion]:
+    async def portions(self) -> AsyncIterator[Batch]:
         """The rows in the portions that they come in."""
         while self._portion is not None:
             yield self._begin(self._portion)
@@ -95,7 +95,7 @@ class Records:
             except Exception as error:
                 raise SourceError(error) from error
 
-    async def batches(self) -> AsyncIterator[Batch]:
+    async def batches(self) -> AsyncIterator[RowBatch]:
         """The rows in batches, each of which can be sent more than once."""
         rows: list[Sequence[Any]] = []
         async for portion in self.portions():
@@ -106,8 +106,8 @@ class Records:
         if rows:
             yield self._batch(rows)
 
-    def _batch(self, rows: list[Sequence[Any]]) -> Batch:
-        return Batch(self._raw, rows, range(self._begun - len(rows) + 1, self._begun + 1))
+    def _batch(self, rows: list[Sequence[Any]]) -> RowBatch:
+        return RowBatch(self._raw, rows, range(self._begun - len(rows) + 1, self._begun + 1))
 
     async def _awaited(self) -> AsyncIterator[Sequence[Any]]:
         async for portion in self.portions():
@@ -124,12 +124,12 @@ class Records:
             self._portion = self._next()
             give_turn(self._raw)
 
-    def _begin(self, portion: Portion) -> Portion:
+    def _begin(self, portion: Batch) -> Batch:
         converted = self._target.converted(portion, self._begun)
         self._begun += len(portion)
         return converted
 
-    def _next(self) -> Portion | None:
+    def _next(self) -> Batch | None:
         assert self._at_hand is not None
         try:
             return next(self._at_hand, None)
@@ -137,7 +137,7 @@ class Records:
             raise SourceError(error) from error
 
 
-class Batch:
+class RowBatch:
     """Some of the rows of an insert, all of them at hand.
 
     Attributes:
@@ -166,14 +166,14 @@ class Batch:
         self._begun = 0
         return itertools.chain.from_iterable(self._iterators())
 
-    def split(self, places: set[int]) -> tuple[Batch, Batch]:
+    def split(self, places: set[int]) -> tuple[RowBatch, RowBatch]:
         """The rows at these places, which count from 1 in this batch, and the others."""
         chosen = [place in places for place in range(1, len(self.rows) + 1)]
         return self._part(chosen), self._part([not each for each in chosen])
 
-    def _part(self, chosen: Sequence[bool]) -> Batch:
+    def _part(self, chosen: Sequence[bool]) -> RowBatch:
         numbers = list(itertools.compress(self._numbers, chosen))
-        return Batch(self._raw, list(itertools.compress(self.rows, chosen)), numbers)
+        return RowBatch(self._raw, list(itertools.compress(self.rows, chosen)), numbers)
 
     def _iterators(self) -> Iterator[Iterator[Sequence[Any]]]:
         for start in range(0, len(self.rows), PORTION):
@@ -225,7 +225,7 @@ def unfit(insertion: Insertion, number: int, reason: object) -> DriverError:
     return DriverError(Failure.REFUSED, StatementError(message))
 
 
-async def execute_pipelined(raw: asyncpg.Connection, text: str, sets: Portion) -> int:
+async def execute_pipelined(raw: asyncpg.Connection, text: str, sets: Batch) -> int:
     """Run a statement for each parameter set and give the number of rows that it returned in all."""
     kept = await prepared(raw, text, None)  # not one of those kept: in a transaction it could not be prepared again
     if kept.parameters is not None:
@@ -234,7 +234,7 @@ async def execute_pipelined(raw: asyncpg.Connection, text: str, sets: Portion) -
     return sum([len(await fetch(pipeline)) for pipeline in cut(sets, _PIPELINE_SETS, _PIPELINE_BYTES)])
 
 
-async def insert_pipelined(raw: asyncpg.Connection, insertion: Insertion, rows: Portion, before: int) -> int:
+async def insert_pipelined(raw: asyncpg.Connection, insertion: Insertion, rows: Batch, before: int) -> int:
     """Send each row as a statement and give the number of those that were inserted or updated.
 
     Args:

@@ -52,7 +52,7 @@ select pg_is_in_recovery(), pg_snapshot_xmin(pg_current_snapshot())::text,
 _NO_REPLICA: Final = ReaderProgress(replays=False, position=START, received=START, lag=0.0)
 
 
-class Replication:
+class PositionReader:
     """Asks one connection for positions; with the first question, whether its server is Aurora.
 
     Args:

@@ -19,7 +19,7 @@ from rdskit.kernel.sql.insert import quote_name
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from rdskit.kernel.ports import Portion
+    from rdskit.kernel.ports import Batch
     from rdskit.kernel.sql.insert import Insertion
 
     Fetch = Callable[[str, Sequence[Any], float | None], Awaitable[Any]]
@@ -57,7 +57,7 @@ class Target:
         self._insertion = insertion
         self._columns = Columns([rule_for(oid, types) for oid in found["types"]])
 
-    def converted(self, rows: Portion, before: int) -> Portion:
+    def converted(self, rows: Batch, before: int) -> Batch:
         """Return rows as they are to be sent.
 
         Args:

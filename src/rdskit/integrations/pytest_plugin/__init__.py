@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from rdskit.integrations.pytest_plugin.databases import FreshDatabase, Spares
     from rdskit.integrations.pytest_plugin.local_rds import LocalRds
-    from rdskit.local.engines.throwaway import ThrowawayPostgres
-    from rdskit.local.engines.throwaway_mysql import ThrowawayMariaDB, ThrowawayMySQL
+    from rdskit.local.engines.mysql.throwaway import ThrowawayMariaDB, ThrowawayMySQL
+    from rdskit.local.engines.postgres.throwaway import ThrowawayPostgres
 
 __all__ = ["FreshDatabase", "LocalRds", "ThrowawayMariaDB", "ThrowawayMySQL", "ThrowawayPostgres"]
 
@@ -28,9 +28,9 @@ _SETTINGS = ("postgres", "mysql", "mariadb")
 _TYPES = {
     "FreshDatabase": "rdskit.integrations.pytest_plugin.databases",
     "LocalRds": "rdskit.integrations.pytest_plugin.local_rds",
-    "ThrowawayMariaDB": "rdskit.local.engines.throwaway_mysql",
-    "ThrowawayMySQL": "rdskit.local.engines.throwaway_mysql",
-    "ThrowawayPostgres": "rdskit.local.engines.throwaway",
+    "ThrowawayMariaDB": "rdskit.local.engines.mysql.throwaway",
+    "ThrowawayMySQL": "rdskit.local.engines.mysql.throwaway",
+    "ThrowawayPostgres": "rdskit.local.engines.postgres.throwaway",
 }
 
 if not TYPE_CHECKING:  # a type checker knows every name from the imports above, and reports any other

@@ -10,16 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rdskit.local.engines.mysql_sql import ServerRefused
+from rdskit.local.engines.mysql.sql import ServerRefused
 from rdskit.local.engines.session import SessionLost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
-    from rdskit.local.engines.session import Row, Session
-    from rdskit.local.engines.throwaway import ThrowawayPostgres
-    from rdskit.local.engines.throwaway_mysql import ThrowawayFamilyServer
+    from rdskit.local.engines.mysql.throwaway import ThrowawayFamilyServer
+    from rdskit.local.engines.postgres.throwaway import ThrowawayPostgres
+    from rdskit.local.engines.session import Row, ServerSession
 
     Schema = Callable[["FreshDatabase"], None]
 
@@ -64,7 +64,7 @@ class Administration:
         connect: opens it.
     """
 
-    def __init__(self, connect: Callable[[], Session]) -> None:
+    def __init__(self, connect: Callable[[], ServerSession]) -> None:
         self._connect = connect
         self._session = connect()
 

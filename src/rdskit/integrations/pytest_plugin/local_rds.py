@@ -12,7 +12,7 @@ import pytest
 try:
     import boto3
 
-    from rdskit.local import site
+    from rdskit.local import lifecycle
 except ImportError as error:
     raise pytest.UsageError(f"the local RDS needs {error.name}: pip install 'rdskit[local]'") from error
 
@@ -89,7 +89,7 @@ def running(data: Path) -> Iterator[LocalRds]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     try:
-        site.up(data, port)
-        yield LocalRds(data, site.env(data))
+        lifecycle.up(data, port)
+        yield LocalRds(data, lifecycle.env(data))
     finally:
-        site.down(data)
+        lifecycle.down(data)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 try:
-    from rdskit.local.engines.installations import ensure_mariadb, ensure_mysql
-    from rdskit.local.engines.providers import find_postgres
-    from rdskit.local.engines.throwaway import throwaway_postgres
-    from rdskit.local.engines.throwaway_mysql import throwaway_mariadb, throwaway_mysql
+    from rdskit.local.engines.mysql.installations import ensure_mariadb, ensure_mysql
+    from rdskit.local.engines.mysql.throwaway import throwaway_mariadb, throwaway_mysql
+    from rdskit.local.engines.postgres.providers import find_postgres
+    from rdskit.local.engines.postgres.throwaway import throwaway_postgres
 except ImportError as error:
     raise pytest.UsageError(f"rdskit's servers need {error.name}: pip install 'rdskit[local]'") from error
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from rdskit.local.engines.throwaway import ThrowawayPostgres
-    from rdskit.local.engines.throwaway_mysql import ThrowawayMariaDB, ThrowawayMySQL
+    from rdskit.local.engines.mysql.throwaway import ThrowawayMariaDB, ThrowawayMySQL
+    from rdskit.local.engines.postgres.throwaway import ThrowawayPostgres
 
 
 def postgres(config: pytest.Config, directory: Path) -> AbstractContextManager[ThrowawayPostgres]:

@@ -4,11 +4,11 @@
 ``rdskit.connect``.
 """
 
+from rdskit.integrations.sqlalchemy.driver_errors import error_of
 from rdskit.integrations.sqlalchemy.engines import create_async_engine, create_engine
 from rdskit.integrations.sqlalchemy.plugin import RdskitPlugin, readers_of
-from rdskit.integrations.sqlalchemy.reports import error_of
+from rdskit.integrations.sqlalchemy.retry import run, run_async
 from rdskit.integrations.sqlalchemy.routing import AsyncSession, ReadRouting, Session
-from rdskit.integrations.sqlalchemy.work import run, run_async
 
 __all__ = [
     "AsyncSession",

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from rdskit.client.api import Search
 from rdskit.errors import ConfigError
+from rdskit.integrations.sqlalchemy.connect_errors import as_driver_error
+from rdskit.integrations.sqlalchemy.driver_errors import reported_by
 from rdskit.integrations.sqlalchemy.drivers import (
     arguments_for,
     await_first_answer,
@@ -20,10 +22,8 @@ from rdskit.integrations.sqlalchemy.drivers import (
     watch_host,
 )
 from rdskit.integrations.sqlalchemy.policy import connect_error_of
-from rdskit.integrations.sqlalchemy.refusals import as_driver_error
-from rdskit.integrations.sqlalchemy.reports import reported_by
 from rdskit.integrations.sqlalchemy.settings import ENGINES
-from rdskit.integrations.sqlalchemy.waiting import waiting_for
+from rdskit.integrations.sqlalchemy.sync_bridge import waiting_for
 from rdskit.kernel.ports import DriverError
 from rdskit.kernel.targets import Engine
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from rdskit.integrations.sqlalchemy.driver_errors import remember, reported_by
 from rdskit.integrations.sqlalchemy.drivers import refuses_writes
 from rdskit.integrations.sqlalchemy.policy import meaning_of, told_as
-from rdskit.integrations.sqlalchemy.reports import remember, reported_by
-from rdskit.integrations.sqlalchemy.texts import surely_reads_text
+from rdskit.integrations.sqlalchemy.read_detection import surely_reads_text
 from rdskit.kernel.failures import Failure, Phase
 from rdskit.kernel.topology import Role
 

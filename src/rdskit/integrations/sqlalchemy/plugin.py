@@ -16,7 +16,7 @@ from rdskit.errors import ConfigError
 from rdskit.integrations.sqlalchemy.checkout import watch_checkouts
 from rdskit.integrations.sqlalchemy.connector import Connector
 from rdskit.integrations.sqlalchemy.failures import watch_errors
-from rdskit.integrations.sqlalchemy.licensed import LicensedConnector
+from rdskit.integrations.sqlalchemy.oracle_mssql import OracleMssqlConnector
 from rdskit.integrations.sqlalchemy.settings import (
     ENGINES,
     QUERY_NAMES,
@@ -85,9 +85,9 @@ class RdskitPlugin(CreateEnginePlugin):
     def engine_created(self, engine: Engine) -> None:
         """Hook into the engine."""
         setup = self._setup
-        connector: Connector | LicensedConnector
+        connector: Connector | OracleMssqlConnector
         if setup.destination is None:
-            connector = LicensedConnector(engine.url, setup.settings)
+            connector = OracleMssqlConnector(engine.url, setup.settings)
         else:
             connector = Connector(setup.destination, setup.settings, setup.role)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from rdskit.errors import FailoverError, OutcomeUnknown, QueryError, RdskitError
-from rdskit.integrations.sqlalchemy.numbers import ORACLE, SQL_SERVER
+from rdskit.integrations.sqlalchemy.vendor_codes import ORACLE, SQL_SERVER
 from rdskit.kernel.answers import Meaning, meaning_of_errno, meaning_of_sqlstate
 from rdskit.kernel.connect_errors import (
     LOGIN,

@@ -11,7 +11,7 @@ from sqlalchemy.sql import visitors
 from sqlalchemy.sql.functions import FunctionElement, next_value
 
 from rdskit.integrations.sqlalchemy.plugin import is_ours, readers_of
-from rdskit.integrations.sqlalchemy.texts import surely_reads_text
+from rdskit.integrations.sqlalchemy.read_detection import surely_reads_text
 from rdskit.kernel.sql.functions import WRITING_FUNCTIONS
 
 if TYPE_CHECKING:

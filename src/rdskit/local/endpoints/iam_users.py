@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _TIMEOUT: Final = 5.0  # seconds
 
 
-class Session(Protocol):
+class BackendSession(Protocol):
     """The internal account's session on a backend."""
 
     @property
@@ -52,13 +52,13 @@ class IamUsers:
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, connect: Callable[[], Session], sql: str, *parameters: str
+        self, loop: asyncio.AbstractEventLoop, connect: Callable[[], BackendSession], sql: str, *parameters: str
     ) -> None:
         self._loop = loop
         self._connect = connect
         self._sql = sql
         self._parameters = parameters
-        self._session: Session | None = None
+        self._session: BackendSession | None = None
         self._lock = asyncio.Lock()
         self._closed = False
 
@@ -107,7 +107,7 @@ class IamUsers:
             raise
         return answer[0][0] == "1"
 
-    async def _opened(self) -> Session:
+    async def _opened(self) -> BackendSession:
         if self._session is None or not self._session.usable:
             opening = self._loop.run_in_executor(None, self._connect)
             try:
@@ -135,7 +135,7 @@ class IamUsers:
             self._session = None
 
 
-def _close_unwanted(opening: Future[Session] | asyncio.Future[Session]) -> None:
+def _close_unwanted(opening: Future[BackendSession] | asyncio.Future[BackendSession]) -> None:
     if not opening.cancelled() and opening.exception() is None:
         opening.result().close()
 

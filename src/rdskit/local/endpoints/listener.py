@@ -10,17 +10,17 @@ import ssl
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from rdskit.local.endpoints.link_faults import FullQueue, LinkFaults
 from rdskit.local.endpoints.negotiation import Reception
-from rdskit.local.endpoints.passage import FullQueue, Passage
 from rdskit.local.endpoints.protocols import NEGOTIATIONS, iam_users
 from rdskit.local.endpoints.relay import Relay
 from rdskit.local.endpoints.wire import accepted
 
 if TYPE_CHECKING:
-    from rdskit.local.endpoints.direction import Inspect
+    from rdskit.local.endpoints.forwarding import Inspect
     from rdskit.local.endpoints.iam_users import IamUsers
-    from rdskit.local.endpoints.judgement import Judgement
     from rdskit.local.endpoints.model import EndpointState
+    from rdskit.local.endpoints.token_verification import TokenVerification
     from rdskit.local.endpoints.wire import Wire
 
 _log = logging.getLogger(__name__)
@@ -40,14 +40,14 @@ class Listener:
         judgement: tells good tokens from bad ones.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, state: EndpointState, judgement: Judgement) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, state: EndpointState, judgement: TokenVerification) -> None:
         self._loop = loop
         self._judgement = judgement
         self._users: IamUsers | None = None
         self._state = replace(state, backend=None)
         self._socket: socket.socket | None = None
         self._turns = itertools.count()
-        self._passage = Passage()
+        self._passage = LinkFaults()
         self._queue: FullQueue | None = None
         self._relays: set[Relay] = set()
         self._held: set[Relay] = set()

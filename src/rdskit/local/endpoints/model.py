@@ -129,23 +129,23 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class TokenVerdict:
     """The answer to a question: ``reason`` is empty if the token is good."""
 
     number: int
     reason: str = ""
 
 
-def encode(message: Command | Verdict | Answer | Question) -> bytes:
+def encode(message: Command | TokenVerdict | Answer | Question) -> bytes:
     """One line of JSON: what kind of message it is, and its fields."""
     return json.dumps([type(message).__name__, asdict(message)], separators=(",", ":")).encode() + b"\n"
 
 
-def decode_order(line: bytes) -> Command | Verdict:
+def decode_order(line: bytes) -> Command | TokenVerdict:
     """What the daemon says in one line."""
     kind, fields = json.loads(line)
-    if kind == Verdict.__name__:
-        return Verdict(**fields)
+    if kind == TokenVerdict.__name__:
+        return TokenVerdict(**fields)
     state = fields.pop("state")
     return Command(**fields, state=_state(state) if state else None)
 

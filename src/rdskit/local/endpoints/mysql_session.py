@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rdskit.kernel.endpoints import Endpoint
-    from rdskit.local.endpoints.iam_users import Session
+    from rdskit.local.endpoints.iam_users import BackendSession
     from rdskit.local.endpoints.model import InternalAccount
     from rdskit.local.endpoints.wire import Wire
 
@@ -156,8 +156,8 @@ def iam_users(loop: asyncio.AbstractEventLoop, backend: Endpoint, account: Inter
     return IamUsers(loop, partial(_log_in, backend, account), _IS_IAM_USER, *hashes)
 
 
-def _log_in(backend: Endpoint, account: InternalAccount) -> Session:
-    from rdskit.local.engines.mysql_sql import MySQLSession  # noqa: PLC0415 - drivers are slow to load
+def _log_in(backend: Endpoint, account: InternalAccount) -> BackendSession:
+    from rdskit.local.engines.mysql.sql import MySQLSession  # noqa: PLC0415 - drivers are slow to load
     from rdskit.local.engines.session import Account  # noqa: PLC0415 - as above
 
     return MySQLSession.open(backend, Account(account.user, account.password), timeout=5.0)

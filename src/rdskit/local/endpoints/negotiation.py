@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     import asyncio
     import ssl
 
-    from rdskit.local.endpoints.direction import Inspect
+    from rdskit.local.endpoints.forwarding import Inspect
     from rdskit.local.endpoints.iam_users import IamUsers
-    from rdskit.local.endpoints.judgement import Judgement
     from rdskit.local.endpoints.model import EndpointState
+    from rdskit.local.endpoints.token_verification import TokenVerification
 
 UNENCRYPTED = "IAM authentication needs TLS: connect with it, verifying the server's certificate"
 NOT_ENABLED = "IAM authentication is not enabled for this DB instance: set EnableIAMDatabaseAuthentication"
@@ -36,7 +36,7 @@ class Reception:
 
     state: EndpointState
     tls: ssl.SSLContext
-    judgement: Judgement
+    judgement: TokenVerification
     users: IamUsers | None
 
 

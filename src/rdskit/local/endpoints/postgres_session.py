@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from rdskit.kernel.endpoints import Endpoint
-    from rdskit.local.endpoints.iam_users import Session
+    from rdskit.local.endpoints.iam_users import BackendSession
     from rdskit.local.endpoints.model import InternalAccount
     from rdskit.local.endpoints.wire import Wire
 
@@ -109,10 +109,10 @@ def iam_users(loop: asyncio.AbstractEventLoop, backend: Endpoint, account: Inter
     return IamUsers(loop, partial(_log_in, backend, account), _IS_IAM_USER)
 
 
-def _log_in(backend: Endpoint, account: InternalAccount) -> Session:
+def _log_in(backend: Endpoint, account: InternalAccount) -> BackendSession:
     # Most endpoint processes of tests never need it, and it takes a tenth of a second to load.
+    from rdskit.local.engines.postgres.sql import SUPERVISOR, PostgresSession  # noqa: PLC0415 - see above
     from rdskit.local.engines.session import Account  # noqa: PLC0415 - see above
-    from rdskit.local.engines.sql import SUPERVISOR, PostgresSession  # noqa: PLC0415 - see above
 
     login = Account(account.user, account.password)
     return PostgresSession.open(backend, login, account.database, timeout=5.0, settings=SUPERVISOR)

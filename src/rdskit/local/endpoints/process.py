@@ -13,7 +13,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from typing import TYPE_CHECKING
 
 from rdskit.errors import LocalError
-from rdskit.local.endpoints.model import Answer, Command, EndpointState, Question, Verdict, decode_report, encode
+from rdskit.local.endpoints.model import Answer, Command, EndpointState, Question, TokenVerdict, decode_report, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -190,7 +190,7 @@ class EndpointProcess:
         # Only the process that asked may hear it: its successor numbers its own questions.
         with self._lock, contextlib.suppress(OSError, ValueError):
             if process.stdin is not None:
-                process.stdin.write(encode(Verdict(question.number, reason)))
+                process.stdin.write(encode(TokenVerdict(question.number, reason)))
                 process.stdin.flush()
 
     def _replace(self) -> None:

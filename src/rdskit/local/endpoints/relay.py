@@ -7,14 +7,14 @@ import ssl
 import struct
 from typing import TYPE_CHECKING, Final
 
-from rdskit.local.endpoints.direction import Answers, Direction
+from rdskit.local.endpoints.forwarding import Answers, Forwarding
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from rdskit.local.endpoints.direction import Inspect
-    from rdskit.local.endpoints.passage import Passage
+    from rdskit.local.endpoints.forwarding import Inspect
+    from rdskit.local.endpoints.link_faults import LinkFaults
 
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
@@ -36,13 +36,13 @@ class Relay:
         client: socket.socket,
         backend: socket.socket,
         closed: Callable[[Relay], None],
-        passage: Passage,
+        passage: LinkFaults,
         inspect: Inspect | None = None,
     ) -> None:
         self._sockets = (client, backend)
         self._closed = closed
         self._directions = (
-            Direction(loop, client, backend, self._on_end, inspect),
+            Forwarding(loop, client, backend, self._on_end, inspect),
             Answers(loop, backend, client, self._on_end, passage),
         )
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from rdskit.local.endpoints.judgement import Judgement
 from rdskit.local.endpoints.listener import Listener
-from rdskit.local.endpoints.model import Answer, Command, Question, Verdict, decode_order, encode
+from rdskit.local.endpoints.model import Answer, Command, Question, TokenVerdict, decode_order, encode
+from rdskit.local.endpoints.token_verification import TokenVerification
 
 _LONGEST_COMMAND = 1 << 20
 
@@ -15,7 +15,7 @@ _LONGEST_COMMAND = 1 << 20
 class EndpointServer:
     """All endpoints of one daemon, on one loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, judgement: Judgement) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, judgement: TokenVerification) -> None:
         self._loop = loop
         self._judgement = judgement
         self._listeners: dict[str, Listener] = {}
@@ -51,12 +51,12 @@ async def serve() -> None:
     loop = asyncio.get_running_loop()
     commands = asyncio.StreamReader(limit=_LONGEST_COMMAND)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
-    judgement = Judgement(_report)
+    judgement = TokenVerification(_report)
     server = EndpointServer(loop, judgement)
     # The pipe ends with the daemon, however it ends: no endpoint outlives it.
     while line := await commands.readline():
         order = decode_order(line)
-        if isinstance(order, Verdict):
+        if isinstance(order, TokenVerdict):
             judgement.deliver(order)
         else:
             _report(server.carry_out(order))

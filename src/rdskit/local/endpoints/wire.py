@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from rdskit.local.endpoints.passage import Passage
+    from rdskit.local.endpoints.link_faults import LinkFaults
 
 _T = TypeVar("_T")
 
@@ -35,7 +35,7 @@ class Wire:
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, connection: socket.socket, passage: Passage | None = None
+        self, loop: asyncio.AbstractEventLoop, connection: socket.socket, passage: LinkFaults | None = None
     ) -> None:
         self._loop = loop
         self._passage = passage
@@ -109,7 +109,7 @@ class Wire:
             (self._loop.remove_reader if reading else self._loop.remove_writer)(self.socket)
 
 
-def accepted(loop: asyncio.AbstractEventLoop, client: socket.socket, passage: Passage) -> Wire:
+def accepted(loop: asyncio.AbstractEventLoop, client: socket.socket, passage: LinkFaults) -> Wire:
     """The wire of a client that was accepted."""
     client.setblocking(False)
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

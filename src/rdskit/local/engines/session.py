@@ -42,7 +42,7 @@ class Account:
     password: str = field(repr=False)
 
 
-class Session(ABC):
+class ServerSession(ABC):
     """One connection in autocommit mode, whose every call ends before a deadline; one thread at a time may use it."""
 
     def execute(self, sql: str, *parameters: str | float | None, timeout: float = TIMEOUT) -> list[Row]:

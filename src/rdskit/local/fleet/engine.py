@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rdskit.local.endpoints.model import Protocol as WireProtocol
-    from rdskit.local.engines.session import Account, Session
+    from rdskit.local.engines.session import Account, ServerSession
     from rdskit.local.fleet.model import InstanceSpec
     from rdskit.local.fleet.translation import Translation
 
@@ -175,7 +175,7 @@ class ServerProcess(Protocol):
         """What the server has complained of since its last start."""
         ...
 
-    def connect(self, *, timeout: float = 5.0) -> Session:
+    def connect(self, *, timeout: float = 5.0) -> ServerSession:
         """Log in as the superuser; ``timeout`` in seconds."""
         ...
 
@@ -208,7 +208,7 @@ class Replication(Protocol):
         """
         ...
 
-    def streams(self, session: Session) -> bool:
+    def streams(self, session: ServerSession) -> bool:
         """Of a follower: whether it receives its source's changes; ``session`` is one of its own."""
         ...
 
@@ -216,7 +216,7 @@ class Replication(Protocol):
         """Of a primary: up to where it has made everything durable."""
         ...
 
-    def has_received(self, session: Session, position: str) -> bool:
+    def has_received(self, session: ServerSession, position: str) -> bool:
         """Of a follower: whether it has on disk what its source had at ``position``; ``session`` is one of its own."""
         ...
 
@@ -228,7 +228,7 @@ class Replication(Protocol):
         """Of a follower: apply each transaction that much later than its source, or at once again with 0."""
         ...
 
-    def commits_wait(self, session: Session) -> bool:
+    def commits_wait(self, session: ServerSession) -> bool:
         """Of a primary: whether a commit has been seen to wait for the standby since it was told to."""
         ...
 
@@ -260,11 +260,11 @@ class Accounts(Protocol):
         """Change a user's password."""
         ...
 
-    def open_writer(self, *, timeout: float = 5.0) -> Session:
+    def open_writer(self, *, timeout: float = 5.0) -> ServerSession:
         """A session for :meth:`heartbeat`; a follower gives one too."""
         ...
 
-    def heartbeat(self, session: Session, *, timeout: float) -> bool:
+    def heartbeat(self, session: ServerSession, *, timeout: float) -> bool:
         """The smallest durable write; False while the server refuses writes."""
         ...
 

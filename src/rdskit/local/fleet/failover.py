@@ -15,7 +15,7 @@ from rdskit.local.fleet.model import FailoverCause, FailoverRecord
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from rdskit.local.engines.session import Session
+    from rdskit.local.engines.session import ServerSession
     from rdskit.local.fleet.engine import Server
     from rdskit.local.fleet.instance import Instance
 
@@ -89,7 +89,7 @@ def retire_diverged(received: Mapping[Instance, str | None], promoted: Server) -
             replica.refuse()
 
 
-def await_first_write(server: Server, writer: Session) -> None:
+def await_first_write(server: Server, writer: ServerSession) -> None:
     """Wait until a promoted server accepts a write on an open session.
 
     Raises:

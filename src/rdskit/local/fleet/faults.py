@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rdskit.local.fault_model import Fault
-    from rdskit.local.fleet.care import Care
     from rdskit.local.fleet.instance import Instance
+    from rdskit.local.fleet.supervisor import Supervisor
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class FaultTimers:
             self._timers.clear()
 
 
-def inject(care: Care, fault: Fault, replicas: Iterable[Instance]) -> None:
+def inject(care: Supervisor, fault: Fault, replicas: Iterable[Instance]) -> None:
     """Begin a fault; one that is in force already is fine.
 
     Args:
@@ -111,7 +111,7 @@ def clear(instance: Instance, faults: Iterable[Fault]) -> frozenset[Fault]:
     return ended
 
 
-def _run_out_of_storage(care: Care) -> None:
+def _run_out_of_storage(care: Supervisor) -> None:
     """Where a disk that fills up ends: no server can write its log, so none runs. A pair's disks are of one size.
 
     Nothing is promoted or started while the fault is in force; then the primary is started again where it was.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rdskit.local.endpoints.model import EndpointState
     from rdskit.local.fault_model import Fault
     from rdskit.local.fleet.engine import Engine
-    from rdskit.local.fleet.site import Site
+    from rdskit.local.fleet.fleet_context import FleetContext
     from rdskit.local.fleet.store import InstanceRecord, NodeRecord
     from rdskit.local.fleet.translation import Translation
 
@@ -49,7 +49,9 @@ class Instance:
         closing: set when the instance is no longer to be brought back by anybody.
     """
 
-    def __init__(self, site: Site, record: InstanceRecord, source: Callable[[], Instance] | None = None) -> None:
+    def __init__(
+        self, site: FleetContext, record: InstanceRecord, source: Callable[[], Instance] | None = None
+    ) -> None:
         self.site = site
         self.record = record
         self.source = source

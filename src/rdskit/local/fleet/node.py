@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from rdskit.local.engines.addresses import free_port
-from rdskit.local.engines.session import Session, SessionLost, StatementRefused
+from rdskit.local.engines.session import ServerSession, SessionLost, StatementRefused
 from rdskit.local.fleet.policy import Health
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ class Node:
         self.probed: Probe | None = None
         self.cut_off = False
         self.answered_at = time.monotonic()
-        self.takeover: Session | None = None
-        self._session: Session | None = None
+        self.takeover: ServerSession | None = None
+        self._session: ServerSession | None = None
         self._waiting: ProbeQuery | None = None
         self._forgiven = False
         self._lock = threading.Lock()
@@ -88,7 +88,7 @@ class Node:
         self._session = None
         self._waiting = None
 
-    def open_takeover(self) -> Session:
+    def open_takeover(self) -> ServerSession:
         """The connection for the first write; opened again if it was lost."""
         if self.takeover is not None and not self.takeover.answers(_OPENING):
             self.close_takeover()

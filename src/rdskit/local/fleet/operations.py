@@ -16,9 +16,9 @@ from rdskit.local.fleet.store import NodeRecord
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rdskit.local.fleet.care import Care
     from rdskit.local.fleet.instance import Instance
     from rdskit.local.fleet.model import InstanceSpec
+    from rdskit.local.fleet.supervisor import Supervisor
 
 _log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ _IN_SYNC: Final = 120.0
 _WRITABLE: Final = 30.0
 
 
-def create(care: Care, spec: InstanceSpec) -> None:
+def create(care: Supervisor, spec: InstanceSpec) -> None:
     """Make the servers of a new instance, up to the master user's first login through the endpoint."""
     instance = care.instance
     with instance.lock:
@@ -42,7 +42,7 @@ def create(care: Care, spec: InstanceSpec) -> None:
     _check_login(instance, spec)
 
 
-def create_replica(care: Care) -> None:
+def create_replica(care: Supervisor) -> None:
     """Make the server of a new read replica."""
     instance = care.instance
     with instance.lock:
@@ -52,7 +52,7 @@ def create_replica(care: Care) -> None:
     care.begin()
 
 
-def bring_back(care: Care) -> None:
+def bring_back(care: Supervisor) -> None:
     """Start a recorded instance after the fleet's own start."""
     instance = care.instance
     with instance.lock:
@@ -65,7 +65,7 @@ def bring_back(care: Care) -> None:
     care.begin()
 
 
-def shut_down(care: Care) -> None:
+def shut_down(care: Supervisor) -> None:
     """Stop everything of an instance; the data stay."""
     care.instance.closing.set()
     care.end()
@@ -74,7 +74,7 @@ def shut_down(care: Care) -> None:
         _stop_servers(care.instance)
 
 
-def delete(care: Care) -> None:
+def delete(care: Supervisor) -> None:
     """Remove an instance with its data, its certificate and its addresses."""
     instance = care.instance
     instance.closing.set()
@@ -87,7 +87,7 @@ def delete(care: Care) -> None:
         instance.site.forget(instance.record)
 
 
-def add_standby(care: Care) -> None:
+def add_standby(care: Supervisor) -> None:
     """Make a standby and wait until it is in sync; one that is there already is fine.
 
     Raises:
@@ -107,7 +107,7 @@ def add_standby(care: Care) -> None:
         raise LocalError(f"the standby of {instance.resource_id} is not in sync after {_IN_SYNC:g} s: see its log")
 
 
-def remove_standby(care: Care) -> None:
+def remove_standby(care: Supervisor) -> None:
     """Take the standby away; none is fine."""
     instance = care.instance
     with instance.lock:
@@ -122,7 +122,7 @@ def remove_standby(care: Care) -> None:
         instance.site.addresses.release(standby.record.address)
 
 
-def apply_parameters(care: Care, parameters: Mapping[str, str]) -> frozenset[str]:
+def apply_parameters(care: Supervisor, parameters: Mapping[str, str]) -> frozenset[str]:
     """Set exactly these parameters; returns those that wait for a reboot."""
     instance = care.instance
     for name, reason in instance.engine.translate(parameters).ignored.items():
@@ -142,7 +142,7 @@ def apply_parameters(care: Care, parameters: Mapping[str, str]) -> frozenset[str
         return instance.refresh_pending()
 
 
-def reboot(care: Care, replicas: list[Instance]) -> None:
+def reboot(care: Supervisor, replicas: list[Instance]) -> None:
     """Restart the servers in their places, with the parameters that wait for it."""
     instance = care.instance
     with instance.lock:
@@ -153,7 +153,7 @@ def reboot(care: Care, replicas: list[Instance]) -> None:
         care.restart_primary()
 
 
-def fail_over(care: Care) -> None:
+def fail_over(care: Supervisor) -> None:
     """Promote the standby, as asked; waits until it is in sync."""
     instance = care.instance
     if instance.record.standby is None:
@@ -171,7 +171,7 @@ def allocate_storage(instance: Instance) -> None:
         raise LocalError(f"{instance.resource_id} has storage again and does not start: see its log")
 
 
-def stop(care: Care) -> None:
+def stop(care: Supervisor) -> None:
     """Stop the servers; stopped ones are fine."""
     instance = care.instance
     with instance.lock:
@@ -181,7 +181,7 @@ def stop(care: Care) -> None:
         _stop_servers(instance)
 
 
-def start(care: Care) -> None:
+def start(care: Supervisor) -> None:
     """Start stopped servers; running ones are fine."""
     instance = care.instance
     with instance.lock:
@@ -190,7 +190,7 @@ def start(care: Care) -> None:
             care.restart_primary()
 
 
-def promote(care: Care) -> None:
+def promote(care: Supervisor) -> None:
     """Make a read replica an instance of its own; one that is that already is fine."""
     instance = care.instance
     with instance.lock:
@@ -207,7 +207,7 @@ def promote(care: Care) -> None:
         instance.primary.forgive()
 
 
-def set_master_password(care: Care, password: str) -> None:
+def set_master_password(care: Supervisor, password: str) -> None:
     """Give the master user another password."""
     with care.instance.lock:
         care.instance.primary.server.set_password(care.instance.record.master_user, password)
@@ -219,7 +219,7 @@ def _put_into_force(instance: Instance) -> None:
         instance.apply_configuration()
 
 
-def set_iam(care: Care, *, enabled: bool) -> None:
+def set_iam(care: Supervisor, *, enabled: bool) -> None:
     """Enable or disable IAM authentication at the endpoint."""
     instance = care.instance
     with instance.lock:

@@ -13,7 +13,7 @@ STREAM_GRACE: Final = 1.0  # seconds that writers wait for a standby that has lo
 REBUILD_AFTER: Final = 10.0  # seconds without a stream after which a copy is made anew
 
 
-class Verdict(enum.Enum):
+class ServerHealth(enum.Enum):
     """What is thought of a server."""
 
     FINE = "fine"
@@ -56,14 +56,14 @@ class Health:
         return replace(self, alive=alive, misses=counted)
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> ServerHealth:
         """What is thought of the server now."""
         if not self.alive:
-            return Verdict.ENDED
-        return Verdict.HUNG if self.misses >= MISSES_ALLOWED else Verdict.FINE
+            return ServerHealth.ENDED
+        return ServerHealth.HUNG if self.misses >= MISSES_ALLOWED else ServerHealth.FINE
 
 
-def decide(primary: Verdict, standby: Verdict | None, *, in_sync: bool) -> Action:
+def decide(primary: ServerHealth, standby: ServerHealth | None, *, in_sync: bool) -> Action:
     """What to do.
 
     Args:
@@ -72,8 +72,8 @@ def decide(primary: Verdict, standby: Verdict | None, *, in_sync: bool) -> Actio
         in_sync: every acknowledged commit is known to be on the standby. Without that nothing is promoted: a restart
             takes longer, and loses nothing.
     """
-    if primary is not Verdict.FINE:
-        return Action.PROMOTE if in_sync and standby is Verdict.FINE else Action.RESTART
-    if standby not in (None, Verdict.FINE):
+    if primary is not ServerHealth.FINE:
+        return Action.PROMOTE if in_sync and standby is ServerHealth.FINE else Action.RESTART
+    if standby not in (None, ServerHealth.FINE):
         return Action.DROP_STANDBY
     return Action.NOTHING

@@ -15,13 +15,13 @@ from rdskit.local.engines.addresses import AddressBook
 from rdskit.local.engines.processes import end_orphans
 from rdskit.local.engines.session import Account
 from rdskit.local.fleet import catalog, faults, operations
-from rdskit.local.fleet.care import Care
 from rdskit.local.fleet.clusters import membership
 from rdskit.local.fleet.clusters.registry import Clusters
 from rdskit.local.fleet.engine import ADMIN
+from rdskit.local.fleet.fleet_context import FleetContext
 from rdskit.local.fleet.instance import Instance
-from rdskit.local.fleet.site import Site
 from rdskit.local.fleet.store import InstanceRecord, NodeRecord, Store
+from rdskit.local.fleet.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -63,11 +63,11 @@ class Fleet:
     ) -> None:
         self._store = Store(root)
         self._notify = notify
-        self._kept: dict[str, Care] = {}
+        self._kept: dict[str, Supervisor] = {}
         self._lock = threading.Lock()
         self._endpoints = EndpointProcess(judge)
         self._owner: IO[str] | None = None
-        self._present: Site | None = None
+        self._present: FleetContext | None = None
         self._engines = catalog.standard()
         self._clusters = Clusters(self._store.root, lambda: [care.instance for care in self._all()])
         self._fault_timers = faults.FaultTimers()
@@ -291,7 +291,7 @@ class Fleet:
         return sorted(found, key=lambda each: each.at)
 
     @property
-    def _site(self) -> Site:
+    def _site(self) -> FleetContext:
         if self._present is None:
             raise LocalError("the fleet is not started: call start() first")
         return self._present
@@ -301,7 +301,7 @@ class Fleet:
         if left:
             _log.warning("ended %d processes that an earlier local RDS had left", len(left))
         records = list(self._store.load())
-        self._present = Site(
+        self._present = FleetContext(
             store=self._store,
             addresses=AddressBook(self._store.root, [each for record in records for each in record.addresses]),
             authority=LocalAuthority(self._store.root),
@@ -319,7 +319,7 @@ class Fleet:
         for replicas in (False, True):
             self._each(operations.bring_back, [care for care in self._all() if care.instance.is_replica is replicas])
 
-    def _reserve(self, spec: InstanceSpec, source_id: str | None) -> Care:
+    def _reserve(self, spec: InstanceSpec, source_id: str | None) -> Supervisor:
         self._engines.engine(spec.engine).translate(spec.parameters)
         with self._lock:
             if spec.resource_id in self._kept:
@@ -344,25 +344,25 @@ class Fleet:
             )
             return self._keep(record)
 
-    def _keep(self, record: InstanceRecord) -> Care:
+    def _keep(self, record: InstanceRecord) -> Supervisor:
         source_id = record.source_id
         if record.cluster_id is not None:
             self._kept[record.resource_id] = membership.member(self._site, record, self._clusters)
             return self._kept[record.resource_id]
         source = (lambda: self._care(source_id).instance) if source_id else None
         instance = Instance(self._site, record, source)
-        care = Care(instance, lambda: self._replicas_of(record.resource_id))
+        care = Supervisor(instance, lambda: self._replicas_of(record.resource_id))
         self._kept[record.resource_id] = care
         return care
 
-    def _or_nothing(self, care: Care, work: Callable[[], None]) -> None:
+    def _or_nothing(self, care: Supervisor, work: Callable[[], None]) -> None:
         try:
             work()
         except BaseException:
             self._drop(care)
             raise
 
-    def _drop(self, care: Care) -> None:
+    def _drop(self, care: Supervisor) -> None:
         cluster_id = care.instance.record.cluster_id
         if cluster_id is not None:
             membership.leave(self._clusters.find(cluster_id), care)
@@ -372,21 +372,21 @@ class Fleet:
         if cluster_id is not None:
             self._clusters.find(cluster_id).refresh()
 
-    def _care(self, resource_id: str) -> Care:
+    def _care(self, resource_id: str) -> Supervisor:
         with self._lock:
             care = self._kept.get(resource_id)
         if care is None:
             raise LocalError(f"there is no instance {resource_id}")
         return care
 
-    def _all(self) -> list[Care]:
+    def _all(self) -> list[Supervisor]:
         with self._lock:
             return list(self._kept.values())
 
     def _replicas_of(self, resource_id: str) -> list[Instance]:
         return [care.instance for care in self._all() if care.instance.follows(resource_id)]
 
-    def _each(self, work: Callable[[Care], None], kept: Iterable[Care]) -> None:
+    def _each(self, work: Callable[[Supervisor], None], kept: Iterable[Supervisor]) -> None:
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="rdskit-fleet") as pool:
             for _ in pool.map(work, kept):
                 pass

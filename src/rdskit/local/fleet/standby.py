@@ -15,7 +15,7 @@ from rdskit.local.fleet.policy import REBUILD_AFTER
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rdskit.local.engines.session import Session
+    from rdskit.local.engines.session import ServerSession
     from rdskit.local.fleet.instance import Instance
     from rdskit.local.fleet.node import Node
 
@@ -166,7 +166,7 @@ class Restoration:
             over.set()
             thread.join()
 
-    def _until_received(self, follower: Session, timeout: float) -> None:
+    def _until_received(self, follower: ServerSession, timeout: float) -> None:
         """Wait until the standby has on disk what the primary has now."""
         now, standby = self._instance.primary.server.position(), self._node().server
         self._until(lambda: standby.has_received(follower, now), timeout, "it lags")

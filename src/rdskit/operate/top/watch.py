@@ -12,11 +12,11 @@ from rdskit.client.api import Cluster, Options, PoolLimits, resolve
 from rdskit.errors import AuthenticationError, ConnectError, TLSError
 from rdskit.kernel.events import FailoverCompleted, FailoverStarted
 from rdskit.kernel.topology import Role, Topology
-from rdskit.operate.top.bulletin import Bulletin
 from rdskit.operate.top.host import WatchedHost
 from rdskit.operate.top.journal import Journal
 from rdskit.operate.top.model import Frame
 from rdskit.operate.top.policy import changes, ordered
+from rdskit.operate.top.rds_api import RdsApi
 from rdskit.runtime.deadlines import Deadline
 from rdskit.runtime.observers import Observers
 from rdskit.runtime.periodic import every
@@ -60,7 +60,7 @@ class Watch:
         self.interval = interval
         self._resolved = resolved
         self._journal = journal
-        self._bulletin = Bulletin(journal)
+        self._bulletin = RdsApi(journal)
         observers = Observers([journal.hear, self._hear])
         self._cluster = Cluster(resolved.source, resolved.access, limits, readers=True, observers=observers)
         self._tasks = owner

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rdskit.local.control.rds.cluster import ClusterEndpoint
-from rdskit.local.control.rds.faults import (
+from rdskit.local.control.rds.rds_errors import (
     EndpointExistsError,
     EndpointNotFoundError,
     InvalidCombinationError,

@@ -13,7 +13,7 @@ from rdskit.local.control.rds import rules, steps
 from rdskit.local.control.rds.cluster import LocalDBCluster
 from rdskit.local.control.rds.creation import settings_of
 from rdskit.local.control.rds.events import CLUSTER_EVENTS, Event
-from rdskit.local.control.rds.faults import (
+from rdskit.local.control.rds.rds_errors import (
     ClusterExistsError,
     InvalidClusterStateError,
     InvalidCombinationError,

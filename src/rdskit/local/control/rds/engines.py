@@ -10,17 +10,17 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Final, Protocol
 
 from rdskit.errors import LocalError
-from rdskit.local.control.rds.faults import InvalidValueError, NotReadyError
 from rdskit.local.control.rds.mysql_parameters import parameters_of as parameters_of_mysql
 from rdskit.local.control.rds.parameters import family_of, major_of, parameters_of
-from rdskit.local.engines.installations import (
+from rdskit.local.control.rds.rds_errors import InvalidValueError, NotReadyError
+from rdskit.local.engines.mysql.installations import (
     MARIADB_PROVIDERS,
     MYSQL_PROVIDERS,
     ensure_mariadb,
     ensure_mysql,
     installed,
 )
-from rdskit.local.engines.providers import installed as installed_postgres
+from rdskit.local.engines.postgres.providers import installed as installed_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from rdskit.local.control.monitor import Monitor
     from rdskit.local.control.rds.parameters import Parameter
-    from rdskit.local.engines.installations import Installation
-    from rdskit.local.engines.installations import Provider as FamilyProvider
-    from rdskit.local.engines.providers import Binaries
+    from rdskit.local.engines.mysql.installations import Installation
+    from rdskit.local.engines.mysql.installations import Provider as FamilyProvider
+    from rdskit.local.engines.postgres.providers import Binaries
 
 __all__ = ["Engines", "MySQLFamilyOffer", "Offer", "PostgresOffer", "standard"]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from moto.rds.exceptions import DBParameterGroupNotFoundError
 
 from rdskit.local.control.rds import steps
-from rdskit.local.control.rds.faults import InvalidGroupStateError, InvalidValueError
 from rdskit.local.control.rds.parameters import Assignment, check_assignment
+from rdskit.local.control.rds.rds_errors import InvalidGroupStateError, InvalidValueError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

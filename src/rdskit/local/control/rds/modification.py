@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rdskit.local.control.rds.faults import InvalidCombinationError, InvalidValueError
+from rdskit.local.control.rds.rds_errors import InvalidCombinationError, InvalidValueError
 from rdskit.local.control.rds.rules import check_password
 
 if TYPE_CHECKING:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 from rdskit.local.control.rds.parameters import Parameter
 from rdskit.local.engines.files import write_whole
-from rdskit.local.engines.mysql_variables import Variable, describe
-from rdskit.local.engines.throwaway_mysql import throwaway_mariadb, throwaway_mysql
+from rdskit.local.engines.mysql.throwaway import throwaway_mariadb, throwaway_mysql
+from rdskit.local.engines.mysql.variables import Variable, describe
 from rdskit.local.fleet.mysql.parameters import KEPT_BY_RDS, REQUIRE_TLS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rdskit.local.engines.installations import Installation
+    from rdskit.local.engines.mysql.installations import Installation
 
 __all__ = ["parameters_of"]
 

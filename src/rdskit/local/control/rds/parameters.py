@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rdskit.errors import LocalError
-from rdskit.local.control.rds.faults import InvalidCombinationError, InvalidValueError
+from rdskit.local.control.rds.rds_errors import InvalidCombinationError, InvalidValueError
 from rdskit.local.fleet.postgres.parameters import KEPT_BY_RDS, LIBRARIES, LIBRARY_LISTS, TEXTS, refused_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from rdskit.local.engines.providers import Binaries
+    from rdskit.local.engines.postgres.providers import Binaries
 
 __all__ = ["Assignment", "Parameter", "check_assignment", "family_of", "major_of", "parameters_of", "parse_description"]
 

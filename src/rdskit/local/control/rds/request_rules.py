@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from rdskit.local.control.rds.faults import InvalidCombinationError, InvalidValueError
+from rdskit.local.control.rds.rds_errors import InvalidCombinationError, InvalidValueError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,10 +16,10 @@ from moto.rds.responses import RDSResponse
 from rdskit.local.control.rds.cluster_endpoints import ClusterEndpoints
 from rdskit.local.control.rds.clusters import Clusters
 from rdskit.local.control.rds.events import CLUSTER_EVENTS, EVENTS, within
-from rdskit.local.control.rds.faults import InvalidValueError, NotOfferedError
 from rdskit.local.control.rds.groups import ParameterGroups
 from rdskit.local.control.rds.models import LocalRDSBackend
 from rdskit.local.control.rds.parameters import Assignment
+from rdskit.local.control.rds.rds_errors import InvalidValueError, NotOfferedError
 from rdskit.local.control.rds.request_rules import check_request
 from rdskit.local.control.rds.rules import SETTLED
 from rdskit.local.control.rds.waiters import HOLD, is_waiter

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rdskit.local.control.rds.faults import InvalidCombinationError, InvalidStateError, InvalidValueError
+from rdskit.local.control.rds.rds_errors import InvalidCombinationError, InvalidStateError, InvalidValueError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -12,19 +12,19 @@ from rdskit.local.endpoints.model import Backend
 from rdskit.local.engines.waiting import poll
 from rdskit.local.fleet.clusters.policy import Candidate, Quorum, heir, led_to, successors
 from rdskit.local.fleet.model import ClusterFacts
-from rdskit.local.fleet.policy import Verdict
+from rdskit.local.fleet.policy import ServerHealth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
     from rdskit.kernel.endpoints import Endpoint
     from rdskit.local.endpoints.model import EndpointState
-    from rdskit.local.engines.session import Session
+    from rdskit.local.engines.session import ServerSession
     from rdskit.local.fleet.clusters.store import ClusterRecord, ClusterStore
     from rdskit.local.fleet.engine import Member, Server
+    from rdskit.local.fleet.fleet_context import FleetContext
     from rdskit.local.fleet.instance import Instance
     from rdskit.local.fleet.model import CustomEndpoint
-    from rdskit.local.fleet.site import Site
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class Cluster:
     """
 
     def __init__(
-        self, site: Site, record: ClusterRecord, store: ClusterStore, members: Callable[[], Iterable[Instance]]
+        self, site: FleetContext, record: ClusterRecord, store: ClusterStore, members: Callable[[], Iterable[Instance]]
     ) -> None:
         self.site = site
         self.record = record
@@ -243,7 +243,7 @@ class Cluster:
 
     def _candidate(self, reader: Instance) -> Candidate:
         node, record = reader.primary, reader.record
-        healthy = node.server.alive and node.health.verdict is Verdict.FINE and not record.stopped
+        healthy = node.server.alive and node.health.verdict is ServerHealth.FINE and not record.stopped
         name = record.resource_id
         return Candidate(name, record.tier, name in self.in_sync, healthy, name in self._waited_for)
 
@@ -356,7 +356,7 @@ def await_received(writer: Server, server: Server) -> None:
         _await_received(writer, server, follower)
 
 
-def _await_received(writer: Server, server: Server, follower: Session) -> None:
+def _await_received(writer: Server, server: Server, follower: ServerSession) -> None:
     now = writer.position()
     _until(lambda: server.has_received(follower, now), "it lags")
 

@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING, Final
 from rdskit.errors import LocalError
 from rdskit.local.engines.waiting import poll
 from rdskit.local.fleet import operations
-from rdskit.local.fleet.clusters.care import MemberCare
+from rdskit.local.fleet.clusters.supervisor import MemberSupervisor
 from rdskit.local.fleet.instance import Instance
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rdskit.local.fleet.care import Care
     from rdskit.local.fleet.clusters.cluster import Cluster
     from rdskit.local.fleet.clusters.registry import Clusters
+    from rdskit.local.fleet.fleet_context import FleetContext
     from rdskit.local.fleet.model import InstanceSpec
-    from rdskit.local.fleet.site import Site
     from rdskit.local.fleet.store import InstanceRecord
+    from rdskit.local.fleet.supervisor import Supervisor
 
 _log = logging.getLogger(__name__)
 
 _IN_SYNC: Final = 60.0
 
 
-def member(site: Site, record: InstanceRecord, clusters: Clusters) -> MemberCare:
+def member(site: FleetContext, record: InstanceRecord, clusters: Clusters) -> MemberSupervisor:
     """The care of an instance of a cluster; the first one writes."""
     cluster = clusters.find(record.cluster_id or "")
     if cluster.record.writer_id is None:
@@ -34,10 +34,10 @@ def member(site: Site, record: InstanceRecord, clusters: Clusters) -> MemberCare
     writes = cluster.record.writer_id == record.resource_id
     instance = Instance(site, record, None if writes else lambda: cluster.writer)
     instance.changed = cluster.refresh
-    return MemberCare(instance, cluster)
+    return MemberSupervisor(instance, cluster)
 
 
-def join(cluster: Cluster, care: Care, spec: InstanceSpec) -> None:
+def join(cluster: Cluster, care: Supervisor, spec: InstanceSpec) -> None:
     """Make the server of a new instance: the writer's anew, a reader's as a copy; a reader is in sync then."""
     instance = care.instance
     if not instance.is_replica:
@@ -51,7 +51,7 @@ def join(cluster: Cluster, care: Care, spec: InstanceSpec) -> None:
         raise LocalError(f"{spec.identifier} is not in sync with its writer after {_IN_SYNC:g} s: see its log")
 
 
-def leave(cluster: Cluster, care: Care) -> None:
+def leave(cluster: Cluster, care: Supervisor) -> None:
     """Take an instance out of its cluster: a writer hands over to a reader that stays, if there is one.
 
     Raises:
@@ -64,7 +64,7 @@ def leave(cluster: Cluster, care: Care) -> None:
         )
 
 
-def _left(cluster: Cluster, care: Care) -> bool:
+def _left(cluster: Cluster, care: Supervisor) -> bool:
     """Whether an instance has left; one at a time, so that nobody hands over to somebody who is leaving too."""
     instance = care.instance
     with cluster.leaving:
@@ -78,7 +78,7 @@ def _left(cluster: Cluster, care: Care) -> bool:
             return instance.resource_id != cluster.record.writer_id
 
 
-def _hand_over(cluster: Cluster, care: Care) -> bool:
+def _hand_over(cluster: Cluster, care: Supervisor) -> bool:
     """Whether the writer, whose lock the caller holds, is the writer no more."""
     closing = care.instance.closing
     if all(each.closing.is_set() for each in cluster.readers):
@@ -98,7 +98,7 @@ def _hand_over(cluster: Cluster, care: Care) -> bool:
     return True
 
 
-def fail_over(cluster: Cluster, target_id: str | None, find: Callable[[str], Care]) -> None:
+def fail_over(cluster: Cluster, target_id: str | None, find: Callable[[str], Supervisor]) -> None:
     """Promote a reader, as asked; waits until it is in sync.
 
     Raises:
@@ -112,7 +112,7 @@ def fail_over(cluster: Cluster, target_id: str | None, find: Callable[[str], Car
     if not poll(lambda: cluster.heir(target_id) is not None, timeout=_IN_SYNC, interval=0.02):
         raise LocalError(f"no such reader of {cluster.resource_id} is in sync: failing over would lose writes")
     care = find(writer.resource_id)
-    assert isinstance(care, MemberCare)
+    assert isinstance(care, MemberSupervisor)
     with writer.lock:
         if cluster.writer is writer:
             care.fail_over("requested", target_id)

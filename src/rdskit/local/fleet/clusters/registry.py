@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from rdskit.local.fleet.fleet_context import FleetContext
     from rdskit.local.fleet.instance import Instance
-    from rdskit.local.fleet.site import Site
 
 CLUSTERED: Final = ("aurora-postgresql", "aurora-mysql", "postgres", "mysql")
 
@@ -33,14 +33,14 @@ class Clusters:
         self._kept: dict[str, Cluster] = {}
         self._lock = threading.Lock()
 
-    def load(self, site: Site) -> None:
+    def load(self, site: FleetContext) -> None:
         """Bring back what is recorded."""
         for record in self._store.load():
             for each in record.addresses:
                 site.addresses.take(each)
             self._keep(site, record)
 
-    def create(self, site: Site, resource_id: str, engine: str, port: int) -> Cluster:
+    def create(self, site: FleetContext, resource_id: str, engine: str, port: int) -> Cluster:
         """Make a cluster without instances.
 
         Raises:
@@ -73,7 +73,7 @@ class Clusters:
         with self._lock:
             return list(self._kept.values())
 
-    def delete(self, site: Site, resource_id: str) -> None:
+    def delete(self, site: FleetContext, resource_id: str) -> None:
         """Remove a cluster.
 
         Raises:
@@ -89,7 +89,7 @@ class Clusters:
         for each in cluster.record.addresses:
             site.addresses.release(each)
 
-    def _keep(self, site: Site, record: ClusterRecord) -> Cluster:
+    def _keep(self, site: FleetContext, record: ClusterRecord) -> Cluster:
         name = record.resource_id
         members = lambda: [each for each in self._instances() if each.record.cluster_id == name]  # noqa: E731 - a closure
         self._kept[name] = Cluster(site, record, self._store, members)

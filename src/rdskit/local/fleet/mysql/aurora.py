@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rdskit.kernel.endpoints import Endpoint
     from rdskit.local.endpoints.model import Protocol as WireProtocol
-    from rdskit.local.engines.session import Account, Session
+    from rdskit.local.engines.session import Account, ServerSession
     from rdskit.local.fleet.engine import Server
 
 # The columns are those that the Aurora User Guide names, "Viewing replica lag". The writer is whoever takes writes, or
@@ -54,7 +54,7 @@ _FOR_EVERYBODY: Final = "insert into mysql.db (host, db, user, select_priv) valu
 class AuroraMySQLMember(ClusterMember):
     """A MySQL server as an instance of an Aurora cluster; arguments as of its parent."""
 
-    def _make_views(self, session: Session) -> None:
+    def _make_views(self, session: ServerSession) -> None:
         session.execute(_VIEW)
         session.execute(_FOR_EVERYBODY, SCHEMA)
         session.execute("flush local privileges")

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rdskit.kernel.endpoints import Endpoint
-    from rdskit.local.engines.installations import Installation
-    from rdskit.local.engines.session import Account, Session
+    from rdskit.local.engines.mysql.installations import Installation
+    from rdskit.local.engines.session import Account, ServerSession
     from rdskit.local.fleet.engine import Member, Upstream
     from rdskit.local.fleet.model import InstanceSpec
 
@@ -101,7 +101,7 @@ class ClusterMember(MySQLMember):
             self._make_views(session)
         super().set_up(spec)
 
-    def _make_views(self, session: Session) -> None:
+    def _make_views(self, session: ServerSession) -> None:
         """Make what clients ask."""
         raise NotImplementedError
 
@@ -114,7 +114,7 @@ class ClusterMember(MySQLMember):
             return False
         return True
 
-    def _reconnect(self, session: Session, *, acknowledging: bool) -> None:
+    def _reconnect(self, session: ServerSession, *, acknowledging: bool) -> None:
         # A replica tells its source when it connects whether it will acknowledge.
         session.execute("stop replica io_thread", timeout=_ORDER)
         session.execute(

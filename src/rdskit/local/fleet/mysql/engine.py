@@ -8,8 +8,8 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from rdskit.kernel.typing import override
-from rdskit.local.engines.installations import Installation, ensure_mariadb, ensure_mysql
-from rdskit.local.engines.mysql_sql import MySQLSession
+from rdskit.local.engines.mysql.installations import Installation, ensure_mariadb, ensure_mysql
+from rdskit.local.engines.mysql.sql import MySQLSession
 from rdskit.local.fleet.mysql.parameters import translate
 from rdskit.local.fleet.mysql.roles import check_master_user
 from rdskit.local.fleet.mysql.server import MariaDBMember, MySQLMember

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rdskit.kernel.endpoints import Endpoint
-    from rdskit.local.engines.session import Account, Session
+    from rdskit.local.engines.session import Account, ServerSession
     from rdskit.local.fleet.engine import Server
 
 # As the AWS drivers ask it: an id is the ``server_id``, by which SHOW REPLICA STATUS names the writer. Users need a
@@ -26,7 +26,7 @@ select member.id, member.endpoint, member.port from {SCHEMA}.told join json_tabl
 class MultiAZMember(ClusterMember):
     """A MySQL server as an instance of a Multi-AZ DB cluster; arguments as of its parent."""
 
-    def _make_views(self, session: Session) -> None:
+    def _make_views(self, session: ServerSession) -> None:
         session.execute(_VIEW)
 
 

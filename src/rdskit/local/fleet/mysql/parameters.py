@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from rdskit.errors import LocalError
-from rdskit.local.engines.mysql_options import canonical
+from rdskit.local.engines.mysql.options import canonical
 from rdskit.local.fleet.translation import Translation, is_on, why_formula_is_ignored
 
 if TYPE_CHECKING:

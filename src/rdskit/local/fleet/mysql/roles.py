@@ -12,7 +12,7 @@ from rdskit.errors import LocalError
 from rdskit.local.fleet.engine import ADMIN
 
 if TYPE_CHECKING:
-    from rdskit.local.engines.session import Session
+    from rdskit.local.engines.session import ServerSession
     from rdskit.local.fleet.model import InstanceSpec
 
 HEARTBEAT: Final = "update mysql.rds_heartbeat2 set value = value + 1 where id = 1"
@@ -51,7 +51,7 @@ def check_master_user(name: str) -> None:
         raise LocalError(f"master user name {name} is reserved by the engine: choose another")
 
 
-def set_up(session: Session, spec: InstanceSpec, identified: str, *, with_role: bool) -> None:
+def set_up(session: ServerSession, spec: InstanceSpec, identified: str, *, with_role: bool) -> None:
     """Give a fresh server the users and databases of a new RDS instance.
 
     Args:
@@ -72,12 +72,12 @@ def set_up(session: Session, spec: InstanceSpec, identified: str, *, with_role: 
     session.execute("insert into mysql.rds_heartbeat2 values (1, 0)")
 
 
-def user(session: Session, name: str) -> str:
+def user(session: ServerSession, name: str) -> str:
     """A user who may come from everywhere, quoted for use in a statement."""
     return f"{session.literal(name)}@'%'"
 
 
-def _grant_by_database(session: Session, master: str) -> None:
+def _grant_by_database(session: ServerSession, master: str) -> None:
     """Grant everything but changes of the system's tables: a database's own grant counts instead of that for all.
 
     MariaDB has no partial revokes. Source: MariaDB, "GRANT", "Database Privileges": the most specific name counts.
@@ -87,7 +87,7 @@ def _grant_by_database(session: Session, master: str) -> None:
     session.execute(f"grant SELECT, EXECUTE, SHOW VIEW on mysql.* to {master} with grant option")
 
 
-def _grant_by_role(session: Session, master: str) -> None:
+def _grant_by_role(session: ServerSession, master: str) -> None:
     known = {row[0].upper() for row in session.execute("show privileges") if row[0]}
     own = ", ".join(each for each in _MYSQL_ONLY if each in known)
     session.execute(f"create role {_ROLE}")

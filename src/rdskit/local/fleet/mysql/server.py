@@ -10,11 +10,11 @@ import contextlib
 from typing import TYPE_CHECKING, Final, Self
 
 from rdskit.errors import LocalError
-from rdskit.local.engines.mariadb import MariaDBServer, native_password_hash
-from rdskit.local.engines.mysql import MySQLServer
-from rdskit.local.engines.mysql_family import REPLICATION_STATUS, MySQLFamilyServer
-from rdskit.local.engines.mysql_model import Replication
-from rdskit.local.engines.mysql_sql import ServerRefused
+from rdskit.local.engines.mysql.family import REPLICATION_STATUS, MySQLFamilyServer
+from rdskit.local.engines.mysql.mariadb import MariaDBServer, native_password_hash
+from rdskit.local.engines.mysql.model import ReplicationStatus
+from rdskit.local.engines.mysql.mysql import MySQLServer
+from rdskit.local.engines.mysql.sql import ServerRefused
 from rdskit.local.engines.session import Record, SessionLost, StatementRefused
 from rdskit.local.engines.waiting import poll
 from rdskit.local.fleet.engine import Probe, ProbeQuery
@@ -23,7 +23,7 @@ from rdskit.local.fleet.mysql import roles
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rdskit.local.engines.session import Session
+    from rdskit.local.engines.session import ServerSession
     from rdskit.local.fleet.engine import Upstream
     from rdskit.local.fleet.model import InstanceSpec
 
@@ -75,11 +75,11 @@ class FamilyMember(MySQLFamilyServer):
             raise LocalError(f"{self.address} has transactions that {source.address} never had")
         self.follow(source, acknowledge=upstream.synchronous)
 
-    def streams(self, session: Session) -> bool:
+    def streams(self, session: ServerSession) -> bool:
         """Whether it receives, and applies."""
         return self.replication_seen_by(session).healthy
 
-    def has_received(self, session: Session, position: str) -> bool:
+    def has_received(self, session: ServerSession, position: str) -> bool:
         """Whether everything up to a position is in its relay log or applied."""
         return self.includes(session, self.received_position(session), position)
 
@@ -92,7 +92,7 @@ class FamilyMember(MySQLFamilyServer):
                 self._acknowledged_before = self._acknowledged(session)
         super().require_acknowledgement(on=on)
 
-    def commits_wait(self, session: Session) -> bool:
+    def commits_wait(self, session: ServerSession) -> bool:
         """Whether a commit has been acknowledged since the server was told to wait.
 
         An acknowledgement covers the binary log up to its commit, so everything before that one is safe as well.
@@ -131,11 +131,11 @@ class FamilyMember(MySQLFamilyServer):
         with self.connect() as session:
             session.execute(f"alter user {roles.user(session, user)} {self._identified(session, password)}")
 
-    def open_writer(self, *, timeout: float = 5.0) -> Session:
+    def open_writer(self, *, timeout: float = 5.0) -> ServerSession:
         """A session of the superuser."""
         return self.connect(timeout=timeout)
 
-    def heartbeat(self, session: Session, *, timeout: float) -> bool:
+    def heartbeat(self, session: ServerSession, *, timeout: float) -> bool:
         """The smallest durable write; False while the server refuses writes."""
         try:
             session.execute(roles.HEARTBEAT, timeout=timeout)
@@ -145,17 +145,17 @@ class FamilyMember(MySQLFamilyServer):
             return False
         return True
 
-    def _identified(self, session: Session, password: str) -> str:
+    def _identified(self, session: ServerSession, password: str) -> str:
         """The clause that gives a user a password; the server keeps its hash alone, in its binary log too."""
         return f"identified by {session.literal(password)}"
 
-    def _acknowledged(self, session: Session) -> int:
+    def _acknowledged(self, session: ServerSession) -> int:
         """How many commits a standby has acknowledged."""
         status = session.record(f"show global status like '{self.dialect.source_status}yes_tx'")
         return int(status["Value"] or 0)
 
     def _read_follower(self, rows: Sequence[Record]) -> Probe:
-        seen = Replication.read(rows[0] if rows else {}, self.dialect)
+        seen = ReplicationStatus.read(rows[0] if rows else {}, self.dialect)
         return Probe(seen.healthy, seen.lag)
 
 
@@ -172,6 +172,6 @@ class MariaDBMember(FamilyMember, MariaDBServer):
 
     _has_roles = False
 
-    def _identified(self, session: Session, password: str) -> str:
+    def _identified(self, session: ServerSession, password: str) -> str:
         """By its hash: MariaDB writes such statements to its binary log as they are."""
         return f"identified by password {session.literal(native_password_hash(password))}"

@@ -11,7 +11,7 @@ from rdskit.local.fleet.postgres.server import PostgresMember
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from rdskit.local.engines.session import Session
+    from rdskit.local.engines.session import ServerSession
     from rdskit.local.fleet.engine import Member
     from rdskit.local.fleet.model import InstanceSpec
 
@@ -38,7 +38,7 @@ class ClusterMember(PostgresMember):
     def acknowledge(self, *, on: bool) -> None:
         """Nothing to do: the writer names those whose acknowledgement counts."""
 
-    def commits_wait(self, session: Session) -> bool:
+    def commits_wait(self, session: ServerSession) -> bool:
         """Whether a backend waits right now: to be asked while there are commits."""
         return session.execute("select exists (select from pg_stat_activity where wait_event = 'SyncRep')") == [("t",)]
 

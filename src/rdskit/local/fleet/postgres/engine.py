@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Literal
 
-from rdskit.local.engines.providers import Binaries, find_postgres
-from rdskit.local.engines.sql import PostgresSession
+from rdskit.local.engines.postgres.providers import Binaries, find_postgres
+from rdskit.local.engines.postgres.sql import PostgresSession
 from rdskit.local.fleet.postgres.parameters import translate
 from rdskit.local.fleet.postgres.policy import RECOVERY_LIMITS
 from rdskit.local.fleet.postgres.roles import check_master_user

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from rdskit.errors import LocalError
+from rdskit.local.engines.postgres.sql import READ_ONLY
 from rdskit.local.engines.session import Account, StatementRefused
-from rdskit.local.engines.sql import READ_ONLY
 from rdskit.local.fleet.engine import ADMIN
 
 if TYPE_CHECKING:
-    from rdskit.local.engines.postgres import PostgresServer
-    from rdskit.local.engines.session import Session
-    from rdskit.local.engines.sql import PostgresSession
+    from rdskit.local.engines.postgres.server import PostgresServer
+    from rdskit.local.engines.postgres.sql import PostgresSession
+    from rdskit.local.engines.session import ServerSession
     from rdskit.local.fleet.model import InstanceSpec
 
 ADMIN_DATABASE: Final = "rdsadmin"
@@ -58,7 +58,7 @@ def set_password(server: PostgresServer, user: str, password: str) -> None:
         session.execute(f"alter role {session.identifier(user)} password {verifier}")
 
 
-def heartbeat(session: Session, *, timeout: float) -> bool:
+def heartbeat(session: ServerSession, *, timeout: float) -> bool:
     """The smallest durable write; False while the server refuses writes."""
     try:
         session.execute("update public.rds_heartbeat2 set value = value + 1 where id = 1", timeout=timeout)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from rdskit.local.engines.configuration import upstream as stream_settings
-from rdskit.local.engines.postgres import PostgresServer
+from rdskit.local.engines.postgres.configuration import upstream as stream_settings
+from rdskit.local.engines.postgres.server import PostgresServer
+from rdskit.local.engines.postgres.sql import SUPERVISOR
 from rdskit.local.engines.session import Record, SessionLost, StatementRefused
-from rdskit.local.engines.sql import SUPERVISOR
 from rdskit.local.engines.waiting import poll
 from rdskit.local.fleet.engine import STANDBY, Probe, ProbeQuery
 from rdskit.local.fleet.postgres import roles
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rdskit.kernel.endpoints import Endpoint
-    from rdskit.local.engines.providers import Binaries
-    from rdskit.local.engines.session import Account, Session
+    from rdskit.local.engines.postgres.providers import Binaries
+    from rdskit.local.engines.session import Account, ServerSession
     from rdskit.local.fleet.engine import Upstream
     from rdskit.local.fleet.model import InstanceSpec
 
@@ -105,7 +105,7 @@ class PostgresMember(PostgresServer):
         else:
             self.start()
 
-    def streams(self, session: Session) -> bool:
+    def streams(self, session: ServerSession) -> bool:
         """Whether it receives."""
         return session.execute("select status from pg_stat_wal_receiver") == [("streaming",)]
 
@@ -114,7 +114,7 @@ class PostgresMember(PostgresServer):
         with self.connect() as session:
             return session.execute("select pg_current_wal_flush_lsn()")[0][0] or "0/0"
 
-    def has_received(self, session: Session, position: str) -> bool:
+    def has_received(self, session: ServerSession, position: str) -> bool:
         """Whether its own WAL on disk goes at least as far."""
         sql = "select coalesce(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) >= $1::pg_lsn"
         return session.execute(sql, position) == [("t",)]
@@ -130,7 +130,7 @@ class PostgresMember(PostgresServer):
         if self.alive:
             self.reload()
 
-    def commits_wait(self, session: Session) -> bool:
+    def commits_wait(self, session: ServerSession) -> bool:
         """Whether a backend waits right now: to be asked while there are commits."""
         return session.execute(_COMMITS_WAIT) == [("t",)]
 
@@ -164,11 +164,11 @@ class PostgresMember(PostgresServer):
         """Change a user's password; it appears in no statement."""
         roles.set_password(self, user, password)
 
-    def open_writer(self, *, timeout: float = 5.0) -> Session:
+    def open_writer(self, *, timeout: float = 5.0) -> ServerSession:
         """A session in the fleet's own database."""
         return self.connect(roles.ADMIN_DATABASE, timeout=timeout)
 
-    def heartbeat(self, session: Session, *, timeout: float) -> bool:
+    def heartbeat(self, session: ServerSession, *, timeout: float) -> bool:
         """The smallest durable write; False while the server refuses writes."""
         return roles.heartbeat(session, timeout=timeout)
 

@@ -1,0 +1,235 @@
+"""The block of one transaction: from BEGIN until its connection is given back."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, NamedTuple
+
+from rdskit.client.pool import Hold
+from rdskit.client.transactions import Transaction, begin
+from rdskit.errors import ConfigError, FailoverError, OutcomeUnknown, RdskitError
+from rdskit.kernel.failures import Failure
+from rdskit.kernel.writes import TablesWritten
+from rdskit.runtime.deadlines import Deadline
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from rdskit.client.failover import Cluster
+    from rdskit.client.pool import Lease
+    from rdskit.client.replicas import WritePosition
+    from rdskit.client.statements.hooks import WriteHooks
+    from rdskit.client.transactions import CommitMarking
+    from rdskit.kernel.scope import Scope
+    from rdskit.kernel.sql import StatementCache
+
+
+_LEFT = (
+    "the transaction's block ended while another task ran a statement in it, so it was rolled back: await each "
+    "statement, and each task that runs one, inside the block"
+)
+_TOO_LATE = "rdskit: COMMIT had been sent when this was cancelled, so the transaction may have happened"
+
+
+class TransactionContext(NamedTuple):
+    """What the transactions of one session are opened with.
+
+    Attributes:
+        cluster: whose writer.
+        statements: compiled statements.
+        written: hears of what was written.
+        timeout: seconds for each statement; None for no limit.
+        hooks: awaited after each commit.
+        scope: the tenant, role and schema that transactions run with.
+    """
+
+    cluster: Cluster
+    statements: StatementCache
+    written: WritePosition
+    timeout: float | None
+    hooks: WriteHooks
+    scope: Scope
+
+
+class TransactionScope(AbstractAsyncContextManager[Transaction, None]):
+    """Begins, and commits or rolls back; the connection goes back in any case.
+
+    With fences it finds out what became of a COMMIT whose answer was lost: it ends without an error if that took
+    effect, and with ``FailoverError`` if not.
+
+    A class and no generator, and in few pieces: every transaction comes this way.
+    """
+
+    _deadline: Deadline
+    _lease: Lease
+    _transaction: Transaction
+    _hold: Hold
+
+    def __init__(
+        self,
+        context: TransactionContext,
+        text: str,
+        limit: Deadline | float | None,
+        fencing: CommitMarking | None = None,
+        exactly_once: bool | None = None,  # noqa: FBT001 - as the caller of `run` gave it
+    ) -> None:
+        """Prepare a block; nothing happens before it is entered.
+
+        Args:
+            context: what it is opened with.
+            text: the BEGIN statement.
+            limit: when all of it must have ended, or after how many seconds; None for no limit.
+            fencing: makes fences, and knows what they say; None for a block without one.
+            exactly_once: as for ``run``.
+        """
+        self._context = context
+        self._text = text
+        self._limit = limit
+        self._fencing = fencing
+        self._exactly_once = exactly_once
+
+    async def __aenter__(self) -> Transaction:
+        cluster, statements, _, each, hooks, scope = self._context
+        limit, fencing, fence = self._limit, self._fencing, None
+        deadline = self._deadline = limit if isinstance(limit, Deadline) else Deadline.after(limit)
+        patience = deadline.within(each)
+        if fencing is not None:
+            fence = fencing.new(self._exactly_once)
+            if fence is None and fencing.are_unknown:
+                await fencing.look(patience)
+                fence = fencing.new(self._exactly_once)
+        self._lease, transaction = await begin(cluster, statements, self._text, deadline, each, patience, scope)
+        transaction.fence = fence
+        if hooks.active:
+            transaction.touched = TablesWritten()
+        self._transaction = transaction
+        self._hold = Hold(self._lease.lender)
+        return transaction
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._hold.end()
+        if self._lease.busy:
+            self._leave(error)
+            return
+        transaction = self._transaction
+        if error is not None:
+            await self._undo(error)
+            if transaction.touched is not None and transaction.may_have_committed:
+                await self._context.hooks.uncertain(transaction.touched.tables, self._context.scope, error)
+            return
+        try:
+            await transaction.commit()
+        except BaseException as failed:  # noqa: BLE001 - raised there, unless it has committed all the same
+            await self._undo(failed)
+            await self._consider(failed)
+        else:
+            self._settle()
+        if transaction.touched is not None and transaction.writes:
+            await self._call_hooks(transaction.touched)
+        else:
+            await self._follow_up()
+
+    async def _call_hooks(self, touched: TablesWritten) -> None:
+        """Call the write hooks, and only then what the transaction itself has ordered."""
+        context = self._context
+        try:
+            await context.hooks.committed(touched.tables, context.written, context.scope)
+        finally:
+            await self._follow_up()
+
+    async def _follow_up(self) -> None:
+        transaction = self._transaction
+        if transaction.callbacks:
+            await transaction.callbacks.run()
+        if self._fencing is not None and transaction.fence is not None and transaction.fence.used:
+            await self._fencing.tidy(self._deadline.within(self._context.timeout))
+
+    async def _consider(self, failed: BaseException) -> None:
+        """Return if a transaction whose COMMIT failed has committed all the same; raise what the caller gets if not."""
+        error = failed
+        if self._fencing is not None and isinstance(failed, OutcomeUnknown):
+            try:
+                await self._find_out(self._fencing, failed)
+            except BaseException as found:  # noqa: BLE001 - raised below
+                error = found
+            else:
+                return
+        touched, context = self._transaction.touched, self._context
+        lost = isinstance(error, OutcomeUnknown) or not isinstance(error, Exception)
+        if touched is not None and lost and self._transaction.may_have_committed:
+            await context.hooks.uncertain(touched.tables, context.scope, error)
+        raise error
+
+    async def _find_out(self, fencing: CommitMarking, unknown: OutcomeUnknown) -> None:
+        """Return if the transaction has committed.
+
+        Raises:
+            FailoverError: it has not, and cannot any more.
+            OutcomeUnknown: nobody could say.
+        """
+        transaction = self._transaction
+        fence = transaction.fence
+        if fence is None or not transaction.may_have_committed:  # a procedure's, which the block had swallowed
+            raise unknown
+        # A block without a limit waits for the answer as long as for a statement.
+        deadline = self._deadline.within(self._context.timeout) if self._limit is None else self._deadline
+        try:
+            took_effect = await fencing.took_effect(fence, deadline)
+        except asyncio.CancelledError as cancelled:
+            cancelled.add_note(_TOO_LATE)
+            raise
+        except RdskitError as error:
+            transaction.failure = OutcomeUnknown(
+                f"{transaction.reason}; COMMIT had been sent, so the transaction may have happened, and it could not "
+                f"be found out in time: look for its rows [{error}]"
+            )
+            raise transaction.failure from error
+        if not took_effect:
+            transaction.failure = FailoverError(
+                f"{transaction.reason}; COMMIT had been sent and did not take effect, as was found out afterwards: run "
+                "the transaction again (db.run does so by itself)"
+            )
+            raise transaction.failure from unknown.__cause__
+        transaction.failure = None
+
+    def _leave(self, error: BaseException | None) -> None:
+        """End the statement that another task still runs here; the server rolls back when its session ends.
+
+        Raises:
+            ConfigError: the block itself ended well.
+        """
+        self._transaction.abandon()
+        if self._transaction.writes:
+            self._context.written.lost_track()
+        self._lease.leave()
+        if error is None:
+            raise ConfigError(_LEFT)
+
+    async def _undo(self, error: BaseException) -> None:
+        lease, transaction = self._lease, self._transaction
+        if transaction.may_have_committed and not isinstance(error, Exception):
+            error.add_note(_TOO_LATE)
+        try:
+            if isinstance(error, Exception):
+                await transaction.rollback()
+        finally:  # a cancellation that arrives during the rollback must not keep the connection
+            lease.dirty = lease.dirty or lease.connection.in_transaction
+            cluster, _, written, *_ = self._context
+            if transaction.may_have_committed:
+                written.lost_track()
+            if transaction.met_read_only and lease.lender is cluster.writer:  # by now the writer may be another
+                cluster.report(Failure.READ_ONLY)
+            lease.give_back()
+
+    def _settle(self) -> None:
+        """Give the connection back; where readers exist, learn first how far the writer has come."""
+        cluster, _, written, *_ = self._context
+        if self._transaction.writes and cluster.readers:
+            written.wrote(self._lease)
+            return
+        if self._transaction.writes:
+            written.lost_track()  # asked for when there are readers, or when a token is wanted
+        self._lease.give_back()

@@ -1,0 +1,131 @@
+"""The portions in which many rows are sent: read from whatever the caller has, each with its time."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rdskit.errors import ConfigError
+from rdskit.kernel.ports import Row
+from rdskit.kernel.sql.insert import PORTION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rdskit.client.pool import Lease
+    from rdskit.kernel.ports import Batch
+
+Source = Iterable[Mapping[str, Any]] | Iterable[Row] | AsyncIterable[Mapping[str, Any]] | AsyncIterable[Row]
+
+
+class Pace:
+    """Until when the call that sends rows must have ended: the server has its time for each portion anew.
+
+    While the caller's own source makes rows, only the deadline of the whole counts.
+
+    Args:
+        lease: the connection.
+        due: when everything must have ended, on the loop's clock; infinite for no limit.
+        timeout: seconds for each portion; None for no limit.
+    """
+
+    def __init__(self, lease: Lease, due: float, timeout: float | None) -> None:
+        self.due = due
+        self._lease = lease
+        self._watchdog = lease.lender.watchdog
+        self._timeout = math.inf if timeout is None else timeout
+        self._loop = asyncio.get_running_loop()
+
+    def source_works(self) -> None:
+        """The caller's source is asked for rows."""
+        self._watchdog.extend(self._lease, self.due)
+
+    def server_works(self) -> None:
+        """Rows are sent, or all were."""
+        self._watchdog.extend(self._lease, min(self.due, self._loop.time() + self._timeout))
+
+
+class Batches:
+    """Batches of a source, converted while they are taken; a portion smaller than ``PORTION`` is the last.
+
+    Attributes:
+        convert: makes of a portion what the driver is given; its second argument is how many rows came before.
+    """
+
+    def __init__(self, rows: object, pace: Pace) -> None:
+        """Begin to read.
+
+        Raises:
+            ConfigError: it is not a source of rows.
+        """
+        self.convert: Callable[[Sequence[Any], int], Batch] = lambda portion, _before: portion
+        self._pace = pace
+        self._before = 0
+        self._first: Sequence[Any] | None = None
+        self._waits = _read_async(rows) if isinstance(rows, AsyncIterable) else None
+        self._at_hand: Iterator[Sequence[Any]] = iter(()) if self._waits is not None else _read(rows)
+
+    async def first(self) -> Sequence[Any] | None:
+        """The first portion as the source gave it; it is still to be taken. None if there are no rows."""
+        self._first = await self._read()
+        return self._first
+
+    def __aiter__(self) -> Batches:
+        return self
+
+    async def __anext__(self) -> Batch:
+        portion = await self._read()
+        if portion is None:
+            raise StopAsyncIteration
+        return self._converted(portion)
+
+    def at_hand(self) -> Iterator[Batch] | None:
+        """All that is left, for whoever takes it without waiting; None if the source itself waits."""
+        return None if self._waits is not None else self._take()
+
+    def _take(self) -> Iterator[Batch]:
+        while (portion := self._next()) is not None:
+            yield self._converted(portion)
+
+    async def _read(self) -> Sequence[Any] | None:
+        if self._waits is None or self._first is not None:
+            return self._next()
+        self._pace.source_works()
+        portion = await anext(self._waits, None)
+        self._pace.server_works()
+        return portion
+
+    def _next(self) -> Sequence[Any] | None:
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
+        self._pace.source_works()
+        portion = next(self._at_hand, None)
+        self._pace.server_works()
+        return portion
+
+    def _converted(self, portion: Sequence[Any]) -> Batch:
+        before = self._before
+        self._before += len(portion)
+        return self.convert(portion, before)
+
+
+def _read(rows: object) -> Iterator[list[Any]]:
+    if not isinstance(rows, Iterable) or isinstance(rows, str | bytes | Mapping):
+        raise ConfigError(f"rows are a {type(rows).__name__}: give an iterable, or async iterable, of mappings")
+    iterator = iter(rows)
+    return iter(lambda: list(itertools.islice(iterator, PORTION)), [])
+
+
+async def _read_async(rows: AsyncIterable[Any]) -> AsyncIterator[list[Any]]:
+    portion: list[Any] = []
+    async for row in rows:
+        portion.append(row)
+        if len(portion) == PORTION:
+            yield portion
+            portion = []
+    if portion:
+        yield portion

@@ -1,0 +1,262 @@
+"""Puts the control plane together: the emulated services, their state on disk, and the servers behind RDS."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from moto.rds.models import rds_backends
+from moto.sqs.models import Queue
+
+from rdskit.errors import LocalError
+from rdskit.local.control.daemon.deliveries import HttpDeliveries
+from rdskit.local.control.daemon.injection import requested
+from rdskit.local.control.http.access import Access
+from rdskit.local.control.http.gateway import Gateway, Route
+from rdskit.local.control.http.server import Server
+from rdskit.local.control.iam.administrator import register
+from rdskit.local.control.iam.iam_endpoints import door
+from rdskit.local.control.iam.verification import TokenVerifier
+from rdskit.local.control.monitor import Monitor
+from rdskit.local.control.rds import managed_secrets
+from rdskit.local.control.rds.clusters import Clusters
+from rdskit.local.control.rds.engines import Engines, standard
+from rdskit.local.control.rds.events import EVENTS
+from rdskit.local.control.rds.models import LocalRDSBackend
+from rdskit.local.control.rds.responses import LocalRDSResponse
+from rdskit.local.control.rds.steps import Observe
+from rdskit.local.control.rds.workflows import Workflows
+from rdskit.local.control.services import SERVICES, backends_of
+from rdskit.local.control.state.persistence import StateStore
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterator, Mapping
+
+    from rdskit.local.control.iam.guard import Guard
+    from rdskit.local.control.iam.keypair import KeyPair
+    from rdskit.local.control.layout import Layout
+    from rdskit.local.control.rds.cluster import LocalDBCluster
+    from rdskit.local.control.rds.instance import LocalDBInstance
+    from rdskit.local.fleet import Fleet, FleetEvent
+
+__all__ = ["ControlPlane"]
+
+_CLOSE_TIMEOUT = 20.0
+
+
+class ControlPlane:
+    """The AWS API of one local RDS. One for each process: the emulation underneath keeps its services globally.
+
+    Args:
+        layout: where the state lies.
+        fleet: the servers, already started.
+        key_pair: known to the local IAM from now on.
+        guard: what callers must prove.
+    """
+
+    def __init__(self, layout: Layout, fleet: Fleet, key_pair: KeyPair, guard: Guard) -> None:
+        self._monitor = Monitor()
+        self._key_pair = key_pair
+        self._access = Access(self._monitor, verify=guard.verify_signatures, enforce=guard.enforce_iam)
+        self._fleet = fleet
+        self._store = StateStore(layout.state, SERVICES, key_pair.secret_access_key)
+        self._workflows = Workflows(fleet, self._monitor, self._save)
+        self._deliveries = HttpDeliveries()
+        self._judge = TokenVerifier(self._monitor, lambda name: door(name, self._backends()))
+        self._engines = standard(layout.fleet / "engines", self._monitor)
+        self._open_doors(self._engines)
+        with self._monitor:
+            self._store.verify()
+            register(key_pair)
+            self._reconcile()
+            self._store.save(SERVICES)
+
+    def server(self, listener: socket.socket, health: Callable[[], object]) -> Server:
+        """The HTTP server of the AWS API and of the local RDS's own pages.
+
+        Args:
+            listener: where it listens.
+            health: what the page ``health`` says.
+        """
+        routes = [
+            Route("health", lambda _: health()),
+            Route("instances", lambda _: self.instances()),
+            Route("clusters", lambda _: self.clusters()),
+            Route("failovers", self._failovers),
+            Route("faults", self._inject, method="POST"),
+            Route("faults/clear", self._clear, method="POST"),
+        ]
+        gateway = Gateway(self._monitor, self._store, self._access, self._key_pair, routes)
+        return Server(gateway, listener)
+
+    def instances(self) -> list[dict[str, object]]:
+        """Return every instance in short; of its secret the ARN alone."""
+        with self._monitor:
+            found = [_summary(each) for each in self._instances()]
+        return [each | {"faults": self._faults_of(str(each["resource_id"]))} for each in found]
+
+    def _faults_of(self, resource_id: str) -> list[dict[str, object]]:
+        """Return the faults that are in force in an instance; none while its servers are created or removed."""
+        try:
+            faults = self._fleet.describe(resource_id).faults
+        except LocalError:
+            return []
+        return [asdict(each) for each in sorted(faults, key=lambda each: each.kind)]
+
+    def clusters(self) -> list[dict[str, object]]:
+        """Every DB cluster in short: who writes, and which readers would lose nothing if they were promoted."""
+        with self._monitor:
+            names = {each.dbi_resource_id: each.db_instance_identifier for each in self._instances()}
+            found = {each.identifier: self._fleet.describe_cluster(each.resource_id) for each in self._clusters()}
+        return [
+            {
+                "identifier": identifier,
+                "endpoint": facts.endpoint.host,
+                "reader_endpoint": facts.reader_endpoint.host,
+                "port": facts.endpoint.port,
+                "writer": names.get(facts.writer_id or ""),
+                "in_sync": sorted(names[each] for each in facts.in_sync if each in names),
+            }
+            for identifier, facts in found.items()
+        ]
+
+    def notice(self, event: FleetEvent) -> None:
+        """Take note of what happened to servers by themselves. Called by the fleet; calls nothing of it."""
+        with self._monitor:
+            if self._note_of_cluster(event):
+                return
+            instance = self._by_resource_id().get(event.resource_id)
+            if instance is None or instance.status in ("creating", "deleting"):
+                # What happens on the way in and out is part of the way.
+                return
+            kind = event.kind if event.kind in EVENTS else "notice"
+            instance.backend.record(instance, kind, reason=event.message)  # type: ignore[attr-defined]  # always ours
+            if event.kind == "stopped-unexpectedly" and not instance.steps:
+                instance.running = False
+                instance.show_whether_running()
+            self._workflows.begin(instance, Observe())
+            self._save()
+            self._monitor.announce()
+
+    def _note_of_cluster(self, event: FleetEvent) -> bool:
+        for backend in self._backends():
+            clusters = Clusters(backend)
+            for each in clusters.all():
+                if each.resource_id == event.resource_id:
+                    clusters.record(each, event.kind, reason=event.message)
+                    self._save()
+                    self._monitor.announce()
+                    return True
+        return False
+
+    def judge(self, endpoint: str, user: str, token: str) -> str:
+        """Why an endpoint refuses a token; empty if it does not. Called by the fleet, in any thread."""
+        return self._judge(endpoint, user, token)
+
+    def close(self) -> None:
+        """Let steps that are under way finish, and save."""
+        self._workflows.close(_CLOSE_TIMEOUT)
+        self._engines.close(_CLOSE_TIMEOUT)
+        self._deliveries.close()
+        with self._monitor:
+            self._store.save(SERVICES)
+
+    def _open_doors(self, engines: Engines) -> None:
+        """Set our own classes where the emulation looks for its own."""
+        rds_backends.clear()
+        rds_backends.backend = LocalRDSBackend
+        LocalRDSBackend.workflows = self._workflows
+        LocalRDSBackend.engines = engines
+        LocalRDSBackend.fleet = self._fleet
+        LocalRDSResponse.monitor = self._monitor
+        # A consumer that waits for messages gives the monitor back; whoever sends announces.
+        Queue.wait_for_messages = lambda queue, timeout: self._monitor.wait_until(  # type: ignore[assignment, method-assign]
+            lambda: bool(queue.messages), timeout
+        )
+        managed_secrets.install()
+        self._deliveries.install()
+        self._store.attach()
+
+    def _reconcile(self) -> None:
+        """Bring back what was saved, and go on with steps that were interrupted; everyone else is looked at."""
+        for key in self._store.saved("rds"):
+            self._store.resolve(key)
+        for instance in self._instances():
+            if not instance.steps and instance.status in ("available", "storage-full"):
+                self._workflows.begin(instance, Observe())
+            self._workflows.resume(instance)
+
+    def _backends(self) -> Iterator[LocalRDSBackend]:
+        for _, _, backend in list(backends_of("rds").iter_backends()):
+            assert isinstance(backend, LocalRDSBackend)
+            yield backend
+
+    def _instances(self) -> Iterator[LocalDBInstance]:
+        for backend in self._backends():
+            yield from backend.instances()
+
+    def _clusters(self) -> Iterator[LocalDBCluster]:
+        for backend in self._backends():
+            yield from Clusters(backend).all()
+
+    def _by_resource_id(self) -> dict[str, LocalDBInstance]:
+        return {each.dbi_resource_id: each for each in self._instances()}
+
+    def _save(self) -> None:
+        self._store.save(("rds", "secretsmanager", "sqs", "sns"))
+
+    def _inject(self, asked: Mapping[str, Any]) -> dict[str, object]:
+        identifier, fault, lasting = requested(asked)
+        self._fleet.inject(self._resource_id(identifier), fault, lasting=lasting)
+        return {"identifier": identifier, **asdict(fault), "lasting": lasting}
+
+    def _clear(self, asked: Mapping[str, Any]) -> dict[str, object]:
+        identifier = str(asked.get("identifier"))
+        cleared = self._fleet.clear_faults(self._resource_id(identifier))
+        return {"identifier": identifier, "cleared": sorted(each.kind for each in cleared)}
+
+    def _resource_id(self, identifier: str) -> str:
+        with self._monitor:
+            found = [each for each in self._instances() if each.db_instance_identifier == identifier.lower()]
+            if not found:
+                known = ", ".join(each.db_instance_identifier for each in self._instances())
+                raise LocalError(f"there is no DB instance {identifier}: this local RDS has {known or 'none'}")
+            return found[0].dbi_resource_id
+
+    def _failovers(self, query: Mapping[str, str]) -> list[dict[str, object]]:
+        with self._monitor:
+            names = {each.dbi_resource_id: each.db_instance_identifier for each in self._instances()}
+            names |= {each.resource_id: each.identifier for each in self._clusters()}
+        wanted = query.get("identifier")
+        return [
+            {
+                "identifier": names.get(record.resource_id),
+                "resource_id": record.resource_id,
+                "cause": record.cause,
+                "at": record.at.isoformat(),
+                "promotion_ms": record.promotion_ms,
+                "detection_ms": record.detection_ms,
+            }
+            for record in self._fleet.failovers()
+            if wanted in (None, names.get(record.resource_id))
+        ]
+
+
+def _summary(instance: LocalDBInstance) -> dict[str, object]:
+    address, port = instance.served_at or (None, None)
+    return {
+        "identifier": instance.db_instance_identifier,
+        "resource_id": instance.dbi_resource_id,
+        "region": instance.region,
+        "engine": f"{instance.engine} {instance.engine_version}",
+        "status": instance.status,
+        "address": address,
+        "port": port,
+        "zone": instance.zones[0],
+        "secondary_zone": instance.secondary_availability_zone,
+        "replica_of": instance.read_replica_source_db_instance_identifier,
+        "user": instance.master_username,
+        "database": instance.db_name,
+        "secret": secret.secret_arn if (secret := vars(instance).get("master_user_secret")) else None,
+    }

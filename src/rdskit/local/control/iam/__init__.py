@@ -1,0 +1,1 @@
+"""IAM of the local RDS: key pairs, signatures, policies and database tokens."""

@@ -1,0 +1,1 @@
+"""PostgreSQL servers: their files, programs, processes and SQL."""
