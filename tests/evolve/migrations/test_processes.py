@@ -59,12 +59,11 @@ def test_eight_processes_apply_each_migration_once(zygote: Zygote, arguments: di
 EVERY_LINE = [pytest.mark.soak, pytest.mark.timeout(7200)]
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize(
     ("target", "kills"),
     # MySQL commits each DDL by itself, so there a half-done migration is more than PostgreSQL ever leaves.
     [
-        ("mysql_database", 2),
+        pytest.param("mysql_database", 2, marks=pytest.mark.timeout(240)),
         pytest.param("mysql_database", None, marks=EVERY_LINE),
         pytest.param("database", None, marks=EVERY_LINE),
     ],
