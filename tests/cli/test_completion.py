@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.completion import get_completion_script
 
+from rdskit.cli.completion import complete_at_first_tab
 from tests.cli.terminal import in_terminal
 
 SHELLS = {
@@ -16,6 +18,12 @@ SHELLS = {
     "zsh": ["zsh", "-i"],
     "fish": ["fish", "-i"],
 }
+
+
+def test_zsh_completes_when_it_loads_the_script() -> None:
+    complete_at_first_tab()
+    script = get_completion_script(prog_name="rdskit", complete_var="_RDSKIT_COMPLETE", shell="zsh")  # noqa: S604 - a name; nothing is run
+    assert script.count('[[ $funcstack[1] == _rdskit ]] && _rdskit_completion "$@"') == 1
 
 
 @pytest.mark.no_server
@@ -37,6 +45,8 @@ def test_commands_options_values_and_targets_are_completed(shell: str, tmp_path:
         terminal.type("exit\r")
         terminal.end()
     with in_terminal(SHELLS[shell], cwd=tmp_path, variables=home) as terminal:
+        if shell != "fish":
+            terminal.until_written("$ ")  # zsh inserts a Tab that was typed before its editor runs
         terminal.type("rdskit topol\t")
         terminal.until_written("rdskit topology ")
         terminal.type("ware\t")

@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperCommand
 
 from rdskit import __version__
+from rdskit.cli.completion import complete_at_first_tab
 from rdskit.cli.endings import FAILED, UsageError, missing_extra, report, report_usage, wants_json
 from rdskit.cli.help import Group, examples
 from rdskit.errors import RdskitError
@@ -185,4 +186,5 @@ def main(arguments: list[str] | None = None) -> None:
     Raises:
         SystemExit: always, with the exit status.
     """
+    complete_at_first_tab()
     app(arguments, prog_name="rdskit")
