@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.completion import get_completion_script
+from typer._completion_shared import get_completion_script
 
 from rdskit.cli.completion import complete_at_first_tab
 from tests.cli.terminal import in_terminal
