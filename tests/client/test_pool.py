@@ -108,7 +108,7 @@ async def test_after_a_long_outage_callers_are_told_at_once_and_the_host_is_foun
         async with rdskit.connect(url, tls="off", max_size=4, max_waiting=2000, timeout=1.0) as db:
             writer = db._cluster.writer
             await db.fetch_value("select 1")
-            writer.limits = dataclasses.replace(writer.limits, patience=3600)  # nobody is told at once yet
+            writer.limits = dataclasses.replace(writer.limits, outage_timeout=3600)  # nobody is told at once yet
             await asyncio.to_thread(server.kill)
 
             async def call(delay: float) -> str:
@@ -127,7 +127,7 @@ async def test_after_a_long_outage_callers_are_told_at_once_and_the_host_is_foun
                 return db.stats().writer.breaker_is_open
 
             assert await calls() == {"ConnectError": 500}
-            writer.limits = dataclasses.replace(writer.limits, patience=0.5)
+            writer.limits = dataclasses.replace(writer.limits, outage_timeout=0.5)
             assert await eventually(is_open)
             assert await calls() == {"CircuitOpen": 500}
             assert db.stats().writer.failed_connects <= 1100

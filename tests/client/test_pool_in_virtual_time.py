@@ -217,7 +217,7 @@ async def test_deadlines_of_waiting_callers_end_each_at_its_own_time(server: Ser
 
 async def test_while_a_host_is_away_one_task_asks_and_callers_get_their_error_in_time(server: Server) -> None:
     server.refusal = DriverError(Failure.LOST, ConnectError("db:5432 cannot be reached"))
-    async with pool_on(server, min_size=0, max_size=10, max_waiting=1000, patience=30) as pool:
+    async with pool_on(server, min_size=0, max_size=10, max_waiting=1000, outage_timeout=30) as pool:
         outcomes = await asyncio.gather(*(hold(pool, 0, timeout=10) for _ in range(1000)), return_exceptions=True)
         assert {type(outcome) for outcome in outcomes} == {ConnectError}
         assert len(set(map(id, outcomes))) == 1000, "an exception that many tasks raise collects all their tracebacks"
@@ -229,7 +229,7 @@ async def test_after_long_callers_are_told_at_once_and_a_host_that_is_back_is_fo
     server: Server,
 ) -> None:
     server.refusal = DriverError(Failure.LOST, ConnectError("db:5432 cannot be reached"))
-    async with pool_on(server, min_size=0, patience=30) as pool:
+    async with pool_on(server, min_size=0, outage_timeout=30) as pool:
         with pytest.raises(ConnectError):
             await hold(pool, 0, timeout=40)
         started = asyncio.get_running_loop().time()
@@ -250,7 +250,7 @@ async def test_an_attempt_that_failed_when_nobody_waited_any_more_turns_nobody_a
     server: Server, pause: float, failure: Failure
 ) -> None:
     """Both connections are busy, and one of them comes back while a third is being opened in vain."""
-    async with pool_on(server, min_size=2, max_size=5, patience=30) as pool:
+    async with pool_on(server, min_size=2, max_size=5, outage_timeout=30) as pool:
         await asyncio.sleep(1)
         busy = [asyncio.ensure_future(hold(pool, seconds)) for seconds in (OPENING / 2, pause + 10)]
         await asyncio.sleep(0)
@@ -266,7 +266,7 @@ async def test_an_attempt_that_failed_when_nobody_waited_any_more_turns_nobody_a
 
 
 async def test_one_failed_attempt_long_after_another_turns_nobody_away(server: Server) -> None:
-    async with pool_on(server, min_size=0, max_size=5, patience=30) as pool:
+    async with pool_on(server, min_size=0, max_size=5, outage_timeout=30) as pool:
         for _ in range(2):
             server.refusal = DriverError(Failure.LOST, ConnectError("db:5432 did not answer"))
             first = asyncio.ensure_future(hold(pool, 0, timeout=OPENING * 1.5))
@@ -281,7 +281,7 @@ async def test_one_failed_attempt_long_after_another_turns_nobody_away(server: S
 
 async def test_callers_one_after_another_open_the_breaker_of_a_host_that_is_away(server: Server) -> None:
     server.refusal = DriverError(Failure.LOST, ConnectError("db:5432 cannot be reached"))
-    async with pool_on(server, min_size=0, patience=30) as pool:
+    async with pool_on(server, min_size=0, outage_timeout=30) as pool:
         for _ in range(4):
             with pytest.raises(ConnectError, match="tried for"):
                 await hold(pool, 0, timeout=9)
@@ -302,7 +302,7 @@ async def test_a_host_that_is_silent_from_the_start_is_told_of_as_such_and_holds
 
 
 async def test_a_full_server_opens_no_breaker(server: Server) -> None:
-    async with pool_on(server, min_size=1, max_size=5, patience=30) as pool:
+    async with pool_on(server, min_size=1, max_size=5, outage_timeout=30) as pool:
         await asyncio.sleep(1)
         server.refusal = DriverError(Failure.LOST, TooManyConnections("db:5432 refused the connection: too many"))
         waits = await asyncio.gather(*(hold(pool, 1) for _ in range(90)))

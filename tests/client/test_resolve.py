@@ -23,7 +23,7 @@ from rdskit.kernel.sql import Dialect
 from rdskit.kernel.targets import Engine, Target
 from rdskit.kernel.topology import Host, Role, Topology
 from rdskit.runtime.deadlines import Deadline
-from rdskit.runtime.observers import NOBODY
+from rdskit.runtime.observers import NO_OBSERVERS
 from rdskit.runtime.tasks import TaskOwner
 from tests.chaos.clusters import PASSWORD, Cluster, aurora
 from tests.client.names import Names
@@ -380,12 +380,12 @@ def test_only_names_of_rds_and_other_endpoints_of_aws_are_looked_up(monkeypatch:
     of_proxy, elsewhere, of_rds = (
         Endpoint(host, 5432) for host in (f"p.proxy-{DOMAIN}", "db.example.com", f"db.{DOMAIN}")
     )
-    assert isinstance(discovered(of_proxy, access, Engine.POSTGRES, NOBODY), StaticSource)
-    assert isinstance(discovered(elsewhere, access, Engine.POSTGRES, NOBODY), StaticSource)
-    assert not isinstance(discovered(of_rds, access, Engine.POSTGRES, NOBODY), StaticSource)
+    assert isinstance(discovered(of_proxy, access, Engine.POSTGRES, NO_OBSERVERS), StaticSource)
+    assert isinstance(discovered(elsewhere, access, Engine.POSTGRES, NO_OBSERVERS), StaticSource)
+    assert not isinstance(discovered(of_rds, access, Engine.POSTGRES, NO_OBSERVERS), StaticSource)
     monkeypatch.setenv("AWS_ENDPOINT_URL_RDS", "http://127.0.0.1:1")
-    assert not isinstance(discovered(elsewhere, access, Engine.POSTGRES, NOBODY), StaticSource)
-    assert isinstance(discovered(of_proxy, access, Engine.POSTGRES, NOBODY), StaticSource)
+    assert not isinstance(discovered(elsewhere, access, Engine.POSTGRES, NO_OBSERVERS), StaticSource)
+    assert isinstance(discovered(of_proxy, access, Engine.POSTGRES, NO_OBSERVERS), StaticSource)
 
 
 async def test_a_topology_that_is_no_choice_is_refused() -> None:

@@ -72,4 +72,4 @@ class Observers:
             _log.exception("observer %r raised at %s; this is reported once", observer, type(event).__name__)
 
 
-NOBODY = Observers()
+NO_OBSERVERS = Observers()

@@ -293,5 +293,5 @@ def test_what_does_not_run_cannot_be_broken(harness: Harness, endpoint: Endpoint
     harness.fleet.stop(NAME)
     with pytest.raises(LocalError, match="does not run"):
         harness.fleet.inject(NAME, Fault("hang"))
-    with pytest.raises(LocalError, match="no instance db-NOBODY"):
-        harness.fleet.inject("db-NOBODY", Fault("hang"))
+    with pytest.raises(LocalError, match="no instance db-NO_OBSERVERS"):
+        harness.fleet.inject("db-NO_OBSERVERS", Fault("hang"))

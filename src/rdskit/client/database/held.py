@@ -323,7 +323,7 @@ async def held(lease: Lease, context: TransactionContext) -> AsyncIterator[HeldC
         lease: the connection; it is given back.
         context: of the session that holds it.
     """
-    connection, hold = HeldConnection(lease, context), Hold(lease.lender)
+    connection, hold = HeldConnection(lease, context), Hold(lease.pool)
     try:
         yield connection
     finally:

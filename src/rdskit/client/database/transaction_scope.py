@@ -104,7 +104,7 @@ class TransactionScope(AbstractAsyncContextManager[Transaction, None]):
         if hooks.active:
             transaction.touched = TablesWritten()
         self._transaction = transaction
-        self._hold = Hold(self._lease.lender)
+        self._hold = Hold(self._lease.pool)
         return transaction
 
     async def __aexit__(
@@ -220,7 +220,7 @@ class TransactionScope(AbstractAsyncContextManager[Transaction, None]):
             cluster, _, written, *_ = self._context
             if transaction.may_have_committed:
                 written.lost_track()
-            if transaction.met_read_only and lease.lender is cluster.writer:  # by now the writer may be another
+            if transaction.met_read_only and lease.pool is cluster.writer:  # by now the writer may be another
                 cluster.report(Failure.READ_ONLY)
             lease.give_back()
 

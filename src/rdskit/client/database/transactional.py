@@ -231,7 +231,7 @@ class Transactional(Queries):
         deadline = self._limit(timeout)
         lease = await self._cluster.acquire_writer(deadline, self._transactions.scope)
         try:
-            with holding(lease.lender):
+            with holding(lease.pool):
                 async with held_lock(lease, self._statements.dialect, name, deadline.due):
                     yield
         finally:

@@ -20,7 +20,7 @@ from rdskit.kernel.failures import Failure
 from rdskit.kernel.scope import NO_SCOPE, Scope
 from rdskit.kernel.topology import Host, Role, Topology
 from rdskit.runtime.deadlines import Deadline
-from rdskit.runtime.observers import NOBODY, Observers
+from rdskit.runtime.observers import NO_OBSERVERS, Observers
 from rdskit.runtime.periodic import every
 from rdskit.runtime.retries import Retries
 from rdskit.runtime.tasks import TaskOwner
@@ -65,7 +65,7 @@ class Cluster:
         limits: PoolLimits,
         *,
         readers: bool,
-        observers: Observers = NOBODY,
+        observers: Observers = NO_OBSERVERS,
         after_reset: Callable[[Connection], Awaitable[None]] | None = None,
     ) -> None:
         """Make a cluster of which nothing is known yet.

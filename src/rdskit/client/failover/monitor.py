@@ -84,7 +84,7 @@ class HostMonitor:
             self._give_probe_up()
         if self._probe is not None:
             self._judge(pool, self._probe)
-        elif pool.waits_since() <= self._loop.time() - PROBE_INTERVAL:
+        elif pool.oldest_checkout() <= self._loop.time() - PROBE_INTERVAL:
             self._probe = self._loop.create_task(self._ask(pool), name=f"probe {pool.endpoint}")
         else:
             self._health = Health()

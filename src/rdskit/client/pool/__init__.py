@@ -1,8 +1,8 @@
-"""The pool of one host: fair, cancel-safe, and nothing on the wire that the caller did not ask for.
+"""Lease one host's connections to callers in order of arrival.
 
-A free connection is taken from a stack; who finds none waits in a queue and is handed the next one directly.
-Connections are opened by the pool's own tasks, so that a caller who gives up neither loses nor aborts one, and a host
-that is away sees one attempt at a time however many wait for it.
+The pool keeps idle connections on a stack. A caller who finds the stack empty waits in a queue, and gets the next
+connection directly. The pool's own tasks open connections, so a cancelled caller neither leaks nor aborts one. While a
+host is unreachable, the pool makes one attempt at a time, however many callers wait.
 """
 
 from rdskit.client.pool.deadlock_guard import Hold, holding

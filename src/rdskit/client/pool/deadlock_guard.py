@@ -1,4 +1,4 @@
-"""Which pools the running block holds a connection of: what makes a deadlock visible before it happens."""
+"""Record which pools the running code holds a connection of, so that the pool can refuse a deadlock."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ if TYPE_CHECKING:
 
 
 class Hold:
-    """Marks that the running code, and the tasks that it starts, hold a connection of a pool, until ``end``.
+    """A mark that the running code holds a connection of a pool, until ``end``.
 
-    Those tasks inherit the mark, and may outlive it.
+    Tasks that this code starts inherit the mark through their context, and may outlive it.
     """
 
-    __slots__ = ("_token", "lender")
+    __slots__ = ("_token", "pool")
 
-    def __init__(self, lender: object) -> None:
-        self.lender: object | None = lender
+    def __init__(self, pool: object) -> None:
+        self.pool: object | None = pool
         self._token = _holds.set((*_holds.get(), self))
 
     def end(self) -> None:
-        """The connection was given back, or is about to be."""
-        self.lender = None
-        # A block that is entered in one task and left in another, as a test fixture's is, has nothing to reset there.
+        """Remove the mark; call it when the connection goes back."""
+        # Tasks that inherited the mark keep it in their copy of the context: clearing the pool ends it there too.
+        self.pool = None
+        # A test fixture enters a block in one task and leaves it in another, whose context has no such token.
         with contextlib.suppress(ValueError):
             _holds.reset(self._token)
 
@@ -34,16 +35,16 @@ _holds: ContextVar[tuple[Hold, ...]] = ContextVar("rdskit_holds", default=())
 
 
 @contextlib.contextmanager
-def holding(lender: object) -> Iterator[None]:
-    """Hold for the length of a block."""
-    hold = Hold(lender)
+def holding(pool: object) -> Iterator[None]:
+    """Mark the code of a ``with`` block as holding a connection of a pool."""
+    hold = Hold(pool)
     try:
         yield
     finally:
         hold.end()
 
 
-def holds(lender: object) -> bool:
-    """Whether the running code belongs to a block that holds a connection of this pool."""
+def holds(pool: object) -> bool:
+    """Return whether the running code is inside a block that holds a connection of this pool."""
     held = _holds.get()
-    return bool(held) and any(hold.lender is lender for hold in held)
+    return bool(held) and any(hold.pool is pool for hold in held)

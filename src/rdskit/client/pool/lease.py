@@ -1,4 +1,4 @@
-"""One connection on loan."""
+"""Define the lease: one checked-out connection, with what the pool knows of it."""
 
 from __future__ import annotations
 
@@ -17,59 +17,60 @@ T = TypeVar("T")
 
 
 class Guard(Protocol):
-    """Who ends calls that are overdue."""
+    """The pool's watchdog, as leases see it: it ends calls whose deadline has passed."""
 
     def guard(
         self, lease: Lease, call: Coroutine[Any, Any, T], due: float, *, settles: bool = False
     ) -> Coroutine[Any, Any, T]:
-        """Run a call on a lease and end it when it is due."""
+        """Run a call on a lease, and end it at its deadline."""
         ...
 
     def extend(self, lease: Lease, due: float) -> None:
-        """Give the call under way on a lease another moment by which it must have ended."""
+        """Set a new deadline for the call under way on a lease."""
         ...
 
     def leave(self, lease: Lease) -> None:
-        """End the call under way on a lease, which gives the lease back when it has ended."""
+        """End the call under way on a lease; the call then gives the lease back."""
         ...
 
 
-class Lender(Protocol):
-    """Whom a lease goes back to."""
+class LeaseOwner(Protocol):
+    """The pool that a lease belongs to, as the lease sees it."""
 
     @property
     def watchdog(self) -> Guard:
-        """Who ends its calls."""
+        """The watchdog that ends overdue calls of this pool's leases."""
         ...
 
     def give_back(self, lease: Lease) -> None:
-        """Take the connection back."""
+        """Check the connection in."""
         ...
 
     def suspect(self) -> None:
-        """Hear that something failed at the host."""
+        """Note a failure at the host, so that every idle connection is checked before its next use."""
         ...
 
 
 class Lease:
-    """One connection and what the pool knows of it. Whoever holds the lease owns the connection.
+    """One connection and what the pool knows of it. The holder of the lease owns the connection.
 
     Attributes:
         connection: the driver's connection.
-        lender: whose it is.
+        pool: the pool that it belongs to.
         opened_at: when it was opened, on the loop's clock.
-        expires_at: when it is due for replacement, on the same clock.
-        used_at: when it was last lent.
-        due: when the call on it must have ended; infinite while there is none.
+        expires_at: when the pool replaces it, on the same clock.
+        used_at: when it was last checked out.
+        due: deadline of the call on it; infinite while there is none.
         caller: the task that runs that call.
-        cancelling: how often that task was being cancelled when the call began.
-        overdue: the call was ended because it was due.
-        settles: whether the call's outcome matters: when it is due, the server is asked to cancel it, and may answer.
+        cancelling: cancellations of that task that were pending when the call began.
+        overdue: the watchdog ended the call because its deadline passed.
+        settles: whether the call's outcome matters. If so, the watchdog first asks the server to cancel the call, and
+            waits for its answer.
         busy: a call of a transaction, a stream or a lock is under way on it.
-        left: its block ended while that call was under way; the call gives it back.
-        epoch: the pool's failure epoch at which it was last known to be alive.
-        generation: the pool's generation it was opened in; an older one is never lent again.
-        dirty: the session was changed and must be reset before somebody else gets it.
+        left: its block ended while that call was under way; the call gives the lease back.
+        epoch: the pool's failure epoch in which it was last known to be alive.
+        generation: the pool's generation in which it was opened; the pool never checks out an older one.
+        dirty: a caller changed the session, so the pool resets it before its next use.
         scope: the tenant, role and schema that the session is set up for.
     """
 
@@ -84,19 +85,19 @@ class Lease:
         "expires_at",
         "generation",
         "left",
-        "lender",
         "opened_at",
         "overdue",
+        "pool",
         "scope",
         "settles",
         "used_at",
     )
 
     def __init__(
-        self, connection: Connection, lender: Lender, *, now: float, expires_at: float, epoch: int, generation: int
+        self, connection: Connection, pool: LeaseOwner, *, now: float, expires_at: float, epoch: int, generation: int
     ) -> None:
         self.connection = connection
-        self.lender = lender
+        self.pool = pool
         self.expires_at = expires_at
         self.opened_at = self.used_at = now
         self.epoch = epoch
@@ -112,16 +113,22 @@ class Lease:
         self.left = False
 
     def run(self, call: Coroutine[Any, Any, T], due: float, *, settles: bool = False) -> Coroutine[Any, Any, T]:
-        """Run a call of this connection; ``due`` is a moment on the loop's clock, infinite for no limit."""
-        return self.lender.watchdog.guard(self, call, due, settles=settles)
+        """Run a call of this connection.
+
+        Args:
+            call: the call.
+            due: its deadline on the loop's clock; infinite for none.
+            settles: whether the server has to confirm the call's end, see `Lease`.
+        """
+        return self.pool.watchdog.guard(self, call, due, settles=settles)
 
     def give_back(self) -> None:
         """Return the connection to its pool."""
-        self.lender.give_back(self)
+        self.pool.give_back(self)
 
     def leave(self) -> None:
-        """Return the connection to its pool although another task has a call under way on it: end the call first.
+        """Return the connection to its pool while another task has a call under way on it.
 
-        That task gets the error that says so. Nothing is waited for.
+        The watchdog cancels that call, and its task gets an error that says so. This method does not wait.
         """
-        self.lender.watchdog.leave(self)
+        self.pool.watchdog.leave(self)

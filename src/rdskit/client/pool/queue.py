@@ -1,4 +1,4 @@
-"""Callers without a connection, in order of arrival; one timer for all of their deadlines."""
+"""Queue callers without a connection in order of arrival, with one timer for all their deadlines."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 
 class WaitingQueue:
-    """Hands each connection that comes free to whoever has waited longest.
+    """Gives each free connection to the caller that has waited longest.
 
     Attributes:
-        waiters: who waits, in order, with their deadlines.
+        waiters: the waiting callers' futures in order, each with its deadline.
     """
 
     def __init__(self, expired: Callable[[Deadline], Exception]) -> None:
-        """Make an empty queue.
+        """Create an empty queue.
 
         Args:
-            expired: makes the error for a caller whose deadline has passed.
+            expired: builds the error for a caller whose deadline has passed.
         """
         self._loop = asyncio.get_running_loop()
         self._expired = expired
@@ -37,11 +37,11 @@ class WaitingQueue:
         return len(self.waiters)
 
     def join(self, deadline: Deadline, *, first: bool) -> asyncio.Future[Lease]:
-        """Wait in line; the future gives a connection, which then belongs to the caller, or raises.
+        """Add a caller; the returned future gets a connection that the caller then owns, or an error.
 
         Args:
             deadline: when waiting ends.
-            first: come before all others: what the caller was handed turned out to be of no use.
+            first: wait ahead of all others, because the connection that the caller got before was unusable.
         """
         waiter: asyncio.Future[Lease] = self._loop.create_future()
         self.waiters[waiter] = deadline
@@ -52,27 +52,28 @@ class WaitingQueue:
         return waiter
 
     def leave(self, waiter: asyncio.Future[Lease]) -> None:
-        """Wait no longer. To leave twice, or after being served, is fine."""
+        """Remove a caller; no error if it was served or removed before."""
         self.waiters.pop(waiter, None)
 
     def serve(self, lease: Lease) -> bool:
-        """Hand a connection to the first in line; False when nobody waits."""
+        """Give a connection to the first caller; return False if no caller waits."""
         while self.waiters:
             waiter, _ = self.waiters.popitem(last=False)
+            # A cancelled caller's future is done at once, but the caller's task leaves the queue one turn later.
             if not waiter.done():
                 waiter.set_result(lease)
                 return True
         return False
 
     def refuse(self, error: Callable[[], Exception]) -> None:
-        """Tell everybody in line that there is nothing to wait for; each gets an error of its own."""
+        """Fail all waiting callers, each with an exception object of its own."""
         waiters, self.waiters = self.waiters, OrderedDict()
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_exception(error())
 
     def close(self) -> None:
-        """End the timer; nobody waits any more."""
+        """Cancel the timer; no caller may wait at this point."""
         self._arm(math.inf)
 
     def _arm(self, moment: float) -> None:
@@ -82,8 +83,10 @@ class WaitingQueue:
         self._timer = None if moment == math.inf else self._loop.call_at(moment, self._look)
 
     def _look(self) -> None:
+        # A caller that leaves does not disarm the timer, so this may find no expired deadline, and arms the next one.
         now = self._loop.time()
         for waiter in [waiter for waiter, deadline in self.waiters.items() if deadline.due <= now]:
+            # Build the error before the caller leaves: its message counts the waiting callers.
             error = self._expired(self.waiters[waiter])
             self.leave(waiter)
             if not waiter.done():

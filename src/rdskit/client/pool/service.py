@@ -1,4 +1,4 @@
-"""The pool itself. Single-threaded: every decision is made between two awaits, so it needs no lock."""
+"""Lease connections to one host. All code runs on one event loop, and decides between two awaits: no lock is needed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rdskit.client.pool.deadlock_guard import holds
 from rdskit.client.pool.lease import Lease
 from rdskit.client.pool.model import PoolLimits, PoolStats
-from rdskit.client.pool.opener import Opener, again
+from rdskit.client.pool.opener import Opener, copied_error
 from rdskit.client.pool.policy import expiry, is_due, needs_check, openings_wanted
 from rdskit.client.pool.queue import WaitingQueue
 from rdskit.client.pool.watchdog import Watchdog
@@ -20,7 +20,7 @@ from rdskit.kernel.events import ConnectionClosed, PoolWaited
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
 from rdskit.kernel.scope import NO_SCOPE, Scope
-from rdskit.runtime.observers import NOBODY, Observers
+from rdskit.runtime.observers import NO_OBSERVERS, Observers
 from rdskit.runtime.tasks import TaskOwner
 
 if TYPE_CHECKING:
@@ -30,19 +30,20 @@ if TYPE_CHECKING:
     from rdskit.kernel.ports import Connection
     from rdskit.runtime.deadlines import Deadline
 
-_CLOSE_TIMEOUT = 2.0  # seconds for one connection to say goodbye, then its socket is cut
-_CHECK_TIMEOUT = 1.0  # seconds for a sign of life
-_SHORTEST_CHECK = 0.05  # seconds that a caller whose time is over waits for it: a healthy connection is not to be lost
-_TIDY_EVERY = 5.0  # seconds between two looks for old and idle connections
-_LAST_LOAN = -1  # the generation of a connection that is not to be lent once more
+_CLOSE_TIMEOUT = 2.0  # seconds for a connection to close in the protocol's way; then its socket is closed
+_CHECK_TIMEOUT = 1.0  # seconds for the answer to a ping
+# Seconds for a ping if the caller's deadline has passed: with less, the pool would close a healthy connection.
+_MIN_CHECK_TIMEOUT = 0.05
+_TIDY_EVERY = 5.0  # seconds between two searches for old and idle connections
+_NEVER_REUSE = -1  # the generation of a connection that is closed when it comes back
 
 
-class Retired(Exception):  # noqa: N818 - a signal to whoever waits, not a failure
-    """The host is no longer what callers want: ask the cluster again. Never reaches the application."""
+class Retired(Exception):  # noqa: N818 - a signal to waiting callers, not a failure
+    """The pool was closed, because the host left or changed its role: ask the cluster again. Never reaches users."""
 
 
 class Pool:
-    """Connections to one host."""
+    """Leases connections to one host."""
 
     def __init__(
         self,
@@ -55,21 +56,21 @@ class Pool:
         on_unreached: Callable[[], None] = lambda: None,
         after_reset: Callable[[Connection], Awaitable[None]] | None = None,
         pace: OutageBackoff = CONNECT,
-        observers: Observers = NOBODY,
+        observers: Observers = NO_OBSERVERS,
     ) -> None:
-        """Make an empty pool; it opens its minimum by itself.
+        """Create an empty pool; a background task opens ``min_size`` connections.
 
         Args:
             endpoint: the host.
             open_one: opens one connection to it.
             limits: how large the pool grows, and how long its connections live.
             on_failure: called when a connection was lost, under a call or while it was idle.
-            on_reached: called when the host has shown a sign of life after that.
-            on_unreached: called when a connection cannot be opened, for the first time in a row.
+            on_reached: called when the host has answered, to a login or a ping.
+            on_unreached: called at the first failed connection attempt after a success.
             after_reset: called with a connection whose session was reset, before the next caller gets it; it may raise
                 ``DriverError``.
-            pace: how often a host that is away is asked for a connection.
-            observers: who hears of connections and of waiting.
+            pace: delays between attempts while the host is unreachable.
+            observers: are notified of connections and of waiting.
         """
         self.endpoint = endpoint
         self.limits = limits
@@ -91,14 +92,14 @@ class Pool:
         self._opened = self._closed = 0
         self.watchdog = Watchdog(self._all)
         self._tasks = TaskOwner(f"pool {endpoint}")
-        self._doubted = False
+        self._is_suspect = False
         self._opener = Opener(self, open_one, self._tasks, pace, observers)
         self._tidying = self._tasks.spawn(self._tidy_forever(), "tidy")
 
-    # -- lending ---------------------------------------------------------------------------------------------------
+    # -- check-out and check-in ------------------------------------------------------------------------------------
 
     def take(self, now: float) -> Lease | None:
-        """Lend a free connection without waiting; None when there is none that is surely alive.
+        """Check out an idle connection without waiting; return None unless one is known to be alive.
 
         Args:
             now: the loop's clock.
@@ -106,7 +107,7 @@ class Pool:
         if not self._idle:
             return None
         lease = self._idle[-1]
-        # `needs_check` written out: every query comes by here.
+        # `needs_check` written out: every query passes here.
         if lease.connection.broken or now - lease.used_at > self._check_after or lease.epoch != self._epoch:
             return None
         lease.used_at = now
@@ -123,48 +124,50 @@ class Pool:
             RdskitError: the server refused the scope.
             PoolTimeout: none became free before the deadline, or too many wait already.
             ConnectError: none could be opened before the deadline; the last reason is its cause.
-            Retired: the host was taken out of use meanwhile.
+            Retired: the pool was closed, before or while the caller waited.
         """
         wait = self._wait_observed if self._observers else self._wait
         first = False
         while True:
-            tried_in_vain = first and deadline.passed
-            lease = self._idle.pop() if self._idle and not tried_in_vain else await wait(deadline, first=first)
-            first = True  # who was handed something of no use does not go to the end of the queue
+            # After its deadline a caller takes no further idle connection. In the queue it gets the error of a timeout;
+            # otherwise it could ping a dead host's connections one by one, long after the deadline.
+            must_queue = first and deadline.passed
+            lease = self._idle.pop() if self._idle and not must_queue else await wait(deadline, first=first)
+            first = True  # a caller that got an unusable connection keeps its place at the head of the queue
             now = self._loop.time()
             if now >= lease.expires_at:
-                lease.generation = _LAST_LOAN
+                lease.generation = _NEVER_REUSE
             if lease.connection.broken:
                 self._discard(lease)
             elif not needs_check(lease, self.limits, now, self._epoch) or await self._is_alive(lease, deadline):
                 lease.used_at = now
-                if lease.scope is scope or await self._enters(lease, scope, deadline):
+                if lease.scope is scope or await self._enter_scope(lease, scope, deadline):
                     return lease
 
     def give_back(self, lease: Lease) -> None:
-        """Take a connection back; what is not usable by the next caller is cleaned or closed in the background."""
+        """Check a connection in; a background task cleans or closes one that the next caller cannot use."""
         connection = lease.connection
         if connection.broken or lease.generation != self.generation or self._closing:
             self._discard(lease)
         elif lease.dirty or connection.interrupted:
             self._tasks.spawn(self._clean(lease), "clean")
         elif not (self._queue.waiters and self._queue.serve(lease)):
-            self._idle.append(lease)  # an idle connection means that nobody waits
+            self._idle.append(lease)  # invariant: while a connection is idle, no caller waits
 
     def suspect(self) -> None:
-        """Something failed at this host: every connection must show a sign of life before it is lent again."""
+        """Note a failure at the host: from now on, each connection is pinged before its next check-out."""
         self._epoch += 1
-        self._doubted = True
+        self._is_suspect = True
 
     def retire(self) -> None:
-        """The host changed its role: no connection opened so far is lent again."""
+        """Discard every connection opened so far, because the host changed its role; those in use when they return."""
         self.generation += 1
         idle, self._idle = self._idle, []
         for lease in idle:
             self._discard(lease)
 
     def cut(self) -> None:
-        """The host is gone, and nobody is told: cut every connection, under the calls that wait on it too."""
+        """Abort every connection, also under running calls: a dead host sends neither an answer nor a reset."""
         self.retire()
         for lease in tuple(self._all):
             lease.connection.broken = True
@@ -172,7 +175,7 @@ class Pool:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it has no connection."""
+        """Whether the pool has no connection."""
         return not self._all
 
     @property
@@ -180,13 +183,13 @@ class Pool:
         """Return when a connection was last checked out, on the loop's clock; 0 if none is open."""
         return max((lease.used_at for lease in self._all), default=0.0)
 
-    def waits_since(self) -> float:
-        """When the connection that has been on loan for longest was lent, on the loop's clock; infinite for none."""
+    def oldest_checkout(self) -> float:
+        """Return when the connection in use for longest was checked out, on the loop's clock; infinite for none."""
         idle = set(self._idle)
         return min((lease.used_at for lease in self._all if lease not in idle), default=math.inf)
 
     def stats(self) -> PoolStats:
-        """What the pool holds now."""
+        """Return what the pool holds now."""
         size, idle = len(self._all), len(self._idle)
         return PoolStats(
             endpoint=str(self.endpoint),
@@ -201,7 +204,7 @@ class Pool:
         )
 
     async def close(self, timeout: float = _CLOSE_TIMEOUT) -> None:
-        """Close every connection; those in use get ``timeout`` seconds to come back, then their sockets are cut."""
+        """Close every connection; those in use get ``timeout`` seconds to return, then they are aborted."""
         self._closing = True
         self._tidying.cancel()
         self._opener.close()
@@ -211,29 +214,32 @@ class Pool:
         for lease in idle:
             self._discard(lease)
         await self._all_returned(timeout)
-        self.watchdog.close()  # and not sooner: calls that may go on keep their deadlines
+        self.watchdog.close()  # not before: the calls that were still running keep their deadlines
         for lease in tuple(self._all):
             lease.connection.broken = True
             lease.connection.abort()
             self._all.discard(lease)
-        if self._opened:  # a host that never gave a connection is owed no farewell, and may answer nobody
+        # Wait for the connections' quit messages. Without any connection, the tasks only try to reach a host that may
+        # never answer.
+        if self._opened:
             await self._tasks.join(_CLOSE_TIMEOUT)
         await self._tasks.close()
 
     # -- waiting and growing ---------------------------------------------------------------------------------------
 
     async def _wait(self, deadline: Deadline, *, first: bool) -> Lease:
-        self._require_hope()
+        self._check_wait_allowed()
         nested = holds(self)
         if nested:
             self._refuse_deadlock()
+        # Join before `grow`, which counts the waiting callers.
         waiter = self._queue.join(deadline, first=first)
         self._nested += nested
         self.grow()
         try:
             return await waiter
         except asyncio.CancelledError:
-            # The connection may have been handed over in the very moment of the cancellation: pass it on.
+            # The queue may have set the result in the same turn of the loop as the cancellation: pass the lease on.
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                 self.give_back(waiter.result())
             raise
@@ -251,19 +257,19 @@ class Pool:
         finally:
             self._observers.notify(PoolWaited(str(self.endpoint), self._loop.time() - started, error))
 
-    def _require_hope(self) -> None:
-        """Tell a caller at once who would wait for nothing, or for too long."""
+    def _check_wait_allowed(self) -> None:
+        """Refuse a caller at once who would wait without success, or for too long."""
         if self._closing:
             raise Retired
-        self._opener.refuse_in_vain()
+        self._opener.raise_if_open()
         if len(self._queue) >= self.limits.max_waiting:
             raise PoolTimeout(
                 f"{len(self._queue)} callers already wait for a connection to {self.endpoint} (max_waiting); "
-                "send less at once, or raise max_size if the server has room"
+                "run fewer queries at once, or raise max_size if the server has room"
             )
 
     def _refuse_deadlock(self) -> None:
-        """Refuse the wait that would leave every connection in the hands of a block that waits for another one."""
+        """Refuse the wait that would make every connection's holder wait for another connection."""
         if self._nested + 1 >= self.limits.max_size:
             raise PoolTimeout(
                 f"all {self.limits.max_size} connections to {self.endpoint} are held by transaction blocks, and each "
@@ -284,12 +290,12 @@ class Pool:
             "or look for a call that keeps its connection",
         )
 
-    def is_waited_for(self) -> bool:
-        """Whether a caller waits for a connection."""
+    def has_waiters(self) -> bool:
+        """Return whether a caller waits for a connection."""
         return len(self._queue) > 0
 
     def grow(self, *, for_minimum: bool = False) -> None:
-        """Begin to open what is missing."""
+        """Start to open missing connections."""
         size = len(self._all) + self._opener.opening
         if size >= self.limits.max_size or self._closing:
             return
@@ -298,31 +304,31 @@ class Pool:
             size=size,
             opening=self._opener.opening,
             waiting=len(self._queue),
-            failing=self._doubted or self._opener.error is not None,
+            failing=self._is_suspect or self._opener.error is not None,
             for_minimum=for_minimum,
         )
         for _ in range(wanted):
             self._opener.begin()
 
     def admit(self, connection: Connection, generation: int) -> None:
-        """Take a new connection into the pool."""
+        """Add a new connection to the pool."""
         self._opened += 1
         now = self._loop.time()
         expires_at = expiry(self.limits, now, random.random())  # noqa: S311 - jitter, not a secret
         lease = Lease(connection, self, now=now, expires_at=expires_at, epoch=self._epoch, generation=generation)
         self._all.add(lease)
-        self._doubted = False
+        self._is_suspect = False
         self._on_reached()
         self.give_back(lease)
 
     def refuse(self, error: Exception) -> None:
-        """Give everybody who waits the reason why there is no connection."""
-        self._queue.refuse(lambda: again(error))
+        """Fail every waiting caller with the reason why there is no connection."""
+        self._queue.refuse(lambda: copied_error(error))
 
-    async def _enters(self, lease: Lease, scope: Scope, deadline: Deadline) -> bool:
-        """Set a session up for a scope; False if the connection was lost, so that another one is to be taken."""
+    async def _enter_scope(self, lease: Lease, scope: Scope, deadline: Deadline) -> bool:
+        """Set a session up for a scope; return False if the connection was lost, so that the caller takes another."""
         if lease.scope != scope:
-            lease.dirty = True  # until all of it is done
+            lease.dirty = True  # a half-done set-up must not reach another tenant: reset the session if this fails
             try:
                 await lease.run(lease.connection.enter(lease.scope, scope, None), deadline.due)
             except DriverError as error:
@@ -340,9 +346,10 @@ class Pool:
     # -- cleaning and closing --------------------------------------------------------------------------------------
 
     async def _is_alive(self, lease: Lease, deadline: Deadline) -> bool:
+        # The epoch before the ping counts: a failure during the ping leaves this connection suspect.
         epoch = self._epoch
         try:
-            await lease.connection.ping(max(deadline.bounded(_CHECK_TIMEOUT), _SHORTEST_CHECK))
+            await lease.connection.ping(max(deadline.bounded(_CHECK_TIMEOUT), _MIN_CHECK_TIMEOUT))
         except DriverError:
             lease.connection.broken = True
             self.give_back(lease)
@@ -351,16 +358,16 @@ class Pool:
             self.give_back(lease)
             raise
         lease.epoch = epoch
-        self._doubted = False
+        self._is_suspect = False
         self._on_reached()
         return True
 
     async def _clean(self, lease: Lease) -> None:
-        """Make a connection as good as new, which costs less than a new one."""
+        """Roll back and reset a session, which costs less than a new connection, and check it in."""
         connection = lease.connection
         try:
             if connection.interrupted:
-                await self._calm(connection)
+                await self._absorb_late_cancel(connection)
             if connection.in_transaction:
                 await connection.control("rollback", _CLOSE_TIMEOUT)
             if lease.dirty or lease.scope is not NO_SCOPE:
@@ -379,12 +386,13 @@ class Pool:
             lease.dirty = False
             lease.scope = NO_SCOPE
         else:
-            lease.generation = _LAST_LOAN
+            lease.generation = _NEVER_REUSE
         if self._after_reset is not None:
             await self._after_reset(lease.connection)
 
-    async def _calm(self, connection: Connection) -> None:
-        # The server may deliver the cancel of the last call to the one that follows it: that one is ours, and repeated.
+    async def _absorb_late_cancel(self, connection: Connection) -> None:
+        # A cancel request travels on a connection of its own, and may arrive after the call that it was meant for. The
+        # server then cancels the next statement: let that be this ping, and ping again.
         try:
             await connection.ping(_CHECK_TIMEOUT)
         except DriverError as error:
@@ -421,7 +429,7 @@ class Pool:
     def _tidy(self) -> None:
         now, kept = self._loop.time(), []
         for lease in self._idle:
-            # A connection that the server has ended tells that the host may be gone, also where no call is made.
+            # A connection that the server closed hints that the host may be gone, even without traffic.
             if lease.connection.broken or is_due(lease, self.limits, now, spare=len(self._all) > self.limits.min_size):
                 self._discard(lease)
             else:

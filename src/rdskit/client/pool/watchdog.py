@@ -1,7 +1,7 @@
-"""Deadlines of running calls, for next to nothing: one timer a pool instead of one a call.
+"""Enforce the deadlines of running calls with one timer per pool instead of one per call.
 
-The timer is armed for the earliest deadline it knows of. A call that ends in time, which nearly all do, only leaves its
-deadline behind; the timer finds out when it fires, and arms itself for the next one.
+The timer is armed for the earliest deadline. Nearly all calls end in time, and do not touch the timer. When it fires,
+it looks for overdue calls, and arms itself for the next deadline.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _ACKNOWLEDGED_WITHIN: Final = 0.5
-"""Seconds that a write past its deadline waits for the server to say that it was cancelled."""
+"""Seconds that a write past its deadline waits for the server to confirm the cancellation."""
 _BUSY: Final = (
     "another task runs a statement on this transaction's connection, which takes one at a time: "
     "await them one after the other, or give each task a transaction of its own"
@@ -31,10 +31,10 @@ _BUSY: Final = (
 
 
 class Watchdog:
-    """Cancels calls that are overdue.
+    """Cancels calls whose deadline has passed.
 
     Attributes:
-        armed_for: when it looks next, on the loop's clock.
+        armed_for: when the timer fires next, on the loop's clock.
     """
 
     def __init__(self, leases: Collection[Lease]) -> None:
@@ -44,24 +44,25 @@ class Watchdog:
         self.armed_for = math.inf
 
     async def guard(self, lease: Lease, call: Coroutine[Any, Any, T], due: float, *, settles: bool = False) -> T:
-        """Run a call on a lease and end it when it is due.
+        """Run a call on a lease, and end it at its deadline.
 
         Args:
             lease: the connection.
             call: the call.
-            due: on the loop's clock.
-            settles: first have the server cancel the call, and wait a moment for its answer, which says what happened.
+            due: its deadline on the loop's clock.
+            settles: at the deadline, first ask the server to cancel the call, and wait a moment for its answer. The
+                answer tells whether a write took effect.
 
         Raises:
-            DriverError: with ``Failure.TIMEOUT``, when it was ended.
-            ConfigError: called from another event loop than the pool's, or while another task's call is under way: the
-                protocols carry one at a time, and MySQL's would give one caller the answer of the other.
+            DriverError: with ``Failure.TIMEOUT``, if the deadline passed.
+            ConfigError: called from another event loop than the pool's, or while another task's call is under way. The
+                protocols carry one call at a time; on MySQL one caller would get the other's answer.
         """
         try:
             self._begin_alone(lease, due)
             lease.settles = settles
         except ConfigError:
-            call.close()
+            call.close()  # otherwise Python warns that the coroutine was never awaited
             raise
         try:
             return await call
@@ -70,6 +71,7 @@ class Watchdog:
         finally:
             lease.due = math.inf
             lease.busy = False
+            # The block ended before this call did, and left the check-in to it: see `leave`.
             if lease.left:
                 lease.left = False
                 lease.give_back()
@@ -77,9 +79,12 @@ class Watchdog:
     def leave(self, lease: Lease) -> None:
         """End the call that another task has under way on a lease whose block has ended.
 
-        The lease goes back when that call has ended, and not sooner: two readers of one connection would wait for ever.
+        The lease goes back when that call has ended, and not sooner: of two readers of one socket, one would wait
+        forever.
         """
         lease.left = True
+        # An overdue call was cancelled before. A second cancellation would outlive the single `uncancel` in `verdict`,
+        # and cancel the application's task.
         if not lease.overdue:
             assert lease.caller is not None, lease
             lease.overdue = True
@@ -94,8 +99,8 @@ class Watchdog:
     def begin(self, lease: Lease, due: float) -> None:
         """Note that the current task begins a call on a lease.
 
-        Whoever asks for this, and not for ``guard``, saves a coroutine; it sets ``lease.due`` back to infinity when the
-        call has ended well, and asks for the verdict when it has not.
+        The hot path calls this instead of ``guard``, which saves a coroutine per query. In return it resets
+        ``lease.due`` to infinity after a success, and calls ``verdict`` after an error.
 
         Raises:
             ConfigError: called from another event loop than the pool's.
@@ -110,22 +115,24 @@ class Watchdog:
             self._arm(due)
 
     def extend(self, lease: Lease, due: float) -> None:
-        """Give the call under way on a lease another moment by which it must have ended, earlier or later."""
+        """Set a new deadline, earlier or later, for the call under way on a lease."""
         lease.due = due
         if due < self.armed_for:
             self._arm(due)
 
     def verdict(self, lease: Lease, error: BaseException) -> BaseException:
-        """End a call that failed: give the timeout if it was cancelled because it was due, else what was raised."""
+        """Return the error of a failed call: a timeout if the watchdog cancelled it, else what was raised."""
         overdue, lease.due, lease.overdue = lease.overdue, math.inf, False
         if overdue and isinstance(error, asyncio.CancelledError):
             assert lease.caller is not None, lease
+            # As in `asyncio.timeout`: take back the watchdog's own cancellation. If another one is pending beyond those
+            # from before the call, the application cancelled the task too, and that must reach it.
             if lease.caller.uncancel() <= lease.cancelling:
-                return _left() if lease.left else _timeout(lease)
+                return _left_error() if lease.left else _timeout_error(lease)
         return error
 
     def close(self) -> None:
-        """Look no more."""
+        """Cancel the timer; no call may be under way."""
         if self._timer is not None:
             self._timer.cancel()
 
@@ -141,20 +148,21 @@ class Watchdog:
             if lease.due > now or lease.overdue or lease.caller is None:
                 continue
             if lease.settles and lease.connection.stop():
+                # The server has been asked to cancel. `stop` is false the second time, so the next round cancels here.
                 lease.due = now + _ACKNOWLEDGED_WITHIN
             else:
-                # The caller is suspended in this very call, so the cancellation arrives there and nowhere else.
+                # The caller is suspended in this call, so the cancellation arrives there and nowhere else.
                 lease.overdue = True
                 lease.caller.cancel()
         self._arm(min((lease.due for lease in self._leases if not lease.overdue), default=math.inf))
 
 
-def _timeout(lease: Lease) -> DriverError:
-    message = f"{lease.connection.endpoint} did not answer before the deadline; the server was told to stop"
+def _timeout_error(lease: Lease) -> DriverError:
+    message = f"{lease.connection.endpoint} did not answer before the deadline; the server was asked to cancel the call"
     return DriverError(Failure.TIMEOUT, QueryTimeout(message))
 
 
-def _left() -> DriverError:
+def _left_error() -> DriverError:
     message = (
         "the transaction's block ended while this statement was under way, so the statement was ended and the "
         "transaction rolled back: await each statement, and each task that runs one, inside the block"

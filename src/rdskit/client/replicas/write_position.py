@@ -107,7 +107,7 @@ class WritePosition:
                 self.is_known = self._captured == self._acknowledged
                 self._progressed.set()
         except DriverError:
-            lease.lender.suspect()  # the position stays unknown: reads go to the writer until a capture succeeds there
+            lease.pool.suspect()  # the position stays unknown: reads go to the writer until a capture succeeds there
             return False
         return True
 

@@ -35,7 +35,7 @@ class Pace:
     def __init__(self, lease: Lease, due: float, timeout: float | None) -> None:
         self.due = due
         self._lease = lease
-        self._watchdog = lease.lender.watchdog
+        self._watchdog = lease.pool.watchdog
         self._timeout = math.inf if timeout is None else timeout
         self._loop = asyncio.get_running_loop()
 

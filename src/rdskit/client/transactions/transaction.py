@@ -38,7 +38,7 @@ from rdskit.kernel.failures import Action, Failure, Phase, action_for
 from rdskit.kernel.ports import DriverError, Result
 from rdskit.kernel.sql import Dialect, Kind, Statement, StatementCache, bind_call, refuse_listening, sql_expected
 from rdskit.kernel.sql.insert import Conflict
-from rdskit.runtime.observers import NOBODY, Observers
+from rdskit.runtime.observers import NO_OBSERVERS, Observers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -78,7 +78,7 @@ class Transaction:
         touched: collects the tables that its statements write, where a write hook wants them; else None.
     """
 
-    observers: Observers = NOBODY
+    observers: Observers = NO_OBSERVERS
     touched: TablesWritten | None = None
 
     def __init__(
