@@ -3,7 +3,7 @@
 #   make quick    the tests that start no server: two minutes at most
 #   make test     all tests that gate a change, on real servers      make test ARGS="tests/client -k pool"
 #   make soak     random storms, repetitions, wide matrices
-#   make check    format, lint, types, floors, house rules, plain English
+#   make check    format, lint, types, floors, house rules, plain English, known vulnerabilities (offline)
 #   make audit    known vulnerabilities of the pinned packages; asks PyPI, so it needs a network
 #   make bench    each claim of speed beside its peers
 #   make clean    stop the local RDS and remove all that was made, .venv included
@@ -65,13 +65,14 @@ test: .venv/.types
 soak: .venv/.types
 	@$(ALONE) $(PYTEST) $(FILES) --speed soak $(ARGS)
 
-check: .venv/.dev
+check: .venv/.audit
 	@.venv/bin/ruff format --check --quiet $(CODE) || { echo "make check: some files are not formatted; run: make format"; exit 1; }
 	@.venv/bin/ruff check --quiet $(CODE)
 	@$(PY) -m mypy --no-error-summary
 	@.venv/bin/lint-imports --no-logo
 	@$(PY) tools/house_rules.py $(CODE)
 	@$(PY) tools/prose.py
+	@$(PY) tools/audit.py --service offline
 
 format: .venv/.dev
 	@.venv/bin/ruff format $(CODE)

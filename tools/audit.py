@@ -1,36 +1,41 @@
 """Ask a database of vulnerabilities about every pin in ``requirements/*.txt``.
 
-Usage: .venv/bin/python tools/audit.py [--service pypi|osv] [--osv-url URL]
+Usage: .venv/bin/python tools/audit.py [--service pypi|osv|offline] [--osv-url URL]
 
-The default is PyPI's own JSON API, and ``osv`` is OSV; each needs a network, which is why no gate runs this. Exit
-status: 0 nothing found, 1 vulnerabilities, 2 the database did not answer for every pin, so that nothing is known.
+The default is PyPI's own JSON API, and ``osv`` is OSV; each needs a network. ``offline`` asks
+``tools/advisories.json``, which CI does in every run; it knows nothing newer than the day that it prints. Exit status:
+0 nothing found, 1 vulnerabilities, 2 the database did not answer for every pin, so that nothing is known.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tools import advisories
+
 ROOT = Path(__file__).resolve().parent.parent
-SERVICES = {"pypi": "PyPI's JSON API", "osv": "OSV"}
+SERVICES = {"pypi": "PyPI's JSON API", "osv": "OSV", "offline": "tools/advisories.json"}
 
 
-def verdict(status: int, output: str, errors: str, service: str) -> tuple[int, list[str]]:
+def verdict(status: int, output: str, errors: str, database: str) -> tuple[int, list[str]]:
     """Read what pip-audit said.
 
     Args:
         status: its exit status.
         output: its JSON; empty where it broke off.
         errors: its log.
-        service: which database it asked.
+        database: which one it asked.
 
     Returns:
         The exit status of this program, and the lines to print.
     """
-    database = SERVICES[service]
     try:
         pins = json.loads(output)["dependencies"]
     except (ValueError, KeyError, TypeError):
@@ -53,12 +58,18 @@ def main() -> int:
     parser.add_argument("--service", choices=sorted(SERVICES), default="pypi")
     parser.add_argument("--osv-url", help="the query URL of another server that speaks OSV's protocol")
     given = parser.parse_args()
-    locks = [argument for lock in sorted(ROOT.glob("requirements/*.txt")) for argument in ("-r", str(lock))]
-    command = [sys.executable, "-m", "pip_audit", *locks, "--no-deps", "--disable-pip", "--strict"]
-    command += ["--progress-spinner", "off", "--format", "json", "--vulnerability-service", given.service]
-    command += ["--osv-url", given.osv_url] if given.osv_url else []
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
-    status, lines = verdict(run.returncode, run.stdout, run.stderr, given.service)
+    with contextlib.ExitStack() as stack:
+        database, url = SERVICES[given.service], given.osv_url
+        if given.service == "offline":
+            content = json.loads(advisories.FILE.read_text(encoding="utf-8"))
+            database, url = content["source"], stack.enter_context(advisories.served(content))
+        locks = [argument for lock in sorted(ROOT.glob("requirements/*.txt")) for argument in ("-r", str(lock))]
+        command = [sys.executable, "-m", "pip_audit", *locks, "--no-deps", "--disable-pip", "--strict"]
+        command += ["--progress-spinner", "off", "--format", "json"]
+        command += ["--vulnerability-service", "pypi" if given.service == "pypi" else "osv"]
+        command += ["--osv-url", url] if url else []
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+    status, lines = verdict(run.returncode, run.stdout, run.stderr, database)
     print("\n".join(lines), file=sys.stderr if status == 2 else sys.stdout)  # noqa: PLR2004 - see above
     return status
 
