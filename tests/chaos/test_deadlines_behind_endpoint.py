@@ -145,7 +145,7 @@ def _kill_primary(fleet: Fleet, events: list[FleetEvent], clients: Clients, numb
     enough = len(clients.acknowledged) + 10 * WRITERS
     assert poll(lambda: len(clients.acknowledged) >= enough, timeout=60)
     assert poll(lambda: fleet.describe(SPEC.resource_id).standby_in_sync is True, timeout=60)
-    pid = fleet._care(SPEC.resource_id).instance.primary.server.pid
+    pid = fleet._supervisor(SPEC.resource_id).instance.primary.server.pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     assert poll(lambda: [event.kind for event in events].count("failover-completed") == number, timeout=60)

@@ -41,7 +41,7 @@ __all__ = ["main"]
 
 _log = logging.getLogger(__name__)
 
-_LOCK_PATIENCE = 2.0
+_LOCK_TIMEOUT = 2.0
 
 
 class Notices:
@@ -60,7 +60,7 @@ class Notices:
                 return
         self._plane.notice(event)
 
-    def judge(self, resource_id: str, user: str, token: str) -> str:
+    def verify_token(self, resource_id: str, user: str, token: str) -> str:
         """Have an IAM token judged; refused while there is nobody to judge it."""
         with self._lock:
             plane = self._plane
@@ -102,9 +102,9 @@ class Daemon:
             LocalError: the directory is in use, the port is taken, or the servers cannot be started.
         """
         with _lock(self._layout), _listener(self._port) as listener:
-            self._say(ready=False)
+            self._write_state(ready=False)
             notices = Notices()
-            fleet = Fleet(self._layout.fleet, notify=notices, judge=notices.judge)
+            fleet = Fleet(self._layout.fleet, notify=notices, verify_token=notices.verify_token)
             try:
                 plane = self._start(fleet)
                 notices.attach(plane)
@@ -131,7 +131,7 @@ class Daemon:
 
     def _serve(self, plane: ControlPlane, listener: socket.socket) -> None:
         with plane.server(listener, self._health).running():
-            self._say(ready=True)
+            self._write_state(ready=True)
             _log.info("ready at %s", url(self._port))
             if not self._guard.verify_signatures:
                 _log.warning("signatures are not verified: everybody on this machine can do everything here")
@@ -151,7 +151,7 @@ class Daemon:
             "guard": asdict(self._guard),
         }
 
-    def _say(self, *, ready: bool) -> None:
+    def _write_state(self, *, ready: bool) -> None:
         write_json(self._layout.daemon, {"pid": os.getpid(), "port": self._port, "ready": ready})
 
 
@@ -188,7 +188,7 @@ def _lock(layout: Layout) -> Iterator[None]:
 
 def _locked(file: IO[str]) -> bool:
     """Take the lock; somebody who only looks whether we live may hold it for a moment."""
-    deadline = time.monotonic() + _LOCK_PATIENCE
+    deadline = time.monotonic() + _LOCK_TIMEOUT
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

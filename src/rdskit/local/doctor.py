@@ -63,11 +63,11 @@ def _engines() -> Iterator[Finding]:
             yield Finding(f"PostgreSQL ({provider.name})", "ok" if found else "warn", "not installed", step)
     if not found:
         yield Finding("engines", "fail", "no PostgreSQL at all", "pip install 'rdskit[local]'")
-    yield _family("MySQL", MYSQL_PROVIDERS)
-    yield _family("MariaDB", MARIADB_PROVIDERS)
+    yield _downloadable_engine("MySQL", MYSQL_PROVIDERS)
+    yield _downloadable_engine("MariaDB", MARIADB_PROVIDERS)
 
 
-def _family(title: str, providers: Iterable[Provider]) -> Finding:
+def _downloadable_engine(title: str, providers: Iterable[Provider]) -> Finding:
     """An engine that is fetched when somebody first wants it."""
     preferred = next(iter(installed(providers)), None)
     if preferred:

@@ -100,8 +100,8 @@ def inject(
         LocalError: there is no such instance, it cannot have this fault, or the local RDS is not up.
         ConfigError: ``lasting`` for a fault that is over at once.
     """
-    asked = {"identifier": identifier, "kind": fault.kind, "seconds": fault.seconds, "path": fault.path}
-    done: dict[str, Any] = _order("faults", {**asked, "lasting": lasting}, data)
+    request = {"identifier": identifier, "kind": fault.kind, "seconds": fault.seconds, "path": fault.path}
+    done: dict[str, Any] = _post("faults", {**request, "lasting": lasting}, data)
     return done
 
 
@@ -111,7 +111,7 @@ def clear(identifier: str, *, data: pathlib.Path | None = None) -> dict[str, Any
     Returns:
         ``identifier`` and ``cleared``: the kinds of the faults that were in force.
     """
-    done: dict[str, Any] = _order("faults/clear", {"identifier": identifier}, data)
+    done: dict[str, Any] = _post("faults/clear", {"identifier": identifier}, data)
     return done
 
 
@@ -143,6 +143,6 @@ class injected:  # noqa: N801 - reads as the verb that it is: with faults.inject
         await asyncio.to_thread(self.__exit__)
 
 
-def _order(page: str, asked: dict[str, Any], data: pathlib.Path | None) -> Any:
+def _post(page: str, request: dict[str, Any], data: pathlib.Path | None) -> Any:
     layout = Layout(data_directory(data))
-    return order(served_port(layout), page, page_key_of(layout), asked)
+    return order(served_port(layout), page, page_key_of(layout), request)

@@ -17,7 +17,7 @@ __all__ = ["DEFAULT_DATABASE", "Wanted", "await_available", "create", "log_files
 DEFAULT_DATABASE: Final = "app"
 _USER: Final = "app"
 _POLL: Final = 0.5  # seconds
-_PATIENCE: Final = 600.0  # seconds for one instance
+_AVAILABLE_TIMEOUT: Final = 600.0  # seconds for one instance
 
 
 class Wanted(NamedTuple):
@@ -60,7 +60,7 @@ def create(data: Path, wanted: Wanted) -> list[str]:
     """
     rds = _rds(data)
     version = {} if wanted.version is None else {"EngineVersion": wanted.version}
-    _asked(
+    _call_api(
         functools.partial(
             rds.create_db_instance,
             DBInstanceIdentifier=wanted.identifier,
@@ -77,7 +77,7 @@ def create(data: Path, wanted: Wanted) -> list[str]:
     if wanted.replicas:
         await_available(data, wanted.identifier)
     for name in wanted.replica_names:
-        _asked(
+        _call_api(
             functools.partial(
                 rds.create_db_instance_read_replica,
                 DBInstanceIdentifier=name,
@@ -96,7 +96,7 @@ def await_available(data: Path, identifier: str) -> None:
     from botocore.exceptions import WaiterError  # noqa: PLC0415 - boto3 is slow to import
 
     waiter = _rds(data).get_waiter("db_instance_available")
-    settings = {"Delay": _POLL, "MaxAttempts": int(_PATIENCE / _POLL)}
+    settings = {"Delay": _POLL, "MaxAttempts": int(_AVAILABLE_TIMEOUT / _POLL)}
     try:
         waiter.wait(DBInstanceIdentifier=identifier, WaiterConfig=settings)
     except WaiterError as error:
@@ -158,7 +158,7 @@ def _rds(data: Path) -> Any:
     return session.client("rds", endpoint_url=variables["AWS_ENDPOINT_URL"], config=Config(proxies={}))
 
 
-def _asked(call: functools.partial[Any]) -> Any:
+def _call_api(call: functools.partial[Any]) -> Any:
     """Return what the API answers.
 
     Raises:
@@ -169,7 +169,7 @@ def _asked(call: functools.partial[Any]) -> Any:
     try:
         return call()
     except ClientError as error:
-        told = error.response.get("Error", {})
-        raise ConfigError(f"{told.get('Message', error)} [{told.get('Code', '?')}]") from error
+        details = error.response.get("Error", {})
+        raise ConfigError(f"{details.get('Message', error)} [{details.get('Code', '?')}]") from error
     except ParamValidationError as error:
         raise ConfigError(str(error)) from error

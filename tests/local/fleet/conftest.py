@@ -78,7 +78,7 @@ class Harness:
 
     def pid(self, resource_id: str) -> int:
         """The process of the server behind the endpoint."""
-        pid = self.fleet._care(resource_id).instance.primary.server.pid
+        pid = self.fleet._supervisor(resource_id).instance.primary.server.pid
         assert pid is not None
         return pid
 
@@ -141,9 +141,9 @@ def running(root: Path) -> Iterator[Harness]:
 
 def end(fleet: Fleet) -> None:
     """Close a fleet whose data are no longer needed: its servers are killed, and write nothing back."""
-    for care in fleet._all():
-        care.instance.closing.set()
-        for node in care.instance.nodes:
+    for supervisor in fleet._all():
+        supervisor.instance.closing.set()
+        for node in supervisor.instance.nodes:
             node.server.kill()
     fleet.close()
 

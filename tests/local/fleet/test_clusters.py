@@ -10,7 +10,7 @@ import pytest
 from rdskit.errors import LocalError
 from rdskit.local.engines.waiting import poll
 from rdskit.local.fleet import Fleet
-from rdskit.local.fleet.clusters.policy import Candidate, heir
+from rdskit.local.fleet.clusters.policy import Candidate, promotion_target
 from tests.local.fleet.clusters import CLUSTER, add, add_three, status, whole
 from tests.plugins.rounds import soak
 
@@ -80,7 +80,7 @@ def test_the_heir_is_in_sync_and_has_the_lowest_tier() -> None:
         Candidate("d", 2, in_sync=True, healthy=True),
         Candidate("c", 2, in_sync=True, healthy=True),
     ]
-    assert heir(readers) == "c"
-    assert heir(readers, "d") == "d"
-    assert heir(readers, "a") is None
-    assert heir([]) is None
+    assert promotion_target(readers) == "c"
+    assert promotion_target(readers, "d") == "d"
+    assert promotion_target(readers, "a") is None
+    assert promotion_target([]) is None

@@ -52,7 +52,7 @@ def test_a_hung_primary_is_fenced_and_failed_over(harness: Harness) -> None:
     hung = harness.pid("db-ORDERS")
     with writers(harness, endpoint) as active:
         assert more(active)
-        harness.fleet._care("db-ORDERS").instance.primary.server.pause()
+        harness.fleet._supervisor("db-ORDERS").instance.primary.server.pause()
         harness.until(lambda: "failover-completed" in harness.kinds())
         assert more(active)
         harness.await_sync()
@@ -67,7 +67,7 @@ def test_writers_go_on_without_a_standby_that_fails(harness: Harness, failure: s
     endpoint = harness.fleet.create(spec(multi_az=True))
     with writers(harness, endpoint) as active:
         assert more(active)
-        standby = harness.fleet._care("db-ORDERS").instance.standby
+        standby = harness.fleet._supervisor("db-ORDERS").instance.standby
         assert standby is not None
         assert standby.server.pid is not None
         os.kill(standby.server.pid, failure)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rdskit.local.fault_model import Fault
-from rdskit.local.fleet.clusters.policy import Candidate, Quorum, successors
+from rdskit.local.fleet.clusters.policy import Candidate, Quorum, promotion_candidates
 from tests.local.fleet.conftest import PORTS, Harness, assert_nothing_lost, more, running, spec, writers
 from tests.plugins.templates import share_templates
 
@@ -101,9 +101,9 @@ def test_with_one_acknowledgement_all_must_be_there_to_be_asked() -> None:
     a = Candidate("a", 0, in_sync=True, healthy=True, waited_for=True)
     b = Candidate("b", 0, in_sync=True, healthy=True, waited_for=True)
     gone = Candidate("c", 0, in_sync=False, healthy=False)
-    assert successors([a, b, gone], Quorum.ONE) == ("a", "b")
-    assert successors([a, replace(b, healthy=False)], Quorum.ONE) == ()
-    assert successors([a, replace(b, in_sync=False)], Quorum.ONE) == ()
-    assert successors([gone], Quorum.ONE) == ()
-    assert successors([replace(b, healthy=False), a], Quorum.ALL) == ("a",)
+    assert promotion_candidates([a, b, gone], Quorum.ONE) == ("a", "b")
+    assert promotion_candidates([a, replace(b, healthy=False)], Quorum.ONE) == ()
+    assert promotion_candidates([a, replace(b, in_sync=False)], Quorum.ONE) == ()
+    assert promotion_candidates([gone], Quorum.ONE) == ()
+    assert promotion_candidates([replace(b, healthy=False), a], Quorum.ALL) == ("a",)
     assert [Quorum.ONE.needed(2), Quorum.ONE.needed(0), Quorum.ALL.needed(2)] == [1, 0, 2]

@@ -131,8 +131,8 @@ def test_a_server_that_cannot_be_told_of_its_cluster_leaves_no_endpoint_shut(
     harness: Harness, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = writer(harness)
-    care = harness.fleet._care(f"db-{name.upper()}")
-    server, times = care.instance.primary.server, itertools.count()
+    supervisor = harness.fleet._supervisor(f"db-{name.upper()}")
+    server, times = supervisor.instance.primary.server, itertools.count()
     publish = server.publish_members  # type: ignore[attr-defined]  # of a cluster's server
 
     def at_last(*arguments: object) -> None:
@@ -141,9 +141,9 @@ def test_a_server_that_cannot_be_told_of_its_cluster_leaves_no_endpoint_shut(
         publish(*arguments)
 
     monkeypatch.setattr(server, "publish_members", at_last)
-    with care.instance.lock:
-        care.instance.refuse()
-        care.instance.accept()
+    with supervisor.instance.lock:
+        supervisor.instance.refuse()
+        supervisor.instance.accept()
     for each in (endpoint, own(harness, name)):
         with harness.client(each) as client:
             assert client.execute("select 1").fetchone() == (1,)

@@ -50,14 +50,14 @@ def refusal(harness: Harness, endpoint: Endpoint, sql: str) -> int:
 def status(harness: Harness, engine: str, name: str) -> str | None:
     """A status variable of semi-synchronous replication on the primary."""
     role = "source" if engine == "mysql" else "master"
-    with harness.fleet._care("db-ORDERS").instance.primary.server.connect() as session:
+    with harness.fleet._supervisor("db-ORDERS").instance.primary.server.connect() as session:
         return session.execute(f"show global status like 'Rpl_semi_sync_{role}_{name}'")[0][1]
 
 
 @pytest.mark.chaos
 def test_every_kind_of_failover_loses_nothing(harness: Harness, engine: str) -> None:
     endpoint = harness.fleet.create(spec(engine=engine, multi_az=True))
-    care = harness.fleet._care("db-ORDERS")
+    supervisor = harness.fleet._supervisor("db-ORDERS")
     causes = ("requested", "primary-ended", "primary-hung")
     with writers(harness, endpoint, 3) as active:
         for number, cause in enumerate(causes, start=1):
@@ -69,7 +69,7 @@ def test_every_kind_of_failover_loses_nothing(harness: Harness, engine: str) -> 
             elif cause == "primary-ended":
                 os.kill(harness.pid("db-ORDERS"), signal.SIGKILL)
             else:
-                care.instance.primary.server.pause()
+                supervisor.instance.primary.server.pause()
             harness.until(lambda: len(harness.fleet.failovers()) == number)  # noqa: B023 - waited for within the round
             after = harness.fleet.describe("db-ORDERS")
             assert (after.zone, after.secondary_zone) == (before.secondary_zone, before.zone)
@@ -86,7 +86,7 @@ def test_every_kind_of_failover_loses_nothing(harness: Harness, engine: str) -> 
 @pytest.mark.parametrize("engine", ONE, indirect=True)
 def test_in_sync_means_that_commits_wait_and_never_fall_back(harness: Harness, engine: str) -> None:
     endpoint = harness.fleet.create(spec(engine=engine, multi_az=True))
-    instance = harness.fleet._care("db-ORDERS").instance
+    instance = harness.fleet._supervisor("db-ORDERS").instance
     assert harness.fleet.describe("db-ORDERS").standby_in_sync
     assert status(harness, engine, "status") == "ON"
     assert instance.standby is not None
@@ -114,8 +114,8 @@ def test_in_sync_means_that_commits_wait_and_never_fall_back(harness: Harness, e
 @pytest.mark.chaos
 def test_a_former_primary_with_a_history_of_its_own_is_copied_anew(harness: Harness, engine: str) -> None:
     endpoint = harness.fleet.create(spec(engine=engine, multi_az=True))
-    care = harness.fleet._care("db-ORDERS")
-    instance = care.instance
+    supervisor = harness.fleet._supervisor("db-ORDERS")
+    instance = supervisor.instance
     with harness.client(endpoint) as client:
         client.execute("create table written (id int primary key)")
     with instance.lock:
@@ -130,7 +130,7 @@ def test_a_former_primary_with_a_history_of_its_own_is_copied_anew(harness: Harn
             # Otherwise MariaDB may have it prepared only, and takes it back by itself.
             session.execute("flush engine logs")
         os.kill(harness.pid("db-ORDERS"), signal.SIGKILL)
-        care.fail_over("primary-ended")
+        supervisor.fail_over("primary-ended")
     with harness.client(endpoint) as client:
         client.execute("insert into written values (1)")
     harness.await_sync()
@@ -144,7 +144,7 @@ def test_a_former_primary_with_a_history_of_its_own_is_copied_anew(harness: Harn
 @pytest.mark.parametrize("engine", OTHER, indirect=True)
 def test_a_standby_that_is_copied_after_a_restart_begins_where_the_copy_ends(harness: Harness, engine: str) -> None:
     endpoint = harness.fleet.create(spec(engine=engine, multi_az=True))
-    care = harness.fleet._care("db-ORDERS")
+    supervisor = harness.fleet._supervisor("db-ORDERS")
     with harness.client(endpoint) as client:
         client.execute("create table written (id int primary key)")
     harness.fleet.reboot("db-ORDERS", force_failover=True)
@@ -153,7 +153,7 @@ def test_a_standby_that_is_copied_after_a_restart_begins_where_the_copy_ends(har
     harness.await_sync()
     # The primary has followed, has written, and has written nothing yet since its restart.
     harness.fleet.reboot("db-ORDERS")
-    care.restore_standby(Way.CLONE)
+    supervisor.restore_standby(Way.CLONE)
     harness.await_sync()
     harness.fleet.reboot("db-ORDERS", force_failover=True)
     assert harness.count(endpoint) == 1
@@ -163,7 +163,7 @@ def test_a_standby_that_is_copied_after_a_restart_begins_where_the_copy_ends(har
 def test_what_a_killed_replica_was_about_to_delete_does_not_keep_it_from_applying(harness: Harness) -> None:
     source = harness.fleet.create(spec(engine="mysql"))
     replica = harness.fleet.create_replica(spec("db-REPLICA", engine="mysql"), "db-ORDERS")
-    with harness.fleet._care("db-REPLICA").instance.primary.server.connect() as session:
+    with harness.fleet._supervisor("db-REPLICA").instance.primary.server.connect() as session:
         ((directory, uuid),) = session.execute("select @@replica_load_tmpdir, @@server_uuid")
     assert directory is not None
     left = Path(directory) / f"SQL_LOAD-{uuid}"

@@ -93,8 +93,8 @@ def test_a_killed_replica_comes_back(harness: Harness) -> None:
 @pytest.mark.chaos
 def test_a_replica_ahead_of_the_new_primary_leaves_service_and_is_made_anew(harness: Harness) -> None:
     source, replica = make(harness, multi_az=True)
-    care = harness.fleet._care("db-ORDERS")
-    instance, standby = care.instance, care.instance.standby
+    supervisor = harness.fleet._supervisor("db-ORDERS")
+    instance, standby = supervisor.instance, supervisor.instance.standby
     assert standby is not None
     assert standby.server.pid is not None
     # More than sockets hold: the paused standby never gets the commit, which is never acknowledged; the replica does.
@@ -105,7 +105,7 @@ def test_a_replica_ahead_of_the_new_primary_leaves_service_and_is_made_anew(harn
         assert poll(lambda: harness.count(replica) == rows, timeout=60)
         os.kill(harness.pid("db-ORDERS"), signal.SIGKILL)
         standby.server.resume()
-        care.fail_over("primary-ended")
+        supervisor.fail_over("primary-ended")
     harness.until(lambda: "failover-completed" in harness.kinds())
     harness.until(lambda: "replica-rebuilt" in harness.kinds())
     assert harness.count(source) == 0
@@ -149,7 +149,7 @@ def test_a_replica_whose_copy_was_cut_short_is_copied_again(
 ) -> None:
     source = harness.fleet.create(spec(engine=engine))
     replica = harness.fleet.create_replica(spec("db-REPLICA", engine=engine), "db-ORDERS")
-    instance = harness.fleet._care("db-REPLICA").instance
+    instance = harness.fleet._supervisor("db-REPLICA").instance
     with instance.lock, monkeypatch.context() as patch:
 
         def break_off(_: object) -> None:
@@ -170,7 +170,7 @@ def test_a_replica_whose_source_goes_away_while_it_is_restarted_is_told_to_run(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, replica = make(harness)
-    server = harness.fleet._care("db-REPLICA").instance.primary.server
+    server = harness.fleet._supervisor("db-REPLICA").instance.primary.server
     stream = server.stream
 
     def stream_at_last(upstream: Upstream) -> None:
@@ -188,7 +188,7 @@ def test_a_replica_that_streams_only_after_it_was_given_up_is_back_in_service(
     harness: Harness, monkeypatch: pytest.MonkeyPatch, *, diverged: bool
 ) -> None:
     source, replica = make(harness)
-    instance = harness.fleet._care("db-REPLICA").instance
+    instance = harness.fleet._supervisor("db-REPLICA").instance
     with instance.lock, monkeypatch.context() as patch:
 
         def give_up(_: object) -> None:

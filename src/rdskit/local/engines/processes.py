@@ -84,7 +84,7 @@ def wait_for_exit(pids: Iterable[int], timeout: float) -> None:
 
     Where the system cannot announce the end of a process, the whole time is waited.
     """
-    watched = [fd for pid in pids if (fd := _exit_announcement(pid)) is not None]
+    watched = [fd for pid in pids if (fd := _open_pidfd(pid)) is not None]
     poller = select.poll()
     for fd in watched:
         poller.register(fd, select.POLLIN)
@@ -115,7 +115,7 @@ def end_orphans(directory: Path) -> list[int]:
     return pids
 
 
-def _exit_announcement(pid: int) -> int | None:
+def _open_pidfd(pid: int) -> int | None:
     if not hasattr(os, "pidfd_open"):
         return None
     try:

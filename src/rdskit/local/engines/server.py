@@ -87,7 +87,7 @@ class DatabaseServer:
         """The process that was started last."""
         return self._process.pid if self._process else None
 
-    def last_words(self) -> str:
+    def log_excerpt(self) -> str:
         """What the server has complained of since its last start; the end of its log if of nothing."""
         try:
             with self.log.open("rb") as log:

@@ -99,7 +99,7 @@ def _unpack(packages: PackageSet, cache: Path, report: Callable[[str], None], ap
     archives = _download(packages, draft, apt)
     for archive in archives:
         _run(["dpkg", "-x", str(archive), str(root)], packages, timeout=_UNPACK_TIMEOUT)
-    _slim(root, packages.programs)
+    _remove_unneeded(root, packages.programs)
     target = cache / packages.name
     root.rename(target)
     shutil.rmtree(draft)
@@ -151,7 +151,7 @@ def _sources(packages: PackageSet, apt: Path) -> list[apt_sources.Source]:
     else:
         chosen = apt_sources.of_release(found, codename)
     if not chosen:
-        raise LocalError(f"{packages.title}: no package archive is named in {apt}; {_by_hand(packages)}")
+        raise LocalError(f"{packages.title}: no package archive is named in {apt}; {_manual_install(packages)}")
     return chosen
 
 
@@ -176,7 +176,7 @@ def is_debian() -> bool:
     return _release().get("ID") == "debian"
 
 
-def _slim(root: Path, programs: Sequence[str]) -> None:
+def _remove_unneeded(root: Path, programs: Sequence[str]) -> None:
     for folder in _NOT_NEEDED_TO_RUN:
         shutil.rmtree(root / folder, ignore_errors=True)
     for program in (root / "usr" / "bin").glob("*"):
@@ -194,11 +194,11 @@ def _require_apt(packages: PackageSet) -> None:
     if missing:
         raise LocalError(
             f"{packages.title} is not installed, and without {' and '.join(missing)} it cannot be unpacked for this "
-            f"user alone; {_by_hand(packages)}"
+            f"user alone; {_manual_install(packages)}"
         )
 
 
-def _by_hand(packages: PackageSet) -> str:
+def _manual_install(packages: PackageSet) -> str:
     return f"install {packages.title} with this system's package manager, so that its server is on PATH or in /usr/sbin"
 
 
@@ -215,7 +215,7 @@ def _run(command: Sequence[str], packages: PackageSet, *, timeout: float) -> Non
     )
     if answer.returncode != 0:
         said = " ".join((answer.stderr or answer.stdout).strip().splitlines()[-_LAST_LINES:])
-        raise LocalError(f"{packages.title} could not be fetched ({command[0]}): {said}; {_by_hand(packages)}")
+        raise LocalError(f"{packages.title} could not be fetched ({command[0]}): {said}; {_manual_install(packages)}")
 
 
 @contextmanager

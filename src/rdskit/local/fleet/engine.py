@@ -171,7 +171,7 @@ class ServerProcess(Protocol):
         """Delete the data directory and the log of a stopped server."""
         ...
 
-    def last_words(self) -> str:
+    def log_excerpt(self) -> str:
         """What the server has complained of since its last start."""
         ...
 

@@ -51,24 +51,24 @@ def fail_over(instance: Instance, cause: FailoverCause, replicas: Iterable[Insta
     old, new = instance.primary, instance.standby
     if new is None or not instance.in_sync:
         raise LocalError(f"{instance.resource_id} has no standby in sync: wait until it has, or restart the primary")
-    writer = new.open_takeover()
-    instance.site.tell(instance.resource_id, "failover-started", f"Multi-AZ failover started: {REASONS[cause]}")
+    writer = new.open_promotion_session()
+    instance.context.report(instance.resource_id, "failover-started", f"Multi-AZ failover started: {REASONS[cause]}")
     instance.refuse()
     running = [replica for replica in replicas if replica.primary.server.alive]
     at, started = dt.datetime.now(dt.UTC), time.monotonic()
     silence = None if cause == "requested" else round((started - old.answered_at) * 1000, 3)
     old.server.fence()
-    received = _asked(running)
+    received = _request_positions(running)
     new.server.promote()
     await_first_write(new.server, writer)
     promotion_ms = (time.monotonic() - started) * 1000
-    retire_diverged(_answers(received), new.server)
+    retire_diverged(_collect_positions(received), new.server)
     record = FailoverRecord(instance.resource_id, cause, at, round(promotion_ms, 3), silence)
-    _swap(instance, record)
+    _swap_roles(instance, record)
     instance.accept()
     zone = instance.record.primary.zone
     message = f"Multi-AZ failover completed: the primary is in {zone} now"
-    instance.site.tell(instance.resource_id, "failover-completed", message, promotion_ms=record.promotion_ms)
+    instance.context.report(instance.resource_id, "failover-completed", message, promotion_ms=record.promotion_ms)
     return record
 
 
@@ -104,7 +104,7 @@ def await_first_write(server: Server, writer: ServerSession) -> None:
         raise LocalError(f"the promoted standby accepted no write within {_FIRST_WRITE:g} s: see its log")
 
 
-def _swap(instance: Instance, failover: FailoverRecord) -> None:
+def _swap_roles(instance: Instance, failover: FailoverRecord) -> None:
     # On disk before the first client writes: a crash of ours must not bring the old primary back.
     record = instance.record
     if record.standby is None:
@@ -113,26 +113,26 @@ def _swap(instance: Instance, failover: FailoverRecord) -> None:
     instance.remember(primary=record.standby, standby=record.primary, failovers=failovers)
     instance.primary, instance.standby = instance.nodes[1], instance.nodes[0]
     instance.synchronous = instance.in_sync = False
-    instance.close_takeovers()
-    instance.primary.forgive()
+    instance.close_promotion_sessions()
+    instance.primary.reset_health()
 
 
-def _asked(replicas: Sequence[Instance]) -> dict[Instance, Future[str | None]]:
+def _request_positions(replicas: Sequence[Instance]) -> dict[Instance, Future[str | None]]:
     """Ask each replica how far it has received, while the standby is promoted."""
     pool = ThreadPoolExecutor(max_workers=max(1, len(replicas)), thread_name_prefix="rdskit-received")
     try:
-        return {replica: pool.submit(_received, replica) for replica in replicas}
+        return {replica: pool.submit(_received_position, replica) for replica in replicas}
     finally:
         pool.shutdown(wait=False)
 
 
-def _answers(asked: Mapping[Instance, Future[str | None]]) -> dict[Instance, str | None]:
+def _collect_positions(requested: Mapping[Instance, Future[str | None]]) -> dict[Instance, str | None]:
     """What replicas have told by now, or do in a moment: writers wait for a new primary, and not for its replicas."""
-    wait(asked.values(), timeout=_REPLICA_ANSWER)
-    return {replica: future.result() if future.done() else None for replica, future in asked.items()}
+    wait(requested.values(), timeout=_REPLICA_ANSWER)
+    return {replica: future.result() if future.done() else None for replica, future in requested.items()}
 
 
-def _received(replica: Instance) -> str | None:
+def _received_position(replica: Instance) -> str | None:
     """How far a replica has received, once it receives nothing more; None if it does not tell."""
     position = replica.primary.server.received(_REPLICA_ANSWER)
     if position is None:

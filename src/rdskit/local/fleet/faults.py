@@ -50,24 +50,24 @@ class FaultTimers:
             self._timers.clear()
 
 
-def inject(care: Supervisor, fault: Fault, replicas: Iterable[Instance]) -> None:
+def inject(supervisor: Supervisor, fault: Fault, replicas: Iterable[Instance]) -> None:
     """Begin a fault; one that is in force already is fine.
 
     Args:
-        care: of the instance to which it happens.
+        supervisor: of the instance to which it happens.
         fault: what happens.
         replicas: its read replicas.
 
     Raises:
         LocalError: the instance is stopped, or cannot have this fault.
     """
-    instance = care.instance
+    instance = supervisor.instance
     with instance.lock:
         if instance.record.stopped or not instance.primary.server.alive:
             raise LocalError(f"{instance.resource_id} does not run: start it before you break it")
         if fault.kind == "full-disk" and instance.record.cluster_id is not None:
             raise LocalError(f"{instance.resource_id} is of a DB cluster, whose storage does not fill up here: kill it")
-        delayed = _delayed(instance, replicas) if fault.kind == "lag" else frozenset()
+        delayed = _replicas_to_delay(instance, replicas) if fault.kind == "lag" else frozenset()
         _log.info("%s: fault %s", instance.resource_id, fault)
         if fault.lasts:
             instance.faults |= {fault}
@@ -79,10 +79,10 @@ def inject(care: Supervisor, fault: Fault, replicas: Iterable[Instance]) -> None
         elif fault.cuts_off:
             instance.primary.cut_off = True
         elif fault.kind == "full-disk":
-            _run_out_of_storage(care)
+            _run_out_of_storage(supervisor)
         if fault.kind in ("blackhole", "latency", "reset"):
             instance.refresh_endpoint(cut=fault.kind == "reset")
-    _delay(delayed, fault.seconds)
+    _delay_replay(delayed, fault.seconds)
 
 
 def clear(instance: Instance, faults: Iterable[Fault]) -> frozenset[Fault]:
@@ -107,33 +107,33 @@ def clear(instance: Instance, faults: Iterable[Fault]) -> frozenset[Fault]:
             instance.primary.cut_off = instance.primary.cut_off and any(each.cuts_off for each in instance.faults)
             instance.refresh_endpoint()
     # By now the writer of a cluster may be another one: who was held back then counts, not who reads now.
-    _delay(delayed, 0.0)
+    _delay_replay(delayed, 0.0)
     return ended
 
 
-def _run_out_of_storage(care: Supervisor) -> None:
+def _run_out_of_storage(supervisor: Supervisor) -> None:
     """Where a disk that fills up ends: no server can write its log, so none runs. A pair's disks are of one size.
 
     Nothing is promoted or started while the fault is in force; then the primary is started again where it was.
     """
-    instance = care.instance
+    instance = supervisor.instance
     instance.refuse()
-    care.cancel_restoration()
-    instance.close_takeovers()
+    supervisor.cancel_restoration()
+    instance.close_promotion_sessions()
     instance.synchronous = instance.in_sync = False
     for node in instance.nodes:
         node.server.kill()  # and wait: who is told looks at once whether it runs
-    instance.site.tell(instance.resource_id, "storage-full", "Allocated storage has been exhausted")
+    instance.context.report(instance.resource_id, "storage-full", "Allocated storage has been exhausted")
 
 
-def _delayed(instance: Instance, replicas: Iterable[Instance]) -> frozenset[Instance]:
+def _replicas_to_delay(instance: Instance, replicas: Iterable[Instance]) -> frozenset[Instance]:
     found = frozenset([instance] if instance.is_replica else (each for each in replicas if not each.record.stopped))
     if not found:
         raise LocalError(f"{instance.resource_id} has no read replica that could lag: create one first")
     return found
 
 
-def _delay(replicas: Iterable[Instance], seconds: float) -> None:
+def _delay_replay(replicas: Iterable[Instance], seconds: float) -> None:
     """The caller holds no lock: whoever restarts a replica, or has it follow another source, is waited for."""
     for replica in replicas:
         with replica.lock:

@@ -68,7 +68,7 @@ class FleetContext:
         for address in record.addresses:
             self.addresses.release(address)
 
-    def tell(self, resource_id: str, kind: EventKind, message: str, *, promotion_ms: float | None = None) -> None:
+    def report(self, resource_id: str, kind: EventKind, message: str, *, promotion_ms: float | None = None) -> None:
         """Report something that happened to an instance."""
         _log.info("%s: %s", resource_id, message)
         self.notify(FleetEvent(resource_id, kind, message, dt.datetime.now(dt.UTC), promotion_ms))

@@ -29,7 +29,7 @@ class Instance:
     """One DB instance. Whoever changes it holds :attr:`lock`; a replica's may be taken while holding its source's.
 
     Args:
-        site: what the fleet shares.
+        context: what the fleet shares.
         record: what is remembered of it.
         source: of a read replica: finds the instance it copies.
 
@@ -50,9 +50,9 @@ class Instance:
     """
 
     def __init__(
-        self, site: FleetContext, record: InstanceRecord, source: Callable[[], Instance] | None = None
+        self, context: FleetContext, record: InstanceRecord, source: Callable[[], Instance] | None = None
     ) -> None:
-        self.site = site
+        self.context = context
         self.record = record
         self.source = source
         self.lock = threading.RLock()
@@ -98,7 +98,7 @@ class Instance:
     @property
     def engine(self) -> Engine:
         """What it runs."""
-        return self.site.engine(self.record)
+        return self.context.engine(self.record)
 
     @property
     def member(self) -> Member:
@@ -116,7 +116,7 @@ class Instance:
     def remember(self, **changes: Any) -> None:
         """Change the record, on disk first."""
         record = replace(self.record, **changes)
-        self.site.store.save(record)
+        self.context.store.save(record)
         self.record = record
 
     def configure(self) -> None:
@@ -191,7 +191,7 @@ class Instance:
             refused = error
             self.remember(parameters=self.record.proven)
             self._start_configured()
-        self.primary.forgive()
+        self.primary.reset_health()
         # At this address packets arrive again, and connections of before are unknown to whoever gets them now.
         self.faults = frozenset(each for each in self.faults if not each.cuts_off)
         self.pending = frozenset()
@@ -215,7 +215,7 @@ class Instance:
         try:
             self.changed()
         finally:  # a cluster whose servers do not answer just now must not leave this instance shut
-            self.site.endpoints.set(self.endpoint_state(), cut=cut)
+            self.context.endpoints.set(self.endpoint_state(), cut=cut)
 
     @property
     def link(self) -> Link:
@@ -234,15 +234,15 @@ class Instance:
     def release_writers(self) -> None:
         """Have the primary no longer wait for its standby; nothing can be promoted from now on."""
         self.in_sync = False
-        self.close_takeovers()
+        self.close_promotion_sessions()
         if self.synchronous:
             self.primary.server.require_acknowledgement(on=False)
             self.synchronous = False
 
-    def close_takeovers(self) -> None:
+    def close_promotion_sessions(self) -> None:
         """Close the connections that wait for a promotion."""
         for node in self.nodes:
-            node.close_takeover()
+            node.close_promotion_session()
 
     def refresh_pending(self) -> frozenset[str]:
         """Ask the primary which parameters wait for a restart."""
@@ -286,17 +286,17 @@ class Instance:
     def endpoint_state(self) -> EndpointState:
         """What its endpoint should be now."""
         backend = self.primary.server if self.accepting else None
-        state = self.site.endpoint(self.record, backend, require_tls=self.translation.require_tls)
+        state = self.context.endpoint(self.record, backend, require_tls=self.translation.require_tls)
         return replace(state, link=self.link)
 
     def _ensure_address(self) -> None:
         if not self.primary.ensure_port():
-            moved = replace(self.record.primary, address=self.site.addresses.allocate())
+            moved = replace(self.record.primary, address=self.context.addresses.allocate())
             self.remember(primary=moved)
             self.primary = self._node(moved)
 
     def _node(self, record: NodeRecord) -> Node:
-        return Node(record, self.site.server(self.record, record))
+        return Node(record, self.context.server(self.record, record))
 
     def _standby(self) -> Node:
         if self.standby is None:

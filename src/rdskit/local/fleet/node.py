@@ -30,7 +30,7 @@ class Node:
         probed: what the latest probe has shown; None before the first.
         cut_off: no probe reaches it, on purpose; a restart ends that.
         answered_at: when it last answered a probe, of the monotonic clock.
-        takeover: an open connection, of whoever may be promoted, for the first write after that.
+        promotion_session: an open connection, of whoever may be promoted, for the first write after that.
     """
 
     def __init__(self, record: NodeRecord, server: Server) -> None:
@@ -40,10 +40,10 @@ class Node:
         self.probed: Probe | None = None
         self.cut_off = False
         self.answered_at = time.monotonic()
-        self.takeover: ServerSession | None = None
+        self.promotion_session: ServerSession | None = None
         self._session: ServerSession | None = None
         self._waiting: ProbeQuery | None = None
-        self._forgiven = False
+        self._health_reset = False
         self._lock = threading.Lock()
 
     def send_probe(self, *, following: bool) -> None:
@@ -57,50 +57,50 @@ class Node:
             self._session.send(query.sql)
             self._waiting = query
         except SessionLost:
-            self.hang_up()
+            self.close_probe()
 
-    def judge(self, late: float) -> None:
+    def record_probe(self, late: float) -> None:
         """Take the probe's answer in, if it is there; ``late`` as in :meth:`Health.after_probe`."""
         # A suspended parent process still has backends that answer, and no new client gets in.
         answered = self._take_answer() and not self.server.suspended and not self.cut_off
         with self._lock:
             if answered:
                 self.answered_at = time.monotonic()
-            if self._forgiven:
-                self._forgiven = False
-                self.hang_up()
+            if self._health_reset:
+                self._health_reset = False
+                self.close_probe()
             else:
                 self.health = self.health.after_probe(alive=self.server.alive, answered=answered, late=late)
 
-    def forgive(self) -> None:
+    def reset_health(self) -> None:
         """Have the watch begin anew: the server was restarted on purpose. Called by any thread."""
         with self._lock:
-            self._forgiven = True
+            self._health_reset = True
             self.cut_off = False
             self.answered_at = time.monotonic()
             self.health = Health()
             self.probed = None
 
-    def hang_up(self) -> None:
+    def close_probe(self) -> None:
         """Close the watch's connection; done by the watch's thread, or when that has ended."""
         if self._session is not None:
             self._session.close()
         self._session = None
         self._waiting = None
 
-    def open_takeover(self) -> ServerSession:
+    def open_promotion_session(self) -> ServerSession:
         """The connection for the first write; opened again if it was lost."""
-        if self.takeover is not None and not self.takeover.answers(_OPENING):
-            self.close_takeover()
-        if self.takeover is None:
-            self.takeover = self.server.open_writer()
-        return self.takeover
+        if self.promotion_session is not None and not self.promotion_session.answers(_OPENING):
+            self.close_promotion_session()
+        if self.promotion_session is None:
+            self.promotion_session = self.server.open_writer()
+        return self.promotion_session
 
-    def close_takeover(self) -> None:
+    def close_promotion_session(self) -> None:
         """Close it."""
-        if self.takeover is not None:
-            self.takeover.close()
-            self.takeover = None
+        if self.promotion_session is not None:
+            self.promotion_session.close()
+            self.promotion_session = None
 
     def ensure_port(self) -> bool:
         """Whether the recorded address can still be had."""
@@ -120,7 +120,7 @@ class Node:
                 return False
             self.probed = self._waiting.read(self._session.receive_records())
         except (SessionLost, StatementRefused):
-            self.hang_up()
+            self.close_probe()
             return False
         self._waiting = None
         return True

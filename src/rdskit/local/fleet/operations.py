@@ -26,74 +26,74 @@ _IN_SYNC: Final = 120.0
 _WRITABLE: Final = 30.0
 
 
-def create(care: Supervisor, spec: InstanceSpec) -> None:
+def create(supervisor: Supervisor, spec: InstanceSpec) -> None:
     """Make the servers of a new instance, up to the master user's first login through the endpoint."""
-    instance = care.instance
+    instance = supervisor.instance
     with instance.lock:
         server = instance.primary.server
-        server.init(instance.site.store.templates)
+        server.init(instance.context.store.templates)
         instance.start_primary()
         server.set_up(spec)
         instance.accept()
         instance.remember(proven=instance.record.parameters)
-    care.begin()
+    supervisor.begin()
     if spec.multi_az:
-        add_standby(care)
+        add_standby(supervisor)
     _check_login(instance, spec)
 
 
-def create_replica(care: Supervisor) -> None:
+def create_replica(supervisor: Supervisor) -> None:
     """Make the server of a new read replica."""
-    instance = care.instance
+    instance = supervisor.instance
     with instance.lock:
         replication.build(instance)
         instance.accept()
         instance.remember(proven=instance.record.parameters)
-    care.begin()
+    supervisor.begin()
 
 
-def bring_back(care: Supervisor) -> None:
+def bring_back(supervisor: Supervisor) -> None:
     """Start a recorded instance after the fleet's own start."""
-    instance = care.instance
+    instance = supervisor.instance
     with instance.lock:
         if not instance.record.stopped:
             try:
-                care.restart_primary()
+                supervisor.restart_primary()
             except LocalError as error:
                 # The watch goes on trying; the other instances are none the worse.
-                instance.site.tell(instance.resource_id, "stopped-unexpectedly", str(error))
-    care.begin()
+                instance.context.report(instance.resource_id, "stopped-unexpectedly", str(error))
+    supervisor.begin()
 
 
-def shut_down(care: Supervisor) -> None:
+def shut_down(supervisor: Supervisor) -> None:
     """Stop everything of an instance; the data stay."""
-    care.instance.closing.set()
-    care.end()
-    with care.instance.lock:
-        care.instance.close_takeovers()
-        _stop_servers(care.instance)
+    supervisor.instance.closing.set()
+    supervisor.end()
+    with supervisor.instance.lock:
+        supervisor.instance.close_promotion_sessions()
+        _stop_servers(supervisor.instance)
 
 
-def delete(care: Supervisor) -> None:
+def delete(supervisor: Supervisor) -> None:
     """Remove an instance with its data, its certificate and its addresses."""
-    instance = care.instance
+    instance = supervisor.instance
     instance.closing.set()
-    care.end()
+    supervisor.end()
     with instance.lock:
-        instance.close_takeovers()
-        instance.site.endpoints.remove(instance.resource_id)
+        instance.close_promotion_sessions()
+        instance.context.endpoints.remove(instance.resource_id)
         for node in instance.nodes:
             node.discard()
-        instance.site.forget(instance.record)
+        instance.context.forget(instance.record)
 
 
-def add_standby(care: Supervisor) -> None:
+def add_standby(supervisor: Supervisor) -> None:
     """Make a standby and wait until it is in sync; one that is there already is fine.
 
     Raises:
         LocalError: it was not in sync in time; the work goes on in the background.
     """
-    instance = care.instance
+    instance = supervisor.instance
     with instance.lock:
         if instance.is_replica:
             raise LocalError(f"{instance.resource_id} is a read replica, which has no standby: promote it first")
@@ -102,39 +102,39 @@ def add_standby(care: Supervisor) -> None:
         node = _other_node(instance)
         instance.remember(standby=node)
         instance.adopt_standby(node)
-        restoration = care.restore_standby(Way.CLONE)
+        restoration = supervisor.restore_standby(Way.CLONE)
     if not restoration.wait(_IN_SYNC):
         raise LocalError(f"the standby of {instance.resource_id} is not in sync after {_IN_SYNC:g} s: see its log")
 
 
-def remove_standby(care: Supervisor) -> None:
+def remove_standby(supervisor: Supervisor) -> None:
     """Take the standby away; none is fine."""
-    instance = care.instance
+    instance = supervisor.instance
     with instance.lock:
         standby = instance.standby
         if standby is None:
             return
-        care.cancel_restoration()
+        supervisor.cancel_restoration()
         instance.release_writers()
         instance.remember(standby=None)
         instance.standby = None
         standby.discard()
-        instance.site.addresses.release(standby.record.address)
+        instance.context.addresses.release(standby.record.address)
 
 
-def apply_parameters(care: Supervisor, parameters: Mapping[str, str]) -> frozenset[str]:
+def apply_parameters(supervisor: Supervisor, parameters: Mapping[str, str]) -> frozenset[str]:
     """Set exactly these parameters; returns those that wait for a reboot."""
-    instance = care.instance
+    instance = supervisor.instance
     for name, reason in instance.engine.translate(parameters).ignored.items():
         _log.warning("%s: parameter %s has no effect: %s", instance.resource_id, name, reason)
     with instance.lock:
         before = instance.record.parameters
         instance.remember(parameters=dict(parameters))
         try:
-            _put_into_force(instance)
+            _configure_and_apply(instance)
         except LocalError:
             instance.remember(parameters=before)
-            _put_into_force(instance)
+            _configure_and_apply(instance)
             raise
         if instance.record.stopped:
             return frozenset()
@@ -142,26 +142,26 @@ def apply_parameters(care: Supervisor, parameters: Mapping[str, str]) -> frozens
         return instance.refresh_pending()
 
 
-def reboot(care: Supervisor, replicas: list[Instance]) -> None:
+def reboot(supervisor: Supervisor, replicas: list[Instance]) -> None:
     """Restart the servers in their places, with the parameters that wait for it."""
-    instance = care.instance
+    instance = supervisor.instance
     with instance.lock:
         _raise_limits(instance, replicas)
-        care.cancel_restoration()
+        supervisor.cancel_restoration()
         instance.refuse()
         _stop_servers(instance)
-        care.restart_primary()
+        supervisor.restart_primary()
 
 
-def fail_over(care: Supervisor) -> None:
+def fail_over(supervisor: Supervisor) -> None:
     """Promote the standby, as asked; waits until it is in sync."""
-    instance = care.instance
+    instance = supervisor.instance
     if instance.record.standby is None:
         raise LocalError(f"{instance.resource_id} is not Multi-AZ, so it cannot fail over: modify it, or just reboot")
     if not poll(lambda: instance.in_sync, timeout=_IN_SYNC, interval=0.02):
         raise LocalError(f"the standby of {instance.resource_id} is not in sync: failing over would lose writes")
     with instance.lock:
-        care.fail_over("requested")
+        supervisor.fail_over("requested")
 
 
 def allocate_storage(instance: Instance) -> None:
@@ -171,28 +171,28 @@ def allocate_storage(instance: Instance) -> None:
         raise LocalError(f"{instance.resource_id} has storage again and does not start: see its log")
 
 
-def stop(care: Supervisor) -> None:
+def stop(supervisor: Supervisor) -> None:
     """Stop the servers; stopped ones are fine."""
-    instance = care.instance
+    instance = supervisor.instance
     with instance.lock:
         instance.remember(stopped=True)
-        care.cancel_restoration()
+        supervisor.cancel_restoration()
         instance.refuse()
         _stop_servers(instance)
 
 
-def start(care: Supervisor) -> None:
+def start(supervisor: Supervisor) -> None:
     """Start stopped servers; running ones are fine."""
-    instance = care.instance
+    instance = supervisor.instance
     with instance.lock:
         if instance.record.stopped:
             instance.remember(stopped=False)
-            care.restart_primary()
+            supervisor.restart_primary()
 
 
-def promote(care: Supervisor) -> None:
+def promote(supervisor: Supervisor) -> None:
     """Make a read replica an instance of its own; one that is that already is fine."""
-    instance = care.instance
+    instance = supervisor.instance
     with instance.lock:
         if not instance.is_replica:
             return
@@ -203,25 +203,25 @@ def promote(care: Supervisor) -> None:
                 raise LocalError(f"{instance.resource_id} was not promoted within {_WRITABLE:g} s: see its log")
         instance.remember(source_id=None)
         instance.source = None
-        _put_into_force(instance)
-        instance.primary.forgive()
+        _configure_and_apply(instance)
+        instance.primary.reset_health()
 
 
-def set_master_password(care: Supervisor, password: str) -> None:
+def set_master_password(supervisor: Supervisor, password: str) -> None:
     """Give the master user another password."""
-    with care.instance.lock:
-        care.instance.primary.server.set_password(care.instance.record.master_user, password)
+    with supervisor.instance.lock:
+        supervisor.instance.primary.server.set_password(supervisor.instance.record.master_user, password)
 
 
-def _put_into_force(instance: Instance) -> None:
+def _configure_and_apply(instance: Instance) -> None:
     instance.configure()
     if not instance.record.stopped:
         instance.apply_configuration()
 
 
-def set_iam(care: Supervisor, *, enabled: bool) -> None:
+def set_iam(supervisor: Supervisor, *, enabled: bool) -> None:
     """Enable or disable IAM authentication at the endpoint."""
-    instance = care.instance
+    instance = supervisor.instance
     with instance.lock:
         instance.remember(iam=enabled)
         if not instance.record.stopped:
@@ -236,7 +236,7 @@ def _stop_servers(instance: Instance) -> None:
         _log.warning("%s: writers are not released before the stop: %s", instance.resource_id, error)
     for node in instance.nodes:
         node.server.stop()
-        node.forgive()
+        node.reset_health()
 
 
 def _raise_limits(instance: Instance, replicas: list[Instance]) -> None:
@@ -257,11 +257,11 @@ def _other_node(instance: Instance) -> NodeRecord:
     first, second = instance.record.zones
     return NodeRecord(
         name="b" if present.name == "a" else "a",
-        address=instance.site.addresses.allocate(),
+        address=instance.context.addresses.allocate(),
         zone=second if present.zone == first else first,
     )
 
 
 def _check_login(instance: Instance, spec: InstanceSpec) -> None:
     account = Account(spec.master_user, spec.master_password)
-    instance.engine.login(instance.record.endpoint, account, spec.database, instance.site.authority.ensure())
+    instance.engine.login(instance.record.endpoint, account, spec.database, instance.context.authority.ensure())

@@ -103,7 +103,7 @@ def readmit(replica: Instance) -> None:
 def _put_in_service(replica: Instance) -> None:
     replica.diverged = False
     replica.accept()
-    replica.site.tell(replica.resource_id, "replica-rebuilt", "The read replica was made anew from its source")
+    replica.context.report(replica.resource_id, "replica-rebuilt", "The read replica was made anew from its source")
 
 
 def _rewind(replica: Instance) -> None:
@@ -122,7 +122,7 @@ def _await_stream(replica: Instance) -> None:
     server = replica.primary.server
     with server.connect() as session:
         if not poll(lambda: replica.closing.is_set() or server.streams(session), timeout=_STREAM, interval=0.02):
-            raise LocalError(f"{replica.resource_id} does not stream: {server.last_words()}")
+            raise LocalError(f"{replica.resource_id} does not stream: {server.log_excerpt()}")
 
 
 def _source(replica: Instance) -> Instance:

@@ -1,4 +1,4 @@
-"""The fleet: real servers for every DB instance, kept going and brought back after a crash."""
+"""The fleet: real servers for every DB instance, supervised and brought back after a crash."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_AT_ONCE: Final = 4
+_PARALLEL: Final = 4
 
 
 class Fleet:
@@ -51,7 +51,7 @@ class Fleet:
     Args:
         root: the data directory; nothing is written elsewhere.
         notify: told of everything that happens; called from the fleet's own threads, and must not call back.
-        judge: called with a resource id, a user and an IAM token; returns why the token is refused, or nothing.
+        verify_token: called with a resource id, a user and an IAM token; returns why the token is refused, or nothing.
     """
 
     def __init__(
@@ -59,17 +59,17 @@ class Fleet:
         root: Path,
         *,
         notify: Callable[[FleetEvent], None],
-        judge: Callable[[str, str, str], str] = refuse_all,
+        verify_token: Callable[[str, str, str], str] = refuse_all,
     ) -> None:
         self._store = Store(root)
         self._notify = notify
-        self._kept: dict[str, Supervisor] = {}
+        self._supervisors: dict[str, Supervisor] = {}
         self._lock = threading.Lock()
-        self._endpoints = EndpointProcess(judge)
+        self._endpoints = EndpointProcess(verify_token)
         self._owner: IO[str] | None = None
-        self._present: FleetContext | None = None
+        self._started_context: FleetContext | None = None
         self._engines = catalog.standard()
-        self._clusters = Clusters(self._store.root, lambda: [care.instance for care in self._all()])
+        self._clusters = Clusters(self._store.root, lambda: [supervisor.instance for supervisor in self._all()])
         self._fault_timers = faults.FaultTimers()
 
     def start(self) -> None:
@@ -79,7 +79,7 @@ class Fleet:
             LocalError: another process runs this fleet.
         """
         self._store.ensure()
-        self._owner = _own(self._store.root / "fleet.lock")
+        self._owner = _lock_fleet(self._store.root / "fleet.lock")
         try:
             self._bring_up()
         except BaseException:
@@ -89,8 +89,8 @@ class Fleet:
     def close(self) -> None:
         """Stop all servers cleanly. No process is left; the state stays on disk."""
         self._fault_timers.close()
-        self._each(operations.shut_down, self._all())
-        self._kept.clear()
+        self._for_each(operations.shut_down, self._all())
+        self._supervisors.clear()
         self._endpoints.close()
         if self._owner is not None:
             self._owner.close()
@@ -99,7 +99,7 @@ class Fleet:
     @property
     def authority(self) -> Path:
         """The file of the local certificate authority, by which clients verify every endpoint."""
-        return self._site.authority.ensure()
+        return self._context.authority.ensure()
 
     def create_cluster(self, resource_id: str, engine: str, port: int) -> ClusterFacts:
         """Make a DB cluster that has no instance yet; its endpoints refuse connections until it has one.
@@ -109,7 +109,7 @@ class Fleet:
             engine: ``aurora-postgresql`` or ``aurora-mysql``; of a Multi-AZ DB cluster ``postgres`` or ``mysql``.
             port: of its endpoints; honoured on Linux.
         """
-        return self._clusters.create(self._site, resource_id, engine, port).facts()
+        return self._clusters.create(self._context, resource_id, engine, port).facts()
 
     def describe_cluster(self, resource_id: str) -> ClusterFacts:
         """The present state of a DB cluster.
@@ -129,7 +129,7 @@ class Fleet:
         Raises:
             LocalError: there is no such reader, or it does not come in sync.
         """
-        membership.fail_over(self._clusters.find(resource_id), target_id, self._care)
+        membership.fail_over(self._clusters.find(resource_id), target_id, self._supervisor)
 
     def delete_cluster(self, resource_id: str) -> None:
         """Remove a cluster.
@@ -137,7 +137,7 @@ class Fleet:
         Raises:
             LocalError: there is no such cluster, or it has instances: delete those first.
         """
-        self._clusters.delete(self._site, resource_id)
+        self._clusters.delete(self._context, resource_id)
 
     def set_custom_endpoint(self, cluster_id: str, endpoint: CustomEndpoint) -> Endpoint:
         """Open a custom endpoint of a cluster, or change whom it leads to; returns where it listens."""
@@ -159,13 +159,13 @@ class Fleet:
         engine = self._engines.engine(spec.engine)
         engine.check_master_user(spec.master_user)
         engine.prepare()
-        care = self._reserve(spec, source_id=None)
+        supervisor = self._reserve(spec, source_id=None)
         if spec.cluster_id is not None:
             cluster = self._clusters.find(spec.cluster_id)
-            self._or_nothing(care, lambda: membership.join(cluster, care, spec))
+            self._or_remove(supervisor, lambda: membership.join(cluster, supervisor, spec))
         else:
-            self._or_nothing(care, lambda: operations.create(care, spec))
-        return care.instance.facts().endpoint
+            self._or_remove(supervisor, lambda: operations.create(supervisor, spec))
+        return supervisor.instance.facts().endpoint
 
     def create_replica(self, spec: InstanceSpec, source_id: str) -> Endpoint:
         """Make a read replica that streams asynchronously from another instance.
@@ -177,26 +177,26 @@ class Fleet:
         Raises:
             LocalError: the source does not exist, is a replica itself, or does not run.
         """
-        source = self._care(source_id).instance
+        source = self._supervisor(source_id).instance
         if spec.engine != source.record.engine:
             raise LocalError(f"{source_id} runs {source.record.engine}: its replica cannot run {spec.engine}")
         if source.is_replica:
             raise LocalError(f"{source_id} is a read replica itself: make the replica from {source.record.source_id}")
-        care = self._reserve(spec, source_id=source_id)
-        self._or_nothing(care, lambda: operations.create_replica(care))
-        return care.instance.facts().endpoint
+        supervisor = self._reserve(spec, source_id=source_id)
+        self._or_remove(supervisor, lambda: operations.create_replica(supervisor))
+        return supervisor.instance.facts().endpoint
 
     def set_multi_az(self, resource_id: str, enabled: bool) -> None:  # noqa: FBT001 - one obvious argument
         """Add a synchronous standby and wait until it is in sync, or take it away."""
-        (operations.add_standby if enabled else operations.remove_standby)(self._care(resource_id))
+        (operations.add_standby if enabled else operations.remove_standby)(self._supervisor(resource_id))
 
     def set_master_password(self, resource_id: str, password: str) -> None:
         """Give the master user another password."""
-        operations.set_master_password(self._care(resource_id), password)
+        operations.set_master_password(self._supervisor(resource_id), password)
 
     def set_iam(self, resource_id: str, enabled: bool) -> None:  # noqa: FBT001 - one obvious argument
         """Let IAM users in, or refuse them; connections that exist stay."""
-        operations.set_iam(self._care(resource_id), enabled=enabled)
+        operations.set_iam(self._supervisor(resource_id), enabled=enabled)
 
     def apply_parameters(self, resource_id: str, parameters: Mapping[str, str]) -> frozenset[str]:
         """Set exactly these parameters; those not named have their defaults again.
@@ -207,7 +207,7 @@ class Fleet:
         Raises:
             LocalError: the server refuses one, or RDS does not let it be changed; nothing has changed then.
         """
-        return operations.apply_parameters(self._care(resource_id), parameters)
+        return operations.apply_parameters(self._supervisor(resource_id), parameters)
 
     def reboot(self, resource_id: str, *, force_failover: bool = False) -> None:
         """Restart an instance's servers, or fail over to the standby.
@@ -220,19 +220,19 @@ class Fleet:
             LocalError: there is no standby to fail over to, or the parameters do not let the server start (it runs
                 with the former ones then).
         """
-        care = self._care(resource_id)
+        supervisor = self._supervisor(resource_id)
         if force_failover:
-            operations.fail_over(care)
+            operations.fail_over(supervisor)
         else:
-            operations.reboot(care, self._replicas_of(resource_id))
+            operations.reboot(supervisor, self._replicas_of(resource_id))
 
     def stop(self, resource_id: str) -> None:
         """Stop an instance's servers; the data stay. One that is stopped already is fine."""
-        operations.stop(self._care(resource_id))
+        operations.stop(self._supervisor(resource_id))
 
     def start_instance(self, resource_id: str) -> None:
         """Start a stopped instance. One that runs already is fine."""
-        operations.start(self._care(resource_id))
+        operations.start(self._supervisor(resource_id))
 
     def delete(self, resource_id: str) -> None:
         """Remove an instance, its servers and its data.
@@ -241,15 +241,15 @@ class Fleet:
             LocalError: there is no such instance, or it has read replicas: promote or delete those first.
         """
         replicas = self._replicas_of(resource_id)
-        if replicas and self._care(resource_id).instance.record.cluster_id is None:
+        if replicas and self._supervisor(resource_id).instance.record.cluster_id is None:
             raise LocalError(
                 f"{resource_id} has the read replica {replicas[0].resource_id}: promote or delete it first"
             )
-        self._drop(self._care(resource_id))
+        self._drop(self._supervisor(resource_id))
 
     def promote_replica(self, resource_id: str) -> None:
         """Make a read replica an instance of its own. One that is that already is fine."""
-        operations.promote(self._care(resource_id))
+        operations.promote(self._supervisor(resource_id))
 
     def describe(self, resource_id: str) -> InstanceFacts:
         """The present state of an instance.
@@ -257,7 +257,7 @@ class Fleet:
         Raises:
             LocalError: there is no such instance.
         """
-        return self._care(resource_id).instance.facts()
+        return self._supervisor(resource_id).instance.facts()
 
     def inject(self, resource_id: str, fault: Fault, *, lasting: float | None = None) -> None:
         """Have a fault happen to an instance.
@@ -270,38 +270,38 @@ class Fleet:
         Raises:
             LocalError: there is no such instance, or it cannot have this fault.
         """
-        care = self._care(resource_id)
-        faults.inject(care, fault, self._replicas_of(resource_id))
+        supervisor = self._supervisor(resource_id)
+        faults.inject(supervisor, fault, self._replicas_of(resource_id))
         if lasting is not None:
-            self._fault_timers.end_after(lasting, care.instance, fault)
+            self._fault_timers.end_after(lasting, supervisor.instance, fault)
 
     def clear_faults(self, resource_id: str) -> frozenset[Fault]:
         """End all faults of an instance; returns those that were in force."""
-        instance = self._care(resource_id).instance
+        instance = self._supervisor(resource_id).instance
         return faults.clear(instance, instance.faults)
 
     def allocate_storage(self, resource_id: str) -> None:
         """Give an instance whose storage is used up more of it; waits until it lets clients in again."""
-        operations.allocate_storage(self._care(resource_id).instance)
+        operations.allocate_storage(self._supervisor(resource_id).instance)
 
     def failovers(self) -> list[FailoverRecord]:
         """The failovers of all instances, the oldest first."""
-        found = [each for care in self._all() for each in care.instance.record.failovers]
+        found = [each for supervisor in self._all() for each in supervisor.instance.record.failovers]
         found += [each for cluster in self._clusters.all() for each in cluster.record.failovers]
         return sorted(found, key=lambda each: each.at)
 
     @property
-    def _site(self) -> FleetContext:
-        if self._present is None:
+    def _context(self) -> FleetContext:
+        if self._started_context is None:
             raise LocalError("the fleet is not started: call start() first")
-        return self._present
+        return self._started_context
 
     def _bring_up(self) -> None:
         left = end_orphans(self._store.root)
         if left:
             _log.warning("ended %d processes that an earlier local RDS had left", len(left))
         records = list(self._store.load())
-        self._present = FleetContext(
+        self._started_context = FleetContext(
             store=self._store,
             addresses=AddressBook(self._store.root, [each for record in records for each in record.addresses]),
             authority=LocalAuthority(self._store.root),
@@ -310,22 +310,25 @@ class Fleet:
             notify=self._notify,
             engines=self._engines,
         )
-        self._site.authority.ensure()
+        self._context.authority.ensure()
         self._endpoints.start()
-        self._clusters.load(self._site)
+        self._clusters.load(self._context)
         for record in records:
-            self._keep(record)
+            self._register(record)
         # A replica that starts after its source sees at once whether its history is still its source's.
         for replicas in (False, True):
-            self._each(operations.bring_back, [care for care in self._all() if care.instance.is_replica is replicas])
+            self._for_each(
+                operations.bring_back,
+                [supervisor for supervisor in self._all() if supervisor.instance.is_replica is replicas],
+            )
 
     def _reserve(self, spec: InstanceSpec, source_id: str | None) -> Supervisor:
         self._engines.engine(spec.engine).translate(spec.parameters)
         with self._lock:
-            if spec.resource_id in self._kept:
+            if spec.resource_id in self._supervisors:
                 raise LocalError(f"{spec.resource_id} exists already: delete it first")
             self._store.forget(spec.resource_id)
-            addresses = self._site.addresses
+            addresses = self._context.addresses
             record = InstanceRecord(
                 resource_id=spec.resource_id,
                 engine=spec.engine,
@@ -342,57 +345,57 @@ class Fleet:
                 identifier=spec.identifier,
                 tier=spec.tier,
             )
-            return self._keep(record)
+            return self._register(record)
 
-    def _keep(self, record: InstanceRecord) -> Supervisor:
+    def _register(self, record: InstanceRecord) -> Supervisor:
         source_id = record.source_id
         if record.cluster_id is not None:
-            self._kept[record.resource_id] = membership.member(self._site, record, self._clusters)
-            return self._kept[record.resource_id]
-        source = (lambda: self._care(source_id).instance) if source_id else None
-        instance = Instance(self._site, record, source)
-        care = Supervisor(instance, lambda: self._replicas_of(record.resource_id))
-        self._kept[record.resource_id] = care
-        return care
+            self._supervisors[record.resource_id] = membership.member(self._context, record, self._clusters)
+            return self._supervisors[record.resource_id]
+        source = (lambda: self._supervisor(source_id).instance) if source_id else None
+        instance = Instance(self._context, record, source)
+        supervisor = Supervisor(instance, lambda: self._replicas_of(record.resource_id))
+        self._supervisors[record.resource_id] = supervisor
+        return supervisor
 
-    def _or_nothing(self, care: Supervisor, work: Callable[[], None]) -> None:
+    def _or_remove(self, supervisor: Supervisor, work: Callable[[], None]) -> None:
         try:
             work()
         except BaseException:
-            self._drop(care)
+            self._drop(supervisor)
             raise
 
-    def _drop(self, care: Supervisor) -> None:
-        cluster_id = care.instance.record.cluster_id
+    def _drop(self, supervisor: Supervisor) -> None:
+        cluster_id = supervisor.instance.record.cluster_id
         if cluster_id is not None:
-            membership.leave(self._clusters.find(cluster_id), care)
-        operations.delete(care)
+            membership.leave(self._clusters.find(cluster_id), supervisor)
+        operations.delete(supervisor)
         with self._lock:
-            self._kept.pop(care.instance.resource_id, None)
+            self._supervisors.pop(supervisor.instance.resource_id, None)
         if cluster_id is not None:
             self._clusters.find(cluster_id).refresh()
 
-    def _care(self, resource_id: str) -> Supervisor:
+    def _supervisor(self, resource_id: str) -> Supervisor:
         with self._lock:
-            care = self._kept.get(resource_id)
-        if care is None:
+            supervisor = self._supervisors.get(resource_id)
+        if supervisor is None:
             raise LocalError(f"there is no instance {resource_id}")
-        return care
+        return supervisor
 
     def _all(self) -> list[Supervisor]:
         with self._lock:
-            return list(self._kept.values())
+            return list(self._supervisors.values())
 
     def _replicas_of(self, resource_id: str) -> list[Instance]:
-        return [care.instance for care in self._all() if care.instance.follows(resource_id)]
+        return [supervisor.instance for supervisor in self._all() if supervisor.instance.follows(resource_id)]
 
-    def _each(self, work: Callable[[Supervisor], None], kept: Iterable[Supervisor]) -> None:
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="rdskit-fleet") as pool:
-            for _ in pool.map(work, kept):
+    def _for_each(self, work: Callable[[Supervisor], None], supervisors: Iterable[Supervisor]) -> None:
+        with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="rdskit-fleet") as pool:
+            for _ in pool.map(work, supervisors):
                 pass
 
 
-def _own(file: Path) -> IO[str]:
+def _lock_fleet(file: Path) -> IO[str]:
     """Hold the lock that says who runs a fleet; the system takes it back however the process ends."""
     lock = file.open("w")
     try:

@@ -37,7 +37,7 @@ class Way(enum.Enum):
     CLONE = "clone"
 
 
-_DEEDS: Final = {
+_RESULTS: Final = {
     Way.RESTART: "was restarted",
     Way.REWIND: "has its primary's history again",
     Way.CLONE: "was copied anew",
@@ -101,8 +101,8 @@ class Restoration:
             _log.info("%s: standby not brought back by %s: %s", self._instance.resource_id, way.value, error)
             self._give_up()
             return False
-        message = f"The standby {_DEEDS[way]} and is in sync with its primary"
-        self._instance.site.tell(self._instance.resource_id, "standby-rebuilt", message)
+        message = f"The standby {_RESULTS[way]} and is in sync with its primary"
+        self._instance.context.report(self._instance.resource_id, "standby-rebuilt", message)
         return True
 
     def _prepare(self, way: Way) -> None:
@@ -117,11 +117,11 @@ class Restoration:
             incomplete.touch()
             self._copy(way, node)
             incomplete.unlink()
-        with self._exclusive():
+        with self._instance_lock():
             upstream = instance.upstream_of_standby
             node.server.configure(instance.translation.settings, upstream)
         node.server.stream(upstream)
-        node.forgive()
+        node.reset_health()
 
     def _copy(self, way: Way, node: Node) -> None:
         source = self._instance.primary.server
@@ -138,17 +138,17 @@ class Restoration:
             self._until(lambda: standby.streams(follower), REBUILD_AFTER, "it does not stream")
             # From here on writers wait for the standby: only when it keeps up.
             self._until_received(follower, _CATCH_UP)
-            with self._exclusive():
+            with self._instance_lock():
                 instance.hold_writers()
-            with self._writing():
+            with self._committing():
                 self._until(lambda: instance.primary.server.commits_wait(primary), _SYNC, "no commit waits for it")
             self._until_received(follower, _SYNC)
-        with self._exclusive():
-            self._node().open_takeover()
+        with self._instance_lock():
+            self._node().open_promotion_session()
             instance.in_sync = True
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _committing(self) -> Iterator[None]:
         """Small commits, one after the other, so that there is always one that has to wait."""
         over = threading.Event()
 
@@ -173,12 +173,12 @@ class Restoration:
 
     def _give_up(self) -> None:
         """Writers must not wait for a standby that does not come; whoever cancels sees to that himself."""
-        with contextlib.suppress(LocalError), self._exclusive():
+        with contextlib.suppress(LocalError), self._instance_lock():
             self._instance.release_writers()
 
     def _until(self, condition: Callable[[], bool], timeout: float, otherwise: str) -> None:
         if not poll(lambda: self._cancelled.is_set() or condition(), timeout=timeout, interval=0.01):
-            raise LocalError(f"{otherwise} after {timeout:g} s: {self._node().server.last_words()}")
+            raise LocalError(f"{otherwise} after {timeout:g} s: {self._node().server.log_excerpt()}")
         self._check()
 
     def _check(self) -> None:
@@ -191,7 +191,7 @@ class Restoration:
         return self._instance.standby
 
     @contextlib.contextmanager
-    def _exclusive(self) -> Iterator[None]:
+    def _instance_lock(self) -> Iterator[None]:
         """The instance's lock; gives up when cancelled, as whoever cancels holds it."""
         lock = self._instance.lock
         while not lock.acquire(timeout=_LOCK_POLL):

@@ -61,7 +61,7 @@ class Supervisor:
         with self.instance.lock:
             self.cancel_restoration()
         for node in self.instance.nodes:
-            node.hang_up()
+            node.close_probe()
 
     def restore_standby(self, first: Way, *, after: float = 0.0) -> Restoration:
         """Bring the standby back in the background, beginning with the cheapest way that may work.
@@ -106,7 +106,7 @@ class Supervisor:
             return
         self.cancel_restoration()
         instance.synchronous = instance.in_sync = False
-        instance.close_takeovers()
+        instance.close_promotion_sessions()
         try:
             instance.start_primary()
         finally:
@@ -120,7 +120,7 @@ class Supervisor:
         while not self._ended.is_set():
             try:
                 self._observe()
-                if self._is_wanted():
+                if self._should_run():
                     self._act()
             except LocalError as error:
                 _log.error("%s: %s", self.instance.resource_id, error)
@@ -135,11 +135,11 @@ class Supervisor:
         wait_for_exit([node.server.pid for node in nodes if node.server.alive and node.server.pid], PROBE_INTERVAL)
         late = time.monotonic() - began - PROBE_INTERVAL
         for node in nodes:
-            node.judge(late)
+            node.record_probe(late)
             if node not in instance.nodes:
-                node.hang_up()
+                node.close_probe()
 
-    def _is_wanted(self) -> bool:
+    def _should_run(self) -> bool:
         instance = self.instance
         unwanted = instance.record.stopped or instance.storage_full or instance.closing.is_set()
         return not (unwanted or self._ended.is_set())
@@ -148,7 +148,7 @@ class Supervisor:
         if self._decide() is not Action.NOTHING:
             with self.instance.lock:
                 # Somebody may have restarted or stopped it on purpose while we waited for the lock.
-                if self._is_wanted():
+                if self._should_run():
                     self._perform(self._decide())
         elif self.instance.is_replica:
             self._check_replica()
@@ -175,7 +175,7 @@ class Supervisor:
             self._restart(hung=hung)
         elif action is Action.DROP_STANDBY and instance.standby is not None:
             instance.standby.server.fence()
-            self._go_on_alone("The standby's server failed")
+            self._continue_without_standby("The standby's server failed")
 
     def _promote(self, *, hung: bool) -> None:
         try:
@@ -191,30 +191,30 @@ class Supervisor:
     def _restart(self, *, hung: bool) -> None:
         instance = self.instance
         what = "did not answer" if hung else "ended"
-        instance.site.tell(instance.resource_id, "stopped-unexpectedly", f"The server's process {what}")
+        instance.context.report(instance.resource_id, "stopped-unexpectedly", f"The server's process {what}")
         instance.refuse()
         instance.primary.server.kill()
         try:
             self.restart_primary()
         finally:
             if instance.accepting:  # although its source went away meanwhile, say
-                instance.site.tell(instance.resource_id, "restarted", "The server was restarted after recovery")
+                instance.context.report(instance.resource_id, "restarted", "The server was restarted after recovery")
 
-    def _go_on_alone(self, reason: str) -> None:
+    def _continue_without_standby(self, reason: str) -> None:
         instance = self.instance
         instance.release_writers()
         message = f"{reason}; writes go on without it until it is back"
-        instance.site.tell(instance.resource_id, "standby-lost", message)
+        instance.context.report(instance.resource_id, "standby-lost", message)
         self.restore_standby(Way.RESTART)
 
     def _check_stream(self) -> None:
         """A standby that lives and receives nothing would keep writers waiting."""
         instance = self.instance
-        if self._without_stream(instance.standby_streams) < STREAM_GRACE:
+        if self._seconds_without_stream(instance.standby_streams) < STREAM_GRACE:
             return
         with instance.lock:
-            if self._is_wanted() and instance.in_sync:
-                self._go_on_alone("The standby does not stream")
+            if self._should_run() and instance.in_sync:
+                self._continue_without_standby("The standby does not stream")
         self._lost_stream = None
 
     def _check_replica(self) -> None:
@@ -227,12 +227,12 @@ class Supervisor:
         instance.replica_lag = probed.lag if probed is not None and probed.streaming else None
         if instance.streaming and not instance.accepting:
             with instance.lock:
-                if self._is_wanted() and instance.is_replica and not instance.accepting:
+                if self._should_run() and instance.is_replica and not instance.accepting:
                     replication.readmit(instance)
-        if self._without_stream(instance.streaming) < REBUILD_AFTER or not self._source_runs():
+        if self._seconds_without_stream(instance.streaming) < REBUILD_AFTER or not self._source_runs():
             return
         with instance.lock:
-            if self._is_wanted() and not instance.streaming:
+            if self._should_run() and not instance.streaming:
                 replication.rejoin(instance)
         self._lost_stream = None
 
@@ -242,7 +242,7 @@ class Supervisor:
             source is not None and source().primary.health.verdict is ServerHealth.FINE and not source().record.stopped
         )
 
-    def _without_stream(self, streaming: bool) -> float:  # noqa: FBT001 - one obvious argument
+    def _seconds_without_stream(self, streaming: bool) -> float:  # noqa: FBT001 - one obvious argument
         now = time.monotonic()
         self._lost_stream = None if streaming else (self._lost_stream or now)
         return 0.0 if self._lost_stream is None else now - self._lost_stream

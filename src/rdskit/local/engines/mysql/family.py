@@ -120,7 +120,7 @@ class MySQLFamilyServer(DatabaseServer, ABC):
         self._spawn(command, environment(), privilege.Identity())
         if not self._accepts_logins(timeout):
             self.kill()
-            raise LocalError(f"{self._title} did not start on {self.address}: {self.last_words()}")
+            raise LocalError(f"{self._title} did not start on {self.address}: {self.log_excerpt()}")
         self._in_force = configured
 
     def stop(self, timeout: float = 30.0) -> None:
@@ -259,7 +259,7 @@ class MySQLFamilyServer(DatabaseServer, ABC):
             self.follow(source, acknowledge=acknowledge)
             if self._replicates(timeout):
                 return "followed"
-        self._clone_anew(source)
+        self._clone_again(source)
         self.follow(source, acknowledge=acknowledge)
         return "cloned"
 
@@ -357,7 +357,7 @@ class MySQLFamilyServer(DatabaseServer, ABC):
             _log.warning("%s at %s cannot follow: %s", self.installation.product, self.address, seen[-1])
         return seen[-1].healthy
 
-    def _clone_anew(self, source: Self) -> None:
+    def _clone_again(self, source: Self) -> None:
         options = (self.data / mysql_options.OPTION_FILE).read_text(encoding="utf-8")
         self.kill()
         shutil.rmtree(self.data)

@@ -24,7 +24,7 @@ OPTION_FILE = "rdskit.cnf"
 STANDBY_FILE = "rdskit.standby.cnf"
 
 #: Milliseconds; a commit waits for its acknowledgement until the local RDS decides otherwise, never on its own.
-_FOR_EVER = "4294967295"
+_NO_TIMEOUT = "4294967295"
 
 #: Options whose variable has another name in SQL.
 _VARIABLES = {"default_time_zone": "time_zone"}
@@ -72,7 +72,7 @@ MARIADB_DEFAULTS: Mapping[str, str] = {
     "aria_pagecache_buffer_size": "8M",
     "performance_schema": "OFF",
     "rpl_semi_sync_master_wait_point": "AFTER_SYNC",
-    "rpl_semi_sync_master_timeout": _FOR_EVER,
+    "rpl_semi_sync_master_timeout": _NO_TIMEOUT,
 }
 
 MYSQL_DEFAULTS: Mapping[str, str] = {
@@ -96,7 +96,7 @@ MYSQL_DEFAULTS: Mapping[str, str] = {
     "temptable_max_ram": "16M",
     "auto_generate_certs": "OFF",
     "rpl_semi_sync_source_wait_point": "AFTER_SYNC",
-    "rpl_semi_sync_source_timeout": _FOR_EVER,
+    "rpl_semi_sync_source_timeout": _NO_TIMEOUT,
     # The performance schema at its own sizes takes half of what the whole server needs.
     "performance_schema_digests_size": "500",
     "performance_schema_error_size": "0",

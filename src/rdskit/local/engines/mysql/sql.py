@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _ENCODERS: dict[Any, Any] = dict(encoders)
 _CLIENT_ERRORS = range(CR.CR_ERROR_FIRST, CR.CR_ERROR_LAST + 1)
 #: The server says these as it closes the connection: the shutdown, a KILL, and the one that it did not announce.
-_FAREWELLS = (ER.SERVER_SHUTDOWN, 1927, 3169)
+_CONNECTION_CLOSED = (ER.SERVER_SHUTDOWN, 1927, 3169)
 
 
 class ServerRefused(StatementRefused):
@@ -177,7 +177,7 @@ class MySQLSession(ServerSession):
 
     def _refusal(self, error: pymysql.Error) -> SessionLost | ServerRefused:
         number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
-        if number == 0 or number in _CLIENT_ERRORS or number in _FAREWELLS:
+        if number == 0 or number in _CLIENT_ERRORS or number in _CONNECTION_CLOSED:
             self.close()
             return SessionLost(f"{self._name}: {_text(error)}")
         return ServerRefused(f"{self._name}: {_text(error)}", getattr(error, "sqlstate", None) or "", number)

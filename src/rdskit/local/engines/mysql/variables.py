@@ -62,10 +62,10 @@ class Variable:
 def describe(server: ThrowawayFamilyServer) -> list[Variable]:
     """All global variables of a running server that serves nobody."""
     with server.connect() as session:
-        return list(_described(session, _question(session, server.installation.product)))
+        return list(_described(session, _variables_query(session, server.installation.product)))
 
 
-def _question(session: MySQLSession, product: str) -> str:
+def _variables_query(session: MySQLSession, product: str) -> str:
     if product == "MariaDB":
         return _MARIADB
     return _MYSQL if session.execute(_METADATA) else _MYSQL_BEFORE_9

@@ -116,7 +116,7 @@ class PostgresServer(DatabaseServer):
         ready = poll(lambda: not self.alive or self._accepts_logins(), timeout=timeout)
         if not ready or not self.alive:
             self.kill()
-            raise LocalError(f"PostgreSQL in {self.data} did not start on {self.address}: {self.last_words()}")
+            raise LocalError(f"PostgreSQL in {self.data} did not start on {self.address}: {self.log_excerpt()}")
 
     def stop(self, mode: StopMode = "fast", timeout: float = 30.0) -> None:
         """Stop the server cleanly; kill it if it does not end within ``timeout`` seconds."""

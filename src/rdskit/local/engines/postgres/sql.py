@@ -25,7 +25,7 @@ SUPERVISOR = (
     "-c search_path=pg_catalog,pg_temp -c role=none -c default_transaction_read_only=off -c statement_timeout=0"
 )
 
-_FINE = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
+_SUCCESS = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
 
 
 class PostgresSession(ServerSession):
@@ -106,12 +106,12 @@ class PostgresSession(ServerSession):
 
     def receive(self, timeout: float = TIMEOUT) -> list[Row]:
         """The answer to what was sent; raises as :meth:`execute` does."""
-        result = self._fine(timeout)
+        result = self._checked_result(timeout)
         return [_row(result, number) for number in range(result.ntuples)]
 
     def receive_records(self, timeout: float = TIMEOUT) -> list[Record]:
         """The answer to what was sent, each row by column name; raises as :meth:`execute` does."""
-        result = self._fine(timeout)
+        result = self._checked_result(timeout)
         names = [(result.fname(column) or b"").decode() for column in range(result.nfields)]
         return [dict(zip(names, _row(result, number), strict=True)) for number in range(result.ntuples)]
 
@@ -143,9 +143,9 @@ class PostgresSession(ServerSession):
         """Close the connection; closing twice is fine."""
         self._connection.close()
 
-    def _fine(self, timeout: float) -> pq.abc.PGresult:
+    def _checked_result(self, timeout: float) -> pq.abc.PGresult:
         result = self._result(time.monotonic() + timeout)
-        if result.status in _FINE:
+        if result.status in _SUCCESS:
             return result
         sqlstate = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
         message = (result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or result.error_message).decode()
@@ -158,7 +158,7 @@ class PostgresSession(ServerSession):
         last = None
         try:
             while True:
-                self._await(deadline)
+                self._await_answer(deadline)
                 result = connection.get_result()
                 if result is None:
                     break
@@ -170,7 +170,7 @@ class PostgresSession(ServerSession):
             raise SessionLost(f"{self._name}: nothing was asked")
         return last
 
-    def _await(self, deadline: float) -> None:
+    def _await_answer(self, deadline: float) -> None:
         connection = self._connection.pgconn
         poller = select.poll()
         poller.register(connection.socket, select.POLLIN)

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from rdskit.errors import LocalError
 from rdskit.local.endpoints.model import Backend
 from rdskit.local.engines.waiting import poll
-from rdskit.local.fleet.clusters.policy import Candidate, Quorum, heir, led_to, successors
+from rdskit.local.fleet.clusters.policy import (
+    Candidate,
+    Quorum,
+    custom_endpoint_members,
+    promotion_candidates,
+    promotion_target,
+)
 from rdskit.local.fleet.model import ClusterFacts
 from rdskit.local.fleet.policy import ServerHealth
 
@@ -28,8 +34,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_WAITING: Final = 5.0
-_ASKED: Final = 1.0
+_SYNC_TIMEOUT: Final = 5.0
+_CONNECT_TIMEOUT: Final = 1.0
 
 
 class ClusterServer(Protocol):
@@ -57,7 +63,7 @@ class Cluster:
     """One DB cluster. Whoever fails it over holds its writer's lock; :attr:`lock` is held for moments only.
 
     Args:
-        site: what the fleet shares.
+        context: what the fleet shares.
         record: what is remembered of it.
         store: where that is.
         members: finds its instances.
@@ -70,9 +76,13 @@ class Cluster:
     """
 
     def __init__(
-        self, site: FleetContext, record: ClusterRecord, store: ClusterStore, members: Callable[[], Iterable[Instance]]
+        self,
+        context: FleetContext,
+        record: ClusterRecord,
+        store: ClusterStore,
+        members: Callable[[], Iterable[Instance]],
     ) -> None:
-        self.site = site
+        self.context = context
         self.record = record
         self.lock = threading.RLock()
         self.leaving = threading.Lock()
@@ -132,16 +142,16 @@ class Cluster:
             addresses=self._addresses(),
         )
 
-    def heir(self, target: str | None = None) -> Instance | None:
+    def promotion_target(self, target: str | None = None) -> Instance | None:
         """The reader that takes over from a writer that lives; None where nobody may."""
         readers = {each.resource_id: each for each in self.readers}
-        chosen = heir((self._candidate(each) for each in readers.values()), target)
+        chosen = promotion_target((self._candidate(each) for each in readers.values()), target)
         return readers[chosen] if chosen else None
 
-    def successors(self) -> list[Instance]:
+    def promotion_candidates(self) -> list[Instance]:
         """The readers of which one takes over from a writer that is lost; none where that might lose a commit."""
         readers = {each.resource_id: each for each in self.readers}
-        return [readers[each] for each in successors(map(self._candidate, readers.values()), self.quorum)]
+        return [readers[each] for each in promotion_candidates(map(self._candidate, readers.values()), self.quorum)]
 
     def admit(self, reader: Instance) -> bool:
         """Have commits wait for a reader, and make sure that they do; whether it is in sync now.
@@ -157,7 +167,7 @@ class Cluster:
         _of_cluster(reader.primary.server).acknowledge(on=True)
         try:
             _await_acknowledgements(writer.primary.server, reader)
-            reader.primary.open_takeover()
+            reader.primary.open_promotion_session()
         except LocalError as error:
             _log.info("%s is not in sync: %s", reader.resource_id, error)
             self.dismiss(reader)
@@ -179,19 +189,19 @@ class Cluster:
             if waited_for and self.quorum is Quorum.ONE:
                 self.in_sync = frozenset()  # what it alone has acknowledged, the others must have first
         # Before the writer waits for one less: what this one acknowledged would count in another one's place.
-        if waited_for and not _silenced(reader):
+        if waited_for and not _stopped_acknowledging(reader):
             return
         with self.lock:
             if reader.resource_id in self._waited_for and reader.resource_id != self.record.writer_id:
                 self._wait_for(self.writer, self._waited_for - {reader.resource_id})
 
-    def release(self) -> None:
+    def forget_sync(self) -> None:
         """Forget who is in sync: the writer begins anew, and waits for nobody."""
         with self.lock:
             self.in_sync = self._waited_for = frozenset()
             _of_cluster(self.writer.primary.server).acknowledged_by((), 0)
 
-    def silence(self) -> None:
+    def stop_acknowledgements(self) -> None:
         """Have no reader acknowledge anything until it is admitted again."""
         for each in self.readers:
             _of_cluster(each.primary.server).acknowledge(on=False)
@@ -203,17 +213,19 @@ class Cluster:
                 return
             self.published = self._published()
             writer, readers = self.writer, [each for each in self.readers if each.accepting]
-            self.site.endpoints.set(self._state(self.record.endpoint, f"{self.resource_id}-writer", [writer]), cut=cut)
+            self.context.endpoints.set(
+                self._state(self.record.endpoint, f"{self.resource_id}-writer", [writer]), cut=cut
+            )
             # Without readers the reader endpoint leads to the writer, as Aurora's does.
             name = f"{self.resource_id}-readers"
-            self.site.endpoints.set(self._state(self.record.reader_endpoint, name, readers or [writer]))
+            self.context.endpoints.set(self._state(self.record.reader_endpoint, name, readers or [writer]))
             for endpoint, address in self.record.custom:
-                self.site.endpoints.set(self._custom_state(endpoint, address, writer, readers), cut=cut)
+                self.context.endpoints.set(self._custom_state(endpoint, address, writer, readers), cut=cut)
 
     def close_endpoints(self) -> None:
         """Remove all of them."""
         for name in self._addresses():
-            self.site.endpoints.remove(name)
+            self.context.endpoints.remove(name)
 
     def set_custom(self, endpoint: CustomEndpoint) -> Endpoint:
         """Open a custom endpoint, or change whom it leads to; returns where it listens."""
@@ -222,7 +234,7 @@ class Cluster:
             if endpoint.name in kept:
                 address = kept[endpoint.name][1]
             else:
-                address = self.site.addresses.allocate(self.record.endpoint.port)
+                address = self.context.addresses.allocate(self.record.endpoint.port)
             self.remember(custom=tuple({**kept, endpoint.name: (endpoint, address)}.values()))
         self.refresh()
         return address
@@ -232,9 +244,9 @@ class Cluster:
         with self.lock:
             gone = [address for each, address in self.record.custom if each.name == name]
             self.remember(custom=tuple(pair for pair in self.record.custom if pair[0].name != name))
-        self.site.endpoints.remove(name)
+        self.context.endpoints.remove(name)
         for each in gone:
-            self.site.addresses.release(each)
+            self.context.addresses.release(each)
 
     def _addresses(self) -> dict[str, Endpoint]:
         record = self.record
@@ -255,21 +267,21 @@ class Cluster:
         """Have the servers know who is in the cluster; whether all that had to be told were."""
         members = [replace(each.member, number=_of_cluster(each.primary.server).number) for each in self.members]
         writer = self.writer.member.identifier
-        told = True
+        complete = True
         for each in self.members:
             if each.primary.server.data.exists():
                 try:
                     _of_cluster(each.primary.server).publish_members(each.member.identifier, writer, members)
                 except LocalError as error:
                     _log.warning("%s cannot be told who is in its cluster: %s", each.resource_id, error)
-                    told = False
-        return told
+                    complete = False
+        return complete
 
     def _custom_state(
         self, endpoint: CustomEndpoint, address: Endpoint, writer: Instance, readers: Sequence[Instance]
     ) -> EndpointState:
         instances = {each.resource_id: each for each in (writer, *readers)}
-        chosen = led_to(endpoint, writer.resource_id, [each.resource_id for each in readers])
+        chosen = custom_endpoint_members(endpoint, writer.resource_id, [each.resource_id for each in readers])
         if chosen:
             return self._state(address, endpoint.name, [instances[each] for each in chosen])
         return replace(self._state(address, endpoint.name, [writer]), backend=None)
@@ -277,7 +289,7 @@ class Cluster:
     def _state(self, address: Endpoint, name: str, instances: Sequence[Instance]) -> EndpointState:
         first, *others = instances
         state = first.endpoint_state()
-        files = self.site.authority.issue(self.site.store.certificates, name, [address.host])
+        files = self.context.authority.issue(self.context.store.certificates, name, [address.host])
         held = any(each.link.holds for each in self.members)
         return replace(
             state,
@@ -294,7 +306,7 @@ def _of_cluster(server: Server) -> ClusterServer:
     return cast("ClusterServer", server)
 
 
-def _silenced(reader: Instance) -> bool:
+def _stopped_acknowledging(reader: Instance) -> bool:
     """Have a reader acknowledge nothing any more; False where somebody else is at work on it."""
     server = reader.primary.server
     if not server.alive:
@@ -312,7 +324,7 @@ def _streams_now(reader: Instance) -> bool:
     """Whether a reader streams at this moment: what was probed last may have been another writer's stream."""
     server = reader.primary.server
     try:
-        with server.connect(timeout=_ASKED) as session:
+        with server.connect(timeout=_CONNECT_TIMEOUT) as session:
             return server.streams(session)
     except LocalError as error:
         _log.info("%s does not answer: %s", reader.resource_id, error)
@@ -331,7 +343,7 @@ def _await_acknowledgements(writer: Server, reader: Instance) -> None:
         try:
             with writer.open_writer() as session:
                 while not over.is_set():
-                    writer.heartbeat(session, timeout=_WAITING)
+                    writer.heartbeat(session, timeout=_SYNC_TIMEOUT)
         except LocalError as error:
             _log.info("%s: no commits to wait for: %s", reader.resource_id, error)
 
@@ -362,5 +374,5 @@ def _await_received(writer: Server, server: Server, follower: ServerSession) -> 
 
 
 def _until(condition: Callable[[], bool], otherwise: str) -> None:
-    if not poll(condition, timeout=_WAITING, interval=0.01):
-        raise LocalError(f"{otherwise} after {_WAITING:g} s")
+    if not poll(condition, timeout=_SYNC_TIMEOUT, interval=0.01):
+        raise LocalError(f"{otherwise} after {_SYNC_TIMEOUT:g} s")

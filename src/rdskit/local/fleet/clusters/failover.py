@@ -41,8 +41,11 @@ def fail_over(cluster: Cluster, cause: FailoverCause, target: str | None = None)
     Raises:
         LocalError: no reader, or not this one, is in sync, or it could not be promoted.
     """
-    heir = cluster.heir(target) if cause == "requested" else None
-    candidates = ([heir] if heir else []) if cause == "requested" else cluster.successors()
+    if cause == "requested":
+        chosen = cluster.promotion_target(target)
+        candidates = [chosen] if chosen else []
+    else:
+        candidates = cluster.promotion_candidates()
     if not candidates:
         raise LocalError(f"{cluster.resource_id} has no such reader in sync: wait until it has, or restart the writer")
     with ExitStack() as held:
@@ -50,7 +53,7 @@ def fail_over(cluster: Cluster, cause: FailoverCause, target: str | None = None)
             held.enter_context(each.lock)
         new, record = _promote(cluster, candidates, cause)
     message = f"Completed failover to DB instance: {new.member.identifier}"
-    cluster.site.tell(cluster.resource_id, "failover-completed", message, promotion_ms=record.promotion_ms)
+    cluster.context.report(cluster.resource_id, "failover-completed", message, promotion_ms=record.promotion_ms)
     for reader in cluster.readers:
         threading.Thread(
             target=_follow, args=(cluster, reader), name=f"rdskit-follow-{reader.resource_id}", daemon=True
@@ -60,16 +63,16 @@ def fail_over(cluster: Cluster, cause: FailoverCause, target: str | None = None)
 
 def _promote(cluster: Cluster, candidates: Sequence[Instance], cause: FailoverCause) -> tuple[Instance, FailoverRecord]:
     old = cluster.writer
-    with ThreadPoolExecutor(1, thread_name_prefix="rdskit-doors") as beside:
-        writers = {each: each.primary.open_takeover() for each in candidates}
+    with ThreadPoolExecutor(1, thread_name_prefix="rdskit-endpoints") as background:
+        writers = {each: each.primary.open_promotion_session() for each in candidates}
         if cause == "requested":
-            _close_doors(cluster, old, cause)
-            _hand_over(cluster, old, candidates[0])
+            _disconnect_clients(cluster, old, cause)
+            _await_caught_up(cluster, old, candidates[0])
         at, started = dt.datetime.now(dt.UTC), time.monotonic()
         silence = None if cause == "requested" else round((started - old.primary.answered_at) * 1000, 3)
         _fence(cluster, old, candidates, cause)
         if cause != "requested":  # a server that is dead lets nobody in: the promotion need not wait for its doors
-            beside.submit(_close_doors_of_the_dead, cluster, old, cause)
+            background.submit(_disconnect_clients_of_dead_writer, cluster, old, cause)
         new = candidates[0] if len(candidates) == 1 else _most_advanced(candidates)
         new.primary.server.promote()
         await_first_write(new.primary.server, writers[new])
@@ -79,28 +82,28 @@ def _promote(cluster: Cluster, candidates: Sequence[Instance], cause: FailoverCa
         # On disk before the first client writes: a crash of ours must not bring the old writer back.
         cluster.remember(writer_id=new.resource_id, failovers=(*cluster.record.failovers, record)[-_REMEMBERED:])
         new.source, old.source = None, lambda: cluster.writer
-        cluster.release()
-    new.close_takeovers()
-    new.primary.forgive()
+        cluster.forget_sync()
+    new.close_promotion_sessions()
+    new.primary.reset_health()
     new.accept()
     return new, record
 
 
-def _close_doors(cluster: Cluster, old: Instance, cause: FailoverCause) -> None:
+def _disconnect_clients(cluster: Cluster, old: Instance, cause: FailoverCause) -> None:
     """Let no client through to the old writer any more, and reset the connections that there are."""
-    cluster.site.tell(cluster.resource_id, "failover-started", f"Started cross AZ failover: {REASONS[cause]}")
+    cluster.context.report(cluster.resource_id, "failover-started", f"Started cross AZ failover: {REASONS[cause]}")
     old.refuse()
     cluster.refresh(cut=True)
 
 
-def _close_doors_of_the_dead(cluster: Cluster, old: Instance, cause: FailoverCause) -> None:
+def _disconnect_clients_of_dead_writer(cluster: Cluster, old: Instance, cause: FailoverCause) -> None:
     try:
-        _close_doors(cluster, old, cause)
+        _disconnect_clients(cluster, old, cause)
     except LocalError:  # there is a new writer all the same, to which the cluster's endpoints are led next
         _log.exception("the endpoints of %s could not be closed", old.resource_id)
 
 
-def _hand_over(cluster: Cluster, old: Instance, new: Instance) -> None:
+def _await_caught_up(cluster: Cluster, old: Instance, new: Instance) -> None:
     """Wait until a reader whose acknowledgement need not have counted has everything; no client writes any more."""
     if cluster.quorum is Quorum.ALL:
         return
@@ -126,8 +129,8 @@ def _fence(cluster: Cluster, old: Instance, candidates: Sequence[Instance], caus
 def _most_advanced(readers: Sequence[Instance]) -> Instance:
     """Who has received most: what any one of them has acknowledged is there."""
     with ThreadPoolExecutor(len(readers), thread_name_prefix="rdskit-received") as pool:
-        told = pool.map(lambda each: each.primary.server.received(_ANSWER), readers)
-        received = dict(zip(readers, told, strict=True))
+        answers = pool.map(lambda each: each.primary.server.received(_ANSWER), readers)
+        received = dict(zip(readers, answers, strict=True))
     silent = [each.member.identifier for each, position in received.items() if position is None]
     if silent:
         raise LocalError(f"{', '.join(silent)} does not tell what it has received: nobody can be promoted without that")

@@ -26,74 +26,74 @@ _log = logging.getLogger(__name__)
 _IN_SYNC: Final = 60.0
 
 
-def member(site: FleetContext, record: InstanceRecord, clusters: Clusters) -> MemberSupervisor:
-    """The care of an instance of a cluster; the first one writes."""
+def member(context: FleetContext, record: InstanceRecord, clusters: Clusters) -> MemberSupervisor:
+    """The supervisor of an instance of a cluster; the first one writes."""
     cluster = clusters.find(record.cluster_id or "")
     if cluster.record.writer_id is None:
         cluster.remember(writer_id=record.resource_id)
     writes = cluster.record.writer_id == record.resource_id
-    instance = Instance(site, record, None if writes else lambda: cluster.writer)
+    instance = Instance(context, record, None if writes else lambda: cluster.writer)
     instance.changed = cluster.refresh
     return MemberSupervisor(instance, cluster)
 
 
-def join(cluster: Cluster, care: Supervisor, spec: InstanceSpec) -> None:
+def join(cluster: Cluster, supervisor: Supervisor, spec: InstanceSpec) -> None:
     """Make the server of a new instance: the writer's anew, a reader's as a copy; a reader is in sync then."""
-    instance = care.instance
+    instance = supervisor.instance
     if not instance.is_replica:
-        operations.create(care, spec)
+        operations.create(supervisor, spec)
         return
     # Two instances may be asked for at once: the second one copies the first one as soon as that can be copied.
     if not poll(lambda: cluster.writer.accepting, timeout=_IN_SYNC, interval=0.05):
         raise LocalError(f"{cluster.writer.member.identifier} did not come up: {spec.identifier} has nothing to copy")
-    operations.create_replica(care)
+    operations.create_replica(supervisor)
     if not poll(lambda: instance.resource_id in cluster.in_sync, timeout=_IN_SYNC, interval=0.02):
         raise LocalError(f"{spec.identifier} is not in sync with its writer after {_IN_SYNC:g} s: see its log")
 
 
-def leave(cluster: Cluster, care: Supervisor) -> None:
+def leave(cluster: Cluster, supervisor: Supervisor) -> None:
     """Take an instance out of its cluster: a writer hands over to a reader that stays, if there is one.
 
     Raises:
         LocalError: readers stay, and none of them comes in sync.
     """
-    name = care.instance.member.identifier
-    if not poll(lambda: _left(cluster, care), timeout=_IN_SYNC, interval=0.02):
+    name = supervisor.instance.member.identifier
+    if not poll(lambda: _left(cluster, supervisor), timeout=_IN_SYNC, interval=0.02):
         raise LocalError(
             f"{name} writes, and no reader of {cluster.resource_id} is in sync to take over: delete the readers first"
         )
 
 
-def _left(cluster: Cluster, care: Supervisor) -> bool:
+def _left(cluster: Cluster, supervisor: Supervisor) -> bool:
     """Whether an instance has left; one at a time, so that nobody hands over to somebody who is leaving too."""
-    instance = care.instance
+    instance = supervisor.instance
     with cluster.leaving:
         if instance.resource_id == cluster.record.writer_id:
             with instance.lock:
-                return instance.resource_id == cluster.record.writer_id and _hand_over(cluster, care)
+                return instance.resource_id == cluster.record.writer_id and _switch_over(cluster, supervisor)
         instance.closing.set()
-        care.end()
+        supervisor.end()
         with instance.lock:  # whoever has it follow another writer has ended, and may have made it the writer
             cluster.dismiss(instance)
             return instance.resource_id != cluster.record.writer_id
 
 
-def _hand_over(cluster: Cluster, care: Supervisor) -> bool:
+def _switch_over(cluster: Cluster, supervisor: Supervisor) -> bool:
     """Whether the writer, whose lock the caller holds, is the writer no more."""
-    closing = care.instance.closing
+    closing = supervisor.instance.closing
     if all(each.closing.is_set() for each in cluster.readers):
         closing.set()
         cluster.close_endpoints()
         cluster.remember(writer_id=None)
         return True
-    if cluster.heir() is None:
+    if cluster.promotion_target() is None:
         return False
     closing.set()  # it is not to follow the next writer
     try:
-        care.fail_over("requested")
+        supervisor.fail_over("requested")
     except LocalError as error:
         closing.clear()
-        _log.info("%s does not hand over yet: %s", care.instance.resource_id, error)
+        _log.info("%s does not hand over yet: %s", supervisor.instance.resource_id, error)
         return False
     return True
 
@@ -109,10 +109,10 @@ def fail_over(cluster: Cluster, target_id: str | None, find: Callable[[str], Sup
         return
     if not cluster.readers:
         raise LocalError(f"{cluster.resource_id} has no reader to fail over to: create a second instance in it")
-    if not poll(lambda: cluster.heir(target_id) is not None, timeout=_IN_SYNC, interval=0.02):
+    if not poll(lambda: cluster.promotion_target(target_id) is not None, timeout=_IN_SYNC, interval=0.02):
         raise LocalError(f"no such reader of {cluster.resource_id} is in sync: failing over would lose writes")
-    care = find(writer.resource_id)
-    assert isinstance(care, MemberSupervisor)
+    supervisor = find(writer.resource_id)
+    assert isinstance(supervisor, MemberSupervisor)
     with writer.lock:
         if cluster.writer is writer:
-            care.fail_over("requested", target_id)
+            supervisor.fail_over("requested", target_id)

@@ -43,7 +43,7 @@ class Candidate:
     waited_for: bool = False
 
 
-def led_to(endpoint: CustomEndpoint, writer: str, readers: Iterable[str]) -> tuple[str, ...]:
+def custom_endpoint_members(endpoint: CustomEndpoint, writer: str, readers: Iterable[str]) -> tuple[str, ...]:
     """Whom a custom endpoint leads to.
 
     Args:
@@ -57,7 +57,7 @@ def led_to(endpoint: CustomEndpoint, writer: str, readers: Iterable[str]) -> tup
     return tuple(each for each in members if each not in endpoint.excluded)
 
 
-def heir(candidates: Iterable[Candidate], target: str | None = None) -> str | None:
+def promotion_target(candidates: Iterable[Candidate], target: str | None = None) -> str | None:
     """Who is to be promoted: the target if it may be, else the lowest tier; None where nobody may be.
 
     Args:
@@ -70,7 +70,7 @@ def heir(candidates: Iterable[Candidate], target: str | None = None) -> str | No
     return min(fit, key=lambda each: (each.tier, each.resource_id)).resource_id if fit else None
 
 
-def successors(candidates: Iterable[Candidate], quorum: Quorum) -> tuple[str, ...]:
+def promotion_candidates(candidates: Iterable[Candidate], quorum: Quorum) -> tuple[str, ...]:
     """Of whom one is to be promoted when the writer is lost; nobody where that might lose a commit.
 
     Args:
@@ -80,7 +80,7 @@ def successors(candidates: Iterable[Candidate], quorum: Quorum) -> tuple[str, ..
     """
     readers = list(candidates)
     if quorum is Quorum.ALL:
-        chosen = heir(readers)
+        chosen = promotion_target(readers)
         return (chosen,) if chosen else ()
     asked = [each for each in readers if each.waited_for]
     return tuple(each.resource_id for each in asked) if all(each.in_sync and each.healthy for each in asked) else ()

@@ -30,17 +30,17 @@ class Clusters:
     def __init__(self, root: Path, instances: Callable[[], Iterable[Instance]]) -> None:
         self._store = ClusterStore(root)
         self._instances = instances
-        self._kept: dict[str, Cluster] = {}
+        self._clusters: dict[str, Cluster] = {}
         self._lock = threading.Lock()
 
-    def load(self, site: FleetContext) -> None:
+    def load(self, context: FleetContext) -> None:
         """Bring back what is recorded."""
         for record in self._store.load():
             for each in record.addresses:
-                site.addresses.take(each)
-            self._keep(site, record)
+                context.addresses.take(each)
+            self._register(context, record)
 
-    def create(self, site: FleetContext, resource_id: str, engine: str, port: int) -> Cluster:
+    def create(self, context: FleetContext, resource_id: str, engine: str, port: int) -> Cluster:
         """Make a cluster without instances.
 
         Raises:
@@ -49,12 +49,12 @@ class Clusters:
         if engine not in CLUSTERED:
             raise LocalError(f"{engine} has no clusters in the local RDS: use {' or '.join(CLUSTERED)}")
         with self._lock:
-            if resource_id in self._kept:
+            if resource_id in self._clusters:
                 raise LocalError(f"{resource_id} exists already: delete it first")
-            addresses = site.addresses
+            addresses = context.addresses
             record = ClusterRecord(resource_id, engine, addresses.allocate(port), addresses.allocate(port))
             self._store.save(record)
-            return self._keep(site, record)
+            return self._register(context, record)
 
     def find(self, resource_id: str) -> Cluster:
         """The cluster of that key.
@@ -63,7 +63,7 @@ class Clusters:
             LocalError: there is none.
         """
         with self._lock:
-            cluster = self._kept.get(resource_id)
+            cluster = self._clusters.get(resource_id)
         if cluster is None:
             raise LocalError(f"there is no cluster {resource_id}")
         return cluster
@@ -71,9 +71,9 @@ class Clusters:
     def all(self) -> list[Cluster]:
         """Every cluster."""
         with self._lock:
-            return list(self._kept.values())
+            return list(self._clusters.values())
 
-    def delete(self, site: FleetContext, resource_id: str) -> None:
+    def delete(self, context: FleetContext, resource_id: str) -> None:
         """Remove a cluster.
 
         Raises:
@@ -84,13 +84,13 @@ class Clusters:
             raise LocalError(f"{resource_id} has {len(cluster.members)} instances: delete them first")
         cluster.close_endpoints()
         with self._lock:
-            del self._kept[resource_id]
+            del self._clusters[resource_id]
         self._store.forget(resource_id)
         for each in cluster.record.addresses:
-            site.addresses.release(each)
+            context.addresses.release(each)
 
-    def _keep(self, site: FleetContext, record: ClusterRecord) -> Cluster:
+    def _register(self, context: FleetContext, record: ClusterRecord) -> Cluster:
         name = record.resource_id
         members = lambda: [each for each in self._instances() if each.record.cluster_id == name]  # noqa: E731 - a closure
-        self._kept[name] = Cluster(site, record, self._store, members)
-        return self._kept[name]
+        self._clusters[name] = Cluster(context, record, self._store, members)
+        return self._clusters[name]

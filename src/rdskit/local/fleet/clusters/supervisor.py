@@ -45,38 +45,38 @@ class MemberSupervisor(Supervisor):
             replication.rejoin(instance)
             return
         if not instance.is_replica:
-            self._cluster.release()
-            self._cluster.silence()
+            self._cluster.forget_sync()
+            self._cluster.stop_acknowledgements()
         super().restart_primary()
 
     def _decide(self) -> Action:
         verdict = self.instance.primary.health.verdict
         if self.instance.is_replica:
             return decide(verdict, None, in_sync=False)
-        may_be_promoted = bool(self._cluster.successors())
+        may_be_promoted = bool(self._cluster.promotion_candidates())
         return decide(verdict, ServerHealth.FINE if may_be_promoted else None, in_sync=may_be_promoted)
 
     def _act(self) -> None:
         if self.instance.is_replica:
-            self._attend()
+            self._update_membership()
         elif not self._cluster.published:
             self._cluster.refresh()
         super()._act()
 
-    def _attend(self) -> None:
+    def _update_membership(self) -> None:
         """Have the writer wait for this reader while it streams."""
         instance, now = self.instance, time.monotonic()
         fine = instance.primary.health.verdict is ServerHealth.FINE
         if fine and instance.streaming:
             self._silent_since = None
             if instance.resource_id not in self._cluster.in_sync and now >= self._not_before:
-                self._ask_for_admission()
+                self._try_admission()
             return
         self._silent_since = self._silent_since or now
         if not fine or now - self._silent_since >= STREAM_GRACE:
             self._cluster.dismiss(instance)
 
-    def _ask_for_admission(self) -> None:
+    def _try_admission(self) -> None:
         # Whoever holds the lock is about to restart the reader, or has it follow another writer.
         if self.instance.lock.acquire(blocking=False):
             try:

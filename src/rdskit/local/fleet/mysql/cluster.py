@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 SCHEMA: Final = "rds_cluster"
-_ORDER: Final = 2.0  # seconds for a statement that a healthy server answers at once
-_KNOWN: Final = f"select members from {SCHEMA}.told"  # noqa: S608 - our own constant
-_TELL: Final = f"replace into {SCHEMA}.told (id, members) values (1, %s)"  # noqa: S608 - as above
+_STATEMENT_TIMEOUT: Final = 2.0  # seconds for a statement that a healthy server answers at once
+_SELECT_MEMBERS: Final = f"select members from {SCHEMA}.told"  # noqa: S608 - our own constant
+_REPLACE_MEMBERS: Final = f"replace into {SCHEMA}.told (id, members) values (1, %s)"  # noqa: S608 - as above
 
 
 class ClusterMember(MySQLMember):
@@ -44,7 +44,7 @@ class ClusterMember(MySQLMember):
     ) -> None:
         super().__init__(data, address, installation, account)
         self._identifier = identifier
-        self._told = ""
+        self._published_members = ""
 
     def configure(self, settings: Mapping[str, str], upstream: Upstream | None = None) -> None:
         """Write the option file, with the server's own name in it."""
@@ -60,9 +60,9 @@ class ClusterMember(MySQLMember):
         if not self.alive:
             return
         source = "rpl_semi_sync_source"
-        with self.connect(timeout=_ORDER) as session:
+        with self.connect(timeout=_STATEMENT_TIMEOUT) as session:
             if names:
-                session.execute(f"set global {source}_wait_for_replica_count = {needed}", timeout=_ORDER)
+                session.execute(f"set global {source}_wait_for_replica_count = {needed}", timeout=_STATEMENT_TIMEOUT)
             self._set(session, self.dialect.source_waits, on=bool(names))
             self._acknowledged_before = self._acknowledged(session)
 
@@ -73,7 +73,7 @@ class ClusterMember(MySQLMember):
         """
         if not self.alive:
             return
-        told = not self.suspended and self._tell(acknowledging=on)
+        told = not self.suspended and self._set_acknowledging(acknowledging=on)
         if not told and not on:
             self.fence()
 
@@ -87,11 +87,11 @@ class ClusterMember(MySQLMember):
     def publish_members(self, own: str, writer: str | None, members: Sequence[Member]) -> None:  # noqa: ARG002
         """Have its views tell who is in the cluster; readers have the writer's table, and roles are seen live."""
         told = json.dumps([_entry(each) for each in members])
-        if self.alive and not self.is_standby and told != self._told:
-            with self.connect(timeout=_ORDER) as session:
-                if session.execute(_KNOWN, timeout=_ORDER) != [(told,)]:
-                    session.execute(_TELL, told, timeout=_ORDER)
-        self._told = told
+        if self.alive and not self.is_standby and told != self._published_members:
+            with self.connect(timeout=_STATEMENT_TIMEOUT) as session:
+                if session.execute(_SELECT_MEMBERS, timeout=_STATEMENT_TIMEOUT) != [(told,)]:
+                    session.execute(_REPLACE_MEMBERS, told, timeout=_STATEMENT_TIMEOUT)
+        self._published_members = told
 
     def set_up(self, spec: InstanceSpec) -> None:
         """Give a fresh server the views, users and databases of a new cluster."""
@@ -105,9 +105,9 @@ class ClusterMember(MySQLMember):
         """Make what clients ask."""
         raise NotImplementedError
 
-    def _tell(self, *, acknowledging: bool) -> bool:
+    def _set_acknowledging(self, *, acknowledging: bool) -> bool:
         try:
-            with self.connect(timeout=_ORDER) as session:
+            with self.connect(timeout=_STATEMENT_TIMEOUT) as session:
                 self._reconnect(session, acknowledging=acknowledging)
         except LocalError as error:
             _log.info("%s cannot be told whether to acknowledge: %s", self.address, error)
@@ -116,11 +116,12 @@ class ClusterMember(MySQLMember):
 
     def _reconnect(self, session: ServerSession, *, acknowledging: bool) -> None:
         # A replica tells its source when it connects whether it will acknowledge.
-        session.execute("stop replica io_thread", timeout=_ORDER)
+        session.execute("stop replica io_thread", timeout=_STATEMENT_TIMEOUT)
         session.execute(
-            f"set global {self.dialect.replica_acknowledges} = {'on' if acknowledging else 'off'}", timeout=_ORDER
+            f"set global {self.dialect.replica_acknowledges} = {'on' if acknowledging else 'off'}",
+            timeout=_STATEMENT_TIMEOUT,
         )
-        session.execute("start replica io_thread", timeout=_ORDER)
+        session.execute("start replica io_thread", timeout=_STATEMENT_TIMEOUT)
 
 
 def _entry(member: Member) -> dict[str, object]:

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from rdskit.local.fleet.model import InstanceSpec
 
 _READ_ONLY: Final = (1290, 1836)
-_PROBE: Final = 0.005
+_POLL_INTERVAL: Final = 0.005
 # A follower may apply a transaction before its source, which waits for the standby, has committed it.
-_UNDER_WAY: Final = 2.0
+_COMMIT_IN_FLIGHT: Final = 2.0
 
 
 class FamilyMember(MySQLFamilyServer):
@@ -71,7 +71,7 @@ class FamilyMember(MySQLFamilyServer):
         else:
             self.become_standby(acknowledge=upstream.synchronous)
             self.start()
-        if source.alive and not poll(lambda: self.is_part_of(source), timeout=_UNDER_WAY, interval=0.05):
+        if source.alive and not poll(lambda: self.is_part_of(source), timeout=_COMMIT_IN_FLIGHT, interval=0.05):
             raise LocalError(f"{self.address} has transactions that {source.address} never had")
         self.follow(source, acknowledge=upstream.synchronous)
 
@@ -103,7 +103,9 @@ class FamilyMember(MySQLFamilyServer):
         """What it has received, once it receives nothing more."""
         try:
             with self.connect(timeout=1.0) as session:
-                if not poll(lambda: not self.replication_seen_by(session).receiving, timeout=timeout, interval=_PROBE):
+                if not poll(
+                    lambda: not self.replication_seen_by(session).receiving, timeout=timeout, interval=_POLL_INTERVAL
+                ):
                     return None
                 return self.received_position(session)
         except (SessionLost, StatementRefused):

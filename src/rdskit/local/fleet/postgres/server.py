@@ -42,7 +42,7 @@ _RECEIVED: Final = """
     select coalesce(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()),
            not exists (select from pg_stat_wal_receiver where status = 'streaming')
 """
-_PROBE: Final = 0.005
+_POLL_INTERVAL: Final = 0.005
 
 
 class PostgresMember(PostgresServer):
@@ -142,7 +142,7 @@ class PostgresMember(PostgresServer):
                 def ended() -> bool:
                     return session.execute(_RECEIVED, timeout=timeout)[0][1] == "t"
 
-                if not poll(ended, timeout=timeout, interval=_PROBE):
+                if not poll(ended, timeout=timeout, interval=_POLL_INTERVAL):
                     return None
                 return session.execute(_RECEIVED, timeout=timeout)[0][0] or "0/0"
         except (SessionLost, StatementRefused):
