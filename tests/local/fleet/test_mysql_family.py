@@ -135,7 +135,7 @@ def test_a_former_primary_with_a_history_of_its_own_is_copied_anew(harness: Harn
         client.execute("insert into written values (1)")
     harness.await_sync()
     harness.until(lambda: "standby-rebuilt" in harness.kinds()[harness.kinds().index("failover-completed") :])
-    assert "copied anew" in harness.events[-1].message
+    assert "copied again" in harness.events[-1].message
     harness.fleet.reboot("db-ORDERS", force_failover=True)
     assert harness.count(endpoint) == 1
 
@@ -174,7 +174,7 @@ def test_what_a_killed_replica_was_about_to_delete_does_not_keep_it_from_applyin
     with harness.client(source) as client:
         client.execute("create table written (id int primary key)")
     with harness.client(replica) as client:
-        harness.until(lambda: exists(client), timeout=8)  # before it would be copied anew
+        harness.until(lambda: exists(client), timeout=8)  # before it would be copied again
     assert "replica-rebuilt" not in harness.kinds()
 
 

@@ -1,4 +1,4 @@
-"""The real servers behind the API: primaries, synchronous standbys, read replicas, and what is done when they fail."""
+"""Run real servers behind the API: primaries, synchronous standbys, read replicas and DB clusters, with failover."""
 
 from rdskit.local.fleet.model import (
     ClusterFacts,

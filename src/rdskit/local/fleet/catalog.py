@@ -1,4 +1,4 @@
-"""The engines that the fleet has, by their names in RDS."""
+"""Look up the fleet's engines by their names in RDS."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 class Catalog:
-    """The engines of one fleet.
+    """Engines that one fleet offers.
 
     Args:
-        engines: what it has.
-        clustered: what its DB clusters run, where that is something else.
+        engines: engines of instances.
+        clustered: engines of DB clusters, where they differ: Multi-AZ clusters share RDS's engine names with instances.
     """
 
     def __init__(self, engines: Iterable[Engine], clustered: Iterable[Engine] = ()) -> None:
@@ -31,15 +31,16 @@ class Catalog:
         self._clustered = {engine.name: engine for engine in clustered}
 
     def engine(self, name: str, *, clustered: bool = False) -> Engine:
-        """The engine of that name in RDS.
+        """Return the engine with a name.
 
         Args:
             name: as in RDS.
-            clustered: of an instance of a DB cluster.
+            clustered: whether an instance of a DB cluster runs it.
 
         Raises:
-            LocalError: there is none.
+            LocalError: no engine has that name.
         """
+        # Aurora engines are in the first table only, because their names always mean a cluster.
         if clustered and name in self._clustered:
             return self._clustered[name]
         if name not in self._engines:
@@ -48,6 +49,9 @@ class Catalog:
 
 
 def standard() -> Catalog:
-    """PostgreSQL, MySQL, MariaDB and both Auroras; nothing is looked up before it is needed."""
+    """Return the catalog of PostgreSQL, MySQL, MariaDB and both Auroras.
+
+    No engine looks for its programs before an instance needs them.
+    """
     alone: list[Engine] = [Postgres(), AuroraPostgres(), MySQL(), AuroraMySQL(), MariaDB()]
     return Catalog(alone, clustered=[MultiAZPostgres(), MultiAZMySQL()])

@@ -1,8 +1,7 @@
-"""What the fleet asks of an engine: the one door through which PostgreSQL, MySQL and MariaDB come in.
+"""Define what the fleet requires of an engine: the interface of PostgreSQL, MySQL and MariaDB.
 
-The fleet decides who is promoted, when a standby counts as in sync and when a copy is made anew; how each of that is
-done is the engine's. Who follows whom is told by :class:`Upstream`: a server configured with one is a follower, without
-one it is a primary.
+The fleet decides which server is promoted, when a standby counts as in sync and when a copy is built again. The engine
+knows how to do each of these. A server configured with an :class:`Upstream` is a follower, without one a primary.
 """
 
 from __future__ import annotations
@@ -22,17 +21,19 @@ if TYPE_CHECKING:
     from rdskit.local.fleet.model import InstanceSpec
     from rdskit.local.fleet.translation import Translation
 
-ADMIN = "rdsadmin"  # the fleet's own superuser on every server
-STANDBY = "rdskit_standby"  # as the synchronous standby calls itself
+# The fleet's own superuser on every server, named as on RDS. Master users may not choose this name.
+ADMIN = "rdsadmin"
+STANDBY = "rdskit_standby"  # application_name of the synchronous standby
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What one look at a server has shown.
+    """Result of one probe of a server.
 
     Attributes:
-        streaming: of a follower: it receives and applies its source's changes; of a primary: its standby is connected.
-        lag: of a follower: seconds behind its source; None where it does not know.
+        streaming: of a follower: whether it receives and applies changes; of a primary: whether its standby is
+            connected.
+        lag: of a follower: seconds behind its source; None if unknown.
     """
 
     streaming: bool
@@ -41,7 +42,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class ProbeQuery:
-    """How to look at a server: a statement, and how to read its answer."""
+    """Query that probes a server, and the function that reads its answer."""
 
     sql: str
     read: Callable[[Sequence[Record]], Probe]
@@ -49,16 +50,16 @@ class ProbeQuery:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One instance of a cluster, as SQL functions tell of it.
+    """One instance of a cluster, as the cluster's SQL functions report it.
 
     Attributes:
         identifier: its name in RDS.
-        name: as it is known to the server it follows.
-        session: a random id, for what asks after one.
+        name: its name as a follower, in ``application_name``.
+        session: a random id for Aurora's ``session_id`` column.
         address: of its server, behind its endpoint.
-        region: where it is said to be.
+        region: AWS region that it reports.
         port: of its endpoint.
-        number: by which its server's protocol knows it; 0 where there is none.
+        number: ``server_id`` in MySQL replication; 0 where the protocol has none.
     """
 
     identifier: str
@@ -71,19 +72,19 @@ class Member:
 
     @property
     def name_in_rds(self) -> str:
-        """As RDS would call its endpoint, which is an address here."""
+        """Host name that RDS would give its endpoint. Locally the endpoint is an IP address."""
         return f"{self.identifier}.localrdskit.{self.region}.rds.amazonaws.com"
 
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """Whom a server follows, and how.
+    """Source that a server follows.
 
     Attributes:
         server: the source.
-        name: as which the follower is known there.
-        settings: of the source: a follower may have to keep up with them.
-        synchronous: whether it acknowledges each transaction to the source.
+        name: name under which the follower is known at the source.
+        settings: of the source; some of the follower's may not be lower.
+        synchronous: whether the follower acknowledges each transaction to the source.
     """
 
     server: Server
@@ -93,42 +94,42 @@ class Upstream:
 
 
 class ServerProcess(Protocol):
-    """A server's data directory and its process."""
+    """Data directory of a server, and its process."""
 
     data: Path
     address: Endpoint
 
     @property
     def version(self) -> str:
-        """As the server prints it."""
+        """Version as the server prints it."""
         ...
 
     @property
     def socket(self) -> str:
-        """Directory of its private Unix socket, by which IAM users come in; empty where they need none."""
+        """Directory of its private Unix socket, on which IAM users log in; empty where they need none."""
         ...
 
     @property
     def alive(self) -> bool:
-        """Whether its process runs (a paused one does)."""
+        """Whether its process runs. A paused one counts as running."""
         ...
 
     @property
     def suspended(self) -> bool:
-        """Whether its process is stopped by a signal: it accepts no connection."""
+        """Whether a signal has stopped its process, so that it accepts no connection."""
         ...
 
     @property
     def pid(self) -> int | None:
-        """The process that was started last."""
+        """Id of the process that was started last."""
         ...
 
     def init(self, templates: Path) -> None:
-        """Make the data directory."""
+        """Create the data directory from a template."""
         ...
 
     def configure(self, settings: Mapping[str, str], upstream: Upstream | None = None) -> None:
-        """Write the configuration, of a follower or of a primary; the server must be told or started to use it.
+        """Write the configuration of a follower or a primary. A running server must reload or restart to use it.
 
         Raises:
             LocalError: the server refuses a name or a value; the old configuration stays.
@@ -136,15 +137,15 @@ class ServerProcess(Protocol):
         ...
 
     def start(self) -> None:
-        """Start the server and wait until it accepts logins; one that runs is fine."""
+        """Start the server and wait until it accepts logins. Does nothing if it runs."""
         ...
 
     def apply(self) -> None:
-        """Have the running server take over what was configured, as far as that needs no restart."""
+        """Reload the configuration of the running server, as far as that needs no restart."""
         ...
 
     def pending_restart(self) -> frozenset[str]:
-        """The settings that wait for a restart."""
+        """Return the settings that wait for a restart."""
         ...
 
     def stop(self, *, timeout: float = 30.0) -> None:
@@ -152,19 +153,19 @@ class ServerProcess(Protocol):
         ...
 
     def fence(self) -> None:
-        """SIGKILL to all of it: when this returns it can acknowledge nothing any more."""
+        """Send SIGKILL to every process of the server. After the return it acknowledges nothing more."""
         ...
 
     def kill(self) -> None:
-        """Fence the server and wait until it is gone."""
+        """Fence the server and wait until its processes are gone."""
         ...
 
     def pause(self) -> None:
-        """Hang the server."""
+        """Suspend every process of the server, so that it hangs."""
         ...
 
     def resume(self) -> None:
-        """Let a paused server go on."""
+        """Continue a paused server."""
         ...
 
     def remove(self) -> None:
@@ -172,7 +173,7 @@ class ServerProcess(Protocol):
         ...
 
     def log_excerpt(self) -> str:
-        """What the server has complained of since its last start."""
+        """Return the errors in its log since its last start."""
         ...
 
     def connect(self, *, timeout: float = 5.0) -> ServerSession:
@@ -181,7 +182,7 @@ class ServerProcess(Protocol):
 
 
 class Replication(Protocol):
-    """What a server does as a source, as a follower, and on the way from one to the other."""
+    """Replication of a server: as a source, as a follower, and the change between the two."""
 
     @property
     def is_standby(self) -> bool:
@@ -189,11 +190,11 @@ class Replication(Protocol):
         ...
 
     def clone(self, source: Self) -> None:
-        """Make the data directory a copy of a running server's; it will start as a follower."""
+        """Copy a running server's data into the data directory, to start as a follower."""
         ...
 
     def rewind(self, source: Self) -> None:
-        """Prepare a stopped former primary to follow ``source``, without a new copy.
+        """Prepare a stopped former primary to follow ``source`` without a new copy.
 
         Raises:
             LocalError: its history cannot be brought back to that of ``source``: clone instead.
@@ -201,59 +202,59 @@ class Replication(Protocol):
         ...
 
     def stream(self, upstream: Upstream) -> None:
-        """Follow ``upstream``, for which the server is configured, from where it is; start it unless it runs.
+        """Follow ``upstream``, which the configuration names, from the present position; start the server if needed.
 
         Raises:
-            LocalError: it does not start, or has a history that is not its source's.
+            LocalError: it does not start, or its history is not part of its source's.
         """
         ...
 
     def streams(self, session: ServerSession) -> bool:
-        """Of a follower: whether it receives its source's changes; ``session`` is one of its own."""
+        """Return whether a follower receives its source's changes; ``session`` is one of its own."""
         ...
 
     def position(self) -> str:
-        """Of a primary: up to where it has made everything durable."""
+        """Return the position up to which a primary's changes are durable."""
         ...
 
     def has_received(self, session: ServerSession, position: str) -> bool:
-        """Of a follower: whether it has on disk what its source had at ``position``; ``session`` is one of its own."""
+        """Return whether a follower has ``position`` of its source on disk; ``session`` is one of its own."""
         ...
 
     def require_acknowledgement(self, *, on: bool) -> None:
-        """Of a primary: have each commit wait for the standby, or no more; a dead one starts without."""
+        """Configure whether each commit of a primary waits for the standby. A dead server starts without waiting."""
         ...
 
     def delay_replay(self, seconds: float) -> None:
-        """Of a follower: apply each transaction that much later than its source, or at once again with 0."""
+        """Delay a follower's apply by some seconds per transaction; 0 ends the delay."""
         ...
 
     def commits_wait(self, session: ServerSession) -> bool:
-        """Of a primary: whether a commit has been seen to wait for the standby since it was told to."""
+        """Return whether a primary's commits have been seen to wait for the standby."""
         ...
 
     def promote(self) -> None:
-        """Make a follower a primary; it accepts writes at once or some milliseconds later."""
+        """Make a follower a primary. It accepts writes at once or some milliseconds later."""
         ...
 
     def received(self, timeout: float) -> str | None:
-        """Of a follower whose source is gone: up to where it has received; None if it does not tell in time."""
+        """Return the position that a follower without a source has received; None if it does not answer in time."""
         ...
 
     def had(self, position: str) -> bool:
-        """Of a promoted server: whether it had ``position`` when it was promoted."""
+        """Return whether a promoted server had ``position`` at its promotion."""
         ...
 
     def probe(self, *, following: bool) -> ProbeQuery:
-        """How to look at it as a follower, or as a primary."""
+        """Return the query that probes a follower or a primary."""
         ...
 
 
 class Accounts(Protocol):
-    """Users and databases as RDS gives them, and the fleet's own smallest write."""
+    """Users and databases as RDS creates them, and the fleet's own smallest write."""
 
     def set_up(self, spec: InstanceSpec) -> None:
-        """Give a fresh server the users and databases of a new RDS instance."""
+        """Create the users and databases of a new RDS instance on a fresh server."""
         ...
 
     def set_password(self, user: str, password: str) -> None:
@@ -261,35 +262,35 @@ class Accounts(Protocol):
         ...
 
     def open_writer(self, *, timeout: float = 5.0) -> ServerSession:
-        """A session for :meth:`heartbeat`; a follower gives one too."""
+        """Open a session for :meth:`heartbeat`; a follower allows that too."""
         ...
 
     def heartbeat(self, session: ServerSession, *, timeout: float) -> bool:
-        """The smallest durable write; False while the server refuses writes."""
+        """Commit the smallest durable write; return False while the server refuses writes."""
         ...
 
 
 class Server(ServerProcess, Replication, Accounts, Protocol):
-    """One server of an instance."""
+    """One server of an instance: process, replication and accounts."""
 
 
 class Engine(Protocol):
-    """One of RDS's engines.
+    """One engine of RDS.
 
     Attributes:
         name: as in RDS.
-        protocol: what its clients speak.
+        protocol: wire protocol of its clients.
         limits: settings that a follower may not have below its source's.
     """
 
     @property
     def name(self) -> str:
-        """As in RDS."""
+        """Name in RDS."""
         ...
 
     @property
     def protocol(self) -> WireProtocol:
-        """What its clients speak."""
+        """Wire protocol of its clients."""
         ...
 
     @property
@@ -298,29 +299,29 @@ class Engine(Protocol):
         ...
 
     def prepare(self) -> None:
-        """Have the engine's programs, which may be fetched the first time.
+        """Find the engine's programs; they may be downloaded the first time.
 
         Raises:
-            LocalError: they are not there and cannot be had.
+            LocalError: they are neither installed nor available.
         """
         ...
 
     def server(self, data: Path, address: Endpoint, account: Account, identifier: str) -> Server:
-        """The server of a data directory, by the programs that its data need.
+        """Return the server of a data directory, with the program version that the data need.
 
         Args:
             data: that directory.
             address: where it listens.
             account: its superuser.
-            identifier: of an instance of a cluster: its name in RDS, which it tells its clients.
+            identifier: name in RDS of a cluster's instance, which the server reports to its clients.
         """
         ...
 
     def check_master_user(self, name: str) -> None:
-        """Refuse a name that RDS keeps for itself.
+        """Refuse a master user name that RDS reserves.
 
         Raises:
-            LocalError: it is one.
+            LocalError: the name is reserved.
         """
         ...
 
@@ -328,7 +329,7 @@ class Engine(Protocol):
         """Translate a parameter group.
 
         Raises:
-            LocalError: a parameter that RDS lets nobody change.
+            LocalError: it sets a parameter that RDS does not let users change.
         """
         ...
 
@@ -336,6 +337,6 @@ class Engine(Protocol):
         """Log in at an endpoint as a client does.
 
         Raises:
-            LocalError: it does not work.
+            LocalError: the login fails.
         """
         ...

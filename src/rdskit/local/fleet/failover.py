@@ -1,4 +1,14 @@
-"""The failover: fence, promote, prove, record, repoint. In this order, which is what keeps every acknowledged row."""
+"""Fail over a Multi-AZ instance: fence, promote, prove, record, repoint.
+
+The order keeps every acknowledged row:
+
+1. Fence the old primary. From then on it acknowledges nothing, so the set of acknowledged commits is final.
+2. Promote the standby, which has all of that set because commits waited for it.
+3. Prove the promotion with a write, so that clients are never sent to a server that is still read-only.
+4. Record the new primary on disk. A crash before this step brings the old primary back with all acknowledged rows; a
+   crash after it brings the new one. No client has written to the new one before.
+5. Repoint the endpoint, which lets the first client write.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +31,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_FIRST_WRITE: Final = 30.0
-_PROBE: Final = 0.001
-_REPLICA_ANSWER: Final = 0.25
-_REMEMBERED: Final = 100
+_FIRST_WRITE: Final = 30.0  # seconds until a promoted server must accept a write; it may have to replay its backlog
+_PROBE: Final = 0.001  # seconds between attempts of the first write: the resolution of the measured outage
+_REPLICA_ANSWER: Final = 0.25  # seconds for a replica's position; every writer waits that long for a silent replica
+_REMEMBERED: Final = 100  # failovers kept in a record
 REASONS: Final[dict[FailoverCause, str]] = {
     "requested": "a user requested a failover",
     "primary-ended": "the primary's process ended",
@@ -35,7 +45,7 @@ REASONS: Final[dict[FailoverCause, str]] = {
 def fail_over(instance: Instance, cause: FailoverCause, replicas: Iterable[Instance]) -> FailoverRecord:
     """Promote the standby of an instance that is in sync. The caller holds the instance's lock.
 
-    The old primary is left dead; bringing it back as a standby is for afterwards.
+    The old primary stays dead. The caller brings it back as a standby afterwards.
 
     Args:
         instance: with a standby in sync.
@@ -51,17 +61,23 @@ def fail_over(instance: Instance, cause: FailoverCause, replicas: Iterable[Insta
     old, new = instance.primary, instance.standby
     if new is None or not instance.in_sync:
         raise LocalError(f"{instance.resource_id} has no standby in sync: wait until it has, or restart the primary")
+    # First, while nothing has changed yet: if the standby accepts no connection, the failover ends here without harm.
     writer = new.open_promotion_session()
     instance.context.report(instance.resource_id, "failover-started", f"Multi-AZ failover started: {REASONS[cause]}")
     instance.refuse()
+    # Listed before the fence: a replica that stops in between still counts, and is treated as silent.
     running = [replica for replica in replicas if replica.primary.server.alive]
     at, started = dt.datetime.now(dt.UTC), time.monotonic()
     silence = None if cause == "requested" else round((started - old.answered_at) * 1000, 3)
+    # From here on no commit is acknowledged by the old primary. A SIGKILL cannot be taken back, so there are never two
+    # primaries, whatever happens to this process.
     old.server.fence()
+    # Asked after the fence, when replicas receive nothing more, and in parallel with the promotion.
     received = _request_positions(running)
     new.server.promote()
     await_first_write(new.server, writer)
     promotion_ms = (time.monotonic() - started) * 1000
+    # Before clients are let in, or one could read a row from a replica that the new primary does not have.
     retire_diverged(_collect_positions(received), new.server)
     record = FailoverRecord(instance.resource_id, cause, at, round(promotion_ms, 3), silence)
     _swap_roles(instance, record)
@@ -73,18 +89,21 @@ def fail_over(instance: Instance, cause: FailoverCause, replicas: Iterable[Insta
 
 
 def retire_diverged(received: Mapping[Instance, str | None], promoted: Server) -> None:
-    """Close the endpoints of replicas that hold changes which the promoted standby never had.
+    """Close the endpoints of replicas that have changes which the promoted standby never had.
 
-    An asynchronous replica may have received what the synchronous standby had not; it would serve rows that do not
-    exist. One that did not answer in time is taken for such a one.
+    An asynchronous replica may have received more than the synchronous standby had. It would serve rows that no longer
+    exist. A replica that did not answer in time is treated like one of these.
 
     Args:
-        received: how far each running replica had received when the old primary was gone; None if it did not tell.
+        received: position of each running replica after the old primary ended; None if it did not answer.
         promoted: the new primary.
     """
     for replica, position in received.items():
         if position is None or not promoted.had(position):
-            _log.warning("%s is ahead of the new primary and out of service", replica.resource_id)
+            _log.warning(
+                "%s is ahead of the new primary: it is out of service until it is rebuilt", replica.resource_id
+            )
+            # Without the replica's lock: its holder may be copying the source, and a failover must not wait for that.
             replica.diverged = True
             replica.refuse()
 
@@ -105,36 +124,43 @@ def await_first_write(server: Server, writer: ServerSession) -> None:
 
 
 def _swap_roles(instance: Instance, failover: FailoverRecord) -> None:
-    # On disk before the first client writes: a crash of ours must not bring the old primary back.
+    # On disk before the first client writes. Otherwise a crash of this process would bring the old primary back, and
+    # lose what clients had written to the new one.
+    """Swap primary and standby, on disk and then in memory."""
     record = instance.record
     if record.standby is None:
         raise LocalError(f"{instance.resource_id} has no standby to swap with: this is a defect, report it")
     failovers = (*record.failovers, failover)[-_REMEMBERED:]
     instance.remember(primary=record.standby, standby=record.primary, failovers=failovers)
     instance.primary, instance.standby = instance.nodes[1], instance.nodes[0]
+    # The new primary has no standby yet: the old one must be rewound first.
     instance.synchronous = instance.in_sync = False
     instance.close_promotion_sessions()
     instance.primary.reset_health()
 
 
 def _request_positions(replicas: Sequence[Instance]) -> dict[Instance, Future[str | None]]:
-    """Ask each replica how far it has received, while the standby is promoted."""
+    """Start to query each replica for the position that it has received, while the standby is promoted."""
     pool = ThreadPoolExecutor(max_workers=max(1, len(replicas)), thread_name_prefix="rdskit-received")
     try:
         return {replica: pool.submit(_received_position, replica) for replica in replicas}
     finally:
+        # Does not wait: a hung replica must not delay the failover. Its thread ends by its own time-out.
         pool.shutdown(wait=False)
 
 
 def _collect_positions(requested: Mapping[Instance, Future[str | None]]) -> dict[Instance, str | None]:
-    """What replicas have told by now, or do in a moment: writers wait for a new primary, and not for its replicas."""
+    """Return the positions that arrive within a moment; None for a replica that does not answer.
+
+    Writers wait for a new primary, so the failover does not wait for its replicas.
+    """
     wait(requested.values(), timeout=_REPLICA_ANSWER)
     return {replica: future.result() if future.done() else None for replica, future in requested.items()}
 
 
 def _received_position(replica: Instance) -> str | None:
-    """How far a replica has received, once it receives nothing more; None if it does not tell."""
+    """Return the position that a replica has received in the end; None if it does not answer."""
     position = replica.primary.server.received(_REPLICA_ANSWER)
     if position is None:
-        _log.warning("%s does not tell its position", replica.resource_id)
+        _log.warning("%s does not report its position", replica.resource_id)
     return position

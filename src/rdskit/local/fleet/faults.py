@@ -1,4 +1,4 @@
-"""Faults on purpose: begun, ended when their time is over, and forgotten when the fleet closes."""
+"""Inject faults into instances, and clear them on request, after a time, or when the fleet closes."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ _log = logging.getLogger(__name__)
 
 
 class FaultTimers:
-    """Ends faults when their time is over."""
+    """Timers that clear faults after a duration."""
 
     def __init__(self) -> None:
         self._timers: set[threading.Timer] = set()
         self._lock = threading.Lock()
 
     def end_after(self, seconds: float, instance: Instance, fault: Fault) -> None:
-        """End a fault after some seconds, unless it has been cleared by then."""
+        """Clear a fault after some seconds, unless it has been cleared by then."""
 
         def end() -> None:
+            # Not held during clear(), which waits for the instance's lock: close() would wait with it.
             with self._lock:
                 self._timers.discard(timer)
             try:
                 clear(instance, {fault})
             except LocalError:
-                _log.exception("%s: the end of %s did not succeed", instance.resource_id, fault.kind)
+                _log.exception("%s: the fault %s could not be cleared", instance.resource_id, fault.kind)
 
         timer = threading.Timer(seconds, end)
         timer.daemon = True
@@ -43,7 +44,7 @@ class FaultTimers:
         timer.start()
 
     def close(self) -> None:
-        """End nothing any more."""
+        """Cancel all timers."""
         with self._lock:
             for timer in self._timers:
                 timer.cancel()
@@ -51,10 +52,10 @@ class FaultTimers:
 
 
 def inject(supervisor: Supervisor, fault: Fault, replicas: Iterable[Instance]) -> None:
-    """Begin a fault; one that is in force already is fine.
+    """Inject a fault. Does nothing if it is in force.
 
     Args:
-        supervisor: of the instance to which it happens.
+        supervisor: of the instance.
         fault: what happens.
         replicas: its read replicas.
 
@@ -64,9 +65,11 @@ def inject(supervisor: Supervisor, fault: Fault, replicas: Iterable[Instance]) -
     instance = supervisor.instance
     with instance.lock:
         if instance.record.stopped or not instance.primary.server.alive:
-            raise LocalError(f"{instance.resource_id} does not run: start it before you break it")
+            raise LocalError(f"{instance.resource_id} does not run: start it, then inject the fault")
         if fault.kind == "full-disk" and instance.record.cluster_id is not None:
-            raise LocalError(f"{instance.resource_id} is of a DB cluster, whose storage does not fill up here: kill it")
+            raise LocalError(
+                f"{instance.resource_id} belongs to a DB cluster, whose storage does not fill up here: use kill"
+            )
         delayed = _replicas_to_delay(instance, replicas) if fault.kind == "lag" else frozenset()
         _log.info("%s: fault %s", instance.resource_id, fault)
         if fault.lasts:
@@ -82,18 +85,19 @@ def inject(supervisor: Supervisor, fault: Fault, replicas: Iterable[Instance]) -
             _run_out_of_storage(supervisor)
         if fault.kind in ("blackhole", "latency", "reset"):
             instance.refresh_endpoint(cut=fault.kind == "reset")
+    # Without the instance's lock, as in clear().
     _delay_replay(delayed, fault.seconds)
 
 
 def clear(instance: Instance, faults: Iterable[Fault]) -> frozenset[Fault]:
-    """End faults that are in force.
+    """Clear faults that are in force.
 
     Args:
-        instance: whose.
-        faults: which; those that are not in force do not matter.
+        instance: instance that has them.
+        faults: the faults to clear; the ones that are not in force are ignored.
 
     Returns:
-        Those that were.
+        The faults that were in force.
     """
     with instance.lock:
         ended = instance.faults.intersection(faults)
@@ -101,20 +105,22 @@ def clear(instance: Instance, faults: Iterable[Fault]) -> frozenset[Fault]:
         kinds = {fault.kind for fault in ended}
         delayed = instance.delayed if "lag" in kinds else frozenset()
         instance.delayed -= delayed
+        # The supervisor may have killed and restarted the server by now. The new process is not suspended.
         if "hang" in kinds and instance.primary.server.suspended:
             instance.primary.server.resume()
         if not instance.closing.is_set() and not kinds.isdisjoint(("blackhole", "latency")):
             instance.primary.cut_off = instance.primary.cut_off and any(each.cuts_off for each in instance.faults)
             instance.refresh_endpoint()
-    # By now the writer of a cluster may be another one: who was held back then counts, not who reads now.
+    # Use the replicas recorded at the injection: a failover of the cluster may have made one of them the writer.
+    # Without the instance's lock: the present writer's lock would come before a reader's in the lock order.
     _delay_replay(delayed, 0.0)
     return ended
 
 
 def _run_out_of_storage(supervisor: Supervisor) -> None:
-    """Where a disk that fills up ends: no server can write its log, so none runs. A pair's disks are of one size.
+    """Stop all servers, as when the disk is full and no server can write its log. Both disks of a pair have one size.
 
-    Nothing is promoted or started while the fault is in force; then the primary is started again where it was.
+    Nothing is promoted or started while the fault is in force. Afterwards the supervisor starts the primary in place.
     """
     instance = supervisor.instance
     instance.refuse()
@@ -122,11 +128,13 @@ def _run_out_of_storage(supervisor: Supervisor) -> None:
     instance.close_promotion_sessions()
     instance.synchronous = instance.in_sync = False
     for node in instance.nodes:
-        node.server.kill()  # and wait: who is told looks at once whether it runs
+        # kill() waits for the exit, unlike fence(): a listener of the event below may check at once whether it runs.
+        node.server.kill()
     instance.context.report(instance.resource_id, "storage-full", "Allocated storage has been exhausted")
 
 
 def _replicas_to_delay(instance: Instance, replicas: Iterable[Instance]) -> frozenset[Instance]:
+    """Return the replicas that the fault ``lag`` of an instance delays."""
     found = frozenset([instance] if instance.is_replica else (each for each in replicas if not each.record.stopped))
     if not found:
         raise LocalError(f"{instance.resource_id} has no read replica that could lag: create one first")
@@ -134,7 +142,10 @@ def _replicas_to_delay(instance: Instance, replicas: Iterable[Instance]) -> froz
 
 
 def _delay_replay(replicas: Iterable[Instance], seconds: float) -> None:
-    """The caller holds no lock: whoever restarts a replica, or has it follow another source, is waited for."""
+    """Set the replay delay of replicas. The caller holds no lock.
+
+    This waits for a replica's lock, which may be held for the length of a copy.
+    """
     for replica in replicas:
         with replica.lock:
             if not replica.closing.is_set():

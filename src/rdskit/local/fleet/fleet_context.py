@@ -1,4 +1,4 @@
-"""What all instances of a fleet share: its directory, its addresses, its endpoint process, its superuser."""
+"""Share the directory, addresses, endpoint process and superuser of a fleet among its instances."""
 
 from __future__ import annotations
 
@@ -26,7 +26,17 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class FleetContext:
-    """What all instances of a fleet share."""
+    """Resources that all instances of a fleet share.
+
+    Attributes:
+        store: records and directories on disk.
+        addresses: loopback addresses in use.
+        authority: certificate authority of the endpoints.
+        endpoints: process that listens for clients.
+        account: superuser on every server.
+        notify: called with every event.
+        engines: engines by name.
+    """
 
     store: Store
     addresses: AddressBook
@@ -37,16 +47,22 @@ class FleetContext:
     engines: Catalog
 
     def engine(self, record: InstanceRecord) -> Engine:
-        """The engine of an instance."""
+        """Return the engine of an instance."""
         return self.engines.engine(record.engine, clustered=record.cluster_id is not None)
 
     def server(self, record: InstanceRecord, node: NodeRecord) -> Server:
-        """The server of a node."""
+        """Return the server of a node, for the node's data directory and address."""
         data = self.store.node(record.resource_id, node.name) / "data"
         return self.engine(record).server(data, node.address, self.account, record.identifier)
 
     def endpoint(self, record: InstanceRecord, backend: Server | None, *, require_tls: bool) -> EndpointState:
-        """The state of an instance's endpoint, which leads to ``backend``; its certificate is issued when needed."""
+        """Return the state of an instance's endpoint, and issue its certificate if needed.
+
+        Args:
+            record: of the instance.
+            backend: server that the endpoint forwards to; None refuses clients.
+            require_tls: whether sessions without TLS are refused.
+        """
         files = self.authority.issue(self.store.certificates, record.resource_id, [record.endpoint.host])
         return EndpointState(
             name=record.resource_id,
@@ -62,13 +78,14 @@ class FleetContext:
         )
 
     def forget(self, record: InstanceRecord) -> None:
-        """Delete everything of an instance."""
+        """Delete the files of an instance and release its addresses."""
+        # Addresses are released last: a new instance must not get one while the old files still claim it.
         self.store.forget(record.resource_id)
         self.authority.issue(self.store.certificates, record.resource_id, [record.endpoint.host]).remove()
         for address in record.addresses:
             self.addresses.release(address)
 
     def report(self, resource_id: str, kind: EventKind, message: str, *, promotion_ms: float | None = None) -> None:
-        """Report something that happened to an instance."""
+        """Log an event of an instance or cluster and notify the control plane."""
         _log.info("%s: %s", resource_id, message)
         self.notify(FleetEvent(resource_id, kind, message, dt.datetime.now(dt.UTC), promotion_ms))

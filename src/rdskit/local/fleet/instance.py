@@ -1,4 +1,4 @@
-"""One DB instance: its servers, its endpoint and the record by which it outlives this process."""
+"""Represent one DB instance: its servers, its endpoint, and the record that survives this process."""
 
 from __future__ import annotations
 
@@ -26,27 +26,38 @@ if TYPE_CHECKING:
 
 
 class Instance:
-    """One DB instance. Whoever changes it holds :attr:`lock`; a replica's may be taken while holding its source's.
+    """One DB instance.
+
+    Lock order, outermost first. Acquire no lock to the left of one that is held.
+
+    1. ``Cluster.leaving``
+    2. :attr:`lock` of a source or a cluster's writer
+    3. :attr:`lock` of its replicas or readers
+    4. ``Cluster.lock``
+    5. ``Fleet._lock``, ``Clusters._lock``, and the locks of the address book and of a node
+
+    Every change of an instance is made under its lock. Probes read it without: the supervisor decides again once it has
+    the lock.
 
     Args:
         context: what the fleet shares.
-        record: what is remembered of it.
-        source: of a read replica: finds the instance it copies.
+        record: what is saved of it.
+        source: of a read replica: finds its source.
 
     Attributes:
-        primary: the server that the endpoint leads to; of a read replica, its one server.
-        standby: the server that takes over; None without Multi-AZ.
-        synchronous: the primary is configured to wait for its standby.
-        in_sync: every acknowledged commit is known to be on the standby.
+        primary: the server that the endpoint forwards to; of a read replica, its only server.
+        standby: the server that a failover promotes; None without Multi-AZ.
+        synchronous: whether the primary is configured to wait for its standby.
+        in_sync: whether the standby is known to have every acknowledged commit.
         pending: parameters that wait for a restart.
-        replica_lag: seconds, of a read replica that streams.
-        diverged: of a read replica: it has changes that its source never kept, and is out of service.
-        faults: what is out of order on purpose; a new daemon knows of none.
-        delayed: whom its fault ``lag`` holds back.
-        accepting: its endpoint lets clients in.
-        followed: of a read replica: the instance that it was last told to follow.
-        changed: called when its endpoint is about to lead elsewhere.
-        closing: set when the instance is no longer to be brought back by anybody.
+        replica_lag: seconds behind the source, of a read replica that streams.
+        diverged: of a read replica: whether it has changes that its source lost. It is out of service then.
+        faults: injected faults in force; they are not saved, so a new daemon starts without any.
+        delayed: replicas that the fault ``lag`` delays.
+        accepting: whether its endpoint lets clients in.
+        followed: of a read replica: the instance that it was last configured to follow.
+        changed: called before its endpoint changes its backend.
+        closing: set when nothing may start the instance again.
     """
 
     def __init__(
@@ -55,6 +66,7 @@ class Instance:
         self.context = context
         self.record = record
         self.source = source
+        # Reentrant: a failover runs inside operations that hold the lock already.
         self.lock = threading.RLock()
         self.primary = self._node(record.primary)
         self.standby = self._node(record.standby) if record.standby else None
@@ -63,6 +75,7 @@ class Instance:
         self.pending: frozenset[str] = frozenset()
         self.replica_lag: float | None = None
         self.diverged = False
+        # Replaced as a whole, never changed in place: facts() reads it without the lock.
         self.faults: frozenset[Fault] = frozenset()
         self.delayed: frozenset[Instance] = frozenset()
         self.accepting = False
@@ -73,7 +86,7 @@ class Instance:
 
     @property
     def resource_id(self) -> str:
-        """Its key."""
+        """Key of the instance."""
         return self.record.resource_id
 
     @property
@@ -82,7 +95,7 @@ class Instance:
         return self.source is not None
 
     def follows(self, resource_id: str) -> bool:
-        """Whether it copies that instance."""
+        """Return whether it is a read replica of that instance."""
         return self.source is not None and self.source().resource_id == resource_id
 
     @property
@@ -97,12 +110,12 @@ class Instance:
 
     @property
     def engine(self) -> Engine:
-        """What it runs."""
+        """Engine that it runs."""
         return self.context.engine(self.record)
 
     @property
     def member(self) -> Member:
-        """Of an instance of a cluster: what is told of it there."""
+        """Entry for this instance in the topology that a cluster publishes."""
         record = self.record
         return Member(
             identifier=record.identifier,
@@ -114,32 +127,34 @@ class Instance:
         )
 
     def remember(self, **changes: Any) -> None:
-        """Change the record, on disk first."""
+        """Change the record: first on disk, then in memory."""
         record = replace(self.record, **changes)
+        # Disk first: if the save fails, memory still agrees with what a new daemon would load.
         self.context.store.save(record)
         self.record = record
 
     def configure(self) -> None:
-        """Write the configuration of all its servers; what runs must be told or restarted to use it."""
+        """Write the configuration of all its servers. A running server must reload or restart to use it."""
         self.primary.server.configure(self.translation.settings, self.upstream)
         if self.standby is not None and self.standby.server.data.exists():
             self.standby.server.configure(self.translation.settings, self.upstream_of_standby)
 
     @property
     def upstream(self) -> Upstream | None:
-        """Whom its primary follows: a read replica's does."""
+        """Source that its primary follows; None unless it is a read replica."""
         if self.source is None:
             return None
+        # Resolved at each call: a failover of the source or of the cluster changes the server to follow.
         source = self.source()
         return Upstream(source.primary.server, self.resource_id, source.translation.settings, synchronous=False)
 
     @property
     def upstream_of_standby(self) -> Upstream:
-        """Whom its standby follows."""
+        """Source that its standby follows: its own primary."""
         return Upstream(self.primary.server, STANDBY, self.translation.settings, synchronous=True)
 
     def apply_configuration(self) -> None:
-        """Have the running servers take their configuration over."""
+        """Reload the configuration of the servers that run."""
         for node in self.nodes:
             if node.server.alive:
                 node.server.apply()
@@ -151,11 +166,11 @@ class Instance:
 
     @property
     def translation(self) -> Translation:
-        """Its parameter group, for a local server."""
+        """Its parameter group, translated for a local server."""
         return self.engine.translate(self.record.parameters)
 
     def adopt_standby(self, record: NodeRecord) -> None:
-        """Have a standby from now on; it is still to be made."""
+        """Add the node of a standby, whose server is still to be created."""
         self.standby = self._node(record)
 
     @property
@@ -164,13 +179,13 @@ class Instance:
         return any(fault.kind == "full-disk" for fault in self.faults)
 
     def check_open(self) -> None:
-        """Refuse to start anything for an instance that is being closed or deleted, or has no storage left.
+        """Refuse to start a server of an instance that is being closed or deleted, or that has no storage left.
 
         Raises:
-            LocalError: it is.
+            LocalError: one of these holds.
         """
         if self.closing.is_set():
-            raise LocalError(f"{self.resource_id} is being closed: nothing of it is started any more")
+            raise LocalError(f"{self.resource_id} is being closed: wait, then start the local RDS again")
         if self.storage_full:
             raise LocalError(f"{self.resource_id} has used up its storage: allocate more, or clear the fault full-disk")
 
@@ -178,7 +193,7 @@ class Instance:
         """Configure and start the server behind the endpoint.
 
         Raises:
-            LocalError: it does not start. If that is due to its parameters, it runs with the former ones.
+            LocalError: it does not start. If its parameters are the cause, it runs with the former ones.
         """
         self.check_open()
         self._ensure_address()
@@ -188,51 +203,63 @@ class Instance:
         except LocalError as error:
             if self.record.parameters == self.record.proven:
                 raise
+            # Fall back to the parameters of the last successful start, so that the instance stays usable. The error is
+            # raised at the end, when the server runs again.
             refused = error
             self.remember(parameters=self.record.proven)
             self._start_configured()
         self.primary.reset_health()
-        # At this address packets arrive again, and connections of before are unknown to whoever gets them now.
+        # The restart ends a black hole: packets reach the address again. The new process resets connections that the
+        # old one had open.
         self.faults = frozenset(each for each in self.faults if not each.cuts_off)
         self.pending = frozenset()
         if refused:
             raise LocalError(f"{self.resource_id} runs with its former parameters: {refused}") from refused
+        # Only now: a crash before this line makes the next daemon try the new parameters again.
         if self.record.proven != self.record.parameters:
             self.remember(proven=self.record.parameters)
 
     def accept(self) -> None:
-        """Lead the endpoint to the primary."""
+        """Route the endpoint to the primary."""
         self.accepting = True
         self.refresh_endpoint()
 
     def refuse(self) -> None:
-        """Refuse connections at the endpoint, and reset those that exist."""
+        """Refuse connections at the endpoint and reset the existing ones."""
         self.accepting = False
         self.refresh_endpoint(cut=True)
 
     def refresh_endpoint(self, *, cut: bool = False) -> None:
-        """Have the endpoint be what it should be; with ``cut`` connections that exist are reset."""
+        """Send the present state of the endpoint to the endpoint process.
+
+        Args:
+            cut: reset the connections that exist.
+        """
         try:
             self.changed()
-        finally:  # a cluster whose servers do not answer just now must not leave this instance shut
+        finally:
+            # changed() publishes to the cluster's servers, which may not answer. Clients must be let in all the same.
             self.context.endpoints.set(self.endpoint_state(), cut=cut)
 
     @property
     def link(self) -> Link:
-        """The network in front of its endpoint."""
+        """Condition of the network in front of its endpoint, from the injected faults."""
         holes = [each for each in self.faults if each.kind == "blackhole"]
         late = [each.seconds for each in self.faults if each.kind == "latency"]
-        # The endpoint's name leads to the server of the moment: to one that was promoted there is no black hole.
+        # A black hole of path "all" belongs to one server, hence ``primary.cut_off``: after a failover the endpoint
+        # routes to a server that is reachable. One of path "client" belongs to the endpoint and survives the failover.
         black = self.primary.cut_off or any(each.path == "client" for each in holes)
         return Link(black, max(late, default=0.0), holds=bool(holes))
 
     def hold_writers(self) -> None:
-        """Have each commit on the primary wait for the standby."""
+        """Configure the primary to wait for the standby at each commit."""
+        # Before the statement, which may fail after it took effect: release_writers() must then undo it.
         self.synchronous = True
         self.primary.server.require_acknowledgement(on=True)
 
     def release_writers(self) -> None:
-        """Have the primary no longer wait for its standby; nothing can be promoted from now on."""
+        """Configure the primary to wait no longer for its standby. Nothing can be promoted from then on."""
+        # Order matters: from the moment a commit may return without the standby, no failover may trust the standby.
         self.in_sync = False
         self.close_promotion_sessions()
         if self.synchronous:
@@ -240,12 +267,12 @@ class Instance:
             self.synchronous = False
 
     def close_promotion_sessions(self) -> None:
-        """Close the connections that wait for a promotion."""
+        """Close the connections that are kept for a promotion."""
         for node in self.nodes:
             node.close_promotion_session()
 
     def refresh_pending(self) -> frozenset[str]:
-        """Ask the primary which parameters wait for a restart."""
+        """Query the primary for the parameters that wait for a restart."""
         try:
             self.pending = self.primary.server.pending_restart()
         except SessionLost as error:
@@ -253,7 +280,7 @@ class Instance:
         return self.pending
 
     def facts(self) -> InstanceFacts:
-        """Its present state."""
+        """Return its present state."""
         record = self.record
         return InstanceFacts(
             resource_id=record.resource_id,
@@ -280,17 +307,19 @@ class Instance:
             self.note_stream()
 
     def note_stream(self) -> None:
-        """It follows its source of the moment from now on."""
+        """Record the source of the moment as the one that it follows."""
         self.followed = self.source().resource_id if self.source is not None else None
 
     def endpoint_state(self) -> EndpointState:
-        """What its endpoint should be now."""
+        """Return the state that its endpoint should have now."""
         backend = self.primary.server if self.accepting else None
         state = self.context.endpoint(self.record, backend, require_tls=self.translation.require_tls)
         return replace(state, link=self.link)
 
     def _ensure_address(self) -> None:
+        """Move the primary to a new address if another process took the recorded port."""
         if not self.primary.ensure_port():
+            # The endpoint hides the server's own address, so clients do not notice the move.
             moved = replace(self.record.primary, address=self.context.addresses.allocate())
             self.remember(primary=moved)
             self.primary = self._node(moved)

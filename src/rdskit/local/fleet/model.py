@@ -1,4 +1,4 @@
-"""What the control plane asks of the fleet, and what the fleet tells it."""
+"""Values that the control plane and the fleet exchange: specifications, facts, events and failover records."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ FailoverCause = Literal["requested", "primary-ended", "primary-hung"]
 
 @dataclass(frozen=True, slots=True)
 class InstanceSpec:
-    """A DB instance to be made.
+    """Specification of a DB instance to create.
 
     Attributes:
         resource_id: ``db-ABC…``; the key of everything on disk.
         engine: ``postgres``, ``mysql`` or ``mariadb``.
-        master_user: gets RDS's rights, which are not a superuser's.
-        master_password: of the master user; of no use for a read replica, which has its source's roles.
+        master_user: gets the rights that RDS gives, which are not a superuser's.
+        master_password: of the master user; unused for a read replica, which has its source's roles.
         database: an initial database, owned by the master user.
-        port: of the endpoint; honoured on Linux.
-        multi_az: with a synchronous standby.
+        port: of the endpoint; honored on Linux only.
+        multi_az: create a synchronous standby too.
         zones: availability zones of the primary and of the standby.
-        parameters: what the parameter group sets; everything else has its default.
+        parameters: values that the parameter group sets; every other parameter has its default.
         iam: whether IAM users may log in.
-        cluster_id: of an instance of a DB cluster: the cluster's key. Users and databases are the cluster's.
-        identifier: of an instance of a DB cluster: its name in RDS, which its SQL functions tell.
-        tier: of an instance of a DB cluster: its promotion tier.
+        cluster_id: key of the DB cluster that the instance belongs to. Users and databases are the cluster's.
+        identifier: name in RDS of a cluster's instance; its SQL functions report it.
+        tier: promotion tier of a cluster's instance.
     """
 
     resource_id: str
@@ -63,13 +63,13 @@ class InstanceSpec:
 
 @dataclass(frozen=True, slots=True)
 class FleetEvent:
-    """Something that happened to an instance.
+    """Event in the life of an instance or a cluster.
 
     Attributes:
-        resource_id: of the instance.
+        resource_id: of the instance or cluster.
         kind: for programs.
         message: for people.
-        at: when.
+        at: when it happened.
         promotion_ms: of a completed failover: from the signal that ended the old primary to the first write that the
             new one accepted.
     """
@@ -83,14 +83,14 @@ class FleetEvent:
 
 @dataclass(frozen=True, slots=True)
 class FailoverRecord:
-    """One failover.
+    """Record of one failover.
 
     Attributes:
-        resource_id: of the instance.
-        cause: why.
-        at: when the old primary was ended.
+        resource_id: of the instance or cluster.
+        cause: why it happened.
+        at: when the old primary was fenced.
         promotion_ms: as in :class:`FleetEvent`.
-        detection_ms: from the old primary's last answer to a probe to ``at``; None of one that was asked for.
+        detection_ms: from the old primary's last answer to a probe until ``at``; None for a requested failover.
     """
 
     resource_id: str
@@ -102,13 +102,13 @@ class FailoverRecord:
 
 @dataclass(frozen=True, slots=True)
 class CustomEndpoint:
-    """A further endpoint of a DB cluster.
+    """Custom endpoint of a DB cluster.
 
     Attributes:
         name: its key.
-        readers_only: whether it never leads to the writer.
-        static: the only instances that it leads to; empty means all but ``excluded``, later ones too.
-        excluded: instances that it does not lead to.
+        readers_only: never route to the writer.
+        static: route to these instances only; empty means all but ``excluded``, including later ones.
+        excluded: instances that the endpoint does not route to.
     """
 
     name: str
@@ -119,15 +119,15 @@ class CustomEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class ClusterFacts:
-    """The present state of a DB cluster.
+    """Present state of a DB cluster.
 
     Attributes:
         resource_id: of the cluster.
-        endpoint: leads to the writer.
-        reader_endpoint: leads to the readers in turn.
-        writer_id: the instance that takes writes; None before there is one.
-        in_sync: the readers on which every acknowledged commit is known to be.
-        addresses: of all its endpoints, by their names.
+        endpoint: routes to the writer.
+        reader_endpoint: routes to the readers in turn.
+        writer_id: the instance that takes writes; None before the first instance.
+        in_sync: readers that are known to have every acknowledged commit.
+        addresses: of all its endpoints, by name.
     """
 
     resource_id: str
@@ -140,21 +140,21 @@ class ClusterFacts:
 
 @dataclass(frozen=True, slots=True)
 class InstanceFacts:
-    """The present state of an instance.
+    """Present state of an instance.
 
     Attributes:
         resource_id: of the instance.
-        running: its primary (or, of a read replica, its one server) runs.
+        running: whether its primary (of a read replica: its only server) runs.
         endpoint: where clients connect; never changes.
-        zone: where the primary is.
-        secondary_zone: where the standby is; None without one.
+        zone: availability zone of the primary.
+        secondary_zone: availability zone of the standby; None without one.
         standby_in_sync: whether a failover would lose nothing; None without a standby.
-        source_id: of a read replica: what it copies.
+        source_id: of a read replica: the instance that it replicates from.
         replica_lag: of a read replica: seconds behind its source; None while it does not stream.
         pending_restart: parameters that wait for a reboot.
         engine_version: as the server prints it.
-        storage_full: its storage is used up, so that it cannot run.
-        faults: what was injected and is in force.
+        storage_full: whether its storage is used up, so that it cannot run.
+        faults: injected faults that are in force.
     """
 
     resource_id: str

@@ -1,4 +1,4 @@
-"""One server of an instance, and the connection by which it is watched."""
+"""Watch one server of an instance over a connection of its own."""
 
 from __future__ import annotations
 
@@ -15,22 +15,25 @@ if TYPE_CHECKING:
     from rdskit.local.fleet.engine import Probe, ProbeQuery, Server
     from rdskit.local.fleet.store import NodeRecord
 
-_OPENING: Final = 1.0
+_OPENING: Final = 1.0  # seconds to connect or to answer; more would delay the probes of the other server
 
 
 class Node:
-    """One server of an instance.
+    """One server of an instance, with the probe's view of it.
+
+    Threads: the supervisor's thread alone calls :meth:`send_probe`, :meth:`record_probe` and :meth:`close_probe`. Any
+    thread may call :meth:`reset_health`. The holder of the instance's lock opens and closes the promotion session.
 
     Args:
         record: its name, address and zone.
         server: the server itself.
 
     Attributes:
-        health: what the probes have shown; only the watch changes it.
-        probed: what the latest probe has shown; None before the first.
-        cut_off: no probe reaches it, on purpose; a restart ends that.
-        answered_at: when it last answered a probe, of the monotonic clock.
-        promotion_session: an open connection, of whoever may be promoted, for the first write after that.
+        health: result of the probes so far.
+        probed: answer to the latest probe; None before the first.
+        cut_off: a fault hides the server from probes; a restart ends that.
+        answered_at: when it last answered a probe, on the monotonic clock.
+        promotion_session: open connection to a standby, for the first write after its promotion.
     """
 
     def __init__(self, record: NodeRecord, server: Server) -> None:
@@ -44,10 +47,12 @@ class Node:
         self._session: ServerSession | None = None
         self._waiting: ProbeQuery | None = None
         self._health_reset = False
+        # Guards health, answered_at and _health_reset. Innermost lock: nothing else is acquired while it is held.
         self._lock = threading.Lock()
 
     def send_probe(self, *, following: bool) -> None:
-        """Ask the server as a follower or as a primary, unless it still owes an answer."""
+        """Send the probe query of a follower or a primary, unless an earlier one is unanswered."""
+        # At most one query is outstanding. A hung server keeps it pending, and each tick counts as another miss.
         if not self.server.alive or self._waiting:
             return
         try:
@@ -60,12 +65,19 @@ class Node:
             self.close_probe()
 
     def record_probe(self, late: float) -> None:
-        """Take the probe's answer in, if it is there; ``late`` as in :meth:`Health.after_probe`."""
-        # A suspended parent process still has backends that answer, and no new client gets in.
+        """Read the probe's answer if it has arrived, and update the health.
+
+        Args:
+            late: seconds by which the supervisor's tick was late; see :meth:`Health.after_probe`.
+        """
+        # When only the parent process is suspended (SIGSTOP), existing backends still answer the probe, but the server
+        # accepts no new client. That counts as a miss.
         answered = self._take_answer() and not self.server.suspended and not self.cut_off
         with self._lock:
             if answered:
                 self.answered_at = time.monotonic()
+            # This probe may have been sent before the restart that reset the health. Its result is about the old
+            # process, so it is discarded and the next tick connects again.
             if self._health_reset:
                 self._health_reset = False
                 self.close_probe()
@@ -73,7 +85,11 @@ class Node:
                 self.health = self.health.after_probe(alive=self.server.alive, answered=answered, late=late)
 
     def reset_health(self) -> None:
-        """Have the watch begin anew: the server was restarted on purpose. Called by any thread."""
+        """Discard the probe results after a restart on purpose.
+
+        Any thread may call this. The probe connection belongs to the supervisor's thread, which closes it at its next
+        tick.
+        """
         with self._lock:
             self._health_reset = True
             self.cut_off = False
@@ -82,14 +98,20 @@ class Node:
             self.probed = None
 
     def close_probe(self) -> None:
-        """Close the watch's connection; done by the watch's thread, or when that has ended."""
+        """Close the probe connection. Only the supervisor's thread may call this while it runs."""
         if self._session is not None:
             self._session.close()
         self._session = None
         self._waiting = None
 
     def open_promotion_session(self) -> ServerSession:
-        """The connection for the first write; opened again if it was lost."""
+        """Return the connection for the first write after a promotion; reopen it if it was lost.
+
+        Raises:
+            SessionLost: the server accepts no connection.
+        """
+        # Connecting takes tens of milliseconds and may fail while the server is busy promoting. A session that is
+        # opened before the old primary is fenced keeps that out of the outage.
         if self.promotion_session is not None and not self.promotion_session.answers(_OPENING):
             self.close_promotion_session()
         if self.promotion_session is None:
@@ -97,13 +119,13 @@ class Node:
         return self.promotion_session
 
     def close_promotion_session(self) -> None:
-        """Close it."""
+        """Close the connection for the first write, if it is open."""
         if self.promotion_session is not None:
             self.promotion_session.close()
             self.promotion_session = None
 
     def ensure_port(self) -> bool:
-        """Whether the recorded address can still be had."""
+        """Return whether the recorded address can still be bound, or the server already has it."""
         address = self.record.address
         return self.server.alive or free_port(address.host, address.port) is not None
 
@@ -113,12 +135,14 @@ class Node:
         shutil.rmtree(self.server.data.parent, ignore_errors=True)
 
     def _take_answer(self) -> bool:
+        """Return whether the outstanding probe has its answer, and store that answer."""
         if self._session is None or not self._waiting:
             return False
         try:
             if not self._session.answered():
                 return False
             self.probed = self._waiting.read(self._session.receive_records())
+        # A refused probe counts as a miss too: a server that cannot run it serves no client either.
         except (SessionLost, StatementRefused):
             self.close_probe()
             return False

@@ -1,4 +1,4 @@
-"""Read replicas: made as physical copies, following their source through its failovers."""
+"""Create read replicas as physical copies, and keep them following their source through its failovers."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_STREAM: Final = 10.0
-_INCOMPLETE: Final = "incomplete"  # a file beside data that cannot be started from
+_STREAM: Final = 10.0  # seconds until a started replica must stream; recovery before that is part of the start
+# Marker file beside a data directory whose copy has begun and not finished. It survives a crash of the daemon.
+_INCOMPLETE: Final = "incomplete"
 
 
 def build(replica: Instance) -> None:
@@ -30,6 +31,7 @@ def build(replica: Instance) -> None:
     source = _source(replica)
     server, mark = replica.primary.server, _mark(replica)
     server.kill()
+    # The mark covers the time in which the data directory is missing or half a copy.
     mark.touch()
     server.remove()
     server.clone(source.primary.server)
@@ -39,18 +41,19 @@ def build(replica: Instance) -> None:
 
 
 def is_incomplete(replica: Instance) -> bool:
-    """Whether the copy of its source was begun and never finished, so that only another one helps."""
+    """Return whether a copy of the source was begun and never finished. Only another copy helps then."""
     return _mark(replica).exists()
 
 
 def follow(replica: Instance) -> None:
-    """Have a replica stream from its source's present primary; make it anew where its history has parted.
+    """Make a replica stream from its source's present primary; rebuild it if their histories have diverged.
 
     The caller holds the replica's lock.
 
     Raises:
-        LocalError: it could not be made to stream.
+        LocalError: it does not stream in the end.
     """
+    # retire_diverged() has found changes here that the new primary lost. Streaming would keep them.
     if replica.diverged:
         rejoin(replica)
         return
@@ -61,18 +64,19 @@ def follow(replica: Instance) -> None:
         replica.note_stream()
         _await_stream(replica)
     except LocalError as error:
-        _log.info("%s is made anew: %s", replica.resource_id, error)
+        _log.info("%s is rebuilt: %s", replica.resource_id, error)
         rejoin(replica)
 
 
 def rejoin(replica: Instance) -> None:
-    """Bring a replica's history back to its source's: rewound if that works, else copied anew.
+    """Bring a replica's history back to its source's: rewind it, or copy it again if that fails.
 
     The caller holds the replica's lock.
 
     Raises:
-        LocalError: neither worked.
+        LocalError: both ways failed.
     """
+    # Clients out first: until the end of this, reads could return rows that the source lost.
     replica.refuse()
     try:
         _rewind(replica)
@@ -85,12 +89,12 @@ def rejoin(replica: Instance) -> None:
 
 
 def readmit(replica: Instance) -> None:
-    """Put a replica back in service that was made anew and streamed only after everybody had given up waiting.
+    """Return a rebuilt replica to service if it began to stream after its rebuild had timed out.
 
     The caller holds the replica's lock.
 
     Raises:
-        LocalError: it does not stream, or its history has parted and could not be brought back.
+        LocalError: it does not stream, or its history has diverged and could not be brought back.
     """
     server = replica.primary.server
     if replica.diverged:
@@ -103,7 +107,7 @@ def readmit(replica: Instance) -> None:
 def _put_in_service(replica: Instance) -> None:
     replica.diverged = False
     replica.accept()
-    replica.context.report(replica.resource_id, "replica-rebuilt", "The read replica was made anew from its source")
+    replica.context.report(replica.resource_id, "replica-rebuilt", "The read replica was rebuilt from its source")
 
 
 def _rewind(replica: Instance) -> None:
@@ -119,19 +123,21 @@ def _mark(replica: Instance) -> Path:
 
 
 def _await_stream(replica: Instance) -> None:
+    """Wait until the replica streams."""
     server = replica.primary.server
     with server.connect() as session:
+        # A deletion waits for this thread, so the poll ends as soon as ``closing`` is set.
         if not poll(lambda: replica.closing.is_set() or server.streams(session), timeout=_STREAM, interval=0.02):
             raise LocalError(f"{replica.resource_id} does not stream: {server.log_excerpt()}")
 
 
 def _source(replica: Instance) -> Instance:
     if replica.source is None:
-        raise LocalError(f"{replica.resource_id} is no read replica: it follows nobody")
+        raise LocalError(f"{replica.resource_id} is not a read replica: it has no source")
     return replica.source()
 
 
 def _upstream(replica: Instance) -> Upstream:
     if replica.upstream is None:
-        raise LocalError(f"{replica.resource_id} is no read replica: it follows nobody")
+        raise LocalError(f"{replica.resource_id} is not a read replica: it has no source")
     return replica.upstream

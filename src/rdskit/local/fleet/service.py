@@ -1,4 +1,4 @@
-"""The fleet: real servers for every DB instance, supervised and brought back after a crash."""
+"""Run the fleet: real servers for every DB instance, supervised and brought back after a crash."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_PARALLEL: Final = 4
+_PARALLEL: Final = 4  # starts and stops at once; each of them keeps about one core busy
 
 
 class Fleet:
     """All real servers of one data directory. Methods may be called from any thread.
 
-    Operations on one instance happen one after the other, those on different instances at the same time.
+    Operations on one instance run one after the other, operations on different instances at the same time.
 
     Args:
         root: the data directory; nothing is written elsewhere.
-        notify: told of everything that happens; called from the fleet's own threads, and must not call back.
-        verify_token: called with a resource id, a user and an IAM token; returns why the token is refused, or nothing.
+        notify: called with each event, from the fleet's own threads; must not call the fleet.
+        verify_token: called with a resource id, a user and an IAM token; returns why the token is refused, or "".
     """
 
     def __init__(
@@ -64,6 +64,8 @@ class Fleet:
         self._store = Store(root)
         self._notify = notify
         self._supervisors: dict[str, Supervisor] = {}
+        # Guards the table of supervisors only. Not reentrant: code that runs under it must not list the instances, for
+        # example through ``Cluster.members``.
         self._lock = threading.Lock()
         self._endpoints = EndpointProcess(verify_token)
         self._owner: IO[str] | None = None
@@ -73,7 +75,7 @@ class Fleet:
         self._fault_timers = faults.FaultTimers()
 
     def start(self) -> None:
-        """End what a crashed daemon left running, and bring everything back that is recorded.
+        """Kill what a crashed daemon left running, and start everything that is recorded.
 
         Raises:
             LocalError: another process runs this fleet.
@@ -87,32 +89,34 @@ class Fleet:
             raise
 
     def close(self) -> None:
-        """Stop all servers cleanly. No process is left; the state stays on disk."""
+        """Stop all servers cleanly. No process stays; the state stays on disk."""
         self._fault_timers.close()
         self._for_each(operations.shut_down, self._all())
         self._supervisors.clear()
+        # After the servers: a client gets the server's own shutdown message through the endpoint.
         self._endpoints.close()
+        # The lock last, so that no other fleet starts servers on these data before ours have ended.
         if self._owner is not None:
             self._owner.close()
             self._owner = None
 
     @property
     def authority(self) -> Path:
-        """The file of the local certificate authority, by which clients verify every endpoint."""
+        """File of the local certificate authority, with which clients verify every endpoint."""
         return self._context.authority.ensure()
 
     def create_cluster(self, resource_id: str, engine: str, port: int) -> ClusterFacts:
-        """Make a DB cluster that has no instance yet; its endpoints refuse connections until it has one.
+        """Create a DB cluster without instances. Its endpoints refuse connections until it has one.
 
         Args:
             resource_id: ``cluster-ABC…``.
             engine: ``aurora-postgresql`` or ``aurora-mysql``; of a Multi-AZ DB cluster ``postgres`` or ``mysql``.
-            port: of its endpoints; honoured on Linux.
+            port: of its endpoints; honored on Linux only.
         """
         return self._clusters.create(self._context, resource_id, engine, port).facts()
 
     def describe_cluster(self, resource_id: str) -> ClusterFacts:
-        """The present state of a DB cluster.
+        """Return the present state of a DB cluster.
 
         Raises:
             LocalError: there is no such cluster.
@@ -120,11 +124,11 @@ class Fleet:
         return self._clusters.find(resource_id).facts()
 
     def fail_over_cluster(self, resource_id: str, target_id: str | None = None) -> None:
-        """Promote a reader of a cluster; waits until it is in sync.
+        """Promote a reader of a cluster, once it is in sync.
 
         Args:
             resource_id: of the cluster.
-            target_id: the instance to promote; None takes the lowest promotion tier.
+            target_id: the instance to promote; None chooses the lowest promotion tier.
 
         Raises:
             LocalError: there is no such reader, or it does not come in sync.
@@ -140,18 +144,18 @@ class Fleet:
         self._clusters.delete(self._context, resource_id)
 
     def set_custom_endpoint(self, cluster_id: str, endpoint: CustomEndpoint) -> Endpoint:
-        """Open a custom endpoint of a cluster, or change whom it leads to; returns where it listens."""
+        """Create a custom endpoint of a cluster, or change its members; return where it listens."""
         return self._clusters.find(cluster_id).set_custom(endpoint)
 
     def remove_custom_endpoint(self, cluster_id: str, name: str) -> None:
-        """Close a custom endpoint of a cluster; one that is not there is fine."""
+        """Remove a custom endpoint of a cluster. Does nothing if it does not exist."""
         self._clusters.find(cluster_id).remove_custom(name)
 
     def create(self, spec: InstanceSpec) -> Endpoint:
-        """Make an instance.
+        """Create an instance.
 
         Returns:
-            Its endpoint, which accepts the master user's login; a standby is in sync.
+            Its endpoint, which accepts the master user's login. A standby is in sync.
 
         Raises:
             LocalError: it exists, its port is taken, or its servers do not start. Nothing is left of it then.
@@ -168,11 +172,11 @@ class Fleet:
         return supervisor.instance.facts().endpoint
 
     def create_replica(self, spec: InstanceSpec, source_id: str) -> Endpoint:
-        """Make a read replica that streams asynchronously from another instance.
+        """Create a read replica that streams asynchronously from another instance.
 
         Args:
             spec: the replica; its roles and databases are its source's.
-            source_id: what it copies.
+            source_id: the instance that it replicates from.
 
         Raises:
             LocalError: the source does not exist, is a replica itself, or does not run.
@@ -187,25 +191,25 @@ class Fleet:
         return supervisor.instance.facts().endpoint
 
     def set_multi_az(self, resource_id: str, enabled: bool) -> None:  # noqa: FBT001 - one obvious argument
-        """Add a synchronous standby and wait until it is in sync, or take it away."""
+        """Add a synchronous standby and wait until it is in sync, or remove it."""
         (operations.add_standby if enabled else operations.remove_standby)(self._supervisor(resource_id))
 
     def set_master_password(self, resource_id: str, password: str) -> None:
-        """Give the master user another password."""
+        """Change the master user's password."""
         operations.set_master_password(self._supervisor(resource_id), password)
 
     def set_iam(self, resource_id: str, enabled: bool) -> None:  # noqa: FBT001 - one obvious argument
-        """Let IAM users in, or refuse them; connections that exist stay."""
+        """Enable or disable logins of IAM users; existing connections stay."""
         operations.set_iam(self._supervisor(resource_id), enabled=enabled)
 
     def apply_parameters(self, resource_id: str, parameters: Mapping[str, str]) -> frozenset[str]:
-        """Set exactly these parameters; those not named have their defaults again.
+        """Set exactly these parameters; parameters that are not named return to their defaults.
 
         Returns:
             The parameters that wait for a reboot.
 
         Raises:
-            LocalError: the server refuses one, or RDS does not let it be changed; nothing has changed then.
+            LocalError: the server refuses a parameter, or RDS does not let users change it. Nothing has changed then.
         """
         return operations.apply_parameters(self._supervisor(resource_id), parameters)
 
@@ -214,11 +218,12 @@ class Fleet:
 
         Args:
             resource_id: of the instance.
-            force_failover: promote the standby; waits until it is in sync.
+            force_failover: promote the standby, once it is in sync.
 
         Raises:
-            LocalError: there is no standby to fail over to, or the parameters do not let the server start (it runs
-                with the former ones then).
+            LocalError: there is no standby, or the server does not start with its parameters. It runs with the former
+                ones
+                then.
         """
         supervisor = self._supervisor(resource_id)
         if force_failover:
@@ -227,11 +232,11 @@ class Fleet:
             operations.reboot(supervisor, self._replicas_of(resource_id))
 
     def stop(self, resource_id: str) -> None:
-        """Stop an instance's servers; the data stay. One that is stopped already is fine."""
+        """Stop an instance's servers; the data stay. Does nothing if it is stopped."""
         operations.stop(self._supervisor(resource_id))
 
     def start_instance(self, resource_id: str) -> None:
-        """Start a stopped instance. One that runs already is fine."""
+        """Start a stopped instance. Does nothing if it runs."""
         operations.start(self._supervisor(resource_id))
 
     def delete(self, resource_id: str) -> None:
@@ -240,6 +245,8 @@ class Fleet:
         Raises:
             LocalError: there is no such instance, or it has read replicas: promote or delete those first.
         """
+        # A cluster's readers are replicas of its writer too. There the writer hands over instead: see
+        # membership.leave().
         replicas = self._replicas_of(resource_id)
         if replicas and self._supervisor(resource_id).instance.record.cluster_id is None:
             raise LocalError(
@@ -248,11 +255,11 @@ class Fleet:
         self._drop(self._supervisor(resource_id))
 
     def promote_replica(self, resource_id: str) -> None:
-        """Make a read replica an instance of its own. One that is that already is fine."""
+        """Make a read replica an independent instance. Does nothing if it is one."""
         operations.promote(self._supervisor(resource_id))
 
     def describe(self, resource_id: str) -> InstanceFacts:
-        """The present state of an instance.
+        """Return the present state of an instance.
 
         Raises:
             LocalError: there is no such instance.
@@ -260,12 +267,12 @@ class Fleet:
         return self._supervisor(resource_id).instance.facts()
 
     def inject(self, resource_id: str, fault: Fault, *, lasting: float | None = None) -> None:
-        """Have a fault happen to an instance.
+        """Inject a fault into an instance.
 
         Args:
             resource_id: of the instance.
             fault: what happens.
-            lasting: seconds after which it is cleared; None leaves it until :meth:`clear_faults`.
+            lasting: seconds after which it is cleared; None keeps it until :meth:`clear_faults`.
 
         Raises:
             LocalError: there is no such instance, or it cannot have this fault.
@@ -276,16 +283,16 @@ class Fleet:
             self._fault_timers.end_after(lasting, supervisor.instance, fault)
 
     def clear_faults(self, resource_id: str) -> frozenset[Fault]:
-        """End all faults of an instance; returns those that were in force."""
+        """Clear all faults of an instance; return the ones that were in force."""
         instance = self._supervisor(resource_id).instance
         return faults.clear(instance, instance.faults)
 
     def allocate_storage(self, resource_id: str) -> None:
-        """Give an instance whose storage is used up more of it; waits until it lets clients in again."""
+        """Give an instance whose storage is used up more of it; wait until it accepts clients again."""
         operations.allocate_storage(self._supervisor(resource_id).instance)
 
     def failovers(self) -> list[FailoverRecord]:
-        """The failovers of all instances, the oldest first."""
+        """Return the failovers of all instances and clusters, oldest first."""
         found = [each for supervisor in self._all() for each in supervisor.instance.record.failovers]
         found += [each for cluster in self._clusters.all() for each in cluster.record.failovers]
         return sorted(found, key=lambda each: each.at)
@@ -297,9 +304,10 @@ class Fleet:
         return self._started_context
 
     def _bring_up(self) -> None:
+        # Before anything starts: an orphan still holds its port, its data directory and, as a primary, its clients.
         left = end_orphans(self._store.root)
         if left:
-            _log.warning("ended %d processes that an earlier local RDS had left", len(left))
+            _log.warning("killed %d processes that an earlier local RDS left running", len(left))
         records = list(self._store.load())
         self._started_context = FleetContext(
             store=self._store,
@@ -311,11 +319,14 @@ class Fleet:
             engines=self._engines,
         )
         self._context.authority.ensure()
+        # The listeners first: every instance sends its endpoint's state there as soon as it has started.
         self._endpoints.start()
+        # Clusters before their instances, because a member asks its cluster whether it is the writer.
         self._clusters.load(self._context)
         for record in records:
             self._register(record)
-        # A replica that starts after its source sees at once whether its history is still its source's.
+        # Sources before replicas: a replica compares its history with its source's when it starts, which needs a
+        # running source.
         for replicas in (False, True):
             self._for_each(
                 operations.bring_back,
@@ -323,10 +334,12 @@ class Fleet:
             )
 
     def _reserve(self, spec: InstanceSpec, source_id: str | None) -> Supervisor:
+        # Refused parameters must fail before an address or a directory is taken.
         self._engines.engine(spec.engine).translate(spec.parameters)
         with self._lock:
             if spec.resource_id in self._supervisors:
                 raise LocalError(f"{spec.resource_id} exists already: delete it first")
+            # Removes what a crash during an earlier creation left under this key.
             self._store.forget(spec.resource_id)
             addresses = self._context.addresses
             record = InstanceRecord(
@@ -348,6 +361,7 @@ class Fleet:
             return self._register(record)
 
     def _register(self, record: InstanceRecord) -> Supervisor:
+        """Add a recorded instance to the table. The caller holds the fleet's lock, or is the only thread."""
         source_id = record.source_id
         if record.cluster_id is not None:
             self._supervisors[record.resource_id] = membership.member(self._context, record, self._clusters)
@@ -359,8 +373,10 @@ class Fleet:
         return supervisor
 
     def _or_remove(self, supervisor: Supervisor, work: Callable[[], None]) -> None:
+        """Run the work on a new instance; remove the instance if the work fails."""
         try:
             work()
+        # Also for KeyboardInterrupt: a half-created instance would keep its port and its processes.
         except BaseException:
             self._drop(supervisor)
             raise
@@ -369,6 +385,8 @@ class Fleet:
         cluster_id = supervisor.instance.record.cluster_id
         if cluster_id is not None:
             membership.leave(self._clusters.find(cluster_id), supervisor)
+        # Out of the table only afterwards, so that no new instance takes the key while the old files are being
+        # deleted.
         operations.delete(supervisor)
         with self._lock:
             self._supervisors.pop(supervisor.instance.resource_id, None)
@@ -396,7 +414,13 @@ class Fleet:
 
 
 def _lock_fleet(file: Path) -> IO[str]:
-    """Hold the lock that says who runs a fleet; the system takes it back however the process ends."""
+    """Take the lock that shows which process runs a fleet.
+
+    The operating system releases a flock when its holder ends, however it ends.
+
+    Raises:
+        LocalError: another process holds it.
+    """
     lock = file.open("w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

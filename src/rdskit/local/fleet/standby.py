@@ -1,4 +1,4 @@
-"""Bringing a standby back: the cheapest way that works, until every commit is safe on it."""
+"""Bring a standby back in sync by the cheapest way that works."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_INCOMPLETE: Final = "incomplete"  # a file beside data that cannot be started from
-_PAUSE: Final = 5.0
-_CATCH_UP: Final = 120.0
-_SYNC: Final = 5.0
+# Marker file beside a data directory whose copy has begun and not finished. It survives a crash of the daemon.
+_INCOMPLETE: Final = "incomplete"
+_PAUSE: Final = 5.0  # seconds between attempts; each copies the whole database
+_CATCH_UP: Final = 120.0  # seconds for the backlog since the copy, while commits do not wait yet
+_SYNC: Final = 5.0  # seconds for the last few changes, while commits do wait: keep it short
 _LOCK_POLL: Final = 0.02
 _JOIN: Final = 0.1
 
 
 class Way(enum.Enum):
-    """How a standby is brought back, the cheapest way first."""
+    """Ways to bring a standby back, the cheapest first."""
 
     RESTART = "restart"
     REWIND = "rewind"
@@ -40,17 +41,19 @@ class Way(enum.Enum):
 _RESULTS: Final = {
     Way.RESTART: "was restarted",
     Way.REWIND: "has its primary's history again",
-    Way.CLONE: "was copied anew",
+    Way.CLONE: "was copied again",
 }
 
 
 class Restoration:
-    """The background work that makes an instance's standby synchronous again; one at a time for an instance.
+    """Background work that makes an instance's standby synchronous again. One at a time for an instance.
+
+    It acquires the instance's lock for short steps only. While a copy runs, operations and failovers can go on.
 
     Args:
-        instance: whose standby.
-        first: the cheapest way that may work.
-        after: seconds to leave the machine to others before the work begins.
+        instance: instance of the standby.
+        first: cheapest way that may work.
+        after: seconds before the work begins.
     """
 
     def __init__(self, instance: Instance, first: Way, *, after: float = 0.0) -> None:
@@ -62,27 +65,29 @@ class Restoration:
         self._thread = threading.Thread(target=self._run, name=f"rdskit-standby-{instance.resource_id}", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the background thread."""
         self._thread.start()
 
     def cancel(self) -> None:
-        """End the work where it is and wait for it; the caller may hold the instance's lock."""
+        """Stop the work and wait until it has ended. The caller may hold the instance's lock."""
         self._cancelled.set()
         while self._thread.is_alive():
             if self._instance.standby is not None and not self._done.is_set():
-                self._instance.standby.server.fence()  # a start that waits for WAL would wait on
+                # A standby start can wait for WAL for a long time. Killing the server ends that wait.
+                self._instance.standby.server.fence()
             self._thread.join(_JOIN)
 
     def wait(self, timeout: float) -> bool:
-        """Whether the standby was in sync within ``timeout`` seconds."""
+        """Return whether the standby was in sync within ``timeout`` seconds."""
         return self._done.wait(timeout)
 
     @property
     def active(self) -> bool:
-        """Whether the work goes on."""
+        """Whether the work is still running."""
         return self._thread.is_alive()
 
     def _run(self) -> None:
+        """Try the ways in order; after all have failed, copy again and again with a pause."""
         self._cancelled.wait(self._after)
         while not self._cancelled.is_set():
             if any(self._attempt(way) for way in self._ways):
@@ -92,6 +97,7 @@ class Restoration:
             self._cancelled.wait(_PAUSE)
 
     def _attempt(self, way: Way) -> bool:
+        """Return whether one way brought the standby in sync."""
         if self._cancelled.is_set():
             return False
         try:
@@ -108,8 +114,11 @@ class Restoration:
     def _prepare(self, way: Way) -> None:
         instance, node = self._instance, self._node()
         incomplete = node.server.data.parent / _INCOMPLETE
+        # pg_rewind and a plain start both need a complete data directory. After an interrupted copy it may look
+        # complete.
         if way is not Way.CLONE and (incomplete.exists() or not node.server.data.exists()):
             raise LocalError("its data are incomplete")
+        # A former primary may have commits that its standby never got. Started as it is, it would keep them.
         if way is Way.RESTART and not node.server.is_standby:
             raise LocalError("it has been a primary")
         if way is not Way.RESTART:
@@ -117,6 +126,7 @@ class Restoration:
             incomplete.touch()
             self._copy(way, node)
             incomplete.unlink()
+        # The configuration names the primary of the moment, so no failover may change the roles in between.
         with self._instance_lock():
             upstream = instance.upstream_of_standby
             node.server.configure(instance.translation.settings, upstream)
@@ -132,24 +142,35 @@ class Restoration:
             node.server.clone(source)
 
     def _synchronise(self) -> None:
-        """Have the primary wait for the standby, and make sure that it does."""
+        """Make commits wait for the standby, prove that they do, then mark it as in sync.
+
+        The order is the proof. First the standby catches up without commits waiting. Then the primary is configured to
+        wait,
+        and a commit is seen to wait. Every commit before that one is received last. From then on the standby has every
+        acknowledged commit, so only then may a failover promote it.
+        """
         instance, standby = self._instance, self._node().server
         with instance.primary.server.connect() as primary, standby.connect() as follower:
             self._until(lambda: standby.streams(follower), REBUILD_AFTER, "it does not stream")
-            # From here on writers wait for the standby: only when it keeps up.
+            # Catch up first: commits that wait for a standby with a backlog would stall every writer.
             self._until_received(follower, _CATCH_UP)
             with self._instance_lock():
                 instance.hold_writers()
+            # The setting is in force only when a commit waits; servers apply it some time after the statement returns.
+            # An idle database has no commits, so make some.
             with self._committing():
                 self._until(lambda: instance.primary.server.commits_wait(primary), _SYNC, "no commit waits for it")
+            # Commits that returned before the setting was in force need not be on the standby yet. This waits for
+            # those.
             self._until_received(follower, _SYNC)
         with self._instance_lock():
+            # Opened before in_sync, because a failover relies on this session.
             self._node().open_promotion_session()
             instance.in_sync = True
 
     @contextlib.contextmanager
     def _committing(self) -> Iterator[None]:
-        """Small commits, one after the other, so that there is always one that has to wait."""
+        """Commit small changes one after the other, so that there is always a commit that has to wait."""
         over = threading.Event()
 
         def write() -> None:
@@ -158,6 +179,7 @@ class Restoration:
                 while not over.is_set():
                     server.heartbeat(writer, timeout=_SYNC)
 
+        # In another thread: these commits block until the standby acknowledges, which is what the caller waits to see.
         thread = threading.Thread(target=write, name=f"rdskit-commits-{self._instance.resource_id}", daemon=True)
         thread.start()
         try:
@@ -172,7 +194,8 @@ class Restoration:
         self._until(lambda: standby.has_received(follower, now), timeout, "it lags")
 
     def _give_up(self) -> None:
-        """Writers must not wait for a standby that does not come; whoever cancels sees to that himself."""
+        """Release commits from waiting for a standby that did not come in sync."""
+        # Raises when cancelled: the canceling thread then holds the lock and releases the commits itself.
         with contextlib.suppress(LocalError), self._instance_lock():
             self._instance.release_writers()
 
@@ -192,9 +215,18 @@ class Restoration:
 
     @contextlib.contextmanager
     def _instance_lock(self) -> Iterator[None]:
-        """The instance's lock; gives up when cancelled, as whoever cancels holds it."""
+        """Hold the instance's lock.
+
+        The wait checks for cancellation: cancel() joins this thread while its caller may hold the lock. A plain
+        acquire()
+        would deadlock.
+
+        Raises:
+            LocalError: the work was cancelled.
+        """
         lock = self._instance.lock
         while not lock.acquire(timeout=_LOCK_POLL):
+            # Once more with the lock: the work may have been cancelled between the last check and the acquisition.
             self._check()
         try:
             self._check()

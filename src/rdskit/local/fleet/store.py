@@ -1,4 +1,4 @@
-"""The fleet's memory: one small file an instance, replaced in one step."""
+"""Store the fleet's instances on disk: one small file an instance, replaced atomically."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class NodeRecord:
-    """One server of an instance: its directory's name, its address and its availability zone."""
+    """Record of one server of an instance: its directory's name, its address and its availability zone."""
 
     name: str
     address: Endpoint
@@ -32,24 +32,24 @@ class NodeRecord:
 
 @dataclass(frozen=True, slots=True)
 class InstanceRecord:
-    """What must be known of an instance to bring it back after a crash.
+    """Record of an instance: all that a new daemon needs to bring it back after a crash.
 
     Attributes:
         resource_id: its key.
         engine: its name in RDS.
-        master_user: whose password may be set.
+        master_user: user whose password may be set.
         endpoint: where clients connect.
-        zones: the two availability zones it was made for.
+        zones: the two availability zones it was created for.
         primary: the server whose data counts. Changed on disk before a new primary takes its first client.
-        standby: the server that follows it; None without Multi-AZ.
+        standby: the server that follows the primary; None without Multi-AZ.
         parameters: of its parameter group.
-        proven: the parameters with which its primary last started.
-        source_id: of a read replica.
-        stopped: on purpose.
+        proven: parameters with which its primary last started.
+        source_id: of a read replica: its source.
+        stopped: whether it was stopped on request.
         failovers: the latest ones.
         iam: whether IAM users may log in.
-        cluster_id: of an instance of a DB cluster; the cluster knows whether it writes.
-        identifier: its name in RDS, where its SQL functions tell it.
+        cluster_id: of an instance of a DB cluster. The cluster's record says which instance writes.
+        identifier: its name in RDS, which its SQL functions report.
         tier: its promotion tier.
     """
 
@@ -72,15 +72,15 @@ class InstanceRecord:
 
     @property
     def addresses(self) -> list[Endpoint]:
-        """All addresses in use by the instance."""
+        """Addresses that the instance uses: its endpoint's and its servers'."""
         return [self.endpoint, self.primary.address, *([self.standby.address] if self.standby else [])]
 
 
 class Store:
-    """The directory of a fleet.
+    """Directory of a fleet.
 
     Args:
-        root: holds everything; made if it is not there, for its owner only.
+        root: holds everything; created for its owner only.
     """
 
     def __init__(self, root: Path) -> None:
@@ -90,32 +90,40 @@ class Store:
         self.certificates = self.root / "endpoints"
 
     def ensure(self) -> None:
-        """Make the directories."""
+        """Create the directories that are missing."""
         for directory in (self.root, self.instances, self.templates, self.certificates):
             directory.mkdir(mode=privilege.current().directory_mode, parents=True, exist_ok=True)
 
     def admin_password(self) -> str:
-        """The password of the fleet's own superuser; made once."""
+        """Return the password of the fleet's own superuser; generate it the first time."""
         return self._secret("rdsadmin.secret")
 
     def iam_secret(self) -> str:
-        """The password that every IAM user of a MySQL or MariaDB server has there; made once."""
+        """Return the password that every IAM user of a MySQL or MariaDB server has there; generate it the first time.
+
+        The endpoint logs in with it after it has verified the user's token.
+        """
         return self._secret("iam.secret")
 
     def node(self, resource_id: str, name: str) -> Path:
-        """The directory of one server of an instance; made if it is not there."""
+        """Return the directory of one server of an instance; create it if it is missing."""
         directory = self.instances / resource_id / name
+        # Each level by itself: ``mkdir(parents=True)`` ignores the mode for parents, and the server's user must enter
+        # both.
         for each in (directory.parent, directory):
             each.mkdir(mode=privilege.current().directory_mode, exist_ok=True)
         return directory
 
     def save(self, record: InstanceRecord) -> None:
-        """Remember an instance; when this returns it survives a crash."""
+        """Save an instance durably: when this returns, the record survives a crash."""
         fields = {"format": _FORMAT, **asdict(record)}
         write_whole(self._file(record.resource_id), json.dumps(fields, indent=1, default=_text))
 
     def load(self) -> Iterator[InstanceRecord]:
-        """Every instance remembered. A directory without a record is half an instance: it is removed."""
+        """Yield every saved instance; delete directories that have no record.
+
+        A directory without a record is left over from a creation or a deletion that a crash interrupted.
+        """
         for directory in sorted(self.instances.iterdir()):
             if self._file(directory.name).exists():
                 yield _record(json.loads(self._file(directory.name).read_text(encoding="utf-8")))
@@ -123,11 +131,13 @@ class Store:
                 self.forget(directory.name)
 
     def forget(self, resource_id: str) -> None:
-        """Delete everything of an instance; its record first, so that a crash leaves no half of it in use."""
+        """Delete the record and then the files of an instance."""
+        # The record first: after a crash in between, load() finds a directory without a record and removes the rest.
         self._file(resource_id).unlink(missing_ok=True)
         shutil.rmtree(self.instances / resource_id, ignore_errors=True)
 
     def _secret(self, name: str) -> str:
+        """Return a stored secret; generate it the first time."""
         file = self.root / name
         if not file.exists():
             write_whole(file, secrets.token_urlsafe(24))

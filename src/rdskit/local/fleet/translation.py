@@ -1,4 +1,4 @@
-"""Parameter groups as RDS has them, on their way to a real server."""
+"""Translate RDS parameter groups into settings of a real server. Shared by all engines."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from collections.abc import Mapping  # noqa: TC003 - dataclass fields are read a
 from dataclasses import dataclass
 from typing import Final
 
+# RDS formulas: ``{DBInstanceClassMemory/9531392}`` in braces, or one of its four functions at the start. Source: RDS
+# User Guide, "Specifying DB parameters".
 _FORMULA: Final = re.compile(r"\{|^\s*(GREATEST|LEAST|SUM|log)\s*\(", re.IGNORECASE)
 _TRUE: Final = ("1", "on", "true", "yes")
 
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """A parameter group for a local server.
+    """Parameter group translated for a local server.
 
     Attributes:
-        settings: for the server. RDS gives numbers in the unit that the server assumes, so they need no change.
-        require_tls: the endpoint refuses sessions in the clear.
+        settings: for the server. RDS gives numbers in the server's own default unit, so values pass through unchanged.
+        require_tls: whether the endpoint refuses sessions without TLS.
         ignored: parameter → why it has no effect here.
     """
 
@@ -27,12 +29,12 @@ class Translation:
 
 
 def why_formula_is_ignored(value: str) -> str:
-    """Why a value is not passed on, if it is one of RDS's formulas; else empty."""
+    """Return why a formula of RDS is not passed on; empty for any other value."""
     if _FORMULA.search(value):
         return f"the formula {value} depends on an instance class, which a local server has not: the default stays"
     return ""
 
 
 def is_on(parameters: Mapping[str, str], name: str) -> bool:
-    """Whether a boolean parameter is set and true."""
+    """Return whether a boolean parameter is set and true."""
     return parameters.get(name, "0").strip().lower() in _TRUE

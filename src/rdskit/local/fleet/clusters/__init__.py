@@ -1,1 +1,1 @@
-"""DB clusters: a writer and its readers, each an instance of its own, behind endpoints that follow the roles."""
+"""DB clusters: a writer and its readers, each a separate instance, behind endpoints that follow the roles."""

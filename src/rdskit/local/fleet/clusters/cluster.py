@@ -1,4 +1,4 @@
-"""One DB cluster: who writes, who reads, whom the writer waits for, and where the cluster's endpoints lead."""
+"""Track the roles of one DB cluster: writer, readers, readers in sync, and the targets of its endpoints."""
 
 from __future__ import annotations
 
@@ -34,45 +34,52 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_SYNC_TIMEOUT: Final = 5.0
+_SYNC_TIMEOUT: Final = 5.0  # seconds; commits may already wait for the reader, so this bounds a stall of all writers
 _CONNECT_TIMEOUT: Final = 1.0
 
 
 class ClusterServer(Protocol):
-    """What a server of a cluster does besides."""
+    """Operations that a server of a cluster supports besides those of any server."""
 
     @property
     def number(self) -> int:
-        """By which its protocol knows it since its last start; 0 where there is none."""
+        """``server_id`` in MySQL replication since its last start; 0 for PostgreSQL."""
         ...
 
     def acknowledged_by(self, names: Collection[str], needed: int) -> None:
-        """Of a writer: have each commit wait for so many of these readers."""
+        """Configure the writer so that each commit waits for ``needed`` of these readers."""
         ...
 
     def acknowledge(self, *, on: bool) -> None:
-        """Of a reader: acknowledge to the writer what it receives, or, when this returns, certainly no more."""
+        """Make a reader acknowledge what it receives, or stop it.
+
+        With ``on=False`` no acknowledgement follows the return.
+        """
         ...
 
     def publish_members(self, own: str, writer: str | None, members: Sequence[Member]) -> None:
-        """Have its SQL functions tell who is in the cluster."""
+        """Publish the cluster's members to the server's SQL functions."""
         ...
 
 
 class Cluster:
-    """One DB cluster. Whoever fails it over holds its writer's lock; :attr:`lock` is held for moments only.
+    """One DB cluster.
+
+    A failover holds the writer's instance lock. :attr:`lock` comes after all instance locks and is held for short
+    steps:
+    its holder acquires no instance lock. See :class:`~rdskit.local.fleet.instance.Instance` for the whole lock order.
 
     Args:
         context: what the fleet shares.
-        record: what is remembered of it.
-        store: where that is.
+        record: what is saved of it.
+        store: where that is saved.
         members: finds its instances.
 
     Attributes:
-        lock: of the roles and of who is in sync; no other lock is taken while holding it.
-        leaving: of whoever leaves; taken before all others.
-        in_sync: readers on which every acknowledged commit is known to be.
-        published: whether its servers know who is in it.
+        lock: guards the roles, the set of readers in sync and the set that commits wait for.
+        leaving: held while an instance leaves the cluster; acquired before all other locks.
+        in_sync: readers that are known to have every acknowledged commit.
+        published: whether all its servers know the present members.
     """
 
     def __init__(
@@ -88,28 +95,29 @@ class Cluster:
         self.leaving = threading.Lock()
         self.in_sync: frozenset[str] = frozenset()
         self.published = True
+        # Readers that the writer is configured to wait for: all that are in sync, and those being admitted.
         self._waited_for: frozenset[str] = frozenset()
         self._store = store
         self._find_members = members
 
     @property
     def resource_id(self) -> str:
-        """Its key."""
+        """Key of the cluster."""
         return self.record.resource_id
 
     @property
     def quorum(self) -> Quorum:
-        """Whose acknowledgement a commit waits for."""
+        """Number of readers that a commit waits for. Aurora's storage has every commit, so all of its readers."""
         return Quorum.ALL if self.record.engine.startswith("aurora-") else Quorum.ONE
 
     @property
     def members(self) -> list[Instance]:
-        """Its instances."""
+        """Its instances, in no particular order."""
         return list(self._find_members())
 
     @property
     def writer(self) -> Instance:
-        """The instance that takes writes.
+        """Instance that takes writes.
 
         Raises:
             LocalError: it has no instance yet.
@@ -121,17 +129,17 @@ class Cluster:
 
     @property
     def readers(self) -> list[Instance]:
-        """The other instances."""
+        """Its instances other than the writer."""
         return [each for each in self.members if each.resource_id != self.record.writer_id]
 
     def remember(self, **changes: Any) -> None:
-        """Change the record, on disk first."""
+        """Change the record: first on disk, then in memory."""
         record = replace(self.record, **changes)
         self._store.save(record)
         self.record = record
 
     def facts(self) -> ClusterFacts:
-        """Its present state."""
+        """Return its present state."""
         record = self.record
         return ClusterFacts(
             resource_id=record.resource_id,
@@ -143,27 +151,31 @@ class Cluster:
         )
 
     def promotion_target(self, target: str | None = None) -> Instance | None:
-        """The reader that takes over from a writer that lives; None where nobody may."""
+        """Return the reader to promote on request, while the writer lives; None if there is none."""
         readers = {each.resource_id: each for each in self.readers}
         chosen = promotion_target((self._candidate(each) for each in readers.values()), target)
         return readers[chosen] if chosen else None
 
     def promotion_candidates(self) -> list[Instance]:
-        """The readers of which one takes over from a writer that is lost; none where that might lose a commit."""
+        """Return the readers of which one may replace a lost writer; none if that might lose a commit."""
         readers = {each.resource_id: each for each in self.readers}
         return [readers[each] for each in promotion_candidates(map(self._candidate, readers.values()), self.quorum)]
 
     def admit(self, reader: Instance) -> bool:
-        """Have commits wait for a reader, and make sure that they do; whether it is in sync now.
+        """Make commits wait for a reader, prove that they do, and return whether it is in sync.
 
-        The caller holds the reader's lock: nobody may have it follow another writer meanwhile.
+        The caller holds the reader's lock, so that nothing repoints the reader at another writer in the meantime.
         """
         writer = self.writer
         if reader.followed != writer.resource_id or not _streams_now(reader):
             return False
+        # The order is the same as for a standby: wait, prove, then trust. The cluster's lock is released for the
+        # proof, which takes seconds.
         with self.lock:
             self._wait_for(writer, self._waited_for | {reader.resource_id})
             waited_for = self._waited_for
+        # Only after the writer waits for one more. MySQL counts acknowledgements without looking at their sender, so
+        # an early one would count in place of another reader's.
         _of_cluster(reader.primary.server).acknowledge(on=True)
         try:
             _await_acknowledgements(writer.primary.server, reader)
@@ -173,41 +185,46 @@ class Cluster:
             self.dismiss(reader)
             return False
         with self.lock:
-            # Whoever has gone meanwhile may have been alone in acknowledging what this reader was not asked for.
+            # With Quorum.ONE, another reader may have been the only one to acknowledge a commit during the proof. If it
+            # was dismissed since, this reader may lack that commit: stay out of sync, and let the supervisor try again.
             if self.record.writer_id == writer.resource_id and self._waited_for >= waited_for:
                 self.in_sync |= {reader.resource_id}
             return reader.resource_id in self.in_sync
 
     def dismiss(self, reader: Instance) -> None:
-        """Have commits wait no more for a reader: it cannot be promoted from now on.
+        """Stop commits from waiting for a reader. It cannot be promoted from then on.
 
-        While somebody else restarts the reader, or has it follow another writer, commits go on waiting: ask again.
+        If another thread is restarting or repointing the reader, commits go on waiting. Call again in that case.
         """
         with self.lock:
             waited_for = reader.resource_id in self._waited_for
             self.in_sync -= {reader.resource_id}
             if waited_for and self.quorum is Quorum.ONE:
-                self.in_sync = frozenset()  # what it alone has acknowledged, the others must have first
-        # Before the writer waits for one less: what this one acknowledged would count in another one's place.
+                # A commit may have been acknowledged by this reader only. The others must be admitted again, which
+                # makes them catch up first.
+                self.in_sync = frozenset()
+        # Stop its acknowledgements before the writer waits for one fewer, and with the cluster's lock released, as this
+        # needs the reader's lock. Otherwise its acknowledgements would count in place of another reader's.
         if waited_for and not _stopped_acknowledging(reader):
             return
         with self.lock:
+            # A failover may have come in between and made this reader the writer, or cleared the set.
             if reader.resource_id in self._waited_for and reader.resource_id != self.record.writer_id:
                 self._wait_for(self.writer, self._waited_for - {reader.resource_id})
 
     def forget_sync(self) -> None:
-        """Forget who is in sync: the writer begins anew, and waits for nobody."""
+        """Reset the readers in sync, after a change or restart of the writer. Its commits wait for no reader then."""
         with self.lock:
             self.in_sync = self._waited_for = frozenset()
             _of_cluster(self.writer.primary.server).acknowledged_by((), 0)
 
     def stop_acknowledgements(self) -> None:
-        """Have no reader acknowledge anything until it is admitted again."""
+        """Stop the acknowledgements of all readers until they are admitted again."""
         for each in self.readers:
             _of_cluster(each.primary.server).acknowledge(on=False)
 
     def refresh(self, *, cut: bool = False) -> None:
-        """Have the cluster's endpoints lead where they should, and its servers know who is in the cluster."""
+        """Update the targets of the cluster's endpoints, and publish its members to its servers."""
         with self.lock:
             if self.record.writer_id is None:
                 return
@@ -223,12 +240,12 @@ class Cluster:
                 self.context.endpoints.set(self._custom_state(endpoint, address, writer, readers), cut=cut)
 
     def close_endpoints(self) -> None:
-        """Remove all of them."""
+        """Remove all endpoints of the cluster."""
         for name in self._addresses():
             self.context.endpoints.remove(name)
 
     def set_custom(self, endpoint: CustomEndpoint) -> Endpoint:
-        """Open a custom endpoint, or change whom it leads to; returns where it listens."""
+        """Create a custom endpoint, or change its members; return where it listens."""
         with self.lock:
             kept = {each.name: (each, address) for each, address in self.record.custom}
             if endpoint.name in kept:
@@ -240,10 +257,11 @@ class Cluster:
         return address
 
     def remove_custom(self, name: str) -> None:
-        """Close a custom endpoint; one that is not there is fine."""
+        """Remove a custom endpoint. Does nothing if it does not exist."""
         with self.lock:
             gone = [address for each, address in self.record.custom if each.name == name]
             self.remember(custom=tuple(pair for pair in self.record.custom if pair[0].name != name))
+        # The listener goes before its address is released, or another endpoint could get an address still in use.
         self.context.endpoints.remove(name)
         for each in gone:
             self.context.addresses.release(each)
@@ -264,7 +282,11 @@ class Cluster:
         _of_cluster(writer.primary.server).acknowledged_by(sorted(names), self.quorum.needed(len(names)))
 
     def _published(self) -> bool:
-        """Have the servers know who is in the cluster; whether all that had to be told were."""
+        """Publish the members to the servers.
+
+        Returns:
+            Whether every server that exists has them now. If not, the writer's supervisor tries again.
+        """
         members = [replace(each.member, number=_of_cluster(each.primary.server).number) for each in self.members]
         writer = self.writer.member.identifier
         complete = True
@@ -273,7 +295,7 @@ class Cluster:
                 try:
                     _of_cluster(each.primary.server).publish_members(each.member.identifier, writer, members)
                 except LocalError as error:
-                    _log.warning("%s cannot be told who is in its cluster: %s", each.resource_id, error)
+                    _log.warning("%s does not accept the members of its cluster: %s", each.resource_id, error)
                     complete = False
         return complete
 
@@ -303,14 +325,17 @@ class Cluster:
 
 
 def _of_cluster(server: Server) -> ClusterServer:
+    """Return the server with the type of a cluster's server."""
+    # The catalog creates cluster servers for every instance with a cluster id; see FleetContext.engine().
     return cast("ClusterServer", server)
 
 
 def _stopped_acknowledging(reader: Instance) -> bool:
-    """Have a reader acknowledge nothing any more; False where somebody else is at work on it."""
+    """Stop a reader's acknowledgements; return False while another thread works on the reader."""
     server = reader.primary.server
     if not server.alive:
         return True
+    # Never wait here. A failover may hold the reader's lock and wait for what the caller holds.
     if not reader.lock.acquire(blocking=False):
         return False
     try:
@@ -321,7 +346,7 @@ def _stopped_acknowledging(reader: Instance) -> bool:
 
 
 def _streams_now(reader: Instance) -> bool:
-    """Whether a reader streams at this moment: what was probed last may have been another writer's stream."""
+    """Return whether a reader streams now. The latest probe may have seen the stream of a former writer."""
     server = reader.primary.server
     try:
         with server.connect(timeout=_CONNECT_TIMEOUT) as session:
@@ -332,7 +357,7 @@ def _streams_now(reader: Instance) -> bool:
 
 
 def _await_acknowledgements(writer: Server, reader: Instance) -> None:
-    """Wait until commits are seen to wait, and until the reader has what was there before.
+    """Wait until commits are seen to wait, and until the reader has everything from before.
 
     Raises:
         LocalError: that does not happen in time.
@@ -345,7 +370,7 @@ def _await_acknowledgements(writer: Server, reader: Instance) -> None:
                 while not over.is_set():
                     writer.heartbeat(session, timeout=_SYNC_TIMEOUT)
         except LocalError as error:
-            _log.info("%s: no commits to wait for: %s", reader.resource_id, error)
+            _log.info("%s: the test commits failed: %s", reader.resource_id, error)
 
     commits = threading.Thread(target=write, name=f"rdskit-commits-{reader.resource_id}", daemon=True)
     with writer.connect() as source, reader.primary.server.connect() as follower:
@@ -355,6 +380,7 @@ def _await_acknowledgements(writer: Server, reader: Instance) -> None:
         finally:
             over.set()
             commits.join()
+        # Last: commits from before the setting was in force did not wait for this reader.
         _await_received(writer, reader.primary.server, follower)
 
 
@@ -362,7 +388,7 @@ def await_received(writer: Server, server: Server) -> None:
     """Wait until a follower has everything that its writer has now.
 
     Raises:
-        LocalError: it has not in time.
+        LocalError: it does not in time.
     """
     with server.connect() as follower:
         _await_received(writer, server, follower)

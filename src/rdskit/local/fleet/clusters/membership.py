@@ -1,4 +1,4 @@
-"""How instances join a cluster, leave it and change their roles in it on request."""
+"""Add instances to a cluster, remove them, and switch the writer on request."""
 
 from __future__ import annotations
 
@@ -23,11 +23,14 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_IN_SYNC: Final = 60.0
+_IN_SYNC: Final = 60.0  # seconds
 
 
 def member(context: FleetContext, record: InstanceRecord, clusters: Clusters) -> MemberSupervisor:
-    """The supervisor of an instance of a cluster; the first one writes."""
+    """Return the supervisor of a cluster's instance. The first instance becomes the writer.
+
+    The caller may hold the fleet's lock, so this must not list the cluster's members.
+    """
     cluster = clusters.find(record.cluster_id or "")
     if cluster.record.writer_id is None:
         cluster.remember(writer_id=record.resource_id)
@@ -38,12 +41,18 @@ def member(context: FleetContext, record: InstanceRecord, clusters: Clusters) ->
 
 
 def join(cluster: Cluster, supervisor: Supervisor, spec: InstanceSpec) -> None:
-    """Make the server of a new instance: the writer's anew, a reader's as a copy; a reader is in sync then."""
+    """Create the server of a new instance: the writer's from a template, a reader's as a copy.
+
+    A reader is in sync when this returns.
+
+    Raises:
+        LocalError: the writer does not come up, or the reader does not come in sync.
+    """
     instance = supervisor.instance
     if not instance.is_replica:
         operations.create(supervisor, spec)
         return
-    # Two instances may be asked for at once: the second one copies the first one as soon as that can be copied.
+    # Two instances may be created at once. The second copies the first as soon as that accepts connections.
     if not poll(lambda: cluster.writer.accepting, timeout=_IN_SYNC, interval=0.05):
         raise LocalError(f"{cluster.writer.member.identifier} did not come up: {spec.identifier} has nothing to copy")
     operations.create_replica(supervisor)
@@ -52,7 +61,7 @@ def join(cluster: Cluster, supervisor: Supervisor, spec: InstanceSpec) -> None:
 
 
 def leave(cluster: Cluster, supervisor: Supervisor) -> None:
-    """Take an instance out of its cluster: a writer hands over to a reader that stays, if there is one.
+    """Remove an instance from its cluster. A writer is switched over to a reader that stays, if there is one.
 
     Raises:
         LocalError: readers stay, and none of them comes in sync.
@@ -60,46 +69,52 @@ def leave(cluster: Cluster, supervisor: Supervisor) -> None:
     name = supervisor.instance.member.identifier
     if not poll(lambda: _left(cluster, supervisor), timeout=_IN_SYNC, interval=0.02):
         raise LocalError(
-            f"{name} writes, and no reader of {cluster.resource_id} is in sync to take over: delete the readers first"
+            f"{name} writes, and no reader of {cluster.resource_id} is in sync to be promoted: delete the readers first"
         )
 
 
 def _left(cluster: Cluster, supervisor: Supervisor) -> bool:
-    """Whether an instance has left; one at a time, so that nobody hands over to somebody who is leaving too."""
+    """Return whether an instance has left its cluster.
+
+    One instance leaves at a time, so that a writer is never switched over to a reader that is leaving too.
+    """
     instance = supervisor.instance
     with cluster.leaving:
         if instance.resource_id == cluster.record.writer_id:
             with instance.lock:
                 return instance.resource_id == cluster.record.writer_id and _switch_over(cluster, supervisor)
+        # Before end(), which joins the supervisor's thread and so must run without the instance's lock.
         instance.closing.set()
         supervisor.end()
-        with instance.lock:  # whoever has it follow another writer has ended, and may have made it the writer
+        with instance.lock:
+            # A failover may have held this lock until now and made the instance the writer. Then try again as a writer.
             cluster.dismiss(instance)
             return instance.resource_id != cluster.record.writer_id
 
 
 def _switch_over(cluster: Cluster, supervisor: Supervisor) -> bool:
-    """Whether the writer, whose lock the caller holds, is the writer no more."""
+    """Switch the writer over to a reader; return whether it is no longer the writer. The caller holds its lock."""
     closing = supervisor.instance.closing
     if all(each.closing.is_set() for each in cluster.readers):
+        # No reader stays that could be promoted: the cluster has no writer from here on.
         closing.set()
         cluster.close_endpoints()
         cluster.remember(writer_id=None)
         return True
     if cluster.promotion_target() is None:
         return False
-    closing.set()  # it is not to follow the next writer
+    closing.set()  # keeps it from following the next writer
     try:
         supervisor.fail_over("requested")
     except LocalError as error:
         closing.clear()
-        _log.info("%s does not hand over yet: %s", supervisor.instance.resource_id, error)
+        _log.info("%s cannot be switched over yet: %s", supervisor.instance.resource_id, error)
         return False
     return True
 
 
 def fail_over(cluster: Cluster, target_id: str | None, find: Callable[[str], Supervisor]) -> None:
-    """Promote a reader, as asked; waits until it is in sync.
+    """Promote a reader on request, once it is in sync.
 
     Raises:
         LocalError: there is no such reader, or it does not come in sync.
@@ -114,5 +129,6 @@ def fail_over(cluster: Cluster, target_id: str | None, find: Callable[[str], Sup
     supervisor = find(writer.resource_id)
     assert isinstance(supervisor, MemberSupervisor)
     with writer.lock:
+        # Another failover may have changed the writer during the wait. Its result satisfies this request too.
         if cluster.writer is writer:
             supervisor.fail_over("requested", target_id)

@@ -1,4 +1,4 @@
-"""Which reader takes over, and how many must acknowledge: decisions on plain values."""
+"""Choose the reader to promote, and count the acknowledgements of a commit. Plain values in, plain values out."""
 
 from __future__ import annotations
 
@@ -13,27 +13,26 @@ if TYPE_CHECKING:
 
 
 class Quorum(enum.Enum):
-    """Whose acknowledgement a commit waits for."""
+    """Readers whose acknowledgement a commit waits for."""
 
     ALL = "every reader in sync, as if they shared one storage: an Aurora cluster"
     ONE = "any one of them: a Multi-AZ DB cluster"
 
     def needed(self, readers: int) -> int:
-        """How many acknowledgements a commit waits for where so many readers may give one."""
+        """Return the number of acknowledgements that a commit waits for, given the number of readers."""
         return readers if self is Quorum.ALL else min(1, readers)
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A reader that may be promoted.
+    """Reader that may be promoted.
 
     Attributes:
         resource_id: of the instance.
-        tier: its promotion tier: 0 is taken first, 15 last.
-        in_sync: every acknowledged commit is known to be on it; with :attr:`Quorum.ONE`, on it or on another one
-            that is in sync.
-        healthy: it answers.
-        waited_for: its acknowledgement counts.
+        tier: its promotion tier: 0 is promoted first, 15 last.
+        in_sync: whether it has every acknowledged commit; with :attr:`Quorum.ONE`, it or another reader in sync has.
+        healthy: whether it answers probes.
+        waited_for: whether its acknowledgement counts.
     """
 
     resource_id: str
@@ -44,12 +43,12 @@ class Candidate:
 
 
 def custom_endpoint_members(endpoint: CustomEndpoint, writer: str, readers: Iterable[str]) -> tuple[str, ...]:
-    """Whom a custom endpoint leads to.
+    """Return the instances that a custom endpoint routes to.
 
     Args:
-        endpoint: which.
+        endpoint: the endpoint.
         writer: the instance that writes.
-        readers: the others that accept connections.
+        readers: the other instances that accept connections.
     """
     members = (*readers, *(() if endpoint.readers_only else (writer,)))
     if endpoint.static:
@@ -58,25 +57,26 @@ def custom_endpoint_members(endpoint: CustomEndpoint, writer: str, readers: Iter
 
 
 def promotion_target(candidates: Iterable[Candidate], target: str | None = None) -> str | None:
-    """Who is to be promoted: the target if it may be, else the lowest tier; None where nobody may be.
+    """Return the reader to promote: the target if it is fit, else the lowest tier; None if no reader is fit.
 
     Args:
         candidates: the readers.
-        target: the only one to be considered; None considers all.
+        target: the only reader to consider; None considers all.
     """
     fit = [
         each for each in candidates if each.in_sync and each.healthy and (target is None or each.resource_id == target)
     ]
+    # The resource id breaks ties, so that the choice does not depend on the order of the members.
     return min(fit, key=lambda each: (each.tier, each.resource_id)).resource_id if fit else None
 
 
 def promotion_candidates(candidates: Iterable[Candidate], quorum: Quorum) -> tuple[str, ...]:
-    """Of whom one is to be promoted when the writer is lost; nobody where that might lose a commit.
+    """Return the readers of which one replaces a lost writer; none if that might lose a commit.
 
     Args:
         candidates: the readers.
-        quorum: with :attr:`Quorum.ONE` whoever has received most of all is to be promoted, and each of those whose
-            acknowledgement may have counted must be there to be asked.
+        quorum: with :attr:`Quorum.ONE` the most advanced reader is promoted. All readers whose acknowledgement may have
+            counted must be there to report their positions.
     """
     readers = list(candidates)
     if quorum is Quorum.ALL:

@@ -1,4 +1,4 @@
-"""All clusters of a fleet."""
+"""Keep the table of all clusters of a fleet."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CLUSTERED: Final = ("aurora-postgresql", "aurora-mysql", "postgres", "mysql")
 
 
 class Clusters:
-    """All clusters of a fleet.
+    """Table of all clusters of a fleet.
 
     Args:
         root: of the fleet.
@@ -31,17 +31,18 @@ class Clusters:
         self._store = ClusterStore(root)
         self._instances = instances
         self._clusters: dict[str, Cluster] = {}
+        # Fleet._lock may be held when this one is acquired, so nothing under this lock may list the instances.
         self._lock = threading.Lock()
 
     def load(self, context: FleetContext) -> None:
-        """Bring back what is recorded."""
+        """Load the recorded clusters."""
         for record in self._store.load():
             for each in record.addresses:
                 context.addresses.take(each)
             self._register(context, record)
 
     def create(self, context: FleetContext, resource_id: str, engine: str, port: int) -> Cluster:
-        """Make a cluster without instances.
+        """Create a cluster without instances.
 
         Raises:
             LocalError: it exists, or the engine has no clusters here.
@@ -57,7 +58,7 @@ class Clusters:
             return self._register(context, record)
 
     def find(self, resource_id: str) -> Cluster:
-        """The cluster of that key.
+        """Return the cluster with a key.
 
         Raises:
             LocalError: there is none.
@@ -69,17 +70,18 @@ class Clusters:
         return cluster
 
     def all(self) -> list[Cluster]:
-        """Every cluster."""
+        """Return every cluster of the fleet."""
         with self._lock:
             return list(self._clusters.values())
 
     def delete(self, context: FleetContext, resource_id: str) -> None:
-        """Remove a cluster.
+        """Remove a cluster, its endpoints and its record.
 
         Raises:
             LocalError: there is none, or it has instances.
         """
         cluster = self.find(resource_id)
+        # Without this table's lock: listing the members acquires the fleet's.
         if cluster.members:
             raise LocalError(f"{resource_id} has {len(cluster.members)} instances: delete them first")
         cluster.close_endpoints()

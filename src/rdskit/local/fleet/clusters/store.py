@@ -1,4 +1,4 @@
-"""The fleet's memory of its clusters: one small file a cluster, replaced in one step."""
+"""Store the fleet's clusters on disk: one small file a cluster, replaced atomically."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ClusterRecord:
-    """What must be known of a cluster to bring it back after a crash.
+    """Record of a cluster: all that a new daemon needs to bring it back after a crash.
 
     Attributes:
         resource_id: its key.
         engine: its name in RDS.
-        endpoint: leads to the writer.
-        reader_endpoint: leads to the readers in turn.
+        endpoint: routes to the writer.
+        reader_endpoint: routes to the readers in turn.
         writer_id: the instance whose data count. Changed on disk before a new writer takes its first client.
         failovers: the latest ones.
         custom: its custom endpoints, and where they listen.
@@ -41,12 +41,12 @@ class ClusterRecord:
 
     @property
     def addresses(self) -> list[Endpoint]:
-        """All addresses in use by the cluster."""
+        """Addresses of all its endpoints."""
         return [self.endpoint, self.reader_endpoint, *(address for _, address in self.custom)]
 
 
 class ClusterStore:
-    """The clusters of a fleet.
+    """Clusters of a fleet on disk.
 
     Args:
         root: of the fleet.
@@ -56,18 +56,18 @@ class ClusterStore:
         self._directory = root.absolute() / "clusters"
 
     def save(self, record: ClusterRecord) -> None:
-        """Remember a cluster; when this returns it survives a crash."""
+        """Save a cluster durably: when this returns, the record survives a crash."""
         self._directory.mkdir(mode=privilege.current().directory_mode, exist_ok=True)
         text = json.dumps(asdict(record), indent=1, default=dt.datetime.isoformat)
         write_whole(self._directory / f"{record.resource_id}.json", text)
 
     def load(self) -> Iterator[ClusterRecord]:
-        """Every cluster remembered."""
+        """Yield every saved cluster."""
         for file in sorted(self._directory.glob("*.json")):
             yield _record(json.loads(file.read_text(encoding="utf-8")))
 
     def forget(self, resource_id: str) -> None:
-        """Forget a cluster."""
+        """Delete the record of a cluster."""
         (self._directory / f"{resource_id}.json").unlink(missing_ok=True)
 
 

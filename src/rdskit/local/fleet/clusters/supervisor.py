@@ -1,4 +1,4 @@
-"""Keeping one instance of a cluster alive; what happens to a writer is the cluster's affair."""
+"""Supervise one instance of a cluster. A lost writer is the cluster's failover, not the instance's."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ if TYPE_CHECKING:
     from rdskit.local.fleet.instance import Instance
     from rdskit.local.fleet.model import FailoverCause, FailoverRecord
 
-_NEXT_ADMISSION: Final = 1.0
+_NEXT_ADMISSION: Final = (
+    1.0  # seconds after a refused admission; each attempt makes the writer's commits wait for a while
+)
 
 
 class MemberSupervisor(Supervisor):
-    """Everything that keeps one instance of a cluster going.
+    """Supervisor of one instance of a cluster.
 
-    A reader sees to it by itself that the writer waits for it while it streams, and no longer than that.
+    A reader's supervisor makes the writer's commits wait for the reader while it streams, and no longer than that.
 
     Args:
-        instance: to be kept going.
-        cluster: to which it belongs.
+        instance: to be supervised.
+        cluster: the cluster that it belongs to.
     """
 
     def __init__(self, instance: Instance, cluster: Cluster) -> None:
@@ -35,36 +37,41 @@ class MemberSupervisor(Supervisor):
         self._not_before = 0.0
 
     def fail_over(self, cause: FailoverCause, target: str | None = None) -> FailoverRecord:
-        """Fail the cluster over. The caller holds the writer's lock."""
+        """Fail over the cluster. The caller holds the writer's lock."""
         return fail_over(self._cluster, cause, target)
 
     def restart_primary(self) -> None:
-        """Start the server in its place; one that was a writer and is none any more is rewound first."""
+        """Start the server in place; a former writer that is a reader now is rewound first."""
         instance = self.instance
         if instance.is_replica and not instance.primary.server.is_standby:
             replication.rejoin(instance)
             return
         if not instance.is_replica:
+            # A restarted writer waits for no reader. Readers must not acknowledge either until they are admitted
+            # again, because MySQL would count those acknowledgements.
             self._cluster.forget_sync()
             self._cluster.stop_acknowledgements()
         super().restart_primary()
 
     def _decide(self) -> Action:
         verdict = self.instance.primary.health.verdict
+        # A failed reader is restarted in place; it has no standby.
         if self.instance.is_replica:
             return decide(verdict, None, in_sync=False)
+        # The cluster's readers take the part of the standby in the policy.
         may_be_promoted = bool(self._cluster.promotion_candidates())
         return decide(verdict, ServerHealth.FINE if may_be_promoted else None, in_sync=may_be_promoted)
 
     def _act(self) -> None:
         if self.instance.is_replica:
             self._update_membership()
+        # A server that was down missed the members. The writer's supervisor publishes them again.
         elif not self._cluster.published:
             self._cluster.refresh()
         super()._act()
 
     def _update_membership(self) -> None:
-        """Have the writer wait for this reader while it streams."""
+        """Admit this reader when it streams, and dismiss it when it does not."""
         instance, now = self.instance, time.monotonic()
         fine = instance.primary.health.verdict is ServerHealth.FINE
         if fine and instance.streaming:
@@ -73,13 +80,15 @@ class MemberSupervisor(Supervisor):
                 self._try_admission()
             return
         self._silent_since = self._silent_since or now
+        # A reader that merely reconnects keeps its place for STREAM_GRACE, during which commits wait.
         if not fine or now - self._silent_since >= STREAM_GRACE:
             self._cluster.dismiss(instance)
 
     def _try_admission(self) -> None:
-        # Whoever holds the lock is about to restart the reader, or has it follow another writer.
+        # Do not wait: the holder of the lock is restarting the reader or repointing it. Try again at the next tick.
         if self.instance.lock.acquire(blocking=False):
             try:
+                # Under the lock: a failover may just have made this reader the writer.
                 if self.instance.is_replica and not self._cluster.admit(self.instance):
                     self._not_before = time.monotonic() + _NEXT_ADMISSION
             finally:

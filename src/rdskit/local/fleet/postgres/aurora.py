@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 # hold log that a failover has lost, until it is rewound, and must not look as if it were up to date.
 _CUT_OFF: Final = 3_600_000
 
-# The columns are those of the Aurora User Guide, "aurora_replica_status"; what only shared storage has is null.
-# pg_temp is named, and last: left out it would come first, and a temporary view take the place of a catalog's.
-# Aurora refuses the functions that tell how far a standby is. Here a missing right does, so that nobody who works here
-# lives on what is missing there; and so it does for one of those that Aurora has with logical replication only.
+# The columns are those of the Aurora User Guide, "aurora_replica_status"; what only shared storage has is null. pg_temp
+# is named, and last: left out it would come first, and a temporary view take the place of a catalog's. Aurora refuses
+# the functions that tell how far a standby is. Here a missing right does, so that nobody who works here lives on what
+# is missing there; and so it does for one of those that Aurora has with logical replication only.
 _FUNCTIONS: Final = f"""
 create function pg_catalog.aurora_version() returns text language sql stable
 as $$ select current_setting('server_version') $$;
