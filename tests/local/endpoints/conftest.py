@@ -1,4 +1,4 @@
-"""An endpoint process in front of real servers, and a judge of tokens that says what a test tells it to."""
+"""Start an endpoint process in front of real servers, with a token verifier that the test controls."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from rdskit.local.engines.mysql.throwaway import ThrowawayFamilyServer
 
 IAM_SECRET = "the password of those who have none"
-TESTER = "tester"  # a superuser beside the supervisor's, which no endpoint lets in
+TESTER = "tester"  # a second superuser: endpoints refuse the supervisor's
 TOKEN = "token-" + "0123456789abcdef" * 80  # as long as those of temporary credentials
 
 
-class Judge:
-    """Takes one token for good and refuses all others."""
+class StubVerifier:
+    """Accepts one token and refuses all others, once ``open`` is set."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, str]] = []
@@ -45,7 +45,7 @@ class Judge:
 
 
 def is_cancelled(connection: psycopg.Connection, other: psycopg.Connection) -> bool:
-    """Whether a cancellation that is sent through the endpoint ends the query that runs on a connection."""
+    """Return whether a cancel request through the endpoint ends the query on a connection."""
     pid = connection.info.backend_pid
     failures: list[BaseException] = []
 
@@ -65,7 +65,7 @@ def is_cancelled(connection: psycopg.Connection, other: psycopg.Connection) -> b
 
 
 class Server(Protocol):
-    """What the throw-away servers have in common."""
+    """The common attributes of throw-away servers."""
 
     @property
     def address(self) -> Endpoint: ...
@@ -91,7 +91,7 @@ class Bench:
         return self.state.address
 
     def connect(self, **options: str) -> psycopg.Connection:
-        """Connect through the endpoint, verifying its certificate unless told otherwise."""
+        """Connect through the endpoint, verifying its certificate by default."""
         settings = {
             "user": TESTER if self.state.account else self.server.superuser,
             "password": self.server.password,
@@ -107,7 +107,7 @@ class Bench:
         )
 
     def set(self, *, cut: bool = False, **changes: object) -> None:
-        """Change the endpoint; what is not named stays as it was made."""
+        """Change the endpoint; settings that are not named get their first values again."""
         self.process.set(replace(self.state, **changes), cut=cut)  # type: ignore[arg-type]  # fields by name
 
 
@@ -142,35 +142,35 @@ class FamilyBench:
         )
 
     def ask(self, sql: str, *values: object, **options: Any) -> Any:
-        """The first value of a query's answer, on a connection of its own."""
+        """Return the first value of a query's answer, on a new connection."""
         with self.connect(**options) as connection, connection.cursor() as cursor:
             cursor.execute(sql, values or None)
             row = cursor.fetchone()
         return row and row[0]
 
     def set(self, *, cut: bool = False, **changes: object) -> None:
-        """Change the endpoint; what is not named stays as it was made."""
+        """Change the endpoint; settings that are not named get their first values again."""
         self.process.set(replace(self.state, **changes), cut=cut)  # type: ignore[arg-type]  # fields by name
 
 
-class LoginRefused(Exception):  # noqa: N818 - what a client was told
+class LoginRefused(Exception):  # noqa: N818 - the error that a client received
     """The endpoint or the server refused a login."""
 
 
 @dataclass
 class IamEndpoint:
-    """An endpoint with IAM users, on whatever engine.
+    """An endpoint with IAM users, on any engine.
 
     ``jane`` logs in with a token, ``bob`` with his password.
     """
 
     engine: str
     bench: Bench | FamilyBench
-    judge: Judge
+    verifier: StubVerifier
     password: str = field(default="bob's password", repr=False)
 
     def enter(self, user: str, password: str, *, tls: bool = True) -> Any:
-        """Log in; the connection."""
+        """Log in and return the connection."""
         try:
             if isinstance(self.bench, Bench):
                 sslmode = "verify-full" if tls else "disable"
@@ -180,13 +180,13 @@ class IamEndpoint:
             raise LoginRefused(str(error)) from error
 
     def whoami(self, user: str, password: str, *, tls: bool = True) -> str:
-        """Log in, and ask the server who that is."""
+        """Log in and return the user's name on the server."""
         with self.enter(user, password, tls=tls) as connection, connection.cursor() as cursor:
             cursor.execute("select current_user")
             return str(cursor.fetchone()[0]).partition("@")[0]
 
     def sessions(self, user: str) -> int:
-        """How many sessions a user has on the server."""
+        """Return the number of sessions that a user has on the server."""
         sql = "select count(*) from information_schema.processlist where user = %s"
         if self.engine == "postgres":
             sql = "select count(*) from pg_stat_activity where usename = $1"
@@ -201,22 +201,22 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThrowawayPostgr
 
 
 @pytest.fixture
-def judge() -> Iterator[Judge]:
-    judge = Judge()
-    yield judge
-    judge.open.set()
+def verifier() -> Iterator[StubVerifier]:
+    verifier = StubVerifier()
+    yield verifier
+    verifier.open.set()
 
 
 @pytest.fixture
-def process(judge: Judge) -> Iterator[EndpointProcess]:
-    process = EndpointProcess(judge)
+def process(verifier: StubVerifier) -> Iterator[EndpointProcess]:
+    process = EndpointProcess(verifier)
     process.start()
     yield process
     process.close()
 
 
 def make_state(directory: Path, server: Server, port: int) -> EndpointState:
-    """An endpoint of its own address and certificate in front of a server."""
+    """Return an endpoint with a new address and certificate in front of a server."""
     address = AddressBook(directory, taken=[server.address]).allocate(port)
     files = LocalAuthority(directory).issue(directory, "orders", [address.host])
     return EndpointState("orders", address, str(files.certificate), str(files.key), server.address)
@@ -245,15 +245,15 @@ def family_bench(request: pytest.FixtureRequest, tmp_path: Path, process: Endpoi
 
 
 @pytest.fixture(params=["postgres", "mysql", "mariadb"])
-def door(
-    request: pytest.FixtureRequest, tmp_path: Path, process: EndpointProcess, judge: Judge
+def endpoint(
+    request: pytest.FixtureRequest, tmp_path: Path, process: EndpointProcess, verifier: StubVerifier
 ) -> Iterator[IamEndpoint]:
     if request.param == "postgres":
-        with postgres_door(tmp_path, request.getfixturevalue("server"), process, judge) as opened:
+        with postgres_endpoint(tmp_path, request.getfixturevalue("server"), process, verifier) as opened:
             yield opened
         return
     bench = make_family_bench(tmp_path, request.getfixturevalue(request.param), process)
-    opened = IamEndpoint(request.param, bench, judge)
+    opened = IamEndpoint(request.param, bench, verifier)
     bench.ask("create user jane identified with AWSAuthenticationPlugin as 'RDS'")
     bench.ask("create user bob identified by %s", opened.password)
     yield opened
@@ -262,13 +262,13 @@ def door(
 
 
 @contextlib.contextmanager
-def postgres_door(
-    directory: Path, server: ThrowawayPostgres, process: EndpointProcess, judge: Judge
+def postgres_endpoint(
+    directory: Path, server: ThrowawayPostgres, process: EndpointProcess, verifier: StubVerifier
 ) -> Iterator[IamEndpoint]:
     account = InternalAccount(server.superuser, server.password, database="postgres")
     state = replace(make_state(directory, server, 5432), iam=True, account=account, socket=str(server.sockets))
     process.set(state)
-    opened = IamEndpoint("postgres", Bench(process, state, server, LocalAuthority(directory).ensure()), judge)
+    opened = IamEndpoint("postgres", Bench(process, state, server, LocalAuthority(directory).ensure()), verifier)
     with server.connect() as session:
         session.execute("create role rds_iam nologin")
         session.execute(f"create role {TESTER} superuser login password " + session.literal(server.password))

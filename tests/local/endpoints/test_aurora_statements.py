@@ -1,4 +1,4 @@
-"""What clients ask Aurora MySQL, rewritten for a plain server; nothing else is touched."""
+"""Rewriting of statements that name parts of Aurora MySQL; nothing else changes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ WRAPPER = (
         ),
     ],
 )
-def test_the_servers_words_are_put_for_auroras(before: str, after: str) -> None:
+def test_aurora_names_are_rewritten(before: str, after: str) -> None:
     assert rewrite(before.encode()).decode() == after
 
 
@@ -79,13 +79,13 @@ def test_everything_else_is_left_as_it_is(sql: str) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_what_names_nothing_of_auroras_is_left_as_it_is(sql: bytes) -> None:
+def test_statements_without_aurora_names_are_unchanged(sql: bytes) -> None:
     if not any(mark in sql.lower() for mark in MARKS):
         assert rewrite(sql) == sql
 
 
 @given(st.text("ab'\"`\\;(), .@-#/*\n", max_size=30), st.sampled_from([each.decode() for each in MARKS]))
-def test_whatever_stands_around_the_rest_of_a_statement_stays(text: str, name: str) -> None:
+def test_the_rest_of_a_statement_is_unchanged(text: str, name: str) -> None:
     """A name without the signs before it is no variable: quotes and comments of any kind do not matter."""
     sql = f"select x{name} from t where {text}".encode()
     assert rewrite(sql) == sql

@@ -32,7 +32,7 @@ GSS_REQUEST = struct.pack("!ii", 8, 80877104)
 
 
 def raw(bench: Bench) -> socket.socket:
-    """A plain TCP connection to the endpoint."""
+    """Open a plain TCP connection to the endpoint."""
     return socket.create_connection((bench.address.host, bench.address.port), timeout=5)
 
 
@@ -76,14 +76,14 @@ def test_gssapi_is_declined_and_the_session_goes_on(bench: Bench) -> None:
         assert client.recv(1) == b"S"
 
 
-def test_tls_without_asking_is_refused_at_once(bench: Bench) -> None:
+def test_direct_tls_is_refused_at_once(bench: Bench) -> None:
     with raw(bench) as client:
         client.sendall(bytes.fromhex("1603010200010001fc0303"))
         assert client.recv(100) == bytes.fromhex("15030100020278")
         assert client.recv(1) == b""
 
 
-def test_libpq_hears_why_tls_without_asking_is_refused(bench: Bench) -> None:
+def test_libpq_reports_why_direct_tls_is_refused(bench: Bench) -> None:
     with pytest.raises(psycopg.OperationalError, match="no application protocol"):
         bench.connect(sslnegotiation="direct", sslmode="require")
 
@@ -195,7 +195,7 @@ def test_the_process_ends_when_its_pipe_does(bench: Bench) -> None:
     assert not psutil.pid_exists(pid)
 
 
-def test_a_taken_address_is_said_plainly(bench: Bench) -> None:
+def test_a_taken_address_is_reported(bench: Bench) -> None:
     taken = Endpoint(bench.server.host, bench.server.port)
     with pytest.raises(LocalError, match=r"other.*in use"):
         bench.process.set(
@@ -239,5 +239,5 @@ async def test_a_hundred_connections_at_once(bench: Bench) -> None:
         (bytes.fromhex("1603010200010001"), Request.DIRECT_TLS),
     ],
 )
-def test_the_first_bytes_are_told_apart(greeting: bytes, request_kind: Request) -> None:
+def test_the_first_bytes_are_classified(greeting: bytes, request_kind: Request) -> None:
     assert classify(greeting)[0] is request_kind

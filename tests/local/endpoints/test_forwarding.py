@@ -1,4 +1,4 @@
-"""Late answers and the end of a backend: delivered in order, told once, and nothing spins meanwhile."""
+"""Delayed answers and the end of a backend: delivered in order, reported once, without busy waiting."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LATE = 0.05  # seconds
 
 
 class Way:
-    """From a backend to a client, both played by the test; answers come late."""
+    """The direction from a backend to a client, both played by the test, with latency."""
 
     def __init__(self) -> None:
         self.backend, self.source = socket.socketpair()
@@ -35,7 +35,7 @@ class Way:
         self.answers = Answers(asyncio.get_running_loop(), self.source, self.target, self._end, self.passage)
 
     def close(self) -> None:
-        """End both connections, as the other way does when the client goes."""
+        """Close both connections, as the other direction does when the client leaves."""
         if self.source.fileno() >= 0:
             self.answers.stop()
         for each in (self.source, self.target):
@@ -51,7 +51,7 @@ class Way:
 
 @contextlib.contextmanager
 def way_of(answer: bytes) -> Iterator[Way]:
-    """A backend that has answered and gone."""
+    """Return the direction from a backend that has answered and closed."""
     way = Way()
     way.backend.sendall(answer)
     way.backend.close()
@@ -63,7 +63,7 @@ def way_of(answer: bytes) -> Iterator[Way]:
         way.client.close()
 
 
-async def test_what_came_before_the_end_is_delivered_and_the_end_told_once() -> None:
+async def test_answers_before_the_end_are_delivered_and_the_end_is_reported_once() -> None:
     with way_of(b"late") as way:
         await eventually(way.has_ended)
         assert way.client.recv(100) == b"late"
@@ -97,14 +97,14 @@ async def test_an_end_behind_a_black_hole_waits_without_asking_again_and_again(m
 
 
 async def test_a_client_that_goes_before_late_answers_is_no_error() -> None:
-    told: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
     with way_of(b"too late") as way:
         for _ in range(10):  # the backend's end is seen in the next rounds of the loop
             await asyncio.sleep(0)
         way.close()
         await asyncio.sleep(2 * LATE)
-    assert told == []
+    assert reported == []
 
 
 def test_a_connection_that_is_closed_already_can_be_aborted() -> None:

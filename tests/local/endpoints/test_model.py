@@ -1,4 +1,4 @@
-"""What the daemon and the endpoint process say to each other."""
+"""The messages between the daemon and the endpoint process."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.local.endpoints.conftest import FamilyBench, Judge
+    from tests.local.endpoints.conftest import FamilyBench, StubVerifier
 
 LOST = (pymysql.err.OperationalError, pymysql.err.InterfaceError, ConnectionError)
 PASSWORD = "the user's own"
@@ -32,7 +32,7 @@ PASSWORD = "the user's own"
 
 @contextlib.contextmanager
 def user(bench: FamilyBench, name: str, how: str = f'identified by "{PASSWORD}"') -> Iterator[str]:
-    """A user for the length of the block, made through the endpoint."""
+    """Create a user through the endpoint for the duration of the block."""
     bench.ask(f"create user {name} {how}")
     try:
         yield name
@@ -43,7 +43,7 @@ def user(bench: FamilyBench, name: str, how: str = f'identified by "{PASSWORD}"'
 
 @contextlib.contextmanager
 def variable(bench: FamilyBench, name: str, value: int) -> Iterator[None]:
-    """Another value of a global variable for the length of the block."""
+    """Set a global variable for the duration of the block."""
     with bench.server.connect() as session:
         former = session.execute(f"select @@global.{name}")[0][0]
         session.execute(f"set global {name} = {value}")
@@ -54,7 +54,7 @@ def variable(bench: FamilyBench, name: str, value: int) -> Iterator[None]:
 
 
 def iam_users(bench: FamilyBench) -> set[str | None]:
-    """The users that the server has with the internal password."""
+    """Return the users that have the internal password on the server."""
     hashes = [stored(IAM_SECRET, mariadb=mariadb).hash for mariadb in (True, False)]
     with bench.server.connect() as session:
         rows = session.execute("select user from mysql.user where authentication_string in (%s, %s)", *hashes)
@@ -78,7 +78,7 @@ def test_where_tls_is_required_a_session_in_the_clear_is_refused_as_by_the_serve
 
 
 @pytest.mark.parametrize("tls", [True, False])
-def test_whoever_is_new_to_the_server_logs_in_by_password(family_bench: FamilyBench, *, tls: bool) -> None:
+def test_a_new_user_logs_in_by_password(family_bench: FamilyBench, *, tls: bool) -> None:
     # The first login is the long one of caching_sha2_password, which depends on TLS.
     with user(family_bench, "ann") as name:
         assert family_bench.ask("select current_user()", user=name, password=PASSWORD, tls=tls) == "ann@%"
@@ -94,7 +94,7 @@ def test_a_user_who_must_use_tls_can(family_bench: FamilyBench) -> None:
             family_bench.connect(user=name, password=PASSWORD, tls=False)
 
 
-async def test_asyncmy_by_password_and_by_token(family_bench: FamilyBench, judge: Judge) -> None:
+async def test_asyncmy_by_password_and_by_token(family_bench: FamilyBench, verifier: StubVerifier) -> None:
     context = ssl.create_default_context(cafile=str(family_bench.ca))
     with user(family_bench, "ann"), user(family_bench, "jane", "identified with AWSAuthenticationPlugin as 'RDS'"):
         for name, password in (("ann", PASSWORD), ("jane", TOKEN)):
@@ -106,11 +106,11 @@ async def test_asyncmy_by_password_and_by_token(family_bench: FamilyBench, judge
                 await cursor.execute("select current_user()")
                 assert await cursor.fetchone() == (f"{name}@%",)
             await connection.ensure_closed()
-    assert judge.asked == [("orders", "jane", TOKEN)]
+    assert verifier.asked == [("orders", "jane", TOKEN)]
 
 
 def client_program(bench: FamilyBench, name: str, password: str) -> str:
-    """What the product's own command-line client says."""
+    """Run the product's own command-line client and return its output."""
     installation = bench.server.installation
     mysql = installation.product == "MySQL"
     program = "mysql" if mysql else "mariadb"
@@ -134,15 +134,15 @@ def client_program(bench: FamilyBench, name: str, password: str) -> str:
     return answer.stdout + answer.stderr
 
 
-def test_the_command_line_client_by_password_and_by_token(family_bench: FamilyBench, judge: Judge) -> None:
+def test_the_command_line_client_by_password_and_by_token(family_bench: FamilyBench, verifier: StubVerifier) -> None:
     with user(family_bench, "ann"), user(family_bench, "jane", "identified with AWSAuthenticationPlugin as 'RDS'"):
         assert "ann@%" in client_program(family_bench, "ann", PASSWORD)
         assert "jane@%" in client_program(family_bench, "jane", TOKEN)
         assert "that is a password, not a token" in client_program(family_bench, "jane", "guess")
-    assert [token for _, _, token in judge.asked] == [TOKEN, "guess"]
+    assert [token for _, _, token in verifier.asked] == [TOKEN, "guess"]
 
 
-def test_nothing_that_could_not_be_looked_at_is_offered(family_bench: FamilyBench) -> None:
+def test_compression_is_not_offered(family_bench: FamilyBench) -> None:
     def greeting(host: str, port: int) -> Greeting:
         with socket.create_connection((host, port), timeout=10) as client:
             return Greeting.parse(client.recv(4096)[4:])
@@ -205,7 +205,7 @@ def test_another_user_takes_a_connection_over(family_bench: FamilyBench, *, tls:
             assert cursor.fetchone() == ("ann@%",)
 
 
-def test_too_many_connections_is_the_servers_own_word(family_bench: FamilyBench) -> None:
+def test_the_servers_error_for_too_many_connections_is_relayed(family_bench: FamilyBench) -> None:
     with variable(family_bench, "max_connections", 10), contextlib.ExitStack() as opened:
         with pytest.raises(pymysql.err.OperationalError) as refused:
             for _ in range(15):
@@ -214,13 +214,13 @@ def test_too_many_connections_is_the_servers_own_word(family_bench: FamilyBench)
 
 
 def sessions(bench: FamilyBench, name: str) -> int:
-    """How many sessions a user has on the server."""
+    """Return the number of sessions that a user has on the server."""
     sql = "select count(*) from information_schema.processlist where user = %s"
     with bench.server.connect() as session:
         return int(session.execute(sql, name)[0][0] or 0)
 
 
-def test_clients_that_only_probe_the_port_block_nobody(family_bench: FamilyBench) -> None:
+def test_clients_that_only_probe_the_port_block_no_other(family_bench: FamilyBench) -> None:
     limit = family_bench.ask("select @@global.max_connect_errors")
     assert limit <= 100
     for _ in range(limit + 20):
@@ -271,7 +271,7 @@ def test_without_a_backend_connections_are_refused(family_bench: FamilyBench) ->
 
 
 @pytest.mark.parametrize("payload", [b"GET / HTTP/1.1\r\n\r\n", b"\x00\x00\x00\x01", b"\xff\xff\xff\x01", bytes(36)])
-def test_whoever_speaks_another_protocol_is_gone_at_once(family_bench: FamilyBench, payload: bytes) -> None:
+def test_a_client_of_another_protocol_is_disconnected(family_bench: FamilyBench, payload: bytes) -> None:
     with socket.create_connection(family_bench.address, timeout=10) as client:
         assert client.recv(4096)
         client.sendall(payload)

@@ -1,4 +1,4 @@
-"""The first packets of a MySQL session, and what passwords are hashed to."""
+"""The first packets of a MySQL session, and password hashes."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ def test_a_login_is_written_as_it_was_read(
 
 
 @given(st.binary(max_size=120), st.booleans())
-def test_whatever_is_no_login_is_said_to_be_none(payload: bytes, versed: bool) -> None:  # noqa: FBT001 - hypothesis
+def test_invalid_logins_are_refused(payload: bytes, versed: bool) -> None:  # noqa: FBT001 - hypothesis
     start = int(ALWAYS | Capability.PLUGIN_AUTH_LENENC).to_bytes(4, "little") + bytes(28) if versed else b""
     with contextlib.suppress(ProtocolError):
         Login.parse(start + payload)
 
 
 @given(st.binary(max_size=120))
-def test_whatever_is_no_greeting_is_said_to_be_none(payload: bytes) -> None:
+def test_invalid_greetings_are_refused(payload: bytes) -> None:
     with contextlib.suppress(ProtocolError):
         Greeting.parse(payload).without(mysql.UNSUPPORTED)
 

@@ -1,4 +1,4 @@
-"""Statements that make IAM users, found in whatever a client sends and rewritten; nothing else is touched."""
+"""Rewriting of statements that create IAM users, in the bytes of a client; nothing else changes."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def query(sql: bytes, *, command: int = 3, attributes: bytes = b"") -> bytes:
 
 
 def feed(inspector: StatementInspector, data: bytes, cuts: list[int]) -> bytes:
-    """What comes out when the data arrive in pieces."""
+    """Return the inspector's output for data that arrives in pieces."""
     at, out = 0, b""
     for size in [*cuts, len(data)]:
         out += bytes(inspector(memoryview(bytearray(data[at : at + size]))))
@@ -140,7 +140,7 @@ COMMANDS = st.one_of(
 
 @example(commands=[(packet(b""), packet(b""))], cuts=[1])  # the end of LOAD DATA LOCAL: nothing follows it
 @given(st.lists(COMMANDS, max_size=8), st.lists(st.integers(0, 4000), max_size=20))
-def test_however_the_packets_arrive_the_same_comes_out(commands: list[tuple[bytes, bytes]], cuts: list[int]) -> None:
+def test_output_does_not_depend_on_how_packets_are_split(commands: list[tuple[bytes, bytes]], cuts: list[int]) -> None:
     inspector = StatementInspector(MYSQL.rewrite, attributes=False)
     sent = b"".join(before for before, _ in commands)
     assert feed(inspector, sent, cuts) == b"".join(after for _, after in commands)

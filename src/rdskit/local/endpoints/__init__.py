@@ -1,1 +1,1 @@
-"""Stable addresses in front of the real servers: one process that speaks TLS and relays to the present backend."""
+"""Give each database server a stable address: one process terminates TLS and relays to the current backend."""

@@ -1,4 +1,4 @@
-"""``python -m rdskit.local.endpoints``: started by the local RDS, not by hand."""
+"""Run the endpoint process: ``python -m rdskit.local.endpoints``. Only the daemon starts it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ _DESCRIPTORS = 65536
 
 
 def _allow_many_connections() -> None:
-    """Each connection takes two descriptors, and the usual soft limit is 1024."""
+    """Raise the soft limit of open descriptors, as far as the hard limit allows."""
+    # A relayed connection takes two descriptors, client and backend. The usual soft limit is 1024.
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))

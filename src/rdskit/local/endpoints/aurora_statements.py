@@ -1,11 +1,11 @@
-"""What clients ask Aurora MySQL about its cluster, in the words of a plain server.
+"""Rewrite statements that ask Aurora MySQL about its cluster, for a plain MySQL server.
 
-No server has ``information_schema.replica_host_status``, ``@@aurora_server_id`` or ``@@aurora_version``, and none keeps
-its readers from writing by ``@@innodb_read_only``. A plain server of the local RDS has the same facts elsewhere, so a
-statement that names one of them is rewritten, and nothing else of it is touched:
+MySQL has no ``information_schema.replica_host_status``, ``@@aurora_server_id`` or ``@@aurora_version``, and its readers
+are not read-only by ``@@innodb_read_only``. A server of the local RDS has the same facts elsewhere. So a statement that
+names one of them is rewritten, and the rest of the statement stays as it is:
 
 ====================================================  ==================================================
-a client's words                                      the server's
+in the client's statement                             in the rewritten statement
 ====================================================  ==================================================
 ``information_schema.replica_host_status``            ``rds_cluster.replica_host_status``, a view
 ``@@aurora_server_id``, also with ``global.``         ``@@global.report_host``
@@ -14,8 +14,8 @@ a client's words                                      the server's
 ``SHOW VARIABLES LIKE`` one of the three variables    a ``SELECT`` of the name and the value
 ====================================================  ==================================================
 
-A variable that is a column of a result keeps its name there. All of them are read when the statement runs, so one that
-was prepared long ago tells the truth of the moment.
+A variable that is a column of a result keeps its column name. The server evaluates the replacements when the statement
+runs, so a prepared statement returns current values after a failover.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from rdskit.local.endpoints.mysql_tokens import Token
 
-    #: Where a text begins and ends, and what is to be in its place.
+    #: Start and end of a text, and its replacement.
     Change = tuple[int, int, bytes]
 
 _TABLE: Final = b"replica_host_status"
@@ -39,6 +39,7 @@ _VARIABLES: Final[Mapping[bytes, bytes]] = {
     b"aurora_version": b"@@global.version",
     b"innodb_read_only": b"@@global.super_read_only",
 }
+# SHOW VARIABLES prints ON and OFF, a SELECT of the variable prints 1 and 0.
 _SHOWN: Final[Mapping[bytes, bytes]] = {
     **_VARIABLES,
     b"innodb_read_only": b"if(@@global.super_read_only, 'ON', 'OFF')",
@@ -49,12 +50,12 @@ _END_OF_COLUMNS: Final = (
     *(b"into", b"for"),
 )
 
-#: A statement without any of these words is none of ours.
+#: A statement without any of these words is not rewritten.
 MARKS: Final = (_TABLE, *_VARIABLES)
 
 
 def rewrite(sql: bytes) -> bytes:
-    """The statement for a plain server; the same if it asks for nothing of Aurora's.
+    """Return the statement for a plain server; the same if it names nothing of Aurora.
 
     Args:
         sql: one or more statements, in a character set whose ASCII is ASCII.
@@ -87,7 +88,7 @@ def _changes(sql: bytes, statement: list[Token]) -> Iterator[Change]:
 
 
 def _change(sql: bytes, statement: list[Token], at: int, columns: _Columns) -> tuple[Change | None, int]:
-    """What becomes of the tokens that begin here, and how many these are."""
+    """Return the change of the tokens that begin here, and the number of these tokens."""
     words = _words(statement[at : at + 5])
     start = statement[at].start
     if words[:3] == [b"information_schema", b".", _TABLE]:
@@ -102,7 +103,8 @@ def _change(sql: bytes, statement: list[Token], at: int, columns: _Columns) -> t
 
 
 def _length_of_variable(words: list[bytes]) -> int:
-    """How many tokens a variable of ours has here; 0 where there is none."""
+    """Return the number of tokens of an Aurora variable here; 0 if there is none."""
+    # The tokenizer has no token for @@: a variable is "@", "@", an optional scope with a dot, and the name.
     if words[:2] != [b"@", b"@"]:
         return 0
     if len(words) == 5 and words[2] in _SCOPES and words[3] == b"." and words[4] in _VARIABLES:  # noqa: PLR2004
@@ -111,7 +113,8 @@ def _length_of_variable(words: list[bytes]) -> int:
 
 
 def _named(sql: bytes, statement: list[Token], at: int, length: int, value: bytes, columns: _Columns) -> bytes:
-    """The value; a whole column without a name of its own gets the one that it would have."""
+    """Return the replacement value, with an alias if it is a whole column without one."""
+    # Without the alias the result's column would be named after the replacement. Clients look columns up by name.
     following = statement[at + length].text if at + length < len(statement) else b","
     if columns.begins and (following == b"," or following in _END_OF_COLUMNS):
         written = sql[statement[at].start : statement[at + length - 1].end]
@@ -124,12 +127,12 @@ def _follows_name(statement: list[Token], at: int) -> bool:
 
 
 def _words(tokens: list[Token]) -> list[bytes]:
-    """The texts of tokens, names without their quotes."""
+    """Return the texts of tokens, names without their quotes."""
     return [each.text.strip(b"`") if each.kind == "quoted" else each.text for each in tokens]
 
 
 def _shown(statement: list[Token]) -> Change | None:
-    """``SHOW [GLOBAL | SESSION] VARIABLES LIKE 'name'`` as a query, where the name is one of ours."""
+    """Return ``SHOW [GLOBAL | SESSION] VARIABLES LIKE 'name'`` of an Aurora variable as a query."""
     words = [each.text for each in statement if each.text not in _SCOPES]
     if len(words) != 4 or words[:3] != [b"show", b"variables", b"like"]:  # noqa: PLR2004 - and the pattern
         return None
@@ -141,7 +144,7 @@ def _shown(statement: list[Token]) -> Change | None:
 
 
 class _Columns:
-    """Follows the list of columns of a statement's outermost query.
+    """Follows the column list of a statement's outermost query.
 
     Attributes:
         begins: whether a column begins with the next token.
@@ -153,7 +156,7 @@ class _Columns:
         self._inside = False
 
     def read(self, token: Token) -> None:
-        """Go on by one token."""
+        """Advance by one token."""
         self._depth += (token.text == b"(") - (token.text == b")")
         outermost = self._depth == 0 and token.kind in ("word", "other")
         if outermost and token.text == b"select":

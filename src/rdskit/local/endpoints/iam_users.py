@@ -1,4 +1,4 @@
-"""Who logs in with a token: the backend knows, and is asked at each login."""
+"""Look up in the backend, at each login, whether a user is an IAM user."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TIMEOUT: Final = 5.0  # seconds
 
 
 class BackendSession(Protocol):
-    """The internal account's session on a backend."""
+    """A session of the internal account on a backend."""
 
     @property
     def usable(self) -> bool:
@@ -25,30 +25,32 @@ class BackendSession(Protocol):
         ...
 
     def send(self, sql: str, *parameters: str) -> None:
-        """Send one statement."""
+        """Send one statement without waiting for its answer."""
         ...
 
     def receive(self, timeout: float = ...) -> list[Row]:
-        """The rows of its answer."""
+        """Return the rows of the answer."""
         ...
 
     def fileno(self) -> int:
-        """The socket by which the answer comes."""
+        """Return the descriptor of the session's socket."""
         ...
 
     def close(self) -> None:
-        """End the session."""
+        """Close the session's connection."""
         ...
 
 
 class IamUsers:
-    """The IAM users of one backend, asked for on one session that is kept.
+    """The IAM users of one backend, looked up on one session that is kept.
+
+    Nothing is cached: a GRANT or REVOKE must apply to the next login, as it does in RDS.
 
     Args:
         loop: the loop that serves it.
         connect: opens the session; it blocks, and is called in a thread.
-        sql: the question.
-        parameters: its parameters besides the user, who is the first.
+        sql: the query; its first parameter is the user.
+        parameters: the further parameters of the query.
     """
 
     def __init__(
@@ -59,11 +61,11 @@ class IamUsers:
         self._sql = sql
         self._parameters = parameters
         self._session: BackendSession | None = None
-        self._lock = asyncio.Lock()
+        self._lock = asyncio.Lock()  # a session answers one query at a time
         self._closed = False
 
     async def includes(self, user: str) -> bool:
-        """Whether the user logs in with a token.
+        """Return whether the user logs in with a token.
 
         Raises:
             ConnectionError: the backend does not answer.
@@ -73,21 +75,23 @@ class IamUsers:
             try:
                 return await self._ask(user)
             except LocalError as error:
-                # The backend may have ended the kept session long ago; another one tells whether it lives.
+                # The backend may have ended the kept session long ago, by a restart for example. Only the failure of a
+                # new session means that the backend is not available.
                 if not kept:
                     raise ConnectionAbortedError(str(error)) from error
-                return await self._ask_anew(user)
+                return await self._ask_again(user)
             finally:
+                # close() leaves the session to the query that is using it.
                 if self._closed:
                     self._drop()
 
     def close(self) -> None:
-        """End the session, once nobody waits for its answer."""
+        """Close the session, after the query that is using it."""
         self._closed = True
         if not self._lock.locked():
             self._drop()
 
-    async def _ask_anew(self, user: str) -> bool:
+    async def _ask_again(self, user: str) -> bool:
         try:
             return await self._ask(user)
         except LocalError as error:
@@ -101,6 +105,8 @@ class IamUsers:
                 await self._readable(session.fileno())
             answer = session.receive(_TIMEOUT)
         except BaseException as error:
+            # Also when the client has gone and the task is cancelled: an answer that was not read would be taken for
+            # the answer to the next query.
             self._drop()
             if isinstance(error, TimeoutError):
                 raise LocalError(f"the backend did not answer within {_TIMEOUT:g} s") from error
@@ -111,10 +117,12 @@ class IamUsers:
         if self._session is None or not self._session.usable:
             opening = self._loop.run_in_executor(None, self._connect)
             try:
+                # A thread cannot be cancelled: shield it, and close the session that it returns too late.
                 session = await asyncio.shield(opening)
             except asyncio.CancelledError:
                 opening.add_done_callback(_close_unwanted)
                 raise
+            # The endpoint may have got another backend while the session was being opened.
             if self._closed:
                 session.close()
                 raise LocalError("the endpoint has another backend by now")
@@ -141,5 +149,6 @@ def _close_unwanted(opening: Future[BackendSession] | asyncio.Future[BackendSess
 
 
 def _resolve(future: asyncio.Future[None]) -> None:
+    # The waiting task may have been cancelled after the loop had queued this callback.
     if not future.done():
         future.set_result(None)

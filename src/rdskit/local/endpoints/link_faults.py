@@ -1,4 +1,4 @@
-"""The network between clients and an endpoint, as far as it is out of order on purpose."""
+"""Inject network faults between clients and an endpoint: latency and black holes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from rdskit.local.endpoints.model import Link
 if TYPE_CHECKING:
     from rdskit.kernel.endpoints import Endpoint
 
+#: Linux queues backlog + 1 connections: with a backlog of 0 the first filler takes the only place. The second one
+#: stands in for it where a client is accepted between the two.
 _FILLERS: Final = 2
 
 
 class LinkFaults:
-    """What each message between a client and an endpoint passes.
+    """The current network faults of one endpoint, applied to each message.
 
     Attributes:
-        link: its present state.
+        link: the faults in force.
     """
 
     def __init__(self) -> None:
@@ -27,7 +29,7 @@ class LinkFaults:
         self._open.set()
 
     def become(self, link: Link) -> None:
-        """Be in another state from now on; whoever waits in an open passage goes on."""
+        """Change the faults; messages that a black hole held go on when it ends."""
         self.link = link
         if link.blackhole:
             self._open.clear()
@@ -35,38 +37,40 @@ class LinkFaults:
             self._open.set()
 
     async def enter(self) -> None:
-        """Let a client's message in: not while there is a black hole."""
+        """Wait until a client's message may come in: never during a black hole."""
         await self._open.wait()
 
     async def leave(self) -> None:
-        """Let an answer out: late, and not while there is a black hole."""
+        """Wait until an answer may go out: after the latency, and never during a black hole."""
+        # Latency first: a black hole that begins during the delay must still hold the answer.
         if self.link.latency:
             await asyncio.sleep(self.link.latency)
         await self._open.wait()
 
 
 class FullQueue:
-    """Keeps a listening socket's queue full, so that the system drops each further SYN, as a black hole does.
+    """A full accept queue: the kernel drops each further SYN, as a black hole does.
 
-    A socket with a backlog of 0 holds one connection that nobody has accepted (listen(2), Linux).
+    A closed or refusing socket would answer with a reset. On Linux a listening socket with a backlog of 0 queues one
+    connection that is not accepted, and drops the SYNs of others (listen(2)).
 
     Args:
-        listener: whose backlog is changed; the caller gives it another one when this is closed.
-        address: where it listens.
+        listener: the listening socket; the caller restores its backlog after :meth:`close`.
+        address: the address of the listener.
     """
 
     def __init__(self, listener: socket.socket, address: Endpoint) -> None:
         listener.listen(0)
-        self._fillers = [_knock(address) for _ in range(_FILLERS)]
+        self._fillers = [_begin_connecting(address) for _ in range(_FILLERS)]
 
     def close(self) -> None:
-        """Leave the queue."""
+        """Close the connections that fill the queue."""
         for each in self._fillers:
             each.close()
 
 
-def _knock(address: Endpoint) -> socket.socket:
-    """A connection that is asked for and not waited for."""
+def _begin_connecting(address: Endpoint) -> socket.socket:
+    """Start a connection attempt and return its socket without waiting."""
     filler = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     filler.setblocking(False)
     filler.connect_ex((address.host, address.port))

@@ -1,4 +1,4 @@
-"""One endpoint at work: it listens, negotiates with each client and relays to the backend of the moment."""
+"""Serve one endpoint: listen, negotiate with each client, and relay to the current backend."""
 
 from __future__ import annotations
 
@@ -26,44 +26,45 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _BACKLOG: Final = 512
-_ACCEPT_PAUSE: Final = 0.5
-_NEGOTIATION: Final = 60.0  # seconds, as the server's own authentication_timeout
-_NEGOTIATIONS: Final = 256  # clients that are not logged in yet; the oldest makes room for the next
+_ACCEPT_PAUSE: Final = 0.5  # seconds
+_NEGOTIATION_TIMEOUT: Final = 60.0  # seconds, the default of PostgreSQL's authentication_timeout
+_MOST_NEGOTIATIONS: Final = 256  # clients that are not logged in yet; a further one replaces the oldest
 
 
 class Listener:
-    """One endpoint: its listening socket and the connections that came through it.
+    """One endpoint: its listening socket and its clients' connections.
 
     Args:
         loop: the loop that serves it.
-        state: what to be at first.
-        judgement: tells good tokens from bad ones.
+        state: the endpoint's first state.
+        verification: verifies IAM tokens.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, state: EndpointState, judgement: TokenVerification) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, state: EndpointState, verification: TokenVerification) -> None:
         self._loop = loop
-        self._judgement = judgement
+        self._verification = verification
         self._users: IamUsers | None = None
-        self._state = replace(state, backend=None)
+        self._state = replace(state, backend=None)  # so that apply() below finds every part changed
         self._socket: socket.socket | None = None
         self._turns = itertools.count()
-        self._passage = LinkFaults()
+        self._faults = LinkFaults()
         self._queue: FullQueue | None = None
         self._relays: set[Relay] = set()
-        self._held: set[Relay] = set()
+        self._held: set[Relay] = set()  # cut during a black hole; reset when Link.holds ends
         self._negotiations: dict[asyncio.Task[None], None] = {}  # the oldest first
         self._tls = _tls_context(state)
         self.apply(state)
 
     def apply(self, state: EndpointState) -> None:
-        """Be something else from now on; connections that exist stay as they are.
+        """Change the endpoint's state; existing connections stay as they are.
 
         Raises:
             OSError: the address is taken.
         """
         if (state.certificate, state.key) != (self._state.certificate, self._state.key):
             self._tls = _tls_context(state)
-        self._become(state)
+        self._change_state(state)
+        # In a black hole the socket keeps listening even without a backend: a closed one would answer with a reset.
         if state.backend is None and not state.link.blackhole:
             self._refuse()
         elif self._socket is None:
@@ -71,11 +72,13 @@ class Listener:
         self._fill_queue(state)
 
     def cut(self) -> None:
-        """Reset every connection, those in negotiation too; in a black hole nobody hears of it before that ends."""
+        """Reset every connection, including those in negotiation; during a black hole, when that ends."""
         if self._state.link.blackhole:
+            # A reset would pass the black hole. The client sees a silent connection until _release().
             self._held |= self._relays
             self._relays.clear()
             return
+        # Copies: the callbacks of ended tasks and relays remove these from the collections.
         for task in tuple(self._negotiations):
             task.cancel()
         for relay in tuple(self._relays):
@@ -92,12 +95,12 @@ class Listener:
         if self._users is not None:
             self._users.close()
 
-    def _become(self, state: EndpointState) -> None:
-        moved = (state.backend, state.account) != (self._state.backend, self._state.account)
+    def _change_state(self, state: EndpointState) -> None:
+        backend_changed = (state.backend, state.account) != (self._state.backend, self._state.account)
         before, self._state = self._state.link, state
-        if moved:
-            self._follow_backend()
-        self._passage.become(state.link)
+        if backend_changed:
+            self._replace_iam_users()
+        self._faults.become(state.link)
         if not state.link.holds:
             self._release()
         if state.link.blackhole != before.blackhole:
@@ -105,7 +108,7 @@ class Listener:
                 (relay.pause if state.link.blackhole else relay.resume)()
 
     def _release(self) -> None:
-        """Connections that were cut in a black hole hear of it now."""
+        """Reset the connections that were cut during a black hole."""
         for relay in tuple(self._held):
             relay.cut()
 
@@ -117,11 +120,13 @@ class Listener:
             self._queue.close()
             self._queue = None
             if self._socket is not None:
+                # listen(2) on a listening socket only changes its backlog.
                 self._socket.listen(_BACKLOG)
                 self._loop.add_reader(self._socket, self._accept, self._socket)
 
     def _listen(self) -> None:
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        # The address opens again after a stop although old connections are still in TIME_WAIT.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setblocking(False)
         try:
@@ -134,7 +139,7 @@ class Listener:
         self._socket = listener
 
     def _refuse(self) -> None:
-        # A closed listening socket refuses at once; clients that hang in its queue are reset by the kernel.
+        # A closed listening socket refuses at once; the kernel resets the clients in its queue.
         if self._queue is not None:
             self._queue.close()
             self._queue = None
@@ -144,39 +149,43 @@ class Listener:
             self._socket = None
 
     def _accept(self, listener: socket.socket) -> None:
+        # Bounded: a flood of clients must not keep the loop from its other connections.
         for _ in range(_BACKLOG):
             try:
                 client, _ = listener.accept()
             except BlockingIOError:
                 return
             except OSError as error:
-                # Out of descriptors, most likely: the client waits in the queue until some are free again.
+                # Most likely EMFILE. The socket stays readable, so without a pause the loop would spin. The client
+                # waits in the queue until descriptors are free again.
                 _log.warning("endpoint %s cannot accept a connection: %s", self._state.name, error)
                 self._loop.remove_reader(listener)
                 self._loop.call_later(_ACCEPT_PAUSE, self._accept_again, listener)
                 return
-            if len(self._negotiations) >= _NEGOTIATIONS:
+            if len(self._negotiations) >= _MOST_NEGOTIATIONS:
+                # A client that connects and sends nothing must not keep others out.
                 next(iter(self._negotiations)).cancel()
             task = self._loop.create_task(self._serve(client))
             self._negotiations[task] = None
             task.add_done_callback(lambda done: self._negotiations.pop(done, None))
 
     def _accept_again(self, listener: socket.socket) -> None:
+        # During the pause the endpoint may have closed this socket, or a black hole may have begun.
         if listener is self._socket and self._queue is None:
             self._loop.add_reader(listener, self._accept, listener)
 
     async def _serve(self, client: socket.socket) -> None:
-        reception = Reception(self._next_state(), self._tls, self._judgement, self._users)
-        wire = accepted(self._loop, client, self._passage)
+        reception = Reception(self._next_state(), self._tls, self._verification, self._users)
+        wire = accepted(self._loop, client, self._faults)
         negotiation = NEGOTIATIONS[self._state.protocol](self._loop, wire, reception)
         try:
-            async with asyncio.timeout(_NEGOTIATION):
+            async with asyncio.timeout(_NEGOTIATION_TIMEOUT):
                 agreed = await negotiation.run()
         except (OSError, EOFError) as error:
             _log.debug("endpoint %s: a session ended before it began: %s", self._state.name, error)
             negotiation.abort()
             return
-        except BaseException:
+        except BaseException:  # cancellation by cut(), close() or a newer client
             negotiation.abort()
             raise
         if agreed and negotiation.backend is not None:
@@ -185,7 +194,7 @@ class Listener:
             negotiation.close()
 
     def _next_state(self) -> EndpointState:
-        """The state with the backend whose turn it is."""
+        """Return the state with the next backend in turn."""
         state = self._state
         turn = next(self._turns) % (1 + len(state.others))
         if not turn:
@@ -194,8 +203,9 @@ class Listener:
         return replace(state, backend=backend.address, socket=backend.socket)
 
     def _relay(self, client: Wire, backend: Wire, inspect: Inspect | None) -> None:
-        relay = Relay(self._loop, client.socket, backend.socket, self._forget, self._passage, inspect)
+        relay = Relay(self._loop, client.socket, backend.socket, self._forget, self._faults, inspect)
         self._relays.add(relay)
+        # A black hole may have begun during the last write of the negotiation: resume() starts the relay later.
         if not self._state.link.blackhole:
             relay.start()
 
@@ -203,7 +213,8 @@ class Listener:
         self._relays.discard(relay)
         self._held.discard(relay)
 
-    def _follow_backend(self) -> None:
+    def _replace_iam_users(self) -> None:
+        # The kept session leads to the old backend, where the account and the users may differ.
         if self._users is not None:
             self._users.close()
         self._users = iam_users(self._loop, self._state)
@@ -212,6 +223,6 @@ class Listener:
 def _tls_context(state: EndpointState) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.num_tickets = 0  # as PostgreSQL: no client resumes a session, and a ticket costs every handshake
+    context.num_tickets = 0  # as PostgreSQL does: no client resumes a session, and tickets cost time in every handshake
     context.load_cert_chain(state.certificate, state.key)
     return context

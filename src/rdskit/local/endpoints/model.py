@@ -1,4 +1,4 @@
-"""What an endpoint is told to be, and how that is said to the process that serves it."""
+"""Define the state of an endpoint and the messages between the daemon and the endpoint process."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ Protocol = Literal["postgresql", "mysql", "aurora-mysql"]
 
 @dataclass(frozen=True, slots=True)
 class InternalAccount:
-    """By whom an endpoint asks the backend who an IAM user is, and how it logs one in.
+    """The superuser account by which an endpoint looks up IAM users on its backend and logs them in.
 
     Attributes:
         user: the backend's superuser.
-        password: of that user.
-        database: where a PostgreSQL session of it stays: not one that users may want to drop or to copy.
-        iam_secret: the password that every IAM user of a MySQL or MariaDB backend has there; one per local RDS, as a
-            copy of a server keeps it.
+        password: password of that user.
+        database: the database that its PostgreSQL session is connected to. A session blocks DROP DATABASE and CREATE
+            DATABASE … TEMPLATE, so this is not a database of the users.
+        iam_secret: the password that every IAM user of a MySQL or MariaDB backend has there. One local RDS has one
+            secret, because replicas and restored copies keep the stored hash.
     """
 
     user: str
@@ -31,12 +32,12 @@ class InternalAccount:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """The network between clients and an endpoint, as far as it is out of order on purpose.
+    """The injected network faults between clients and an endpoint.
 
     Attributes:
-        blackhole: nothing gets through, in either direction, and no new connection either.
-        latency: seconds by which each answer comes late.
-        holds: connections that are cut while there is a black hole learn nothing of that until this ends.
+        blackhole: drop everything in both directions, including new connections.
+        latency: delay of each answer, in seconds.
+        holds: keep the connections that are cut during a black hole silent until this becomes False.
     """
 
     blackhole: bool = False
@@ -46,7 +47,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """One more server behind an endpoint: its address and the directory of its private Unix socket."""
+    """An additional server behind an endpoint: its address and the directory of its private Unix socket."""
 
     address: Endpoint
     socket: str = ""
@@ -54,22 +55,22 @@ class Backend:
 
 @dataclass(frozen=True, slots=True)
 class EndpointState:
-    """Everything that the endpoint process knows of one endpoint.
+    """The complete state of one endpoint.
 
     Attributes:
-        name: its key.
-        address: where clients connect.
+        name: identifies the endpoint in the process.
+        address: the address that clients connect to.
         certificate: file of the server certificate, PEM.
         key: file of its private key, PEM.
-        backend: the server that new connections reach; None refuses them.
-        require_tls: refuse a session in the clear, as ``rds.force_ssl=1`` asks.
-        protocol: what clients and the backend speak; ``mysql`` is MariaDB's too, and ``aurora-mysql`` is the same with
-            questions that the backend understands in other words only.
-        iam: whether IAM authentication is enabled; an IAM user is refused where it is not.
-        account: None has no IAM users: every login is the backend's own affair.
-        socket: directory of a PostgreSQL backend's private Unix socket, by which IAM users come in.
-        link: the network in front of it.
-        others: further backends; new connections reach all of them in turn.
+        backend: the server for new connections; None refuses them.
+        require_tls: refuse unencrypted sessions, like ``rds.force_ssl=1``.
+        protocol: the protocol of clients and backend. MariaDB speaks ``mysql``. ``aurora-mysql`` also rewrites
+            statements that only Aurora MySQL understands.
+        iam: whether IAM authentication is enabled. Without it the endpoint refuses IAM users.
+        account: the internal account; None relays every login to the backend unseen.
+        socket: directory of a PostgreSQL backend's private Unix socket, which accepts IAM users without a password.
+        link: the injected network faults in front of the endpoint.
+        others: additional backends; new connections go to all backends in turn.
     """
 
     name: str
@@ -88,12 +89,12 @@ class EndpointState:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One order to the endpoint process.
+    """A command from the daemon to the endpoint process.
 
     Attributes:
         number: repeated in its answer.
-        state: what the endpoint shall be from now on; None closes it.
-        name: which endpoint.
+        name: name of the endpoint.
+        state: the endpoint's new state; None closes the endpoint.
         cut: reset the connections that exist.
     """
 
@@ -105,7 +106,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a command: ``error`` is empty if it was carried out."""
+    """The result of a command: ``error`` is empty on success."""
 
     number: int
     error: str = ""
@@ -113,13 +114,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Whether a token opens the door: asked by the endpoint process, as no secret key leaves the daemon.
+    """A request from the endpoint process to verify a token. Secret access keys stay in the daemon.
 
     Attributes:
         number: repeated in the verdict.
-        name: which endpoint.
-        user: who wants to log in.
-        token: what was given as the password.
+        name: name of the endpoint.
+        user: the database user that logs in.
+        token: the password that the client sent.
     """
 
     number: int
@@ -130,19 +131,20 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class TokenVerdict:
-    """The answer to a question: ``reason`` is empty if the token is good."""
+    """The daemon's answer to a question: ``reason`` is empty if the token is accepted."""
 
     number: int
     reason: str = ""
 
 
 def encode(message: Command | TokenVerdict | Answer | Question) -> bytes:
-    """One line of JSON: what kind of message it is, and its fields."""
+    """Return a message as one line of JSON: its class name and its fields."""
+    # JSON escapes line breaks, so one line is always one message.
     return json.dumps([type(message).__name__, asdict(message)], separators=(",", ":")).encode() + b"\n"
 
 
 def decode_order(line: bytes) -> Command | TokenVerdict:
-    """What the daemon says in one line."""
+    """Return the message in one line from the daemon."""
     kind, fields = json.loads(line)
     if kind == TokenVerdict.__name__:
         return TokenVerdict(**fields)
@@ -151,12 +153,13 @@ def decode_order(line: bytes) -> Command | TokenVerdict:
 
 
 def decode_report(line: bytes) -> Answer | Question:
-    """What the endpoint process says in one line."""
+    """Return the message in one line from the endpoint process."""
     kind, fields = json.loads(line)
     return Question(**fields) if kind == Question.__name__ else Answer(**fields)
 
 
 def _state(fields: dict[str, Any]) -> EndpointState:
+    # asdict() and JSON turn nested dataclasses and named tuples into dicts and lists: rebuild them here.
     names = ("address", "backend", "account", "link", "others")
     address, backend, account, link, others = (fields.pop(name) for name in names)
     return EndpointState(

@@ -1,7 +1,8 @@
-"""The packets by which a MySQL or MariaDB session begins.
+"""Parse and build the packets of the connection phase of MySQL and MariaDB.
 
-MySQL Source Code Documentation, "Connection Phase Packets" (``HandshakeV10``, ``SSLRequest``, ``HandshakeResponse41``)
-and "Protocol::AuthSwitchRequest"; MariaDB's differ in what the last reserved bytes mean, which nobody looks at here.
+Source: MySQL Source Code Documentation, "Connection Phase Packets" (``HandshakeV10``, ``SSLRequest``,
+``HandshakeResponse41``) and "Protocol::AuthSwitchRequest". MariaDB gives the last reserved bytes a meaning, but this
+module copies them unread.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _LOGIN_HEAD: Final = 32  # bytes, in an SSLRequest too: capabilities, packet siz
 
 
 class Capability(enum.IntFlag):
-    """What both sides of a connection can do, as far as it matters here."""
+    """The capability flags that matter to an endpoint; others are passed on."""
 
     CONNECT_WITH_DB = 1 << 3
     COMPRESS = 1 << 5
@@ -31,21 +32,21 @@ class Capability(enum.IntFlag):
     QUERY_ATTRIBUTES = 1 << 27
 
 
-#: What is sent compressed cannot be looked at.
+#: Compressed packets cannot be inspected. The greeting offers no compression, so no client negotiates it.
 UNSUPPORTED: Final = Capability.COMPRESS | Capability.ZSTD_COMPRESSION
 
 
 class Kind(enum.IntEnum):
-    """The first byte of what a server sends before a session."""
+    """The first byte of a server's packet in the connection phase."""
 
     OK = 0x00
-    MORE = 0x01
-    SWITCH = 0xFE
+    MORE = 0x01  # AuthMoreData
+    SWITCH = 0xFE  # AuthSwitchRequest
     ERROR = 0xFF
 
 
 class ProtocolError(ConnectionError):
-    """The peer does not speak the protocol."""
+    """A peer that does not follow the protocol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,9 @@ class Greeting:
     """A server's first packet.
 
     Attributes:
-        version: of the server; MariaDB's has its name.
-        capabilities: of the server.
-        scramble: the twenty bytes that make each login another one.
+        version: version of the server; that of MariaDB contains its name.
+        capabilities: capabilities of the server.
+        scramble: twenty random bytes that make each login's response different.
     """
 
     version: str
@@ -66,12 +67,14 @@ class Greeting:
 
     @classmethod
     def parse(cls, payload: bytes) -> Self:
-        """From the payload of a ``HandshakeV10``.
+        """Parse the payload of a ``HandshakeV10``.
 
         Raises:
-            ProtocolError: it is none.
+            ProtocolError: the payload is something else.
         """
         try:
+            # After the version: thread id (4), scramble (8), a zero, capabilities (2), character set (1), status (2),
+            # capabilities (2), length of the scramble (1), reserved (10), and the other twelve bytes of the scramble.
             end = payload.index(b"\0")
             first, lower, upper = struct.unpack_from("<4x8sxH3xH", payload, end + 1)
             second = payload[end + 32 : end + 44]
@@ -82,13 +85,14 @@ class Greeting:
 
     @property
     def is_mariadb(self) -> bool:
-        """Whether it is MariaDB that greets."""
+        """Whether the server is MariaDB."""
         return "mariadb" in self.version.lower()
 
     def without(self, unsupported: Capability) -> bytes:
-        """The payload, with some capabilities taken out."""
+        """Return the payload without some capabilities."""
+        # Everything else stays, above all the scramble: the backend itself verifies the client's response to it.
         payload = bytearray(self._payload)
-        kept = int(self.capabilities) & ~int(unsupported)  # of flags that have no name here too
+        kept = int(self.capabilities) & ~int(unsupported)  # keeps flags without a name in Capability
         struct.pack_into("<H", payload, self._at, kept & 0xFFFF)
         struct.pack_into("<H", payload, self._at + 5, kept >> 16)
         return bytes(payload)
@@ -96,14 +100,14 @@ class Greeting:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A client's answer to the greeting, a ``HandshakeResponse41``.
+    """A client's answer to the greeting: a ``HandshakeResponse41``.
 
     Attributes:
-        capabilities: what the client wants to use.
-        user: who logs in, in the client's character set.
-        response: what its authentication plugin answers to the scramble.
-        database: the first default database; meaningful with that capability only.
-        plugin: the name of that authentication plugin.
+        capabilities: the capabilities that the client uses.
+        user: name of the user, in the client's character set.
+        response: the authentication plugin's response to the scramble.
+        database: the first default database; sent with ``CONNECT_WITH_DB`` only.
+        plugin: name of the authentication plugin.
     """
 
     capabilities: Capability
@@ -116,14 +120,15 @@ class Login:
 
     @classmethod
     def parse(cls, payload: bytes) -> Self:
-        """From its payload.
+        """Parse the payload of a ``HandshakeResponse41``.
 
         Raises:
-            ProtocolError: it is none.
+            ProtocolError: the payload is something else.
         """
         capabilities = requested(payload)
         reader = _Reader(payload, _LOGIN_HEAD)
         user = reader.text()
+        # The length of the response has one of three forms, by capability. encode() must write the same one.
         if capabilities & Capability.PLUGIN_AUTH_LENENC:
             response = reader.take(reader.length())
         elif capabilities & Capability.SECURE_CONNECTION:
@@ -135,7 +140,7 @@ class Login:
         return cls(capabilities, user, response, database, plugin, payload[4:_LOGIN_HEAD], reader.rest())
 
     def encode(self) -> bytes:
-        """Its payload."""
+        """Return the payload of this login."""
         parts = [struct.pack("<I", self.capabilities), self._head, self.user, b"\0"]
         if self.capabilities & Capability.PLUGIN_AUTH_LENENC:
             parts += [_length(len(self.response)), self.response]
@@ -147,15 +152,16 @@ class Login:
             parts += [self.database, b"\0"]
         if self.capabilities & Capability.PLUGIN_AUTH:
             parts += [self.plugin, b"\0"]
+        # What follows, connection attributes for example, goes to the backend unread.
         return b"".join([*parts, self._rest])
 
     def authenticated_by(self, plugin: str, response: bytes) -> Self:
-        """The same login by another plugin."""
+        """Return the same login with another plugin and its response."""
         return replace(self, plugin=plugin.encode(), response=response)
 
 
 class _Reader:
-    """Reads the fields of a payload one after the other."""
+    """Reads the fields of a payload in order."""
 
     def __init__(self, payload: bytes, at: int) -> None:
         self._payload = payload
@@ -168,14 +174,16 @@ class _Reader:
         return self._payload[self._at - count : self._at]
 
     def text(self) -> bytes:
-        """Up to a zero byte; where the payload ends without one, up to there."""
+        """Return the text up to a zero byte, or to the end of the payload."""
+        # Some clients leave out the last zero byte.
         end = self._payload.find(b"\0", self._at)
         value = self._payload[self._at : end if end >= 0 else None]
         self._at = min(self._at + len(value) + 1, len(self._payload))
         return value
 
     def length(self) -> int:
-        """A length-encoded integer."""
+        """Return a length-encoded integer."""
+        # 0xFC, 0xFD and 0xFE announce 2, 3 and 8 bytes. Smaller values stand for themselves.
         first = self.take(1)[0]
         size = {0xFC: 2, 0xFD: 3, 0xFE: 8}.get(first)
         return first if size is None else int.from_bytes(self.take(size), "little")
@@ -185,13 +193,13 @@ class _Reader:
 
 
 def requested(payload: bytes) -> Capability:
-    """The capabilities in a client's first packet, be it an ``SSLRequest`` or its login.
+    """Return the capabilities in a client's first packet, an ``SSLRequest`` or a login.
 
     Raises:
-        ProtocolError: it is neither, or of a protocol older than 4.1.
+        ProtocolError: the packet is neither, or of a protocol older than 4.1.
     """
     if len(payload) < _LOGIN_HEAD:
-        raise ProtocolError("the client answered the greeting with something else than a login")
+        raise ProtocolError("the client did not answer the greeting with a login")
     capabilities = Capability(int.from_bytes(payload[:4], "little"))
     if not capabilities & Capability.PROTOCOL_41:
         raise ProtocolError("the client speaks a protocol older than 4.1")
@@ -199,44 +207,47 @@ def requested(payload: bytes) -> Capability:
 
 
 def is_ssl_request(payload: bytes) -> bool:
-    """Whether a client's first packet asks for TLS."""
+    """Return whether a client's first packet requests TLS."""
+    # An SSLRequest is the head of a login and nothing else. A login has at least the zero byte of the user's name.
     return len(payload) == _LOGIN_HEAD and bool(requested(payload) & Capability.SSL)
 
 
 def restrict(payload: bytes, unsupported: Capability) -> bytes:
-    """A client's first packet, with some capabilities taken out."""
+    """Return a client's first packet without some capabilities."""
     return struct.pack("<I", int(requested(payload)) & ~int(unsupported)) + payload[4:]
 
 
 def switch_to(plugin: str) -> bytes:
-    """The payload that asks a client to authenticate by another plugin."""
+    """Return the payload that requests authentication by another plugin."""
     return bytes([Kind.SWITCH]) + plugin.encode() + b"\0"
 
 
 def parse_switch(payload: bytes) -> tuple[str, bytes]:
-    """The plugin that a server asks for, and its scramble."""
+    """Return the plugin that a server requests, and its scramble."""
     name, _, scramble = payload[1:].partition(b"\0")
-    return name.decode(errors="replace"), scramble[:20]
+    return name.decode(errors="replace"), scramble[:20]  # a zero byte follows the scramble
 
 
 def error(errno: int, sqlstate: str, message: str) -> bytes:
-    """The payload of an error."""
+    """Return the payload of an error packet."""
     return struct.pack("<BH", Kind.ERROR, errno) + f"#{sqlstate}{message}".encode()
 
 
 def access_denied(user: bytes, client: str, reason: str) -> bytes:
-    """The error of a refused login, with its reason; ``client`` is its address."""
+    """Return the error of a login refused for ``reason``; ``client`` is the client's address."""
+    # ER_ACCESS_DENIED_ERROR with the server's text: drivers recognize the number, users the sentence.
     name = user.decode(errors="replace")
     return error(1045, "28000", f"Access denied for user '{name}'@'{client}' (using password: YES): {reason}")
 
 
 def tls_required() -> bytes:
-    """The error of a server with ``require_secure_transport`` to a session in the clear."""
+    """Return the error of a server with ``require_secure_transport`` for an unencrypted session."""
+    # ER_SECURE_TRANSPORT_REQUIRED
     message = "Connections using insecure transport are prohibited while --require_secure_transport=ON."
     return error(3159, "HY000", message)
 
 
 def _length(value: int) -> bytes:
-    if value < 0xFB:  # noqa: PLR2004 - from there on the first byte tells how many follow
+    if value < 0xFB:  # noqa: PLR2004 - from 0xFB on the first byte announces how many follow
         return bytes([value])
     return b"\xfc" + struct.pack("<H", value)

@@ -1,7 +1,7 @@
-"""How MySQL and MariaDB check passwords, as far as the internal password of IAM users needs it.
+"""Compute password hashes and responses of MySQL and MariaDB for the internal password of IAM users.
 
 ``mysql_native_password``: MySQL Source Code Documentation, "Native Authentication". ``caching_sha2_password``: the
-same, "Caching_sha2_password information"; what it stores is SHA-crypt with a salt of twenty bytes (Ulrich Drepper,
+same, "Caching_sha2_password information". The stored hash is SHA-crypt with a salt of twenty bytes (Ulrich Drepper,
 "Unix crypt using SHA-256 and SHA-512").
 """
 
@@ -16,14 +16,14 @@ NATIVE: Final = "mysql_native_password"
 CACHING_SHA2: Final = "caching_sha2_password"
 
 _SALT: Final = 20
-_ROUNDS: Final = 5000  # "005", in thousands and hexadecimal, in what is stored
+_ROUNDS: Final = 5000  # stored as "005": thousands, in hexadecimal
 _ALPHABET: Final = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _DIGEST: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
 class StoredPassword:
-    """What a server keeps of a password: the plugin that checks it, and its hash."""
+    """The entry of a password in mysql.user: its plugin and its hash."""
 
     plugin: str
     hash: str = field(repr=False)
@@ -31,11 +31,13 @@ class StoredPassword:
 
 @functools.lru_cache(maxsize=8)
 def stored(secret: str, *, mariadb: bool) -> StoredPassword:
-    """How IAM users are known: the internal password, hashed in the same way each time.
+    """Return the stored form of the internal password; the same each time.
+
+    An IAM user is recognized by this hash, so the salt must not be random.
 
     Args:
         secret: the internal password of the local RDS.
-        mariadb: MySQL from 9.0 on has no native passwords.
+        mariadb: whether the server is MariaDB. It keeps native passwords, which MySQL 9.0 removed.
     """
     if mariadb:
         return StoredPassword(NATIVE, "*" + _sha1(_sha1(secret.encode())).hex().upper())
@@ -44,18 +46,21 @@ def stored(secret: str, *, mariadb: bool) -> StoredPassword:
 
 
 def respond(plugin: str, secret: str, scramble: bytes) -> bytes:
-    """What a client that knows the password answers to a scramble; empty for a plugin that is not known here."""
+    """Return a client's response to a scramble; empty for an unknown plugin."""
     password = secret.encode()
     if plugin == NATIVE:
+        # SHA1(password) XOR SHA1(scramble + SHA1(SHA1(password)))
         once = _sha1(password)
         return _xor(once, _sha1(scramble + _sha1(once)))
     if plugin == CACHING_SHA2:
+        # SHA256(password) XOR SHA256(SHA256(SHA256(password)) + scramble)
         once = _sha256(password)
         return _xor(once, _sha256(_sha256(once) + scramble))
     return b""
 
 
 def _sha256_crypt(password: bytes, salt: bytes) -> str:
+    # Names and order as in the specification: "digest B", "digest A", then the P and S sequences and the rounds.
     seed = _repeated(_sha256(password + salt + password), len(password))
     mix = password + salt + seed
     mix += b"".join(_sha256(password + salt + password) if bit == "1" else password for bit in _bits(len(password)))
@@ -72,12 +77,12 @@ def _sha256_crypt(password: bytes, salt: bytes) -> str:
 
 
 def _bits(length: int) -> str:
-    """The bits of a number from the lowest on, without leading zeros."""
+    """Return the bits of a number, lowest first, without leading zeros."""
     return bin(length)[:1:-1]
 
 
 def _encoded(digest: bytes) -> str:
-    # Three bytes become four characters; which three, the algorithm says.
+    # Base64 with an own alphabet: three bytes become four characters, in the order that the specification lists.
     first, second, third = 0, 10, 20
     text = b""
     for _ in range(_DIGEST // 3):

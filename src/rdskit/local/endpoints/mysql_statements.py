@@ -1,8 +1,8 @@
-"""``AWSAuthenticationPlugin`` in ``CREATE USER`` and ``ALTER USER``: no server has it, so the statement is rewritten.
+"""Rewrite ``CREATE USER`` and ``ALTER USER`` with ``AWSAuthenticationPlugin``, which no server has.
 
-Whoever is to log in with a token gets the internal password of the local RDS, whose hash is the same in each server:
-the backend keeps it, replicates it and has it in its snapshots, and by it an IAM user is known. ``SHOW CREATE USER``
-shows the hash where RDS shows the plugin.
+An IAM user gets the internal password of the local RDS, whose hash is the same in each server. The backend stores and
+replicates the hash like any other, and the lookup of IAM users searches for it. ``SHOW CREATE USER`` shows the hash
+where RDS shows the plugin.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
 PLUGIN: Final = b"awsauthenticationplugin"
 _COM_QUERY: Final = 0x03
 _TEXT_COMMANDS: Final = (_COM_QUERY, 0x16)  # the other is COM_STMT_PREPARE
-_NO_ATTRIBUTES: Final = b"\x00\x01"
+_NO_ATTRIBUTES: Final = b"\x00\x01"  # no parameters, in one set (MySQL Source Code Documentation, "COM_QUERY")
 
-#: A longer one makes no user: what a client that has not logged in yet can have held back is no more than this.
+#: Longer statements are not inspected. The limit bounds the memory that a client can make the endpoint hold.
 _LONGEST: Final = 256 * 1024
-#: Up to here a statement is looked at whatever it begins with; a longer one must begin as those that are rewritten.
+#: Statements up to this length are always inspected. A longer one is inspected only if it begins with CREATE or ALTER.
 _SHORT: Final = 4 * 1024
-_BEGINNING: Final = 1024
+_BEGINNING: Final = 1024  # bytes of a longer statement that decide
 _USER_STATEMENT: Final = re.compile(
     rb"(?:\s|/\*(?!M?!).*?\*/|(?:#|--\s)[^\n]*\n|/\*M?!\d*)*+(?:create|alter)\b", re.IGNORECASE | re.DOTALL
 )
 
 
 class UserStatements:
-    """What is done to statements that make IAM users.
+    """The rewriting of statements that create IAM users.
 
     Args:
-        password: that they get.
-        mariadb: whether ``VIA`` and ``USING`` are understood, as well as ``WITH`` and ``AS``.
+        password: the stored password that the users get.
+        mariadb: whether ``VIA`` and ``USING`` are keywords, besides ``WITH`` and ``AS``.
     """
 
     def __init__(self, password: StoredPassword, *, mariadb: bool) -> None:
@@ -48,11 +48,12 @@ class UserStatements:
         self._replacement = f"with {password.plugin} as '{password.hash}'".encode()
 
     def rewrite(self, sql: bytes) -> bytes:
-        """The statement for a server without the plugin; the same if it makes no IAM user.
+        """Return the statement for a server without the plugin; the same if it creates no IAM user.
 
         Args:
             sql: one or more statements, in a character set whose ASCII is ASCII.
         """
+        # Nearly every statement ends here, without being split into tokens.
         if PLUGIN not in sql.lower():
             return sql
         pieces, done = [], 0
@@ -62,7 +63,7 @@ class UserStatements:
         return b"".join([*pieces, sql[done:]])
 
     def _clauses(self, sql: bytes) -> Iterator[tuple[int, int]]:
-        """Where the plugin is chosen: from ``WITH`` to ``'RDS'``."""
+        """Yield the start and end of each choice of the plugin, from ``WITH`` to ``'RDS'``."""
         for statement in statements(sql):
             if _is_about_users(statement):
                 for five in zip(*(statement[offset:] for offset in range(5)), strict=False):
@@ -81,12 +82,15 @@ class UserStatements:
 
 
 class StatementInspector:
-    """Finds the statements in what a client sends, and has them rewritten.
+    """Finds the statements in a client's bytes and rewrites them.
+
+    Most packets are forwarded without a copy. A packet is held back only while it may still turn out to be a statement
+    to rewrite.
 
     Args:
-        rewrite: a statement into another one.
-        attributes: whether queries come with attributes before their text; a query that has some is left alone.
-        marks: a statement without any of these words, in lower case, is none to be rewritten.
+        rewrite: returns a statement's replacement.
+        attributes: whether queries have attributes before their text. A query with attributes is not rewritten.
+        marks: words in lower case; a statement without any of them is not rewritten.
     """
 
     def __init__(
@@ -95,19 +99,21 @@ class StatementInspector:
         self._rewrite = rewrite
         self._marks = marks
         self._attributes = attributes
-        self._passing = 0  # bytes of the present packet that go on unseen
-        self._held = bytearray()  # the beginning of a packet, until so many bytes of it are there:
-        self._awaited = 0
+        self._passing = 0  # remaining bytes of a packet that is not inspected
+        self._held = bytearray()  # the beginning of a packet
+        self._awaited = 0  # bytes that self._held must have before the packet can be inspected
 
     def __call__(self, data: memoryview) -> memoryview:
-        """What is to be sent on of the client's next bytes, and of those held back before."""
+        """Return the bytes to forward, from the client's next bytes and those that were held."""
         if self._held:
             self._held += data
             if len(self._held) < self._awaited:
                 return memoryview(b"")
             data, self._held = memoryview(self._held), bytearray()
-        elif not self._passing and self._is_one_of_many(data):
+        elif not self._passing and self._has_no_mark(data):
             return data
+        # A read may contain several packets, and end inside one. pieces has the output up to done, at is the next
+        # packet.
         pieces: list[memoryview | bytes] = []
         done = at = 0
         while at < len(data):
@@ -124,7 +130,7 @@ class StatementInspector:
         return memoryview(b"".join([*pieces, data[done:at]])) if pieces or at < len(data) else data
 
     def _inspect(self, data: memoryview) -> bytes:
-        """Look at the packet that begins here; another one in its place, if there is to be."""
+        """Return the replacement of the packet that begins here; empty to forward or hold it."""
         awaited = self._needed(data)
         if awaited > len(data):
             self._held, self._awaited = bytearray(data), awaited
@@ -133,13 +139,14 @@ class StatementInspector:
         return self._changed(bytes(data[:awaited])) if awaited > HEADER else b""
 
     def _needed(self, data: memoryview) -> int:
-        """How many bytes of a packet must be there before any is sent on; no more than the header if all may be."""
+        """Return how many bytes of a packet must arrive before any is forwarded; ``HEADER`` if none must."""
         if len(data) < HEADER or not _length(data):
             return HEADER
         if len(data) == HEADER:
             return HEADER + 1
         length = _length(data)
-        # The first packet of a command has number 0; of one that fills several packets, none makes a user.
+        # A command begins with packet number 0. Later numbers continue a long command or an answer of the client, such
+        # as the data of LOAD DATA LOCAL, which must not be read as statements.
         if data[HEADER] not in _TEXT_COMMANDS or data[HEADER - 1] or length > _LONGEST:
             return HEADER
         if length > _SHORT:
@@ -150,16 +157,18 @@ class StatementInspector:
         return HEADER + length
 
     def _changed(self, packet: bytes) -> bytes:
+        # A statement with attributes has a longer head. It is relayed unchanged, and the server refuses the plugin.
         at = self._text_at(packet)
         if at > HEADER + 1 and packet[HEADER + 1 : at] != _NO_ATTRIBUTES:
             return b""
         text = self._rewrite(packet[at:])
+        # A payload of 0xFFFFFF bytes would announce a further packet.
         if text == packet[at:] or len(text) + at - HEADER >= LONGEST_PAYLOAD:
             return b""
         return (len(text) + at - HEADER).to_bytes(3, "little") + packet[HEADER - 1 : at] + text
 
-    def _is_one_of_many(self, data: memoryview) -> bool:
-        """Whether this is one whole packet without any mark, as nearly always."""
+    def _has_no_mark(self, data: memoryview) -> bool:
+        """Return whether the data is one short packet without any mark, which is the usual case."""
         if not (HEADER < len(data) <= _SHORT and _length(data) == len(data) - HEADER):
             return False
         text = bytes(data).lower()

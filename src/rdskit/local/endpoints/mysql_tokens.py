@@ -1,4 +1,4 @@
-"""MySQL's and MariaDB's statements in pieces, as far as an endpoint must read them."""
+"""Split statements of MySQL and MariaDB into tokens, as far as an endpoint must read them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Of an executable comment the marks are skipped and the text is read. What is never closed runs to the end.
+# The marks of an executable comment (/*! … */, /*M! … */) count as space, and its text is read, as the servers do. A
+# quote or comment that is never closed runs to the end.
 _TOKEN: Final = re.compile(
     rb"""
     (?P<space>\s+ | /\*(?!M?!) (?:.*?\*/|.*) | /\*M?!\d* | \*/ | (?:\#|--(?=\s|$)) [^\n]*)
@@ -22,7 +23,7 @@ _TOKEN: Final = re.compile(
 
 
 class Token(NamedTuple):
-    """A piece of a statement: its kind, its text in lower case, and where it is."""
+    """A token of a statement: its kind, its text in lower case, and its position."""
 
     kind: str
     text: bytes
@@ -31,7 +32,7 @@ class Token(NamedTuple):
 
 
 def statements(sql: bytes) -> Iterator[list[Token]]:
-    """The tokens of each statement, without the space between them.
+    """Yield the tokens of each statement, without spaces and comments.
 
     Args:
         sql: one or more statements, in a character set whose ASCII is ASCII.

@@ -1,4 +1,4 @@
-"""What comes before a session can be relayed; each protocol has its own way to get there."""
+"""Negotiate a client's session until it can be relayed; each protocol has its own subclass."""
 
 from __future__ import annotations
 
@@ -25,32 +25,33 @@ NOT_ENABLED = "IAM authentication is not enabled for this DB instance: set Enabl
 
 @dataclass(frozen=True, slots=True)
 class Reception:
-    """What a negotiation needs to know and whom it can ask.
+    """The endpoint's state and services that one negotiation uses.
 
     Attributes:
-        state: of the endpoint, at the moment when the client came.
-        tls: for the client's side.
-        judgement: tells good tokens from bad ones.
-        users: tells who needs one; None where nobody does.
+        state: the endpoint's state when the client connected.
+        tls: TLS context for the client's side.
+        verification: verifies IAM tokens.
+        users: looks up IAM users; None where there are none.
     """
 
+    # A later Listener.apply() does not change a negotiation in progress: it finishes with the state that it began with.
     state: EndpointState
     tls: ssl.SSLContext
-    judgement: TokenVerification
+    verification: TokenVerification
     users: IamUsers | None
 
 
 class Negotiation(ABC):
-    """The opening of one client's session.
+    """The start of one client's session.
 
     Args:
         loop: the loop that serves it.
-        client: its connection.
-        reception: what the endpoint knows.
+        client: the client's connection.
+        reception: the endpoint's state and services.
 
     Attributes:
-        backend: the connection behind it, once there is one.
-        inspect: looks at what the client sends during the session; None relays it unseen.
+        backend: the connection to the backend, once it exists.
+        inspect: reads and may change the client's bytes during the session; None relays them as they are.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, client: Wire, reception: Reception) -> None:
@@ -65,58 +66,60 @@ class Negotiation(ABC):
         """Answer the client until its session can be relayed.
 
         Returns:
-            Whether there is a session; otherwise the client was told why not.
+            Whether there is a session. If not, the client has received an error.
 
         Raises:
-            EOFError: the client or the backend has gone.
+            EOFError: the client or the backend closed its connection.
             OSError: a connection was refused or reset, or a TLS handshake failed.
         """
 
     def close(self) -> None:
-        """End both connections in order."""
+        """Close both connections without a reset."""
         for wire in self._wires():
             close(wire.socket)
 
     def abort(self) -> None:
-        """Reset both connections."""
+        """Reset both connections at once."""
         for wire in self._wires():
             abort(wire.socket)
 
     async def reach_backend(self) -> Wire:
-        """Connect to the backend of the moment."""
+        """Connect to the backend of this client."""
         target = self.reception.state.backend
         if target is None:
             raise ConnectionRefusedError("the endpoint has no backend at the moment")
+        # Adopted before the connection attempt: if this task is cancelled, abort() closes the socket too.
         backend = self.adopt(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
         backend.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         await self._loop.sock_connect(backend.socket, (target.host, target.port))
         return backend
 
     def adopt(self, connection: socket.socket) -> Wire:
-        """Take a socket as the backend's; it ends with the negotiation."""
+        """Use a socket as the backend's connection and close it with the negotiation."""
         connection.setblocking(False)
         self.backend = Wire(self._loop, connection)
         return self.backend
 
     def is_supervisor(self, user: str) -> bool:
-        """Return whether a user is the server's own superuser, which has no business at an endpoint."""
+        """Return whether a user is the server's superuser, which cannot log in through an endpoint."""
         account = self.reception.state.account
         return account is not None and user == account.user
 
     async def is_iam_user(self, user: str) -> bool:
-        """Whether the backend knows the user as one that logs in with a token."""
+        """Return whether the backend has the user as an IAM user."""
         users = self.reception.users
         return users is not None and await users.includes(user)
 
     def iam_refusal(self) -> str:
-        """Why no token of this client would be good enough; empty if one may be."""
+        """Return why the client cannot log in with any token; empty if it can."""
         if not self.reception.state.iam:
             return NOT_ENABLED
+        # Checked before the token is requested: a client must never send a token unencrypted.
         return "" if self.client.encrypted else UNENCRYPTED
 
     async def token_refusal(self, user: str, token: str) -> str:
-        """Why the token is refused; empty if it is not."""
-        return await self.reception.judgement.refusal(self.reception.state.name, user, token)
+        """Return why the token is refused; empty if it is accepted."""
+        return await self.reception.verification.refusal(self.reception.state.name, user, token)
 
     @property
     def peer(self) -> str:

@@ -1,4 +1,4 @@
-"""How a PostgreSQL session begins: TLS or not, a cancellation or a login, with a token or as the backend wants it."""
+"""Negotiate a PostgreSQL session: TLS, a cancel request, or a login by token or by the backend's own method."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from rdskit.local.endpoints.model import InternalAccount
     from rdskit.local.endpoints.wire import Wire
 
-_LONGEST_PASSWORD: Final = 65536
+_LONGEST_PASSWORD: Final = 65536  # bytes; a token with a session token has about two thousand
 _LONGEST_SOCKET_PATH: Final = 107  # sun_path of unix(7), without its last zero byte
-_CLIENT_HELLO: Final = 16384
+_CLIENT_HELLO: Final = 16384  # bytes of one TLS record
 
-# Members of rds_iam in effect, as RDS has it: the master may only hand the role out, and a superuser is in all roles.
+# 'USAGE' counts only roles whose privileges the user inherits. The master user may grant rds_iam without being an IAM
+# user. A superuser counts as a member of every role, so superusers are excluded.
 _IS_IAM_USER: Final = """
 select count(*) from pg_roles u, pg_roles i
 where u.rolname = $1 and not u.rolsuper and i.rolname = 'rds_iam' and pg_has_role(u.oid, i.oid, 'USAGE')
@@ -33,46 +34,54 @@ where u.rolname = $1 and not u.rolsuper and i.rolname = 'rds_iam' and pg_has_rol
 
 
 class PostgresNegotiation(Negotiation):
-    """The opening of a PostgreSQL session."""
+    """The start of a PostgreSQL session."""
 
     async def run(self) -> bool:
-        """Answer the client until its session can be relayed; whether it can be."""
+        """Answer the client until its session can be relayed, and return whether it can."""
+        # A client may ask for GSSAPI encryption first, then for TLS, and then start (libpq: gssencmode=prefer).
         while True:
             greeting = await self.client.read(postgres.GREETING.size)
             request, rest = postgres.classify(greeting)
             if request is Request.TLS and not self.client.encrypted:
-                await self.client.write(b"S")
+                await self.client.write(b"S")  # a single byte, without type and length
                 await self.client.start_tls(self.reception.tls, server_side=True)
             elif request is Request.GSS:
                 await self.client.write(b"N")
+            # A second SSLRequest inside TLS is refused below.
             elif request in (Request.STARTUP, Request.CANCEL):
                 packet = greeting + await self.client.read(rest)
-                return await (self._start(packet) if request is Request.STARTUP else self._pass(packet))
+                return await (self._start(packet) if request is Request.STARTUP else self._relay_packet(packet))
             else:
-                return await self._turn_away(request)
+                return await self._refuse_request(request)
 
     async def _start(self, packet: bytes) -> bool:
         startup = Startup.parse(packet[postgres.GREETING.size :])
+        # TLS first: an unencrypted session is refused in the same way for every user.
         if self.reception.state.require_tls and not self.client.encrypted:
             return await self._refuse(postgres.tls_required(startup, self.peer))
         if self.is_supervisor(startup.user):
-            return await self._refuse(postgres.not_from_here(startup, self.peer))
+            return await self._refuse(postgres.superuser_refused(startup, self.peer))
         if await self.is_iam_user(startup.user):
-            return await self._admit(startup, packet)
-        return await self._pass(packet)
+            return await self._log_in_by_token(startup, packet)
+        return await self._relay_packet(packet)
 
-    async def _pass(self, packet: bytes) -> bool:
+    async def _relay_packet(self, packet: bytes) -> bool:
+        # The backend gets the startup packet unchanged and authenticates the client itself. Its BackendKeyData reaches
+        # the client unchanged too, so a cancel request needs no translation. Behind an endpoint with several backends
+        # a cancel request takes its own turn, and may reach another backend.
         backend = await self.reach_backend()
         await backend.write(packet)
         return True
 
-    async def _admit(self, startup: Startup, packet: bytes) -> bool:
+    async def _log_in_by_token(self, startup: Startup, packet: bytes) -> bool:
         reason = self.iam_refusal()
         if reason and not self.client.encrypted:
             return await self._refuse(postgres.unencrypted_iam(startup, self.peer, reason))
         reason = reason or await self.token_refusal(startup.user, await self._ask_for_token())
         if reason:
             return await self._refuse(postgres.token_refused(startup, reason))
+        # The private socket accepts IAM users by trust. The backend itself sends AuthenticationOk to the client, which
+        # has answered a password request already.
         backend = await self._reach_socket()
         await backend.write(packet)
         return True
@@ -81,7 +90,7 @@ class PostgresNegotiation(Negotiation):
         await self.client.write(postgres.PASSWORD_PLEASE)
         kind, length = postgres.MESSAGE.unpack(await self.client.read(postgres.MESSAGE.size))
         if kind != b"p" or not 4 < length < _LONGEST_PASSWORD:  # noqa: PLR2004 - the length counts its own four bytes
-            raise ConnectionAbortedError("the client answered something else than a password")
+            raise ConnectionAbortedError("the client did not answer with a password message")
         return (await self.client.read(length - 4)).rstrip(b"\0").decode(errors="replace")
 
     async def _reach_socket(self) -> Wire:
@@ -92,9 +101,9 @@ class PostgresNegotiation(Negotiation):
         await _connect(self._loop, backend.socket, Path(state.socket), f".s.PGSQL.{state.backend.port}")
         return backend
 
-    async def _turn_away(self, request: Request) -> bool:
+    async def _refuse_request(self, request: Request) -> bool:
         if request is Request.DIRECT_TLS:
-            # Bytes left unread would make the end a reset, which overtakes what is said here.
+            # Closing a socket with unread bytes sends a reset, which may overtake the alert.
             await self.client.read_some(_CLIENT_HELLO)
             await self.client.write(postgres.NO_DIRECT_TLS)
         return False
@@ -105,7 +114,7 @@ class PostgresNegotiation(Negotiation):
 
 
 def iam_users(loop: asyncio.AbstractEventLoop, backend: Endpoint, account: InternalAccount) -> IamUsers:
-    """Who asks a backend for its IAM users."""
+    """Return the lookup of a backend's IAM users."""
     return IamUsers(loop, partial(_log_in, backend, account), _IS_IAM_USER)
 
 
@@ -122,7 +131,7 @@ async def _connect(loop: asyncio.AbstractEventLoop, connection: socket.socket, d
     if len(os.fsencode(directory / name)) <= _LONGEST_SOCKET_PATH:
         await loop.sock_connect(connection, str(directory / name))
         return
-    # A longer path is reached by way of an open descriptor of its directory (Linux).
+    # Linux: a longer path can be shortened through an open descriptor of its directory.
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         await loop.sock_connect(connection, f"/proc/self/fd/{descriptor}/{name}")

@@ -1,4 +1,4 @@
-"""The protocols that endpoints speak."""
+"""Map each protocol to its negotiation and to its lookup of IAM users."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NEGOTIATIONS: Final[Mapping[Protocol, type[Negotiation]]] = {
 
 
 def iam_users(loop: asyncio.AbstractEventLoop, state: EndpointState) -> IamUsers | None:
-    """Who asks the endpoint's backend for its IAM users; None where there is no backend or no account to ask."""
+    """Return the lookup of the backend's IAM users; None without a backend or an internal account."""
     if state.backend is None or state.account is None:
         return None
     if state.protocol == "postgresql":

@@ -1,4 +1,4 @@
-"""A client's connection and the backend connection behind it, as one."""
+"""Relay between a client's connection and its backend connection, and close both together."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ if TYPE_CHECKING:
     from rdskit.local.endpoints.forwarding import Inspect
     from rdskit.local.endpoints.link_faults import LinkFaults
 
-_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER on with 0 seconds: close() sends a reset (socket(7))
 
 
 class Relay:
-    """A client's connection and the backend connection behind it.
+    """A relay between a client's connection and its backend connection.
 
     Args:
+        loop: the loop that serves it.
         client: non-blocking, negotiated.
         backend: non-blocking, connected.
         closed: called once, when both are closed.
-        passage: what the backend's answers pass on their way to the client.
-        inspect: sees and may change what the client sends.
+        faults: the injected network faults, applied to the backend's answers.
+        inspect: reads and may change the client's bytes.
     """
 
     def __init__(
@@ -36,29 +37,30 @@ class Relay:
         client: socket.socket,
         backend: socket.socket,
         closed: Callable[[Relay], None],
-        passage: LinkFaults,
+        faults: LinkFaults,
         inspect: Inspect | None = None,
     ) -> None:
         self._sockets = (client, backend)
         self._closed = closed
         self._directions = (
             Forwarding(loop, client, backend, self._on_end, inspect),
-            Answers(loop, backend, client, self._on_end, passage),
+            Answers(loop, backend, client, self._on_end, faults),
         )
 
     def start(self) -> None:
-        """Begin to relay."""
+        """Relay in both directions from now on."""
+        # The first direction may find a dead peer and close both sockets: do not start the second one then.
         for direction in self._directions:
             if self._sockets[0].fileno() >= 0:
                 direction.start()
 
     def pause(self) -> None:
-        """Move nothing until :meth:`resume`; neither side is told."""
+        """Relay nothing until :meth:`resume`; both connections stay open."""
         for direction in self._directions:
             direction.stop()
 
     def resume(self) -> None:
-        """Move what has come meanwhile, and go on."""
+        """Relay what has arrived in the meantime, and continue."""
         for direction in self._directions:
             if self._sockets[0].fileno() >= 0:
                 direction.resume()
@@ -71,8 +73,11 @@ class Relay:
         self._close(reset=failed)
 
     def _close(self, *, reset: bool) -> None:
+        # Both directions may report the end of the same session: only the first report counts.
         if self._sockets[0].fileno() < 0:
             return
+        # Callbacks are removed before the close: the kernel reuses descriptor numbers, so a late removal would hit the
+        # next connection.
         for direction in self._directions:
             direction.stop()
         for each in self._sockets:
@@ -81,20 +86,21 @@ class Relay:
 
 
 def close(connection: socket.socket) -> None:
-    """Close in order: a TLS peer is told, so that it can tell the end from a cut."""
+    """Close without a reset; a TLS peer gets a close_notify, which distinguishes the end from a cut (RFC 8446, 6.1)."""
     if isinstance(connection, ssl.SSLSocket):
         try:
             connection.unwrap()
-        except (OSError, ValueError):  # it has gone already, or its own goodbye is not there yet: nothing to wait for
+        except (OSError, ValueError):
+            # The peer has closed already, or its own close_notify has not arrived yet: do not wait for it.
             connection.close()
             return
     connection.close()
 
 
 def abort(connection: socket.socket) -> None:
-    """Close with a TCP reset: the peer knows at once, and nothing more is sent."""
+    """Close with a TCP reset: the peer gets an error at once, and unsent bytes are dropped."""
     if connection.fileno() < 0:
-        return  # a handshake that could not begin has closed it
+        return  # wrap_socket() closes the socket when it fails
     try:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
     finally:

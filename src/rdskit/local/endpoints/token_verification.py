@@ -1,4 +1,4 @@
-"""Asking the daemon whether a token is good, many logins at a time."""
+"""Have the daemon verify IAM tokens, for many logins at a time."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
     from rdskit.local.endpoints.model import TokenVerdict
 
-_PATIENCE: Final = 5.0  # seconds
+_TIMEOUT: Final = 5.0  # seconds
 
 
 class TokenVerification:
-    """The endpoint process's side of the questions to the daemon.
+    """The endpoint process's side of token verification.
 
     Args:
-        ask: sends a question; its verdict comes by :meth:`deliver`.
+        ask: sends a question to the daemon; its verdict arrives by :meth:`deliver`.
     """
 
     def __init__(self, ask: Callable[[Question], None]) -> None:
@@ -29,27 +29,29 @@ class TokenVerification:
         self._pending: dict[int, asyncio.Future[str]] = {}
 
     async def refusal(self, name: str, user: str, token: str) -> str:
-        """Why the login is refused; empty if it is not.
+        """Return why the login is refused; empty if it is accepted.
 
         Args:
-            name: of the endpoint.
-            user: who wants to log in.
-            token: what was given as the password.
+            name: name of the endpoint.
+            user: the database user that logs in.
+            token: the password that the client sent.
         """
         number = next(self._numbers)
         verdict: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        # Registered before the question is sent, so that no verdict can arrive too early.
         self._pending[number] = verdict
         self._ask(Question(number, name, user, token))
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_TIMEOUT):
                 return await verdict
         except TimeoutError:
-            return f"the local RDS gave no verdict on the token within {_PATIENCE:g} s: try again"
+            return f"the local RDS gave no verdict on the token within {_TIMEOUT:g} s: try again"
         finally:
+            # Also when the client has gone and this task is cancelled: deliver() then ignores the verdict.
             del self._pending[number]
 
     def deliver(self, verdict: TokenVerdict) -> None:
-        """Take a verdict in; one that nobody waits for any more is forgotten."""
+        """Pass a verdict to its login; ignore it if that login has ended."""
         pending = self._pending.get(verdict.number)
         if pending is not None and not pending.done():
             pending.set_result(verdict.reason)

@@ -1,4 +1,4 @@
-"""One connection while its session is negotiated: exact reads, whole writes, TLS when both sides have agreed on it."""
+"""Read, write and encrypt one connection while its session is negotiated."""
 
 from __future__ import annotations
 
@@ -23,22 +23,24 @@ class _Readiness(enum.Enum):
 
 
 class Wire:
-    """A connection, to a client or to a backend.
+    """A connection to a client or to a backend.
+
+    asyncio's streams are not used: the relay later works on the bare socket, and a stream may have read ahead.
 
     Args:
         loop: the loop that serves it.
         connection: non-blocking.
-        passage: the network before it; a backend's connection has none that could be out of order.
+        faults: the injected network faults; None for a backend's connection.
 
     Attributes:
-        socket: the connection; after TLS was agreed on, the encrypted one.
+        socket: the connection; the TLS socket after :meth:`start_tls`.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, connection: socket.socket, passage: LinkFaults | None = None
+        self, loop: asyncio.AbstractEventLoop, connection: socket.socket, faults: LinkFaults | None = None
     ) -> None:
         self._loop = loop
-        self._passage = passage
+        self._faults = faults
         self.socket = connection
 
     @property
@@ -47,10 +49,10 @@ class Wire:
         return isinstance(self.socket, ssl.SSLSocket)
 
     async def read(self, count: int) -> bytes:
-        """Exactly ``count`` bytes; what follows stays unread.
+        """Return exactly ``count`` bytes and leave the following bytes unread.
 
         Raises:
-            EOFError: the peer has gone.
+            EOFError: the peer closed the connection.
             OSError: the connection was reset.
         """
         data = b""
@@ -62,33 +64,36 @@ class Wire:
         return data
 
     async def read_some(self, most: int) -> bytes:
-        """What has arrived, once something has; empty at the end."""
+        """Wait for data and return at most ``most`` bytes of it; empty at the end of the stream."""
         piece = await self._complete(partial(self.socket.recv, most), _Readiness.READ)
-        if self._passage is not None:
-            await self._passage.enter()
+        if self._faults is not None:
+            # Bytes that arrive during a black hole reach the negotiation only when it ends.
+            await self._faults.enter()
         return piece
 
     async def write(self, data: bytes) -> None:
-        """All of ``data``."""
-        if self._passage is not None:
-            await self._passage.leave()
+        """Write all of ``data``, after the injected latency."""
+        if self._faults is not None:
+            await self._faults.leave()
         while data:
             data = data[await self._complete(partial(self.socket.send, data), _Readiness.WRITE) :]
 
     async def start_tls(self, context: ssl.SSLContext, *, server_side: bool) -> None:
-        """Go on encrypted.
+        """Encrypt the connection from here on.
 
         Raises:
             ssl.SSLError: the handshake failed.
         """
-        if self._passage is not None:
-            await self._passage.leave()
-        # Only what was asked for was read from the plain socket: nothing sent in the clear slips into the session.
+        if self._faults is not None:
+            await self._faults.leave()
+        # Plain reads took exactly the bytes of one packet, so no unencrypted bytes can be injected into the session
+        # (CVE-2021-23214 of PostgreSQL was such a buffer).
         secured = context.wrap_socket(self.socket, server_side=server_side, do_handshake_on_connect=False)
         self.socket = secured
         await self._complete(secured.do_handshake, _Readiness.READ)
 
     async def _complete(self, step: Callable[[], _T], usually: _Readiness) -> _T:
+        # TLS may have to write during a read and to read during a write: renegotiation, key update, handshake.
         while True:
             try:
                 return step()
@@ -100,6 +105,7 @@ class Wire:
                 await self._ready(usually)
 
     async def _ready(self, what: _Readiness) -> None:
+        # The loop keeps one callback per descriptor and direction: only one task may wait for a wire at a time.
         ready = self._loop.create_future()
         reading = what is _Readiness.READ
         (self._loop.add_reader if reading else self._loop.add_writer)(self.socket, _resolve, ready)
@@ -109,14 +115,16 @@ class Wire:
             (self._loop.remove_reader if reading else self._loop.remove_writer)(self.socket)
 
 
-def accepted(loop: asyncio.AbstractEventLoop, client: socket.socket, passage: LinkFaults) -> Wire:
-    """The wire of a client that was accepted."""
+def accepted(loop: asyncio.AbstractEventLoop, client: socket.socket, faults: LinkFaults) -> Wire:
+    """Return the wire of an accepted client connection."""
     client.setblocking(False)
+    # Answers are small packets: with Nagle's algorithm each would wait for the acknowledgement of the one before.
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    return Wire(loop, client, passage)
+    return Wire(loop, client, faults)
 
 
 def _resolve(ready: asyncio.Future[None]) -> None:
+    # A readiness event that the loop had queued may arrive after the waiting task was cancelled.
     if not ready.done():
         ready.set_result(None)
