@@ -124,8 +124,8 @@ async def test_the_question_has_as_long_as_the_block_or_a_statement(target: Test
                 with pytest.raises(rdskit.OutcomeUnknown, match="it could not be found out in time"):
                     async with db.transaction(timeout=timeout) as tx:
                         await tx.execute(TAKE)
-                        assert tx.fence is not None
-                        row = {"id": tx.fence.number}
+                        assert tx.commit_marker is not None
+                        row = {"id": tx.commit_marker.number}
                         await holder.execute("insert into rdskit_txn (id, committed) values (:id, true)", row)
                         tx._connection = NeverHeard(tx._connection, done=False)
 

@@ -35,8 +35,8 @@ async def test_a_committed_transaction_is_found_to_be_one_as_often_as_asked(db: 
     fences: list[CommitMarker] = []
 
     async def work(tx: Transaction) -> int:
-        assert tx.fence is not None
-        fences.append(tx.fence)
+        assert tx.commit_marker is not None
+        fences.append(tx.commit_marker)
         return int(await tx.execute("update account set balance = 5 where id = 1"))
 
     assert await db.run(work, exactly_once=True) == 1
@@ -49,7 +49,7 @@ async def test_what_was_found_undone_can_never_commit(db: rdskit.Database) -> No
     with pytest.raises(rdskit.IntegrityError):
         async with db.transaction() as tx:
             await tx.execute("update account set balance = 5 where id = 1")
-            tx.fence = fence
+            tx.commit_marker = fence
     assert await db.fetch_value("select balance from account where id = 1") == 100
 
 

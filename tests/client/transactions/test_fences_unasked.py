@@ -8,7 +8,7 @@ import pytest
 
 import rdskit
 from rdskit.client.api import dialect_of
-from rdskit.client.transactions import CommitMarkers
+from rdskit.client.transactions import MarkerTable
 from rdskit.kernel.sql import Dialect
 from tests.client.transactions.cut_at_commit import CutAtCommit
 
@@ -146,14 +146,14 @@ async def test_a_closure_may_be_another_role_and_look_elsewhere(database: TestDa
 
 
 def test_the_table_is_looked_for_again_after_a_minute() -> None:
-    fences = CommitMarkers()
-    assert fences.are_unknown(0.0)
+    fences = MarkerTable()
+    assert fences.is_unknown(0.0)
     assert fences.new() is None
     fences.found(None, 0.0)
-    assert not fences.are_unknown(59.9)
-    assert fences.are_unknown(60.0)
+    assert not fences.is_unknown(59.9)
+    assert fences.is_unknown(60.0)
     fences.found("rdskit_txn", 60.0)
-    assert not fences.are_unknown(1000.0)
+    assert not fences.is_unknown(1000.0)
     assert fences.new() is not None
     fences.forget()
-    assert fences.are_unknown(1000.0)
+    assert fences.is_unknown(1000.0)

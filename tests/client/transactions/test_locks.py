@@ -32,7 +32,7 @@ async def test_one_holder_at_a_time(db: rdskit.Database) -> None:
 
 async def test_other_names_do_not_wait_and_the_same_name_times_out(db: rdskit.Database) -> None:
     async with db.lock("a" * 300), db.lock("other", timeout=1):
-        with pytest.raises(rdskit.QueryTimeout, match="held by somebody else"):
+        with pytest.raises(rdskit.QueryTimeout, match="held by another session"):
             async with db.lock("a" * 300, timeout=0.5):
                 pass
     async with db.lock("a" * 300, timeout=1):

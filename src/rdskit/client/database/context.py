@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rdskit.client.failover import Cluster
     from rdskit.client.notifications import Hub
     from rdskit.client.replicas import Readers, Routines, Tokens
-    from rdskit.client.transactions import CommitMarkers
+    from rdskit.client.transactions import MarkerTable
     from rdskit.kernel.sql import StatementCache
     from rdskit.runtime.tasks import TaskOwner
 
@@ -34,7 +34,7 @@ class DatabaseContext:
         cluster: the started cluster.
         statements: compiled statements.
         tokens: makes and reads tokens.
-        fences: where the database keeps its commit markers.
+        marker_table: where the database keeps its commit markers.
         readers: the watched readers; None where every read goes to the writer.
         routines: learns which functions only read.
         consistency: where reads may go, as for ``connect``.
@@ -52,7 +52,7 @@ class DatabaseContext:
     cluster: Cluster
     statements: StatementCache
     tokens: Tokens
-    fences: CommitMarkers
+    marker_table: MarkerTable
     readers: Readers | None
     routines: Routines
     consistency: str
@@ -79,14 +79,14 @@ class SessionContext:
         written: what this session has written, and its reads must see.
         executor: runs statements outside transactions.
         transactions: what its transactions are opened with.
-        fencing: resolves COMMITs whose answer was lost.
+        marking: resolves COMMITs whose answer was lost.
     """
 
     shared: DatabaseContext
     written: WritePosition
     executor: Executor
     transactions: TransactionContext
-    fencing: CommitMarking
+    marking: CommitMarking
 
 
 def session_context(shared: DatabaseContext, written: WritePosition) -> SessionContext:
@@ -105,7 +105,7 @@ def session_context(shared: DatabaseContext, written: WritePosition) -> SessionC
         written=written,
         executor=_executor(shared, written),
         transactions=transactions,
-        fencing=CommitMarking(shared.fences, statements.dialect, cluster.retries, own),
+        marking=CommitMarking(shared.marker_table, statements.dialect, cluster.retries, own),
     )
 
 
@@ -129,7 +129,7 @@ def view_context(
             shared,
             scope=scope,
             statements=statements,
-            fences=shared.variants.fences(scope),
+            marker_table=shared.variants.marker_table(scope),
             routines=shared.routines if learns else KnownRoutines(shared.cluster, statements, shared.owner),
         )
     if router is not None:

@@ -19,7 +19,7 @@ from rdskit.client.statements import StoredCode
 from rdskit.client.statements.hooks import WriteHooks
 from rdskit.client.targets.options import Options
 from rdskit.client.targets.resolve import resolve
-from rdskit.client.transactions import CommitMarkers
+from rdskit.client.transactions import MarkerTable
 from rdskit.errors import ConfigError
 from rdskit.kernel.codecs import checked_codecs
 from rdskit.kernel.session_settings import checked_settings
@@ -110,14 +110,14 @@ async def _started(
             "cluster's own endpoint, or choose 'session' or 'eventual'"
         )
     await check_budget(cluster, options.limits, options.processes)
-    fences = CommitMarkers()
+    marker_table = MarkerTable()
     return DatabaseContext(
         name=name,
         cluster=cluster,
         statements=statements,
         tokens=tokens,
-        fences=fences,
-        variants=Variants(statements, fences),
+        marker_table=marker_table,
+        variants=Variants(statements, marker_table),
         readers=Readers(cluster, owner, options.spill) if options.readers != "off" else None,
         routines=Routines(cluster, statements, owner),
         consistency=options.consistency,

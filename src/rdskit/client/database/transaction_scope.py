@@ -55,7 +55,7 @@ class TransactionContext(NamedTuple):
 class TransactionScope(AbstractAsyncContextManager[Transaction, None]):
     """Begins, and commits or rolls back; the connection goes back in any case.
 
-    With fences it finds out what became of a COMMIT whose answer was lost: it ends without an error if that took
+    With marker_table it finds out what became of a COMMIT whose answer was lost: it ends without an error if that took
     effect, and with ``FailoverError`` if not.
 
     A class and no generator, and in few pieces: every transaction comes this way.
@@ -71,7 +71,7 @@ class TransactionScope(AbstractAsyncContextManager[Transaction, None]):
         context: TransactionContext,
         text: str,
         limit: Deadline | float | None,
-        fencing: CommitMarking | None = None,
+        marking: CommitMarking | None = None,
         exactly_once: bool | None = None,  # noqa: FBT001 - as the caller of `run` gave it
     ) -> None:
         """Prepare a block; nothing happens before it is entered.
@@ -80,27 +80,27 @@ class TransactionScope(AbstractAsyncContextManager[Transaction, None]):
             context: what it is opened with.
             text: the BEGIN statement.
             limit: when all of it must have ended, or after how many seconds; None for no limit.
-            fencing: makes fences, and knows what they say; None for a block without one.
+            marking: makes marker_table, and knows what they say; None for a block without one.
             exactly_once: as for ``run``.
         """
         self._context = context
         self._text = text
         self._limit = limit
-        self._fencing = fencing
+        self._marking = marking
         self._exactly_once = exactly_once
 
     async def __aenter__(self) -> Transaction:
         cluster, statements, _, each, hooks, scope = self._context
-        limit, fencing, fence = self._limit, self._fencing, None
+        limit, marking, marker = self._limit, self._marking, None
         deadline = self._deadline = limit if isinstance(limit, Deadline) else Deadline.after(limit)
-        patience = deadline.within(each)
-        if fencing is not None:
-            fence = fencing.new(self._exactly_once)
-            if fence is None and fencing.are_unknown:
-                await fencing.look(patience)
-                fence = fencing.new(self._exactly_once)
-        self._lease, transaction = await begin(cluster, statements, self._text, deadline, each, patience, scope)
-        transaction.fence = fence
+        connect_deadline = deadline.within(each)
+        if marking is not None:
+            marker = marking.new(self._exactly_once)
+            if marker is None and marking.table_is_unknown:
+                await marking.find_table(connect_deadline)
+                marker = marking.new(self._exactly_once)
+        self._lease, transaction = await begin(cluster, statements, self._text, deadline, each, connect_deadline, scope)
+        transaction.commit_marker = marker
         if hooks.active:
             transaction.touched = TablesWritten()
         self._transaction = transaction
@@ -144,15 +144,15 @@ class TransactionScope(AbstractAsyncContextManager[Transaction, None]):
         transaction = self._transaction
         if transaction.callbacks:
             await transaction.callbacks.run()
-        if self._fencing is not None and transaction.fence is not None and transaction.fence.used:
-            await self._fencing.tidy(self._deadline.within(self._context.timeout))
+        if self._marking is not None and transaction.commit_marker is not None and transaction.commit_marker.used:
+            await self._marking.purge(self._deadline.within(self._context.timeout))
 
     async def _consider(self, failed: BaseException) -> None:
         """Return if a transaction whose COMMIT failed has committed all the same; raise what the caller gets if not."""
         error = failed
-        if self._fencing is not None and isinstance(failed, OutcomeUnknown):
+        if self._marking is not None and isinstance(failed, OutcomeUnknown):
             try:
-                await self._find_out(self._fencing, failed)
+                await self._find_out(self._marking, failed)
             except BaseException as found:  # noqa: BLE001 - raised below
                 error = found
             else:
@@ -163,7 +163,7 @@ class TransactionScope(AbstractAsyncContextManager[Transaction, None]):
             await context.hooks.uncertain(touched.tables, context.scope, error)
         raise error
 
-    async def _find_out(self, fencing: CommitMarking, unknown: OutcomeUnknown) -> None:
+    async def _find_out(self, marking: CommitMarking, unknown: OutcomeUnknown) -> None:
         """Return if the transaction has committed.
 
         Raises:
@@ -171,13 +171,13 @@ class TransactionScope(AbstractAsyncContextManager[Transaction, None]):
             OutcomeUnknown: nobody could say.
         """
         transaction = self._transaction
-        fence = transaction.fence
-        if fence is None or not transaction.may_have_committed:  # a procedure's, which the block had swallowed
+        marker = transaction.commit_marker
+        if marker is None or not transaction.may_have_committed:  # a procedure's, which the block had swallowed
             raise unknown
         # A block without a limit waits for the answer as long as for a statement.
         deadline = self._deadline.within(self._context.timeout) if self._limit is None else self._deadline
         try:
-            took_effect = await fencing.took_effect(fence, deadline)
+            took_effect = await marking.took_effect(marker, deadline)
         except asyncio.CancelledError as cancelled:
             cancelled.add_note(_TOO_LATE)
             raise

@@ -45,7 +45,7 @@ class Transactional(Queries):
     def __init__(self, context: SessionContext) -> None:
         super().__init__(context)
         self._transactions = context.transactions
-        self._fencing = context.fencing
+        self._marking = context.marking
 
     def transaction(
         self,
@@ -205,9 +205,9 @@ class Transactional(Queries):
         async def work(tx: Transaction) -> Any:
             return await answer_once(tx, self._statements.dialect, request, once)
 
-        call = Call(work, called=name_of(closure), finds_itself_done=True)
+        call = Call(work, called=name_of(closure), is_idempotent=True)
         answer = await repeat(attempt, call, deadline, self._cluster.retries, self._cluster.observers)
-        await self._fencing.tidy(deadline)
+        await self._marking.purge(deadline)
         return answer
 
     @contextlib.asynccontextmanager
@@ -255,7 +255,7 @@ class Transactional(Queries):
         else:
             for statement in table_statements(dialect):
                 await self.execute(statement)
-        self._fencing.forget()
+        self._marking.forget()
         return tuple(TABLES)
 
     def _limit(self, timeout: float | None) -> Deadline:
@@ -263,5 +263,5 @@ class Transactional(Queries):
 
     def _block(self, begin: str, limit: Deadline | float | None, exactly_once: bool | None) -> TransactionScope:  # noqa: FBT001 - as the caller gave it
         self._require_open()
-        fencing = None if exactly_once is False else self._fencing
-        return TransactionScope(self._transactions, begin, limit, fencing, exactly_once)
+        marking = None if exactly_once is False else self._marking
+        return TransactionScope(self._transactions, begin, limit, marking, exactly_once)

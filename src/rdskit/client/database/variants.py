@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from rdskit.client.transactions import CommitMarkers
+from rdskit.client.transactions import MarkerTable
 from rdskit.kernel.scope import NO_SCOPE, Scope
 
 if TYPE_CHECKING:
@@ -21,26 +21,26 @@ _KEPT: Final = 4096  # scopes; the oldest go first
 class Variants:
     """Keeps what views of the same scope share, so that a view costs next to nothing."""
 
-    def __init__(self, statements: StatementCache, fences: CommitMarkers) -> None:
+    def __init__(self, statements: StatementCache, marker_table: MarkerTable) -> None:
         """Begin with what the database itself uses.
 
         Args:
             statements: compiled statements, which may learn which of the user's functions only read.
-            fences: where the database keeps its commit markers.
+            marker_table: where the database keeps its commit markers.
         """
         self._statements = statements
         # By what name a function is found depends on the schema, so nothing is learned here.
         self._in_schemas = statements.sibling()
-        self._fences: dict[tuple[str | None, str | None], CommitMarkers] = {(None, None): fences}
+        self._marker_tables: dict[tuple[str | None, str | None], MarkerTable] = {(None, None): marker_table}
         self._scopes: dict[Scope, Scope] = {NO_SCOPE: NO_SCOPE}
 
     def scope(self, scope: Scope) -> Scope:
         """Return one object for all equal scopes: connections are compared by identity first."""
         return _kept(self._scopes, scope, lambda: scope)
 
-    def fences(self, scope: Scope) -> CommitMarkers:
+    def marker_table(self, scope: Scope) -> MarkerTable:
         """Return where a scope has its commit markers: another schema may have none, and another role no right."""
-        return _kept(self._fences, (scope.role, scope.schema), CommitMarkers)
+        return _kept(self._marker_tables, (scope.role, scope.schema), MarkerTable)
 
     def statements(self, scope: Scope) -> StatementCache:
         """Return the compiled statements of a scope."""

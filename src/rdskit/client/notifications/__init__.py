@@ -1,4 +1,4 @@
-"""LISTEN and NOTIFY that survive failovers: one connection for all channels of a database."""
+"""Receive PostgreSQL notifications across failovers, on one connection for all channels of a database."""
 
 from rdskit.client.notifications.hub import Hub
 from rdskit.client.notifications.inbox import Inbox

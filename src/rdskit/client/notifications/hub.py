@@ -1,4 +1,4 @@
-"""The connection on which a database listens: opened for the first receiver, replaced when it is lost."""
+"""Keep the connection on which a database listens: open it for the first receiver, replace it when it is lost."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from rdskit.runtime.deadlines import Deadline
     from rdskit.runtime.tasks import TaskOwner
 
-_PING_EVERY = 5.0  # seconds between two signs of life that an idle connection is asked for
-_TIMEOUT = 2.0  # seconds for a sign of life, LISTEN and UNLISTEN
+_PING_EVERY = 5.0  # seconds between two pings of an idle connection
+_TIMEOUT = 2.0  # seconds for a ping, LISTEN and UNLISTEN
 _CLOSE_TIMEOUT = 1.0  # seconds for the quit message
 _log = logging.getLogger("rdskit.notifications")
 
 
 class Receiver:
-    """One who listens to some channels.
+    """A caller of ``db.listen``, with its channels and messages.
 
     Attributes:
         channels: their names.
-        inbox: what has arrived.
-        ready: done when the server sends their messages; has the error where it cannot.
-        missed: they were listened to before, and are not at the moment.
+        inbox: the messages that have arrived.
+        ready: done when the server sends the channels' messages; holds the error if it cannot.
+        missed: the connection was lost after ``ready``, so messages may be missing.
     """
 
     def __init__(self, channels: frozenset[str], limit: int) -> None:
@@ -43,7 +43,7 @@ class Receiver:
         self.missed = False
 
     def listens(self) -> None:
-        """Note that the server sends the messages of all its channels from now on."""
+        """Note that the server now sends the messages of all its channels, after LISTEN was answered."""
         if not self.ready.done():
             self.ready.set_result(None)
         elif self.missed:
@@ -52,20 +52,20 @@ class Receiver:
         self.missed = False
 
     def refuse(self, error: Exception) -> None:
-        """Give the error to the caller that waits for it to be ready."""
+        """Raise the error in the caller that waits for the receiver to become ready."""
         if not self.ready.done():
             self.ready.set_exception(error)
 
 
 class Hub:
-    """Listens for all receivers of a database on one connection, which is not one of the pool."""
+    """Listens for all receivers of a database on one connection outside the pool."""
 
     def __init__(self, cluster: Cluster, owner: TaskOwner) -> None:
-        """Begin without a connection.
+        """Create a hub without a connection.
 
         Args:
-            cluster: whose writer.
-            owner: of the task that keeps the connection.
+            cluster: the cluster whose writer sends the notifications.
+            owner: owns the task that keeps the connection.
         """
         self._cluster = cluster
         self._owner = owner
@@ -94,7 +94,7 @@ class Hub:
         self._receivers.append(receiver)
         self._wake.set()
         if self._task is None or self._task.done():
-            self._task = self._owner.spawn(self._keep(), "listen")
+            self._task = self._owner.spawn(self._keep_connected(), "listen")
         try:
             async with asyncio.timeout_at(deadline.at):
                 await receiver.ready
@@ -108,14 +108,14 @@ class Hub:
         return receiver
 
     def remove(self, receiver: Receiver) -> None:
-        """Send nothing more to a receiver; may be called twice."""
+        """Stop delivering to a receiver; may be called twice."""
         receiver.inbox.end()
         if receiver in self._receivers:
             self._receivers.remove(receiver)
             self._wake.set()
 
-    async def _keep(self) -> None:
-        """Keep a connection for as long as there is a receiver."""
+    async def _keep_connected(self) -> None:
+        """Keep a connection while there are receivers."""
         away_since = asyncio.get_running_loop().time()
         forget = self._cluster.epochs.on_change(self._wake.set)
         try:
@@ -153,21 +153,22 @@ class Hub:
         listened: set[str] = set()
         epoch = self._cluster.epochs.current
         while self._receivers and not connection.broken:
+            # Clear before reading the state: a change during one of the awaits below sets the event again.
             self._wake.clear()
             if self._cluster.epochs.current != epoch:
                 epoch = self._cluster.epochs.current
                 if epoch.writer != connection.endpoint:
                     return
-                await connection.ping(_TIMEOUT)  # it may be that of the former writer
-            await self._follow_channels(connection, listened)
+                await connection.ping(_TIMEOUT)  # it may lead to the former writer, which may be dead
+            await self._match_channels(connection, listened)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_PING_EVERY):
                     await self._wake.wait()
                 continue
             await connection.ping(_TIMEOUT)
 
-    async def _follow_channels(self, connection: Notifying, listened: set[str]) -> None:
-        """Listen to what is wanted and to nothing else."""
+    async def _match_channels(self, connection: Notifying, listened: set[str]) -> None:
+        """Send LISTEN and UNLISTEN until the connection listens to the receivers' channels only."""
         wanted = frozenset().union(*(receiver.channels for receiver in self._receivers))
         for channel in sorted(wanted - listened):
             await connection.listen(channel, self._receive, _TIMEOUT)
@@ -185,7 +186,7 @@ class Hub:
                 receiver.inbox.put(note)
 
     def _note(self, error: DriverError | RdskitError) -> None:
-        """Keep an error for callers that wait; those get it at once where another attempt cannot help."""
+        """Keep an error for waiting callers; raise it in them at once if a retry cannot help."""
         public = error.public if isinstance(error, DriverError) else error
         self._error = public
         _log.info("listening was interrupted: %s", public)

@@ -1,4 +1,4 @@
-"""Messages that wait for one receiver."""
+"""Buffer the messages of one receiver, up to a limit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rdskit.kernel.notifications import Notification
 
 
 class Inbox:
-    """Keeps messages up to a limit; a mark stands in the place of those that did not fit."""
+    """Keeps messages up to a limit; a mark replaces those that do not fit."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -20,7 +20,7 @@ class Inbox:
         self._error: Exception | None = None
 
     def put(self, note: Notification) -> None:
-        """Add a message, or the mark that says that it was dropped."""
+        """Add a message; if the inbox is full, add one mark per channel instead."""
         if len(self._notes) < self._limit:
             self._marked.clear()
             self._notes.append(note)
@@ -30,15 +30,15 @@ class Inbox:
         self._arrived.set()
 
     def end(self, error: Exception | None = None) -> None:
-        """Take no more messages; the receiver gets those that are here, then the error if there is one."""
+        """End the inbox; the receiver still gets the buffered messages, then the error if there is one."""
         self._ended, self._error = True, self._error or error
         self._arrived.set()
 
     async def next(self) -> Notification | None:
-        """Return the next message, waiting for it; None when there will be no more.
+        """Wait for the next message and return it; None after the end.
 
         Raises:
-            Exception: what ended it.
+            Exception: the error that ended the inbox.
         """
         while not self._notes:
             if self._error is not None:
@@ -51,5 +51,5 @@ class Inbox:
 
 
 def mark(channel: str) -> Notification:
-    """Return the mark for messages that may be missing."""
+    """Return the notification that marks possibly missing messages of a channel."""
     return Notification(channel, "", 0, missed=True)

@@ -1,4 +1,4 @@
-"""What ``db.listen`` returns."""
+"""Define the object that ``db.listen`` returns."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class Listening:
-    """Messages of some channels: iterate over it, or enter it first to know that the server sends them.
+    """An iterator over the messages of some channels.
 
-    ``async for note in db.listen("jobs")`` listens from the first step on. ``async with db.listen("jobs") as notes``
-    does so from the beginning of the block, so that nothing is missed that is sent after it.
+    ``async for note in db.listen("jobs")`` listens from the first iteration on. ``async with db.listen("jobs") as
+    notes`` listens from the beginning of the block, so it misses no message that is sent inside the block.
     """
 
     def __init__(self, hub: Hub, channels: frozenset[str], limit: int, timeout: float | None) -> None:

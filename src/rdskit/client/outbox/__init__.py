@@ -1,4 +1,4 @@
-"""The other end of the outbox: what was published is handed to the application, at least once."""
+"""Deliver published outbox messages to the application, at least once."""
 
 from rdskit.client.outbox.message import Message
 from rdskit.client.outbox.relay import Handler, Relay

@@ -1,4 +1,4 @@
-"""One message, as its handler gets it."""
+"""Define the message that a handler gets."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What ``tx.publish`` was given.
+    """A message that was published with ``tx.publish``.
 
     Attributes:
-        id: grows with the order of publishing; the same when a message comes twice.
-        topic: what it is about.
-        key: what it belongs to.
-        payload: what JSON gives back of what was published.
-        headers: more about it.
+        id: grows in the order of publishing; a message that is delivered twice keeps its id.
+        topic: its subject.
+        key: the entity that it belongs to.
+        payload: the published value, decoded from JSON.
+        headers: more about it, as text by name.
         attempts: how often its handler has failed so far.
-        created_at: when its transaction began, or the server wrote it.
+        created_at: when its transaction began (PostgreSQL), or when the row was written (MySQL, MariaDB).
     """
 
     id: int
@@ -36,6 +36,6 @@ class Message:
 
     @classmethod
     def of(cls, row: Row) -> Self:
-        """Read a row of the table."""
+        """Build a message from a row of the table."""
         number, topic, key, payload, headers, attempts, created_at, _ = row
         return cls(number, topic, key, json.loads(payload), json.loads(headers), attempts, created_at)

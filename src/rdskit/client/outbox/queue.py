@@ -1,7 +1,7 @@
-"""Which messages are next, on each engine; whoever has selected them keeps others from them until the transaction ends.
+"""Select the next messages on each engine, and lock them against other relays until the transaction ends.
 
-Messages are deleted when they are delivered, and no position is kept: a transaction that commits late, with ids below
-those that were delivered, loses nothing.
+Delivered messages are deleted; the relay keeps no position. So a transaction that commits late, with ids below those
+already delivered, loses no message.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ _POSTPONE: Final = {
 
 
 class Queue(Protocol):
-    """Where messages come from.
+    """A way to select the next messages.
 
     Attributes:
-        is_settling: there may be messages, but a transaction that is still running may have an earlier one.
+        is_settling: there may be messages, but a running transaction may still publish an earlier one.
     """
 
     is_settling: bool
 
     async def select(self, tx: Transaction, most: int) -> list[Row]:
-        """The next messages, in their order."""
+        """Return the next messages, in order."""
         ...
 
     def forget(self) -> None:
-        """Forget what was learned from the server: it may be another one now."""
+        """Drop the state that belongs to this server, because another one may answer next."""
         ...
 
 
 class Unordered:
-    """Messages that no other relay has; one that failed waits for its time and holds up nobody."""
+    """Select messages that no other relay has locked; a failed one waits for its retry and blocks no others."""
 
     is_settling = False
 
@@ -58,20 +58,22 @@ class Unordered:
         )
 
     async def select(self, tx: Transaction, most: int) -> list[Row]:
-        """The next messages."""
+        """Return the next messages that no other relay has locked."""
         return await tx.fetch_all(self._text, most=most)
 
     def forget(self) -> None:
-        """Nothing was learned."""
+        """Do nothing: this queue has no state."""
 
 
 class OrderedByLocks:
-    """MySQL and MariaDB: a locking read waits at each row whose transaction has not ended.
+    """Select messages in order on MySQL and MariaDB, by a read that waits for locks.
 
-    So rows come in the order of their ids, and a second relay waits at the first one. An id is reserved before its row
-    is there, though: a read that passes its place meanwhile gives higher ids first. What is delivered is still in the
-    order of causes: a message that was published after the read began is not yet due for it, so all that was committed
-    before one that is due was there when the read began.
+    A locking read waits at each row whose transaction is still running. So rows come in the order of their ids, and a
+    second relay waits at the first row. However, InnoDB reserves an id before it inserts the row: a read that passes
+    that place in between returns higher ids first.
+
+    Causal order holds all the same. The query evaluates the current time at its start, so a message published later is
+    not due for it. Hence everything committed before a due message existed when the read began.
     """
 
     is_settling = False
@@ -81,20 +83,22 @@ class OrderedByLocks:
     )
 
     async def select(self, tx: Transaction, most: int) -> list[Row]:
-        """The next messages, up to one that failed and must wait."""
+        """Return the next messages, up to one that failed and waits for its retry."""
         return _due(await tx.fetch_all(self._TEXT, most=most))
 
     def forget(self) -> None:
-        """Nothing was learned."""
+        """Do nothing: this queue has no state."""
 
 
 class OrderedBySnapshot:
-    """PostgreSQL: no id at or below the frontier is still to come.
+    """Select messages in order on PostgreSQL, up to a frontier below which no id can still appear.
 
-    The frontier is the last id given out before some moment. Each transaction that has taken an id had its number
-    before, so it has a lower number than one begun after that moment; once no lower number is running, all ids up to
-    the frontier are committed or gone. What is delivered is the total order of the ids, and that of causes: what was
-    committed before a message was published comes before it.
+    The frontier is the last id of the sequence at some moment. A transaction takes its transaction id before a message
+    id. So all transactions that may have taken an id up to the frontier have lower transaction ids than one that begins
+    after that moment. Once no lower transaction id is running, all ids up to the frontier are committed or rolled back.
+
+    Messages are delivered in the total order of their ids, which is also causal: everything committed before a message
+    was published comes before it.
     """
 
     _LOCK: Final = "select pg_try_advisory_xact_lock(:number)"
@@ -114,20 +118,21 @@ class OrderedBySnapshot:
         self._frontier: tuple[int, int] | None = None
 
     async def select(self, tx: Transaction, most: int) -> list[Row]:
-        """The next messages, up to the frontier and to one that failed and must wait."""
+        """Return the next messages, up to the frontier and up to one that failed and waits for its retry."""
         if not await tx.fetch_value(self._LOCK, number=_LOCK_NUMBER):
-            return []  # another relay is at work
+            return []  # another relay holds the lock until its transaction ends
         last = await self._settled(tx)
         self.is_settling = last is None and self._frontier is not None
         if last is None:
             return []
         rows = await tx.fetch_all(self._TEXT, last=last, most=most)
+        # A full batch may leave messages below the frontier, so the next batch reuses it.
         if len(rows) < most:
             self._frontier = None
         return _due(rows)
 
     def forget(self) -> None:
-        """Numbers of another server say nothing here."""
+        """Drop the frontier: a new server's transaction ids cannot be compared with it."""
         self._frontier = None
 
     async def _settled(self, tx: Transaction) -> int | None:
@@ -137,20 +142,21 @@ class OrderedBySnapshot:
             last, has_rows = row
             if not has_rows:
                 return None
+            # Read the sequence first, then take a transaction id: the order that the class's argument needs.
             self._frontier = last, await tx.fetch_value(self._NUMBER)
         last, number = self._frontier
         return int(last) if await tx.fetch_value(self._OLDEST) >= number else None
 
 
 def queue_of(dialect: Dialect, *, ordered: bool) -> Queue:
-    """The way to select messages on an engine."""
+    """Return the queue for an engine and an order."""
     if not ordered:
         return Unordered(dialect)
     return OrderedBySnapshot() if dialect is Dialect.POSTGRES else OrderedByLocks()
 
 
 def postponement(dialect: Dialect) -> str:
-    """The statement that counts a failure and has the message wait."""
+    """Return the statement that counts a failure and delays the message's next delivery."""
     return (
         f"update rdskit_outbox set attempts = attempts + 1, available_at = {_POSTPONE[dialect]} "  # noqa: S608 - ours
         "where id = :id"

@@ -1,4 +1,4 @@
-"""The relay: takes messages out of the outbox and hands them to the application."""
+"""Relay messages from the outbox to the application's handler."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 Handler = Callable[[Message], Awaitable[None]]
 
-_SETTLING: Final = 0.005  # seconds between two looks at transactions that may still publish an earlier message
+_SETTLING: Final = 0.005  # seconds between two checks for transactions that may still publish an earlier message
 _OUTAGE: Final = Backoff(base=0.1, cap=2.0)
-_AGAIN: Final = Backoff(base=0.2, cap=60.0)
+_REDELIVERY: Final = Backoff(base=0.2, cap=60.0)
 _DELETE: Final = "delete from rdskit_outbox where id in :ids"
-_DELETE_LOOKED_UP: Final = """
+_DELETE_BY_KEY: Final = """
 delete o from json_table(:ids, '$[*]' columns (id bigint path '$')) as d
 straight_join rdskit_outbox as o force index (primary) on o.id = d.id
 """
@@ -40,30 +40,30 @@ _log = logging.getLogger("rdskit.outbox")
 class Relay:
     """Delivers messages at least once.
 
-    A batch is handed over inside a transaction that deletes it afterwards. If the relay dies, or the server, the batch
-    comes again: a handler recognises by ``message.id`` what it has had before.
+    The relay calls the handler for each message of a batch, and deletes the batch, in one transaction. If the relay or
+    the server dies, the batch is delivered again: the handler recognizes repeated messages by ``message.id``.
 
-    With ``ordered``, each message comes after all that were committed before it was published, and on PostgreSQL all
-    come in the order of their ids; one whose handler fails holds up all behind it, and further relays wait for the one
-    at work. Without it, relays share the messages, and one that fails comes again later.
+    With ``ordered``, each message comes after all that were committed before it was published; on PostgreSQL all come
+    in the order of their ids. A message whose handler fails blocks all messages behind it. Further relays wait for the
+    active one. Without ``ordered``, relays share the messages, and a failed message is delivered again later.
 
     Attributes:
-        delivered: how many messages were handed over and deleted.
+        delivered: how many messages were delivered and deleted.
         failed: how often the handler raised.
     """
 
     def __init__(
         self, db: Database, handler: Handler, *, ordered: bool = True, batch: int = 500, poll: float = 0.2
     ) -> None:
-        """Make a relay.
+        """Create a relay; ``run`` starts it.
 
         Args:
             db: the database that holds the outbox.
-            handler: called with one message after the other. What it raises is logged; the message comes again after
-                0.2 seconds, and each time after twice as long, up to a minute.
-            ordered: whether the order counts.
+            handler: called with one message after the other. What it raises is logged. The message is delivered again
+                after 0.2 seconds; the delay doubles with each failure, up to a minute.
+            ordered: whether to deliver in order.
             batch: messages in one transaction.
-            poll: seconds between two looks into an empty outbox.
+            poll: seconds between two queries of an empty outbox.
         """
         require_whole("batch", batch, least=1)
         require_flag("ordered", ordered)
@@ -78,14 +78,15 @@ class Relay:
         dialect = dialect_of(db)
         self._queue = queue_of(dialect, ordered=ordered)
         self._ordered = ordered
-        # MySQL and MariaDB may read a small table as a whole to delete some rows, and would lock other relays' rows.
-        self._looked_up = not ordered and dialect is Dialect.MYSQL
+        # To delete some rows of a small table, MySQL and MariaDB may scan all of it, and lock other relays' rows. The
+        # join forces a look-up by primary key.
+        self._deletes_by_key = not ordered and dialect is Dialect.MYSQL
         self._postponement = postponement(dialect)
         self.delivered = 0
         self.failed = 0
 
     async def run(self) -> NoReturn:
-        """Deliver until cancelled; a failover is waited for.
+        """Deliver until cancelled, and continue after a failover.
 
         Raises:
             ConfigError: the database is closed, or the tables of ``setup`` are missing.
@@ -98,7 +99,7 @@ class Relay:
                 raise
             except RdskitError as error:
                 failures += 1
-                _log.warning("the outbox cannot be read, which is tried again: %s", error)
+                _log.warning("the outbox cannot be read; the relay retries: %s", error)
                 pause = _OUTAGE.delay(failures, random.random())  # noqa: S311 - jitter, not a secret
             else:
                 failures = 0
@@ -112,11 +113,12 @@ class Relay:
             How many messages were delivered.
 
         Raises:
-            RdskitError: the server failed; what was handed over comes again.
+            RdskitError: the server failed; the batch will be delivered again.
         """
         try:
+            # READ COMMITTED: each query needs its own snapshot on PostgreSQL, and InnoDB must lock no gaps.
             async with self._db.transaction(isolation="read committed", exactly_once=False) as tx:
-                count = await self._hand_over(tx)
+                count = await self._deliver_batch(tx)
         except RdskitError as error:
             self._queue.forget()
             told = explained(error, "the relay")
@@ -124,29 +126,29 @@ class Relay:
         self.delivered += count
         return count
 
-    async def _hand_over(self, tx: Transaction) -> int:
+    async def _deliver_batch(self, tx: Transaction) -> int:
         done: list[int] = []
         for row in await self._queue.select(tx, self._batch):
             message = Message.of(row)
-            if await self._handled(message):
+            if await self._call_handler(message):
                 done.append(message.id)
                 continue
-            pause = _AGAIN.delay(message.attempts + 1, 1.0)
+            pause = _REDELIVERY.delay(message.attempts + 1, 1.0)
             await tx.execute(self._postponement, pause=pause, id=message.id)
             if self._ordered:
                 break
-        if done and self._looked_up:
-            await tx.execute(_DELETE_LOOKED_UP, ids=json.dumps(done))
+        if done and self._deletes_by_key:
+            await tx.execute(_DELETE_BY_KEY, ids=json.dumps(done))
         elif done:
             await tx.execute(_DELETE, ids=done)
         return len(done)
 
-    async def _handled(self, message: Message) -> bool:
+    async def _call_handler(self, message: Message) -> bool:
         try:
             await self._handler(message)
-        except Exception:  # noqa: BLE001 - the application's own code; logged, counted, and the message comes again
+        except Exception:  # noqa: BLE001 - the application's own code; logged, counted, and delivered again
             self.failed += 1
-            _log.exception("the handler failed for message %d of topic %r; it comes again", message.id, message.topic)
+            _log.exception("the handler failed for message %d of topic %r; it is retried", message.id, message.topic)
             return False
         return True
 

@@ -1,6 +1,6 @@
-"""Transactions: begun once, ended once, and repeated as a whole or not at all."""
+"""Run transactions, resolve lost COMMITs, and retry a transaction as a whole or not at all."""
 
-from rdskit.client.transactions.commit_marker import CommitMarker, CommitMarkers
+from rdskit.client.transactions.commit_marker import CommitMarker, MarkerTable
 from rdskit.client.transactions.commit_marking import CommitMarking
 from rdskit.client.transactions.idempotency import Request, answer_once, fingerprint_of
 from rdskit.client.transactions.locks import held_lock, lock_number
@@ -16,8 +16,8 @@ __all__ = [
     "TABLES",
     "Call",
     "CommitMarker",
-    "CommitMarkers",
     "CommitMarking",
+    "MarkerTable",
     "Request",
     "Transaction",
     "answer_once",

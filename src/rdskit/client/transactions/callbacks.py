@@ -1,4 +1,4 @@
-"""What is to be done once a transaction is known to be committed."""
+"""Keep and run the callbacks of ``on_commit``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _log = logging.getLogger("rdskit.transactions")
 
 
 class Callbacks:
-    """Callbacks in the order in which they were given; those of a block that is undone are forgotten."""
+    """Callbacks in the order of their registration; a nested block that rolls back drops its own."""
 
     def __init__(self) -> None:
         self._callbacks: list[Callable[[], Any]] = []
@@ -22,17 +22,17 @@ class Callbacks:
         return len(self._callbacks)
 
     def add(self, callback: Callable[[], Any]) -> None:
-        """Remember a function without arguments, or a coroutine function."""
+        """Add a function without arguments, or a coroutine function."""
         self._callbacks.append(callback)
 
     def keep(self, count: int) -> None:
-        """Forget all but the first ``count``."""
+        """Drop all but the first ``count``."""
         del self._callbacks[count:]
 
     async def run(self) -> None:
-        """Call each once. One that raises is logged and disturbs neither the others nor the caller.
+        """Call each once, and log what it raises.
 
-        What it raises must not reach the caller: it would look as if the transaction had failed.
+        An exception must not reach the caller: it would look as if the transaction had failed.
         """
         callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:

@@ -1,8 +1,9 @@
-"""The fence that tells whether a COMMIT whose answer was lost took effect.
+"""Define the commit marker: the row that tells whether a COMMIT whose answer was lost took effect.
 
-A fenced transaction writes a row with a number of its own as its last act. Whoever has lost the answer writes a row
-with the same number: if that succeeds, the transaction can never commit any more, because its own row would be refused.
-If the row is there, it has committed. If the server makes us wait, it is still running.
+Just before COMMIT, a transaction inserts a row with a unique number into ``rdskit_txn``. If the answer to COMMIT is
+lost, the client inserts a row with the same number. If that succeeds, the transaction can never commit, because its own
+row would violate the primary key. If the transaction's row is there, it has committed. If the insert blocks, the
+transaction is still running.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from rdskit.kernel.sql import Dialect
 
 FEATURE: Final = "exactly_once=True"
 TABLE: Final = "rdskit_txn"
-_ASK_AGAIN: Final = 60.0
-"""Seconds after which the table is looked for again: somebody may have made it meanwhile."""
-#: Both by their whole name, because a closure may change the search path; and only where the user may write a row.
+_LOOK_AGAIN_AFTER: Final = 60.0
+"""Seconds after which to look for the table again: another client may have created it."""
+# The queries return the table's qualified name, because a closure may change the search path. PostgreSQL's returns the
+# table only if the user may write to it.
 _WHERE: Final = {
     Dialect.POSTGRES: """
         select format('%I.%I', space.nspname, found.relname)
@@ -37,96 +39,107 @@ _PERMISSION: Final = """
       from pg_catalog.pg_class found join pg_catalog.pg_namespace space on space.oid = found.relnamespace
      where found.relname = 'rdskit_txn' and pg_catalog.format('%I.%I', space.nspname, found.relname) = '{table}'
 """
-_REFUSED: Final = frozenset({"42P01", "42501", 1146, 1142})  # no such table any more, or none for this role
+# Undefined table and insufficient privilege, as SQLSTATE of PostgreSQL and as error number of MySQL.
+_REFUSED: Final = frozenset({"42P01", "42501", 1146, 1142})
 
 
 def new_number() -> str:
-    """Give a number that nobody else has; later ones sort behind earlier ones, so that an index grows at its end."""
+    """Return a unique number of 32 hex digits that starts with the time, so that an index grows at its end."""
     return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
 
 
 class CommitMarker:
-    """What a lost COMMIT can be resolved by.
+    """The row by which a lost COMMIT is resolved.
 
     Args:
-        table: where its row goes.
-        fences: whose it is, if it is there unasked: the transaction goes on without one that is refused.
+        table: qualified name of the table for its row.
+        marker_table: given if the application has not asked for a marker. If the server then refuses the row, the
+            transaction commits without it.
 
     Attributes:
         table: as given.
     """
 
-    __slots__ = ("_fences", "_number", "table")
+    __slots__ = ("_marker_table", "_number", "table")
 
-    def __init__(self, table: str = TABLE, fences: CommitMarkers | None = None) -> None:
+    def __init__(self, table: str = TABLE, marker_table: MarkerTable | None = None) -> None:
         self.table = table
-        self._fences = fences
+        self._marker_table = marker_table
         self._number: str | None = None
 
     @property
     def used(self) -> bool:
-        """Whether its row was sent: a transaction that only reads needs none."""
+        """Whether its row was sent; a transaction that only reads sends none."""
         return self._number is not None
 
     @property
-    def is_unasked(self) -> bool:
-        """Whether the transaction goes on without it where it is refused."""
-        return self._fences is not None
+    def is_implicit(self) -> bool:
+        """Whether the application has not asked for it, so that the transaction may commit without it."""
+        return self._marker_table is not None
 
     @property
     def number(self) -> str:
-        """Its own, made when it is first needed."""
+        """Its unique number, created at the first use."""
         if self._number is None:
             self._number = new_number()
         return self._number
 
     def commit(self, dialect: Dialect) -> tuple[str, ...]:
-        """The texts that write its row and commit, each sent when the one before was answered.
+        """Return the statements that write its row and commit, to be sent one after the other.
 
-        On PostgreSQL it is one message: the server stops at the first error in it, so without the row there is no
-        commit.
+        On PostgreSQL both are one simple query, which saves a round trip. The server stops at its first error, so
+        without the row there is no commit.
         """
         row = f"insert into {self.table} (id, committed) values ('{self.number}', true)"  # noqa: S608 - both are ours
         return (f"{row}; commit",) if dialect is Dialect.POSTGRES else (row, "commit")
 
     def permission(self, dialect: Dialect) -> str | None:
-        """The question whether the transaction's role may write its row; None where to try costs nothing."""
+        """Return the query whether the transaction's role may write the row; None on MySQL.
+
+        On MySQL a refused INSERT leaves the transaction usable, so the client simply tries.
+        """
         return _PERMISSION.format(table=self.table.replace("'", "''")) if dialect is Dialect.POSTGRES else None
 
-    def is_given_up(self, error: Exception, now: float) -> bool:
-        """Whether the transaction goes on without it after this error, and those after it too for a while."""
-        if self._fences is None or not isinstance(error, QueryError):
+    def is_refused_by(self, error: Exception, now: float) -> bool:
+        """Return whether this error lets the transaction commit without it.
+
+        If so, later transactions get no marker either, until the next search for the table.
+        """
+        if self._marker_table is None or not isinstance(error, QueryError):
             return False
         refused = not _REFUSED.isdisjoint({error.sqlstate, error.errno})
         if refused:
-            self._fences.found(None, now)
+            self._marker_table.found(None, now)
         return refused
 
 
-class CommitMarkers:
-    """Where a database has the table of fences; it is used unasked where it is there."""
+class MarkerTable:
+    """Remembers whether a database has the table ``rdskit_txn``, and under which name.
+
+    Where it has, every transaction that writes gets a marker, unless the application declines.
+    """
 
     def __init__(self) -> None:
         self._table: str | None = None
-        self._ask_at = -math.inf
+        self._look_at = -math.inf
 
-    def are_unknown(self, now: float) -> bool:
-        """Whether to ask for the table; ``now`` in seconds of the event loop's clock."""
-        return self._table is None and now >= self._ask_at
+    def is_unknown(self, now: float) -> bool:
+        """Return whether to look for the table; ``now`` is on the event loop's clock."""
+        return self._table is None and now >= self._look_at
 
     def found(self, table: str | None, now: float) -> None:
-        """Note its name, or that there is none at ``now``."""
-        self._table, self._ask_at = table, now + _ASK_AGAIN
+        """Record the table's name, or that there is none at ``now``."""
+        self._table, self._look_at = table, now + _LOOK_AGAIN_AFTER
 
     def forget(self) -> None:
-        """Ask again when it is next needed."""
-        self._table, self._ask_at = None, -math.inf
+        """Look for the table again when it is next needed."""
+        self._table, self._look_at = None, -math.inf
 
     def new(self) -> CommitMarker | None:
-        """A fence for one transaction; None where the database has no table for it."""
+        """Return a marker for one transaction; None if no table is known."""
         return None if self._table is None else CommitMarker(self._table, self)
 
 
-def where_fences_are(dialect: Dialect) -> str:
-    """The question for the table's name; no row where it is not there."""
+def table_query(dialect: Dialect) -> str:
+    """Return the query for the table's name; it gives no row if there is no table."""
     return _WHERE[dialect]

@@ -1,4 +1,4 @@
-"""What a database's transactions need to find out what became of their COMMIT: fences, the question, and tidying up."""
+"""Give transactions their commit markers, resolve lost COMMITs, and remove old markers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import random
 from typing import TYPE_CHECKING
 
-from rdskit.client.transactions.commit_marker import CommitMarker, where_fences_are
+from rdskit.client.transactions.commit_marker import CommitMarker, table_query
 from rdskit.client.transactions.policy import begin_text
 from rdskit.client.transactions.purge import purge_sometimes
 from rdskit.client.transactions.resolution import resolve
@@ -16,78 +16,78 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
-    from rdskit.client.transactions.commit_marker import CommitMarkers
+    from rdskit.client.transactions.commit_marker import MarkerTable
     from rdskit.client.transactions.transaction import Transaction
     from rdskit.kernel.sql import Dialect
     from rdskit.runtime.deadlines import Deadline
     from rdskit.runtime.retries import Retries
 
-_LOOK = begin_text(None, read_only=True, deferrable=False)
-_ASK = begin_text(None, read_only=False, deferrable=False)
-_TIDY = begin_text("read committed", read_only=False, deferrable=False)
+_READ_ONLY = begin_text(None, read_only=True, deferrable=False)
+_READ_WRITE = begin_text(None, read_only=False, deferrable=False)
+_PURGE = begin_text("read committed", read_only=False, deferrable=False)
 
 
 class CommitMarking:
-    """CommitMarkers for the transactions of one session.
+    """Commit markers for the transactions of one session.
 
     Args:
-        fences: where the database has them; the sessions of a database share it.
+        marker_table: the database's table of markers; the sessions of a database share this object.
         dialect: the server's.
-        retries: what may still be repeated after a failure of the host.
-        begin: opens a transaction without a fence, by its BEGIN statement and its deadline.
+        retries: budget for retries after a failure of the host.
+        begin: opens a transaction without a marker, given its BEGIN statement and its deadline.
     """
 
     def __init__(
         self,
-        fences: CommitMarkers,
+        marker_table: MarkerTable,
         dialect: Dialect,
         retries: Retries,
         begin: Callable[[str, Deadline], AbstractAsyncContextManager[Transaction, None]],
     ) -> None:
-        self._fences = fences
+        self._marker_table = marker_table
         self._dialect = dialect
         self._retries = retries
         self._begin = begin
 
     def new(self, exactly_once: bool | None) -> CommitMarker | None:  # noqa: FBT001 - as the caller gave it
-        """A fence for one transaction, or None where there is to be none; ``exactly_once`` as for ``run``."""
+        """Return a marker for one transaction, or None for a transaction without; ``exactly_once`` as for ``run``."""
         if exactly_once is None:
-            return self._fences.new()
+            return self._marker_table.new()
         return CommitMarker() if exactly_once else None
 
     @property
-    def are_unknown(self) -> bool:
-        """Whether to :meth:`look`, before there can be one for a transaction that has not asked."""
-        return self._fences.are_unknown(asyncio.get_running_loop().time())
+    def table_is_unknown(self) -> bool:
+        """Whether to call :meth:`find_table` before a transaction can get an implicit marker."""
+        return self._marker_table.is_unknown(asyncio.get_running_loop().time())
 
-    async def look(self, deadline: Deadline) -> None:
-        """Learn whether the database has the table.
+    async def find_table(self, deadline: Deadline) -> None:
+        """Find out whether the database has the table.
 
         Raises:
-            RdskitError: it could not be learned.
+            RdskitError: the query failed.
         """
         now = asyncio.get_running_loop().time()
 
         async def ask(tx: Transaction) -> str | None:
-            row = await tx.fetch_one(where_fences_are(self._dialect))
+            row = await tx.fetch_one(table_query(self._dialect))
             return None if row is None else str(row[0])
 
-        found = await repeat(lambda: self._begin(_LOOK, deadline), Call(ask), deadline, self._retries)
-        self._fences.found(found, now)
+        found = await repeat(lambda: self._begin(_READ_ONLY, deadline), Call(ask), deadline, self._retries)
+        self._marker_table.found(found, now)
 
-    async def took_effect(self, fence: CommitMarker, deadline: Deadline) -> bool:
-        """Find out whether a transaction committed whose COMMIT has no answer; it cannot change any more afterwards.
+    async def took_effect(self, marker: CommitMarker, deadline: Deadline) -> bool:
+        """Return whether a transaction committed whose COMMIT has no answer; the answer is final.
 
         Raises:
-            RdskitError: nothing could be learned before the deadline.
+            RdskitError: no attempt succeeded before the deadline.
         """
-        return await resolve(fence, self._dialect, lambda: self._begin(_ASK, deadline), deadline)
+        return await resolve(marker, self._dialect, lambda: self._begin(_READ_WRITE, deadline), deadline)
 
-    async def tidy(self, deadline: Deadline) -> None:
-        """Remove old rows of our tables now and then; what they are made by pays for their end."""
+    async def purge(self, deadline: Deadline) -> None:
+        """Remove old rows of our tables in a small share of the calls: those that write rows also remove them."""
         chance = random.random()  # noqa: S311 - not a secret
-        await purge_sometimes(self._dialect, lambda: self._begin(_TIDY, deadline), chance)
+        await purge_sometimes(self._dialect, lambda: self._begin(_PURGE, deadline), chance)
 
     def forget(self) -> None:
         """Look for the table again when it is next needed."""
-        self._fences.forget()
+        self._marker_table.forget()

@@ -1,7 +1,7 @@
-"""Idempotency keys: a request is done once, and whoever repeats it gets the first one's answer.
+"""Run a request once per idempotency key, and answer its repetitions with the stored result.
 
-The key is written in the transaction of the work, so it is there if, and only if, the work is. A second request with
-the same key waits until the first one has ended.
+The key is written in the same transaction as the work, so both commit or neither does. A second request with the same
+key waits until the first one has ended.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 FEATURE: Final = "run_once"
 
-# Both engines wait here for another transaction that has written the same key and has not ended.
+# Both engines block here while another transaction that has written the same key is running. The update's only purpose
+# is to lock the existing row; `uses` tells the first request (0) from a repetition.
 _CLAIM: Final = {
     Dialect.POSTGRES: """
         insert into rdskit_idempotency (scope, idempotency_key, fingerprint, expires_at)
@@ -56,12 +57,12 @@ _ANSWER: Final = "update rdskit_idempotency set response = :response where scope
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is to be done once.
+    """A request that runs once.
 
     Attributes:
-        scope: whose keys these are, such as a tenant or an operation.
+        scope: namespace of the key, such as a tenant or an operation.
         key: the caller's key.
-        fingerprint: what tells the request from another one with the same key.
+        fingerprint: identifies the request's content, to detect a key that is used for two different requests.
         keep: seconds for which the answer is kept.
     """
 
@@ -79,7 +80,7 @@ class Request:
 
 
 def fingerprint_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-    """The fingerprint of a closure's arguments.
+    """Return the fingerprint of a closure's arguments.
 
     Raises:
         ConfigError: they cannot be written as JSON.
@@ -97,21 +98,22 @@ async def answer_once(
     request: Request,
     call: Call,
 ) -> Any:
-    """Run the closure unless its answer is there already; give the answer as JSON holds it.
+    """Run the closure unless its answer is stored; return the answer, decoded from JSON.
 
     Raises:
         IntegrityError: the key belongs to another request.
         ConfigError: the answer cannot be written as JSON, or the table is missing.
     """
-    stored = await _stored(tx, dialect, request)
+    stored = await _claim_key(tx, dialect, request)
     if stored is None:
         stored = as_json(await call.of(tx))
         await tx.execute(_ANSWER, {"scope": request.scope, "key": request.key, "response": stored})
+    # The first caller gets the decoded JSON as well, so that all callers see the same types.
     return json.loads(stored)
 
 
-async def _stored(tx: Transaction, dialect: Dialect, request: Request) -> str | None:
-    """The answer of an earlier request; None makes this one the first, with its key taken."""
+async def _claim_key(tx: Transaction, dialect: Dialect, request: Request) -> str | None:
+    """Return the answer of an earlier request; or claim the key and return None."""
     row = {"scope": request.scope, "key": request.key}
     values = {**row, "fingerprint": request.fingerprint, "keep": request.keep}
     try:
@@ -122,6 +124,7 @@ async def _stored(tx: Transaction, dialect: Dialect, request: Request) -> str | 
     assert found is not None, "the row was written just now"
     if found.uses == 0:
         return None
+    # Expiry is checked before the fingerprint: an expired key may be reused for another request.
     if found.expired:
         await tx.execute(_RENEW[dialect], values)
         return None

@@ -1,4 +1,4 @@
-"""Advisory locks: names that one holder at a time can have, kept by the database and released with the connection."""
+"""Take and hold advisory locks, which the database releases when the connection ends."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from rdskit.client.pool import Lease
     from rdskit.kernel.ports import Row
 
-_LOOK_EVERY: Final = 1.0  # seconds between two signs of life of the connection that holds a lock
-_LOOK_TIMEOUT: Final = 2.0  # seconds for each
+_PING_EVERY: Final = 1.0  # seconds between two pings of the connection that holds a lock
+_PING_TIMEOUT: Final = 2.0  # seconds for the answer to each
 _RELEASE_TIMEOUT: Final = 2.0  # seconds; then the pool resets the session, which releases as well
-_MOST: Final = 31_536_000  # seconds, a year: MariaDB refuses to wait without end
+_LONGEST_WAIT: Final = 31_536_000  # seconds, a year: MariaDB has no unlimited wait (MySQL's is a negative timeout)
 
-# The name is hashed: PostgreSQL's locks are numbers, and MySQL's names have 64 characters at most, no case, and are
-# shared by all databases. No database's name holds a NUL, so no two pairs of database and lock give one text.
+# The name is hashed. PostgreSQL's locks are numbers. MySQL's have names of at most 64 characters, ignore case, and are
+# shared by all databases of the server. A database name cannot contain NUL, so each (database, lock) pair is a text
+# of its own.
 _MYSQL_NAME: Final = "concat('rdskit:', left(sha2(concat_ws(char(0), database(), ?), 256), 40))"
 _TAKE: Final = {
     (Dialect.POSTGRES, False): "select pg_advisory_lock($1)",
@@ -40,7 +41,7 @@ _RELEASE: Final = {
 
 
 def lock_number(name: str) -> int:
-    """The number of a name on PostgreSQL, from 64 bits of its BLAKE2b hash."""
+    """Return a lock name's number on PostgreSQL: 64 bits of its BLAKE2b hash."""
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big", signed=True)
 
 
@@ -52,55 +53,58 @@ async def take_lock(lease: Lease, dialect: Dialect, name: str, due: float, *, fo
         dialect: the server's.
         name: any text.
         due: until when to wait, on the loop's clock; infinite for no limit.
-        for_transaction: PostgreSQL releases it with the transaction; elsewhere the session is to be reset.
+        for_transaction: PostgreSQL releases it with the transaction; elsewhere the caller has to reset the session.
 
     Raises:
         ConfigError: the name is empty.
-        DriverError: with ``Failure.TIMEOUT`` when somebody else held it until ``due``.
+        DriverError: with ``Failure.TIMEOUT`` if another session held it until ``due``.
     """
     if not name:
         raise ConfigError("an advisory lock needs a name")
     text = _TAKE[dialect, for_transaction]
     if dialect is Dialect.POSTGRES:
-        await _taken(lease, text, [lock_number(name)], name, due)
+        await _fetch_lock_row(lease, text, [lock_number(name)], name, due)
         return
     left = due - asyncio.get_running_loop().time()
-    # Whole seconds and one to spare: the exact moment is kept by the call's own deadline.
-    row = await _taken(lease, text, [name, _MOST if left > _MOST else max(1, math.ceil(left) + 1)], name, due)
+    # GET_LOCK takes whole seconds. Give one more: the call's own deadline ends it at the exact moment.
+    row = await _fetch_lock_row(
+        lease, text, [name, _LONGEST_WAIT if left > _LONGEST_WAIT else max(1, math.ceil(left) + 1)], name, due
+    )
+    # GET_LOCK returns 1 for success, 0 for a timeout, NULL for an error such as a killed thread.
     if row is not None and row[0] == 0:
-        raise _held(name)
+        raise _held_error(name)
     if row is None or row[0] is None:
         raise DriverError(Failure.REFUSED, QueryError(f"the server could not take the lock {name!r}"))
 
 
 @contextlib.asynccontextmanager
 async def held_lock(lease: Lease, dialect: Dialect, name: str, due: float) -> AsyncIterator[None]:
-    """Hold a lock for the length of the block.
+    """Hold a lock for the length of a block.
 
-    The connection gives a sign of life every second. When it does not, somebody else may have the lock by then: the
-    block is cancelled, and ends with ``FailoverError``.
+    The connection is pinged every second. Without an answer, another session may hold the lock by now: the block is
+    cancelled, and ends with ``FailoverError``.
 
     Raises:
-        QueryTimeout: somebody else held it until ``due``.
+        QueryTimeout: another session held it until ``due``.
         FailoverError: the connection was lost while the lock was held.
     """
-    lease.dirty = True  # until it is released, whatever happens: the pool resets the session, and that releases it
+    lease.dirty = True  # until `_release`: whatever fails before, the pool resets the session, which frees the lock
     try:
         await take_lock(lease, dialect, name, due, for_transaction=False)
     except DriverError as error:
         raise error.public from error.__cause__
     scope, left = asyncio.timeout(None), asyncio.Event()
-    watch = asyncio.create_task(_watch(lease, scope, left), name=f"lock {name}")
+    watch = asyncio.create_task(_ping_while_held(lease, scope, left), name=f"lock {name}")
     try:
         async with scope:
             yield
     except TimeoutError:
         if not scope.expired():
             raise
-        raise _lost(lease, name) from None
+        raise _lost_error(lease, name) from None
     finally:
         left.set()
-        await watch  # never cancelled: a sign of life that is cut off would cost the connection
+        await watch  # not cancelled: a ping that is cut off would cost the connection
     await _release(lease, dialect, name)
 
 
@@ -110,25 +114,26 @@ async def _release(lease: Lease, dialect: Dialect, name: str) -> None:
     try:
         row = await lease.run(lease.connection.fetch_one(_RELEASE[dialect], [argument], None), due)
     except DriverError as error:
-        raise _lost(lease, name) from error.__cause__
+        raise _lost_error(lease, name) from error.__cause__
     if row is None or not row[0]:
-        raise _lost(lease, name)
+        raise _lost_error(lease, name)
     lease.dirty = False
 
 
-async def _watch(lease: Lease, scope: asyncio.Timeout, left: asyncio.Event) -> None:
-    """End the scope as soon as the connection gives no sign of life."""
-    while not await _happens(left, _LOOK_EVERY):
+async def _ping_while_held(lease: Lease, scope: asyncio.Timeout, left: asyncio.Event) -> None:
+    """Ping the connection until the block ends; cancel the block at the first ping without an answer."""
+    while not await _is_set_within(left, _PING_EVERY):
         try:
-            await lease.connection.ping(_LOOK_TIMEOUT)
+            await lease.connection.ping(_PING_TIMEOUT)
         except DriverError:
             lease.connection.broken = True
+            # `Timeout.reschedule` raises once the block has ended, which may happen during the ping.
             if not left.is_set():
                 scope.reschedule(asyncio.get_running_loop().time())
             return
 
 
-async def _happens(event: asyncio.Event, seconds: float) -> bool:
+async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
     try:
         async with asyncio.timeout(seconds):
             await event.wait()
@@ -137,20 +142,20 @@ async def _happens(event: asyncio.Event, seconds: float) -> bool:
     return True
 
 
-async def _taken(lease: Lease, text: str, args: list[object], name: str, due: float) -> Row | None:
+async def _fetch_lock_row(lease: Lease, text: str, args: list[object], name: str, due: float) -> Row | None:
     try:
         return await lease.run(lease.connection.fetch_one(text, args, None), due)
     except DriverError as error:
-        raise (_held(name) if error.failure is Failure.TIMEOUT else error) from error.__cause__
+        raise (_held_error(name) if error.failure is Failure.TIMEOUT else error) from error.__cause__
 
 
-def _held(name: str) -> DriverError:
-    message = f"the lock {name!r} is held by somebody else, and did not come free before the deadline"
+def _held_error(name: str) -> DriverError:
+    message = f"the lock {name!r} is held by another session, and was not released before the deadline"
     return DriverError(Failure.TIMEOUT, QueryTimeout(message))
 
 
-def _lost(lease: Lease, name: str) -> FailoverError:
+def _lost_error(lease: Lease, name: str) -> FailoverError:
     return FailoverError(
         f"the connection to {lease.connection.endpoint} that held the lock {name!r} was lost, and the lock with it: "
-        "somebody else may have had it meanwhile"
+        "another session may have held it since"
     )

@@ -1,4 +1,4 @@
-"""The transaction that tells observers of its statements; chosen only when somebody listens."""
+"""Notify observers of a transaction's statements; used only if there are observers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class ObservedTransaction(Transaction):
-    """Does what its base does, and tells of it."""
+    """A transaction that notifies its observers of each statement."""
 
     async def insert_many(
         self,
@@ -33,18 +33,18 @@ class ObservedTransaction(Transaction):
         conflict_where: str | None = None,
         index: str | None = None,
     ) -> Result:
-        """Insert many rows, all or none, and tell how it went."""
+        """Insert many rows, all or none, and notify the observers."""
         call = super().insert_many(
             table, rows, on_conflict=on_conflict, key=key, conflict_where=conflict_where, index=index
         )
         return await observe_bulk(self.observers, "insert_many", table, call)
 
     async def execute_many(self, sql: str, sets: Source) -> Result:
-        """Run a statement for each parameter set, all or none, and tell how it went."""
+        """Run a statement for each parameter set, all or none, and notify the observers."""
         return await observe_bulk(self.observers, "execute_many", sql, super().execute_many(sql, sets))
 
     def stream(self, sql: str, params: Params | None = None, /, **options: Any) -> AsyncGenerator[Any, None]:
-        """Read a query row by row, and tell how it went."""
+        """Read a query row by row, and notify the observers."""
         return observe_stream(self.observers, sql, super().stream(sql, params, **options))
 
     async def _run(self, call: Call[T], sql: str, params: Params | None, named: dict[str, Any]) -> T:

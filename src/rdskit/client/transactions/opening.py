@@ -1,4 +1,4 @@
-"""How a transaction begins."""
+"""Begin a transaction on the writer."""
 
 from __future__ import annotations
 
@@ -23,28 +23,29 @@ async def begin(
     text: str,
     deadline: Deadline,
     timeout: float | None,
-    patience: Deadline,
+    connect_deadline: Deadline,
     scope: Scope,
 ) -> tuple[Lease, Transaction]:
-    """Open a transaction on the writer; what is lost before BEGIN was answered is simply tried again.
+    """Open a transaction on the writer, and retry if the connection is lost before BEGIN is answered.
 
     Args:
-        cluster: whose writer.
+        cluster: the cluster whose writer runs it.
         statements: compiled statements.
         text: the BEGIN statement.
         deadline: of the whole transaction.
         timeout: of each statement, in seconds.
-        patience: when waiting for a connection ends.
+        connect_deadline: when waiting for a connection and for BEGIN ends.
         scope: the tenant, role and schema that it runs with.
     """
+    # An unanswered BEGIN has no effect: the server rolls back when it notices the lost connection.
     while True:
-        lease = await cluster.acquire_writer(patience, scope)
+        lease = await cluster.acquire_writer(connect_deadline, scope)
         try:
-            await lease.run(lease.connection.control(text, None), patience.due)
+            await lease.run(lease.connection.control(text, None), connect_deadline.due)
         except DriverError as error:
-            lease.give_back()
+            lease.give_back()  # before the next attempt: with max_size=1 it would wait for its own connection
             cluster.report(error.failure)
-            if error.failure is not Failure.LOST or patience.passed or not cluster.retries.may_retry():
+            if error.failure is not Failure.LOST or connect_deadline.passed or not cluster.retries.may_retry():
                 raise error.public from error.__cause__
         except BaseException:
             lease.give_back()

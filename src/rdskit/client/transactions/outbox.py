@@ -1,4 +1,4 @@
-"""Messages that are written in the transaction they report, and delivered by a relay once it is committed."""
+"""Write outbox messages in the transaction that they report; the relay delivers them after its commit."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from rdskit.errors import ConfigError
 from rdskit.kernel.arguments import require_text, wrong
 from rdskit.kernel.sql import Dialect
 
-# The transaction has its number before the message takes its id: the ordered relay tells by the numbers of running
-# transactions which ids are still to come.
+# The CTE gives the transaction its transaction id before the message takes its id. The ordered relay needs this order:
+# from the oldest running transaction it concludes which message ids may still appear.
 _POSTGRES: Final = """
 with t as materialized (select pg_current_xact_id() as xid)
 insert into rdskit_outbox (xid, topic, message_key, payload, headers)
@@ -28,7 +28,7 @@ def publication(
     """Return the statement that writes a message, and its parameters; see ``Transaction.publish``.
 
     Raises:
-        ConfigError: something is no text, or no JSON.
+        ConfigError: an argument is not text, or cannot be written as JSON.
     """
     require_text("topic", topic)
     require_text("key", key, or_none=True)
@@ -39,11 +39,12 @@ def publication(
 
 
 def as_json(value: Any) -> str:
-    """Write a value as JSON.
+    """Return a value as JSON text.
 
     Raises:
-        ConfigError: JSON has no way to write it.
+        ConfigError: it cannot be written as JSON.
     """
+    # NaN and Infinity are not JSON, although Python writes and reads them: other languages' parsers refuse them.
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""What a transaction says to the server, and when it may be done again."""
+"""Write BEGIN statements, and decide which transactions may be retried."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from rdskit.kernel.failures import Failure
 
 
 class RefusedMarkerError(QueryError):
-    """A fence that nobody asked for was refused, and with it a COMMIT; without a fence it may work."""
+    """The server refused an implicit commit marker, and rolled back; without a marker a retry may succeed."""
 
 
 def begin_text(isolation: str | None, *, read_only: bool, deferrable: bool) -> str:
-    """Write the BEGIN statement.
+    """Return the BEGIN statement for some options.
 
     Args:
         isolation: an isolation level, or None for the server's default.
@@ -43,7 +43,8 @@ def begin_text(isolation: str | None, *, read_only: bool, deferrable: bool) -> s
 
 
 def may_repeat(error: BaseException) -> bool:
-    """Whether a transaction that ended with this error left nothing behind and is worth doing again."""
+    """Return whether a transaction that ended with this error was rolled back, and a retry may succeed."""
+    # OutcomeUnknown is a FailoverError, but its transaction may have committed.
     if isinstance(error, OutcomeUnknown):
         return False
     return isinstance(error, SerializationError | DeadlockError | FailoverError | RefusedMarkerError)

@@ -1,4 +1,4 @@
-"""The end of old rows in our tables: fences that nobody asks for any more, and idempotency keys that have expired."""
+"""Remove old rows from our tables: commit markers older than a day, and expired idempotency keys."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
     from rdskit.client.transactions.transaction import Transaction
 
-_SHARE: Final = 0.002  # of the calls; each removes up to 1,000 rows of a table, more than are made between two of them
+# One call in 500 purges. It removes up to 1,000 rows per table, twice as many as the calls in between have written.
+_SHARE: Final = 0.002
 
-# Rows are locked before they go, and one that somebody else has locked is left alone: an expired key may be in use anew
-# by then, and nobody shall wait for a purge, or a purge for anybody.
+# SKIP LOCKED leaves rows alone that another transaction has locked, such as an expired key that a request is reusing.
+# So a purge waits for no transaction. Its rows are locked before the delete, which cannot block either.
 _POSTGRES: Final = """
 delete from {table} where ctid = any (array(
     select ctid from {table} where {moment} <= {limit} order by {moment} limit 1000 for update skip locked))
@@ -33,7 +34,7 @@ _log = logging.getLogger("rdskit.transactions")
 
 
 def purge_statements(dialect: Dialect) -> tuple[str, ...]:
-    """The statements that remove up to 1,000 rows each: fences older than 24 hours, and expired idempotency keys."""
+    """Return the statements that remove up to 1,000 old commit markers and expired idempotency keys."""
     return (
         _deletion(dialect, "rdskit_txn", ("id",), "created_at", _YESTERDAY),
         _deletion(dialect, "rdskit_idempotency", ("scope", "idempotency_key"), "expires_at", _NOW[dialect]),
@@ -49,11 +50,11 @@ def _deletion(dialect: Dialect, table: str, key: tuple[str, ...], moment: str, l
 async def purge_sometimes(
     dialect: Dialect, begin: Callable[[], AbstractAsyncContextManager[Transaction]], chance: float
 ) -> None:
-    """Remove rows whose time is over; only now and then, and never at the cost of the call that pays for it.
+    """Remove old rows in one call of 500; log an error instead of raising it.
 
     Args:
         dialect: the server's.
-        begin: opens a transaction at read committed, whose locks are on the rows that it removes alone.
+        begin: opens a transaction at READ COMMITTED, where InnoDB locks the removed rows only, and no gaps.
         chance: a random number from [0, 1).
     """
     if chance >= _SHARE:
@@ -63,4 +64,4 @@ async def purge_sometimes(
             for statement in purge_statements(dialect):
                 await tx.execute(statement)
     except RdskitError as error:
-        _log.warning("old rows of rdskit's tables could not be removed, which is tried again later: %s", error)
+        _log.warning("old rows of rdskit's tables could not be removed; a later call retries: %s", error)

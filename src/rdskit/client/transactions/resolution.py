@@ -1,4 +1,4 @@
-"""What became of a fenced transaction whose COMMIT was lost."""
+"""Find out whether a transaction with a commit marker committed, after the answer to its COMMIT was lost."""
 
 from __future__ import annotations
 
@@ -21,42 +21,47 @@ if TYPE_CHECKING:
     from rdskit.client.transactions.transaction import Transaction
     from rdskit.runtime.deadlines import Deadline
 
-# The resolver's row says that nothing was committed. Both rows count the questions, so that an answer always waits for
-# a commit of its own: a transaction that the old writer had not yet sent to its standby is never taken for a safe one.
+# The resolver inserts a row with the transaction's number and committed=false. If the transaction's own row is there,
+# the insert counts up `checks` instead. Either way the resolver writes, so its answer needs a commit of its own: with
+# synchronous replication that commit waits until the standby has the transaction's row too.
 _CLAIM: Final = {
-    Dialect.POSTGRES: "insert into {table} as fence (id, committed) values (:id, false) "
-    "on conflict (id) do update set checks = fence.checks + 1",
+    Dialect.POSTGRES: "insert into {table} as marker (id, committed) values (:id, false) "
+    "on conflict (id) do update set checks = marker.checks + 1",
     Dialect.MYSQL: "insert into {table} (id, committed) values (:id, false) "
     "on duplicate key update checks = checks + 1",
 }
-_VERDICT: Final = "select committed from {table} where id = :id"
+_OUTCOME: Final = "select committed from {table} where id = :id"
 _TRANSIENT: Final = (FailoverError, ConnectError, SerializationError, DeadlockError, QueryTimeout)
 _log = logging.getLogger("rdskit.transactions")
 
 
 async def resolve(
-    fence: CommitMarker,
+    marker: CommitMarker,
     dialect: Dialect,
     begin: Callable[[], AbstractAsyncContextManager[Transaction]],
     deadline: Deadline,
 ) -> bool:
-    """Find out on the current writer whether a fenced transaction committed; afterwards it cannot change any more.
+    """Return whether a transaction committed, as the current writer knows it; the answer is final.
+
+    If the transaction has not committed, the resolver's row makes its COMMIT fail from now on. If the transaction is
+    still running and has written its row, the insert waits until it ends.
 
     Args:
-        fence: its own.
+        marker: the transaction's commit marker.
         dialect: the server's.
         begin: opens a transaction.
         deadline: when to give up.
 
     Raises:
-        RdskitError: nothing could be learned before the deadline.
+        RdskitError: no attempt succeeded before the deadline.
     """
     attempt = 0
     while True:
         try:
+            # Return after the block has committed only: an uncommitted claim would not stop the transaction.
             async with begin() as tx:
-                await tx.execute(_CLAIM[dialect].format(table=fence.table), id=fence.number)
-                return bool(await tx.fetch_value(_VERDICT.format(table=fence.table), id=fence.number))
+                await tx.execute(_CLAIM[dialect].format(table=marker.table), id=marker.number)
+                return bool(await tx.fetch_value(_OUTCOME.format(table=marker.table), id=marker.number))
         except _TRANSIENT as error:
             if deadline.passed:
                 raise

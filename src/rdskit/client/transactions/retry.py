@@ -1,4 +1,4 @@
-"""Repeating a whole transaction."""
+"""Retry a whole transaction until it commits."""
 
 from __future__ import annotations
 
@@ -26,39 +26,39 @@ T = TypeVar("T")
 
 
 class Call(NamedTuple):
-    """What is repeated.
+    """The closure to run in a transaction.
 
     Attributes:
         closure: called with the transaction, ``args`` and ``kwargs``; it may run several times.
         args: its positional arguments.
         kwargs: its keyword arguments.
-        called: what errors and events call it; empty for its name in the source.
-        finds_itself_done: the closure may run again after it has committed, so a COMMIT whose answer was lost does not
-            matter.
+        called: its name in errors and events; empty for its name in the source.
+        is_idempotent: the closure may run again after it has committed. A COMMIT whose answer was lost is then simply
+            retried.
     """
 
     closure: Callable[..., Awaitable[Any]]
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = {}  # noqa: RUF012 - never written
     called: str = ""
-    finds_itself_done: bool = False
+    is_idempotent: bool = False
 
     @property
     def name(self) -> str:
-        """Return what errors and events call it; found out when that is needed."""
+        """Return its name in errors and events."""
         return self.called or name_of(self.closure)
 
     def of(self, transaction: Transaction) -> Awaitable[Any]:
         """Call the closure.
 
         Raises:
-            ConfigError: it returned nothing that can be awaited.
+            ConfigError: it returned an object that is not awaitable.
         """
         answer = self.closure(transaction, *self.args, **self.kwargs)
         if not inspect.isawaitable(answer):
             raise ConfigError(
-                f"{self.name} returned {type(answer).__name__} and nothing to await: define it with `async def`, or "
-                "give it to the run of rdskit.sync"
+                f"{self.name} returned {type(answer).__name__}, which cannot be awaited: define it with `async def`, "
+                "or pass it to the run of rdskit.sync"
             )
         return answer
 
@@ -76,11 +76,11 @@ async def repeat(
 
     Args:
         begin: opens a transaction.
-        call: what is run.
+        call: the closure.
         deadline: after it the last error is raised.
-        retries: what may still be repeated after a failure of the host; conflicts are not counted, because a server
-            that reports one is well.
-        observers: are notified of each repetition.
+        retries: budget for retries after a failure of the host. Conflicts do not count, because a server that reports
+            one is healthy.
+        observers: are notified of each retry.
 
     Returns:
         What the closure returned in the attempt that committed.
@@ -93,42 +93,42 @@ async def repeat(
                 return await call.of(transaction)
         except Exception as error:
             attempts = attempts or Attempts()
-            # A closure may wrap the error that it received, so the transaction's own word counts.
-            told = (transaction.failure if transaction is not None else None) or error
-            count = attempts.failed(told)
-            reason = _reason_to_stop(told, transaction, call, deadline, retries)
+            # The closure may have wrapped the error, or raised another one after it: the transaction's own decides.
+            cause = (transaction.failure if transaction is not None else None) or error
+            count = attempts.failed(cause)
+            reason = _reason_to_stop(cause, transaction, call, deadline, retries)
             if reason is not None:
-                _explain(error, told, attempts, call.name, reason)
+                _explain(error, cause, attempts, call.name, reason)
                 raise
         if observers:
-            observers.notify(QueryRetried(call.name, failure_of(told).name, count))
+            observers.notify(QueryRetried(call.name, failure_of(cause).name, count))
         pause = TRANSACTION.delay(attempts.total, random.random())  # noqa: S311 - jitter, not a secret
         await asyncio.sleep(deadline.bounded(pause))
 
 
 def name_of(closure: Any) -> str:
-    """Return what errors and events call a closure: its name in the source, also behind ``functools.partial``."""
+    """Return a closure's name for errors and events: that in the source, also behind ``functools.partial``."""
     inner = inspect.unwrap(closure)
     inner = getattr(inner, "func", inner)
     return str(getattr(inner, "__qualname__", type(inner).__qualname__))
 
 
 def _reason_to_stop(
-    told: Exception, transaction: Transaction | None, call: Call, deadline: Deadline, retries: Retries
+    cause: Exception, transaction: Transaction | None, call: Call, deadline: Deadline, retries: Retries
 ) -> str | None:
     """Return why the closure does not run again; None if it does."""
     if deadline.passed:
         return f"its deadline of {deadline.budget:g} s has passed"
-    if not (may_repeat(told) or (call.finds_itself_done and _is_lost(transaction, told))):
-        return f"{type(told).__name__} is not repeated"
-    if isinstance(told, FailoverError) and not retries.may_retry():
+    if not (may_repeat(cause) or (call.is_idempotent and _is_lost(transaction, cause))):
+        return f"{type(cause).__name__} is not repeated"
+    if isinstance(cause, FailoverError) and not retries.may_retry():
         return "too many calls fail, and the retry budget is spent"
     return None
 
 
-def _explain(error: Exception, told: Exception, attempts: Attempts, name: str, reason: str) -> None:
-    """Say in the final error what was repeated; a first attempt that may not be repeated speaks for itself."""
-    if attempts.total == 1 and not may_repeat(told):
+def _explain(error: Exception, cause: Exception, attempts: Attempts, name: str, reason: str) -> None:
+    """Add the attempts to the final error; skip it after a single attempt that could not be retried."""
+    if attempts.total == 1 and not may_repeat(cause):
         return
     text = attempts.told(name, reason)
     if isinstance(error, RdskitError):
@@ -137,6 +137,6 @@ def _explain(error: Exception, told: Exception, attempts: Attempts, name: str, r
         error.add_note(f"rdskit: {text}")
 
 
-def _is_lost(transaction: Transaction | None, told: Exception) -> bool:
+def _is_lost(transaction: Transaction | None, cause: Exception) -> bool:
     """Return whether COMMIT was sent for writes and has no answer."""
-    return transaction is not None and transaction.may_have_committed and isinstance(told, OutcomeUnknown)
+    return transaction is not None and transaction.may_have_committed and isinstance(cause, OutcomeUnknown)

@@ -1,4 +1,4 @@
-"""The tables that rdskit keeps in the application's database: made by ``setup``, never silently."""
+"""Define the tables that rdskit keeps in the application's database; only ``setup`` creates them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ if TYPE_CHECKING:
 
 #: What each table is for, by name.
 TABLES: Final = {
-    "rdskit_txn": "fences of exactly_once transactions",
+    "rdskit_txn": "commit markers of exactly_once transactions",
     "rdskit_idempotency": "answers of run_once, by key",
     "rdskit_outbox": "messages that wait for the relay",
 }
 
 SETUP_LOCK: Final = "rdskit setup"
-"""The lock under which tables are made: with ``if not exists`` alone, the second of two may fail on PostgreSQL."""
+"""Advisory lock under which ``setup`` creates tables.
+
+On PostgreSQL two concurrent ``create table if not exists`` may collide in the catalog, and the second one fails.
+"""
 
 _POSTGRES: Final = (
     """
@@ -40,8 +43,8 @@ _POSTGRES: Final = (
         primary key (scope, idempotency_key))
     """,
     "create index if not exists rdskit_idempotency_expires_at on rdskit_idempotency (expires_at)",
-    # `xid` stands before `id`: defaults are evaluated in this order, and the ordered relay relies on a transaction
-    # having its number before it takes an id.
+    # `xid` stands before `id`, because PostgreSQL evaluates defaults in this order. The ordered relay relies on it: a
+    # transaction must have its transaction id before it takes a message id.
     """
     create table if not exists rdskit_outbox (
         xid xid8 not null default pg_current_xact_id(),
@@ -55,7 +58,7 @@ _POSTGRES: Final = (
         created_at timestamptz not null default current_timestamp)
     """,
 )
-# Keys are binary columns: under a padded collation two keys that differ in trailing blanks would be one.
+# Keys are binary columns: a PAD SPACE collation treats two keys that differ in trailing spaces as equal.
 _MYSQL: Final = (
     """
     create table if not exists rdskit_txn (
@@ -94,20 +97,20 @@ _NO_SUCH_TABLE: Final = {"42P01", 1146}
 
 
 def table_statements(dialect: Dialect) -> tuple[str, ...]:
-    """The statements that make what is missing; each may be run again."""
+    """Return the statements that create missing tables; each may be repeated."""
     return _POSTGRES if dialect is Dialect.POSTGRES else _MYSQL
 
 
 def explained(error: RdskitError, feature: str) -> RdskitError:
-    """An error of a statement on one of our tables; what to do about it when that table is not there.
+    """Return the error of a statement on one of our tables; if the table is missing, one that says what to do.
 
     Args:
-        error: what the server said.
-        feature: what needed the table, in the words of the call.
+        error: the server's error.
+        feature: the call or argument that needed the table.
     """
     if isinstance(error, QueryError) and _NO_SUCH_TABLE.intersection({error.sqlstate, error.errno}):
         return ConfigError(
-            f"{feature} needs the tables of rdskit, which this database has not: make them once with "
+            f"{feature} needs the tables of rdskit, which are missing in this database: create them once with "
             f"`await db.setup()` or `rdskit setup TARGET`; nothing was changed [{error}]"
         )
     return error

@@ -1,4 +1,4 @@
-"""One transaction on one connection."""
+"""Run statements in one transaction, on one connection of the writer."""
 
 from __future__ import annotations
 
@@ -56,26 +56,26 @@ T = TypeVar("T")
 _ENDED = "this transaction has ended; open a new one with db.transaction()"
 _ABORTED = "25P02"  # SQLSTATE: in a failed transaction
 _UNKNOWN = {
-    Phase.COMMIT: "COMMIT had been sent, so the transaction may have happened: look for its rows (with the tables of "
-    "`rdskit setup TARGET` in the database, that is found out for you)",
-    Phase.PROCEDURE: "the procedure may have committed a part of its work, or all: look before you repeat it",
+    Phase.COMMIT: "COMMIT had been sent, so the transaction may have committed: check for its rows (with the tables of "
+    "`rdskit setup TARGET` in the database, rdskit finds out by itself)",
+    Phase.PROCEDURE: "the procedure may have committed a part of its work, or all: check before you call it again",
 }
-_ROLLBACK_TIMEOUT = 2.0  # seconds; then the connection is dropped, which rolls back as well
+_ROLLBACK_TIMEOUT = 2.0  # seconds; then the connection is closed, which rolls back as well
 
 
 class Transaction:
-    """Statements that happen together or not at all.
+    """Statements that take effect together or not at all.
 
     Attributes:
-        failure: the error after which nothing of this transaction can be committed, or None.
-        reason: what was the matter where the outcome is unknown, in the words of the driver.
-        writes: whether anything in it may have changed data.
-        may_have_committed: COMMIT was sent for writes.
-        met_read_only: the host refused a write because it only reads, which this transaction did not ask of it.
-        fence: what a lost COMMIT can be resolved by, or None.
-        callbacks: what is called once it is known to be committed.
-        observers: who hears of its statements.
-        touched: collects the tables that its statements write, where a write hook wants them; else None.
+        failure: the error after which this transaction can no longer commit, or None.
+        reason: the driver's message, where the outcome is unknown.
+        writes: whether any statement may have changed data.
+        may_have_committed: COMMIT was sent after writes.
+        met_read_only: the host refused a write because it is read-only, although this transaction is not.
+        commit_marker: the row that resolves a lost COMMIT, or None.
+        callbacks: functions to call after the commit.
+        observers: are notified of its statements.
+        touched: collects the tables that its statements write, for write hooks; else None.
     """
 
     observers: Observers = NO_OBSERVERS
@@ -92,13 +92,13 @@ class Transaction:
         self._read_only = read_only
         self._depth = 0
         self._ended = False
-        self._may_be_another = False  # as SET ROLE makes it
+        self._role_may_differ = False  # true after SET ROLE and the like
         self.writes = False
         self.may_have_committed = False
         self.met_read_only = False
         self.failure: RdskitError | None = None
         self.reason = ""
-        self.fence: CommitMarker | None = None
+        self.commit_marker: CommitMarker | None = None
         self.callbacks = Callbacks()
 
     @overload
@@ -110,7 +110,7 @@ class Transaction:
         self, sql: str, params: Params | None = None, /, *, into: type[T], **named: Any
     ) -> T | None: ...
     async def fetch_one(self, sql: str, params: Params | None = None, /, *, into: Any = None, **named: Any) -> Any:
-        """Run a statement and give its first row, or None."""
+        """Run a statement and return its first row, or None."""
         row = await self._run(calls.fetch_one, sql, params, named)
         return row if into is None else into_one(row, into)
 
@@ -121,7 +121,7 @@ class Transaction:
     @overload
     async def fetch_all(self, sql: str, params: Params | None = None, /, *, into: type[T], **named: Any) -> list[T]: ...
     async def fetch_all(self, sql: str, params: Params | None = None, /, *, into: Any = None, **named: Any) -> Any:
-        """Run a statement and give all its rows."""
+        """Run a statement and return all its rows."""
         return into_all(await self._run(calls.fetch_all, sql, params, named), into)
 
     @overload
@@ -140,7 +140,7 @@ class Transaction:
         return None if row is None else row[0]
 
     async def execute(self, sql: str, params: Params | None = None, /, **named: Any) -> Result:
-        """Run a statement and give the number of rows that it matched."""
+        """Run a statement and return the number of rows that it matched."""
         return await self._run(calls.execute, sql, params, named)
 
     async def insert_many(
@@ -154,11 +154,11 @@ class Transaction:
         index: str | None = None,
     ) -> Result:
         """Insert many rows, all or none; arguments as for the method of the database."""
-        async with self.transaction():  # a savepoint: whoever catches the error keeps what was done before
+        async with self.transaction():  # a savepoint: a caller that catches the error keeps its earlier changes
             return await self.send_rows(table, rows, Conflict(on_conflict, key, conflict_where, index))
 
     async def execute_many(self, sql: str, sets: Source) -> Result:
-        """Run a statement for each parameter set, all or none, and give the number of rows matched in all."""
+        """Run a statement for each parameter set, all or none, and return the total of rows matched."""
         async with self.transaction():
             return await self.send_sets(sql, sets)
 
@@ -179,7 +179,7 @@ class Transaction:
         return self._stream(text, args, batch, into)
 
     async def send_rows(self, table: str, rows: Source, conflict: Conflict) -> Result:
-        """Insert many rows; after an error nothing but a rollback may follow."""
+        """Insert many rows; after an error the caller has to roll back."""
         self._require_alive()
         self.writes = True
         require_text("table", table, example="orders")
@@ -192,7 +192,7 @@ class Transaction:
         return Result(await self._call(call, pace.due))
 
     async def send_sets(self, sql: str, sets: Source) -> Result:
-        """Run a statement for each parameter set; after an error nothing but a rollback may follow."""
+        """Run a statement for each parameter set; after an error the caller has to roll back."""
         statement = self._statements.of(sql)
         self._admit(statement)
         pace = self._pace()
@@ -201,27 +201,29 @@ class Transaction:
         )
 
     def on_commit(self, callback: Callable[[], Any]) -> None:
-        """Have a function, or coroutine function, called without arguments once the transaction is committed.
+        """Call a function, or coroutine function, without arguments after the commit.
 
-        It is called after the connection went back, and never if the transaction, or the nested block in which it was
-        given, is undone. What it raises is logged, and does not reach the caller.
+        It is called after the connection went back to the pool. It is not called if the transaction, or the nested
+        block that registered it, rolls back. What it raises is logged, and does not reach the caller.
         """
         self._require_alive()
         self.callbacks.add(require_function("callback", callback))
 
     async def lock(self, name: str, *, timeout: float | None = None) -> None:
-        """Take an advisory lock, which nobody else has until this transaction has ended.
+        """Take an advisory lock, and hold it until this transaction ends.
 
         Args:
             name: any text; locks of the same name on the same database exclude each other, those of ``db.lock`` too.
             timeout: seconds to wait for it; None for the timeout of ``connect``.
 
         Raises:
-            QueryTimeout: somebody else held it all the time; the transaction is rolled back.
+            QueryTimeout: another session held it all the time; the transaction is rolled back.
         """
         self._require_alive()
         dialect = self._statements.dialect
-        self._lease.dirty = self._lease.dirty or dialect is Dialect.MYSQL  # the reset releases it
+        self._lease.dirty = (
+            self._lease.dirty or dialect is Dialect.MYSQL
+        )  # COMMIT does not release it there: the reset does
         require_text("name", name)
         due = (
             self._due()
@@ -231,22 +233,22 @@ class Transaction:
         try:
             await take_lock(self._lease, dialect, name, due, for_transaction=True)
         except DriverError as error:
-            raise self._told(error, Phase.TRANSACTION) from error.__cause__
+            raise self._public_error(error, Phase.TRANSACTION) from error.__cause__
 
     async def publish(self, topic: str, key: str | None, payload: Any, headers: Mapping[str, str] | None = None) -> int:
-        """Write a message into the outbox: the relay delivers it if, and only if, this transaction commits.
+        """Write a message into the outbox; the relay delivers it if, and only if, this transaction commits.
 
         Args:
-            topic: what it is about; at most 255 characters.
-            key: what it belongs to, such as an order's number; for the receiver.
-            payload: anything that JSON can hold.
-            headers: more about it, text by text.
+            topic: its subject; at most 255 characters.
+            key: the entity that it belongs to, such as an order's number; for the receiver.
+            payload: any value that JSON can represent.
+            headers: more about it, as text by name.
 
         Returns:
-            The message's id, by which a receiver recognises one that comes twice.
+            The message's id, by which a receiver recognizes a message that arrives twice.
 
         Raises:
-            ConfigError: the payload is nothing for JSON, or the tables of ``db.setup()`` are missing.
+            ConfigError: the payload cannot be written as JSON, or the tables of ``db.setup()`` are missing.
         """
         statement, values = publication(self._statements.dialect, topic, key, payload, headers)
         try:
@@ -260,7 +262,7 @@ class Transaction:
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """Open a savepoint: what happens inside is undone alone when the block ends with an exception."""
+        """Open a savepoint; if the block ends with an exception, only its own changes are rolled back."""
         self._require_alive()
         self._depth += 1
         name, callbacks = f"rdskit_{self._depth}", len(self.callbacks)
@@ -270,8 +272,9 @@ class Transaction:
         except BaseException as error:
             self.callbacks.keep(callbacks)
             if not isinstance(error, Exception):
-                # Nothing is sent while a task is being cancelled, so what the block did stands until the end.
-                self.failure = self.failure or _half_done()
+                # A task that is being cancelled sends nothing, so the savepoint is not rolled back. The whole
+                # transaction must not commit then: it would contain half of this block.
+                self.failure = self.failure or _half_done_error()
             elif self.failure is None and not self._ended and not self._connection.broken:
                 await self._control(f"rollback to savepoint {name}")
                 await self._control(f"release savepoint {name}")
@@ -282,7 +285,7 @@ class Transaction:
             self._depth -= 1
 
     async def commit(self) -> None:
-        """End the transaction; called by the block that opened it.
+        """Commit the transaction; called by the block that opened it.
 
         Raises:
             OutcomeUnknown: the connection was lost after COMMIT was sent.
@@ -293,14 +296,14 @@ class Transaction:
             raise self.failure
         if self._deadline.passed:
             raise QueryTimeout("the deadline passed before COMMIT was sent; the transaction was rolled back")
-        fence = await self._usable_fence() if self.writes and self.fence is not None else None
-        tag = await self._sent_commit(fence)
+        marker = await self._usable_marker() if self.writes and self.commit_marker is not None else None
+        tag = await self._send_commit(marker)
         if tag.upper() == "ROLLBACK":
             self.may_have_committed = False
-            raise _swallowed()
+            raise _swallowed_error()
 
-    async def _sent_commit(self, fence: CommitMarker | None) -> str:
-        texts = ("commit",) if fence is None else fence.commit(self._statements.dialect)
+    async def _send_commit(self, marker: CommitMarker | None) -> str:
+        texts = ("commit",) if marker is None else marker.commit(self._statements.dialect)
         phase, tag = Phase.TRANSACTION, ""
         for text in texts:
             if text is texts[-1]:
@@ -308,65 +311,65 @@ class Transaction:
             try:
                 tag = await self._lease.run(self._connection.control(text, None), self._due())
             except DriverError as error:
-                told = self._told(error, phase)
-                if fence is not None:
-                    if fence.is_given_up(told, self._now()):
-                        self._go_on_without(told, ended=text is texts[-1])
+                public = self._public_error(error, phase)
+                if marker is not None:
+                    if marker.is_refused_by(public, self._now()):
+                        self._drop_marker(public, ended=text is texts[-1])
                         continue
-                    if isinstance(told, QueryError) and told.sqlstate == _ABORTED:
-                        raise _swallowed() from error.__cause__
-                raise explained(told, FEATURE) from error.__cause__
+                    if isinstance(public, QueryError) and public.sqlstate == _ABORTED:
+                        raise _swallowed_error() from error.__cause__
+                raise explained(public, FEATURE) from error.__cause__
         return tag
 
-    async def _usable_fence(self) -> CommitMarker | None:
-        """None where nobody asked for one and the role that it may not write is known beforehand.
+    async def _usable_marker(self) -> CommitMarker | None:
+        """Return the marker to write; None for an implicit one that the current role may not write.
 
-        On PostgreSQL a refused row ends the transaction, and another attempt is not everybody's to make.
+        On PostgreSQL a refused row rolls the transaction back, and a block cannot be retried: so ask first.
         """
-        if self.fence is None or not (self._may_be_another and self.fence.is_unasked):
-            return self.fence
-        text = self.fence.permission(self._statements.dialect)
-        if text is not None and not await self._asked(text):
-            self.fence = None
-        return self.fence
+        if self.commit_marker is None or not (self._role_may_differ and self.commit_marker.is_implicit):
+            return self.commit_marker
+        text = self.commit_marker.permission(self._statements.dialect)
+        if text is not None and not await self._query_value(text):
+            self.commit_marker = None
+        return self.commit_marker
 
-    async def _asked(self, text: str) -> Any:
+    async def _query_value(self, text: str) -> Any:
         try:
             row = await self._lease.run(self._connection.fetch_one(text, (), None), self._due())
         except DriverError as error:
-            told = self._told(error, Phase.TRANSACTION)
-            if isinstance(told, QueryError) and told.sqlstate == _ABORTED:
-                raise _swallowed() from error.__cause__
-            raise told from error.__cause__
+            public = self._public_error(error, Phase.TRANSACTION)
+            if isinstance(public, QueryError) and public.sqlstate == _ABORTED:
+                raise _swallowed_error() from error.__cause__
+            raise public from error.__cause__
         return None if row is None else row[0]
 
-    def _go_on_without(self, told: RdskitError, *, ended: bool) -> None:
-        """Commit without a fence that was refused; PostgreSQL has rolled back because of it.
+    def _drop_marker(self, public: RdskitError, *, ended: bool) -> None:
+        """Continue to COMMIT without a marker that was refused.
 
         Raises:
-            RefusedMarkerError: the transaction has ended.
+            RefusedMarkerError: the transaction has ended, because PostgreSQL rolled back.
         """
-        self.fence = None
+        self.commit_marker = None
         if ended:
             self.may_have_committed = False
-            raise RefusedMarkerError(f"the transaction was rolled back, as its row in rdskit_txn was refused: {told}")
+            raise RefusedMarkerError(f"the transaction was rolled back, as its row in rdskit_txn was refused: {public}")
 
     async def rollback(self) -> None:
-        """Undo everything; a connection that cannot do it any more is dropped, which has the same effect."""
+        """Roll back; if that fails, the connection is closed, which has the same effect."""
         self._ended = True
         if not self._connection.broken:
-            with contextlib.suppress(DriverError):  # the connection is broken then, and the pool drops it
+            with contextlib.suppress(DriverError):  # the connection is broken then, and the pool closes it
                 await self._connection.control("rollback", _ROLLBACK_TIMEOUT)
 
     def abandon(self) -> None:
-        """Refuse whatever is still asked of this transaction: its block has ended."""
+        """Refuse all further statements, because the block has ended."""
         self._ended = True
 
     async def _run(self, call: Call[T], sql: str, params: Params | None, named: dict[str, Any]) -> T:
         statement, text, args = self._bound(sql, params, named)
         answer = await self._call(call(self._connection, text, args), self._due(), self._phase(statement))
         if not self._connection.in_transaction:
-            self.failure = _committed_by(statement)
+            self.failure = _implicit_commit_error(statement)
             self.may_have_committed = self.writes
             raise self.failure
         return answer
@@ -379,7 +382,7 @@ class Transaction:
                     for row in into_all(rows, into):
                         yield row
         except DriverError as error:
-            raise self._told(error, Phase.TRANSACTION) from error.__cause__
+            raise self._public_error(error, Phase.TRANSACTION) from error.__cause__
 
     def _bound(self, sql: str, params: Params | None, named: dict[str, Any]) -> tuple[Statement, str, list[Any]]:
         try:
@@ -395,17 +398,17 @@ class Transaction:
         self.writes = self.writes or not statement.repeatable
         if self.touched is not None and not statement.repeatable:
             self.touched.add(statement.tables.writes)
-        self._may_be_another = self._may_be_another or statement.changes_role
+        self._role_may_differ = self._role_may_differ or statement.changes_role
         self._lease.dirty = self._lease.dirty or statement.dirties_session
 
     async def _call(self, call: Coroutine[Any, Any, T], due: float, phase: Phase = Phase.TRANSACTION) -> T:
         try:
             return await self._lease.run(call, due)
         except DriverError as error:
-            raise self._told(error, phase) from error.__cause__
+            raise self._public_error(error, phase) from error.__cause__
 
     def _phase(self, statement: Statement) -> Phase:
-        """PostgreSQL lets no procedure commit inside a transaction block."""
+        """Return a statement's phase; inside a block, only MySQL lets a procedure commit."""
         atomic = statement.atomic or self._statements.dialect is Dialect.POSTGRES
         return Phase.TRANSACTION if atomic else Phase.PROCEDURE
 
@@ -423,35 +426,37 @@ class Transaction:
         refuse_listening(statement)
         if statement.kind is Kind.TRANSACTION and not statement.source.lstrip().lower().startswith("set"):
             raise ConfigError(
-                f"{statement.source.strip()!r} is the block's own work: leave it with an exception to roll back, "
+                f"{statement.source.strip()!r} is the block's task: leave it with an exception to roll back, "
                 "nest transaction() for a savepoint"
             )
 
     async def _control(self, text: str) -> None:
-        if self._ended:  # the connection may be on another lease by now
+        if self._ended:  # another lease may have the connection by now
             raise ConfigError(_ENDED)
         try:
             await self._lease.run(self._connection.control(text, None), self._due())
         except DriverError as error:
-            raise self._told(error, Phase.TRANSACTION) from error.__cause__
+            raise self._public_error(error, Phase.TRANSACTION) from error.__cause__
 
-    def _told(self, error: DriverError, phase: Phase) -> RdskitError:
-        """The one exception that says what became of the transaction."""
+    def _public_error(self, error: DriverError, phase: Phase) -> RdskitError:
+        """Return the exception for the caller, which says what became of the transaction."""
         action = action_for(error.failure, phase, writes=self.writes)
-        told = error.public
-        assert isinstance(told, RdskitError), told
+        public = error.public
+        assert isinstance(public, RdskitError), public
         if error.failure is Failure.READ_ONLY:
             if self._read_only:
-                return told
+                return public
             self.met_read_only = True
         if action is Action.UNKNOWN and self.writes:
-            self.reason = str(told)
-            told = OutcomeUnknown(f"{told}; {_UNKNOWN[phase]}")
+            self.reason = str(public)
+            public = OutcomeUnknown(f"{public}; {_UNKNOWN[phase]}")
         elif action in {Action.LOST, Action.UNKNOWN}:
-            told = FailoverError(f"{told}; the transaction was rolled back: run it again (db.run does so by itself)")
+            public = FailoverError(
+                f"{public}; the transaction was rolled back: run it again (db.run retries by itself)"
+            )
         if error.failure is not Failure.REFUSED:
-            self.failure = told
-        return told
+            self.failure = public
+        return public
 
     def _due(self) -> float:
         whole = self._deadline.at
@@ -461,30 +466,30 @@ class Transaction:
         return own if whole is None or own < whole else whole
 
     def _due_of_stream(self) -> float:
-        self._require_alive()  # the connection is somebody else's by then
+        self._require_alive()  # after the end of the block the connection may belong to another caller
         return self._due()
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
 
 
-def _half_done() -> QueryError:
+def _half_done_error() -> QueryError:
     return QueryError(
         "a nested transaction() was cancelled in the middle, so the whole transaction was rolled back: let the "
         "cancellation end the outer block too, and open a new transaction"
     )
 
 
-def _committed_by(statement: Statement) -> QueryError:
+def _implicit_commit_error(statement: Statement) -> QueryError:
     return QueryError(
         f"{statement.source.strip()[:60]!r} ended the transaction: the server commits at DDL, TRUNCATE and the like, "
         "so it and all before it are committed; run such statements outside of a transaction"
     )
 
 
-def _swallowed() -> QueryError:
+def _swallowed_error() -> QueryError:
     return QueryError(
-        "the transaction was rolled back, because a statement in it had failed and the error was swallowed; "
+        "the transaction was rolled back, because a statement in it had failed and the application caught the error; "
         "let the error end the block, or put the statement into a nested transaction()",
         sqlstate=_ABORTED,
     )
