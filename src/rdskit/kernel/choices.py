@@ -12,6 +12,8 @@ TopologyMode = Literal["auto", "off"]
 """Whether the cluster of a host is looked up."""
 Pinning = Literal["auto", "avoid", "allow"]
 """Whether a session keeps what an RDS Proxy would pin."""
+Pipelining = Literal["auto", "off"]
+"""Whether independent reads of many tasks share connections."""
 Isolation = Literal["read committed", "repeatable read", "serializable"]
 """An isolation level that every engine has."""
 
@@ -19,4 +21,5 @@ TLS_MODES: Final[tuple[TlsMode, ...]] = get_args(TlsMode)
 CONSISTENCIES: Final[tuple[Consistency, ...]] = get_args(Consistency)
 TOPOLOGIES: Final[tuple[TopologyMode, ...]] = get_args(TopologyMode)
 PINNINGS: Final[tuple[Pinning, ...]] = get_args(Pinning)
+PIPELININGS: Final[tuple[Pipelining, ...]] = get_args(Pipelining)
 ISOLATION_LEVELS: Final[tuple[Isolation, ...]] = get_args(Isolation)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from rdskit.client.api import Database as AsyncDatabase
     from rdskit.client.api import Health, Iam, Options, Stats
-    from rdskit.kernel.choices import Consistency, Pinning, TlsMode, TopologyMode
+    from rdskit.kernel.choices import Consistency, Pinning, Pipelining, TlsMode, TopologyMode
     from rdskit.kernel.codecs import Codec
     from rdskit.kernel.events import Observer
     from rdskit.kernel.ports import Credentials
@@ -140,6 +140,7 @@ def connect(
     observers: Iterable[Observer] = (),
     processes: int | None = None,
     pinning: Pinning = "auto",
+    pipeline: Pipelining = "auto",
     spill: float | None = None,
     token_key: str | None = None,
 ) -> Database:
@@ -168,6 +169,7 @@ def connect(
         observers=observers,
         processes=processes,
         pinning=pinning,
+        pipeline=pipeline,
         spill=spill,
         token_key=token_key,
     )

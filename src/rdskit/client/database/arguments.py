@@ -39,6 +39,7 @@ class ConnectArguments(NamedTuple):
     observers: Iterable[Observer] = ()
     processes: int | None = None
     pinning: str = "auto"
+    pipeline: str = "auto"
     spill: float | None = None
     token_key: str | None = None
 

@@ -28,7 +28,7 @@ def with_checked_types(given: ConnectArguments) -> ConnectArguments:
     Raises:
         ConfigError: one of them is. The message quotes no credentials and no key.
     """
-    for name in ("tls", "consistency", "topology", "pinning", "application_name"):
+    for name in ("tls", "consistency", "topology", "pinning", "pipeline", "application_name"):
         require_text(name, getattr(given, name))
     require_seconds("timeout", given.timeout)
     require_seconds("connect_timeout", given.connect_timeout, or_none=False)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rdskit.client.credentials import Iam
     from rdskit.client.database.database import Database
-    from rdskit.kernel.choices import Consistency, Pinning, TlsMode, TopologyMode
+    from rdskit.kernel.choices import Consistency, Pinning, Pipelining, TlsMode, TopologyMode
     from rdskit.kernel.codecs import Codec
     from rdskit.kernel.events import Observer
     from rdskit.kernel.ports import Credentials
@@ -99,6 +99,7 @@ def connect(
     observers: Iterable[Observer] = (),
     processes: int | None = None,
     pinning: Pinning = "auto",
+    pipeline: Pipelining = "auto",
     spill: float | None = None,
     token_key: str | None = None,
 ) -> Connecting:
@@ -127,18 +128,14 @@ def connect(
         observers: called with each event of ``rdskit.events`` on the event loop; must return at once.
         processes: how many connect like this one, for the server's budget; None takes ``WEB_CONCURRENCY``, else 1.
         pinning: ``"avoid"`` keeps nothing that an RDS Proxy would pin, ``"auto"`` at a proxy's name, ``"allow"`` never.
+        pipeline: ``"auto"`` has quick reads of many tasks share a connection, see docs/pipelining.md; or ``"off"``.
         spill: the share of reads (0 to 1) that the writer takes over; more end in ``StaleReadError``. None: no limit.
         token_key: signs ``token()``: 16 characters or more, the same everywhere; None: ``RDSKIT_TOKEN_KEY``, or random.
 
     Raises:
         RdskitError: when the result is awaited or entered: an option is wrong, or the writer cannot be used.
     """
-    given = ConnectArguments(
-        credentials=credentials,
-        tls=tls,
-        ca=ca,
-        cleartext_password=cleartext_password,
-        consistency=consistency,
+    given = ConnectArguments(credentials, tls, ca, cleartext_password, consistency)._replace(
         readers=readers,
         readable=readable,
         topology=topology,
@@ -153,6 +150,7 @@ def connect(
         observers=observers,
         processes=processes,
         pinning=pinning,
+        pipeline=pipeline,
         spill=spill,
         token_key=token_key,
     )

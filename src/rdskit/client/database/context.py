@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rdskit.client.database.executor import Executor
 from rdskit.client.database.observed import ObservedExecutor
+from rdskit.client.database.pipelined import ObservedPipelinedExecutor, PipelinedExecutor
 from rdskit.client.database.routed import ObservedRoutedExecutor, RoutedExecutor, Router
 from rdskit.client.database.transaction_scope import TransactionContext, TransactionScope
 from rdskit.client.replicas import KnownRoutines, NoWritePosition, WritePosition
@@ -150,6 +151,8 @@ def _executor(shared: DatabaseContext, written: WritePosition) -> Executor:
         shared.hooks,
         shared.scope,
     )
+    if shared.router is None and shared.scope is NO_SCOPE and shared.cluster.pipelines:
+        return (ObservedPipelinedExecutor if observed else PipelinedExecutor)(*arguments)
     if shared.router is None:
         return (ObservedExecutor if observed else Executor)(*arguments)
     routed = (ObservedRoutedExecutor if observed else RoutedExecutor)(*arguments)

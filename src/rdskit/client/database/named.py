@@ -47,6 +47,7 @@ _KEYS: Final[dict[str, tuple[type, ...]]] = {
     "settings": (dict,),
     "processes": (int,),
     "pinning": (str,),
+    "pipeline": (str,),
     "spill": (int, float),
 }
 #: Each is checked with the others: one alone may not fit the default of another.

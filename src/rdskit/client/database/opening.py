@@ -159,6 +159,7 @@ def checked(given: ConnectArguments) -> Options:
         observers=tuple(given.observers),
         processes=_processes(os.environ.get("WEB_CONCURRENCY")) if given.processes is None else given.processes,
         pinning=given.pinning,
+        pipeline=given.pipeline,
         spill=given.spill,
         token_key=given.token_key,
     )

@@ -8,6 +8,7 @@ from rdskit.client.credentials import log_in
 from rdskit.client.failover.control_connections import ControlConnections
 from rdskit.kernel.connect_errors import no_writer_there
 from rdskit.kernel.events import CredentialsRotated
+from rdskit.kernel.pipelining import Pipelining
 from rdskit.kernel.ports import ConnectOptions
 from rdskit.kernel.session_settings import settings_pin
 from rdskit.kernel.topology import Host, Role
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from rdskit.kernel.codecs import NamedCodec
     from rdskit.kernel.endpoints import Endpoint
+    from rdskit.kernel.pipelining import Pipeline
     from rdskit.kernel.ports import Connection, Credentials, Driver, Login, Setting
     from rdskit.runtime.observers import Observers
 
@@ -46,6 +48,7 @@ class Access:
         pinning: str = "auto",
         current_tls: Callable[[], SSLContext | None] | None = None,
         cleartext_password: bool = False,
+        pipeline: str = "off",
     ) -> None:
         self.driver = driver
         self.credentials = credentials
@@ -58,6 +61,7 @@ class Access:
         self.codecs = codecs
         self.lines = ControlConnections(self._open_line)
         self._pinning = pinning
+        self._pipeline = pipeline
         self.cleartext_password = cleartext_password
 
     def is_stateless(self, endpoint: Endpoint) -> bool:
@@ -90,6 +94,36 @@ class Access:
         if accepted.refusals and observers:
             observers.notify(CredentialsRotated(str(host.endpoint), accepted.login.user))
         return connection
+
+    def pipelines(self, endpoint: Endpoint) -> bool:
+        """Return whether reads on a host may be pipelined: not through a proxy, which changes sessions."""
+        capable = self._pipeline == "auto" and self.driver.capabilities.pipelining
+        return capable and not self.is_stateless(endpoint) and isinstance(self.driver, Pipelining)
+
+    async def open_pipeline(self, host: Host, *, read_only: bool = False) -> Pipeline:
+        """Open a pipelined connection and verify that the host has the role that the topology says.
+
+        Args:
+            host: where to, and the role it is expected to have.
+            read_only: have the server refuse writes.
+
+        Raises:
+            DriverError: the host refused, or is not the writer that it should be.
+            RdskitError: the credentials could not give a login.
+        """
+        driver, options = self.driver, self._options(host, read_only=read_only)
+        assert isinstance(driver, Pipelining), driver
+
+        async def connect(login: Login) -> Pipeline:
+            pipeline = await driver.pipeline(options, login)
+            if host.role is Role.WRITER and pipeline.role is not Role.WRITER:
+                pipeline.end()
+                await pipeline.close(_CLOSE_TIMEOUT)
+                raise no_writer_there(host.endpoint)
+            return pipeline
+
+        opened, _ = await log_in(connect, self.credentials, host.endpoint, self.connect_timeout)
+        return opened
 
     def _open_line(self, endpoint: Endpoint) -> Coroutine[Any, Any, Connection]:
         return self.open(Host(str(endpoint), endpoint, Role.READER))  # any role: it is what the question is about

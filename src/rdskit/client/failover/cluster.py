@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rdskit.client.failover.epochs import Epochs
 from rdskit.client.failover.health import next_look
 from rdskit.client.failover.monitor import HostMonitor
-from rdskit.client.pool import Lease, Pool, PoolLimits, Retired
+from rdskit.client.pool import Lease, Pool, PoolLimits, Retired, Standings
 from rdskit.errors import ConfigError, NoWriterError, RdskitError
 from rdskit.kernel.backoff import CONNECT, CONNECT_AMONG_OTHERS, CONNECT_READER
 from rdskit.kernel.budget import budget_for
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from rdskit.client.failover.sources import Source
     from rdskit.kernel.backoff import OutageBackoff
     from rdskit.kernel.endpoints import Endpoint
+    from rdskit.kernel.pipelining import Pipeline
     from rdskit.kernel.ports import Capabilities, Connection
 
 _REACH_EVERY = 0.5  # seconds between two attempts to reach a lost writer for those who only follow it
@@ -91,6 +92,7 @@ class Cluster:
         self._told_lost = False
         self._return: asyncio.Task[None] | None = None
         self._pools: dict[Host, Pool] = {}
+        self._standings = Standings()
         self._leaving: set[Pool] = set()
         self.topology = Topology(())
         self.writer: Pool
@@ -158,6 +160,11 @@ class Cluster:
     def capabilities(self) -> Capabilities:
         """What connections to the cluster can do."""
         return self.access.driver.capabilities
+
+    @property
+    def pipelines(self) -> bool:
+        """Return whether reads on its hosts may be pipelined."""
+        return self.access.pipelines(self.writer.endpoint)
 
     def open_writer(self) -> Coroutine[Any, Any, Connection]:
         """Open a connection to the writer that belongs to no pool; the caller closes it.
@@ -292,10 +299,21 @@ class Cluster:
         def open_one() -> Coroutine[Any, Any, Connection]:
             return self.access.open(host, self.observers, read_only=read_only)
 
+        def open_pipeline() -> Coroutine[Any, Any, Pipeline]:
+            return self.access.open_pipeline(host, read_only=read_only)
+
         limits = dataclasses.replace(self._limits, resets=not self.access.is_stateless(host.endpoint))
+        pipelines = open_pipeline if limits.max_size > 1 and self.access.pipelines(host.endpoint) else None
         if host.role is Role.READER:
             return Pool(
-                host.endpoint, open_one, limits, after_reset=self._after_reset, pace=pace, observers=self.observers
+                host.endpoint,
+                open_one,
+                limits,
+                after_reset=self._after_reset,
+                pace=pace,
+                observers=self.observers,
+                open_pipeline=pipelines,
+                standings=self._standings,
             )
         return Pool(
             host.endpoint,
@@ -307,6 +325,8 @@ class Cluster:
             after_reset=self._after_reset,
             pace=pace,
             observers=self.observers,
+            open_pipeline=pipelines,
+            standings=self._standings,
         )
 
     def _writer_failed(self, endpoint: Endpoint | None = None) -> None:

@@ -14,6 +14,7 @@ from rdskit.kernel.ports import DriverError
 from rdskit.kernel.typing import override
 
 if TYPE_CHECKING:
+    from rdskit.kernel.endpoints import Endpoint
     from rdskit.kernel.ports import Connection
     from rdskit.kernel.topology import Host
     from rdskit.runtime.observers import Observers
@@ -32,6 +33,10 @@ class LimitlessAccess(Access):
 
     _routers: tuple[Router, ...] = ()
     _asked_at = float("-inf")
+
+    @override
+    def pipelines(self, endpoint: Endpoint) -> bool:
+        return False  # one connection would have one router do the work of all
 
     @override
     async def open(self, host: Host, observers: Observers | None = None, *, read_only: bool = False) -> Connection:

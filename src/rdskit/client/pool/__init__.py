@@ -6,9 +6,23 @@ host is unreachable, the pool makes one attempt at a time, however many callers 
 """
 
 from rdskit.client.pool.deadlock_guard import Hold, holding
+from rdskit.client.pool.lanes import Lanes, LaneStats, Standings
 from rdskit.client.pool.lease import Lease
 from rdskit.client.pool.model import PoolLimits, PoolStats
 from rdskit.client.pool.policy import Overdraft, overdraft
 from rdskit.client.pool.service import Pool, Retired
 
-__all__ = ["Hold", "Lease", "Overdraft", "Pool", "PoolLimits", "PoolStats", "Retired", "holding", "overdraft"]
+__all__ = [
+    "Hold",
+    "LaneStats",
+    "Lanes",
+    "Lease",
+    "Overdraft",
+    "Pool",
+    "PoolLimits",
+    "PoolStats",
+    "Retired",
+    "Standings",
+    "holding",
+    "overdraft",
+]

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rdskit.client.pool.lanes.model import LaneStats
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class PoolStats:
         closed: connections that left the pool: lost, too old, or spare.
         failed_connects: connection attempts that failed, for any reason.
         breaker_is_open: the host has been unreachable for so long that callers get ``CircuitOpen`` at once.
+        lanes: the pipelined connections beside it; None where there are none to be had.
     """
 
     endpoint: str
@@ -60,3 +65,4 @@ class PoolStats:
     closed: int
     failed_connects: int
     breaker_is_open: bool = False
+    lanes: LaneStats | None = None

@@ -8,6 +8,7 @@ import random
 from typing import TYPE_CHECKING
 
 from rdskit.client.pool.deadlock_guard import holds
+from rdskit.client.pool.lanes import Lanes, Standings
 from rdskit.client.pool.lease import Lease
 from rdskit.client.pool.model import PoolLimits, PoolStats
 from rdskit.client.pool.opener import Opener, copied_error
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from rdskit.kernel.endpoints import Endpoint
+    from rdskit.kernel.pipelining import Pipeline
     from rdskit.kernel.ports import Connection
     from rdskit.runtime.deadlines import Deadline
 
@@ -57,6 +59,8 @@ class Pool:
         after_reset: Callable[[Connection], Awaitable[None]] | None = None,
         pace: OutageBackoff = CONNECT,
         observers: Observers = NO_OBSERVERS,
+        open_pipeline: Callable[[], Awaitable[Pipeline]] | None = None,
+        standings: Standings | None = None,
     ) -> None:
         """Create an empty pool; a background task opens ``min_size`` connections.
 
@@ -71,6 +75,8 @@ class Pool:
                 ``DriverError``.
             pace: delays between attempts while the host is unreachable.
             observers: are notified of connections and of waiting.
+            open_pipeline: opens one pipelined connection to it; None where reads are not pipelined.
+            standings: what is known of the statements that may be.
         """
         self.endpoint = endpoint
         self.limits = limits
@@ -94,6 +100,10 @@ class Pool:
         self._tasks = TaskOwner(f"pool {endpoint}")
         self._is_suspect = False
         self._opener = Opener(self, open_one, self._tasks, pace, observers)
+        self.lanes: Lanes | None = None
+        if open_pipeline is not None:
+            known = Standings() if standings is None else standings
+            self.lanes = Lanes(endpoint, open_pipeline, known, self._tasks, on_lost=on_failure)
         self._tidying = self._tasks.spawn(self._tidy_forever(), "tidy")
 
     # -- check-out and check-in ------------------------------------------------------------------------------------
@@ -158,6 +168,8 @@ class Pool:
         """Note a failure at the host: from now on, each connection is pinged before its next check-out."""
         self._epoch += 1
         self._is_suspect = True
+        if self.lanes is not None:
+            self.lanes.suspect()
 
     def retire(self) -> None:
         """Discard every connection opened so far, because the host changed its role; those in use when they return."""
@@ -165,10 +177,14 @@ class Pool:
         idle, self._idle = self._idle, []
         for lease in idle:
             self._discard(lease)
+        if self.lanes is not None:
+            self.lanes.retire()
 
     def cut(self) -> None:
         """Abort every connection, also under running calls: a dead host sends neither an answer nor a reset."""
         self.retire()
+        if self.lanes is not None:
+            self.lanes.cut()
         for lease in tuple(self._all):
             lease.connection.broken = True
             lease.connection.abort()
@@ -201,6 +217,7 @@ class Pool:
             closed=self._closed,
             failed_connects=self._opener.failed,
             breaker_is_open=self._opener.breaker_is_open,
+            lanes=None if self.lanes is None else self.lanes.stats(),
         )
 
     async def close(self, timeout: float = _CLOSE_TIMEOUT) -> None:
@@ -213,8 +230,8 @@ class Pool:
         idle, self._idle = self._idle, []
         for lease in idle:
             self._discard(lease)
-        await self._all_returned(timeout)
         self.watchdog.close()  # not before: the calls that were still running keep their deadlines
+        await asyncio.gather(self._all_returned(timeout), self._lanes_closed(timeout))
         for lease in tuple(self._all):
             lease.connection.broken = True
             lease.connection.abort()
@@ -414,6 +431,10 @@ class Pool:
         self._tasks.spawn(lease.connection.close(_CLOSE_TIMEOUT), "close")
         self.grow()
 
+    async def _lanes_closed(self, timeout: float) -> None:
+        if self.lanes is not None:
+            await self.lanes.close(timeout)
+
     async def _all_returned(self, timeout: float) -> None:
         if not self._all:
             return
@@ -428,6 +449,8 @@ class Pool:
 
     def _tidy(self) -> None:
         now, kept = self._loop.time(), []
+        if self.lanes is not None:
+            self.lanes.tidy()
         for lease in self._idle:
             # A connection that the server closed hints that the host may be gone, even without traffic.
             if lease.connection.broken or is_due(lease, self.limits, now, spare=len(self._all) > self.limits.min_size):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rdskit.client.pool import PoolLimits
 from rdskit.errors import ConfigError
-from rdskit.kernel.choices import CONSISTENCIES, PINNINGS, TOPOLOGIES
+from rdskit.kernel.choices import CONSISTENCIES, PINNINGS, PIPELININGS, TOPOLOGIES
 
 if TYPE_CHECKING:
     import os
@@ -21,6 +21,7 @@ _CHOICES = {
     "consistency": CONSISTENCIES,
     "topology": TOPOLOGIES,
     "pinning": PINNINGS,
+    "pipeline": PIPELININGS,
 }
 
 
@@ -44,6 +45,7 @@ class Options:
     observers: tuple[Observer, ...] = ()
     processes: int = 1
     pinning: str = "auto"
+    pipeline: str = "auto"
     spill: float | None = None
     token_key: str | None = field(default=None, repr=False)
 

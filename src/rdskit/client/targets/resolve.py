@@ -68,6 +68,7 @@ async def resolve(text: str, options: Options, owner: TaskOwner) -> Resolved:
         settings=options.settings,
         codecs=options.codecs,
         pinning=options.pinning,
+        pipeline=options.pipeline,
         cleartext_password=may_send_password(options.credentials, allowed=options.cleartext_password),
     )
     source = _looking(located, access, options)

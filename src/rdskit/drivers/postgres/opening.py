@@ -17,6 +17,7 @@ from rdskit.drivers.postgres.row import Row
 from rdskit.drivers.postgres.statements import Schemas
 from rdskit.drivers.postgres.values import set_time_codecs
 from rdskit.drivers.postgres.wal import WalConnection
+from rdskit.drivers.postgres.wire import PostgresPipeline, open_pipeline
 from rdskit.kernel.ports import Capabilities, DriverError
 from rdskit.kernel.session_settings import as_start_up_parameters
 from rdskit.kernel.targets import Engine
@@ -36,7 +37,7 @@ class AsyncpgDriver:
         self._schemas = Schemas()
         keep_receive_buffers()
 
-    capabilities: Final = Capabilities(notifications=True, replication=True)
+    capabilities: Final = Capabilities(notifications=True, replication=True, pipelining=True)
 
     async def connect(self, options: ConnectOptions, login: Login) -> PostgresConnection:
         """Open a connection and learn its role from what the server reports of itself."""
@@ -51,6 +52,18 @@ class AsyncpgDriver:
         self._met.add(options.endpoint)
         kind = StatelessPostgresConnection if options.stateless else PostgresConnection
         return kind(raw, options, self._schemas)
+
+    async def pipeline(self, options: ConnectOptions, login: Login) -> PostgresPipeline:
+        """Open a pipelined connection, with the session that the pooled ones have."""
+        try:
+            with upgrade.cut_when_given_up():
+                raw = await _open(options, login, _settings(options))
+                await _set_codecs(raw, options)
+        except DriverError:
+            raise
+        except Exception as error:
+            raise refused(error, options, login) from error
+        return open_pipeline(raw, options.endpoint)
 
     async def _other_protocol(self, error: Exception, options: ConnectOptions) -> DriverError | None:
         """Return the error for a server that is no PostgreSQL; None where there is no sign of that."""

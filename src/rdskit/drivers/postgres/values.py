@@ -30,7 +30,7 @@ def set_time_codecs(raw: asyncpg.Connection) -> None:
     In asyncpg's "tuple" format its own C code reads and writes the wire, and these functions see plain integers.
     """
     settings = raw._protocol.get_settings()  # noqa: SLF001 - `set_type_codec` does the same, after a look-up by name
-    for oid, name, encode, decode in _CODECS:
+    for oid, name, encode, decode in TIME_CODECS:
         settings.add_python_codec(oid, name, "pg_catalog", (), "scalar", encode, decode, "tuple")
 
 
@@ -179,7 +179,7 @@ def _unsuitable(value: object, wanted: str) -> TypeError:
 
 
 # By the oids of pg_type.dat, which never change.
-_CODECS: Final[tuple[tuple[int, str, Callable[[Any], Any], Callable[[Any], Any]], ...]] = (
+TIME_CODECS: Final[tuple[tuple[int, str, Callable[[Any], Any], Callable[[Any], Any]], ...]] = (
     (1082, "date", _from_date, _to_date),
     (1083, "time", _from_time, _to_time),
     (1114, "timestamp", _from_local, _to_local),

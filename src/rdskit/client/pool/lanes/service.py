@@ -1,0 +1,342 @@
+"""The pipelined connections of one pool: which of them a read takes, and what happens when one is late or lost.
+
+A read can be sent twice without harm, because only statements that change nothing come here. So the reads behind a slow
+one are sent once more on another connection, and their first answers are discarded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import random
+from typing import TYPE_CHECKING, Any, Final
+
+from rdskit.client.pool.lanes.lane import Lane
+from rdskit.client.pool.lanes.model import LaneLimits, LaneStats
+from rdskit.errors import QueryTimeout, RdskitError
+from rdskit.kernel.failures import Failure
+from rdskit.kernel.pipelining import Elsewhere, Read
+from rdskit.kernel.ports import DriverError
+from rdskit.runtime.running import clock_of, running_task
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+    from rdskit.client.pool.lanes.policy import Standings
+    from rdskit.kernel.endpoints import Endpoint
+    from rdskit.kernel.pipelining import Pipeline
+    from rdskit.runtime.tasks import TaskOwner
+
+_CLOSE_TIMEOUT: Final = 2.0  # seconds for one connection to end, then its socket is cut
+_SPARES: Final = 2  # connections open while there is much to do: the reads behind a slow one find the second one ready
+_FIRST_PAUSE, _LAST_PAUSE = 0.5, 30.0  # seconds until a connection that could not be opened is tried again
+_LIFETIME_JITTER: Final = 0.2
+_log = logging.getLogger("rdskit.pool")
+
+
+class Lanes:
+    """Carries reads on few connections.
+
+    Attributes:
+        hot: so many reads come at once that they are pipelined even while pooled connections are free.
+        standings: what is known of the statements.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        open_one: Callable[[], Awaitable[Pipeline]],
+        standings: Standings,
+        tasks: TaskOwner,
+        *,
+        on_lost: Callable[[], None] = lambda: None,
+        limits: LaneLimits | None = None,
+    ) -> None:
+        """Begin without a connection; the first read that finds no free pooled one asks for it.
+
+        Args:
+            endpoint: the host.
+            open_one: opens a pipelined connection to it.
+            standings: what is known of the statements.
+            tasks: owns the tasks that open and close.
+            on_lost: called when a connection was lost.
+            limits: how many there are, and how long they live.
+        """
+        self.hot = False
+        self.standings = standings
+        self._endpoint = endpoint
+        self._open_one = open_one
+        self._tasks = tasks
+        self._on_lost = on_lost
+        self._limits = limits or LaneLimits()
+        self._loop = asyncio.get_running_loop()
+        self._clock = clock_of(self._loop)
+        self._lanes: list[Lane] = []
+        self._leaving: set[Lane] = set()  # they answer what they have, and get nothing more
+        self._emptied = asyncio.Event()
+        self._opening = 0
+        self._closing = False
+        self._pause, self._try_after = _FIRST_PAUSE, -math.inf
+        self._patrol: asyncio.TimerHandle | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._armed_for = math.inf
+        self._answered = self._moved = self._to_pool = self._late = self._closed = 0
+
+    # -- reads -----------------------------------------------------------------------------------------------------
+
+    def submit(self, text: str, args: Sequence[Any], due: float, *, one: bool) -> asyncio.Future[Any] | None:
+        """Send a read; None if it is to go to a pooled connection.
+
+        Args:
+            text: a statement that has earned it.
+            args: its arguments.
+            due: the moment on the loop's clock by which it must be answered; infinite for no limit.
+            one: only the first row is wanted.
+
+        Returns:
+            A future of the first row or None, or of the list of rows. It raises ``Elsewhere`` where a pooled connection
+            is to run the read after all, and ``DriverError`` for an error of the server's.
+        """
+        lane = self._free()
+        if lane is None or running_task(self._loop) is None:
+            return None
+        pipeline = lane.pipeline
+        self.hot = pipeline.batch >= self._limits.warm
+        if not pipeline.knows(text):
+            self._prepare(lane, text)
+            return None
+        answer: asyncio.Future[Any] = self._loop.create_future()
+        if not pipeline.send(Read(text, args, answer, due, one=one)):
+            self._to_pool += 1
+            return None
+        if due < self._armed_for:
+            self._arm(due)
+        if self._patrol is None:
+            lane.began(self._clock())
+            self._watch()
+        return answer
+
+    def _free(self) -> Lane | None:
+        """Return the connection for the next read: the first that is neither late nor full."""
+        for lane in self._lanes:
+            if not lane.late and lane.pipeline.writable and lane.pipeline.in_flight < self._limits.in_flight:
+                return lane
+        self._grow()
+        return None
+
+    def _prepare(self, lane: Lane, text: str) -> None:
+        if text not in lane.preparing:
+            lane.preparing.add(text)
+            self._tasks.spawn(self._prepared(lane, text), "prepare")
+
+    async def _prepared(self, lane: Lane, text: str) -> None:
+        try:
+            if not await lane.pipeline.prepare(text) and not lane.pipeline.broken:
+                self.standings.of(text).bar()
+        except DriverError as error:
+            if error.failure is not Failure.LOST:
+                self.standings.of(text).demote()
+        finally:
+            lane.preparing.discard(text)
+
+    # -- late answers ----------------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """Look at the connections again soon, as long as there is an answer to wait for."""
+        self._patrol = self._loop.call_later(self._limits.late / 2, self._look)
+
+    def _look(self) -> None:
+        self._patrol = None
+        now = self._clock()
+        for lane in [*self._lanes, *self._leaving]:
+            if lane.is_late(now, self._limits.late):
+                self._hold_up(lane)
+            elif lane in self._leaving and not lane.pipeline.in_flight:
+                self._close(lane)
+        if self.hot and len(self._lanes) < _SPARES:
+            self._grow()
+        if any(lane.pipeline.in_flight for lane in [*self._lanes, *self._leaving]):
+            self._watch()
+
+    def _hold_up(self, lane: Lane) -> None:
+        """Let the reads behind a late one go on elsewhere."""
+        head = lane.pipeline.head
+        if head is not None and head.future.done():  # given up by its caller: nothing of value is lost with the others
+            self._closed += 1
+            self._again(self._end(lane, cancel=True))
+            return
+        if not lane.late:
+            lane.late = True
+            self._late += 1
+            if head is not None:
+                self.standings.of(head.text).demote()
+        if self._other(lane) is None:
+            self._grow()
+        else:
+            self._again(lane.pipeline.release())
+
+    def _other(self, lane: Lane | None) -> Lane | None:
+        return next((each for each in self._lanes if each is not lane and not each.late), None)
+
+    def _again(self, reads: Iterable[Read]) -> None:
+        """Send reads once more on another connection; the pool answers those that cannot be."""
+        for read in reads:
+            lane = self._other(None)
+            if lane is not None and not read.moved and lane.pipeline.knows(read.text) and lane.pipeline.send(read):
+                read.moved = True
+                self._moved += 1
+            else:
+                self._to_pool += 1
+                read.refuse(Elsewhere(str(self._endpoint)))
+
+    # -- deadlines -------------------------------------------------------------------------------------------------
+
+    def _arm(self, moment: float) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._armed_for = moment
+        self._deadline = None if moment == math.inf else self._loop.call_at(moment, self._look_at_deadlines)
+
+    def _look_at_deadlines(self) -> None:
+        now, next_due = self._loop.time(), math.inf
+        for lane in [*self._lanes, *self._leaving]:
+            for read in lane.pipeline.reads():
+                if read.due <= now:
+                    message = f"{self._endpoint} did not answer before the deadline"
+                    read.refuse(DriverError(Failure.TIMEOUT, QueryTimeout(message)))
+                elif read.due < next_due:
+                    next_due = read.due
+        self._arm(next_due)
+
+    # -- connections -----------------------------------------------------------------------------------------------
+
+    def _grow(self) -> None:
+        if self._closing or self._opening or len(self._lanes) >= self._limits.most:
+            return
+        if self._clock() >= self._try_after:
+            self._opening += 1
+            self._tasks.spawn(self._open(), "open a pipelined connection")
+
+    async def _open(self) -> None:
+        try:
+            pipeline = await self._open_one()
+            try:
+                await self._join(Lane(pipeline, self._clock(), self._lifetime()))
+            except BaseException:
+                pipeline.end()
+                self._tasks.spawn(pipeline.close(_CLOSE_TIMEOUT), "close a pipelined connection")
+                raise
+        except (DriverError, RdskitError) as error:
+            _log.info("no pipelined connection to %s: %s", self._endpoint, error)
+            self._try_after = self._clock() + self._pause
+            self._pause = min(2 * self._pause, _LAST_PAUSE)
+        else:
+            self._pause = _FIRST_PAUSE
+        finally:
+            self._opening -= 1
+
+    async def _join(self, lane: Lane) -> None:
+        """Prepare what has earned it, and take the connection into use."""
+        for text in self.standings.earned():
+            asked_at = self._clock()
+            await self._prepared(lane, text)
+            lane.round_trip = min(lane.round_trip, self._clock() - asked_at)
+        if self._closing or lane.pipeline.broken:
+            await lane.pipeline.close(_CLOSE_TIMEOUT)
+            return
+        lane.pipeline.watch(lambda: self._ended(lane), lambda read: self._too_large(lane, read))
+        self._lanes.append(lane)
+
+    def _lifetime(self) -> float:
+        return self._limits.lifetime * (1.0 - _LIFETIME_JITTER * random.random())  # noqa: S311 - jitter, not a secret
+
+    def _ended(self, lane: Lane) -> None:
+        """Go on without a connection that was lost."""
+        self._closed += 1
+        reads = self._end(lane)
+        if not self._closing:
+            self._on_lost()
+        self._again(reads)
+
+    def _too_large(self, lane: Lane, read: Read) -> None:
+        """Have the pool run a read whose result is large; the other reads go on elsewhere."""
+        self.standings.of(read.text).demote()
+        self._closed += 1
+        read.moved = True  # which sends it to the pool
+        self._again(self._end(lane, cancel=True))
+
+    def _end(self, lane: Lane, *, cancel: bool = False) -> list[Read]:
+        """End a connection at once and return the reads that it had not answered."""
+        reads = lane.pipeline.end(cancel=cancel)
+        self._close(lane)
+        return reads
+
+    def _close(self, lane: Lane) -> None:
+        if lane in self._lanes:
+            self._lanes.remove(lane)
+        self._leaving.discard(lane)
+        if not self._leaving:
+            self._emptied.set()
+        self._answered += lane.pipeline.answered
+        self._tasks.spawn(lane.pipeline.close(_CLOSE_TIMEOUT), "close a pipelined connection")
+
+    def suspect(self) -> None:
+        """Trust no connection that has not answered since now: something failed at the host."""
+        for lane in tuple(self._lanes):
+            if lane.pipeline.in_flight:
+                lane.doubt()
+            else:
+                self._close(lane)
+
+    def retire(self) -> None:
+        """Send nothing more on the connections there are; they answer what they have."""
+        self.hot = False
+        leaving, self._lanes = self._lanes, []
+        self._leaving.update(leaving)
+        self._look()
+
+    def cut(self) -> None:
+        """Drop every connection at once: the host is gone."""
+        self.hot = False
+        reads = [read for lane in (*self._lanes, *self._leaving) for read in self._end(lane)]
+        self._again(reads)
+
+    def tidy(self) -> None:
+        """Close connections that are old, and those that had nothing to do for long."""
+        now = self._clock()
+        for lane in tuple(self._lanes):
+            if now >= lane.expires_at or lane.is_unused(now, self._limits.idle_time):
+                self._lanes.remove(lane)
+                self._leaving.add(lane)
+        if self._leaving and self._patrol is None:
+            self._look()
+
+    def stats(self) -> LaneStats:
+        """Return what the connections do now, and have done."""
+        lanes = [*self._lanes, *self._leaving]
+        return LaneStats(
+            connections=len(lanes),
+            in_flight=sum(lane.pipeline.in_flight for lane in lanes),
+            statements=len(self.standings.earned()),
+            answered=self._answered + sum(lane.pipeline.answered for lane in lanes),
+            moved=self._moved,
+            sent_to_pool=self._to_pool,
+            late=self._late,
+            closed=self._closed,
+        )
+
+    async def close(self, timeout: float) -> None:
+        """Close all connections; reads under way get ``timeout`` seconds to be answered."""
+        self._closing = True
+        self.retire()
+        if self._leaving:
+            self._emptied.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._emptied.wait()
+        self._arm(math.inf)
+        if self._patrol is not None:
+            self._patrol.cancel()
+        self.cut()
