@@ -24,8 +24,9 @@ class Lane:
     """
 
     __slots__ = (
-        "_moved_at",
         "_seen",
+        "_used_at",
+        "_waits_since",
         "expires_at",
         "late",
         "opened_at",
@@ -36,35 +37,36 @@ class Lane:
 
     def __init__(self, pipeline: Pipeline, now: float, lifetime: float) -> None:
         self.pipeline = pipeline
-        self.opened_at = self._moved_at = now
+        self.opened_at = self._used_at = now
         self.expires_at = now + lifetime
         self.round_trip = math.inf
         self.late = False
         self.preparing: set[str] = set()
         self._seen = pipeline.answered
-
-    def began(self, now: float) -> None:
-        """Note that the first read after a pause was sent."""
-        self._moved_at, self._seen = now, self.pipeline.answered
+        self._waits_since = math.inf
 
     def doubt(self) -> None:
         """Trust it no more until the next answer."""
         self.late, self._seen = True, self.pipeline.answered
 
-    def is_late(self, now: float, limit: float) -> bool:
-        """Return whether the oldest read holds up others.
+    def note(self, now: float, *, loop_lagged: bool) -> None:
+        """Take note of how far it has come; called again and again while there are reads under way.
 
         Args:
             now: the loop's clock.
-            limit: seconds that a read may take, on a network without delay.
+            loop_lagged: this process was busy for so long that an answer may have arrived and not been read.
         """
         answered = self.pipeline.answered
         if answered != self._seen or not self.pipeline.in_flight:
-            self._seen, self._moved_at, self.late = answered, now, False
-            return False
-        patience = limit if self.round_trip == math.inf else max(limit, _ROUND_TRIPS * self.round_trip)
-        return now - self._moved_at >= patience
+            self._seen, self._waits_since, self.late, self._used_at = answered, math.inf, False, now
+        elif loop_lagged or self._waits_since == math.inf:
+            self._waits_since = now
+
+    def waited(self, now: float) -> float:
+        """Return for how many seconds its oldest read has been seen to wait, beyond what the network takes."""
+        patience = 0.0 if self.round_trip == math.inf else _ROUND_TRIPS * self.round_trip
+        return now - self._waits_since - patience
 
     def is_unused(self, now: float, limit: float) -> bool:
         """Return whether it had nothing to do for ``limit`` seconds."""
-        return not self.pipeline.in_flight and now - self._moved_at >= limit
+        return not self.pipeline.in_flight and now - self._used_at >= limit

@@ -14,6 +14,7 @@ class LaneLimits:
         in_flight: reads on one connection at most.
         warm: reads in one write to the network from which on pipelining is worth its while.
         late: the oldest read may take this long before others take another connection; on a slow network longer.
+        given_up: an oldest read whose caller has given up is cancelled after this, together with its connection.
         lifetime: after it a connection is replaced.
         idle_time: a connection without a read for so long is closed.
     """
@@ -22,6 +23,7 @@ class LaneLimits:
     in_flight: int = 1024
     warm: int = 4
     late: float = 0.003
+    given_up: float = 0.1
     lifetime: float = 1800.0
     idle_time: float = 30.0
 

@@ -79,6 +79,7 @@ class Lanes:
         self._opening = 0
         self._closing = False
         self._pause, self._try_after = _FIRST_PAUSE, -math.inf
+        self._look_at = 0.0
         self._patrol: asyncio.TimerHandle | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._armed_for = math.inf
@@ -114,7 +115,6 @@ class Lanes:
         if due < self._armed_for:
             self._arm(due)
         if self._patrol is None:
-            lane.began(self._clock())
             self._watch()
         return answer
 
@@ -145,25 +145,29 @@ class Lanes:
 
     def _watch(self) -> None:
         """Look at the connections again soon, as long as there is an answer to wait for."""
-        self._patrol = self._loop.call_later(self._limits.late / 2, self._look)
+        self._look_at = self._clock() + self._limits.late / 2
+        self._patrol = self._loop.call_at(self._look_at, self._look)
 
     def _look(self) -> None:
         self._patrol = None
         now = self._clock()
+        lagged = now - self._look_at > self._limits.late
         for lane in [*self._lanes, *self._leaving]:
-            if lane.is_late(now, self._limits.late):
-                self._hold_up(lane)
+            lane.note(now, loop_lagged=lagged)
+            if lane.pipeline.in_flight and lane.waited(now) >= self._limits.late:
+                self._hold_up(lane, now)
             elif lane in self._leaving and not lane.pipeline.in_flight:
                 self._close(lane)
         if self.hot and len(self._lanes) < _SPARES:
             self._grow()
-        if any(lane.pipeline.in_flight for lane in [*self._lanes, *self._leaving]):
+        if self._leaving or any(lane.pipeline.in_flight for lane in self._lanes):
             self._watch()
 
-    def _hold_up(self, lane: Lane) -> None:
+    def _hold_up(self, lane: Lane, now: float) -> None:
         """Let the reads behind a late one go on elsewhere."""
         head = lane.pipeline.head
-        if head is not None and head.future.done():  # given up by its caller: nothing of value is lost with the others
+        # Given up by its caller, and with nothing of value behind it: the server need not finish it.
+        if head is not None and head.future.done() and lane.waited(now) >= self._limits.given_up:
             self._closed += 1
             self._again(self._end(lane, cancel=True))
             return
@@ -295,7 +299,8 @@ class Lanes:
         self.hot = False
         leaving, self._lanes = self._lanes, []
         self._leaving.update(leaving)
-        self._look()
+        if leaving and self._patrol is None:
+            self._watch()
 
     def cut(self) -> None:
         """Drop every connection at once: the host is gone."""
@@ -311,7 +316,7 @@ class Lanes:
                 self._lanes.remove(lane)
                 self._leaving.add(lane)
         if self._leaving and self._patrol is None:
-            self._look()
+            self._watch()
 
     def stats(self) -> LaneStats:
         """Return what the connections do now, and have done."""
