@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,7 +14,7 @@ from tests.plugins.lanes import lanes_of, pipelined
 from tests.plugins.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine
+    from collections.abc import AsyncIterator
 
     from tests.plugins.postgres import TestDatabase
 
@@ -39,12 +39,12 @@ async def _checked(db: rdskit.Database, number: int) -> None:
     assert tuple(row) == (number, f"item {number}")
 
 
-def _many(db: rdskit.Database, tasks: int, reads: int = 5) -> Coroutine[Any, Any, Any]:
+async def _many(db: rdskit.Database, tasks: int, reads: int = 5) -> None:
     async def several(task: int) -> None:
         for number in range(reads):
             await _checked(db, (task * 7 + number) % 100 + 1)
 
-    return asyncio.gather(*(several(task) for task in range(tasks)))
+    await asyncio.gather(*(several(task) for task in range(tasks)))
 
 
 async def test_many_tasks_share_few_connections(db: rdskit.Database) -> None:

@@ -164,7 +164,7 @@ async def test_an_observer_that_raises_is_reported_once_and_disturbs_nothing(
 
 
 async def test_when_nobody_listens_the_plain_executor_runs(database: TestDatabase) -> None:
-    async with rdskit.connect(database.url, tls="off", min_size=0) as db:
+    async with rdskit.connect(database.url, tls="off", min_size=0, pipeline="off") as db:
         assert type(db._executor) is Executor
     with pytest.raises(rdskit.ConfigError, match=r"observers\[…\]='log' is of type str: give a function"):
         await rdskit.connect(database.url, tls="off", observers=["log"])  # type: ignore[list-item]  # on purpose

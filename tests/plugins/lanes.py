@@ -14,7 +14,7 @@ SECONDS = 30.0
 
 
 def lanes_of(db: rdskit.Database) -> Lanes:
-    """The pipelined connections beside the writer's pool."""
+    """Return the pipelined connections beside the writer's pool."""
     lanes = db.context.shared.cluster.writer.lanes
     assert lanes is not None
     return lanes

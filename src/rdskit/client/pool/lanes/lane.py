@@ -63,7 +63,7 @@ class Lane:
             self._waits_since = now
 
     def waited(self, now: float) -> float:
-        """Return for how many seconds its oldest read has been seen to wait, beyond what the network takes."""
+        """Return for how many seconds its oldest read has waited, beyond what the network takes."""
         patience = 0.0 if self.round_trip == math.inf else _ROUND_TRIPS * self.round_trip
         return now - self._waits_since - patience
 
