@@ -230,8 +230,8 @@ class Pool:
         idle, self._idle = self._idle, []
         for lease in idle:
             self._discard(lease)
-        self.watchdog.close()  # not before: the calls that were still running keep their deadlines
         await asyncio.gather(self._all_returned(timeout), self._lanes_closed(timeout))
+        self.watchdog.close()  # not before: the calls that were still running keep their deadlines
         for lease in tuple(self._all):
             lease.connection.broken = True
             lease.connection.abort()
