@@ -5,12 +5,13 @@
 #   make soak     random storms, repetitions, wide matrices
 #   make check    format, lint, types, floors, house rules, plain English, known vulnerabilities (offline)
 #   make audit    known vulnerabilities of the pinned packages; asks PyPI, so it needs a network
+#   make docs     the documentation site, in build/site
 #   make bench    each claim of speed beside its peers
 #   make clean    stop the local RDS and remove all that was made, .venv included
 # PYTHON=… chooses the interpreter (3.11 or later).
 
 .DELETE_ON_ERROR:
-.PHONY: help demo quick test soak check format audit bench lock clean
+.PHONY: help demo quick test soak check format audit docs bench lock clean
 
 PY := .venv/bin/python
 # One run on the machine at a time; a second one says what it waits for.
@@ -39,6 +40,10 @@ moved:
 
 .venv/.types: requirements/types.txt .venv/.dev
 	@tools/venv.sh requirements/types.txt
+	@touch $@
+
+.venv/.docs: requirements/docs.txt .venv/.dev
+	@tools/venv.sh requirements/docs.txt
 	@touch $@
 
 .venv/.audit: requirements/audit.txt .venv/.dev
@@ -80,6 +85,11 @@ format: .venv/.dev
 
 audit: .venv/.audit
 	@$(PY) tools/audit.py $(ARGS)
+
+docs: .venv/.docs
+	@$(PY) tools/site.py
+	@cd build && ../.venv/bin/zensical build --strict -f mkdocs.yml
+	@echo 'open build/site/index.html'
 
 bench: .venv/.bench
 	@$(ALONE) $(MAKE) --no-print-directory benches
