@@ -152,6 +152,6 @@ async def test_run_does_not_repeat_what_the_server_refused(db: rdskit.Database) 
 
 
 async def test_its_own_words_are_refused_inside(db: rdskit.Database) -> None:
-    with pytest.raises(rdskit.ConfigError, match="the block's own work"):
+    with pytest.raises(rdskit.ConfigError, match="the block's task"):
         async with db.transaction() as tx:
             await tx.execute("commit")

@@ -186,7 +186,9 @@ async def test_a_block_may_be_another_role(database: TestDatabase) -> None:
                 await tx.execute(f"set local role {role}")
                 await tx.execute(TAKE)
             assert (await balance(db), await fences(db)) == (70, 1)
-            with pytest.raises(rdskit.QueryError, match="a statement in it had failed and the error was swallowed"):
+            with pytest.raises(
+                rdskit.QueryError, match="a statement in it had failed and the application caught the error"
+            ):
                 await swallow(db, role)
         finally:
             await db.execute("drop table account, rdskit_txn")
