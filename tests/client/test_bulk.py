@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 import rdskit
-from rdskit.kernel.sql.insert import PORTION
+from rdskit.kernel.sql.insert import BATCH_ROWS
 from tests.client.conftest import is_at_rest
 from tests.plugins.waiting import eventually
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from tests.plugins.mysql_family import FamilyDatabase
     from tests.plugins.postgres import TestDatabase
 
-EACH = 3 * PORTION
+EACH = 3 * BATCH_ROWS
 # Of information_schema InnoDB shows what it saw last if it is asked again within 0.1 s.
 WAITING = {
     "postgresql": "select count(*) from pg_locks where not granted",
     "mysql": "select sleep(0.2) + (select count(*) from information_schema.innodb_trx where trx_state = 'LOCK WAIT')",
 }
-COUNTS = [0, 1, 64, 65, PORTION, PORTION + 1, 3 * PORTION]
+COUNTS = [0, 1, 64, 65, BATCH_ROWS, BATCH_ROWS + 1, 3 * BATCH_ROWS]
 
 
 def rows(start: int, stop: int, mark: str = "n") -> Iterator[dict[str, Any]]:
@@ -68,7 +68,7 @@ async def test_any_source_of_mappings_will_do(items: rdskit.Database) -> None:
             await items.insert_many("items", wrong)  # type: ignore[arg-type]  # that is the point
 
 
-@pytest.mark.parametrize("good", [3, 100, PORTION + 5])
+@pytest.mark.parametrize("good", [3, 100, BATCH_ROWS + 5])
 async def test_other_columns_are_refused_with_the_row_and_nothing_is_inserted(
     items: rdskit.Database, good: int
 ) -> None:
@@ -88,7 +88,7 @@ async def test_other_columns_are_refused_with_the_row_and_nothing_is_inserted(
     assert await count(items) == 0
 
 
-@pytest.mark.parametrize("good", [3, 100, PORTION + 5])
+@pytest.mark.parametrize("good", [3, 100, BATCH_ROWS + 5])
 async def test_all_or_nothing(items: rdskit.Database, good: int) -> None:
     await items.insert_many("items", rows(-1, 0))
     with pytest.raises(rdskit.IntegrityError):
@@ -100,7 +100,7 @@ async def test_all_or_nothing(items: rdskit.Database, good: int) -> None:
 
 async def test_the_source_s_own_error_comes_through_as_it_is(items: rdskit.Database) -> None:
     def failing() -> Iterator[dict[str, Any]]:
-        yield from rows(0, PORTION + 5)
+        yield from rows(0, BATCH_ROWS + 5)
         raise FileNotFoundError("the caller's own")
 
     with pytest.raises(FileNotFoundError, match="the caller's own"):
@@ -109,7 +109,7 @@ async def test_the_source_s_own_error_comes_through_as_it_is(items: rdskit.Datab
     assert await count(items) == 10
 
 
-@pytest.mark.parametrize("number", [1, 10, 65, PORTION + 1])
+@pytest.mark.parametrize("number", [1, 10, 65, BATCH_ROWS + 1])
 async def test_a_row_that_is_there_is_kept(items: rdskit.Database, number: int) -> None:
     await items.insert_many("items", rows(0, number, "old"))
     assert await items.insert_many("items", rows(0, number, "new"), on_conflict="ignore") == 0
@@ -119,7 +119,7 @@ async def test_a_row_that_is_there_is_kept(items: rdskit.Database, number: int) 
         await items.insert_many("items", [{"id": 9000, "name": "x" * 200, "price": 0.0}], on_conflict="ignore")
 
 
-@pytest.mark.parametrize("number", [1, 10, 65, PORTION + 1])
+@pytest.mark.parametrize("number", [1, 10, 65, BATCH_ROWS + 1])
 async def test_a_row_that_is_there_is_overwritten(items: rdskit.Database, number: int) -> None:
     await items.insert_many("items", rows(0, number, "old"))
     changed = [{"id": row["id"], "name": row["name"]} for row in rows(0, number + 3, "new")]
@@ -128,7 +128,7 @@ async def test_a_row_that_is_there_is_overwritten(items: rdskit.Database, number
     assert await items.fetch_value("select price from items where id = :id", id=number - 1) == (number - 1) / 4
 
 
-@pytest.mark.parametrize("number", [2, 100, PORTION + 1])
+@pytest.mark.parametrize("number", [2, 100, BATCH_ROWS + 1])
 async def test_of_a_row_that_is_given_twice_the_last_one_stays(items: rdskit.Database, number: int) -> None:
     await items.insert_many("items", rows(0, 1, "old"))
     await items.insert_many("items", [*rows(0, number, "a"), *rows(0, number, "b")], on_conflict="update")
@@ -355,7 +355,7 @@ async def test_a_deadline_ends_an_insert_and_leaves_nothing(items: rdskit.Databa
     begun = asyncio.Event()
 
     async def stuck() -> AsyncIterator[dict[str, Any]]:
-        for row in rows(0, PORTION * 2):
+        for row in rows(0, BATCH_ROWS * 2):
             yield row
         begun.set()
         await asyncio.Event().wait()

@@ -8,7 +8,7 @@ import pytest
 
 import rdskit
 import rdskit.sync
-from rdskit.kernel.sql.insert import PORTION
+from rdskit.kernel.sql.insert import BATCH_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ async def users(database: TestDatabase) -> AsyncIterator[rdskit.Database]:
 
 
 @pytest.mark.parametrize("way", WAYS, ids=["where", "index"])
-@pytest.mark.parametrize("number", [3, 200, PORTION + 1])
+@pytest.mark.parametrize("number", [3, 200, BATCH_ROWS + 1])
 async def test_a_row_outside_the_partial_index_is_no_conflict(
     users: rdskit.Database, way: dict[str, Any], number: int
 ) -> None:

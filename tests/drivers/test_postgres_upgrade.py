@@ -48,7 +48,7 @@ async def test_a_connection_that_the_application_opens_with_asyncpg_is_left_alon
     others = [await arrived.get()]
     ours = asyncio.create_task(AsyncpgDriver().connect(options, Login("app", "throwaway")))
     own = await arrived.get()
-    with contextlib.suppress(ZeroDivisionError), upgrade.cut_when_given_up():
+    with contextlib.suppress(ZeroDivisionError), upgrade.abort_on_error():
         open_plainly()
         others.append(await arrived.get())
         raise ZeroDivisionError
@@ -104,7 +104,7 @@ async def test_giving_up_at_any_step_of_a_login_is_silent() -> None:
     assert asked.is_set(), "the last ones had got as far as the request"
     server.close()
     await server.wait_closed()
-    for _ in range(STEPS):  # connections that are lost are told of in the next rounds
+    for _ in range(STEPS):  # the loop reports lost connections in its next rounds
         await asyncio.sleep(0)
     gc.collect()
     assert told == []

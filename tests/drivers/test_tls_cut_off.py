@@ -31,7 +31,7 @@ LOGIN = Login("app", "secret")
 
 @contextlib.contextmanager
 def leaving(offer: Callable[[socket.socket], None]) -> Iterator[Endpoint]:
-    """A server that offers TLS, reads the client's first words of it and closes its side in good order."""
+    """Run a server that offers TLS, reads the client's first bytes of it and closes its side in good order."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:

@@ -1,4 +1,4 @@
-"""A server that falls silent over TLS says no goodbye either; what was given up leaves no socket behind."""
+"""A server that hangs over TLS sends no close_notify; an abandoned connection must still leave no socket behind."""
 
 from __future__ import annotations
 
@@ -144,8 +144,8 @@ async def test_a_login_whose_deadline_passes(
         assert open_sockets(endpoint) == 0
 
 
-async def test_a_goodbye_that_is_cancelled() -> None:
-    """asyncmy's waits for the server's; the one here says nothing, because nobody ever connected to it."""
+async def test_a_quit_message_that_is_cancelled() -> None:
+    """Check cancellation of ``close``: asyncmy's waits for the server's close_notify, which never comes here."""
     saying, cut = asyncio.Event(), list[str]()
 
     async def say_goodbye() -> None:
@@ -171,7 +171,7 @@ async def test_a_goodbye_that_is_cancelled() -> None:
 
 
 async def never() -> PreparedSession:
-    raise AssertionError("nobody needs another session")
+    raise AssertionError("no test needs another session")
 
 
 async def test_a_cancellation_that_is_not_answered(context: ssl.SSLContext) -> None:

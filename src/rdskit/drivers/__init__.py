@@ -1,1 +1,1 @@
-"""One module per database driver; a driver's types and exceptions end here."""
+"""Adapters from database drivers to rdskit's ports; a driver's types and exceptions do not leave this package."""

@@ -1,4 +1,4 @@
-"""What a connection that cannot be opened means, where that does not depend on the engine: network, names and TLS."""
+"""Error messages of connections that cannot be opened, where they do not depend on the engine: network, names, TLS."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CERTIFICATE_ADVICE = {9: _ITS_DATES, 10: _ITS_DATES, 62: _ANOTHER_NAME, 63: _AN
 
 
 def refused_by_network(error: Exception, options: ConnectOptions) -> DriverError:
-    """Say what an error of the socket or of its TLS layer means; ``LOST`` is worth another attempt."""
+    """Return the error for a failure of the socket or of its TLS layer; ``LOST`` is worth another attempt."""
     endpoint = options.endpoint
     if isinstance(error, ssl.SSLError):
         return DriverError(Failure.REFUSED, TLSError(_tls_message(error, endpoint)))
@@ -33,7 +33,7 @@ def refused_by_network(error: Exception, options: ConnectOptions) -> DriverError
     if isinstance(error, TimeoutError):
         message = f"{endpoint} did not answer within {options.timeout:g} s; check the security group and the network"
         return DriverError(Failure.LOST, ConnectError(message))
-    return connect_error(AWAY, endpoint, said(error))
+    return connect_error(AWAY, endpoint, error_text(error))
 
 
 def unknown_database(options: ConnectOptions, login: Login) -> DriverError:
@@ -48,15 +48,15 @@ def unknown_database(options: ConnectOptions, login: Login) -> DriverError:
 
 
 def write_refused(error: DriverError, endpoint: Endpoint) -> DriverError:
-    """A write on a session that is for reading: what it should do, and no sign of a failover."""
-    told = error.public
-    message = f"{told}; {endpoint} was connected to read only: connect by the cluster's own endpoint to write"
-    answer = (told.sqlstate, told.errno) if isinstance(told, QueryError) else (None, None)
-    return DriverError(Failure.REFUSED, ReadOnlyError(message, sqlstate=answer[0], errno=answer[1]))
+    """Return the error for a write on a read-only session: it names the next step, and is no sign of a failover."""
+    refusal = error.public
+    message = f"{refusal}; {endpoint} was connected to read only: connect by the cluster's own endpoint to write"
+    codes = (refusal.sqlstate, refusal.errno) if isinstance(refusal, QueryError) else (None, None)
+    return DriverError(Failure.REFUSED, ReadOnlyError(message, sqlstate=codes[0], errno=codes[1]))
 
 
-def said(error: BaseException) -> str:
-    """Return an error's own words, fit for a terminal and a log, or its name where it has none."""
+def error_text(error: BaseException) -> str:
+    """Return an error's own text, escaped for terminals and logs, or its class name where it has none."""
     return escaped(str(error)) or type(error).__name__
 
 

@@ -1,11 +1,11 @@
-"""Plain DBAPI connections: psycopg for PostgreSQL, PyMySQL for MySQL and MariaDB; nothing of ours stays in between."""
+"""Open plain DBAPI connections: psycopg for PostgreSQL, PyMySQL for MySQL and MariaDB, without a proxy of rdskit's."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from rdskit.drivers.connect_errors import said
+from rdskit.drivers.connect_errors import error_text
 from rdskit.drivers.pymysql_connect import ask_within, connect_within
 from rdskit.errors import ConfigError, ConnectError
 from rdskit.kernel.connect_errors import connect_error, problem_by_errno, problem_in_words
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from rdskit.kernel.ports import Login
 
 MYSQL_REFUSES_WRITES: Final = "select @@global.read_only or @@innodb_read_only"
-"""Asks MySQL and MariaDB whether the whole server refuses writes; Aurora answers by the second variable."""
+"""Query of MySQL and MariaDB: does the whole server refuse writes? An Aurora reader sets only the second variable."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlainOptions:
-    """How a plain connection is opened.
+    """Settings that every plain connection of a target shares.
 
     Attributes:
         tls: the driver's own arguments for TLS.
         application_name: what the server shows for the connection.
-        others: further arguments of the driver, as the application gave them.
-        cleartext_password: an unverified server may have the password in the clear.
+        others: further arguments of the driver, which the application passed.
+        cleartext_password: send the password in the clear, if an unverified server asks for it.
     """
 
     tls: Mapping[str, Any]
@@ -43,7 +43,7 @@ class PlainOptions:
 
 
 class Psycopg:
-    """Opens PostgreSQL connections.
+    """Open PostgreSQL connections with psycopg.
 
     Raises:
         ImportError: psycopg is not installed.
@@ -74,23 +74,23 @@ class Psycopg:
                 **{**options.tls, **options.others},
             )
         except self._psycopg.Error as error:
-            text = said(error)
+            text = error_text(error)
             raise connect_error(problem_in_words(text), endpoint, text, login.user) from error
         keep_alive_unwatched(connection.fileno())
         return connection
 
     def role(self, _endpoint: Endpoint, connection: Any) -> Role:
-        """Return what the server reports of itself; PostgreSQL does so unasked since version 14."""
+        """Return the role that the server reports; PostgreSQL reports ``in_hot_standby`` unasked since version 14."""
         standby = connection.info.parameter_status("in_hot_standby") == "on"
         return Role.READER if standby else Role.WRITER
 
     def close(self, connection: Any) -> None:
-        """Close a connection that the application does not get."""
+        """Close a connection that the application does not receive."""
         connection.close()
 
 
 class Pymysql:
-    """Opens connections to MySQL and MariaDB.
+    """Open connections to MySQL and MariaDB with PyMySQL.
 
     Raises:
         ImportError: PyMySQL is not installed.
@@ -109,7 +109,7 @@ class Pymysql:
             DriverError: it could not be connected to.
         """
         options = self._options
-        local = endpoint.is_unix_socket  # which never leaves the machine: no TLS, as libpq does it
+        local = endpoint.is_unix_socket  # the bytes never leave the machine: no TLS, as in libpq
         try:
             arguments = {
                 "host": "localhost" if local else endpoint.host,
@@ -137,24 +137,24 @@ class Pymysql:
         return connection
 
     def role(self, endpoint: Endpoint, connection: Any) -> Role:
-        """Ask for the server's read-only settings.
+        """Query the server's read-only settings and return its role.
 
         Raises:
             DriverError: the connection was lost.
         """
         try:
-            read_only = ask_within(_asked_for_role, connection, connection.connect_timeout)
+            read_only = ask_within(_refuses_writes, connection, connection.connect_timeout)
         except (self._pymysql.OperationalError, self._pymysql.InterfaceError, OSError) as error:
-            message = f"{endpoint} was lost right after the login: {said(error)}"
+            message = f"{endpoint} was lost right after the login: {error_text(error)}"
             raise DriverError(Failure.LOST, ConnectError(message)) from error
         return Role.READER if read_only else Role.WRITER
 
     def close(self, connection: Any) -> None:
-        """Close a connection that the application does not get."""
+        """Close a connection that the application does not receive."""
         connection.close()
 
 
-def _asked_for_role(connection: Any) -> bool:
+def _refuses_writes(connection: Any) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(MYSQL_REFUSES_WRITES)
         (read_only,) = cursor.fetchone()
@@ -167,7 +167,7 @@ def plain_driver(options: PlainOptions, *, postgres: bool) -> Psycopg | Pymysql:
 
     Args:
         options: how its connections are opened.
-        postgres: for PostgreSQL, and not for MySQL and MariaDB.
+        postgres: whether the engine is PostgreSQL; otherwise MySQL or MariaDB.
 
     Raises:
         ConfigError: it is not installed.

@@ -1,7 +1,7 @@
-"""PyMySQL within a deadline: connect, TLS, login and the first question.
+"""Connect PyMySQL and run its first query within a deadline: TCP, TLS, login and query together.
 
-PyMySQL's own ``connect_timeout`` ends with TCP's handshake, and its ``read_timeout`` begins again with each byte. A
-server that accepts the connection and says nothing would hold the caller without end.
+PyMySQL's own ``connect_timeout`` covers TCP's handshake only, and its ``read_timeout`` restarts with each byte. A
+server that accepts the connection and sends nothing would block the caller forever.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ T = TypeVar("T")
 def connect_within(
     connect: Callable[..., Connection[Any]], arguments: Mapping[str, Any], seconds: float, *, cleartext_password: bool
 ) -> Any:
-    """Connect and log in.
+    """Connect and log in before a deadline.
 
     Args:
-        connect: ``pymysql.connect``, or what calls it with the same arguments.
-        arguments: of PyMySQL; ``host`` and ``port`` among them.
-        seconds: for the whole attempt. Looking a name up is left to the resolver and its own limits.
-        cleartext_password: an unverified server may have the password in the clear.
+        connect: ``pymysql.connect``, or a function that calls it with the same arguments.
+        arguments: PyMySQL's; they include ``host`` and ``port``.
+        seconds: for the whole attempt, except name resolution, which has the resolver's own limits.
+        cleartext_password: send the password in the clear, if an unverified server asks for it.
 
     Raises:
         OperationalError: PyMySQL's; number 2003 if the deadline passed.
@@ -53,6 +53,7 @@ def connect_within(
     except OSError as error:
         raise OperationalError(_HOST_ERROR, f"Can't connect to MySQL server on {host!r} ({error})") from error
     tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # PyMySQL blocks in recv(): only shutting the socket down from another thread ends that at the deadline.
     with cut_after(tcp.fileno(), end - time.monotonic()) as cut:
         try:
             connection.connect(tcp)
@@ -67,10 +68,10 @@ def connect_within(
 
 
 def ask_within(ask: Callable[[Any], T], connection: Any, seconds: float) -> T:
-    """Call a function that asks the server something on a connection.
+    """Call a function that queries the server on a connection, before a deadline.
 
     Raises:
-        OperationalError: PyMySQL's; number 2013 if the deadline passed, and the connection is of no use then.
+        OperationalError: PyMySQL's; number 2013 if the deadline passed, and the connection is unusable then.
     """
     from pymysql import OperationalError  # noqa: PLC0415 - an optional driver, loaded on first use
 

@@ -1,4 +1,4 @@
-"""PyMySQL's logins to unverified servers: the password leaves only as a hash with the server's salt."""
+"""Restrict PyMySQL's logins to unverified servers: the password is sent only as a hash with the server's salt."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ if TYPE_CHECKING:
 
 
 def guard_password(connection: Any, endpoint: Endpoint) -> None:
-    """Have a connection that is not open yet refuse logins that would give its password away.
+    """Make a connection that is not open yet refuse logins that would reveal its password.
 
     Args:
-        connection: PyMySQL's; one that verifies certificates is left as it is.
-        endpoint: where it is going to.
+        connection: PyMySQL's; one that verifies certificates stays unchanged.
+        endpoint: the server that it will connect to.
     """
     if connection.ssl and connection.ctx.verify_mode is ssl.CERT_REQUIRED:
         return
     logins: dict[str, Any] = dict.fromkeys(CLEAR_LOGINS, _Refused)
     if not endpoint.is_loopback:
         logins |= {"sha256_password": _Refused, "caching_sha2_password": _HashOnly}
-        _begin_by_hash(connection)
+        _start_with_hash(connection)
     connection._auth_plugin_map = {**connection._auth_plugin_map, **logins}  # noqa: SLF001 - no other way once it is made
 
 
-def _begin_by_hash(connection: Any) -> None:
-    """Send no key login unasked: over TLS PyMySQL begins sha256_password with the password itself."""
+def _start_with_hash(connection: Any) -> None:
+    """Start with ``mysql_native_password``: over TLS PyMySQL starts sha256_password with the password itself."""
     read = connection._get_server_information  # noqa: SLF001 - PyMySQL has no other place
 
     def _get_server_information() -> None:
@@ -40,13 +40,13 @@ def _begin_by_hash(connection: Any) -> None:
 
 
 class _Refused:
-    """Stands in for a login that would give the password away."""
+    """Replace an authentication plug-in that would reveal the password."""
 
     def __init__(self, connection: Any) -> None:
         pass
 
     def authenticate(self, _packet: Any) -> Any:
-        """Refuse.
+        """Refuse the login always.
 
         Raises:
             OperationalError: PyMySQL's, always.
@@ -55,20 +55,20 @@ class _Refused:
 
 
 class _HashOnly:
-    """`caching_sha2_password` without its second half, which sends the password itself."""
+    """Run `caching_sha2_password` without its second half (full authentication), which sends the password itself."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
 
     def authenticate(self, packet: Any) -> Any:
-        """Log in, if the server knows the hash."""
+        """Log in, if the server has the password's hash in its cache."""
         from pymysql import _auth  # noqa: PLC0415 - an optional driver, loaded on first use
 
         return _auth.caching_sha2_password_auth(_Unverified(self._connection), packet)
 
 
 class _Unverified:
-    """A connection as `caching_sha2_password` sees it: a hash may be sent, and nothing more."""
+    """Show a connection to `caching_sha2_password` as one that is not secure, so that it sends only a hash."""
 
     _secure: Final = False
     server_public_key: Final = None
@@ -80,7 +80,7 @@ class _Unverified:
         return getattr(self._connection, name)
 
     def write_packet(self, payload: bytes) -> None:
-        """Send a packet, unless it asks for a key."""
+        """Send a packet, unless it requests the server's public key."""
         if payload in KEY_REQUESTS:
             _refuse("caching_sha2_password")
         self._connection.write_packet(payload)

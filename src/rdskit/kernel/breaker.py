@@ -22,7 +22,7 @@ class Breaker(NamedTuple):
         return self if self.failing_since is not None else Breaker(now)
 
     def is_open(self, now: float, patience: float) -> bool:
-        """Whether callers are told at once.
+        """Return whether callers are told at once.
 
         Args:
             now: the clock.

@@ -67,7 +67,7 @@ class Credentials(Protocol):
     """Anything that can say who to log in as."""
 
     async def login(self, endpoint: Endpoint, *, refused: Login | None = None) -> Login:
-        """Give user and password for a host.
+        """Return user and password for a host.
 
         Args:
             endpoint: whom to log in to; an IAM token is signed for one host and port.
@@ -173,7 +173,7 @@ Batch = Sequence[Sequence[Any]]
 
 
 class Batches(Protocol):
-    """All of them, made while they are taken: never all in memory. A portion smaller than ``PORTION`` is the last."""
+    """A source of batches that are built as they are taken; a batch smaller than ``BATCH_ROWS`` is the last."""
 
     def __aiter__(self) -> AsyncIterator[Batch]: ...
 
@@ -234,7 +234,7 @@ class Connection(Protocol):
         """Run a statement and give the number of rows that it matched."""
         ...
 
-    async def insert_many(self, insertion: Insertion, portions: Batches) -> int:
+    async def insert_many(self, insertion: Insertion, batches: Batches) -> int:
         """Insert rows, all or none if a transaction is open and then rolled back on an error.
 
         Returns:
@@ -246,7 +246,7 @@ class Connection(Protocol):
         """
         ...
 
-    async def execute_many(self, text: str, portions: Batches) -> int:
+    async def execute_many(self, text: str, batches: Batches) -> int:
         """Run a statement that gives no rows for each parameter set; give the number of rows matched in all."""
         ...
 
@@ -259,7 +259,7 @@ class Connection(Protocol):
         ...
 
     async def capacity(self, timeout: float | None) -> ServerCapacity:
-        """How many connections the server takes."""
+        """Return how many connections the server takes."""
         ...
 
     async def written_position(self, timeout: float | None) -> Position | None:
@@ -267,7 +267,7 @@ class Connection(Protocol):
         ...
 
     async def reader_progress(self, timeout: float | None) -> ReaderProgress:
-        """How far this reader has come."""
+        """Return how far this reader has come."""
         ...
 
     async def enter(self, before: Scope, after: Scope, timeout: float | None) -> None:

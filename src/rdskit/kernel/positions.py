@@ -40,7 +40,7 @@ class Position:
         return ""
 
     def covers(self, other: Position) -> bool:
-        """Whether everything up to ``other`` is included.
+        """Return whether everything up to ``other`` is included.
 
         Raises:
             TypeError: ``other`` is a position of another engine.
@@ -118,7 +118,7 @@ class Lsn(int, Position):
         return f"Lsn({str(self)!r})"
 
     def covers(self, other: Position) -> bool:
-        """Whether the log up to ``other`` is included."""
+        """Return whether the log up to ``other`` is included."""
         return other is START or self >= _same(Lsn, other)
 
     def merge(self, other: Position) -> Lsn:
@@ -177,7 +177,7 @@ class Xid(int, Position):
         return f"Xid({self})"
 
     def covers(self, other: Position) -> bool:
-        """Whether all transactions before ``other`` have ended before this one too."""
+        """Return whether all transactions before ``other`` have ended before this one too."""
         return other is START or self >= _same(Xid, other)
 
     def merge(self, other: Position) -> Xid:
@@ -228,7 +228,7 @@ class GtidPosition(Position):
         return ",".join(f"{domain}-{server}" for domain, (server, _) in sorted(self.domains.items()))
 
     def covers(self, other: Position) -> bool:
-        """Whether each domain of ``other`` has come at least as far."""
+        """Return whether each domain of ``other`` has come at least as far."""
         if other is START:
             return True
         mine = self.domains
@@ -295,7 +295,7 @@ class GtidSet(Position):
         return hash(str(self))
 
     def covers(self, other: Position) -> bool:
-        """Whether every transaction of ``other`` is in this set."""
+        """Return whether every transaction of ``other`` is in this set."""
         if other is START:
             return True
         mine, theirs = self.intervals, _same(GtidSet, other).intervals

@@ -83,7 +83,7 @@ class KeySource:
             anew: do not use what was there before.
         """
         if self._how.role_arn is None and self._how.keys is None:
-            return await resolve_keys(anew=anew)
+            return await resolve_keys(refresh=anew)
         if anew or self._keys is None or not role_keys_serve(self._keys.expires, self._now()):
             self._keys = await self._renewing.run(lambda: self._renewed(region, anew=anew))
         return self._keys
@@ -93,7 +93,7 @@ class KeySource:
             return await self._how.keys()
         assert self._how.role_arn is not None
         if anew:
-            await resolve_keys(anew=True)
+            await resolve_keys(refresh=True)
         name, external = self._how.session_name, self._how.external_id
         return await assume_role(self._how.role_arn, session_name=name, external_id=external, region=region)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rdskit.errors import ConfigError
 from rdskit.kernel.ports import Row
-from rdskit.kernel.sql.insert import PORTION
+from rdskit.kernel.sql.insert import BATCH_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +49,7 @@ class Pace:
 
 
 class Batches:
-    """Batches of a source, converted while they are taken; a portion smaller than ``PORTION`` is the last.
+    """Batches of a source, converted while they are taken; a portion smaller than ``BATCH_ROWS`` is the last.
 
     Attributes:
         convert: makes of a portion what the driver is given; its second argument is how many rows came before.
@@ -117,14 +117,14 @@ def _read(rows: object) -> Iterator[list[Any]]:
     if not isinstance(rows, Iterable) or isinstance(rows, str | bytes | Mapping):
         raise ConfigError(f"rows are a {type(rows).__name__}: give an iterable, or async iterable, of mappings")
     iterator = iter(rows)
-    return iter(lambda: list(itertools.islice(iterator, PORTION)), [])
+    return iter(lambda: list(itertools.islice(iterator, BATCH_ROWS)), [])
 
 
 async def _read_async(rows: AsyncIterable[Any]) -> AsyncIterator[list[Any]]:
     portion: list[Any] = []
     async for row in rows:
         portion.append(row)
-        if len(portion) == PORTION:
+        if len(portion) == BATCH_ROWS:
             yield portion
             portion = []
     if portion:

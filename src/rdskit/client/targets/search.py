@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from rdskit.client.credentials import log_in_here
 from rdskit.client.targets.policy import hosts_for, pause_while_away
-from rdskit.drivers.greeting import PATIENCE, engine_at, other_protocol
+from rdskit.drivers.greeting import DETECTION_TIMEOUT, engine_at, other_protocol
 from rdskit.errors import AuthenticationError
 from rdskit.kernel.connect_errors import no_writer_known, no_writer_there
 from rdskit.kernel.failures import Failure
@@ -148,7 +148,7 @@ class Search:
         if endpoint in self._met or isinstance(error.public, AuthenticationError):
             return None
         self._met.add(endpoint)
-        found = waiting.run(lambda: engine_at(endpoint, min(PATIENCE, timeout / 4)))
+        found = waiting.run(lambda: engine_at(endpoint, min(DETECTION_TIMEOUT, timeout / 4)))
         return other_protocol(found, located.engine, endpoint)
 
     def _hosts(self, waiting: Waiting, turn: int, *, look: bool) -> tuple[Host, ...]:

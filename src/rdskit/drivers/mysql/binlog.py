@@ -1,7 +1,7 @@
-"""A MySQL or MariaDB connection that receives the binary log.
+"""Receive the binary log of MySQL or MariaDB as a replica.
 
 Sources: MySQL source, ``libbinlogevents`` and "COM_BINLOG_DUMP_GTID" of the protocol documentation; MariaDB
-documentation, "Replication Protocol": a replica that sends ``@slave_connect_state`` and no file name begins by GTID.
+documentation, "Replication Protocol": a replica that sends ``@slave_connect_state`` and no file name starts by GTID.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rdskit.kernel.endpoints import Endpoint
 
 _BY_GTID: Final = 4  # BINLOG_THROUGH_GTID
-_FIRST_EVENT: Final = 4  # a binary log begins with four magic bytes
+_FIRST_EVENT: Final = 4  # offset: a binary log file begins with four magic bytes
 _EOF: Final = 0xFE
 
 
@@ -46,7 +46,7 @@ class BinlogConnection:
     async def start(
         self, position: BinlogFile | GtidSet | GtidPosition, *, server_id: int, heartbeat: float, timeout: float | None
     ) -> None:
-        """Register as a replica and begin to receive events."""
+        """Register as a replica and start receiving events."""
         await self._within(self._start(position, server_id, heartbeat), timeout)
 
     async def receive(self) -> bytes:
@@ -57,8 +57,8 @@ class BinlogConnection:
             raise DriverError(Failure.LOST, lost)
         return data[1:]
 
-    async def close(self, timeout: float) -> None:  # noqa: ARG002 - the port's; a server that sends is not waited for
-        """Drop the socket: a server that sends its log reads no quit message."""
+    async def close(self, timeout: float) -> None:  # noqa: ARG002 - the port's; the server is not awaited here
+        """Drop the socket: a server that is sending its log reads no quit message."""
         self._raw.close()
 
     async def _start(self, position: BinlogFile | GtidSet | GtidPosition, server_id: int, heartbeat: float) -> None:
@@ -75,7 +75,7 @@ class BinlogConnection:
         await raw._execute_command(COM_BINLOG_DUMP, dump)  # noqa: SLF001 - same
 
     def _settings(self, position: BinlogFile | GtidSet | GtidPosition, heartbeat: float) -> str:
-        """Write the variables that a replica sets: a server that finds none sends events without checksums."""
+        """Return the SET statement of a replica: without its variables the server sends events without checksums."""
         settings = {
             "master_binlog_checksum": "@@global.binlog_checksum",
             "master_heartbeat_period": str(int(heartbeat * 1e9)),
@@ -106,14 +106,14 @@ class BinlogConnection:
 
 
 def _dump_by_gtid(known: GtidSet, server_id: int) -> bytes:
-    """Write COM_BINLOG_DUMP_GTID's payload."""
-    encoded = _encoded(known)
+    """Return the payload of COM_BINLOG_DUMP_GTID."""
+    encoded = _encode_gtid_set(known)
     head = struct.pack("<HII", _BY_GTID, server_id, 0)  # no file name
     return head + struct.pack("<QI", _FIRST_EVENT, len(encoded)) + encoded
 
 
-def _encoded(known: GtidSet) -> bytes:
-    """Write a GTID set: for each source its UUID and its intervals, whose ends are not included."""
+def _encode_gtid_set(known: GtidSet) -> bytes:
+    """Encode a GTID set: each source's UUID and its intervals, whose ends are exclusive on the wire."""
     parts = [struct.pack("<Q", len(known.intervals))]
     for source, intervals in known.intervals.items():
         if ":" in source:

@@ -1,4 +1,4 @@
-"""Codecs of columns of MySQL and MariaDB: they read what asyncmy gives, in the rows of one connection."""
+"""Decode columns of MySQL and MariaDB with codecs, from the values that asyncmy returns, for one connection."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     Decoders = Mapping[int, Callable[[Any], Any]]
 
-#: What an answer tells apart; CHAR, ENUM and SET are one type there, as are VARCHAR and VARBINARY, TEXT and BLOB. Not
-#: the integers and floats, which rdskit's own statements read.
+#: Types that a result distinguishes. On the wire CHAR, ENUM and SET are one type; so are VARCHAR and VARBINARY, and
+#: TEXT and BLOB. Integers and floats are left out, because rdskit's own statements read them.
 TYPES: Final = {
     JSON_TYPE: FIELD_TYPE.JSON,
     "decimal": FIELD_TYPE.NEWDECIMAL,
@@ -34,10 +34,10 @@ TYPES: Final = {
 
 
 def decoders(codecs: Iterable[NamedCodec]) -> Decoders:
-    """Return what reads the columns of each type that has a codec.
+    """Return a decoder for each column type that has a codec.
 
     Raises:
-        DriverError: a name is none of a type that answers tell apart.
+        DriverError: a codec names a type that results do not distinguish.
     """
     found: dict[int, Callable[[Any], Any]] = {FIELD_TYPE.JSON: JSON.decode}
     for name, codec in codecs:
@@ -49,16 +49,16 @@ def decoders(codecs: Iterable[NamedCodec]) -> Decoders:
                     f"among {', '.join(TYPES)}"
                 ),
             )
-        found[TYPES[name]] = codec.decode if name == JSON_TYPE else _reading_text(codec)
+        found[TYPES[name]] = codec.decode if name == JSON_TYPE else _text_decoder(codec)
     return found
 
 
-def _reading_text(codec: Codec) -> Callable[[Any], Any]:
-    return lambda value: codec.decode(_text(value))
+def _text_decoder(codec: Codec) -> Callable[[Any], Any]:
+    return lambda value: codec.decode(_server_text(value))
 
 
-def _text(value: Any) -> str:
-    """Write a value as the server shows it."""
+def _server_text(value: Any) -> str:
+    """Format a value as the server shows it."""
     if isinstance(value, datetime):
         return value.isoformat(sep=" ")
     if not isinstance(value, timedelta):

@@ -1,8 +1,8 @@
-"""One MySQL or MariaDB connection behind the connection port.
+"""One MySQL or MariaDB connection that implements the connection port.
 
-asyncmy closes a connection whose call is cancelled, because an answer may be half read. Here the next use, or the pool
-that cleans the connection, opens another session in its place, and that one ends the old session on the server. So a
-deadline costs one login, and no KILL can come late and hit another statement.
+asyncmy closes a connection whose call is cancelled, because a response may be half read. The next use, or the pool's
+cleaning, then opens a new session and has it kill the old one on the server. So a passed deadline costs one login, and
+no late KILL can hit another statement.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ T = TypeVar("T")
 
 
 class MysqlConnection:
-    """One session at a time behind the connection port.
+    """Implement the connection port with one server session at a time.
 
     Attributes:
         endpoint: the host.
-        role: what the server said it was.
-        broken: of no use any more.
-        interrupted: a call was given up; the next use replaces the session.
+        role: the role that the server reported when the session was opened.
+        broken: the connection cannot be used any more.
+        interrupted: a call was abandoned; the next use replaces the session.
     """
 
     __slots__ = (
@@ -81,7 +81,7 @@ class MysqlConnection:
         self.broken = False
         self._reads_only = False
         self.interrupted = False
-        self._adopt(session)
+        self._use_session(session)
 
     @property
     def in_transaction(self) -> bool:
@@ -89,7 +89,10 @@ class MysqlConnection:
         return self._aborted or bool(self._session.raw.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS)
 
     async def fetch_one(self, text: str, args: Sequence[Any], timeout: float | None) -> Row | None:
-        """Run a statement and give its first row. The most common call, and so in one piece, without ``_run``."""
+        """Run a statement and return its first row.
+
+        This is the most common call. So the usual case is inlined here and does not go through ``_run``.
+        """
         key = (text, *map(type, args))
         prepared = self._statements.get(key)
         if prepared is None or not prepared.is_plain or timeout is not None or self.interrupted or self._aborted:
@@ -99,66 +102,66 @@ class MysqlConnection:
             if not await prepared.statement._execute_cursor(args, prepared):  # noqa: SLF001 - the short way in
                 prepared.take(self._session.raw._result)  # noqa: SLF001 - where it leaves an answer otherwise
         except BaseException as error:  # noqa: BLE001 - raised there, unless the statement is outdated
-            self._consider(key, error)
+            self._raise_unless_outdated(key, error)
         else:
             rows, prepared.rows = prepared.rows, ()
             return prepared.shape.row(rows[0]) if rows else None
         return await self._run(text, args, None, Prepared.first)
 
     def fetch_all(self, text: str, args: Sequence[Any], timeout: float | None) -> Coroutine[Any, Any, list[Row]]:
-        """Run a statement and give all rows."""
+        """Run a statement and return all rows."""
         return self._run(text, args, timeout, Prepared.all)
 
     def execute(self, text: str, args: Sequence[Any], timeout: float | None) -> Coroutine[Any, Any, Result]:
-        """Run a statement and give the number of rows that it matched.
+        """Run a statement and return the number of rows that it matched.
 
-        ``insert … on duplicate key update`` counts a row that was updated twice: the server's own way.
+        ``insert … on duplicate key update`` counts an updated row twice, as the server does.
         """
         return self._run(text, args, timeout, Prepared.result)
 
-    async def insert_many(self, insertion: Insertion, portions: Batches) -> int:
+    async def insert_many(self, insertion: Insertion, batches: Batches) -> int:
         """Insert rows by statements of many rows each."""
-        await self._ready()
+        await self._require_usable()
         inserting = Inserting(self._session.raw, insertion)
         inserted = 0
         try:
-            async for portion in portions:
-                with self._watched():
-                    inserted += await inserting.insert(portion)
+            async for batch in batches:
+                with self._mapping_errors():
+                    inserted += await inserting.insert(batch)
         finally:
             if not (self.interrupted or self.broken):
-                # It sends and waits for nothing, so a task that is being cancelled is not held up.
-                with contextlib.suppress(DriverError), self._watched():
+                # Closing a statement sends and awaits no response, so it does not delay a task that is being cancelled.
+                with contextlib.suppress(DriverError), self._mapping_errors():
                     await inserting.close()
         return inserted
 
-    async def execute_many(self, text: str, portions: Batches) -> int:
+    async def execute_many(self, text: str, batches: Batches) -> int:
         """Run a statement for each parameter set."""
-        return sum([await self.execute(text, args, None) async for portion in portions for args in portion])
+        return sum([await self.execute(text, args, None) async for batch in batches for args in batch])
 
     async def open_cursor(self, text: str, args: Sequence[Any], timeout: float | None) -> ServerCursor:
-        """Open a cursor."""
-        await self._within(self._ready(), timeout)
-        with self._watched():
-            return await open_cursor(self._session.raw, text, args, self._watched)
+        """Run a query whose rows stay on the server, behind a cursor."""
+        await self._run_by_deadline(self._require_usable(), timeout)
+        with self._mapping_errors():
+            return await open_cursor(self._session.raw, text, args, self._mapping_errors)
 
     async def control(self, text: str, timeout: float | None) -> str:
-        """Run BEGIN, COMMIT, ROLLBACK or SAVEPOINT and give the command's name.
+        """Run BEGIN, COMMIT, ROLLBACK or SAVEPOINT and return the command's name.
 
-        BEGIN takes PostgreSQL's options. A COMMIT after a call was given up inside the transaction gives ``ROLLBACK``:
-        that is what has become of it.
+        BEGIN takes PostgreSQL's options. If a call inside the transaction was abandoned, COMMIT returns ``ROLLBACK``:
+        the server has rolled the transaction back with its session.
         """
         verb = text.partition(" ")[0].upper()
         if verb == "BEGIN":
             self._reads_only = "read only" in text
-        await self._guarded(self._control(text), timeout)
+        await self._run_mapped(self._control(text), timeout)
         if self._aborted and text.lower() in {"commit", "rollback"}:
             self._aborted = False
             return "ROLLBACK"
         return verb
 
     async def capacity(self, timeout: float | None) -> ServerCapacity:
-        """How many connections the server takes; ``max_user_connections`` is this user's own limit."""
+        """Return how many connections the server takes; ``max_user_connections`` is this user's own limit."""
         text = "select @@global.max_connections, @@session.max_user_connections"
         row = await self.fetch_one(text, (), timeout)
         assert row is not None, text
@@ -166,69 +169,70 @@ class MysqlConnection:
         return ServerCapacity(int(most), 0, int(own) or None)
 
     async def written_position(self, timeout: float | None) -> Position | None:
-        """Where the writer's log ends now; None on Aurora, where ``gtid_mode`` is off, or where nothing is logged.
+        """Return where the writer's log ends now.
 
-        Without positions a session's reads go to the writer after its first write. RDS for MySQL has ``gtid_mode``
-        OFF_PERMISSIVE by default; set it to ON in the parameter group to read from replicas.
+        The result is None on Aurora, where ``gtid_mode`` is off, or where the server keeps no binary log. A session's
+        reads then go to the writer after its first write. RDS for MySQL has ``gtid_mode`` OFF_PERMISSIVE by default.
+        Set it to ON in the parameter group to read from replicas.
         """
-        return await self._within(self._replication.written(), timeout)
+        return await self._run_by_deadline(self._replication.written(), timeout)
 
     async def reader_progress(self, timeout: float | None) -> ReaderProgress:
-        """How far this reader has come."""
-        return await self._within(self._replication.progress(), timeout)
+        """Return this reader's replay position and lag."""
+        return await self._run_by_deadline(self._replication.progress(), timeout)
 
     async def enter(self, before: Scope, after: Scope, timeout: float | None) -> None:
-        """Take the session from one scope to another.
+        """Switch the session from one scope to another.
 
-        A prepared statement belongs to the schema in which it was prepared, and MariaDB cannot go back to the default
-        role: so the session is reset first, unless only the tenant changes.
+        A prepared statement is bound to the schema in which it was prepared, and MariaDB cannot return to the default
+        role. So the session is reset first, unless only the tenant changes.
         """
-        await self._guarded(self._enter(before, after), timeout)
+        await self._run_mapped(self._enter(before, after), timeout)
 
     async def reset(self, timeout: float) -> None:
-        """Take back everything a caller changed in the session; its statements are prepared again when next used."""
-        await self._guarded(self._reset(), timeout)
+        """Undo every change that a caller made in the session. Statements are prepared again at their next use."""
+        await self._run_mapped(self._reset(), timeout)
 
     async def ping(self, timeout: float) -> None:
-        """One round trip; after a call that was given up, replace the session."""
-        await self._guarded(self._ping(), timeout)
+        """Make one round trip; after an abandoned call, replace the session."""
+        await self._run_mapped(self._ping(), timeout)
 
     async def close(self, timeout: float) -> None:
-        """Say goodbye to the server, and end there what was given up; abort when that takes longer than ``timeout``."""
+        """Send the quit message and kill an abandoned session; abort if that takes longer than ``timeout`` seconds."""
         try:
             async with asyncio.timeout(timeout):
                 if self.interrupted and not self.broken:
-                    await self._replace()
+                    await self._replace_session()
                 self.broken = True
                 await self._session.raw.ensure_closed()
-        except (DriverError, OSError):  # TimeoutError is one: nobody is there to say goodbye to
+        except (DriverError, OSError):  # includes TimeoutError: the server does not read the quit message
             self.abort()
         except asyncio.CancelledError:
             self.abort()
             raise
 
     def stop(self) -> bool:
-        """Return False: a call past its deadline is given up, and its session ended."""
+        """Return False: a call past its deadline is abandoned, and its session killed later."""
         return False
 
     def abort(self) -> None:
         """Drop the socket at once."""
         self.broken = True
-        transport = self._session.raw._transport  # noqa: SLF001 - asyncmy can only close, which waits for what is unsent
+        transport = self._session.raw._transport  # noqa: SLF001 - asyncmy's close waits until everything is sent
         if transport is not None:
             transport.abort()
 
     # -- running -------------------------------------------------------------------------------------------------------
 
     async def _run(self, text: str, args: Sequence[Any], timeout: float | None, take: Callable[[Prepared], T]) -> T:
-        """Run a statement and give what ``take`` makes of its answer."""
+        """Run a statement and return ``take`` of its result."""
         if timeout is not None:
-            return await self._within(self._run(text, args, None, take), timeout)
+            return await self._run_by_deadline(self._run(text, args, None, take), timeout)
         args = self._bound(args)
         key = (text, *map(type, args))
         try:
             if self.interrupted or self._aborted:
-                await self._ready()
+                await self._require_usable()
             prepared = self._statements.get(key)
             if prepared is None:
                 prepared = await self._statements.prepare(key)
@@ -237,13 +241,16 @@ class MysqlConnection:
             if not await prepared.statement._execute_cursor(args, prepared):  # noqa: SLF001 - the short way in
                 prepared.take(self._session.raw._result)  # noqa: SLF001 - where it leaves an answer otherwise
         except BaseException as error:  # noqa: BLE001 - raised there, unless the statement is outdated
-            self._consider(key, error)
+            self._raise_unless_outdated(key, error)
         else:
             return take(prepared)
         return await self._run(text, args, None, take)
 
-    def _consider(self, key: Key, error: BaseException) -> None:
-        """Return if a statement that failed has only to be prepared anew; raise what the caller must know otherwise."""
+    def _raise_unless_outdated(self, key: Key, error: BaseException) -> None:
+        """Classify a failed statement: return if preparing it again is enough, else raise the error for the caller.
+
+        A cancelled call leaves the response half read, so the session must be replaced.
+        """
         if isinstance(error, DriverError):
             raise error
         if not isinstance(error, Exception):
@@ -253,7 +260,7 @@ class MysqlConnection:
             raise self._failed(unreadable(error, self._statements.description(key))) from error
 
     @contextlib.contextmanager
-    def _watched(self) -> Iterator[None]:
+    def _mapping_errors(self) -> Iterator[None]:
         try:
             yield
         except DriverError:
@@ -264,7 +271,7 @@ class MysqlConnection:
             self.interrupted = True
             raise
 
-    async def _guarded(self, call: Awaitable[None], timeout: float | None) -> None:
+    async def _run_mapped(self, call: Awaitable[None], timeout: float | None) -> None:
         try:
             if timeout is None:
                 await call
@@ -279,7 +286,7 @@ class MysqlConnection:
             self.interrupted = True
             raise
 
-    async def _within(self, call: Awaitable[T], timeout: float | None) -> T:
+    async def _run_by_deadline(self, call: Awaitable[T], timeout: float | None) -> T:
         try:
             async with asyncio.timeout(timeout):
                 return await call
@@ -288,7 +295,7 @@ class MysqlConnection:
 
     async def _control(self, text: str) -> None:
         if self.interrupted:
-            await self._replace()
+            await self._replace_session()
         if not self._aborted:
             for statement in _translated(text):
                 await self._session.raw.query(statement)
@@ -297,7 +304,7 @@ class MysqlConnection:
 
     async def _reset(self) -> None:
         if self.interrupted:
-            await self._replace()
+            await self._replace_session()
         else:
             self._statements = Statements(self._session.raw)
             await self._session.reset(self._database)
@@ -305,12 +312,12 @@ class MysqlConnection:
 
     async def _enter(self, before: Scope, after: Scope) -> None:
         if after.schema is not None and self._database is None:
-            message = f"a connection without a database cannot leave the schema of {after} again: connect with one"
+            message = f"a connection without a database cannot leave the schema of {after} again: name one in the URL"
             raise DriverError(Failure.REFUSED, StatementError(message))
         if before.schema != after.schema or before.role is not None:
             await self._reset()
             before = NO_SCOPE
-        with self._watched():
+        with self._mapping_errors():
             if before.tenant is not None and after.tenant is None:
                 await self._session.raw.query(f"set @{TENANT_VARIABLE} = null")
             for text in set_up_on_mysql(after):
@@ -318,32 +325,33 @@ class MysqlConnection:
 
     async def _ping(self) -> None:
         if self.interrupted:
-            await self._replace()
+            await self._replace_session()
         await self._session.raw.ping(reconnect=False)
 
     # -- sessions ------------------------------------------------------------------------------------------------------
 
-    async def _ready(self) -> None:
+    async def _require_usable(self) -> None:
         if self.interrupted:
-            await self._replace()
+            await self._replace_session()
         if self._aborted:
             raise _aborted()
 
-    async def _replace(self) -> None:
-        """Open another session in the place of the one whose call was given up, and end that one on the server."""
-        given_up, in_transaction = self._session, self.in_transaction
-        given_up.raw.close()
+    async def _replace_session(self) -> None:
+        """Replace the session whose call was abandoned, and kill that one on the server."""
+        abandoned, in_transaction = self._session, self.in_transaction
+        abandoned.raw.close()
         try:
+            # Open the new session before the old one is killed: only another session can send KILL.
             fresh = await self._reopen()
         except DriverError:
             self.broken = True
             raise
         try:
-            await fresh.end(given_up)
+            await fresh.kill(abandoned)
         except BaseException:
             fresh.raw.close()
             raise
-        self._adopt(fresh)
+        self._use_session(fresh)
         self._aborted = in_transaction
         self.interrupted = False
         if fresh.role is not self.role:
@@ -351,13 +359,13 @@ class MysqlConnection:
             message = f"{self.endpoint} has changed its role: it is the {fresh.role.name.lower()} now"
             raise DriverError(Failure.LOST, FailoverError(message))
 
-    def _adopt(self, session: PreparedSession) -> None:
+    def _use_session(self, session: PreparedSession) -> None:
         self._session = session
         self._bound = session.raw.arguments.bound
         self._statements = Statements(session.raw)
         self._replication = PositionReader(session.flavor, self._ask)
-        # The server closed an idle connection: whoever holds it next would only learn it the hard way.
-        session.raw._proto._closed_waiter.add_done_callback(lambda _: self._ended(session))  # noqa: SLF001 - asyncmy tells nobody
+        # The server may close an idle connection. Without this callback the next caller's statement would fail first.
+        session.raw._proto._closed_waiter.add_done_callback(lambda _: self._ended(session))  # noqa: SLF001 - no public hook
 
     def _ended(self, session: PreparedSession) -> None:
         if session is self._session and not self.interrupted:
@@ -374,7 +382,7 @@ class MysqlConnection:
         if self._read_only and mapped.failure is Failure.READ_ONLY:
             mapped = write_refused(mapped, self.endpoint)
         self.interrupted = self.interrupted or leaves_answer_unread(error)
-        # What a read-only transaction refuses says nothing of the host.
+        # A read-only transaction refuses writes on a healthy writer too: the connection stays usable.
         own = mapped.failure is Failure.READ_ONLY and self._reads_only and self.in_transaction
         self.broken = self.broken or not (own or mapped.failure in _HARMLESS)
         return mapped
@@ -382,7 +390,7 @@ class MysqlConnection:
 
 @functools.lru_cache(maxsize=64)
 def _translated(text: str) -> tuple[str, ...]:
-    """BEGIN with PostgreSQL's options, in MySQL's words; anything else as it is."""
+    """Return the MySQL statements for a BEGIN with PostgreSQL's options; any other text unchanged."""
     options = _BEGIN.fullmatch(text)
     if options is None:
         return (text,)
@@ -393,5 +401,5 @@ def _translated(text: str) -> tuple[str, ...]:
 
 
 def _aborted() -> DriverError:
-    message = "a statement of this transaction was given up, so it was rolled back: leave the block and begin again"
+    message = "a statement of this transaction was abandoned, so it was rolled back: leave the block and begin again"
     return DriverError(Failure.REFUSED, QueryError(message, sqlstate="25P02"))

@@ -1,4 +1,4 @@
-"""What errors of MySQL, MariaDB and asyncmy mean.
+"""Classify errors of MySQL, MariaDB and asyncmy, and write the public errors for them.
 
 Sources: MySQL "Server Error Message Reference" and "Client Error Message Reference"; MariaDB "Error Codes".
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from asyncmy.constants import FIELD_TYPE
 from asyncmy.errors import MySQLError, ProgrammingError
 
-from rdskit.drivers.connect_errors import refused_by_network, said, unknown_database
+from rdskit.drivers.connect_errors import error_text, refused_by_network, unknown_database
 from rdskit.errors import ConfigError, FailoverError, QueryError, QueryTimeout, ResultError, StatementError
 from rdskit.kernel.answers import meaning_of_errno
 from rdskit.kernel.connect_errors import NO_TLS, connect_error, problem_by_errno
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _BAD_HANDSHAKE: Final = 1043
 _UNKNOWN_DATABASE: Final = 1049
-_VECTOR: Final = 242  # MySQL 9; asyncmy takes it for a text
+_VECTOR: Final = 242  # MySQL 9; asyncmy decodes it as text
 _NAMES: Final = {value: name.lower() for name, value in vars(FIELD_TYPE).items() if isinstance(value, int)} | {
     _VECTOR: "vector"
 }
@@ -43,26 +43,26 @@ _READ_FROM: Final[tuple[tuple[type[Exception], frozenset[int]], ...]] = (
     (UnicodeDecodeError, _TEXTS),
     (ArithmeticError, frozenset({FIELD_TYPE.NEWDECIMAL})),
 )
-_TOO_LARGE: Final = "out of 64-bit range"  # asyncmy's words for an integer
+_TOO_LARGE: Final = "out of 64-bit range"  # part of asyncmy's message for an integer
 
 
 def number_of(error: BaseException) -> int | None:
-    """The error number of an asyncmy error; None for anything else."""
+    """Return the error number of an asyncmy error; None for anything else."""
     number = error.args[0] if isinstance(error, MySQLError) and error.args else None
     return number if isinstance(number, int) else None
 
 
 def failed(error: Exception, endpoint: Endpoint, *, connected: bool) -> DriverError:
-    """Say what an error of a running call means.
+    """Return the error for a running call that failed.
 
     Args:
-        error: asyncmy's, the socket's, or that of a value that cannot be sent or read.
+        error: asyncmy's, the socket's, or the error for a value that cannot be sent or read.
         endpoint: the host, for messages.
-        connected: whether the connection still stands.
+        connected: whether the connection is still open.
     """
     number = number_of(error)
     if number is None or number == 0:  # InterfaceError(0, …): asyncmy's "not connected"
-        return _failed_here(error, endpoint, connected=connected)
+        return _failed_in_client(error, endpoint, connected=connected)
     state = getattr(error, "sqlstate", None)
     text = str(error.args[1]) if len(error.args) > 1 else str(error)
     failure, public = meaning_of_errno(number, state or "", text)
@@ -71,25 +71,25 @@ def failed(error: Exception, endpoint: Endpoint, *, connected: bool) -> DriverEr
     return DriverError(failure, public(f"{family_words(text)} [{number}]", sqlstate=state, errno=number))
 
 
-def _failed_here(error: Exception, endpoint: Endpoint, *, connected: bool) -> DriverError:
+def _failed_in_client(error: Exception, endpoint: Endpoint, *, connected: bool) -> DriverError:
     if isinstance(error, UnreadableError):
         return DriverError(Failure.REFUSED, ResultError(str(error)))
     if isinstance(error, ProgrammingError) and connected:  # as many values as parameters: checked before it sends
-        return DriverError(Failure.REFUSED, StatementError(said(error)))
+        return DriverError(Failure.REFUSED, StatementError(error_text(error)))
     if isinstance(error, MySQLError | OSError | struct.error) or not connected:
         return _lost(error, endpoint)
-    return DriverError(Failure.REFUSED, StatementError(_unsendable(error)))
+    return DriverError(Failure.REFUSED, StatementError(_unsendable_message(error)))
 
 
-def _unsendable(error: Exception) -> str:
-    # asyncmy's own words would show the value.
+def _unsendable_message(error: Exception) -> str:
+    # asyncmy's own message contains the value, which may be secret.
     if isinstance(error, UnicodeEncodeError):
         return (
             "the statement or a parameter has a lone surrogate (U+D800 to U+DFFF), which UTF-8 cannot encode: drop it"
         )
     if _TOO_LARGE in str(error):
         return "an int parameter is not between -2**63 and 2**64 - 1: give a Decimal, for a DECIMAL column"
-    return f"a value cannot be sent or read: {said(error)}"
+    return f"a value cannot be sent or read: {error_text(error)}"
 
 
 class UnreadableError(Exception):
@@ -97,11 +97,11 @@ class UnreadableError(Exception):
 
 
 def unreadable(error: Exception, description: Sequence[Sequence[Any]] | None) -> Exception:
-    """Return the error that names the columns where a value could not be read; any other error as it is.
+    """Return an error that names the columns whose value could not be read; any other error unchanged.
 
     Args:
         error: what reading raised.
-        description: name and type of each column of the result, if it has come so far.
+        description: name and type of each column of the result, if it has arrived.
     """
     if not isinstance(error, ValueError | ArithmeticError) or not leaves_answer_unread(error) or not description:
         return error
@@ -114,12 +114,12 @@ def unreadable(error: Exception, description: Sequence[Sequence[Any]] | None) ->
 
 
 def undecoded(name: str, kind: int, error: Exception) -> DriverError:
-    """Say that a statement ran, and that the codec of a column could not read a value of it.
+    """Return the error for a statement that ran, and whose result a column's codec could not read.
 
     Args:
         name: the column.
         kind: the number of its type.
-        error: what the codec raised; its words may hold the value, and are not repeated.
+        error: what the codec raised; its text may contain the value and is not repeated.
     """
     message = (
         f"the statement ran, but its result cannot be read: {type(error).__name__} in column {name!r} "
@@ -129,22 +129,22 @@ def undecoded(name: str, kind: int, error: Exception) -> DriverError:
 
 
 def leaves_answer_unread(error: Exception) -> bool:
-    """Whether an error that is not the server's came while its answer was read, so that a part of it is still to come.
+    """Return whether an error left a part of the server's response unread, so that the session is out of step.
 
-    Before anything was sent fail: what the driver itself refuses, arguments of a wrong type, texts with lone
-    surrogates, integers of more than 64 bits.
+    A server's error ends its response. These errors occur before anything is sent: refusals by the driver, arguments of
+    a wrong type, texts with lone surrogates, integers of more than 64 bits.
     """
     unsent = isinstance(error, MySQLError | DriverError | TypeError | UnicodeEncodeError) or _TOO_LARGE in str(error)
     return not unsent
 
 
 def timed_out(endpoint: Endpoint) -> DriverError:
-    """The deadline passed while the server worked."""
+    """Return the error for a deadline that passed while the server worked."""
     return DriverError(Failure.TIMEOUT, QueryTimeout(f"{endpoint} did not answer before the deadline"))
 
 
 def _lost(error: Exception, endpoint: Endpoint) -> DriverError:
-    reason = escaped(str(error.args[1])) if isinstance(error, MySQLError) and len(error.args) > 1 else said(error)
+    reason = escaped(str(error.args[1])) if isinstance(error, MySQLError) and len(error.args) > 1 else error_text(error)
     return DriverError(Failure.LOST, FailoverError(f"connection to {endpoint} was lost: {reason}"))
 
 
@@ -152,11 +152,11 @@ def _lost(error: Exception, endpoint: Endpoint) -> DriverError:
 
 
 class SettingsRefusedError(Exception):
-    """The server refused the application's settings; its words and the error's number."""
+    """The server refused the application's settings; the text has the server's message and error number."""
 
 
 def settings_refused(error: MySQLError) -> Exception:
-    """Return what an error says of the settings that were sent; the error itself where it is about the connection."""
+    """Return the error for refused settings; the original error where it concerns the connection instead."""
     number, text = number_of(error) or 0, str(error.args[-1])
     failure, public = meaning_of_errno(number, getattr(error, "sqlstate", None) or "", text)
     answered = number and failure is Failure.REFUSED and issubclass(public, QueryError)
@@ -164,7 +164,7 @@ def settings_refused(error: MySQLError) -> Exception:
 
 
 def refused(error: Exception, options: ConnectOptions, login: Login) -> DriverError:
-    """Say what a failed connect means; ``LOST`` is worth another attempt, ``REFUSED`` is not."""
+    """Return the error for a failed connection attempt; ``LOST`` is worth another attempt, ``REFUSED`` is not."""
     if isinstance(error, SettingsRefusedError):
         return setting_refused(options.endpoint, escaped(str(error)))
     cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
@@ -172,7 +172,7 @@ def refused(error: Exception, options: ConnectOptions, login: Login) -> DriverEr
     if isinstance(cause, OSError):
         return refused_by_network(cause, options)
     if number is None or number == 0:
-        return DriverError(Failure.REFUSED, ConfigError(f"cannot connect to {options.endpoint}: {said(error)}"))
+        return DriverError(Failure.REFUSED, ConfigError(f"cannot connect to {options.endpoint}: {error_text(error)}"))
     return _refused_answer(error, number, options, login)
 
 

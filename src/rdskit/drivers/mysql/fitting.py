@@ -1,7 +1,8 @@
-"""Arguments that the server would change where it puts them into a column: a fraction, which an integer column rounds.
+"""Refuse or convert arguments that the server would change when it stores them: an integer column rounds a fraction.
 
-MySQL tells the types of a statement's parameters, and MariaDB does not. So what a column is asked for where it counts:
-an argument with a fraction is to become the value of a column as it is. That costs one query a statement and session.
+MySQL reports the types of a statement's parameters, MariaDB does not. So the column's type is queried only where it
+matters: where an argument with a fraction is assigned to a column directly. That costs one query for each statement and
+session.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ INTEGERS: Final = frozenset(
     }
 )
 SCALARS: Final = (JsonString, int, float)
-"""What JSON may have in place of an object or a list."""
-_UNTOLD: Final = FIELD_TYPE.NULL  # what MariaDB says of every parameter
-_WHOLE: Final = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint", "year", "bit"})
+"""Python types that a JSON document may consist of, besides an object or a list."""
+_UNREPORTED: Final = FIELD_TYPE.NULL  # MariaDB reports this type for every parameter
+_INTEGER_NAMES: Final = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint", "year", "bit"})
 
 
 def has_fraction(value: Any) -> bool:
@@ -42,23 +43,23 @@ def has_fraction(value: Any) -> bool:
 
 
 def may_have_fraction(kind: type, parameter: int) -> bool:
-    """Return whether arguments of a type are to be looked at, for a parameter of a type that the server tells."""
-    return issubclass(kind, float | Decimal) and (parameter in INTEGERS or parameter == _UNTOLD)
+    """Return whether arguments of this Python type must be checked, for a parameter of this server type."""
+    return issubclass(kind, float | Decimal) and (parameter in INTEGERS or parameter == _UNREPORTED)
 
 
 def documents_in(kinds: Iterable[type], types: Iterable[int]) -> list[int]:
-    """Return the places of numbers and JSON strings for parameters that are JSON; elsewhere they go as they are."""
+    """Return the places of numbers and JSON strings whose parameter is JSON; other parameters take them unchanged."""
     pairs = enumerate(zip(kinds, types, strict=False))
     return [place for place, (kind, type_) in pairs if type_ == FIELD_TYPE.JSON and issubclass(kind, SCALARS)]
 
 
 def with_documents(args: Sequence[Any], places: Collection[int]) -> list[Any]:
-    """Return arguments with those at some places written as JSON."""
+    """Return the arguments with those at some places encoded as JSON."""
     return [json.dumps(value) if place in places else value for place, value in enumerate(args)]
 
 
 class Columns:
-    """What the columns of a table are, as far as that was asked.
+    """Cache which columns of a table accept fractions, as far as they were queried.
 
     Args:
         raw: asyncmy's connection.
@@ -71,18 +72,18 @@ class Columns:
         self._take_fractions: set[str] = set()
 
     async def refuse(self, column: str, row: int | None = None) -> None:
-        """Return if a column takes a fraction.
+        """Raise if a column would round a fraction; return if it accepts one.
 
         Args:
             column: its name.
             row: the number of the row, for the message; None for a single statement.
 
         Raises:
-            DriverError: it would round it.
+            DriverError: the column holds integers, so the server would round the value.
         """
         if column in self._take_fractions:
             return
-        if await self._kind_of(column) not in _WHOLE:
+        if await self._kind_of(column) not in _INTEGER_NAMES:
             self._take_fractions.add(column)
             return
         which = (
@@ -94,7 +95,10 @@ class Columns:
         raise DriverError(Failure.REFUSED, StatementError(message))
 
     async def _kind_of(self, column: str) -> str | None:
-        """Ask for the type of a column; None if it is unknown."""
+        """Query the type of a column; None if it is unknown.
+
+        The names are sent as hexadecimal literals, which need no escaping whatever characters they have.
+        """
         schema, table, name = (
             "database()" if text is None else f"convert(x'{text.encode().hex()}' using utf8mb4)"
             for text in (self._assigned.schema, self._assigned.table, column)
@@ -111,13 +115,13 @@ class Columns:
 
 
 class Fitting:
-    """Stands in for a statement whose arguments are looked at before it runs.
+    """Wrap a prepared statement whose arguments must be checked or converted before it runs.
 
     Args:
         statement: asyncmy's.
-        numbers: the columns that numbers are assigned to, by place.
-        columns: what the columns are.
-        documents: the places of what is to be written as JSON.
+        numbers: by argument place, the column that the number is assigned to.
+        columns: the types of the table's columns.
+        documents: the places of arguments that are sent as JSON.
     """
 
     def __init__(
@@ -141,23 +145,25 @@ class Fitting:
         return bool(await self._statement._execute_cursor(args, prepared))  # noqa: SLF001 - asyncmy's short way
 
     async def close(self) -> None:
-        """Close the statement."""
+        """Close the wrapped statement."""
         await self._statement.close()
 
 
 def fitted(raw: Any, statement: Any, text: str, kinds: Sequence[type], types: Iterable[int]) -> Any:
-    """Return a statement, or what stands in for it where its arguments have to be looked at.
+    """Return a statement, wrapped in a `Fitting` where its arguments must be checked.
 
     Args:
         raw: asyncmy's connection.
         statement: asyncmy's.
         text: its text.
         kinds: the types of its arguments.
-        types: those of its parameters, as far as the server tells them.
+        types: those of its parameters, as far as the server reports them.
     """
-    told = tuple(types)
-    documents = documents_in(kinds, told)
-    suspects = [n for n, (kind, type_) in enumerate(zip(kinds, told, strict=False)) if may_have_fraction(kind, type_)]
+    known_types = tuple(types)
+    documents = documents_in(kinds, known_types)
+    suspects = [
+        n for n, (kind, type_) in enumerate(zip(kinds, known_types, strict=False)) if may_have_fraction(kind, type_)
+    ]
     assigned = assignments_of(text) if suspects else None
     numbers = {n: assigned.columns[n] for n in suspects if n in assigned.columns} if assigned else {}
     if not (numbers or documents):

@@ -1,4 +1,4 @@
-"""Opens connections to MySQL and MariaDB."""
+"""Open connections to MySQL and MariaDB."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asyncmy.errors import MySQLError
 
-from rdskit.drivers.greeting import PATIENCE, engine_at, other_protocol
+from rdskit.drivers.greeting import DETECTION_TIMEOUT, engine_at, other_protocol
 from rdskit.drivers.mysql.binlog import BinlogConnection
 from rdskit.drivers.mysql.connection import MysqlConnection
 from rdskit.drivers.mysql.failures import number_of, refused
@@ -27,37 +27,38 @@ _ACCESS_DENIED: Final = 1045
 
 
 class AsyncmyDriver:
-    """Opens connections to MySQL and MariaDB; which of the two answers is learned from its greeting."""
+    """Open connections to MySQL and MariaDB; the server's greeting says which of the two it is."""
 
     def __init__(self) -> None:
-        self._met: set[Endpoint] = set()  # have greeted as MySQL does: whatever they do later is no other protocol
+        # Hosts that have accepted a MySQL login: no later failure of theirs means another protocol.
+        self._known_mysql: set[Endpoint] = set()
         keep_receive_buffers()
 
     capabilities: Final = Capabilities(replication=True)
 
     async def connect(self, options: ConnectOptions, login: Login) -> MysqlConnection:
-        """Open a connection and learn its role from the server's read-only settings."""
+        """Open a connection and read its role from the server's read-only settings."""
 
         async def reopen() -> PreparedSession:
             try:
                 session = await _session(options, login)
             except DriverError as error:
                 raise await self._other_protocol(error, options) or error from error.__cause__
-            self._met.add(options.endpoint)
+            self._known_mysql.add(options.endpoint)
             return session
 
         return MysqlConnection(await reopen(), options, reopen)
 
     async def _other_protocol(self, error: DriverError, options: ConnectOptions) -> DriverError | None:
-        """Return the error for a server that waits for the client to speak first, as PostgreSQL does."""
-        if not isinstance(error.__cause__, TimeoutError) or options.endpoint in self._met:
+        """Return the error for a server that waits for the client's first message, as PostgreSQL does."""
+        if not isinstance(error.__cause__, TimeoutError) or options.endpoint in self._known_mysql:
             return None
-        # A short question: the error of the attempt itself must be known before the caller's deadline.
-        found = await engine_at(options.endpoint, min(PATIENCE, options.timeout / 4))
+        # Bounded by a quarter of the timeout: the attempt's own error must reach the caller before its deadline.
+        found = await engine_at(options.endpoint, min(DETECTION_TIMEOUT, options.timeout / 4))
         return other_protocol(found, Engine.MYSQL, options.endpoint)
 
     async def replicate(self, options: ConnectOptions, login: Login) -> BinlogConnection:
-        """Open a connection that is to receive the binary log."""
+        """Open a connection for receiving the binary log."""
         return BinlogConnection(await _session(options, login), options.endpoint)
 
 
@@ -69,16 +70,17 @@ async def _session(options: ConnectOptions, login: Login) -> PreparedSession:
     except Exception as error:
         if options.tls is not None and not options.endpoint.is_unix_socket and not offers_tls(raw):
             raise connect_error(NO_TLS, options.endpoint, "its greeting does not announce it") from error
-        if await _is_refused_for_want_of_tls(error, raw, options, login):
+        if await _requires_tls(error, raw, options, login):
             raise connect_error(TLS_DEMANDED, options.endpoint, str(error.args[-1])) from error
         raise refused(error, options, login) from error
 
 
-async def _is_refused_for_want_of_tls(error: Exception, raw: Any, options: ConnectOptions, login: Login) -> bool:
-    """Return whether a login that was refused in the clear is accepted over TLS.
+async def _requires_tls(error: Exception, raw: Any, options: ConnectOptions, login: Login) -> bool:
+    """Return whether a login that was refused without TLS is accepted over TLS.
 
-    A user that is made with REQUIRE SSL gets the answer of a wrong password, as does every user of a MariaDB with
-    require_secure_transport: only another login tells. The caller asked for no verification, so there is none here.
+    A user created with REQUIRE SSL gets the same answer as for a wrong password. So does every user of a MariaDB with
+    require_secure_transport. Only a second login tells the difference. The caller asked for no verification, so this
+    attempt verifies nothing.
     """
     if options.tls is not None or number_of(error) != _ACCESS_DENIED or options.endpoint.is_unix_socket:
         return False
@@ -86,11 +88,11 @@ async def _is_refused_for_want_of_tls(error: Exception, raw: Any, options: Conne
         return False
     encrypted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     encrypted.check_hostname, encrypted.verify_mode = False, ssl.CERT_NONE
-    again = new_connection(dataclasses.replace(options, tls=encrypted), login)
+    probe = new_connection(dataclasses.replace(options, tls=encrypted), login)
     try:
         async with asyncio.timeout(options.timeout):
-            await open_session(again, dataclasses.replace(options, settings=()))
+            await open_session(probe, dataclasses.replace(options, settings=()))
     except (MySQLError, OSError):  # the first refusal is what the caller gets
         return False
-    again.close()
+    probe.close()
     return True

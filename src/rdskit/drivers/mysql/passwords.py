@@ -1,4 +1,4 @@
-"""MySQL's logins to unverified servers: the password leaves only as a hash with the server's salt."""
+"""Restrict MySQL logins to unverified servers: the password is sent only as a hash with the server's salt."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _caching_sha2: Any = auth.caching_sha2_password_auth
 
 
 class Abrupt(_Connection):  # type: ignore[misc]  # half of what we need of it is missing from its stubs
-    """asyncmy's connection, closed at once.
+    """asyncmy's connection, whose ``close`` drops the socket without waiting.
 
     Over TLS asyncmy's own ``close`` waits for the server's close_notify: a server that hangs, or that has refused the
     login, sends none, and its socket would outlive the event loop. ``ensure_closed`` sends the quit message first.
     """
 
     def close(self) -> None:
-        """Drop the socket."""
+        """Drop the socket without a close_notify."""
         transport: Any = self._transport
         if transport is not None:
             transport.abort()
@@ -32,17 +32,20 @@ class Abrupt(_Connection):  # type: ignore[misc]  # half of what we need of it i
 
 
 class Guarded(Abrupt):
-    """asyncmy's connection that keeps its password.
+    """asyncmy's connection that refuses to reveal its password.
 
     Attributes:
-        on_loopback: keys and TLS without verification are good enough, because no one is in between.
+        on_loopback: public keys and unverified TLS are accepted, because no one can be in between.
     """
 
     _auth_plugin_name: str
     on_loopback = False
 
     async def _get_server_information(self) -> None:
-        """Begin by a hash, whatever the server's default is: it then asks for another login, which is decided on."""
+        """Start with a hash, whatever plug-in the server's greeting names.
+
+        The server then asks for the plug-in of the user, and ``_process_auth`` decides about that one.
+        """
         await super()._get_server_information()
         if not self.on_loopback and self._auth_plugin_name in KEY_LOGINS:
             self._auth_plugin_name = NATIVE
@@ -57,7 +60,7 @@ class Guarded(Abrupt):
 
 
 class _Unverified:
-    """A connection as `caching_sha2_password` sees it: a hash may be sent, and nothing more."""
+    """Show a connection to `caching_sha2_password` as one that is not secure, so that it sends only a hash."""
 
     _secure = False
     _server_public_key = None
@@ -69,18 +72,18 @@ class _Unverified:
         return getattr(self._connection, name)
 
     def write_packet(self, payload: bytes) -> None:
-        """Send a packet, unless it asks for a key."""
+        """Send a packet, unless it requests the server's public key."""
         if payload in KEY_REQUESTS:
             refuse("caching_sha2_password")
         self._connection.write_packet(payload)
 
 
 def plain_connection(arguments: dict[str, Any], *, cleartext_password: bool) -> Any:
-    """Return a connection of asyncmy that is not open yet.
+    """Return an asyncmy connection that is not open yet.
 
     Args:
         arguments: asyncmy's; ``ssl`` is a context or missing.
-        cleartext_password: the server may have the password in the clear.
+        cleartext_password: send the password in the clear, if the server asks for it.
     """
     context = arguments.get("ssl")
     if cleartext_password or (context is not None and context.verify_mode is ssl.CERT_REQUIRED):
@@ -91,7 +94,7 @@ def plain_connection(arguments: dict[str, Any], *, cleartext_password: bool) -> 
 
 
 def refuse(plugin: str) -> NoReturn:
-    """Refuse a login.
+    """Refuse an authentication plug-in.
 
     Raises:
         OperationalError: asyncmy's, always.

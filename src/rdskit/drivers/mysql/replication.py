@@ -1,13 +1,13 @@
-"""How far a MySQL or MariaDB server has written or replayed, asked for in the fewest round trips that its rights allow.
+"""Query how far a MySQL or MariaDB server has written or replayed, in as few round trips as its privileges allow.
 
-What a replica has received and how far it lags is told by ``SHOW REPLICA STATUS`` only, which needs REPLICATION CLIENT
-(MySQL; SLAVE MONITOR on MariaDB), as RDS's master user has it. Without that right a replica's own set of transactions
-is all there is: its lag in seconds stays unknown and counts as 0.
+Only ``SHOW REPLICA STATUS`` reports what a replica has received and how far it lags. It needs REPLICATION CLIENT
+(MySQL; SLAVE MONITOR on MariaDB), which RDS's master user has. Without that privilege only the replica's own set of
+transactions is known: its lag in seconds stays unknown and counts as 0.
 
-A reader of Aurora MySQL is no replica in that sense: it has the writer's storage, no binary log, and no set of
-transactions that follows the writer's. How late it is, ``information_schema.replica_host_status`` tells; for what its
-queries see nothing does (Aurora User Guide, "Aurora MySQL-specific information_schema tables"; what is documented to
-wait for a write, ``aurora_replica_read_consistency``, needs write forwarding). So Aurora has no positions here.
+A reader of Aurora MySQL is no replica in that sense. It shares the writer's storage, and has no binary log and no set
+of transactions that follows the writer's. ``information_schema.replica_host_status`` reports its lag. Nothing reports
+what its queries see (Aurora User Guide, "Aurora MySQL-specific information_schema tables"). The documented way to wait
+for a write, ``aurora_replica_read_consistency``, needs write forwarding. So Aurora has no positions here.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     Ask = Callable[[str], Awaitable[Row | None]]
 
 _ACCESS_DENIED: Final = 1227
-_REPLICA_WORDS: Final = (8, 0, 22)  # since then REPLICA and SOURCE, before SLAVE and MASTER
+_REPLICA_WORDS: Final = (8, 0, 22)  # MySQL says REPLICA and SOURCE since this version, before SLAVE and MASTER
 
-# Null where the server numbers no transactions: RDS for MySQL has gtid_mode OFF_PERMISSIVE unless told otherwise.
+# Null where the server assigns no GTIDs: the default of RDS for MySQL is gtid_mode OFF_PERMISSIVE.
 _MYSQL_WRITTEN: Final = "select if(@@global.gtid_mode in ('ON', 'ON_PERMISSIVE'), @@global.gtid_executed, null)"
-# Not a query of the variable, which would be an error where there is none.
+# Not ``select @@aurora_version``: on other servers that is an error.
 _IS_AURORA: Final = "show global variables like 'aurora_version'"
 _AURORA_PROGRESS: Final = """
 select @@innodb_read_only,
@@ -45,7 +45,7 @@ _NO_REPLICA: Final = ReaderProgress(replays=False, position=START, received=STAR
 
 
 class PositionReader:
-    """Asks one connection for positions; with the first question, whether its server is Aurora."""
+    """Query positions on one connection; the first query also finds out whether the server is Aurora."""
 
     def __init__(self, flavor: Flavor, ask: Ask) -> None:
         self._flavor = flavor
@@ -54,9 +54,9 @@ class PositionReader:
         self._aurora: bool | None = False if flavor.is_mariadb else None
 
     async def written(self) -> Position | None:
-        """The last transaction that this server has; None if it numbers none, or is Aurora.
+        """Return the last transaction that this server has; None if it assigns no GTIDs, or is Aurora.
 
-        The server's position and not the session's last: it covers whatever other connections wrote as well.
+        This is the server's position, not the session's last: it also covers what other connections wrote.
         """
         if await self._is_aurora():
             return None
@@ -65,7 +65,7 @@ class PositionReader:
         return None if text is None else self._parsed(text)
 
     async def progress(self) -> ReaderProgress:
-        """How far this replica has come."""
+        """Return this replica's positions and lag."""
         if await self._is_aurora():
             return await self._progress_on_aurora()
         status = await self._status() if self._may_see_status else None
@@ -83,7 +83,7 @@ class PositionReader:
         return self._aurora
 
     async def _progress_on_aurora(self) -> ReaderProgress:
-        """A reader that the cluster's view does not name counts as one that stands still."""
+        """Return an Aurora reader's lag; a reader that the cluster's view does not list counts as stalled."""
         row = await self._ask(_AURORA_PROGRESS)
         assert row is not None
         if not row[0]:

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 _NO_DECODERS: Final[Mapping[int, Any]] = MappingProxyType({})
 
 
-class _Read(NamedTuple):
-    """A column that a codec reads.
+class _DecodedColumn(NamedTuple):
+    """A column that a codec decodes.
 
     Attributes:
         place: of the column, from 0.
         name: its name.
         kind: the number of its type.
-        decode: makes the value.
+        decode: the codec's decoder.
     """
 
     place: int
@@ -37,11 +37,11 @@ class _Read(NamedTuple):
 
 
 class Shape:
-    """The columns of a statement's result.
+    """Build rows from a statement's results.
 
     Attributes:
-        description: what asyncmy says of them; the same object as long as they have not changed.
-        row: makes a row of a tuple of values; it raises `DriverError` where a codec cannot read one.
+        description: asyncmy's column description; the same object as long as the columns have not changed.
+        row: builds a row from a tuple of values; raises `DriverError` where a codec cannot read a value.
     """
 
     __slots__ = ("description", "row")
@@ -51,7 +51,9 @@ class Shape:
         columns = list(enumerate(description))
         timestamps = [i for i, (_, kind, *_) in columns if kind == FIELD_TYPE.TIMESTAMP and kind not in decoders]
         reads = [
-            _Read(i, name, kind, decoders[kind]) for i, (name, kind, *_) in enumerate(description) if kind in decoders
+            _DecodedColumn(i, name, kind, decoders[kind])
+            for i, (name, kind, *_) in enumerate(description)
+            if kind in decoders
         ]
         self.description = description
         self.row: Callable[[tuple[Any, ...]], Row] = made
@@ -61,12 +63,12 @@ class Shape:
             self.row = lambda values: made(_aware(values, timestamps))
 
     def rows(self, values: Iterable[tuple[Any, ...]]) -> list[ports.Row]:
-        """Make rows."""
+        """Build a row from each tuple of values."""
         return list(map(self.row, values))
 
 
 def _aware(values: tuple[Any, ...], timestamps: Sequence[int]) -> list[Any]:
-    """TIMESTAMP is a moment, sent in the session's time zone, which is UTC."""
+    """Attach UTC to TIMESTAMP values: the server sends them in the session's time zone, which is UTC."""
     changed = list(values)
     for index in timestamps:
         if isinstance(changed[index], datetime):
@@ -74,11 +76,11 @@ def _aware(values: tuple[Any, ...], timestamps: Sequence[int]) -> list[Any]:
     return changed
 
 
-def _decoded(values: list[Any], reads: Sequence[_Read]) -> list[Any]:
-    """Have codecs read their columns.
+def _decoded(values: list[Any], reads: Sequence[_DecodedColumn]) -> list[Any]:
+    """Replace the values of columns that have a codec with what the codec returns.
 
     Raises:
-        DriverError: a value of one could not be read.
+        DriverError: a codec could not read a value.
     """
     for place, name, kind, decode in reads:
         if values[place] is not None:

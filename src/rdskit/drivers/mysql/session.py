@@ -1,4 +1,4 @@
-"""One asyncmy connection, set up as ours: what is opened first, and again when a call was given up."""
+"""Open one asyncmy connection and set its session up: for a new connection, and again after an abandoned call."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from rdskit.kernel.ports import ConnectOptions, Login
 
 _COM_RESET_CONNECTION: Final = 0x1F
-_GONE: Final = frozenset({1094, 1095})  # no such session any more, or its number belongs to somebody else by now
-# Our compiler reads texts in the default lexical modes (no ANSI_QUOTES, no NO_BACKSLASH_ESCAPES), and a value that does
-# not fit is an error, never cut: STRICT_TRANS_TABLES alone would cut from the second row on in a table without
+_GONE: Final = frozenset({1094, 1095})  # ER_NO_SUCH_THREAD; ER_KILL_DENIED_ERROR: the id is another user's by now
+# rdskit's SQL compiler expects the default lexical modes (no ANSI_QUOTES, no NO_BACKSLASH_ESCAPES). A value that does
+# not fit is an error and never truncated: STRICT_TRANS_TABLES alone truncates from the second row on in a table without
 # transactions. Without NO_AUTO_VALUE_ON_ZERO a 0 for an AUTO_INCREMENT column is stored as the next number.
-# ONLY_FULL_GROUP_BY is MySQL's own default and not MariaDB's.
+# ONLY_FULL_GROUP_BY is a default of MySQL, not of MariaDB.
 _STRICT: Final = (
     "STRICT_ALL_TABLES,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,NO_AUTO_VALUE_ON_ZERO,"
     "ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
@@ -46,10 +46,10 @@ _log = logging.getLogger("rdskit.drivers.mysql")
 
 @dataclass(frozen=True, slots=True)
 class Flavor:
-    """What differs between MySQL and MariaDB for a session.
+    """The statements of a session that differ between MySQL and MariaDB.
 
     Attributes:
-        is_mariadb: MariaDB.
+        is_mariadb: the server is MariaDB.
         version: major, minor, patch.
     """
 
@@ -58,24 +58,24 @@ class Flavor:
 
     @classmethod
     def of(cls, version: str) -> Flavor:
-        """Read the handshake's version; MariaDB may put ``5.5.5-`` in front of its own."""
+        """Parse the version of the handshake; MariaDB may put ``5.5.5-`` before its own."""
         numbers = version.removeprefix("5.5.5-").partition("-")[0]
         return cls("mariadb" in version.lower(), tuple(int(part) for part in numbers.split(".") if part.isdecimal()))
 
     @property
     def set_up(self) -> str:
-        """The statement that makes a session ours."""
+        """The statement that sets character set, time zone, autocommit and SQL mode."""
         mode = _STRICT if self.is_mariadb else f"ONLY_FULL_GROUP_BY,{_STRICT}"
         return f"set names utf8mb4, time_zone = '+00:00', autocommit = 1, sql_mode = '{mode}'"
 
     @property
     def read_only(self) -> str:
-        """What ``set_up`` has besides in a session that is for reading; the name is older in MariaDB."""
+        """The addition to ``set_up`` for a read-only session; MariaDB kept the older variable name."""
         return f", session {'tx_read_only' if self.is_mariadb else 'transaction_read_only'} = 1"
 
     @property
     def identify(self) -> str:
-        """The query for the role, for what tells this server from any other behind the same name, and for its limit."""
+        """The query for the server's role, identity, current database role and packet limit."""
         if self.is_mariadb:
             # MariaDB has no super_read_only, and no id of its own before 11.
             reads, server, role = "", "concat_ws('/', @@hostname, @@server_id, @@datadir)", "current_role()"
@@ -85,10 +85,10 @@ class Flavor:
         return f"select {columns}"
 
     def reset_role(self, role: str | None) -> str:
-        """Return the statement that takes the session back to the roles it had after the login.
+        """Return the statement that restores the roles that the session had after the login.
 
         Args:
-            role: MariaDB's ``current_role()`` at that time; MySQL has a word for it.
+            role: MariaDB's ``current_role()`` after the login; MySQL has ``DEFAULT`` for it.
         """
         if not self.is_mariadb:
             return "set role default"
@@ -97,16 +97,16 @@ class Flavor:
 
 @dataclass(frozen=True, slots=True)
 class PreparedSession:
-    """A connection that was set up.
+    """A connected session that was set up.
 
     Attributes:
-        raw: asyncmy's connection; untyped, because half of what we need of it is missing from its stubs.
-        flavor: which engine answers.
-        role: what the server said it was.
-        server: tells this server from any other.
-        set_up: the statement that makes it ours again.
-        reset_role: the statement that takes it back to the roles of the login.
-        settings: the statement that makes the application's settings, run in a session that was set up; or empty.
+        raw: asyncmy's connection; untyped, because its stubs lack half of the members used here.
+        flavor: the engine's differences.
+        role: the role that the server reported.
+        server: identifies this server among others behind the same name.
+        set_up: the statement that sets the session up again after a reset.
+        reset_role: the statement that restores the roles of the login.
+        settings: the statement for the application's settings, to run after ``set_up``; or empty.
     """
 
     raw: Any
@@ -117,21 +117,21 @@ class PreparedSession:
     reset_role: str
     settings: str = field(default="", repr=False)
 
-    async def end(self, other: PreparedSession) -> None:
-        """End another session on the same server, and with it whatever it still does.
+    async def kill(self, other: PreparedSession) -> None:
+        """Kill another session on the same server, and with it the statement that it may still run.
 
-        The session and not its statement: a KILL QUERY that comes late would hit whatever runs next.
+        KILL ends the session, not just its statement: a KILL QUERY that arrives late would hit the next statement.
         """
         if other.server != self.server:
-            return  # behind the name there is another server now; the number belongs to somebody else there
+            return  # the name leads to another server now, where the same id is another client's session
         try:
             await self.raw.query(f"kill {other.raw.thread_id()}")
         except MySQLError as error:
             if number_of(error) not in _GONE:
-                _log.warning("a call that was given up could not be ended on the server: %s", error)
+                _log.warning("could not kill the session of an abandoned call on the server: %s", error)
 
     async def reset(self, database: str | None) -> None:
-        """Take back everything that a caller changed; prepared statements are gone afterwards."""
+        """Undo every change that a caller made; the server drops prepared statements with it."""
         await self.raw._execute_command(_COM_RESET_CONNECTION, b"")  # noqa: SLF001 - asyncmy has no call for it
         await self.raw._read_ok_packet()  # noqa: SLF001 - same
         await self.raw.query(self.reset_role)  # COM_RESET_CONNECTION leaves it (MariaDB 11.8)
@@ -143,11 +143,11 @@ class PreparedSession:
 
 
 async def open_session(raw: Any, options: ConnectOptions) -> PreparedSession:
-    """Connect and set up; a connection that cannot be used is closed again.
+    """Connect and set up a session; close the connection if that fails.
 
     Args:
-        raw: not connected yet.
-        options: whether the server is to refuse writes, and which settings it is to have.
+        raw: asyncmy's connection, not connected yet.
+        options: whether the session is read only, and its settings.
 
     Raises:
         Exception: asyncmy's or the socket's.
@@ -159,7 +159,7 @@ async def open_session(raw: Any, options: ConnectOptions) -> PreparedSession:
         set_up = f"{flavor.set_up}{flavor.read_only if options.read_only else ''}"
         settings = as_assignments(options.settings)
         await raw.query(set_up)
-        await _choose(raw, settings)
+        await _apply_settings(raw, settings)
         await raw.query(flavor.identify)
         (reads, server, role, raw.max_allowed_packet), *_ = raw._result.rows  # noqa: SLF001 - where `query` leaves it
     except BaseException:
@@ -171,8 +171,8 @@ async def open_session(raw: Any, options: ConnectOptions) -> PreparedSession:
     )
 
 
-async def _choose(raw: Any, settings: str) -> None:
-    """Make the application's settings those of a session.
+async def _apply_settings(raw: Any, settings: str) -> None:
+    """Apply the application's settings to a session.
 
     Raises:
         SettingsRefusedError: the server does not know one, or refuses its value.
@@ -186,13 +186,13 @@ async def _choose(raw: Any, settings: str) -> None:
 
 
 class _Raw(Abrupt):
-    """asyncmy's connection, closed at once, and refusing what the server would not take.
+    """asyncmy's connection that refuses commands larger than the server accepts.
 
     Attributes:
-        max_allowed_packet: a command, its own byte included, has fewer bytes. A server that gets more closes the
-            connection while the rest is still being sent, which looks like a failover.
-        arguments: what becomes of arguments.
-        decoders: what reads the columns of some types, by the types' numbers.
+        max_allowed_packet: a command, its command byte included, must have fewer bytes. A server that receives more
+            closes the connection in the middle of sending, which looks like a failover.
+        arguments: converts the arguments of statements.
+        decoders: by type number, the decoders of columns.
     """
 
     max_allowed_packet = _LARGEST_LIMIT
@@ -217,14 +217,13 @@ class _Raw(Abrupt):
 
 
 class _GuardedRaw(Guarded, _Raw):
-    """The same for unverified servers."""
+    """The connection for unverified servers: it also guards the password."""
 
 
 def new_connection(options: ConnectOptions, login: Login) -> Any:
-    """Give an asyncmy connection that is not connected yet."""
-    local = (
-        options.endpoint.is_unix_socket
-    )  # it never leaves the machine: no TLS, and a password may be sent in the clear
+    """Return an asyncmy connection that is not connected yet."""
+    # A Unix socket never leaves the machine: no TLS, and a password may be sent in the clear.
+    local = options.endpoint.is_unix_socket
     encrypted = options.tls is not None and not local
     verified = encrypted and options.tls is not None and options.tls.verify_mode is ssl.CERT_REQUIRED
     kind = _Raw if verified or local or options.cleartext_password else _GuardedRaw
@@ -244,11 +243,11 @@ def new_connection(options: ConnectOptions, login: Login) -> Any:
     )
     raw.on_loopback = options.endpoint.is_loopback
     raw.arguments, raw.decoders = Arguments(options.codecs), decoders(options.codecs)
-    # asyncmy always asks for it. One text is one statement, whatever it holds.
+    # asyncmy always requests MULTI_STATEMENTS. Without it, text injected after a semicolon cannot run.
     raw._client_flag &= ~CLIENT.MULTI_STATEMENTS  # noqa: SLF001 - no option for it
     return raw
 
 
 def offers_tls(raw: Any) -> bool:
-    """Whether the server's greeting, if there was one, offers TLS."""
+    """Return whether the server's greeting, if it has arrived, offers TLS."""
     return bool(getattr(raw, "server_capabilities", CLIENT.SSL) & CLIENT.SSL)

@@ -1,14 +1,14 @@
-"""Statements that the server has prepared for one connection.
+"""Keep the prepared statements of one connection, and decide when one must be prepared again.
 
-Every query comes through here, so the way is short: asyncmy hands the rows of a result whose columns it knows already
-directly to the statement, without the objects in between.
+Every query comes through here, so the path is short. Once the columns of a result are known, asyncmy passes its rows
+directly to the statement, without objects in between.
 
-A server keeps more of a prepared statement than its text. Since 8.0.22 MySQL gives each parameter the type of the first
-argument, and converts later arguments to it where it thinks that it can: after an integer, ``'abc'`` is 0
+A server keeps more of a prepared statement than its text. Since 8.0.22 MySQL gives each parameter the type of its first
+argument, and converts later arguments to that type where it can: after an integer, ``'abc'`` is 0
 (``Prepared_statement::check_parameter_types``). So a statement is reused only for arguments of the same Python types. A
-text where the server expects an integer changes the parameter for good as well, after ``'1.5'`` to a decimal: such a
-statement is prepared for each run. A server also keeps the default database, ``sql_mode``, the character set, and the
-types of user variables of the moment when the statement was prepared.
+text where the server expects an integer also changes the parameter for good (``'1.5'`` makes it a decimal). Such a
+statement is prepared for each run. The server also keeps the default database, ``sql_mode``, the character set, and the
+types of user variables from the moment when it prepared the statement.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
 
 # A server keeps 16,382 in all (max_prepared_stmt_count): enough for 128 connections.
 _KEPT: Final = 128
-_LONGEST_KEPT: Final = 64 * 1024  # characters of a text: a list of that length does not come twice
+_LONGEST_KEPT: Final = 64 * 1024  # characters of a text: an IN list of that length is unlikely to recur
 _UNPREPARABLE: Final = 1295
 _PREPARE_AGAIN: Final = frozenset({1243, 1615})  # unknown statement (a proxy changed sides), changed too often
 _NOTHING: Final = Shape(())
 _Statement: Any = asyncmy_connection.PreparedStatement  # untyped in its stubs
 _COMMENTS: Final = r"(?:\s|/\*.*?\*/|#[^\n]*\n|--\s[^\n]*\n)*"
 _CHANGES_SESSION: Final = re.compile(rf"{_COMMENTS}(?:set|use)\b", re.IGNORECASE | re.DOTALL)
-# Some of these are letters of a text: that costs one more round trip and nothing else.
+# May also match inside a string literal: that costs one more round trip and nothing else.
 _USER_VARIABLE: Final = re.compile(r"(?<!@)@(?!@)")
 Key = tuple[Any, ...]
 """A text, and the types of the arguments."""
@@ -52,16 +52,16 @@ _Values = tuple[Any, ...]
 
 
 class Prepared:
-    """One statement, and what its last run gave.
+    """A prepared statement, and the result of its last run.
 
     Attributes:
-        statement: asyncmy's, or what stands in for it.
-        is_plain: arguments of its types are sent as they are.
-        used: it was run again since it was last considered for removal.
+        statement: asyncmy's, or its replacement.
+        is_plain: arguments of its types are sent unchanged.
+        used: it has run again since the eviction last passed it (the clock algorithm's bit).
         matched: how many rows the statement returned or matched.
         last_id: the id generated for the last inserted row; 0 if none was.
-        rows: the values that it returned; whoever takes them leaves none behind.
-        shape: what makes rows of them.
+        rows: the values that it returned; the reader of a result clears them.
+        shape: builds rows from them.
     """
 
     __slots__ = ("_decoders", "is_plain", "last_id", "matched", "rows", "shape", "statement", "used")
@@ -77,7 +77,7 @@ class Prepared:
         self.shape = _NOTHING
 
     def _set_cached_rows(self, rows: Sequence[_Values], description: Any) -> None:
-        # asyncmy's name: it gives rows to whatever was passed as the cursor.
+        # asyncmy calls this method, by this name, on the object that it received as the cursor.
         if description is not self.shape.description:
             self.shape = Shape(description, self._decoders)
         self.rows = rows
@@ -85,7 +85,7 @@ class Prepared:
         self.last_id = 0
 
     def take(self, result: Any) -> None:
-        """Take an answer that asyncmy could not hand over directly: the first one, or one without rows."""
+        """Store a result that asyncmy could not pass directly: the first one, or one without rows."""
         if result.description is not None:
             self._set_cached_rows(result.rows or (), result.description)
         else:
@@ -94,17 +94,17 @@ class Prepared:
             self.last_id = result.insert_id
 
     def first(self) -> Row | None:
-        """The first row, if any; nothing is kept."""
+        """Return the first row, if any, and drop the result."""
         rows, self.rows = self.rows, ()
         return self.shape.row(rows[0]) if rows else None
 
     def all(self) -> list[Row]:
-        """All rows; nothing is kept."""
+        """Return all rows, and drop the result."""
         rows, self.rows = self.rows, ()
         return self.shape.rows(rows)
 
     def result(self) -> Result:
-        """How many rows the statement returned or matched, and the id it generated."""
+        """Return how many rows the statement returned or matched, and the id that it generated."""
         self.rows = ()
         return Result(self.matched, self.last_id or None)
 
@@ -126,16 +126,16 @@ class _Text:
         return False
 
     async def close(self) -> None:
-        """Nothing is kept on the server."""
+        """Do nothing: the server keeps no state of it."""
 
 
-class _Once:
-    """A statement that is prepared for one run, because what the server keeps of it may not fit the next one.
+class _SingleUse:
+    """A statement that is prepared for one run, because the state that the server keeps of it may not fit the next one.
 
     Args:
-        statement: asyncmy's, or what stands in for it.
+        statement: asyncmy's, or its replacement.
         statements: the connection's.
-        changes_session: whether what was prepared before it does not fit any more either.
+        changes_session: whether it also makes the statements prepared before it out of date.
     """
 
     def __init__(self, statement: Any, statements: Statements, *, changes_session: bool) -> None:
@@ -146,7 +146,7 @@ class _Once:
     async def _execute_cursor(self, args: Sequence[Any], prepared: Prepared) -> bool:
         try:
             if not await self._statement._execute_cursor(args, prepared):  # noqa: SLF001 - asyncmy's short way
-                prepared.take(self._statements.raw._result)  # noqa: SLF001 - where it leaves an answer otherwise
+                prepared.take(self._statements.raw._result)  # noqa: SLF001 - a result that was not passed directly
         finally:
             await self._statement.close()  # sends, and waits for no answer
             if self._changes_session:
@@ -155,12 +155,12 @@ class _Once:
 
 
 async def prepared(raw: Any, text: str) -> tuple[Any, tuple[int, ...]]:
-    """Have the server prepare a statement, and learn which types it gives the parameters.
+    """Prepare a statement on the server and read the types of its parameters.
 
-    asyncmy's own ``prepare`` leaves the types out.
+    asyncmy's own ``prepare`` discards the types.
 
     Returns:
-        asyncmy's statement, and a type for each parameter. MariaDB gives none, and says ``NULL``.
+        asyncmy's statement, and a type for each parameter. MariaDB reports ``NULL`` for each.
     """
     await raw._execute_command(COMMAND.COM_STMT_PREPARE, text.encode())  # noqa: SLF001 - see above
     answer = await raw.read_packet()
@@ -176,14 +176,12 @@ async def prepared(raw: Any, text: str) -> tuple[Any, tuple[int, ...]]:
 
 
 def reads_integers(kinds: Iterable[type], types: Iterable[int]) -> bool:
-    """Whether a text is an argument where the server expects an integer."""
+    """Return whether a text is an argument where the server expects an integer."""
     return any(type_ in INTEGERS and issubclass(kind, str) for kind, type_ in zip(kinds, types, strict=False))
 
 
 class Statements(dict[Key, Prepared]):
-    """The statements that were used last, by their texts and the types of their arguments.
-
-    The rest are closed on the server too.
+    """Cache prepared statements by text and argument types; evicted ones are closed on the server too.
 
     Attributes:
         raw: asyncmy's connection.
@@ -196,13 +194,13 @@ class Statements(dict[Key, Prepared]):
         self.raw = raw
 
     async def prepare(self, key: Key) -> Prepared:
-        """Have the server prepare a statement.
+        """Prepare a statement on the server, and keep it if it can be used again.
 
         Args:
             key: the text, and the types of the arguments as they are sent.
         """
         if len(self) >= _KEPT:
-            await self._removed().statement.close()  # sends, and waits for no answer
+            await self._evict().statement.close()  # sends, and waits for no answer
         text, *kinds = key
         types: tuple[int, ...] = ()
         try:
@@ -215,34 +213,34 @@ class Statements(dict[Key, Prepared]):
         statement = fitted(self.raw, statement, text, kinds, types)
         changes_session = _CHANGES_SESSION.match(text) is not None
         if changes_session or len(text) > _LONGEST_KEPT or _USER_VARIABLE.search(text) or reads_integers(kinds, types):
-            once = _Once(statement, self, changes_session=changes_session)
+            once = _SingleUse(statement, self, changes_session=changes_session)
             return Prepared(once, self.raw.decoders, is_plain=is_plain)
         kept = self[key] = Prepared(statement, self.raw.decoders, is_plain=is_plain)
         return kept
 
     async def forget(self) -> None:
-        """Close all of them on the server."""
+        """Close all statements on the server."""
         while self:
             await self.popitem()[1].statement.close()  # sends, and waits for no answer
 
     def description(self, key: Key) -> Sequence[Sequence[Any]] | None:
-        """Return name and type of each column that a statement gave when it was last run; None if it gave none."""
+        """Return name and type of each result column of a statement's last run; None if it had none."""
         kept = self.get(key)
         meta = getattr(kept.statement, "_meta", None) if kept is not None else None
         return meta[5] if meta else None
 
     def is_outdated(self, key: Key, error: Exception) -> bool:
-        """Whether the server refused to run a statement that was prepared before, and preparing it anew may help.
+        """Return whether the server refused to run a kept statement, and preparing it again may help.
 
-        The statement is forgotten then; nothing has happened.
+        If so, the statement is dropped. The server refused it before it ran, so running it again is safe.
         """
         if number_of(error) not in _PREPARE_AGAIN:
             return False
         prepared = self.pop(key, None)
         return prepared is not None and prepared.used
 
-    def _removed(self) -> Prepared:
-        """The oldest of those that were not used since they were last considered (the clock algorithm)."""
+    def _evict(self) -> Prepared:
+        """Remove and return the oldest statement that was not used since the last pass (the clock algorithm)."""
         while True:
             key = next(iter(self))
             oldest = self.pop(key)

@@ -1,4 +1,4 @@
-"""How Python's values travel to a MySQL or MariaDB server and back.
+"""Convert Python values to MySQL and MariaDB parameters, and their columns to Python.
 
 =============================  ========================================================================================
 column                         Python
@@ -16,15 +16,16 @@ zero dates (``0000-00-00``)    ``None``, also where only month or day is zero; o
 CHAR, TEXT, ENUM, SET          ``str`` (a SET with commas)
 BINARY, BLOB                   ``bytes``
 JSON on MySQL                  decoded; ``JSON_NULL`` and ``JsonString`` where the whole document is null or a string
-JSON on MariaDB                ``str``: an alias of LONGTEXT there; the server does not tell them apart
+JSON on MariaDB                ``str``: an alias of LONGTEXT there; the result does not distinguish them
 UUID on MariaDB                ``str``, for the same reason
 =============================  ========================================================================================
 
-As parameters these are bound by the server: None, bool, int (64 bits, signed or not), float, Decimal, str, bytes,
-datetime (with a zone it is converted to UTC, without one a TIMESTAMP takes it for UTC), date, time, timedelta, UUID (as
-text), dict and list (as JSON text), Enum (by its value), and what a codec of the application's takes. Refused before
-anything is sent: NaN and infinities, Decimals of more than 65 digits or 30 decimal places, timedeltas beyond 838:59:59,
-times with a zone, texts with lone surrogates.
+The server binds these types as parameters: None, bool, int (64 bits, signed or not), float, Decimal, str, bytes, date,
+time, timedelta, UUID (as text), dict and list (as JSON text), Enum (by its value), and every type of an application's
+codec. A datetime with a zone is converted to UTC; a TIMESTAMP column reads one without a zone as UTC.
+
+These values are refused before anything is sent: NaN and infinities, Decimals of more than 65 digits or 30 decimal
+places, timedeltas beyond 838:59:59, times with a zone, texts with lone surrogates.
 """
 
 from __future__ import annotations
@@ -55,13 +56,13 @@ if TYPE_CHECKING:
     _Encoder = tuple[type | tuple[type, ...], Callable[[Any], Any]]
 
 PLAIN: Final = frozenset({type(None), bool, int, str, bytes, date})
-"""Types whose values are sent as they are: the wire has room for all of them, or asyncmy refuses before it sends."""
+"""Types whose values are sent unchanged: the protocol can carry each of them, or asyncmy refuses before it sends."""
 
 _LONGEST_TIME: Final = timedelta(hours=838, minutes=59, seconds=59)
 _DIGITS: Final = 65
-"""Digits of a DECIMAL, all together."""
+"""Digits of a DECIMAL in all."""
 _DECIMAL_PLACES: Final = 30
-"""Of these, the ones that may stand behind the point."""
+"""Digits of a DECIMAL after the decimal point."""
 
 
 def _bits(value: bytes) -> int:
@@ -72,14 +73,14 @@ CONVERSIONS: Final[dict[Any, Any]] = {
     **{type_: read for type_, read in conversions.items() if type_ != FIELD_TYPE.JSON},
     FIELD_TYPE.BIT: _bits,
 }
-"""asyncmy's conversions by column type, with ours in their places. Codecs read what these give (`codecs.decoders`)."""
+"""asyncmy's conversions by column type, with rdskit's replacements. Codecs receive their results."""
 
 
 class Arguments:
-    """What becomes of the arguments of one connection.
+    """Convert the arguments of one connection's statements.
 
     Args:
-        codecs: the application's.
+        codecs: those of the application, which take precedence.
     """
 
     def __init__(self, codecs: Iterable[NamedCodec] = ()) -> None:
@@ -96,10 +97,10 @@ class Arguments:
         }
 
     def bound(self, args: Sequence[Any]) -> Sequence[Any]:
-        """Convert arguments to the types that the wire knows.
+        """Convert arguments to types that the protocol carries.
 
-        The server takes what it cannot hold for zero or for its own limit, strict mode or not: NaN is 0, a Decimal of
-        70 digits is 999…. So such values are refused here.
+        The server replaces a value that it cannot hold by zero or by its own limit, whether strict mode is on or not:
+        NaN becomes 0, a Decimal of 70 digits becomes 999…. So such values are refused here.
 
         Raises:
             DriverError: an argument has no counterpart in MySQL. The connection stays usable.
@@ -117,7 +118,7 @@ class Arguments:
                 return encode(value)
         raise _refused(
             f"a parameter is of type {type(value).__name__}, which MySQL has no counterpart for: "
-            "give a str, number, bytes, date or time, UUID, dict or list"
+            "pass a str, number, bytes, date or time, UUID, dict or list"
         )
 
 
@@ -222,7 +223,7 @@ _LONG_NUMBER: Final = re.compile(r"\d{19}")
 _LEAST: Final = -(2**63)
 _MOST: Final = 2**64 - 1
 
-# In order: a datetime is a date. An IntEnum is an int as well, so Enum comes before all of them.
+# The order matters: a datetime is also a date. An IntEnum is also an int, so Enum is checked before all of them.
 _ENCODERS: Final[tuple[_Encoder, ...]] = (
     (float, _float),
     (Decimal, _decimal),

@@ -1,8 +1,8 @@
-"""Arguments that asyncpg would change on their way: refused or converted before they are encoded.
+"""Refuse or convert arguments that asyncpg would change while it encodes them.
 
-asyncpg calls ``int()`` and ``float()`` on whatever offers them, so that 2.6 becomes 2 in an integer column. It writes
-a float into ``numeric`` with all digits of its binary fraction. The rules here depend on the parameter's type; dates
-and times have theirs in their codecs (`postgres_values`).
+asyncpg calls ``int()`` and ``float()`` on every value that offers them, so that 2.6 becomes 2 in an integer column. It
+writes a float into ``numeric`` with all digits of its binary fraction. The rules here depend on the parameter's type.
+Dates and times have their rules in their codecs (``postgres.values``).
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 Types = Mapping[int, Any]
-"""What asyncpg has found out about types that are made of others, by oid: its introspection's rows."""
+"""By oid, the rows of asyncpg's introspection of composed types: arrays, ranges, domains, composites."""
 
 RULELESS: Final = object()
-"""Stands for a type whose codec the application has chosen: that alone decides on what it takes."""
+"""Marks a type with a codec of the application's: the codec alone decides which values it accepts."""
 
-#: Oids below are the server's own types (transam.h, FirstNormalObjectId).
-FIRST_MADE: Final = 16_384
+#: Lower oids are built-in types (transam.h, FirstNormalObjectId).
+FIRST_USER_OID: Final = 16_384
 _NONE: Final = type(None)
 _MOST_KINDS: Final = 64
-"""Combinations of argument types that a statement remembers as fitting."""
+"""Combinations of argument types that a statement caches as needing no conversion."""
 
 
 class Rule(Protocol):
-    """What a parameter of some type takes.
+    """The values that parameters of one type accept.
 
     Attributes:
         plain: exact Python types whose every value asyncpg sends unchanged, or refuses by itself.
@@ -53,12 +53,15 @@ class Rule(Protocol):
         ...
 
     def fits(self, values: Sequence[Any]) -> bool:
-        """Whether every value of a column may be sent as it is; False where only `convert` can tell."""
+        """Return whether every value of a column may be sent as it is; False where only `convert` can tell."""
         ...
 
 
-def _sums_to(values: Sequence[Any], kinds: frozenset[type]) -> bool:
-    """Whether the values' sum is of one of these types: half the cost of a look at the type of each."""
+def _sum_has_type(values: Sequence[Any], kinds: frozenset[type]) -> bool:
+    """Return whether the sum of the values has one of these types.
+
+    A sum runs in C and costs half of a check of each value's type. A value of another type changes the type of the sum.
+    """
     try:
         return type(sum(values)) in kinds
     except (TypeError, ArithmeticError):
@@ -66,13 +69,13 @@ def _sums_to(values: Sequence[Any], kinds: frozenset[type]) -> bool:
 
 
 class _Whole:
-    """Integers, and numbers that happen to be whole."""
+    """Accept integers, and floats and Decimals without a fraction."""
 
     plain: frozenset[type] = frozenset({int, bool, _NONE})
     _sums: Final = frozenset({int})
 
     def fits(self, values: Sequence[Any]) -> bool:
-        return _sums_to(values, self._sums) or self.plain.issuperset(map(type, values))
+        return _sum_has_type(values, self._sums) or self.plain.issuperset(map(type, values))
 
     def convert(self, value: Any) -> Any:
         if isinstance(value, float | Decimal):
@@ -86,7 +89,7 @@ class _Whole:
 
 
 class _Exact:
-    """``numeric``: a float stands for its shortest text, as on MySQL and MariaDB."""
+    """Accept values for ``numeric``: a float is sent as its shortest text, as on MySQL and MariaDB."""
 
     plain: frozenset[type] = frozenset({int, bool, _NONE})
     _LARGEST: Final = 131_071  # digits before the decimal point; asyncpg writes the exponent modulo 2¹⁶
@@ -120,13 +123,13 @@ def _exponents(values: Sequence[Any]) -> Iterator[int]:
 
 
 class _Nearest:
-    """``real`` and ``double precision``: the nearest float, but never infinity for a finite number."""
+    """Accept values for ``real`` and ``double precision``: the nearest float, but no infinity for a finite number."""
 
     plain: frozenset[type] = frozenset({float, int, bool, _NONE})
     _sums: Final = frozenset({float, int})
 
     def fits(self, values: Sequence[Any]) -> bool:
-        return _sums_to(values, self._sums) or self.plain.issuperset(map(type, values))
+        return _sum_has_type(values, self._sums) or self.plain.issuperset(map(type, values))
 
     def convert(self, value: Any) -> Any:
         if isinstance(value, str | bytes) or not hasattr(value, "__float__"):
@@ -138,7 +141,7 @@ class _Nearest:
 
 
 class _Nested:
-    """What is made of other types: only a look inside tells."""
+    """Accept values of composed types, whose parts must be checked."""
 
     plain: frozenset[type] = frozenset({_NONE})
 
@@ -147,7 +150,7 @@ class _Nested:
 
 
 class _Items(_Nested):
-    """Arrays and multiranges."""
+    """Convert the elements of arrays and multiranges."""
 
     def __init__(self, rule: Rule) -> None:
         self._rule = rule
@@ -163,7 +166,7 @@ class _Items(_Nested):
 
 
 class _Bounds(_Nested):
-    """Ranges."""
+    """Convert the bounds of ranges."""
 
     def __init__(self, rule: Rule) -> None:
         self._rule = rule
@@ -179,7 +182,7 @@ class _Bounds(_Nested):
 
 
 class _Fields(_Nested):
-    """Composite types: a tuple, a mapping or a row that was read."""
+    """Convert the fields of composite values: a tuple, a mapping or a row of a result."""
 
     def __init__(self, rules: dict[str, Rule | None]) -> None:
         self._rules = rules
@@ -188,7 +191,7 @@ class _Fields(_Nested):
         if isinstance(value, Mapping):
             value = [value.get(name) for name in self._rules] if value.keys() <= self._rules.keys() else value
         if isinstance(value, Mapping) or not isinstance(value, list | tuple | Record):
-            return value  # asyncpg names the field that it does not know
+            return value  # asyncpg raises an error that names the unknown field
         fields = tuple(value)
         if len(fields) != len(self._rules):
             raise TypeError(f"the type has {len(self._rules)} fields, and {len(fields)} are given")
@@ -196,9 +199,9 @@ class _Fields(_Nested):
 
 
 class _Unwritable(_Nested):
-    """Arrays whose elements are lists to Python: asyncpg takes them for another dimension, and loses the empty ones."""
+    """Refuse arrays whose elements are lists in Python: asyncpg reads those as another dimension."""
 
-    def convert(self, value: Any) -> Any:  # noqa: ARG002 - none can be sent
+    def convert(self, value: Any) -> Any:  # noqa: ARG002 - no value can be sent
         raise TypeError(
             "its elements would be taken for another dimension: pass the array's text, as in :v::text::box[]"
         )
@@ -217,12 +220,12 @@ _RULES: Final[dict[int, Rule]] = {
     700: _NEAREST,
     701: _NEAREST,
     **dict.fromkeys((1018, 1019, 1020, 1027, 6150, 6151, 6152, 6153, 6155, 6157), _UNWRITABLE),
-    1028: _Items(_WHOLE),  # oid[], which asyncpg knows without looking
+    1028: _Items(_WHOLE),  # oid[]: built into asyncpg, so introspection never reports it
 }
 
 
 def rule_for(oid: int, types: Types) -> Rule | None:
-    """Return the rule of a type; None if asyncpg changes no value of it."""
+    """Return the rule for a type; None if asyncpg sends every value of it unchanged."""
     found = types.get(oid)
     if oid in _RULES and found is not RULELESS:
         return _RULES[oid]
@@ -249,10 +252,10 @@ def _around(inner: Rule, found: Any) -> Rule:
 
 
 class Parameters:
-    """The parameters of one statement that have rules.
+    """Convert the arguments of one statement, for parameters that have rules.
 
     Attributes:
-        fitting: combinations of argument types that need no look at the values.
+        fitting: combinations of argument types whose values need no check.
     """
 
     __slots__ = ("_names", "_rules", "fitting")
@@ -263,13 +266,13 @@ class Parameters:
         self.fitting: set[tuple[type, ...]] = set()
 
     def converted(self, args: Sequence[Any]) -> Sequence[Any]:
-        """Return the arguments as they are to be sent.
+        """Return the arguments converted for sending.
 
         Raises:
             DriverError: one of them has no exact counterpart.
         """
         kinds = tuple(map(type, args))
-        if kinds in self.fitting or len(args) != len(self._rules):  # asyncpg says that the number is wrong
+        if kinds in self.fitting or len(args) != len(self._rules):  # asyncpg reports a wrong number
             return args
         if all(rule is None or kind in rule.plain for rule, kind in zip(self._rules, kinds, strict=True)):
             if len(self.fitting) < _MOST_KINDS:
@@ -286,14 +289,14 @@ class Parameters:
 
 
 def parameters_of(kinds: Iterable[Any], types: Types) -> Parameters | None:
-    """Return the parameters of a statement, by asyncpg's description of their types; None if none has a rule."""
+    """Return the converter of a statement's arguments, from asyncpg's parameter types; None if no type has a rule."""
     described = list(kinds)
     rules = [rule_for(kind.oid, types) for kind in described]
     return None if not any(rules) else Parameters(rules, [kind.name for kind in described])
 
 
 class Columns:
-    """The columns of a table for rows on their way into it by COPY, whose columns have rules."""
+    """Convert rows for COPY, in the columns whose types have rules."""
 
     def __init__(self, rules: Sequence[Rule | None]) -> None:
         self._ruled = [
@@ -301,7 +304,7 @@ class Columns:
         ]
 
     def converted(self, rows: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
-        """Return rows as they are to be sent; a column without a surprise costs a look at its types only.
+        """Return rows converted for sending; a column that needs no change costs only a check of its types.
 
         Raises:
             UnfitError: a value has no exact counterpart.

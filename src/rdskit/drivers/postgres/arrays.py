@@ -1,8 +1,8 @@
-"""Arrays of PostgreSQL that asyncpg changes on their way, read and written here.
+"""Read and write PostgreSQL arrays that asyncpg would change or break.
 
-asyncpg takes every list within a list for another dimension, so that ``[[1], [2]]`` for ``jsonb[]`` became the two
-numbers. And in an array whose elements it sends as text (citext, money, tsvector, hstore …) an empty text shifts those
-behind it, or ends the process (asyncpg 0.32, ``_write_textarray_data``).
+asyncpg reads every list within a list as another dimension, so that ``[[1], [2]]`` for ``jsonb[]`` became the two
+numbers. It sends some element types as text (citext, money, tsvector, hstore …). In their arrays an empty text shifts
+the elements after it, or crashes the process (asyncpg 0.32, ``_write_textarray_data``).
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 
 
 class ListsAsElements:
-    """The binary format of arrays whose elements may be lists themselves, as those of ``json[]``.
+    """Encode and decode arrays in the binary format, whose elements may be lists themselves, as those of ``json[]``.
 
     Args:
-        oid: of the elements' type.
-        encode: makes an element's bytes.
-        decode: reads them.
+        oid: the elements' type.
+        encode: returns an element's bytes.
+        decode: returns the element for them.
     """
 
     def __init__(self, oid: int, encode: Callable[[Any], bytes], decode: Callable[[bytes], Any]) -> None:
@@ -41,10 +41,10 @@ class ListsAsElements:
         self._decode = decode
 
     def encode(self, value: Any) -> bytes:
-        """Write an array of one dimension.
+        """Encode a one-dimensional array.
 
         Raises:
-            TypeError: the value is no list.
+            TypeError: the value is not a list.
         """
         if not isinstance(value, list | tuple):
             raise TypeError(f"expected a list, got {type(value).__name__}")
@@ -57,10 +57,10 @@ class ListsAsElements:
         return b"".join(parts)
 
     def decode(self, data: bytes) -> list[Any]:
-        """Read an array.
+        """Decode a one-dimensional array.
 
         Raises:
-            ValueError: it has several dimensions, which lists that are elements would look like.
+            ValueError: it has several dimensions: a nested list could then be an element or a dimension.
         """
         dimensions, _, _ = _HEADER.unpack_from(data)
         if dimensions == 0:
@@ -78,12 +78,12 @@ class ListsAsElements:
 
 
 class TextArray:
-    """The text format of arrays (PostgreSQL manual, "Array Input and Output Syntax").
+    """Encode and decode arrays in the text format (PostgreSQL manual, "Array Input and Output Syntax").
 
     Args:
-        delimiter: stands between two elements.
-        encode: makes an element's text.
-        decode: reads it.
+        delimiter: the separator of two elements.
+        encode: returns an element's text.
+        decode: returns the element for it.
     """
 
     def __init__(self, delimiter: str, encode: Convert, decode: Convert) -> None:
@@ -94,10 +94,10 @@ class TextArray:
         self._token = re.compile(rf'"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>{plain})|(?P<mark>.)', re.DOTALL)
 
     def encode(self, value: Any) -> str:
-        """Write an array; a list within a list is another dimension.
+        """Encode an array; a list within a list is another dimension.
 
         Raises:
-            TypeError: the value is no list, or an element is no text.
+            TypeError: the value is not a list, or an element has no text.
         """
         if not isinstance(value, list | tuple):
             raise TypeError(f"expected a list, got {type(value).__name__}")
@@ -114,7 +114,7 @@ class TextArray:
         return '"' + _SPECIAL.sub(r"\\\1", text) + '"'
 
     def decode(self, text: str) -> list[Any]:
-        """Read an array; its lower bounds, which stand in front of it, are left out."""
+        """Decode an array; its lower bounds, which come before the brace, are dropped."""
         begin = text.index("{")
         return self._items(self._token.finditer(text, begin + 1))
 

@@ -1,4 +1,4 @@
-"""Many rows to and from PostgreSQL: inserts, and portals."""
+"""Insert many rows into PostgreSQL, and fetch large results through portals."""
 
 from __future__ import annotations
 
@@ -19,82 +19,82 @@ if TYPE_CHECKING:
     from rdskit.kernel.sql.insert import Insertion
 
 _FEW: Final = 64
-"""Rows that are sent as statements; to begin a COPY would take longer than that."""
+"""Up to this many rows are sent as statements, because starting a COPY takes longer."""
 
 
 class PortalCursor:
-    """A portal: rows that stay on the server.
+    """Fetch rows in batches from a portal, whose result stays on the server.
 
     Args:
         cursor: asyncpg's.
-        watched: makes the driver's errors ours.
-        look: raises if a value of the rows could not be read.
+        mapping_errors: maps the driver's errors to rdskit's.
+        check_rows: raises if a value of the rows could not be read.
     """
 
     def __init__(
         self,
         cursor: Any,
-        watched: Callable[[str], AbstractContextManager[None]],
-        look: Callable[[Sequence[Row]], None],
+        mapping_errors: Callable[[str], AbstractContextManager[None]],
+        check_rows: Callable[[Sequence[Row]], None],
     ) -> None:
         self._cursor = cursor
-        self._watched = watched
-        self._look = look
+        self._mapping_errors = mapping_errors
+        self._check_rows = check_rows
 
     async def fetch(self, count: int, timeout: float | None) -> Sequence[Row]:
-        """The next rows."""
-        with self._watched("fetch"):
+        """Return the next rows, at most ``count``."""
+        with self._mapping_errors("fetch"):
             rows: Sequence[Row] = await self._cursor.fetch(count, timeout=timeout)
-        self._look(rows)
+        self._check_rows(rows)
         return rows
 
     async def close(self, timeout: float | None) -> None:
-        """Close the portal."""
-        with self._watched("close"):
+        """Close the portal on the server."""
+        with self._mapping_errors("close"):
             await self._cursor._close_portal(timeout)  # noqa: SLF001 - asyncpg leaves it open until the transaction ends
 
 
 async def insert_rows(
-    raw: asyncpg.Connection, fetch: Fetch, insertion: Insertion, first: Batch, portions: Batches
+    raw: asyncpg.Connection, fetch: Fetch, insertion: Insertion, first: Batch, batches: Batches
 ) -> int:
-    """Insert rows. Needs an open transaction.
+    """Insert rows by the fastest way that the table allows. Needs an open transaction.
 
     Args:
         raw: the connection.
-        fetch: gives the first row of a query, as ``Connection.fetch_one`` does.
-        insertion: where to, and what happens to a row that is there.
-        first: the first portion of the rows.
-        portions: the others.
+        fetch: returns the first row of a query, as ``Connection.fetch_one`` does.
+        insertion: the target table, and what to do with rows that exist already.
+        first: the first batch of rows.
+        batches: the other batches.
 
     Returns:
         How many rows were inserted or updated.
 
     Raises:
-        SourceError: the portions raised.
+        SourceError: the source of the rows raised.
         DriverError: a value cannot be sent.
     """
     target = await target_of(raw, fetch, insertion)
-    records = Records(raw, target, first, portions)
+    records = Records(raw, target, first, batches)
     if not target.takes_copy:
-        return sum([await insert_staged(raw, insertion, batch) async for batch in records.batches()])
+        return sum([await insert_staged(raw, insertion, batch) async for batch in records.row_batches()])
     if len(first) <= _FEW and target.takes_few:
         return await _insert_few(raw, insertion, records)
     if insertion.on_conflict is not None:
         key = await types_of_key(raw, insertion)
-        return sum([await insert_batch(raw, insertion, key, batch) async for batch in records.batches()])
+        return sum([await insert_batch(raw, insertion, key, batch) async for batch in records.row_batches()])
     return await _copy(raw, insertion, records)
 
 
 async def _insert_few(raw: asyncpg.Connection, insertion: Insertion, records: Records) -> int:
     done = before = 0
-    async for portion in records.portions():
-        done += await insert_pipelined(raw, insertion, portion, before)
-        before += len(portion)
+    async for batch in records.batches():
+        done += await insert_pipelined(raw, insertion, batch, before)
+        before += len(batch)
     return done
 
 
 async def _copy(raw: asyncpg.Connection, insertion: Insertion, records: Records) -> int:
-    """By COPY, or in another way if a type cannot be copied."""
+    """Insert rows by COPY; as pipelined statements if asyncpg cannot encode a type for COPY."""
     await raw.execute("savepoint rdskit_bulk")
     try:
         return await copy(raw, insertion, records, insertion.table)

@@ -1,4 +1,4 @@
-"""How many connections a PostgreSQL server takes."""
+"""Query how many connections a PostgreSQL server accepts."""
 
 from __future__ import annotations
 
@@ -13,4 +13,4 @@ select current_setting('max_connections')::int,
                                   union all select datconnlimit from pg_database where datname = current_database()
                                  ) limits (allowed) where allowed >= 0)
 """
-"""The query for ``ServerCapacity``: slots that are kept for administrators count as reserved."""
+"""The query for ``ServerCapacity``: slots for superusers and for RDS itself count as reserved."""

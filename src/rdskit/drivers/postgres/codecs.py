@@ -1,7 +1,7 @@
-"""The codecs of a PostgreSQL connection: JSON, and what the application has chosen for other types.
+"""Register the codecs of a PostgreSQL connection: JSON, and those that the application passes for other types.
 
-A decoder that raises leaves an `Unread` in the row and a notice with the connection, so that the whole answer is read
-and the error can name the column. ``raw`` is asyncpg's connection everywhere here, as `postgres_raw` extends it.
+A decoder that raises leaves an `Unread` in the row and a notice with the connection. So the whole response is read, and
+the error can name the column. ``raw`` is asyncpg's connection in this module, extended as ``postgres.raw.Raw``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _JSONB_TYPE: Final = "jsonb"
 _JSONB_VERSION: Final = b"\x01"
 """The first byte of a ``jsonb`` value (PostgreSQL source, ``jsonb_recv``); ``json`` is its text."""
 
-#: By the oids of pg_type.dat, which never change: a type, its array, and what stands in front of the text.
+#: By the oids of pg_type.dat, which never change: a type, its array, and the prefix of the text.
 _JSON_OIDS: Final = ((JSON_TYPE, 114, 199, b""), (_JSONB_TYPE, 3802, 3807, _JSONB_VERSION))
 _CHOSEN: Final = """
 select given.name as given, t.oid, t.typname::text as name, n.nspname::text as schema, t.typtype::text as kind,
@@ -40,7 +40,7 @@ _NO_CODEC: Final = {"d": "a domain, whose values arrive as its base type's: name
 
 
 class Unread:
-    """Stands in a row for a value that its decoder could not read.
+    """Placeholder in a row for a value that its decoder could not read.
 
     Attributes:
         reason: what the decoder raised.
@@ -53,7 +53,7 @@ class Unread:
 
 
 def unread_in(value: Any) -> Unread | None:
-    """Return what could not be read of a value, or of a part of it."""
+    """Return the placeholder for a value, or for a part of it, that could not be read; None if all were."""
     if isinstance(value, Unread):
         return value
     if isinstance(value, list | tuple | asyncpg.Record):
@@ -61,7 +61,12 @@ def unread_in(value: Any) -> Unread | None:
     return unread_in((value.lower, value.upper)) if isinstance(value, asyncpg.Range) else None
 
 
-def _watched(decode: Callable[[Any], Any], notices: list[object]) -> Callable[[Any], Any]:
+def _guarded_decoder(decode: Callable[[Any], Any], notices: list[object]) -> Callable[[Any], Any]:
+    """Return a decoder that records an exception instead of raising it.
+
+    An exception inside asyncpg's protocol would leave the response half read and make the connection unusable.
+    """
+
     def read(value: Any) -> Any:
         try:
             return decode(value)
@@ -73,7 +78,7 @@ def _watched(decode: Callable[[Any], Any], notices: list[object]) -> Callable[[A
 
 
 class _Json:
-    """The binary format of one of the two types."""
+    """Encode and decode ``json`` or ``jsonb`` in the binary format."""
 
     def __init__(self, codec: Codec, before: bytes) -> None:
         self._codec = codec
@@ -81,7 +86,7 @@ class _Json:
         self._begin = len(before)
 
     def encode(self, value: Any) -> bytes:
-        """Write a value; a ``str`` is the text of a document already, also where the application chose the codec."""
+        """Encode a value; a ``str`` is a finished document already, also with a codec of the application's."""
         is_text = type(value) is str
         return self._before + (value if is_text else text_of(self._codec, value)).encode()
 
@@ -90,17 +95,17 @@ class _Json:
 
 
 async def set_codecs(raw: Any, codecs: Iterable[NamedCodec]) -> None:
-    """Register the codecs; JSON costs no round trip, and all others together cost one.
+    """Register the codecs; JSON costs no round trip, all others together cost one.
 
     Raises:
-        DriverError: the database has no type of a name, or one that cannot have a codec.
+        DriverError: a name has no type in the database, or its type cannot have a codec.
     """
     chosen = dict(codecs)
     settings = raw._protocol.get_settings()  # noqa: SLF001 - `set_type_codec` does the same, after a look-up by name
     json = chosen.pop(JSON_TYPE, JSON)
     for name, oid, array_oid, before in _JSON_OIDS:
         one = _Json(chosen.pop(name, json), before)
-        _register(settings, (oid, name), one.encode, _watched(one.decode, raw.notices), "binary")
+        _register(settings, (oid, name), one.encode, _guarded_decoder(one.decode, raw.notices), "binary")
         set_array_of_json(raw, (array_oid, f"_{name}"), oid, one)
         raw.json[oid] = one
     if chosen:
@@ -118,15 +123,15 @@ def set_array_of_json(raw: Any, array: tuple[int, str], element: int, codec: Any
     """
     made = ListsAsElements(element, codec.encode, codec.decode)
     settings = raw._protocol.get_settings()  # noqa: SLF001 - as above
-    _register(settings, array, made.encode, _watched(made.decode, raw.notices), "binary")
+    _register(settings, array, made.encode, _guarded_decoder(made.decode, raw.notices), "binary")
 
 
 def set_array_of_texts(raw: Any, array: tuple[int, str], delimiter: str, codec: Codec | None) -> None:
-    """Register an array whose elements are sent as text; ``codec`` is the one chosen for them, if any."""
+    """Register an array whose elements are sent as text; ``codec`` is the application's for them, if any."""
     encode, decode = (_same, _same) if codec is None else (lambda value: text_of(codec, value), codec.decode)
     made = TextArray(delimiter, encode, decode)
     settings = raw._protocol.get_settings()  # noqa: SLF001 - as above
-    _register(settings, array, made.encode, _watched(made.decode, raw.notices), "text")
+    _register(settings, array, made.encode, _guarded_decoder(made.decode, raw.notices), "text")
 
 
 def _same(value: Any) -> Any:
@@ -149,7 +154,7 @@ async def _set_chosen(raw: Any, settings: Any, chosen: Mapping[str, Codec]) -> N
             raise _refused(f"codecs= names the type {found['given']!r}, which is {why}")
         codec = chosen[found["given"]]
         named = (found["oid"], found["name"])
-        _register(settings, named, _text_encoder(codec), _watched(codec.decode, raw.notices), "text")
+        _register(settings, named, _text_encoder(codec), _guarded_decoder(codec.decode, raw.notices), "text")
         raw.choose(found["oid"], codec)
         if found["array_oid"]:
             set_array_of_texts(raw, (found["array_oid"], f"_{found['name']}"), found["delimiter"], codec)
@@ -171,15 +176,15 @@ def _refused(message: str) -> DriverError:
 
 
 def unread_columns(rows: Sequence[Any], attributes: Sequence[Any]) -> Iterator[tuple[str, str, Exception]]:
-    """Yield name, type and reason of each column in which a value could not be read, once.
+    """Yield name, type and reason of each column with a value that could not be read, once each.
 
     Args:
         rows: of one answer.
         attributes: asyncpg's description of its columns.
     """
-    told: set[int] = set()
+    reported: set[int] = set()
     for row in rows:
         for place, value in enumerate(row):
-            if place not in told and (found := unread_in(value)) is not None:
-                told.add(place)
+            if place not in reported and (found := unread_in(value)) is not None:
+                reported.add(place)
                 yield attributes[place].name, attributes[place].type.name, found.reason

@@ -1,9 +1,9 @@
-"""Many rows into PostgreSQL of which some may be there already.
+"""Insert many rows into PostgreSQL, some of which may exist already.
 
-For each batch the server is asked which rows are there. The others go straight into the table by COPY, which takes a
-third of the time of INSERT … ON CONFLICT. If that meets a row that is there after all (given twice, stored by somebody
-else since, or there by another unique key), COPY is undone and the whole batch takes the way that is always right:
-through a temporary table, and from there by INSERT … ON CONFLICT.
+For each batch the server is asked which rows exist. The others go straight into the table by COPY, which takes a third
+of the time of INSERT … ON CONFLICT. COPY may still meet an existing row: it was passed twice, another client stored it
+in the meantime, or it conflicts by another unique key. Then COPY is undone, and the whole batch takes the path that is
+always right: into a temporary table, and from existing by INSERT … ON CONFLICT.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 _REFUSED: Final = (
     asyncpg.UniqueViolationError,
     asyncpg.ExclusionViolationError,
-    asyncpg.InsufficientPrivilegeError,  # to ask takes the right to read the key
+    asyncpg.InsufficientPrivilegeError,  # asking which rows exist needs SELECT on the key
     asyncpg.FeatureNotSupportedError,  # COPY into a table with row-level security
     asyncpg.WrongObjectTypeError,  # COPY into a view
     asyncpg.UndefinedFunctionError,  # a type without equality
-    asyncpg.DataError,  # a value does not fit its column: the other way tells which
+    asyncpg.DataError,  # a value does not fit its column: the other path names the row
     asyncpg.InternalClientError,  # asyncpg has no binary format for a type
 )
 
@@ -43,10 +43,10 @@ KeyTypes = dict[str, str]
 
 
 async def types_of_key(raw: asyncpg.Connection, insertion: Insertion) -> KeyTypes | None:
-    """The columns by which rows that are there are found; None if they cannot be.
+    """Return the columns that identify existing rows, with their types; None if existing are none.
 
-    Where rows may be there by any unique key, it is the primary key. A row with the same key is there only if a unique
-    index over the whole table says so; a partial one does not, and a deferrable one only later.
+    Where any unique key may conflict, this is the primary key. An existing row with the same key is a conflict only if
+    a unique index over the whole table enforces it. A partial index does not, and a deferrable one only at commit.
     """
     if insertion.target:
         return None
@@ -56,7 +56,7 @@ async def types_of_key(raw: asyncpg.Connection, insertion: Insertion) -> KeyType
 
 
 async def insert_batch(raw: asyncpg.Connection, insertion: Insertion, key: KeyTypes | None, batch: RowBatch) -> int:
-    """Insert rows of which some may be there. Needs an open transaction.
+    """Insert rows of which some may exist. Needs an open transaction.
 
     Returns:
         How many rows were inserted or updated.
@@ -92,7 +92,7 @@ async def insert_staged(raw: asyncpg.Connection, insertion: Insertion, batch: Ro
 
 
 async def _stage(raw: asyncpg.Connection, insertion: Insertion, batch: RowBatch) -> None:
-    """Bring rows into the temporary table."""
+    """Copy rows into the temporary table."""
     await raw.execute("savepoint rdskit_copied")
     try:
         await copy(raw, insertion, batch, STAGING)
@@ -112,25 +112,25 @@ async def _insert_one_by_one(raw: asyncpg.Connection, insertion: Insertion, batc
 
 
 async def _try_copy(raw: asyncpg.Connection, insertion: Insertion, key: KeyTypes, batch: RowBatch) -> int | None:
-    """COPY what is not there straight into the table; None says that it was refused, and that nothing happened."""
+    """COPY the rows that do not exist straight into the table; return None if that was refused and undone."""
     await raw.execute("savepoint rdskit_copied")
     try:
-        places = await _places_there(raw, insertion, key, batch)
-        there, others = batch.split(places)
+        places = await _existing_places(raw, insertion, key, batch)
+        existing, others = batch.split(places)
         inserted = await copy(raw, insertion, others, insertion.table) if others.rows else 0
     except _REFUSED:
         await raw.execute("rollback to savepoint rdskit_copied")
         return None
-    if there.rows and insertion.updated:
-        inserted += await insert_staged(raw, insertion, there)
+    if existing.rows and insertion.updated:
+        inserted += await insert_staged(raw, insertion, existing)
     await raw.execute("release savepoint rdskit_copied")
     return inserted
 
 
-async def _places_there(raw: asyncpg.Connection, insertion: Insertion, key: KeyTypes, batch: RowBatch) -> set[int]:
-    """The places, from 1, of the rows that are there.
+async def _existing_places(raw: asyncpg.Connection, insertion: Insertion, key: KeyTypes, batch: RowBatch) -> set[int]:
+    """Return the places, from 1, of the rows that exist.
 
-    A key that the server takes for another one (``citext``) may be missed; COPY is refused then.
+    A type may treat different texts as equal (``citext``). Such a key may be missed here; COPY is refused then.
     """
     columns = [insertion.columns.index(name) for name in key]
     arrays = [[row[column] for row in batch.rows] for column in columns]
@@ -139,7 +139,7 @@ async def _places_there(raw: asyncpg.Connection, insertion: Insertion, key: KeyT
 
 
 async def _merge(raw: asyncpg.Connection, insertion: Insertion, batch: RowBatch) -> int:
-    """Bring staged rows over; only if a row turns out to be there twice, by the costlier statement."""
+    """Move staged rows into the table; the costlier statement runs only if rows conflict among themselves."""
     await raw.execute("savepoint rdskit_merged")
     try:
         return count(await raw.execute(merge_staging(insertion, last_only=False)))

@@ -1,4 +1,4 @@
-"""One PostgreSQL connection of asyncpg's behind the connection port."""
+"""One PostgreSQL connection of asyncpg that implements the connection port."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _HARMLESS = frozenset({Failure.REFUSED, Failure.CONFLICT, Failure.TIMEOUT})
 
 
 class PostgresConnection:
-    """One asyncpg connection behind the connection port."""
+    """Implement the connection port with one asyncpg connection."""
 
     __slots__ = (
         "__weakref__",
@@ -70,14 +70,14 @@ class PostgresConnection:
 
     def __init__(self, raw: Raw, options: ConnectOptions, schemas: Schemas) -> None:
         self._raw = raw
-        # The short way in: asyncpg's statement goes through four functions to this one, for checks that the pool made.
+        # Called directly: asyncpg's own path has four more functions, for checks that the pool has made already.
         self._protocol = raw._protocol  # noqa: SLF001 - see above
         self._notices: list[object] = raw.notices
         self._statements = Statements()
         self._schemas = schemas
         self._stopping: asyncio.Task[None] | None = None
         self._begin = ""
-        self._begun = 0  # asyncpg's count of queries when the transaction had begun
+        self._begun = 0  # asyncpg's count of queries right after BEGIN
         self._listeners: dict[str, Callable[..., None]] = {}
         self._read_only = options.read_only
         self._replication = PositionReader(self.fetch_one)
@@ -91,10 +91,10 @@ class PostgresConnection:
 
     @property
     def role(self) -> Role:
-        """What the host is, as of its last answer.
+        """The host's role, as of its last response.
 
-        PostgreSQL ≥ 14 reports in_hot_standby by itself, also that it changes, so it costs no round trip (protocol:
-        ParameterStatus).
+        PostgreSQL ≥ 14 reports in_hot_standby and its changes unasked (protocol: ParameterStatus), so this needs no
+        round trip.
         """
         return Role.READER if getattr(self._raw.get_settings(), "in_hot_standby", "off") == "on" else Role.WRITER
 
@@ -104,7 +104,7 @@ class PostgresConnection:
         return not self._raw.is_closed() and bool(self._raw.is_in_transaction())
 
     async def fetch_one(self, text: str, args: Sequence[Any], timeout: float | None) -> Any:
-        """Run a statement and give its first row."""
+        """Run a statement and return its first row."""
         kept = self._statements.get(text)
         if kept is None:
             rows, _ = await self._run_first(text, args, timeout, 1)
@@ -121,21 +121,21 @@ class PostgresConnection:
             self.interrupted = True
             raise
         if self._notices:
-            self._look(rows, kept)
+            self._check_notices(rows, kept)
         return rows[0] if rows else None
 
     async def fetch_all(self, text: str, args: Sequence[Any], timeout: float | None) -> list[Any]:
-        """Run a statement and give all rows."""
+        """Run a statement and return all rows."""
         return (await self._run(text, args, timeout))[0]
 
     async def execute(self, text: str, args: Sequence[Any], timeout: float | None) -> Result:
-        """Run a statement and give the number of rows that it matched."""
+        """Run a statement and return the number of rows that it matched."""
         _, tag = await self._run(text, args, timeout)
         count = tag.rpartition(b" ")[2]
         return Result(int(count) if count.isdigit() else 0)
 
     async def _run(self, text: str, args: Sequence[Any], timeout: float | None) -> tuple[list[Any], bytes]:
-        """Give all rows and the command tag."""
+        """Run a statement and return all rows and the command tag."""
         kept = self._statements.get(text)
         if kept is None:
             return await self._run_first(text, args, timeout, 0)
@@ -151,13 +151,16 @@ class PostgresConnection:
             self.interrupted = True
             raise
         if self._notices:
-            self._look(rows, kept)
+            self._check_notices(rows, kept)
         return rows, tag
 
     async def _run_first(
         self, text: str, args: Sequence[Any], timeout: float | None, limit: int
     ) -> tuple[list[Any], bytes]:
-        """Prepare a statement, keep it and run it; its errors are what the server has to say now."""
+        """Prepare a statement, keep it and run it.
+
+        Its errors are the statement's own: a statement prepared just now cannot be out of date.
+        """
         kept: Kept | None = None
         try:
             require_room((text,), self.largest_message)
@@ -172,18 +175,18 @@ class PostgresConnection:
         except BaseException:
             self.interrupted = True
             raise
-        self._statements.ran(kept, args)
+        self._statements.note_first_run(kept, args)
         if self._notices:
-            self._look(rows, kept)
+            self._check_notices(rows, kept)
         return rows, tag
 
     async def _run_again(
         self, error: Exception, kept: Kept, args: Sequence[Any], timeout: float | None, limit: int
     ) -> tuple[list[Any], bytes]:
-        """Run a kept statement afresh where its failure says that a table or type has changed; else raise the failure.
+        """Prepare and run a kept statement again if its failure means a changed table or type; else raise the failure.
 
-        The server refuses such a statement before it runs, or undoes all of it, so that outside a transaction it can
-        run again. Inside, the transaction is lost: if this was its first statement, it begins again.
+        The server refuses such a statement before it runs, or undoes all of it, so it can run again outside a
+        transaction. Inside, the transaction is lost; it begins again only if this was its first statement.
         """
         staleness = staleness_of(error, kept)
         if staleness is Staleness.NONE:
@@ -192,7 +195,7 @@ class PostgresConnection:
         if staleness is Staleness.AFTERWARDS and not kept.only_reads:  # it ran, and only its answer was not understood
             wrong = schema_changed(error) if self.in_transaction else unreadable(error, kept.statement, wrote=True)
         self._statements.drop(kept.text)
-        if staleness.is_about_types or (staleness is Staleness.UNSENT and kept.takes_made_types):
+        if staleness.is_about_types or (staleness is Staleness.UNSENT and kept.takes_user_types):
             self._schemas.changed()
         if wrong is not None:
             raise wrong from error
@@ -203,10 +206,10 @@ class PostgresConnection:
         return answer
 
     async def _begin_again(self, error: Exception, kept: Kept, staleness: Staleness) -> None:
-        """Begin an undone transaction again if nothing else had run in it.
+        """Restart an undone transaction if no other statement had run in it.
 
         Raises:
-            DriverError: something had; or the statement is simply wrong.
+            DriverError: other statements had run, or the statement itself is wrong.
         """
         if self._protocol.queries_count == self._begun + 1:
             await self.control("rollback", None)
@@ -217,44 +220,44 @@ class PostgresConnection:
             raise schema_changed(error) from error
 
     def forget_schema(self) -> None:
-        """Drop every kept statement and all knowledge of types: tables or types have changed."""
+        """Drop all kept statements and all type information, because tables or types have changed."""
         self._statements.drop_all()
         self._raw.forget_types()
 
-    async def insert_many(self, insertion: Insertion, portions: Batches) -> int:
+    async def insert_many(self, insertion: Insertion, batches: Batches) -> int:
         """Insert rows by COPY; a few as pipelined statements."""
-        first = await anext(portions, None) or ()
+        first = await anext(batches, None) or ()
         try:
-            with self._watched(f"insert into {insertion.table}"):
-                return await insert_rows(self._raw, self.fetch_one, insertion, first, portions)
+            with self._mapping_errors(f"insert into {insertion.table}"):
+                return await insert_rows(self._raw, self.fetch_one, insertion, first, batches)
         except SourceError as error:
             raise error.error from None
 
-    async def execute_many(self, text: str, portions: Batches) -> int:
+    async def execute_many(self, text: str, batches: Batches) -> int:
         """Run a statement for each parameter set, pipelined where the rows can be counted."""
         counted = with_returning(text)
         total = 0
-        async for portion in portions:
+        async for batch in batches:
             if counted is None:
-                total += sum([await self.execute(text, args, None) for args in portion])
+                total += sum([await self.execute(text, args, None) for args in batch])
             else:
-                with self._watched(text):
-                    total += await execute_pipelined(self._raw, counted, portion)
+                with self._mapping_errors(text):
+                    total += await execute_pipelined(self._raw, counted, batch)
         return total
 
     async def open_cursor(self, text: str, args: Sequence[Any], timeout: float | None) -> PortalCursor:
-        """Open a portal."""
-        with self._watched(text):
-            # Not one of those kept: inside a transaction a statement that is out of date cannot be prepared again.
+        """Run a query whose rows stay on the server, behind a portal."""
+        with self._mapping_errors(text):
+            # Not a kept statement: one that is out of date cannot be prepared again inside the transaction.
             kept = await prepared(self._raw, text, timeout)
             if kept.parameters is not None:
                 args = kept.parameters.converted(args)
             require_room(args, self.largest_message)
             cursor = await kept.statement.cursor(*args, timeout=timeout)
-            return PortalCursor(cursor, self._watched, functools.partial(self._look, kept=kept))
+            return PortalCursor(cursor, self._mapping_errors, functools.partial(self._check_notices, kept=kept))
 
     async def control(self, text: str, timeout: float | None) -> str:
-        """Run BEGIN, COMMIT, ROLLBACK or SAVEPOINT and give the server's command tag."""
+        """Run BEGIN, COMMIT, ROLLBACK or SAVEPOINT and return the server's command tag."""
         if text.startswith("begin"):
             self._reads_only = "read only" in text
         else:
@@ -271,27 +274,27 @@ class PostgresConnection:
         return tag
 
     async def capacity(self, timeout: float | None) -> ServerCapacity:
-        """How many connections the server takes; slots that are kept for administrators count as reserved."""
+        """Return how many connections the server accepts; slots for administrators count as reserved."""
         return ServerCapacity(*await self.fetch_one(CAPACITY, (), timeout))
 
     async def written_position(self, timeout: float | None) -> Lsn | Xid:
-        """Where the writer is now: where its log ends, normalised so that a replica can reach it; on Aurora, an id."""
+        """Return the writer's position: the end of its log, normalized so that replicas reach it; on Aurora an xid."""
         return await self._replication.written(timeout)
 
     async def reader_progress(self, timeout: float | None) -> ReaderProgress:
-        """How far this reader has come."""
+        """Return this reader's replay position and lag."""
         return await self._replication.progress(timeout)
 
     async def enter(self, before: Scope, after: Scope, timeout: float | None) -> None:
-        """Take the session from one scope to another, in one round trip."""
+        """Switch the session from one scope to another, in one round trip."""
         text = change_on_postgres(before, after)
-        with self._watched(f"enter {after}"):
+        with self._mapping_errors(f"enter {after}"):
             await self._raw.execute(text, timeout=timeout)
         if before.schema != after.schema:
             self._statements.enter(after.schema)
 
     async def reset(self, timeout: float) -> None:
-        """Take back everything a caller changed in the session; our own prepared statements survive."""
+        """Undo every change that a caller made in the session; rdskit's own prepared statements survive."""
         try:
             async with asyncio.timeout(timeout):
                 await self._raw.reset()
@@ -304,72 +307,74 @@ class PostgresConnection:
             raise
 
     async def ping(self, timeout: float) -> None:
-        """One round trip."""
+        """Make one round trip, after a pending cancel request has reached the server."""
         if self._stopping is not None:
             await asyncio.wait([self._stopping], timeout=timeout)
-            self._leave_stopping()
+            self._drop_cancel_request()
         await self.fetch_one("select 1", (), timeout)
         self.interrupted = False
 
     async def close(self, timeout: float) -> None:
         """Send the quit message to the server; abort when that takes longer than ``timeout`` seconds."""
-        self._leave_stopping()
+        self._drop_cancel_request()
         try:
             await self._raw.close(timeout=timeout)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             self._raw.terminate()
 
     def stop(self) -> bool:
-        """Have the server cancel the statement that runs; its call then ends with the server's answer."""
+        """Ask the server to cancel the running statement; its call then ends with the server's response."""
         if self._stopping is not None or self._raw.is_closed():
             return False
-        self.interrupted = True  # the request may come late, so nothing else is sent before it has arrived
+        # The request names a backend, not a statement. If it arrives late it cancels whatever runs then, so nothing
+        # else is sent until it has arrived (see `ping`).
+        self.interrupted = True
         self._stopping = asyncio.get_running_loop().create_task(self._raw.request_cancel())
         self._notices.append(self._stopping)
         return True
 
     def abort(self) -> None:
         """Drop the socket at once."""
-        self._leave_stopping()
+        self._drop_cancel_request()
         self._raw.terminate()
 
     async def listen(self, channel: str, receive: Callable[[Notification], None], timeout: float | None) -> None:
-        """Have the server send a channel's messages from now on."""
+        """Subscribe to a channel's messages."""
 
         def take(_: object, process_id: int, name: str, payload: str) -> None:
             receive(Notification(name, payload, process_id))
 
-        with self._watched(f"listen {channel}"):
+        with self._mapping_errors(f"listen {channel}"):
             async with asyncio.timeout(timeout):
                 await self._raw.add_listener(channel, take)
         self._listeners[channel] = take
 
     async def unlisten(self, channel: str, timeout: float | None) -> None:
-        """Have the server send a channel's messages no more."""
+        """Unsubscribe from a channel's messages."""
         take = self._listeners.pop(channel, None)
         if take is not None:
-            with self._watched(f"unlisten {channel}"):
+            with self._mapping_errors(f"unlisten {channel}"):
                 async with asyncio.timeout(timeout):
                     await self._raw.remove_listener(channel, take)
 
     def on_end(self, call: Callable[[], None]) -> None:
-        """Have ``call`` called when the connection has ended, whatever ended it."""
+        """Call ``call`` when the connection has ended, for whatever reason."""
         if self._raw.is_closed():
             call()
         else:
             self._raw.add_termination_listener(lambda _: call())
 
-    def _leave_stopping(self) -> None:
+    def _drop_cancel_request(self) -> None:
         if self._stopping is not None:
             self._stopping.cancel()
             self._stopping = None
             self._notices.clear()
 
-    def _look(self, rows: Sequence[Any], kept: Kept) -> None:
-        """Look at an answer about which there is a notice.
+    def _check_notices(self, rows: Sequence[Any], kept: Kept) -> None:
+        """Check a result about which there is a notice.
 
         Raises:
-            DriverError: it came after the server was asked to cancel, or a value of it could not be read.
+            DriverError: it arrived after the cancel request, or one of its values could not be read.
         """
         if not self._notices:
             return
@@ -381,17 +386,17 @@ class PostgresConnection:
             raise undecoded(unread, wrote=not kept.only_reads) from unread[0][2]
 
     def _ended(self, _: object) -> None:
-        self.broken = True  # the server closed an idle connection: the next caller would only learn it by a failure
+        self.broken = True  # the server closed an idle connection: without this the next statement would fail first
 
     def _failed(self, error: Exception, text: str, kept: Kept | None) -> DriverError:
         if isinstance(error, DriverError):
             return error
-        if kept is None or (isinstance(error, ERRORS) and not self._is_decoders(error)):
+        if kept is None or (isinstance(error, ERRORS) and not self._is_decoding_error(error)):
             return self._mapped(error, text)
-        return unreadable(error, kept.statement, wrote=not kept.only_reads)  # whatever a decoder raises
+        return unreadable(error, kept.statement, wrote=not kept.only_reads)  # a decoder may raise anything
 
     @contextlib.contextmanager
-    def _watched(self, text: str) -> Iterator[None]:
+    def _mapping_errors(self, text: str) -> Iterator[None]:
         try:
             yield
         except ERRORS as error:
@@ -400,8 +405,8 @@ class PostgresConnection:
             self.interrupted = True
             raise
 
-    def _is_decoders(self, error: Exception) -> bool:
-        """Whether asyncpg itself could not read an answer; the connection is as good as before."""
+    def _is_decoding_error(self, error: Exception) -> bool:
+        """Return whether asyncpg itself could not read a response; the connection stays usable."""
         return isinstance(error, asyncpg.InternalClientError) and not self._raw.is_closed()
 
     def _mapped(self, error: Exception, text: str) -> DriverError:
@@ -411,23 +416,23 @@ class PostgresConnection:
         if self._read_only and mapped.failure is Failure.READ_ONLY:
             mapped = write_refused(mapped, self.endpoint)
         self.interrupted = self.interrupted or mapped.failure is Failure.TIMEOUT
-        # What a read-only transaction refuses says nothing of the host.
+        # A read-only transaction refuses writes on a healthy writer too: the connection stays usable.
         own = mapped.failure is Failure.READ_ONLY and self._reads_only and self.in_transaction
         self.broken = self.broken or not (own or mapped.failure in _HARMLESS)
         return mapped
 
 
 class StatelessPostgresConnection(PostgresConnection):
-    """A connection whose statements have no name on the server: RDS Proxy pins those that have one.
+    """A connection that names no statement on the server: RDS Proxy pins sessions that have named statements.
 
-    Each use prepares again, because nothing would tell that a table has changed since. With its own cache off, asyncpg
-    sends Parse, Bind and Execute together, so that it does not matter which server connection the proxy takes.
+    Each use prepares again, because no error would report a changed table. With its own cache off, asyncpg sends Parse,
+    Bind and Execute together, so that the proxy may choose any server connection for them.
     """
 
     __slots__ = ()
 
     async def fetch_one(self, text: str, args: Sequence[Any], timeout: float | None) -> Any:
-        """Run a statement and give its first row."""
+        """Prepare and run a statement, and return its first row."""
         self._statements.drop_all()
         return await super().fetch_one(text, args, timeout)
 
@@ -437,5 +442,5 @@ class StatelessPostgresConnection(PostgresConnection):
 
 
 def _cause(error: Exception) -> BaseException:
-    """Return the driver's own error behind one of ours."""
+    """Return the driver's own error behind one of rdskit's."""
     return error.__cause__ or error if isinstance(error, DriverError) else error

@@ -1,4 +1,4 @@
-"""What asyncpg's errors mean: for the connection, for the work and for the application."""
+"""Classify asyncpg's errors, and write the public errors for them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import asyncpg
 
-from rdskit.drivers.connect_errors import refused_by_network, said, unknown_database
+from rdskit.drivers.connect_errors import error_text, refused_by_network, unknown_database
 from rdskit.errors import (
     ConfigError,
     FailoverError,
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
 
     from rdskit.kernel.ports import ConnectOptions, Login
 
-#: What a call may raise, besides what a decoder raises.
+#: Errors that a call may raise, besides those of decoders.
 ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
-#: How pg_hba.conf refuses a connection for its lack of TLS, as RDS does with rds.force_ssl; "SSL off" before 12.
+#: The refusal of a connection without TLS by pg_hba.conf, as on RDS with rds.force_ssl; "SSL off" before 12.
 _NO_ENCRYPTION = re.compile(r"pg_hba\.conf (entry|rejects) .*(no encryption|SSL off)")
-#: A prepared statement that this session has made is not there, or is there before it made it.
+#: A prepared statement of this session is missing, or exists before the session has created it.
 _STATEMENT_LOST = frozenset({"26000", "42P05"})
 _POOLER = (
     "another session answered than the one that prepared it; behind pgbouncer in transaction mode, or another pooler "
     "that changes sessions, pass pinning='avoid' to rdskit.connect"
 )
 _UNKNOWN_DATABASE: Final = "3D000"  # SQLSTATE
-#: Unknown; wrong value; not allowed to this user; not at this time; not in this server.
+#: Unknown parameter; invalid value; no privilege; not possible now; not supported; invalid name.
 _SETTING_REFUSED: Final = frozenset({"42704", "22023", "42501", "55P02", "0A000", "42602"})  # SQLSTATE
-#: Types whose values are read without any text, so that none of them can be in a wrong encoding.
+#: Types whose values contain no text, so that decoding them as UTF-8 cannot fail.
 _NO_TEXTS: Final = frozenset(
     {
         *("bool", "bytea", "int2", "int4", "int8", "oid", "float4", "float8", "numeric", "uuid", "inet", "cidr"),
@@ -53,7 +53,7 @@ _ARGUMENT: Final = re.compile(r"query argument \$(\d+)(?: in element #(\d+))?")
 
 
 def mapped(error: Exception, text: str, endpoint: object) -> DriverError:
-    """Say what an error of a running call means."""
+    """Return the error for a running call that failed."""
     if isinstance(error, asyncpg.DataError | asyncpg.InterfaceError) and (wrong := unsuitable(error)):
         return DriverError(Failure.REFUSED, StatementError(wrong))
     if isinstance(error, asyncpg.PostgresError) and error.sqlstate:
@@ -68,22 +68,22 @@ def mapped(error: Exception, text: str, endpoint: object) -> DriverError:
         return _mapped_interface(error, endpoint)
     if isinstance(error, OSError | asyncpg.InternalClientError | asyncpg.PostgresError):
         return _lost(error, endpoint)
-    return DriverError(Failure.REFUSED, QueryError(f"{type(error).__name__}: {said(error)}"))
+    return DriverError(Failure.REFUSED, QueryError(f"{type(error).__name__}: {error_text(error)}"))
 
 
 def unsuitable(error: Exception) -> str | None:
-    """Say which argument asyncpg cannot encode, without its value, which asyncpg's own message has."""
+    """Return which argument asyncpg cannot encode, without its value (asyncpg's own message has it); None if none."""
     found, reason = _ARGUMENT.search(str(error)), error.__cause__
-    if found is None or reason is None:  # the server's own words
+    if found is None or reason is None:  # an error of the server's, not of an encoder
         return None
     number = f" of parameter set {int(found[2]) + 1}" if found[2] else ""
-    return f"argument {found[1]}{number} cannot be sent: {_reason(reason)}"
+    return f"argument {found[1]}{number} cannot be sent: {_encoder_reason(reason)}"
 
 
-def _reason(error: BaseException) -> str:
-    if isinstance(error, AttributeError):  # an encoder asked the value for what only values of its type have
+def _encoder_reason(error: BaseException) -> str:
+    if isinstance(error, AttributeError):  # an encoder used an attribute that only values of its type have
         return f"a value of type {type(error.obj).__name__} does not fit"
-    return said(error)
+    return error_text(error)
 
 
 class Unsuitable(NamedTuple):
@@ -99,16 +99,16 @@ class Unsuitable(NamedTuple):
 
 
 def unsuitable_element(error: Exception) -> Unsuitable | None:
-    """Say which of several parameter sets asyncpg cannot encode; None if the server refused it."""
+    """Return which of several parameter sets asyncpg cannot encode; None if the server refused one."""
     found, reason = _ARGUMENT.search(str(error)), error.__cause__
-    return None if found is None or reason is None else Unsuitable(int(found[2] or 0) + 1, _reason(reason))
+    return None if found is None or reason is None else Unsuitable(int(found[2] or 0) + 1, _encoder_reason(reason))
 
 
 def unreadable(error: Exception, statement: Any, *, wrote: bool) -> DriverError:
-    """Say that a statement ran, and that asyncpg could not read a value of its result.
+    """Return the error for a statement that ran, and whose result asyncpg could not read.
 
     Args:
-        error: what it raised; its words may hold the value, and are not repeated.
+        error: what asyncpg raised; its text may contain the value and is not repeated.
         statement: asyncpg's prepared statement.
         wrote: whether it may have changed something.
     """
@@ -120,7 +120,7 @@ def unreadable(error: Exception, statement: Any, *, wrote: bool) -> DriverError:
 
 
 def undecoded(unread: Sequence[tuple[str, str, Exception]], *, wrote: bool) -> DriverError:
-    """Say that a statement ran, and that the codecs of some columns could not read their values.
+    """Return the error for a statement that ran, and whose result some codecs could not read.
 
     Args:
         unread: name, type and reason of each of these columns.
@@ -137,26 +137,26 @@ def _unread(columns: Sequence[tuple[str, str]], error: Exception, *, wrote: bool
 
 
 def cancelled(error: asyncpg.QueryCanceledError, endpoint: object) -> DriverError:
-    """Say that the server cancelled a statement when its deadline passed: what it had done is undone."""
+    """Return the error for a statement that the server cancelled at its deadline, and undid."""
     message = f"{endpoint} did not finish before the deadline: the server cancelled the statement and undid it"
     return DriverError(Failure.REFUSED, QueryTimeout(f"{message} [SQLSTATE 57014]", sqlstate=error.sqlstate))
 
 
 def answered_late(endpoint: object) -> DriverError:
-    """Say that a statement was answered although the server had been asked to cancel it.
+    """Return the error for a statement that completed although the server had been asked to cancel it.
 
-    That is no promise: a commit that waits for a synchronous standby answers so when it is cancelled, and only the
-    server that is asked has it (PostgreSQL manual, "Synchronous Replication").
+    Its success is no promise. A commit that waits for a synchronous standby completes like this when it is cancelled,
+    and only the local server has it then (PostgreSQL manual, "Synchronous Replication").
     """
     message = f"{endpoint} answered after the deadline, when it had been asked to cancel the statement"
     return DriverError(Failure.TIMEOUT, QueryTimeout(message))
 
 
 def schema_changed(error: Exception) -> DriverError:
-    """Say that a transaction met a table or type that has changed since its statement was prepared."""
+    """Return the error for a transaction whose statement was prepared before a table or type changed."""
     message = (
         "a table or type has changed since this statement was prepared, so the transaction was undone; "
-        f"run it again (db.run does so by itself): {said(error)}"
+        f"run it again (db.run does so by itself): {error_text(error)}"
     )
     return DriverError(Failure.CONFLICT, SerializationError(message, sqlstate=getattr(error, "sqlstate", None)))
 
@@ -165,7 +165,7 @@ def _mapped_answer(error: asyncpg.PostgresError, sqlstate: str, endpoint: object
     failure, public = meaning_of_sqlstate(sqlstate, str(error.args[0]))
     if not issubclass(public, QueryError):
         return _lost(error, endpoint)
-    if sqlstate in _STATEMENT_LOST:  # asyncpg's own hint is about options that are not ours
+    if sqlstate in _STATEMENT_LOST:  # asyncpg's own hint names options that rdskit does not have
         words = f"{escaped(str(error.args[0]))}: {_POOLER}"
     else:
         hint: str | None = getattr(error, "hint", None)
@@ -181,11 +181,11 @@ def _mapped_interface(error: Exception, endpoint: object) -> DriverError:
 
 
 def _lost(error: Exception, endpoint: object) -> DriverError:
-    return DriverError(Failure.LOST, FailoverError(f"connection to {endpoint} was lost: {said(error)}"))
+    return DriverError(Failure.LOST, FailoverError(f"connection to {endpoint} was lost: {error_text(error)}"))
 
 
 def refused(error: Exception, options: ConnectOptions, login: Login) -> DriverError:
-    """Say what a failed connect means; ``LOST`` is worth another attempt, ``REFUSED`` is not."""
+    """Return the error for a failed connection attempt; ``LOST`` is worth another attempt, ``REFUSED`` is not."""
     endpoint = options.endpoint
     if isinstance(error, asyncpg.PostgresError) and error.sqlstate:
         if error.sqlstate == _UNKNOWN_DATABASE:
@@ -201,7 +201,7 @@ def refused(error: Exception, options: ConnectOptions, login: Login) -> DriverEr
         return connect_error(NO_TLS, endpoint, "the server rejected the request for it")
     if isinstance(error, OSError | asyncpg.PostgresError | asyncpg.InternalClientError):
         return refused_by_network(error, options)
-    return DriverError(Failure.REFUSED, ConfigError(f"cannot connect to {endpoint}: {said(error)}"))
+    return DriverError(Failure.REFUSED, ConfigError(f"cannot connect to {endpoint}: {error_text(error)}"))
 
 
 def _brief(text: str) -> str:

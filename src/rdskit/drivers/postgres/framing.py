@@ -1,7 +1,7 @@
-"""PostgreSQL's framing on connections to unverified hosts: a length below 4 ends the connection.
+"""Check PostgreSQL's message framing on connections to unverified hosts: a length below 4 closes the connection.
 
-The length of a message counts its own four bytes. asyncpg 0.31 does not check that: on a length of -1 it reads the
-same bytes for ever, within one call that no deadline and no signal interrupts, and the whole process stands still.
+A message's length includes its own four bytes. asyncpg 0.31 does not check that. On a length of -1 it reads the same
+bytes forever, within one call that no deadline and no signal can interrupt, and the whole process hangs.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ _length: Final = struct.Struct("!i").unpack_from
 
 
 class Frames:
-    """Stands between a transport and asyncpg's protocol, and looks at the length of each message.
+    """Sit between a transport and asyncpg's protocol, and check the length of each message.
 
-    That costs time for each message, so verified servers and those on this machine are spared it.
+    That costs time for each message, so it is left out for verified servers and for servers on this machine.
 
     Args:
         real: asyncpg's protocol.
@@ -27,20 +27,20 @@ class Frames:
         self.real = real
         self._take = real.data_received
         self._transport: Any = None
-        self._head = b""  # the beginning of a message whose length has not arrived; asyncpg has these bytes too
-        self._ahead = 0  # bytes of the present message that are still to come
+        self._head = b""  # the start of a message whose length has not arrived; asyncpg has these bytes too
+        self._ahead = 0  # bytes of the current message that have not arrived
 
     def connection_made(self, transport: Any) -> None:
-        """Tell asyncpg, which then introduces itself."""
+        """Forward the event to asyncpg, which then sends its startup message."""
         self._transport = transport
         self.real.connection_made(transport)
 
-    def see(self, transport: Any) -> None:
-        """Take the place of a protocol that knows the transport already."""
+    def set_transport(self, transport: Any) -> None:
+        """Attach to a transport that is connected already."""
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Pass on what has arrived, unless a length in it is impossible."""
+        """Forward the bytes to asyncpg, unless a length in them is impossible."""
         text = self._head + data if self._head else data
         end, place = len(text), self._ahead
         while place + _HEADER <= end:

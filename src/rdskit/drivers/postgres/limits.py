@@ -1,4 +1,4 @@
-"""The largest message that a PostgreSQL server takes: it closes the connection over a larger one, as a failover would.
+"""Refuse messages larger than a PostgreSQL server accepts: it would close the connection, which looks like a failover.
 
 Source: PostgreSQL source, ``PQ_LARGE_MESSAGE_LIMIT``, which is ``MaxAllocSize - 1``.
 """
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 LARGEST_MESSAGE: Final = 2**30 - 2
-"""Bytes."""
+"""Bytes of the largest message, its length included."""
 
-_PROGRAM_LIMIT: Final = "54000"  # SQLSTATE: program_limit_exceeded, which the server has for a value of that size
+_PROGRAM_LIMIT: Final = "54000"  # SQLSTATE program_limit_exceeded: the server's for a value of that size
 _MOST_BYTES_OF_A_CHARACTER: Final = 4
 _TEXTS: Final = frozenset({str, bytes, bytearray, memoryview})
 #: By the oids of pg_type.dat, which never change: types whose values are never large.
@@ -30,12 +30,12 @@ _SMALL: Final = frozenset(
 
 
 def may_be_large(kinds: Iterable[Any]) -> bool:
-    """Return whether an argument of a statement may be large, by asyncpg's description of its parameters."""
+    """Return whether an argument of a statement may be large, from asyncpg's description of its parameters."""
     return not all(kind.oid in _SMALL for kind in kinds)
 
 
 def require_room(values: Iterable[Any], limit: int) -> None:
-    """Refuse texts and bytes that make a message of more bytes than the server takes.
+    """Raise if texts and bytes make a message larger than the server accepts.
 
     Args:
         values: the arguments, or the statement.

@@ -1,4 +1,4 @@
-"""Opens PostgreSQL connections through asyncpg."""
+"""Open PostgreSQL connections through asyncpg."""
 
 from __future__ import annotations
 
@@ -30,26 +30,27 @@ if TYPE_CHECKING:
 
 
 class AsyncpgDriver:
-    """Opens PostgreSQL connections."""
+    """Open PostgreSQL connections."""
 
     def __init__(self) -> None:
-        self._met: set[Endpoint] = set()  # answered as PostgreSQL: whatever they do later is no other protocol
+        # Hosts that have accepted a PostgreSQL login: no later failure of theirs means another protocol.
+        self._known_postgres: set[Endpoint] = set()
         self._schemas = Schemas()
         keep_receive_buffers()
 
     capabilities: Final = Capabilities(notifications=True, replication=True, pipelining=True)
 
     async def connect(self, options: ConnectOptions, login: Login) -> PostgresConnection:
-        """Open a connection and learn its role from what the server reports of itself."""
+        """Open a connection; the server reports its role during the login."""
         try:
-            with upgrade.cut_when_given_up():
+            with upgrade.abort_on_error():
                 raw = await _open(options, login, _settings(options))
                 await _set_codecs(raw, options)
         except DriverError:
             raise
         except Exception as error:
             raise await self._other_protocol(error, options) or refused(error, options, login) from error
-        self._met.add(options.endpoint)
+        self._known_postgres.add(options.endpoint)
         kind = StatelessPostgresConnection if options.stateless else PostgresConnection
         return kind(raw, options, self._schemas)
 
@@ -66,10 +67,10 @@ class AsyncpgDriver:
         return open_pipeline(raw, options.endpoint)
 
     async def _other_protocol(self, error: Exception, options: ConnectOptions) -> DriverError | None:
-        """Return the error for a server that is no PostgreSQL; None where there is no sign of that."""
-        # What asyncpg says when it is greeted by MySQL: to its SSLRequest, and to its startup message.
+        """Return the error for a server that is not PostgreSQL; None where nothing indicates that."""
+        # asyncpg fails like this when MySQL's greeting arrives, as the answer to SSLRequest or to the startup message.
         signs = "rejected SSL upgrade" in str(error) or isinstance(error, asyncpg.ConnectionDoesNotExistError)
-        if not signs or options.endpoint in self._met:
+        if not signs or options.endpoint in self._known_postgres:
             return None
         return other_protocol(await engine_at(options.endpoint), Engine.POSTGRES, options.endpoint)
 
@@ -77,7 +78,7 @@ class AsyncpgDriver:
         """Open a replication connection to a database."""
         settings = {"application_name": options.application_name, "replication": "database"}
         try:
-            with upgrade.cut_when_given_up():
+            with upgrade.abort_on_error():
                 raw = await _open(options, login, settings)
         except Exception as error:
             raise refused(error, options, login) from error
@@ -98,7 +99,7 @@ async def _open(options: ConnectOptions, login: Login, settings: dict[str, str])
         record_class=Row,
         connection_class=Raw,
         statement_cache_size=0 if options.stateless else 100,
-        max_cacheable_statement_size=1,  # none: COPY would keep the columns' types, whatever ALTER does
+        max_cacheable_statement_size=1,  # cache none: COPY would keep column types that ALTER TABLE has changed
         server_settings=settings,
     )
     keep_alive(raw._transport.get_extra_info("socket"))  # noqa: SLF001 - asyncpg has no option for it

@@ -1,7 +1,7 @@
-"""PostgreSQL's logins to unverified servers: a request for the password in the clear gets no answer.
+"""Guard PostgreSQL's logins to unverified servers: a request for the password in the clear is not answered.
 
-asyncpg answers whatever it is asked. What the server says until the login is accepted passes through a `Guard`, message
-by message; after that the transport talks to asyncpg directly, or through `Frames`.
+asyncpg answers every request. Until the login is accepted, the server's messages pass through a `Guard`, one by one.
+After that the transport calls asyncpg directly, or through `Frames`.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ REFUSAL: Final = (
 
 
 class Guard:
-    """Stands between a transport and asyncpg's protocol until the login is accepted.
+    """Sit between a transport and asyncpg's protocol until the login is accepted.
 
     Args:
         real: asyncpg's protocol, or `Frames` in front of it.
-        refuse: called when the server asks for the password in the clear; the connection is cut then.
+        refuse: called when the server asks for the password in the clear; the connection is aborted then.
     """
 
     def __init__(self, real: Any, refuse: Callable[[], None]) -> None:
@@ -42,23 +42,23 @@ class Guard:
         self._unread = b""
 
     def connection_made(self, transport: Any) -> None:
-        """Tell asyncpg, which then introduces itself."""
+        """Forward the event to asyncpg, which then sends its startup message."""
         self._transport = transport
         self.real.connection_made(transport)
 
-    def see(self, transport: Any) -> None:
-        """Take the place of a protocol that knows the transport already."""
+    def set_transport(self, transport: Any) -> None:
+        """Attach to a transport that is connected already."""
         self._transport = transport
         if isinstance(self.real, Frames):
-            self.real.see(transport)
+            self.real.set_transport(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Pass on each message that is complete and is no request for the password."""
+        """Forward each complete message, unless it requests the password in the clear."""
         self._unread += data
         while len(self._unread) >= _HEADER.size:
             kind, length = _HEADER.unpack_from(self._unread)
             if not _SHORTEST <= length <= _LONGEST:
-                self._cut()
+                self._abort()
                 return
             if len(self._unread) <= length:
                 return
@@ -66,7 +66,7 @@ class Guard:
             code = _CODE.unpack_from(message, _HEADER.size)[0] if kind == b"R" and length >= 2 * _CODE.size else None
             if code == _CLEAR_PASSWORD:
                 self._refuse()
-                self._cut()
+                self._abort()
                 return
             if code == _ACCEPTED:
                 self._transport.set_protocol(self.real)
@@ -74,7 +74,7 @@ class Guard:
                 return
             self.real.data_received(message)
 
-    def _cut(self) -> None:
+    def _abort(self) -> None:
         self._unread = b""
         self._transport.abort()
 
@@ -83,11 +83,11 @@ class Guard:
 
 
 class Encrypted:
-    """A transport on which asyncpg's protocol is wrapped; writing costs what it costs without.
+    """A transport that wraps the protocol that asyncpg sets on it; writes go to the real transport directly.
 
     Args:
         transport: the real one.
-        wrap: gives the `Guard` or `Frames` that stands in front of a protocol.
+        wrap: returns the `Guard` or `Frames` in front of a protocol.
     """
 
     def __init__(self, transport: Any, wrap: Callable[[Any], Any]) -> None:
@@ -97,9 +97,9 @@ class Encrypted:
         self.writelines = transport.writelines
 
     def set_protocol(self, protocol: Any) -> None:
-        """Set what stands in front of the protocol."""
+        """Wrap the protocol and set the wrapper on the real transport."""
         wrapped = self._wrap(protocol)
-        wrapped.see(self._transport)
+        wrapped.set_transport(self._transport)
         self._transport.set_protocol(wrapped)
 
     def __getattr__(self, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""asyncpg's connection and row, with what ours need besides."""
+"""Extend asyncpg's connection: custom codecs, a full reset, and cancel requests."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
     from rdskit.kernel.codecs import Codec
 
-_RESET_USER = "set session authorization default;"  # first: it takes back SET ROLE too, and what follows needs no other
+_RESET_USER = "set session authorization default;"  # first: also undoes SET ROLE, and the rest then runs as the user
 _RESET_REST = "discard temp;\ndiscard sequences;"
 _BINARY = 1  # asyncpg's number of the binary format
 _CANCEL_WITHIN = 2.0  # seconds for a request to cancel
 
 
 class Raw(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
-    """asyncpg's connection, which remembers types and can ask for what it runs to be canceled.
+    """asyncpg's connection, which remembers types and can request the cancellation of its statement.
 
     Attributes:
-        types: what was found out about types that are made of others, by oid.
-        json: what writes and reads the two types of JSON, by oid.
+        types: by oid, the introspection of composed types.
+        json: by oid, the codecs of the two JSON types.
         chosen: codecs of the application's for other types, by oid.
-        notices: what has to be looked at after the answer that is being read: a decoder has failed, or the server was
-            asked to cancel.
+        notices: reasons to check the response that is being read: a decoder has failed, or the server was asked to
+            cancel.
     """
 
     __slots__ = ("chosen", "json", "notices", "types")
@@ -46,12 +46,12 @@ class Raw(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
         self.notices: list[object] = []
 
     def choose(self, oid: int, codec: Codec) -> None:
-        """Note that a type has a codec of the application's, which also decides on what is refused."""
+        """Record that a type has a codec of the application's, which also decides which values to refuse."""
         self.chosen[oid] = codec
         self.types[oid] = RULELESS
 
     def forget_types(self) -> None:
-        """Forget what was found out about types, because they may have changed."""
+        """Drop the introspection of types, because they may have changed."""
         self.types.clear()
         self.types.update(dict.fromkeys(self.chosen, RULELESS))
         self._protocol.get_settings().clear_type_cache()
@@ -59,19 +59,19 @@ class Raw(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
     async def _introspect_types(self, typeoids: Any, timeout: float | None) -> Any:
         types, statement = await super()._introspect_types(typeoids, timeout)
         self.types.update((each["oid"], each) for each in types)
-        return self._registered(types, set(typeoids)), statement
+        return self._register_types(types, set(typeoids)), statement
 
     async def learn_types(self, oids: Collection[int]) -> None:
-        """Find out what types are made of; asyncpg does so itself when it prepares a statement that has them."""
+        """Introspect types; asyncpg does so itself only for types in statements that it prepares."""
         types, _ = await super()._introspect_types(oids, None)
         self.types.update((each["oid"], each) for each in types)
 
-    def _registered(self, types: Any, missing: Container[int]) -> list[Any]:
-        """Register types, each after those that it is made of, and return them for asyncpg to do so once more.
+    def _register_types(self, types: Any, missing: Container[int]) -> list[Any]:
+        """Register types, each after its parts, and return those that asyncpg must register again itself.
 
-        asyncpg reads composite types and ranges in binary only, and some types it knows as text only (money, aclitem):
-        what is made of such a part is read and written as the server's own text, as the part itself is. So is a base
-        type for which asyncpg has half a codec or none; it would look for one six times, and then close the connection.
+        asyncpg reads composite types and ranges in binary only, and knows some types as text only (money, aclitem). A
+        type with such a part is registered as the server's text, like the part itself. So is a base type for which
+        asyncpg has half a codec or none; asyncpg would introspect it six times, and then close the connection.
         """
         settings = self._protocol.get_settings()
         in_binary: list[Any] = []
@@ -85,15 +85,15 @@ class Raw(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
             if is_plain:
                 settings.set_builtin_type_codec(each["oid"], each["name"], each["ns"], "scalar", "text", "text")
                 self.types[each["oid"]] = RULELESS
-                settings.register_data_types(in_binary)  # setting a codec has cleared these
-            elif each["elemtype"] and self._set_array(each):
+                settings.register_data_types(in_binary)  # set_builtin_type_codec has cleared these
+            elif each["elemtype"] and self._register_array(each):
                 settings.register_data_types(in_binary)  # same
             else:
                 in_binary.append(each)
         return in_binary
 
-    def _set_array(self, array: Any) -> bool:
-        """Register a type's own codec if it is an array that asyncpg does not write as it should be."""
+    def _register_array(self, array: Any) -> bool:
+        """Register a codec of rdskit's for an array that asyncpg does not encode correctly; return whether it did."""
         element, named = array["elemtype"], (array["oid"], array["name"])
         base = self._base_of(element)
         if base in self.json:
@@ -111,7 +111,7 @@ class Raw(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
         return int(found["basetype"])
 
     def get_reset_query(self) -> str:
-        """Return the statements that take a session back to its beginning, prepared statements excepted.
+        """Return the statements that reset a session, except for its prepared statements.
 
         RESET ALL leaves role, session user and the state of ``random()``. Source: PostgreSQL manual, "DISCARD".
         """
@@ -119,12 +119,15 @@ class Raw(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
         return f"{_RESET_USER}\n{super().get_reset_query()}\n{_RESET_REST}\nselect pg_catalog.setseed({seed!r});"
 
     async def request_cancel(self) -> None:
-        """Ask the server over a connection of its own to cancel what runs; it closes that when it has passed it on."""
+        """Ask the server to cancel the running statement, over a connection of its own.
+
+        The server closes that connection once it has forwarded the request to the backend.
+        """
         protocol = self._protocol
         with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             async with asyncio.timeout(_CANCEL_WITHIN):
-                with upgrade.cut_afterwards():
-                    await connect_utils._cancel(  # noqa: SLF001 - asyncpg sends it only when the caller is cancelled
+                with upgrade.abort_at_exit():
+                    await connect_utils._cancel(  # noqa: SLF001 - asyncpg itself sends it only when the caller is cancelled
                         loop=self._loop,
                         addr=self._addr,
                         params=self._params,
@@ -134,15 +137,19 @@ class Raw(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
 
     async def _cancel(self, *waiters: Any) -> None:
         try:
-            with upgrade.cut_afterwards():
+            with upgrade.abort_at_exit():
                 await super()._cancel(*waiters)
         finally:
-            self._forget_current()
+            self._discard_current_task()
 
     def _clean_tasks(self) -> None:
-        self._forget_current()  # a cancellation that ends the connection must not cancel itself
+        self._discard_current_task()  # a cancellation that ends the connection must not cancel itself
         super()._clean_tasks()
 
-    def _forget_current(self) -> None:
-        """Do what asyncpg does with ``current_task(self._loop)``, which knows no task of a loop that is wrapped."""
+    def _discard_current_task(self) -> None:
+        """Remove the current task from the pending cancellations.
+
+        asyncpg does this with ``current_task(self._loop)``, which finds no task, because `OwnLoop` is not the running
+        loop.
+        """
         self._cancellations.discard(asyncio.current_task(self._loop.real))

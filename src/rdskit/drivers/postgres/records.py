@@ -1,4 +1,4 @@
-"""Rows on their way into PostgreSQL: by COPY, or by pipelined statements."""
+"""Send rows to PostgreSQL by COPY or by pipelined statements."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rdskit.drivers.postgres.statements import prepared
 from rdskit.errors import StatementError
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
-from rdskit.kernel.sql.insert import PORTION, cut, name_parts, postgres_values
+from rdskit.kernel.sql.insert import BATCH_ROWS, cut, name_parts, postgres_values
 from rdskit.kernel.sql.model import Dialect
 
 if TYPE_CHECKING:
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
     from rdskit.kernel.ports import Batch, Batches
     from rdskit.kernel.sql.insert import Insertion
 
-_BATCH: Final = 32 * PORTION
-"""Rows that are held in memory together, where it must be known first which of them are there."""
+_ROWS_IN_MEMORY: Final = 32 * BATCH_ROWS
+"""Rows that are held in memory together, where the existing ones among them must be found first."""
 
-# asyncpg sends up to four buffers of 32 KiB in one go. Beyond that it waits with its statements half sent, and a
-# cancellation in that moment is lost: the call would wait for ever. So one pipeline is never larger than this.
+# asyncpg sends up to four buffers of 32 KiB at once. Beyond that it awaits the socket with its statements half sent.
+# A cancellation at that await point is lost, and the call never ends. So one pipeline is never larger than this.
 _PIPELINE_BYTES: Final = 64 * 1024
 _PIPELINE_SETS: Final = 1000
 
 
 class SourceError(Exception):
-    """What the source of the rows raised, which is not the server's or the driver's doing.
+    """The source of the rows raised, not the server or the driver.
 
     Attributes:
-        error: it.
+        error: the source's exception.
     """
 
     def __init__(self, error: Exception) -> None:
@@ -46,61 +46,65 @@ class SourceError(Exception):
 
 
 class Copied(Protocol):
-    """Rows that COPY can take."""
+    """A source of rows for COPY."""
 
     @property
     def taken(self) -> int:
-        """How many were taken; while one is encoded, its number."""
+        """How many rows were taken; while a row is encoded, its number."""
         ...
 
     def for_copy(self) -> Iterator[Sequence[Any]] | AsyncIterator[Sequence[Any]]:
-        """The rows, one by one."""
+        """Yield the rows one by one."""
         ...
 
 
 class Records:
-    """The rows of an insert, as they are taken.
+    """Iterate over the rows of an insert and count them.
 
     Args:
         raw: the connection.
-        target: what the columns take.
-        first: the first portion.
-        portions: the others.
+        target: converts values for the table's columns.
+        first: the first batch.
+        batches: the other batches.
     """
 
-    def __init__(self, raw: asyncpg.Connection, target: Target, first: Batch, portions: Batches) -> None:
+    def __init__(self, raw: asyncpg.Connection, target: Target, first: Batch, batches: Batches) -> None:
         self._raw = raw
         self._target = target
-        self._portion: Batch | None = first
-        self._portions = portions
-        self._at_hand = portions.at_hand()
+        self._current: Batch | None = first
+        self._batches = batches
+        self._at_hand = batches.at_hand()
         self._begun = 0
         self._rest: Iterator[Sequence[Any]] = iter(())
 
     @property
     def taken(self) -> int:
-        """How many were taken; while one is encoded, its number."""
+        """How many rows were taken; while a row is encoded, its number."""
         return self._begun - operator.length_hint(self._rest)
 
     def for_copy(self) -> Iterator[Sequence[Any]] | AsyncIterator[Sequence[Any]]:
-        """The rows, one by one; where the source does not wait, by a plain iterator, which is much faster."""
-        return self._awaited() if self._at_hand is None else itertools.chain.from_iterable(self._iterators())
+        """Return an iterator over the rows.
 
-    async def portions(self) -> AsyncIterator[Batch]:
-        """The rows in the portions that they come in."""
-        while self._portion is not None:
-            yield self._begin(self._portion)
+        It is a plain iterator where the source does not wait: asyncpg's loop over one is much faster than over an async
+        one.
+        """
+        return self._rows_with_turns() if self._at_hand is None else itertools.chain.from_iterable(self._iterators())
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        """Yield the rows in the batches that the source yields."""
+        while self._current is not None:
+            yield self._begin(self._current)
             try:
-                self._portion = await anext(self._portions, None)
+                self._current = await anext(self._batches, None)
             except Exception as error:
                 raise SourceError(error) from error
 
-    async def batches(self) -> AsyncIterator[RowBatch]:
-        """The rows in batches, each of which can be sent more than once."""
+    async def row_batches(self) -> AsyncIterator[RowBatch]:
+        """Yield the rows in larger batches, each of which can be sent more than once."""
         rows: list[Sequence[Any]] = []
-        async for portion in self.portions():
-            rows += portion
-            if len(rows) >= _BATCH:
+        async for batch in self.batches():
+            rows += batch
+            if len(rows) >= _ROWS_IN_MEMORY:
                 yield self._batch(rows)
                 rows = []
         if rows:
@@ -109,24 +113,24 @@ class Records:
     def _batch(self, rows: list[Sequence[Any]]) -> RowBatch:
         return RowBatch(self._raw, rows, range(self._begun - len(rows) + 1, self._begun + 1))
 
-    async def _awaited(self) -> AsyncIterator[Sequence[Any]]:
-        async for portion in self.portions():
-            self._rest = iter(portion)
+    async def _rows_with_turns(self) -> AsyncIterator[Sequence[Any]]:
+        async for batch in self.batches():
+            self._rest = iter(batch)
             for record in self._rest:
                 yield record
-            # asyncpg waits only when the socket is full: other tasks get their turn here.
+            # asyncpg awaits only a full socket. Without this, one COPY would block all other tasks.
             await asyncio.sleep(0)
 
     def _iterators(self) -> Iterator[Iterator[Sequence[Any]]]:
-        while self._portion is not None:
-            self._rest = iter(self._begin(self._portion))
+        while self._current is not None:
+            self._rest = iter(self._begin(self._current))
             yield self._rest
-            self._portion = self._next()
-            give_turn(self._raw)
+            self._current = self._next()
+            yield_to_loop(self._raw)
 
-    def _begin(self, portion: Batch) -> Batch:
-        converted = self._target.converted(portion, self._begun)
-        self._begun += len(portion)
+    def _begin(self, batch: Batch) -> Batch:
+        converted = self._target.converted(batch, self._begun)
+        self._begun += len(batch)
         return converted
 
     def _next(self) -> Batch | None:
@@ -138,10 +142,10 @@ class Records:
 
 
 class RowBatch:
-    """Some of the rows of an insert, all of them at hand.
+    """A part of an insert's rows, all of them in memory.
 
     Attributes:
-        rows: they.
+        rows: the rows.
     """
 
     def __init__(self, raw: asyncpg.Connection, rows: Sequence[Sequence[Any]], numbers: Sequence[int]) -> None:
@@ -162,12 +166,12 @@ class RowBatch:
         return self._numbers[0] - 1 if self._numbers else 0
 
     def for_copy(self) -> Iterator[Sequence[Any]]:
-        """The rows, one by one."""
+        """Yield the rows one by one."""
         self._begun = 0
         return itertools.chain.from_iterable(self._iterators())
 
     def split(self, places: set[int]) -> tuple[RowBatch, RowBatch]:
-        """The rows at these places, which count from 1 in this batch, and the others."""
+        """Return the rows at these places, which count from 1 in this batch, and the other rows."""
         chosen = [place in places for place in range(1, len(self.rows) + 1)]
         return self._part(chosen), self._part([not each for each in chosen])
 
@@ -176,32 +180,32 @@ class RowBatch:
         return RowBatch(self._raw, list(itertools.compress(self.rows, chosen)), numbers)
 
     def _iterators(self) -> Iterator[Iterator[Sequence[Any]]]:
-        for start in range(0, len(self.rows), PORTION):
-            portion = self.rows[start : start + PORTION]
-            self._begun += len(portion)
-            self._rest = iter(portion)
+        for start in range(0, len(self.rows), BATCH_ROWS):
+            batch = self.rows[start : start + BATCH_ROWS]
+            self._begun += len(batch)
+            self._rest = iter(batch)
             yield self._rest
-            give_turn(self._raw)
+            yield_to_loop(self._raw)
 
 
-def give_turn(raw: asyncpg.Connection) -> None:
-    """Let asyncpg wait before it writes on, for one turn of the event loop: other tasks run, and deadlines fire.
+def yield_to_loop(raw: asyncpg.Connection) -> None:
+    """Make asyncpg await one turn of the event loop before it writes more, so that other tasks run and deadlines fire.
 
-    In a COPY it waits only for a socket that is full. So it is told that it were, until the loop comes round.
+    In a COPY asyncpg awaits only a full socket. So this reports a full socket, until the loop comes round.
     """
     protocol, transport = raw._protocol, raw._transport  # noqa: SLF001 - both callbacks are asyncio's own
     protocol.pause_writing()
-    asyncio.get_running_loop().call_soon(_write_on, protocol, transport)
+    asyncio.get_running_loop().call_soon(_resume_writing, protocol, transport)
 
 
-def _write_on(protocol: asyncio.Protocol, transport: asyncio.Transport) -> None:
+def _resume_writing(protocol: asyncio.Protocol, transport: asyncio.Transport) -> None:
     _, high = transport.get_write_buffer_limits()
     if transport.get_write_buffer_size() <= high:  # else it is full indeed, and the transport says when it is not
         protocol.resume_writing()
 
 
 async def copy(raw: asyncpg.Connection, insertion: Insertion, records: Copied, table: str) -> int:
-    """Send rows by COPY and give their number.
+    """Send rows by COPY and return their number.
 
     Raises:
         SourceError: the source of the rows raised.
@@ -220,14 +224,14 @@ async def copy(raw: asyncpg.Connection, insertion: Insertion, records: Copied, t
 
 
 def unfit(insertion: Insertion, number: int, reason: object) -> DriverError:
-    """Say that a row cannot be sent as it is."""
+    """Return the error for a row whose value cannot be sent unchanged."""
     message = f"row {number} for table {insertion.table!r} cannot be sent: {reason}; give values of the columns' types"
     return DriverError(Failure.REFUSED, StatementError(message))
 
 
 async def execute_pipelined(raw: asyncpg.Connection, text: str, sets: Batch) -> int:
-    """Run a statement for each parameter set and give the number of rows that it returned in all."""
-    kept = await prepared(raw, text, None)  # not one of those kept: in a transaction it could not be prepared again
+    """Run a statement for each parameter set and return the number of rows that it returned in all."""
+    kept = await prepared(raw, text, None)  # not a kept one: inside a transaction it could not be prepared again
     if kept.parameters is not None:
         sets = list(map(kept.parameters.converted, sets))
     fetch = kept.statement.fetchmany
@@ -235,13 +239,13 @@ async def execute_pipelined(raw: asyncpg.Connection, text: str, sets: Batch) -> 
 
 
 async def insert_pipelined(raw: asyncpg.Connection, insertion: Insertion, rows: Batch, before: int) -> int:
-    """Send each row as a statement and give the number of those that were inserted or updated.
+    """Send each row as a statement and return how many were inserted or updated.
 
     Args:
         raw: the connection.
-        insertion: where to.
+        insertion: the target table.
         rows: the rows, converted.
-        before: how many rows came before these.
+        before: how many rows of the insert came before these.
 
     Raises:
         DriverError: a value cannot be sent.
@@ -260,5 +264,5 @@ async def insert_pipelined(raw: asyncpg.Connection, insertion: Insertion, rows: 
 
 
 def count(tag: str) -> int:
-    """The number of rows in a command's tag."""
+    """Return the number of rows in a command tag."""
     return int(tag.rpartition(" ")[2])

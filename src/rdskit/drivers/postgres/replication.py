@@ -1,20 +1,20 @@
-"""How far a PostgreSQL server has written or replayed: by its log, and on Aurora by the transactions that it shows.
+"""Query how far a PostgreSQL server has written or replayed: by its log, and on Aurora by its snapshots.
 
-Aurora's readers receive no log. It refuses the functions that tell a standby's position (SQLSTATE 0A000, "Function
-pg_last_xlog_receive_location() is currently not supported for Aurora"), and those that tell the writer's without
-logical replication ("WAL control functions cannot be executed when wal_level < logical"). It has
-``aurora_replica_status()`` instead, whose ``durable_lsn`` and ``current_read_lsn`` look like a position. They are not
-taken for one: the Aurora User Guide says neither how old a row may be when it is read (``last_update_timestamp`` tells
-that it may be), nor that a query sees all up to ``current_read_lsn``, which it defines for "all readers". Only
-``replica_lag_in_msec`` is read there, where nothing but load depends on it.
+Aurora's readers receive no log. Aurora refuses the functions that report a standby's position (SQLSTATE 0A000,
+"Function pg_last_xlog_receive_location() is currently not supported for Aurora"). Without logical replication it also
+refuses those that report the writer's ("WAL control functions cannot be executed when wal_level < logical").
 
-What surely tells is a snapshot (PostgreSQL, "Transaction ID and Snapshot Information Functions"): of one that the
-writer takes after a commit, ``xmax`` lies beyond that transaction, because it is "one past the highest completed
-transaction ID"; and in a snapshot of a reader, "all transaction IDs less than ``xmin`` are either committed and
-visible, or rolled back and dead". So a reader whose ``xmin`` has come to the writer's ``xmax`` shows the commit. That
-is what visibility means, whichever way the rows have come; a standby of plain PostgreSQL keeps it too. The price: a
-transaction that writes for long holds ``xmin`` back on all readers, and reads that must see something younger go to
-the writer meanwhile.
+Its ``aurora_replica_status()`` has ``durable_lsn`` and ``current_read_lsn``, which look like positions, but they are
+not used as such. The Aurora User Guide does not say how old a row may be when it is read, and ``last_update_timestamp``
+indicates that it may be old. The guide also does not say that a query sees everything up to ``current_read_lsn``, which
+it defines for "all readers". Only ``replica_lag_in_msec`` is read there, for balancing load.
+
+A snapshot is reliable (PostgreSQL, "Transaction ID and Snapshot Information Functions"). If the writer takes one after
+a commit, its ``xmax`` is beyond that transaction, because it is "one past the highest completed transaction ID". In a
+reader's snapshot "all transaction IDs less than ``xmin`` are either committed and visible, or rolled back and dead". So
+a reader whose ``xmin`` has reached the writer's ``xmax`` shows the commit. This is the definition of visibility,
+however the rows reach the reader; a standby of plain PostgreSQL follows it too. The price: a long writing transaction
+holds ``xmin`` back on all readers. In the meantime, reads that must see a later write go to the writer.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _IS_AURORA: Final = "select to_regproc('pg_catalog.aurora_replica_status') is not null"
 
-# The name of a log file begins with the timeline; unlike everything else that tells it, any user may ask for it.
+# The name of a log file begins with the timeline. Other sources of the timeline need more privileges.
 _WRITTEN: Final = "select pg_current_wal_insert_lsn()::text, left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)"
 _PROGRESS: Final = """
 select pg_is_in_recovery(),
@@ -53,10 +53,10 @@ _NO_REPLICA: Final = ReaderProgress(replays=False, position=START, received=STAR
 
 
 class PositionReader:
-    """Asks one connection for positions; with the first question, whether its server is Aurora.
+    """Query positions on one connection; the first query also finds out whether the server is Aurora.
 
     Args:
-        fetch: gives the first row of a query, as ``Connection.fetch_one`` does.
+        fetch: returns the first row of a query, as ``Connection.fetch_one`` does.
     """
 
     __slots__ = ("_aurora", "_fetch")
@@ -66,14 +66,14 @@ class PositionReader:
         self._aurora: bool | None = None
 
     async def written(self, timeout: float | None) -> Lsn | Xid:
-        """Where the writer is now, such that a reader can get there."""
+        """Return the writer's current position, in a form that readers can reach."""
         if await self._is_aurora(timeout):
             return Xid.parse((await self._fetch(_AURORA_WRITTEN, (), timeout))[0])
         lsn, timeline = await self._fetch(_WRITTEN, (), timeout)
         return Lsn.parse(lsn, int(timeline, 16)).normalised()
 
     async def progress(self, timeout: float | None) -> ReaderProgress:
-        """How far this reader has come."""
+        """Return this reader's positions and lag."""
         if await self._is_aurora(timeout):
             return _aurora_progress(*await self._fetch(_AURORA_PROGRESS, (), timeout))
         replays, replayed, received, lag = await self._fetch(_PROGRESS, (), timeout)
@@ -88,9 +88,9 @@ class PositionReader:
 
 
 def _aurora_progress(reads: bool, shown: str, lag: float | None) -> ReaderProgress:  # noqa: FBT001 - a row
-    """Read an answer; a reader that the cluster's status does not name counts as one that stands still.
+    """Parse a reader's progress; a reader that the cluster's status does not list counts as stalled.
 
-    It has received nothing: it reads the writer's storage, and holds no log that the next writer might lack.
+    ``received`` is START: a reader shares the writer's storage, and holds no log that the next writer might lack.
     """
     if not reads:
         return _NO_REPLICA

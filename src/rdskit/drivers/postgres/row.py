@@ -1,4 +1,4 @@
-"""The row that PostgreSQL statements give."""
+"""Rows of PostgreSQL statements."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import asyncpg
 
 
 class Row(asyncpg.Record):  # type: ignore[misc]  # asyncpg ships no types
-    """Give the columns of asyncpg's record as attributes too."""
+    """asyncpg's record, with its columns as attributes too."""
 
     __slots__ = ()
 

@@ -1,9 +1,9 @@
-"""The prepared statements of a connection, and when they are out of date.
+"""Keep the prepared statements of a connection, and detect when they are out of date.
 
-The server notices by itself that a table changed under a prepared statement, and plans it again. It refuses where that
-would change the columns of the result ("cached plan must not change result type", 0A000), and where the types that it
-was prepared for are gone (XX000, "cache lookup failed for type") or no longer fit (42804, 42883). asyncpg keeps the
-shape of composite types besides, and finds out by an answer that has another one.
+The server notices a changed table by itself and plans the statement again. It refuses where that would change the
+result's columns ("cached plan must not change result type", 0A000), where a type of the statement is gone (XX000,
+"cache lookup failed for type"), or where types no longer fit (42804, 42883). asyncpg also caches the shape of composite
+types; it notices a change only by a response that has another shape.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import asyncpg
 
-from rdskit.drivers.postgres.arguments import FIRST_MADE, parameters_of
+from rdskit.drivers.postgres.arguments import FIRST_USER_OID, parameters_of
 from rdskit.drivers.postgres.failures import unsuitable
 from rdskit.drivers.postgres.limits import may_be_large
 from rdskit.kernel.ports import DriverError
@@ -29,51 +29,51 @@ if TYPE_CHECKING:
     from rdskit.kernel.sql import Effect
 
 _MOST: Final = 256
-"""Prepared statements kept per connection; the oldest goes first."""
+"""Prepared statements kept per connection; the oldest is dropped first."""
 
 _MOST_PATHS: Final = 16
 """Search paths whose statements are kept."""
 
 _PATH: Final = "search_path"
 _PREPARED: Final = "select name, from_sql from pg_catalog.pg_prepared_statements"
-# 42804 datatype mismatch, 42883 no such function or operator, 42846 cannot coerce: what a changed column's type makes
-# of a statement that has passed the parser before.
+# 42804 datatype mismatch, 42883 no such function or operator, 42846 cannot coerce. A statement that was prepared before
+# fails like this when a column's type has changed.
 _MISFITS: Final = frozenset({"42804", "42846", "42883"})
 _SERVER_ERROR: Final = "XX000"
 _LOST_TYPE: Final = "cache lookup failed for type"
 
 
 class Staleness(Enum):
-    """What a failure says of the statement that was kept."""
+    """What a failure says about the kept statement."""
 
     NONE = auto()
-    """Nothing: the failure is the statement's own."""
+    """Nothing: the statement itself fails."""
     UNSENT = auto()
-    """An argument does not fit the types that it was prepared for; nothing was sent."""
+    """An argument does not fit the types at the time of preparation; nothing was sent."""
     POSSIBLE = auto()
-    """What it names may be gone or changed; the server has undone the statement."""
+    """An object that it names may be gone or changed; the server has undone the statement."""
     LIKELY = auto()
-    """It does not fit the types any more; the server has undone the statement."""
+    """Its types do not fit any more; the server has undone the statement."""
     CERTAIN = auto()
-    """It is out of date, and so may be others; it did not run."""
+    """It is out of date, others may be too; it did not run."""
     AFTERWARDS = auto()
-    """It ran, and its answer has another shape than when it was prepared."""
+    """It note_first_run, and its result has another shape than when it was prepared."""
 
     @property
     def is_about_types(self) -> bool:
-        """Whether what is known of types is out of date, and so may be other statements."""
+        """Whether the introspected types are out of date, so that other statements may be too."""
         return self in {Staleness.LIKELY, Staleness.CERTAIN, Staleness.AFTERWARDS}
 
 
 class Kept:
-    """A statement that the server has prepared.
+    """A prepared statement.
 
     Attributes:
         text: its text.
         statement: asyncpg's.
-        state: the protocol's part of it.
-        parameters: those that have rules; None if there are none.
-        may_be_large: an argument may be larger than the server takes.
+        state: the protocol's state for it.
+        parameters: the converter of arguments; None if no type has a rule.
+        may_be_large: an argument may be larger than the server accepts.
     """
 
     __slots__ = ("_known", "may_be_large", "parameters", "state", "statement", "text")
@@ -81,24 +81,24 @@ class Kept:
     def __init__(self, text: str, statement: Any, parameters: Parameters | None) -> None:
         self.text = text
         self.statement = statement
-        self.state = statement._state  # noqa: SLF001 - the short way in, past four functions and checks the pool made
+        self.state = statement._state  # noqa: SLF001 - used directly: asyncpg's own path has four more functions
         self.parameters = parameters
         self.may_be_large = may_be_large(statement.get_parameters())
         self._known: Effect | None = None
 
     @property
     def only_reads(self) -> bool:
-        """Whether running it twice is the same as running it once."""
+        """Whether running it twice has the same effect as running it once."""
         return self._effect.repeatable
 
     @property
-    def takes_made_types(self) -> bool:
+    def takes_user_types(self) -> bool:
         """Whether an argument is of a user-defined type, which may have been created again."""
-        return any(kind.oid >= FIRST_MADE for kind in self.statement.get_parameters())
+        return any(kind.oid >= FIRST_USER_OID for kind in self.statement.get_parameters())
 
     @property
     def is_atomic(self) -> bool:
-        """Whether an error says that outside a transaction nothing of it remains."""
+        """Whether an error outside a transaction means that none of its effects remain."""
         return self._effect.atomic
 
     @property
@@ -109,13 +109,13 @@ class Kept:
 
 
 async def prepared(raw: Any, text: str, timeout: float | None) -> Kept:
-    """Prepare a statement, and learn what its parameters take."""
+    """Prepare a statement and look up the rules of its parameters."""
     statement = await raw.prepare(text, timeout=timeout)
     return Kept(text, statement, parameters_of(statement.get_parameters(), raw.types))
 
 
 def staleness_of(error: Exception, kept: Kept) -> Staleness:
-    """Say what the failure of a kept statement means for it."""
+    """Return what the failure of a kept statement says about it."""
     if isinstance(error, asyncpg.OutdatedSchemaCacheError):
         return Staleness.AFTERWARDS
     if isinstance(error, DriverError) or unsuitable(error):
@@ -141,10 +141,10 @@ _UNKNOWN: Final[_Path] = ()
 
 
 class Statements(dict[str, Kept]):
-    """The kept statements of the search path that is in force; the others wait.
+    """The kept statements of the current search path; those of other paths are set aside.
 
-    Under another search path one text names other tables, and a statement that was prepared for the first would be out
-    of date each time the path changes.
+    The same text names other tables under another search path. A statement kept for all paths would be out of date each
+    time the path changes.
     """
 
     def __init__(self) -> None:
@@ -154,7 +154,7 @@ class Statements(dict[str, Kept]):
         self._waiting: dict[_Path | None, dict[str, Kept]] = {}
 
     def keep(self, kept: Kept) -> None:
-        """Keep a statement, unless it sets the search path: each run of that is to be seen."""
+        """Keep a statement, unless it sets the search path: every run of such a statement must be noticed."""
         if _PATH in kept.text.lower():
             return
         if len(self) >= _MOST:
@@ -162,38 +162,41 @@ class Statements(dict[str, Kept]):
         self[kept.text] = kept
 
     def drop(self, text: str) -> None:
-        """Forget one statement."""
+        """Drop one kept statement."""
         self.pop(text, None)
 
     def _all(self) -> list[Kept]:
         return [*self.values(), *(kept for waiting in self._waiting.values() for kept in waiting.values())]
 
     def drop_all(self) -> None:
-        """Forget all, those of other search paths too."""
+        """Drop all kept statements, those of other search paths too."""
         self.clear()
         self._waiting.clear()
 
-    def ran(self, kept: Kept, args: Sequence[Any]) -> None:
-        """Note that a statement which was prepared just now has run."""
+    def note_first_run(self, kept: Kept, args: Sequence[Any]) -> None:
+        """Note that a newly prepared statement has run; if it set the search path, switch to that path."""
         if _PATH in kept.text.lower() and not kept.only_reads:
-            self._take((kept.text, *map(str, args)))
+            self._switch_to((kept.text, *map(str, args)))
 
     def leave_path(self, control: str) -> None:
-        """Go back to the session's own search path at the end of a transaction, or to an unknown one within it."""
+        """Switch to the session's own search path at the end of a transaction.
+
+        ROLLBACK TO may undo a ``set local search_path`` or keep it. So the path is unknown after it.
+        """
         if self._path == self._home:
             return
         if control.startswith("rollback to"):
-            self._take(_UNKNOWN)
+            self._switch_to(_UNKNOWN)
         elif not control.startswith(("savepoint", "release")):
-            self._take(self._home)
+            self._switch_to(self._home)
 
     def enter(self, schema: str | None) -> None:
-        """Take the statements of a schema, which the session has been set up for; None for the default."""
+        """Switch to the statements of a schema that the session was set up for; None for the default."""
         self._home = None if schema is None else (schema,)
-        self._take(self._home)
+        self._switch_to(self._home)
 
     async def reset(self, raw: Any) -> None:
-        """Drop statements that the caller prepared by SQL; forget ours if the caller has dropped one of them."""
+        """Drop statements that the caller prepared by SQL; drop all others if the caller has dropped one of them."""
         prepared = dict(await raw.fetch(_PREPARED))
         foreign = [name for name, from_sql in prepared.items() if from_sql]
         if foreign:
@@ -203,10 +206,10 @@ class Statements(dict[str, Kept]):
         if not ours <= prepared.keys() - set(foreign):
             await raw.execute("deallocate all")
             self.drop_all()
-            raw._mark_stmts_as_closed()  # noqa: SLF001 - or asyncpg would close each of them by a round trip
+            raw._mark_stmts_as_closed()  # noqa: SLF001 - else asyncpg closes each with a round trip
         self.enter(None)
 
-    def _take(self, path: _Path | None) -> None:
+    def _switch_to(self, path: _Path | None) -> None:
         if path == self._path:
             return
         if self._path != _UNKNOWN:
@@ -223,17 +226,17 @@ class _Forgetful(Protocol):
 
 
 class Schemas:
-    """Tells every connection of a driver when one of them has met a table or type that changed."""
+    """Notify all connections of a driver when one of them has met a changed table or type."""
 
     def __init__(self) -> None:
         self._connections: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def add(self, connection: _Forgetful) -> None:
-        """Tell this connection too, as long as it lives."""
+        """Register a connection for as long as it lives."""
         self._connections.add(connection)
 
     def changed(self, besides: _Forgetful | None = None) -> None:
-        """Have all connections but one drop what they have prepared."""
+        """Make all connections but one drop their prepared statements."""
         for connection in list(self._connections):
             if connection is not besides:
                 connection.forget_schema()

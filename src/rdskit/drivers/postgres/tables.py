@@ -1,15 +1,15 @@
-"""What a table is, as far as that decides how rows get into it.
+"""Query what kind of table rows go into, and choose the way to insert them.
 
-COPY is the fastest way, and not every table takes it as it takes INSERT: COPY ignores rules and ``generated always``,
-takes no view, does nothing of row-level security, and fires a statement's triggers once where INSERT fires them for
-each statement. Such tables take one way whatever the number of rows: through a temporary table, as one statement.
+COPY is the fastest way, but some tables treat it differently from INSERT. COPY ignores rules and ``generated always``,
+refuses views and row-level security, and fires a statement-level trigger once, where several INSERT statements fire it
+for each. Rows for such tables always go through a temporary table, as one statement.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from rdskit.drivers.postgres.arguments import FIRST_MADE, Columns, UnfitError, rule_for
+from rdskit.drivers.postgres.arguments import FIRST_USER_OID, Columns, UnfitError, rule_for
 from rdskit.errors import StatementError
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
@@ -43,11 +43,11 @@ from pg_class c where c.oid = $1::text::regclass
 
 
 class Target:
-    """A table that rows go into.
+    """A table that rows are inserted into.
 
     Attributes:
-        takes_copy: COPY does the same as INSERT here.
-        takes_few: several INSERT statements do the same as one.
+        takes_copy: COPY has the same effect as INSERT.
+        takes_few: several INSERT statements have the same effect as one.
     """
 
     def __init__(self, insertion: Insertion, found: Any, types: dict[int, Any]) -> None:
@@ -58,11 +58,11 @@ class Target:
         self._columns = Columns([rule_for(oid, types) for oid in found["types"]])
 
     def converted(self, rows: Batch, before: int) -> Batch:
-        """Return rows as they are to be sent.
+        """Return rows converted for sending.
 
         Args:
-            rows: as they were given.
-            before: how many came before them.
+            rows: the caller's rows.
+            before: how many rows of the insert came before them.
 
         Raises:
             DriverError: a value has no exact counterpart in its column.
@@ -78,18 +78,18 @@ class Target:
 
 
 async def target_of(raw: Any, fetch: Fetch, insertion: Insertion) -> Target:
-    """Ask the server what a table is."""
+    """Query the server for a table's properties and its columns' types."""
     arguments = [quote_name(insertion.table, Dialect.POSTGRES), list(insertion.columns)]
     found = await fetch(_TABLE, arguments, None)
     unknown = [
-        oid for oid in found["types"] if oid not in raw.types and (oid >= FIRST_MADE or rule_for(oid, {}) is None)
+        oid for oid in found["types"] if oid not in raw.types and (oid >= FIRST_USER_OID or rule_for(oid, {}) is None)
     ]
-    if any(oid >= FIRST_MADE or oid in _MADE for oid in unknown):
+    if any(oid >= FIRST_USER_OID or oid in _COMPOSED for oid in unknown):
         await raw.learn_types(unknown)
     return Target(insertion, found, raw.types)
 
 
 # Arrays, ranges and multiranges of numbers among the built-in types.
-_MADE: Final = frozenset(
+_COMPOSED: Final = frozenset(
     {1005, 1007, 1016, 1021, 1022, 1028, 1231, 3904, 3905, 3906, 3907, 3926, 3927, 4451, 4532, 4536, 6150, 6151, 6157}
 )

@@ -1,10 +1,11 @@
-"""asyncpg's request for TLS: its failure is always retrieved, and what is given up is cut at once.
+"""Control asyncpg's TLS upgrade: its failure is always retrieved, and an abandoned connection is aborted at once.
 
-A caller that gives up in the very moment in which the socket opens leaves the request behind: its future then gets an
-error that no task awaits, and asyncio logs "Future exception was never retrieved".
+A caller may be cancelled at the moment when the socket opens, and leaves the TLS request behind. Its future then gets
+an exception that no task awaits, and asyncio logs "Future exception was never retrieved".
 
-A caller that gives up later has asyncpg close the connection, and over TLS asyncio waits for the server's close_notify
-for up to 30 s (``ssl_shutdown_timeout``): a server that hangs sends none, and its socket would outlive the event loop.
+A caller that is cancelled later makes asyncpg close the connection. Over TLS asyncio then waits for the server's
+close_notify for up to 30 s (``ssl_shutdown_timeout``). A server that hangs sends none, and its socket would outlive the
+event loop.
 """
 
 from __future__ import annotations
@@ -26,35 +27,35 @@ from rdskit.kernel.endpoints import Endpoint
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_asked: Final[ContextVar[list[Request] | None]] = ContextVar("rdskit_postgres_requests", default=None)
+_requests_in_scope: Final[ContextVar[list[Request] | None]] = ContextVar("rdskit_postgres_requests", default=None)
 
 
 class Request(connect_utils.TLSUpgradeProto):  # type: ignore[misc]  # asyncpg ships no types
-    """The protocol that asks for TLS and awaits the answer."""
+    """Protocol that requests TLS and awaits the server's one-byte answer."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.on_data.add_done_callback(_hear)
-        self._transport: Any = None  # below TLS: it can be cut without a word
-        asked = _asked.get()
-        if asked is not None:
-            asked.append(self)
+        self.on_data.add_done_callback(_retrieve_exception)
+        self._transport: Any = None  # the transport below TLS: aborting it sends no close_notify
+        requests = _requests_in_scope.get()
+        if requests is not None:
+            requests.append(self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask from now on."""
+        """Store the transport; asyncpg writes the request to it."""
         self._transport = transport
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         """Drop the socket at once."""
         if self._transport is not None:
             self._transport.abort()
 
 
 async def connect(*, cleartext_password: bool, **arguments: Any) -> Any:
-    """Call ``asyncpg.connect``.
+    """Call ``asyncpg.connect`` with guards for unverified servers.
 
     Args:
-        cleartext_password: the server may have the password in the clear.
+        cleartext_password: send the password in the clear, if the server asks for it.
         arguments: asyncpg's; ``ssl`` is a context or false.
 
     Raises:
@@ -78,18 +79,18 @@ async def connect(*, cleartext_password: bool, **arguments: Any) -> Any:
 
 
 class OwnLoop:
-    """An event loop as asyncpg gets it for one connection of ours: requests for TLS that it opens are `Request`.
+    """Wrap the event loop for one connection of asyncpg's, so that its TLS requests use `Request`.
 
-    asyncpg takes the loop as an argument and opens its sockets through it, and offers no other way to choose the
-    protocol. A connection that the application opens with asyncpg itself uses the real loop, so nothing changes there.
+    asyncpg takes the loop as an argument and opens its sockets through it. It offers no other way to choose the
+    protocol. Connections that the application opens with asyncpg itself use the real loop and do not change.
 
     Args:
         loop: the real one.
-        cleartext_password: the server may have the password in the clear.
-        frames: the lengths of messages are looked at.
+        cleartext_password: send the password in the clear, if the server asks for it.
+        frames: check the lengths of messages.
 
     Attributes:
-        asked_for_password: it asked for it in the clear, and was cut off.
+        asked_for_password: the server asked for the password in the clear, and the connection was aborted.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, cleartext_password: bool, frames: bool) -> None:
@@ -102,7 +103,7 @@ class OwnLoop:
         return getattr(self.real, name)
 
     async def create_connection(self, factory: Callable[[], Any], *args: Any, **options: Any) -> tuple[Any, Any]:
-        """Open a socket like the loop does, with a `Request` where asyncpg would ask for TLS."""
+        """Open a socket as the real loop does, with `Request` as the protocol where asyncpg requests TLS."""
         transport, made = await self.real.create_connection(
             functools.partial(self._protocol, factory), *args, **options
         )
@@ -111,7 +112,7 @@ class OwnLoop:
         return transport, made
 
     async def start_tls(self, transport: Any, *args: Any, **options: Any) -> Any:
-        """Encrypt like the loop does; asyncpg then sets its protocol on the transport that it gets."""
+        """Start TLS as the real loop does; asyncpg then sets its protocol on the transport that it receives."""
         encrypted = await self.real.start_tls(transport, *args, **options)
         wraps = encrypted is not None and (self._guards or self._frames)
         return Encrypted(encrypted, self._wrapped) if wraps else encrypted
@@ -131,41 +132,41 @@ class OwnLoop:
 
 
 @contextlib.contextmanager
-def cut_when_given_up() -> Iterator[None]:
-    """Cut what is opened within, if that ends by an error or is cancelled."""
+def abort_on_error() -> Iterator[None]:
+    """Abort connections that are opened in the block, if it ends by an error or is cancelled."""
     with _requests() as requests:
         try:
             yield
         except BaseException:
-            _cut(requests)
+            _abort_all(requests)
             raise
 
 
 @contextlib.contextmanager
-def cut_afterwards() -> Iterator[None]:
-    """Cut what is opened within and still open at the end."""
+def abort_at_exit() -> Iterator[None]:
+    """Abort connections that are opened in the block and still open at its end."""
     with _requests() as requests:
         try:
             yield
         finally:
-            _cut(requests)
+            _abort_all(requests)
 
 
 @contextlib.contextmanager
 def _requests() -> Iterator[list[Request]]:
     requests: list[Request] = []
-    token = _asked.set(requests)
+    token = _requests_in_scope.set(requests)
     try:
         yield requests
     finally:
-        _asked.reset(token)
+        _requests_in_scope.reset(token)
 
 
-def _cut(requests: list[Request]) -> None:
+def _abort_all(requests: list[Request]) -> None:
     for request in requests:
-        request.cut()
+        request.abort()
 
 
-def _hear(answer: asyncio.Future[bool]) -> None:
+def _retrieve_exception(answer: asyncio.Future[bool]) -> None:
     if not answer.cancelled():
         answer.exception()

@@ -1,7 +1,7 @@
-"""PostgreSQL's dates and times as Python values: nothing is cut, moved to another zone or made infinite on the way.
+"""Encode and decode PostgreSQL's dates and times without truncation, zone changes or new infinities.
 
-A ``datetime`` without a zone is UTC, whatever the process's own zone is: the rule of MySQL and MariaDB, where the
-server does not tell which kind of column an argument is for.
+A ``datetime`` without a zone is UTC, whatever the process's own zone is. MySQL and MariaDB need this rule too, because
+they do not report which kind of column an argument is for.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _DAY: Final = 86_400 * _SECOND
 
 
 def set_time_codecs(raw: asyncpg.Connection) -> None:
-    """Register the types; they are built in, so that costs no round trip.
+    """Register the codecs of dates and times; the types are built in, so this costs no round trip.
 
     In asyncpg's "tuple" format its own C code reads and writes the wire, and these functions see plain integers.
     """
@@ -74,7 +74,7 @@ def _from_local(value: Any) -> tuple[int]:
 
 
 def _from_other(value: Any) -> tuple[int]:
-    """Encode what is not a datetime of the column's kind: a datetime of the other kind, a date, or one beyond both."""
+    """Encode what is not a datetime of the column's kind: one of the other kind, a date, or an out-of-range value."""
     if isinstance(value, datetime):
         return _from_local(value.astimezone(UTC).replace(tzinfo=None)) if value.tzinfo else _from_local(value)
     if isinstance(value, date):

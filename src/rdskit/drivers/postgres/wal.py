@@ -1,8 +1,8 @@
-"""PostgreSQL replication connections: asyncpg logs in, then a protocol of ours takes over its socket.
+"""PostgreSQL replication connections: asyncpg logs in, then rdskit's own protocol uses its socket.
 
-asyncpg knows neither CopyBothResponse nor a server without the extended query protocol. Its login does all that ours
-must do as well: TLS, SCRAM, the errors and their meaning. Sources: PostgreSQL manual, "Streaming Replication Protocol"
-and "Message Formats".
+asyncpg supports neither CopyBothResponse nor a walsender, which has no extended query protocol. Its login is reused
+because it handles TLS, SCRAM and errors. Sources: PostgreSQL manual, "Streaming Replication Protocol" and "Message
+Formats".
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ _HEADER: Final = struct.Struct("!cI")
 _WAL_DATA: Final = struct.Struct("!cQQq")
 _KEEPALIVE: Final = struct.Struct("!cQqB")
 _STATUS: Final = struct.Struct("!cQQQqB")
-_HIGH, _LOW = 4 << 20, 1 << 20  # bytes that wait to be received, and at which reading stops and goes on
+_HIGH: Final = 4 << 20  # bytes in the buffer at which reading from the socket pauses, until they are taken
 _Message = tuple[bytes, bytes]
 
 
 class _Wire(asyncio.Protocol):
-    """Splits what arrives into messages and keeps them until they are taken."""
+    """Split received bytes into messages and buffer them."""
 
     def __init__(self, transport: Any, before: asyncio.BaseProtocol) -> None:
         self._transport = transport
-        self._before = before  # asyncpg's: it must learn of the end, or it warns of an open connection
+        self._before = before  # asyncpg's protocol: it must see connection_lost, or it warns of an open connection
         self._rest = b""
         self._messages: deque[_Message] = deque()
         self._size = 0
@@ -48,7 +48,7 @@ class _Wire(asyncio.Protocol):
         self.ended = asyncio.get_running_loop().create_future()
 
     def data_received(self, data: bytes) -> None:
-        """Take what arrived."""
+        """Split the bytes into messages; pause reading when too many are buffered."""
         data, place = self._rest + data, 0
         while len(data) - place >= _HEADER.size:
             kind, length = _HEADER.unpack_from(data, place)
@@ -66,7 +66,7 @@ class _Wire(asyncio.Protocol):
             self._arrived.set()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Note the end."""
+        """Record the end of the connection and wake the reader."""
         self.lost = error or ConnectionResetError("the server closed the connection")
         self._arrived.set()
         self._before.connection_lost(error)
@@ -74,10 +74,10 @@ class _Wire(asyncio.Protocol):
             self.ended.set_result(None)
 
     async def take(self) -> list[_Message]:
-        """Return all messages at hand, waiting for one if there is none.
+        """Return all buffered messages, waiting for one if there is none.
 
         Raises:
-            Exception: the connection was lost, and every message before that was taken.
+            Exception: the connection was lost, and no message is buffered any more.
         """
         while not self._messages:
             if self.lost is not None:
@@ -93,11 +93,11 @@ class _Wire(asyncio.Protocol):
         return taken
 
     def put_back(self, messages: Sequence[_Message]) -> None:
-        """Put back what was taken too early."""
+        """Put messages back in front of the buffer."""
         self._messages.extendleft(reversed(messages))
 
     def send(self, kind: bytes, payload: bytes) -> None:
-        """Send one message."""
+        """Send one message with its header."""
         self._transport.write(_HEADER.pack(kind, len(payload) + 4) + payload)
 
 
@@ -109,12 +109,12 @@ class WalConnection:
     """
 
     def __init__(self, raw: Any, endpoint: Endpoint, mapped: Callable[[Exception, str, object], DriverError]) -> None:
-        """Take over a connection that is logged in and idle.
+        """Replace the protocol of a connection that is logged in and idle.
 
         Args:
             raw: asyncpg's connection.
             endpoint: the host.
-            mapped: gives the meaning of an error of asyncpg's.
+            mapped: returns the ``DriverError`` for an error of asyncpg's.
         """
         self.endpoint = endpoint
         self._mapped = mapped
@@ -135,13 +135,13 @@ class WalConnection:
         return rows
 
     async def identify(self, timeout: float | None) -> System:
-        """Return which server this is, and where its log is."""
+        """Return the server's identity, and its current log position."""
         (row,) = await self.command("IDENTIFY_SYSTEM", timeout)
         timeline = int(row["timeline"] or 0)
         return System(row["systemid"] or "", timeline, Lsn.parse(row["xlogpos"] or "0/0", timeline), row["dbname"])
 
     async def start(self, slot: str, position: Lsn, options: Mapping[str, str], timeout: float | None) -> None:
-        """Begin to receive a logical slot's changes."""
+        """Start receiving a logical slot's changes."""
         listed = ", ".join(f"{name} {_literal(value)}" for name, value in options.items())
         given = f" ({listed})" if listed else ""
         await self._answer(f"START_REPLICATION SLOT {_identifier(slot)} LOGICAL {position}{given}", timeout, b"W")
@@ -162,11 +162,11 @@ class WalConnection:
         return received
 
     def send_status(self, written: int, flushed: int, applied: int, *, wants_reply: bool = False) -> None:
-        """Confirm positions; the slot keeps no log before ``flushed``."""
+        """Confirm positions to the server; the slot then keeps no log before ``flushed``."""
         self._wire.send(b"d", _STATUS.pack(b"r", written, flushed, applied, 0, wants_reply))
 
     async def close(self, timeout: float) -> None:
-        """Close the connection; drop the socket after ``timeout`` seconds."""
+        """Close the connection; abort it after ``timeout`` seconds."""
         try:
             if self._wire.lost is None:
                 self._wire.send(b"X", b"")

@@ -41,7 +41,7 @@ class Dialect(Protocol):
         ...
 
     def spoils(self, connection: Any, error: BaseException) -> bool:
-        """Whether an error of a statement means that the connection leads to no writer any more."""
+        """Return whether an error of a statement means that the connection leads to no writer any more."""
         ...
 
     def as_lost(self, error: BaseException) -> BaseException:
@@ -57,12 +57,12 @@ class Dialect(Protocol):
         ...
 
     def is_gone(self, connection: Any) -> bool:
-        """Whether an idle connection has ended; the server is asked only if it has said something."""
+        """Return whether an idle connection has ended; the server is asked only if it has said something."""
         ...
 
 
 def is_readable(descriptor: int) -> bool:
-    """Whether a server has said something unasked: goodbye, most of the time."""
+    """Return whether a server has said something unasked: goodbye, most of the time."""
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(0))

@@ -78,7 +78,7 @@ def read_settings(given: dict[str, Any], engine: Engine) -> DatabaseSettings:
 
 
 def complete(given: dict[str, Any], others: dict[str, dict[str, Any]]) -> None:
-    """Give an entry with ``reader_of`` whatever it leaves open: what its writer has. Doing it twice changes nothing.
+    """Return an entry with ``reader_of`` whatever it leaves open: what its writer has. Doing it twice changes nothing.
 
     Args:
         given: the entry.

@@ -124,7 +124,7 @@ class RdsDatabaseWrapper(BaseDatabaseWrapper):
             raise
 
     def is_usable(self) -> bool:
-        """Whether the connection may be kept for the next request."""
+        """Return whether the connection may be kept for the next request."""
         return not self._spoilt and bool(super().is_usable())
 
     def note_failure(self, error: BaseException) -> None:

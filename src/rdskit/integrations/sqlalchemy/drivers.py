@@ -97,7 +97,7 @@ def await_first_answer(dialect: Dialect, connection: DBAPIConnection, seconds: f
 async def _connect_asyncpg(cleartext_password: bool, **arguments: Any) -> Any:  # noqa: FBT001 - by partial
     from rdskit.drivers.postgres import upgrade  # noqa: PLC0415 - an optional driver, loaded on first use
 
-    with upgrade.cut_when_given_up():
+    with upgrade.abort_on_error():
         return await upgrade.connect(cleartext_password=cleartext_password, **arguments)
 
 
@@ -138,7 +138,7 @@ def role_of(dialect: Dialect, connection: DBAPIConnection) -> Role | None:
 
 
 def refuses_writes(dialect: Dialect, connection: DBAPIConnection) -> bool:
-    """Whether the host as a whole takes no writes, after it has refused one with SQLSTATE 25006.
+    """Return whether the host as a whole takes no writes, after it has refused one with SQLSTATE 25006.
 
     The alternative is a transaction that somebody has made read-only, on a host where all is well.
     """
@@ -147,7 +147,7 @@ def refuses_writes(dialect: Dialect, connection: DBAPIConnection) -> bool:
 
 
 def is_gone(dialect: Dialect, connection: DBAPIConnection) -> bool:
-    """Whether an idle connection has ended, without asking the server unless something has arrived."""
+    """Return whether an idle connection has ended, without asking the server unless something has arrived."""
     raw: Any = dialect.get_driver_connection(connection)
     if _has_ended(dialect.driver, raw):
         return True
@@ -183,7 +183,7 @@ def _descriptor(driver: str, raw: Any) -> int | None:
 
 
 def _is_readable(descriptor: int) -> bool:
-    """Whether the server has said something unasked: goodbye, most of the time."""
+    """Return whether the server has said something unasked: goodbye, most of the time."""
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(0))

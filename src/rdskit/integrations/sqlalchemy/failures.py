@@ -120,7 +120,7 @@ def _phase(context: ExceptionContext) -> Phase:
 
 
 def _commits_itself(context: ExceptionContext) -> bool:
-    """Whether each statement is a transaction of its own."""
+    """Return whether each statement is a transaction of its own."""
     assert context.connection is not None
     raw: Any = None if context.connection.invalidated else context.connection.connection.dbapi_connection
     try:

@@ -9,7 +9,7 @@ from rdskit.kernel.sql.tokens import BLANK, tokenize
 
 
 def surely_reads_text(text: str, backend: str) -> bool:
-    """Whether a text is one statement that changes nothing and locks nothing.
+    """Return whether a text is one statement that changes nothing and locks nothing.
 
     Args:
         text: with the parameters of any driver, or of SQLAlchemy.

@@ -114,5 +114,5 @@ def _left_nothing(error: BaseException) -> bool:
 
 
 def _ended_connection(error: BaseException) -> bool:
-    """Whether the host itself was given up; a transaction that somebody made read-only keeps its connection."""
+    """Return whether the host itself was given up; a transaction that somebody made read-only keeps its connection."""
     return isinstance(error, DBAPIError) and error.connection_invalidated

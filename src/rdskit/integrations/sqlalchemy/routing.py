@@ -73,7 +73,7 @@ class AsyncSession(async_sqlalchemy.AsyncSession):
 
 
 def surely_reads(clause: Any, backend: str) -> bool:
-    """Whether a replica may answer a statement: it changes nothing and locks nothing, as far as can be told.
+    """Return whether a replica may answer a statement: it changes nothing and locks nothing, as far as can be told.
 
     Args:
         clause: what is executed.

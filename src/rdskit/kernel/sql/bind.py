@@ -17,7 +17,7 @@ _EMPTY_LISTS = {Dialect.POSTGRES: "select null where false", Dialect.MYSQL: "sel
 
 
 def bind(statement: Statement, values: Mapping[str, Any]) -> tuple[str, list[Any]]:
-    """Give the text and the arguments for one execution.
+    """Return the text and the arguments for one execution.
 
     Args:
         statement: a compiled statement.

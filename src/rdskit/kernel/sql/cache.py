@@ -124,7 +124,7 @@ def bind_call(
     named: Mapping[str, Any],
     options: frozenset[str] = OPTIONS,
 ) -> tuple[str, list[Any]]:
-    """Give text and arguments for a call whose parameters are keywords, or one mapping.
+    """Return text and arguments for a call whose parameters are keywords, or one mapping.
 
     Args:
         statement: the compiled statement.
@@ -149,7 +149,7 @@ def bind_call(
 
 
 def one_mapping(params: Mapping[str, Any] | None, named: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Give the parameters of a call, which come as keywords or as one mapping.
+    """Return the parameters of a call, which come as keywords or as one mapping.
 
     Raises:
         ConfigError: both were given, or the mapping is none.

@@ -271,7 +271,7 @@ def _main_verb(terms: _Terms, depth: int = 0) -> str:
 
 
 def _begins(terms: _Terms, index: int) -> bool:
-    """Whether a statement may begin there: a word in no parenthesis, or the first one in it."""
+    """Return whether a statement may begin there: a word in no parenthesis, or the first one in it."""
     term = terms[index]
     return term.type is TokenType.WORD and (term.depth == 0 or terms[index - 1].type is TokenType.OPEN)
 
@@ -348,7 +348,7 @@ def _changes_role(terms: _Terms) -> bool:
 
 
 def _sets_locally(terms: _Terms) -> bool:
-    """Whether each set_config(…) ends in the word true, which limits it to the transaction."""
+    """Return whether each set_config(…) ends in the word true, which limits it to the transaction."""
     pairs = enumerate(pairwise(terms))
     openings = (index + 1 for index, (a, b) in pairs if a.text == "set_config" and b.type is TokenType.OPEN)
     return all(_last_inside(terms, opening) == "true" for opening in openings)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 OnConflict = Literal["ignore", "update"]
 
-PORTION: Final = 2048
-"""Rows handed on together; a portion with fewer is the last one."""
+BATCH_ROWS: Final = 2048
+"""Rows in one batch; a batch with fewer rows is the last one."""
 
 MOST_MARKERS: Final = 65_535
 """Parameters of one prepared statement: 16 bits count them in both protocols (Bind, COM_STMT_PREPARE response)."""

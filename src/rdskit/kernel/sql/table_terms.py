@@ -129,7 +129,7 @@ def is_query(terms: Terms | None) -> bool:
 
 
 def with_begins(terms: Terms, index: int) -> bool:
-    """Whether a WITH list stands here, and not WITH TIES, WITH (fillfactor = …) and the like."""
+    """Return whether a WITH list stands here, and not WITH TIES, WITH (fillfactor = …) and the like."""
     if at(terms, index).word != "with":
         return False
     index += 1 + (at(terms, index + 1).word == "recursive")

@@ -300,7 +300,7 @@ class _Level:
             index += 1
 
     def _opens(self, index: int, verb: str) -> bool:
-        """Whether a table follows this word."""
+        """Return whether a table follows this word."""
         if self._is_word(index, "from"):
             words = at(self._terms, index - 2).word, at(self._terms, index - 1).word
             return words not in {("is", "distinct"), ("not", "distinct")}
@@ -309,7 +309,7 @@ class _Level:
         return self._joins(index) or (verb == "merge" and self._is_word(index, "using"))
 
     def _joins(self, index: int) -> bool:
-        """Whether this is a JOIN, and not a part of MySQL's index hints or the option of a SELECT."""
+        """Return whether this is a JOIN, and not a part of MySQL's index hints or the option of a SELECT."""
         before = at(self._terms, index - 1).word
         if self._is_word(index, "straight_join"):
             return before not in {"select", "distinct", "distinctrow", "all", "high_priority"}

@@ -179,7 +179,7 @@ def _is_operand(token: Token) -> bool:
 
 
 def _separates(colon: Token, operand: Token, brackets: list[str]) -> bool:
-    """Whether a colon after ``operand`` is a separator.
+    """Return whether a colon after ``operand`` is a separator.
 
     A word or a parenthesis with space behind it may be a keyword (``then :x``) or a clause (``distinct on (a) :x``).
     """

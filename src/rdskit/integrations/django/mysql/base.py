@@ -54,7 +54,7 @@ class DatabaseWrapper(RdsDatabaseWrapper, base.DatabaseWrapper):
     engine: ClassVar[Engine] = Engine.MYSQL
 
     def is_usable(self) -> bool:
-        """Whether the connection may be kept; PyMySQL's ``ping`` would connect again by itself, to wherever."""
+        """Return whether the connection may be kept; PyMySQL's ``ping`` would connect again by itself, to wherever."""
         if self.connection is None or self._spoilt:
             return False
         try:

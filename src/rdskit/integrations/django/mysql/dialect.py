@@ -89,7 +89,7 @@ class PyMySQL:
         return int(connection._sock.fileno())  # noqa: SLF001 - shown nowhere else
 
     def is_gone(self, connection: Any) -> bool:
-        """Whether it is closed, or the server has said goodbye: an idle one says nothing else."""
+        """Return whether it is closed, or the server has said goodbye: an idle one says nothing else."""
         return not connection.open or is_readable(self.descriptor(connection))
 
 

@@ -75,7 +75,7 @@ class Psycopg:
         return int(connection.fileno())
 
     def is_gone(self, connection: Any) -> bool:
-        """Whether it is closed, or does not answer after the server has said something unasked."""
+        """Return whether it is closed, or does not answer after the server has said something unasked."""
         return bool(connection.closed) or (is_readable(self.descriptor(connection)) and not _answers(connection))
 
 
