@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def rds(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The API of an account without anything, in a region of its own."""
+    """Yield the API of an empty account, in a region of its own."""
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     for name, value in {"ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b", "DEFAULT_REGION": "eu-north-1"}.items():

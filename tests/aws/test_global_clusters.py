@@ -13,7 +13,7 @@ from rdskit.aws.global_clusters import (
     RegionalCluster,
     configured_region,
     describe_global_cluster,
-    described,
+    parse_global_cluster,
 )
 from rdskit.client.failover import GlobalSource, NearReaders
 from rdskit.client.targets.location import locate
@@ -30,7 +30,7 @@ CLUSTERS = {PRIMARY: "shop", SECONDARY: "shop-west"}
 
 @pytest.fixture
 def regions(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An account with a global database ``world``, of one instance in each of two regions; both are called ``db-1``."""
+    """Set up an account with a global database ``world``, with one instance ``db-1`` in each of two regions."""
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     for name, value in {"ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b", "DEFAULT_REGION": SECONDARY}.items():
@@ -62,8 +62,8 @@ async def test_a_global_database_is_told_with_its_regions() -> None:
         None,
         (RegionalCluster("shop", PRIMARY, True), RegionalCluster("shop-west", SECONDARY, False)),
     )
-    with pytest.raises(ConfigError, match="global cluster 'nobody' does not exist"):
-        await describe_global_cluster("nobody")
+    with pytest.raises(ConfigError, match="global cluster 'unknown' does not exist"):
+        await describe_global_cluster("unknown")
     assert await configured_region() == SECONDARY
 
 
@@ -117,4 +117,6 @@ def test_an_answer_is_read() -> None:
         "DatabaseName": "",
         "GlobalClusterMembers": [{"DBClusterArn": arn, "IsWriter": True}],
     }
-    assert described(raw) == GlobalCluster("aurora-mysql", None, (RegionalCluster("shop", "cn-north-1", writes=True),))
+    assert parse_global_cluster(raw) == GlobalCluster(
+        "aurora-mysql", None, (RegionalCluster("shop", "cn-north-1", writes=True),)
+    )

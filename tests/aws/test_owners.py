@@ -24,7 +24,7 @@ REGION = "eu-north-1"
 
 @pytest.fixture
 def rds(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """An account that is configured for another region than its databases are in."""
+    """Yield the API of an account that is configured for another region than its databases are in."""
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     for name, value in {"ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b", "DEFAULT_REGION": "us-east-1"}.items():
@@ -82,8 +82,8 @@ async def test_what_another_account_calls_the_same_is_not_ours(rds: Any) -> None
     theirs = ours.replace(read(ours).domain, f"zzz999.{REGION}.rds.amazonaws.com")
     with pytest.raises(ConfigError, match=f"has the endpoint {theirs}: it is another account's"):
         await by_name(theirs)
-    with pytest.raises(ConfigError, match="'nobody' does not exist"):
-        await by_name(f"nobody.zzz999.{REGION}.rds.amazonaws.com")
+    with pytest.raises(ConfigError, match="'unknown' does not exist"):
+        await by_name(f"unknown.zzz999.{REGION}.rds.amazonaws.com")
 
 
 async def test_an_address_is_looked_up_among_all(rds: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,7 +80,7 @@ async def test_the_pending_version_of_a_secret(owner: TaskOwner) -> None:
         SecretString=json.dumps({"username": "app", "password": "next"}),
         VersionStages=["AWSPENDING"],
     )
-    assert await credentials.login(ENDPOINT) == current, "nobody was refused"
+    assert await credentials.login(ENDPOINT) == current, "no login was refused"
     assert (await credentials.login(ENDPOINT, refused=current)).password == "next"
     assert json.loads(await read_secret("stores/pending"))["password"] == "current"
 
@@ -151,8 +151,8 @@ async def test_a_role_by_a_profile(
     assert str(keys.session_token) not in caplog.text
     assert keys.access_key_id.startswith("ASIA")
     assert keys.expires is not None
-    assert await resolve_keys() == keys, "kept until they end"
-    assert await resolve_keys(anew=True) != keys
+    assert await resolve_keys() == keys, "cached until they expire"
+    assert await resolve_keys(refresh=True) != keys
     for profile_name, reason in (("refused", "from AssumeRole: .*ValidationError"), ("absent", "absent")):
         monkeypatch.setenv("AWS_PROFILE", profile_name)
         with pytest.raises(rdskit.ConfigError, match=reason) as caught:

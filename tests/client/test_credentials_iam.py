@@ -180,7 +180,7 @@ async def test_a_credentials_process_that_is_not_there(
 ) -> None:
     write_profile(monkeypatch, tmp_path, "")
     (tmp_path / "process").unlink()
-    with pytest.raises(rdskit.ConfigError, match=r"cannot be had from FileNotFoundError: .*process"):
+    with pytest.raises(rdskit.ConfigError, match=r"are not available from FileNotFoundError: .*process"):
         await IamCredentials(Iam(), "app", owner).login(ORDERS)
 
 

@@ -1,1 +1,1 @@
-"""The only client-side importer of boto3, loaded on first use."""
+"""The only part of the client that imports boto3, on first use."""

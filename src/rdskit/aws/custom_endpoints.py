@@ -1,4 +1,4 @@
-"""Custom endpoints of Aurora clusters, looked up by their identifiers."""
+"""Look up custom endpoints of Aurora clusters by their identifiers."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class CustomEndpoint(NamedTuple):
 
     Attributes:
         cluster: identifier of its cluster.
-        endpoint: where it is.
-        selection: the part of the cluster that it leads to.
+        endpoint: its host and port.
+        selection: the instances that it leads to.
     """
 
     cluster: str
@@ -25,7 +25,7 @@ class CustomEndpoint(NamedTuple):
 
 
 async def describe_custom_endpoint(identifier: str) -> CustomEndpoint:
-    """Look a custom endpoint up.
+    """Look up a custom endpoint by its identifier.
 
     Source: RDS API Reference, "DescribeDBClusterEndpoints".
 

@@ -1,4 +1,4 @@
-"""Aurora global databases: one cluster that writes, and others that follow it in other regions."""
+"""Look up Aurora global databases: one primary cluster, and secondary clusters in other regions."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class RegionalCluster(NamedTuple):
     """A cluster of a global database.
 
     Attributes:
-        identifier: its name, which is one of its own region's.
-        region: where it is.
-        writes: whether it is the primary.
+        identifier: its name, unique in its own region.
+        region: its region.
+        writes: whether it is the primary cluster.
     """
 
     identifier: str
@@ -38,7 +38,7 @@ class GlobalCluster(NamedTuple):
 
 
 async def describe_global_cluster(identifier: str) -> GlobalCluster:
-    """Look a global database up; its primary's region and all others give the same answer.
+    """Look up a global database; every region of it returns the same description.
 
     Source: RDS API Reference, "DescribeGlobalClusters", "GlobalClusterMember".
 
@@ -59,11 +59,11 @@ async def describe_global_cluster(identifier: str) -> GlobalCluster:
     found = [each for each in answer["GlobalClusters"] if each["GlobalClusterIdentifier"] == identifier]
     if not found:
         raise ConfigError(f"global cluster {identifier!r} does not exist in this account")
-    return described(found[0])
+    return parse_global_cluster(found[0])
 
 
 async def configured_region() -> str:
-    """The region in which this client is, by its configuration.
+    """Return the region that AWS is configured for.
 
     Raises:
         ConfigError: none is configured.
@@ -71,15 +71,16 @@ async def configured_region() -> str:
     return str((await asyncio.to_thread(client, "rds")).meta.region_name)
 
 
-def described(raw: dict[str, Any]) -> GlobalCluster:
-    """Read one element of the API's answer."""
+def parse_global_cluster(raw: dict[str, Any]) -> GlobalCluster:
+    """Parse one element of the API's response."""
     members = tuple(
-        _member(each["DBClusterArn"], writes=bool(each.get("IsWriter"))) for each in raw.get("GlobalClusterMembers", ())
+        _parse_member(each["DBClusterArn"], writes=bool(each.get("IsWriter")))
+        for each in raw.get("GlobalClusterMembers", ())
     )
     return GlobalCluster(raw.get("Engine", ""), raw.get("DatabaseName") or None, members)
 
 
-def _member(arn: str, *, writes: bool) -> RegionalCluster:
-    """Read ``arn:aws:rds:REGION:ACCOUNT:cluster:IDENTIFIER``."""
+def _parse_member(arn: str, *, writes: bool) -> RegionalCluster:
+    """Parse a member's ARN, ``arn:aws:rds:REGION:ACCOUNT:cluster:IDENTIFIER``."""
     _, _, _, region, _, _, identifier = arn.split(":", 6)
     return RegionalCluster(identifier, region, writes)

@@ -1,4 +1,4 @@
-"""How instances are, and what happened to them, as the RDS API tells it: few calls for whoever watches."""
+"""Query the state of instances and their recent events from the RDS API, with few calls."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-_PAGES: Final = 5  # of a hundred events each; whoever asks every few seconds never has so many
+_PAGES: Final = 5  # of a hundred events each: far more than occur between two polls
 
 
 class InstanceState(NamedTuple):
-    """How one DB instance is.
+    """The state of one DB instance.
 
     Attributes:
-        status: as in ``available``.
+        status: RDS's status, such as ``available``.
         zone: its availability zone; None while it has none.
     """
 
@@ -29,10 +29,10 @@ class RdsEvent(NamedTuple):
     """One event of RDS.
 
     Attributes:
-        at: when it happened, with its time zone.
+        at: its time, with a time zone.
         source: identifier of the instance or cluster.
-        message: in RDS's own words.
-        categories: as in ``failover``; empty where RDS names none.
+        message: RDS's own text.
+        categories: RDS's categories, such as ``failover``; may be empty.
     """
 
     at: datetime
@@ -42,11 +42,11 @@ class RdsEvent(NamedTuple):
 
 
 async def describe_states(identifiers: Iterable[str], region: str | None = None) -> dict[str, InstanceState]:
-    """Ask how instances are, in one call.
+    """Query the states of instances, in one call.
 
     Args:
-        identifiers: of the instances; those that do not exist are not in the answer. At most a hundred.
-        region: where they are; by default the configured one.
+        identifiers: at most a hundred instances; the result leaves out those that do not exist.
+        region: their region; by default the configured one.
 
     Raises:
         AwsError: the API refused.
@@ -62,13 +62,13 @@ async def describe_states(identifiers: Iterable[str], region: str | None = None)
 
 
 async def describe_events(since: datetime, region: str | None = None) -> list[RdsEvent]:
-    """Ask for all events of the account and region since a moment; RDS keeps them for 14 days.
+    """Query all events of the account and region since a time; RDS keeps them for 14 days.
 
     Source: RDS API Reference, "DescribeEvents".
 
     Args:
-        since: with its time zone.
-        region: where; by default the configured one.
+        since: the time, with a time zone.
+        region: the region; by default the configured one.
 
     Raises:
         AwsError: the API refused.

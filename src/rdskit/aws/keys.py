@@ -1,4 +1,4 @@
-"""The AWS keys to sign with: from the environment without loading anything, else as boto3 finds them."""
+"""Resolve the AWS keys for signing: from the environment without importing boto3, else by botocore's chain."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rdskit.aws.session import HINT, call, configuration, hushed
+from rdskit.aws.session import HINT, call, configuration, without_debug_logs
 from rdskit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,13 +20,13 @@ _PROCESS = "custom-process"
 
 @dataclass(frozen=True, slots=True)
 class AwsKeys:
-    """What a request to AWS is signed with.
+    """The keys that sign a request to AWS.
 
     Attributes:
-        access_key_id: names the key.
-        secret_access_key: signs.
-        session_token: of temporary keys, as an assumed role has them; else None.
-        expires: when temporary keys end, with a time zone; None if that is not known.
+        access_key_id: the key's public identifier.
+        secret_access_key: the secret for signing.
+        session_token: the token of temporary keys, such as an assumed role's; else None.
+        expires: when temporary keys expire, with a time zone; None if unknown.
     """
 
     access_key_id: str
@@ -45,42 +45,45 @@ class _Resolved:
 _latest: _Resolved | None = None
 
 
-def _begin_anew() -> None:
-    """In a forked child: a thread that is not here may hold our lock, or the one with which botocore renews keys."""
-    global _resolving, _latest  # noqa: PLW0603 - a lock cannot be released by whoever does not hold it
+def _reset_in_child() -> None:
+    """Replace the lock and drop the chain in a forked child.
+
+    A thread that does not exist in the child may hold the lock, or botocore's lock for refreshing keys.
+    """
+    global _resolving, _latest  # noqa: PLW0603 - a lock cannot be released by a thread that does not hold it
     _resolving = threading.Lock()
     _latest = None
 
 
-os.register_at_fork(after_in_child=_begin_anew)
+os.register_at_fork(after_in_child=_reset_in_child)
 
 
-async def resolve_keys(*, anew: bool = False) -> AwsKeys:
-    """Find the keys of this process by the standard chain: variables, profile, process, container, instance.
+async def resolve_keys(*, refresh: bool = False) -> AwsKeys:
+    """Resolve this process's keys by the standard chain: variables, profile, process, container, instance.
 
     Args:
-        anew: look everything up again instead of using what was found before; keys that end are renewed in any case.
+        refresh: run the chain again instead of using its last result; expiring keys are refreshed in any case.
 
     Raises:
-        ConfigError: there are none, or what should give them failed.
+        ConfigError: there are none, or a provider of the chain failed.
     """
-    at_hand = _from_environment()
-    if at_hand is not None:
-        return at_hand
-    with hushed():
-        return await asyncio.to_thread(_from_chain, anew)
+    from_environment = _from_environment()
+    if from_environment is not None:
+        return from_environment
+    with without_debug_logs():
+        return await asyncio.to_thread(_from_chain, refresh)
 
 
 async def assume_role(
     role_arn: str, *, session_name: str, external_id: str | None = None, region: str | None = None
 ) -> AwsKeys:
-    """Get temporary keys of a role (STS AssumeRole), signed with the keys of this process.
+    """Request temporary keys of a role (STS AssumeRole), signed with this process's keys.
 
     Args:
         role_arn: the role.
-        session_name: shows in CloudTrail.
-        external_id: where the role's trust policy asks for one.
-        region: whose STS to ask; by default the configured one.
+        session_name: the session's name in CloudTrail.
+        external_id: the external ID, if the role's trust policy requires one.
+        region: the region of the STS endpoint; by default the configured one.
 
     Raises:
         AwsError: the role may not be assumed.
@@ -94,43 +97,43 @@ async def assume_role(
 
 
 async def configured_region() -> str | None:
-    """The region that the environment or the profile names; None if neither does."""
+    """Return the region that the environment or the profile names; None if neither does."""
     named = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     return named or await asyncio.to_thread(_region_of_profile)
 
 
 def _from_environment() -> AwsKeys | None:
-    # boto3 looks here first too; where a function has its keys in the environment, it need not be loaded for a token.
+    # botocore's chain starts here too. A Lambda function has its keys here, and needs no boto3 for a token.
     key, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
     if not key or not secret or "AWS_CREDENTIAL_EXPIRATION" in os.environ:
         return None
     return AwsKeys(key, secret, os.environ.get("AWS_SESSION_TOKEN") or None)
 
 
-def _from_chain(anew: bool) -> AwsKeys:  # noqa: FBT001 - the one argument, through to_thread
+def _from_chain(refresh: bool) -> AwsKeys:  # noqa: FBT001 - the one argument, through to_thread
     with _resolving:
-        credentials = _resolve(anew=anew).credentials
+        credentials = _resolve(refresh=refresh).credentials
     if credentials is None:
         raise ConfigError(f"no AWS credentials were found; {HINT}")
-    frozen = _guarded(credentials.get_frozen_credentials)
-    # botocore tells the end of refreshable keys nowhere else.
+    frozen = _run_chain_step(credentials.get_frozen_credentials)
+    # botocore has no public name for the expiry of refreshable keys.
     expires = getattr(credentials, "_expiry_time", None)
     return AwsKeys(frozen.access_key, frozen.secret_key, frozen.token, expires)
 
 
-def _resolve(*, anew: bool) -> _Resolved:
+def _resolve(*, refresh: bool) -> _Resolved:
     global _latest  # noqa: PLW0603 - one chain for the process, as in boto3 itself
     configured = configuration()
-    if anew or _latest is None or _latest.configuration != configured:
+    if refresh or _latest is None or _latest.configuration != configured:
         session = _new_session()
-        _latest = _Resolved(configured, session, _guarded(session.get_credentials))
+        _latest = _Resolved(configured, session, _run_chain_step(session.get_credentials))
     return _latest
 
 
 def _region_of_profile() -> str | None:
     with _resolving:
         session = _latest.session if _latest and _latest.configuration == configuration() else _new_session()
-        region: str | None = _guarded(lambda: session.get_config_variable("region"))
+        region: str | None = _run_chain_step(lambda: session.get_config_variable("region"))
     return region
 
 
@@ -142,8 +145,11 @@ def _new_session() -> Any:
     return Session()
 
 
-def _guarded(step: Any) -> Any:
-    """Run a step of botocore's chain; its errors may quote what a credentials process printed, so they end here."""
+def _run_chain_step(step: Any) -> Any:
+    """Run a step of botocore's chain and convert its errors.
+
+    An error's text may quote the output of a credentials process, which may be secret, so that text is dropped.
+    """
     from botocore import exceptions  # noqa: PLC0415 - loaded by now
 
     try:
@@ -151,10 +157,10 @@ def _guarded(step: Any) -> Any:
     except exceptions.CredentialRetrievalError as error:
         provider = str(error.kwargs.get("provider"))
         reason = "run it by hand to see why" if provider == _PROCESS else str(error.kwargs.get("error_msg"))
-    except exceptions.ClientError as error:  # the role that a profile names may not be assumed
+    except exceptions.ClientError as error:  # assuming the role of a profile was refused
         provider, reason = error.operation_name, str(error)
     except (exceptions.BotoCoreError, OSError) as error:
         provider, reason = type(error).__name__, str(error)
-    except ValueError as error:  # what the process printed is not JSON
+    except ValueError as error:  # the process's output is not JSON
         provider, reason = _PROCESS, f"its output is not JSON ({type(error).__name__})"
-    raise ConfigError(f"AWS credentials cannot be had from {provider}: {reason}; or {HINT}")
+    raise ConfigError(f"AWS credentials are not available from {provider}: {reason}; or {HINT}")

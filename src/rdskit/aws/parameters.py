@@ -1,4 +1,4 @@
-"""Reading from Systems Manager's Parameter Store."""
+"""Read parameters from Systems Manager's Parameter Store."""
 
 from __future__ import annotations
 

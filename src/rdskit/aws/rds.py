@@ -1,4 +1,4 @@
-"""What the RDS API says about instances and clusters."""
+"""Look up instances and clusters in the RDS API, and find the owner of an endpoint."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 _EVERYTHING: Final = Selection()
 _READERS: Final = Selection(readers_only=True)
-_PAGE = 100  # the most that RDS gives at once
+_PAGE = 100  # the largest MaxRecords that RDS accepts
 
 
 @dataclass(frozen=True, slots=True)
 class InstanceDescription:
-    """One DB instance, as far as a client needs to know it.
+    """The fields of one DB instance that a client needs.
 
     Attributes:
         endpoint: None while the instance is being created.
@@ -51,7 +51,7 @@ class ClusterDescription:
     """One DB cluster: Aurora, or a Multi-AZ DB cluster.
 
     Attributes:
-        writer: identifier of the instance that the API takes for the writer, or None.
+        writer: identifier of the instance that the API reports as the writer, or None.
         database: the initial database, or None.
         secret: ARN of the master user's secret, if RDS manages it.
     """
@@ -71,13 +71,13 @@ class ClusterDescription:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """What an endpoint belongs to.
+    """The cluster or instance that an endpoint belongs to.
 
     Attributes:
-        identifier: of the cluster; of the instance where it is in none.
-        is_cluster: which of them.
-        engine: as the API names it.
-        selection: the part of the cluster that the endpoint leads to.
+        identifier: the cluster's; the instance's if it is in no cluster.
+        is_cluster: whether ``identifier`` is a cluster's.
+        engine: the API's engine name.
+        selection: the instances that the endpoint leads to.
     """
 
     identifier: str
@@ -87,11 +87,11 @@ class Owner:
 
 
 async def describe_cluster(identifier: str, region: str | None = None) -> ClusterDescription:
-    """Look one cluster up.
+    """Look up one cluster.
 
     Args:
         identifier: its name.
-        region: where it is; by default the configured one.
+        region: its region; by default the configured one.
 
     Raises:
         ConfigError: there is no such cluster.
@@ -111,7 +111,7 @@ async def describe_cluster(identifier: str, region: str | None = None) -> Cluste
 
 
 async def describe_members(cluster: str, region: str | None = None) -> tuple[InstanceDescription, ...]:
-    """Look up the instances of a cluster, which are at most sixteen and so on one page."""
+    """Look up the instances of a cluster; there are at most sixteen, so one page is enough."""
     filters = [{"Name": "db-cluster-id", "Values": [cluster]}]
     answer = await call("rds", "describe_db_instances", region=region, Filters=filters)
     found = [one for one in answer["DBInstances"] if one.get("DBClusterIdentifier") == cluster]
@@ -121,12 +121,12 @@ async def describe_members(cluster: str, region: str | None = None) -> tuple[Ins
 async def describe_instance(
     identifier: str, region: str | None = None, *, hurried: bool = False
 ) -> InstanceDescription:
-    """Look one instance up.
+    """Look up one instance.
 
     Args:
         identifier: its name.
-        region: where it is; by default the configured one.
-        hurried: for what can be done without; who else there is is not told then.
+        region: its region; by default the configured one.
+        hurried: make one short attempt, for an optional result; errors then do not list the existing instances.
 
     Raises:
         ConfigError: there is no such instance.
@@ -139,25 +139,25 @@ async def describe_instance(
         )
     except AwsError as error:
         if error.code in {"DBInstanceNotFound", "DBInstanceNotFoundFault"}:
-            known = "check its name" if hurried else await _known(region)
+            known = "check its name" if hurried else await _known_instances(region)
             message = f"DB instance {identifier!r} does not exist in this account and region; {known}"
             raise ConfigError(message) from error
         raise
     return _description(answer["DBInstances"][0])
 
 
-# -- whose an endpoint is ----------------------------------------------------------------------------------------------
+# -- owners of endpoints -----------------------------------------------------------------------------------------------
 
 
 async def owner_of_name(name: RdsName, host: str) -> Owner:
-    """Find what a host name of RDS stands for, with the least permissions: only that is described.
+    """Find the owner of an RDS host name with the least permissions: only the named resource is described.
 
     Args:
-        name: the host name, read.
-        host: the same as it was given.
+        name: the parsed host name.
+        host: the host name itself.
 
     Raises:
-        ConfigError: it is not in this account, whatever else may be called so there.
+        ConfigError: no resource of this account has that endpoint.
         AwsError: the API refused.
         ConnectError: it cannot be reached.
     """
@@ -198,7 +198,7 @@ async def owner_of_address(endpoint: Endpoint) -> Owner | None:
 
 
 async def _owner_among(raw: Mapping[str, Any], host: str) -> Owner | None:
-    """The cluster as the owner of one of its endpoints; None if it is none of them."""
+    """Return the cluster as the owner of one of its endpoints; None if the host is none of them."""
     if host in (raw.get("CustomEndpoints") or ()):
         custom = await _raw_custom_endpoint(None, host, DBClusterIdentifier=raw["DBClusterIdentifier"])
         return await _owner_by_custom_endpoint(custom, None) if custom else None
@@ -219,7 +219,7 @@ async def _owner_by_custom_endpoint(custom: Mapping[str, Any], region: str | Non
 
 
 def _owner_of_instance(instance: InstanceDescription) -> Owner:
-    """Its cluster; else the instance that it replicates in this region; else itself."""
+    """Return the instance's cluster; else the instance that it replicates in this region; else itself."""
     if instance.cluster is not None:
         return Owner(instance.cluster, is_cluster=True, engine=instance.engine)
     source = instance.source if instance.source and not instance.source.startswith("arn:") else None
@@ -246,7 +246,7 @@ async def _raw_custom_endpoint(region: str | None, address: str, **by: str) -> d
 
 
 async def _all(operation: str, key: str) -> list[dict[str, Any]]:
-    """Every page of an answer."""
+    """Return the results of all pages of a list operation."""
     found: list[dict[str, Any]] = []
     where: dict[str, str] = {}
     while True:
@@ -257,7 +257,7 @@ async def _all(operation: str, key: str) -> list[dict[str, Any]]:
         where = {"Marker": answer["Marker"]}
 
 
-async def _known(region: str | None) -> str:
+async def _known_instances(region: str | None) -> str:
     try:
         answer = await call("rds", "describe_db_instances", region=region, MaxRecords=20)
     except (AwsError, ConnectError):

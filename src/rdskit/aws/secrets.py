@@ -1,4 +1,4 @@
-"""Reading from Secrets Manager."""
+"""Read secrets from Secrets Manager."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ async def read_secret(identifier: str) -> str:
         identifier: the secret's name or ARN; an ARN is read in its own region.
 
     Returns:
-        Its text.
+        The secret's text.
 
     Raises:
         ConfigError: there is no such secret, or it holds bytes instead of text.
@@ -32,7 +32,7 @@ async def read_secret(identifier: str) -> str:
 
 
 async def read_pending_secret(identifier: str) -> str | None:
-    """Read the version that a rotation under way has made; None if there is none. Raises as ``read_secret`` does."""
+    """Read the version that a running rotation has created; None if there is none. Raises as ``read_secret``."""
     try:
         return await _read(identifier, "AWSPENDING")
     except AwsError as error:
@@ -51,6 +51,6 @@ async def _read(identifier: str, stage: str) -> str:
 
 
 def _region_of_arn(identifier: str) -> str | None:
-    """The region of ``arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:NAME``; None for a plain name."""
+    """Return the region of ``arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:NAME``; None for a plain name."""
     parts = identifier.split(":")
     return parts[3] if parts[0] == "arn" and len(parts) > len("PSRAKN") and parts[3] else None

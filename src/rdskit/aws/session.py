@@ -1,4 +1,4 @@
-"""boto3, imported when it is first needed and called from threads."""
+"""Import boto3 on first use, cache its clients, and call them in threads."""
 
 from __future__ import annotations
 
@@ -16,17 +16,20 @@ from rdskit.errors import AwsError, ConfigError, ConnectError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_building = threading.Lock()  # botocore's sessions are not thread-safe while they make a client
-# At DEBUG these log requests and answers whole: secrets, and the session tokens of temporary keys.
-_TALKATIVE = ("botocore.auth", "botocore.endpoint", "botocore.parsers")
-_hushed: ContextVar[bool] = ContextVar("rdskit_aws_hushed", default=False)
+_building = threading.Lock()  # botocore's sessions are not thread-safe while they create a client
+# At DEBUG these log complete requests and responses: secrets, and the session tokens of temporary keys.
+_LOGGERS_WITH_SECRETS = ("botocore.auth", "botocore.endpoint", "botocore.parsers")
+_debug_logs_off: ContextVar[bool] = ContextVar("rdskit_aws_hushed", default=False)
 
 HINT = 'set AWS_DEFAULT_REGION and credentials, or run: eval "$(rdskit local env)"'
-"""What to do where AWS is not configured."""
+"""The next step in errors where AWS is not configured."""
 
 
 def configuration() -> int:
-    """A number that changes with every variable that configures AWS: what was made for other ones is not used again."""
+    """Return a hash of all environment variables that configure AWS.
+
+    Clients are cached by it, so that a change of a variable creates new ones.
+    """
     names = (name for name in os.environ if name.startswith("AWS_") or name.lower().endswith("_proxy"))
     return hash(frozenset((name, os.environ[name]) for name in names))
 
@@ -49,13 +52,13 @@ def _client(service: str, region: str | None, configured: int, hurried: bool) ->
     if hurried:
         config = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "max_attempts": 1})
     made = session.client(service, region_name=region, config=config)
-    if _meets_proxy(made.meta.endpoint_url):
+    if _would_use_proxy(made.meta.endpoint_url):
         made = session.client(service, region_name=region, config=config.merge(Config(proxies={})))
     return made
 
 
-def _meets_proxy(url: str) -> bool:
-    """Return whether calls of this machine's own address would go to a proxy, which has another loopback."""
+def _would_use_proxy(url: str) -> bool:
+    """Return whether calls to a loopback address would go to a proxy, whose loopback is another machine's."""
     from ipaddress import ip_address  # noqa: PLC0415 - boto3, which is loaded by now, has imported all three
     from urllib.parse import urlsplit  # noqa: PLC0415
     from urllib.request import getproxies  # noqa: PLC0415
@@ -68,24 +71,27 @@ def _meets_proxy(url: str) -> bool:
     return is_loopback and bool(getproxies())
 
 
-def _begin_anew() -> None:
-    """In a forked child: a client's sockets are the parent's, and its lock may be held by a thread that is not here."""
-    global _building  # noqa: PLW0603 - a lock cannot be released by whoever does not hold it
+def _reset_in_child() -> None:
+    """Drop all clients and replace the lock in a forked child.
+
+    The clients' sockets belong to the parent, and a thread that does not exist in the child may hold the lock.
+    """
+    global _building  # noqa: PLW0603 - a lock cannot be released by a thread that does not hold it
     _building = threading.Lock()
     _client.cache_clear()
     _session.cache_clear()
 
 
-os.register_at_fork(after_in_child=_begin_anew)
+os.register_at_fork(after_in_child=_reset_in_child)
 
 
 def client(service: str, region: str | None = None, *, hurried: bool = False) -> Any:
-    """Give the process's boto3 client for a service, configured by the standard variables and profiles.
+    """Return the process's boto3 client for a service, configured by the standard variables and profiles.
 
     Args:
-        service: as boto3 names it.
-        region: whose endpoint to use; by default the configured one.
-        hurried: one attempt of three seconds at most, for what can be done without.
+        service: boto3's name of the service.
+        region: the endpoint's region; by default the configured one.
+        hurried: make one attempt of three seconds at most, for an optional result.
 
     Raises:
         ConfigError: boto3 is missing, or region or profile are not configured.
@@ -95,21 +101,21 @@ def client(service: str, region: str | None = None, *, hurried: bool = False) ->
             return _client(service, region, configuration(), hurried)
         except ConfigError:
             raise
-        except Exception as error:  # botocore's errors have no common base but its own, which needs the import
-            raise ConfigError(f"AWS client for {service!r} cannot be made: {error}; {HINT}") from error
+        except Exception as error:  # botocore's base class is not imported here, and boto3 raises others too
+            raise ConfigError(f"AWS client for {service!r} cannot be created: {error}; {HINT}") from error
 
 
 async def call(service: str, operation: str, *, region: str | None = None, **arguments: Any) -> dict[str, Any]:
     """Call one AWS operation in a thread.
 
     Args:
-        service: as boto3 names it. What goes there and comes back is not logged, whatever level boto3's loggers have.
+        service: boto3's name of the service. Neither request nor response is logged, whatever boto3's log level.
         operation: the client's method.
-        region: whose endpoint to use; by default the configured one.
+        region: the endpoint's region; by default the configured one.
         arguments: the operation's parameters.
 
     Returns:
-        The answer.
+        The response, parsed by boto3.
 
     Raises:
         AwsError: AWS refused the call.
@@ -120,12 +126,12 @@ async def call(service: str, operation: str, *, region: str | None = None, **arg
 
 
 async def call_hurried(service: str, operation: str, *, region: str | None = None, **arguments: Any) -> dict[str, Any]:
-    """Call one AWS operation for what can be done without: like ``call``, with one attempt of three seconds at most."""
+    """Call one AWS operation for an optional result: like ``call``, with one attempt of three seconds at most."""
     return await _called(lambda: client(service, region, hurried=True), operation, arguments)
 
 
 async def _called(make: Callable[[], Any], operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    with hushed():
+    with without_debug_logs():
         return await asyncio.to_thread(_call, lambda: getattr(make(), operation), operation, arguments)
 
 
@@ -140,22 +146,22 @@ def _call(method: Callable[[], Any], operation: str, arguments: dict[str, Any]) 
         raise AwsError(operation, details.get("Code", "Unknown"), details.get("Message", str(error))) from error
     except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
         raise ConnectError(f"AWS {operation} cannot reach its endpoint: {error}; check AWS_ENDPOINT_URL") from error
-    except exceptions.BotoCoreError as error:  # no credentials, or none that can be had: an expired SSO session, …
+    except exceptions.BotoCoreError as error:  # no credentials, or they cannot be loaded: an expired SSO session, …
         raise ConfigError(f"AWS {operation}: {error}; {HINT}") from error
     return answer
 
 
 @contextmanager
-def hushed() -> Iterator[None]:
-    """Keep what this task, or a thread that it starts with its context, says to AWS out of boto3's debug logs."""
-    for name in _TALKATIVE:
-        logging.getLogger(name).addFilter(_is_not_hushed)  # again changes nothing
-    token = _hushed.set(True)
+def without_debug_logs() -> Iterator[None]:
+    """Suppress boto3's debug logs of requests and responses, in this task and in threads that it starts."""
+    for name in _LOGGERS_WITH_SECRETS:
+        logging.getLogger(name).addFilter(_may_log)  # adding it twice has no effect
+    token = _debug_logs_off.set(True)
     try:
         yield
     finally:
-        _hushed.reset(token)
+        _debug_logs_off.reset(token)
 
 
-def _is_not_hushed(_: logging.LogRecord) -> bool:
-    return not _hushed.get()
+def _may_log(_: logging.LogRecord) -> bool:
+    return not _debug_logs_off.get()

@@ -1,4 +1,4 @@
-"""IAM database tokens: an AWS request signed in advance, which the server checks as if it were sent. No network.
+"""Sign IAM database tokens locally: an AWS request signed in advance, which the server verifies as if it were sent.
 
 Source: AWS, "Signature Version 4" (query string authentication) and "Connecting using IAM authentication"
 (``rds-db``, ``Action=connect``, 900 seconds).
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
     from rdskit.kernel.endpoints import Endpoint
 
 LIFETIME = 900
-"""Seconds that a server accepts a token after it was signed."""
+"""Seconds after signing in which a server accepts a token."""
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _NO_BODY = hashlib.sha256(b"").hexdigest()
 
 
 def sign_token(keys: AwsKeys, endpoint: Endpoint, user: str, region: str, now: dt.datetime) -> str:
-    """Make a token that logs in at one host as one user.
+    """Return a token that logs in to one host as one user.
 
     Args:
-        keys: to sign with.
-        endpoint: host and port as RDS knows them; an alias of the host does not do.
+        keys: the keys that sign it.
+        endpoint: host and port of the RDS endpoint; the signature of an alias is not valid.
         user: the database user.
-        region: of the instance.
-        now: with a time zone; whole seconds count.
+        region: the instance's region.
+        now: the current time, with a time zone; fractions of a second are dropped.
     """
     stamp = f"{now.astimezone(dt.UTC):%Y%m%dT%H%M%SZ}"
     scope = f"{stamp[:8]}/{region}/rds-db/aws4_request"

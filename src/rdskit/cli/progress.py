@@ -77,7 +77,7 @@ def _print(console: Console, report: Report) -> None:
 
 @contextlib.contextmanager
 def stopping(console: Console) -> Iterator[Stop]:
-    """Give a stop that Ctrl-C and SIGTERM ask for; a second one interrupts the step that runs.
+    """Return a stop that Ctrl-C and SIGTERM ask for; a second one interrupts the step that runs.
 
     Args:
         console: where the caller reads that the stop was asked for.

@@ -53,7 +53,7 @@ def command(
 
 
 def is_interactive(console: Console) -> bool:
-    """Whether there is a terminal to draw on, and keys to read."""
+    """Return whether there is a terminal to draw on, and keys to read."""
     return console.is_terminal and sys.stdin.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 

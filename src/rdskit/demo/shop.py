@@ -80,7 +80,7 @@ async def place_order(tx: Transaction, order: Order) -> int:
 
 
 async def is_placed(db: Database, key: str) -> bool:
-    """Whether an order can be seen."""
+    """Return whether an order can be seen."""
     return bool(await db.fetch_value("select exists (select 1 from orders where order_key = :key)", key=key))
 
 

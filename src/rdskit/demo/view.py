@@ -164,7 +164,7 @@ def servers(members: Iterable[Member]) -> str:
 
 
 def lag(member: Member) -> str:
-    """How far a reader is behind, in words."""
+    """Return how far a reader is behind, in words."""
     return "" if member.lag_ms is None else f"{member.lag_ms:.0f} ms behind"
 
 

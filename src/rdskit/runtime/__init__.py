@@ -1,1 +1,1 @@
-"""asyncio only: owned tasks, deadlines, single flight, periodic tasks, the retry executor."""
+"""asyncio building blocks: owned tasks, deadlines, single flight, periodic tasks, retries, and a loop in a thread."""

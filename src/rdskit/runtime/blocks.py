@@ -1,4 +1,4 @@
-"""An asynchronous block held open on the background loop, while a thread without a loop runs the code inside."""
+"""Hold an async context manager open on the background loop while a synchronous thread runs the block's body."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ T = TypeVar("T")
 
 
 class _RollBack(Exception):  # noqa: N818 - a signal between two threads
-    """The caller's block raised: undo the transaction. Never leaves this module."""
+    """The caller's block raised: roll back. This exception never leaves the module."""
 
 
 @contextlib.contextmanager
 def held_open(block: contextlib.AbstractAsyncContextManager[T]) -> Iterator[T]:
-    """Hold an async block open while the caller's thread runs the code inside; it begins and ends in one task."""
+    """Hold an async block open while the caller's thread runs the body.
+
+    The block enters and exits in one task, because timeouts and cancel scopes require it.
+    """
     entered: queue.SimpleQueue[list[T]] = queue.SimpleQueue()
     leave: asyncio.Future[bool] = wait(_new_future())
 
@@ -29,7 +32,7 @@ def held_open(block: contextlib.AbstractAsyncContextManager[T]) -> Iterator[T]:
         try:
             async with block as inside:
                 entered.put([inside])
-                _end(well=await leave)
+                _raise_unless_well(well=await leave)
         except _RollBack:
             return
         finally:
@@ -46,17 +49,18 @@ def held_open(block: contextlib.AbstractAsyncContextManager[T]) -> Iterator[T]:
             yield inside[0]
         except BaseException:
             loop.call_soon_threadsafe(settle, leave, False, None)
-            if not background.is_here:  # it is where the garbage collector ends a forgotten block on its turn there
+            # In the loop's own thread waiting would deadlock: the garbage collector may finalize a block there.
+            if not background.is_here:
                 holding.result()
             raise
         loop.call_soon_threadsafe(settle, leave, True, None)
         holding.result()
     except BaseException:
-        holding.cancel()  # after Ctrl-C in a wait of ours the block must not stay open; otherwise it has ended already
+        holding.cancel()  # Ctrl-C during one of the waits above must not leave the block open; otherwise a no-op
         raise
 
 
-def _end(*, well: bool) -> None:
+def _raise_unless_well(*, well: bool) -> None:
     if not well:
         raise _RollBack
 

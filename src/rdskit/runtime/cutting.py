@@ -1,4 +1,4 @@
-"""A deadline for blocking work on a socket, whatever library reads it."""
+"""Set a deadline for blocking work on a socket, whatever library reads it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Cut:
-    """Whether the deadline of a block passed.
+    """Outcome of a block with a deadline.
 
     Attributes:
         happened: the socket was shut down.
@@ -25,23 +25,23 @@ class Cut:
 
 @contextlib.contextmanager
 def cut_after(descriptor: int, seconds: float) -> Iterator[Cut]:
-    """Shut a socket down when the block takes longer; a read or write that waits on it fails at once.
+    """Shut a socket down if the block takes longer; a blocked read or write on it then fails at once.
 
-    A timeout of the socket itself would not do: it begins again with each byte that arrives.
+    A timeout of the socket itself is not enough: it restarts with each byte that arrives.
 
     Args:
-        descriptor: of a connected socket. It stays the caller's; a TLS layer may take the socket over in the block.
+        descriptor: a connected socket's. The caller keeps it; a TLS layer may wrap the socket in the block.
         seconds: for the whole block.
 
     Yields:
-        Whether that happened, for the caller to say so in its error.
+        The outcome, for the caller's error message.
     """
     cut = Cut()
     with socket.socket(fileno=os.dup(descriptor)) as tcp:
 
         def shut_down() -> None:
             cut.happened = True
-            with contextlib.suppress(OSError):  # the other side has ended the connection already
+            with contextlib.suppress(OSError):  # the peer has closed the connection already
                 tcp.shutdown(socket.SHUT_RDWR)
 
         timer = threading.Timer(max(0.0, seconds), shut_down)
@@ -51,4 +51,4 @@ def cut_after(descriptor: int, seconds: float) -> Iterator[Cut]:
             yield cut
         finally:
             timer.cancel()
-            timer.join()  # it may be about to use the descriptor
+            timer.join()  # it may be about to use the descriptor, which is closed next

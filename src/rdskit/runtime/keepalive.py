@@ -1,6 +1,6 @@
-"""TCP's own way of finding out that the other side is gone: the floor below every deadline.
+"""Configure TCP keepalive, which detects a dead peer even where no deadline applies.
 
-Linux's defaults find an idle connection dead after two hours, and one with unacknowledged data after a quarter of one.
+Linux's defaults find an idle connection dead after two hours, and one with unacknowledged data after about 15 minutes.
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ if TYPE_CHECKING:
 
 __all__ = ["keep_alive", "keep_alive_unwatched"]
 
-# Gone after 10 + 3 · 5 s without a sign of life (tcp(7)). Systems have different names for these, and not all of them.
+# The connection fails after 10 + 3 · 5 s of silence (tcp(7)). Systems name these options differently and lack some.
 _PROBES: Final = (("TCP_KEEPIDLE", 10), ("TCP_KEEPALIVE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
 _UNACKNOWLEDGED: Final = 30_000  # milliseconds
 
 
 def keep_alive(tcp: socket.socket | TransportSocket) -> None:
-    """Have the operating system find out within 25 s that a silent host is gone.
+    """Make the operating system detect within 25 s that a silent host is gone.
 
-    What the host never acknowledged counts for nothing here: whoever calls has another way to find a host that
-    swallows data, and TCP_USER_TIMEOUT would end connections to hosts that are well, see below.
+    This covers idle connections only, not unacknowledged data. The callers watch for hosts that receive data and never
+    respond. TCP_USER_TIMEOUT would also end connections to healthy hosts, see ``keep_alive_unwatched``.
 
     Args:
-        tcp: connected; one that is not TCP is left as it is.
+        tcp: a connected socket; one that is not TCP stays unchanged.
     """
     _set(tcp, _PROBES)
 
 
 def keep_alive_unwatched(descriptor: int) -> None:
-    """The same for a connection that nobody else watches: it also ends when data is not acknowledged for 30 s.
+    """Configure a connection that no watchdog checks: it also fails if data stays unacknowledged for 30 s.
 
-    That is TCP_USER_TIMEOUT. It takes a host for dead that is alive and reads nothing for so long, as a server may in
-    the middle of a large COPY while a lock keeps it.
+    That is TCP_USER_TIMEOUT. It also fails for a live host that reads nothing for so long, as a server may in the
+    middle of a large COPY while it waits for a lock.
 
     Args:
-        descriptor: of a connected socket; it stays the caller's.
+        descriptor: a connected socket's; the caller keeps it.
     """
     with socket.socket(fileno=os.dup(descriptor)) as tcp:
         _set(tcp, (*_PROBES, ("TCP_USER_TIMEOUT", _UNACKNOWLEDGED)))

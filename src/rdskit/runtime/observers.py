@@ -1,4 +1,4 @@
-"""Telling observers, so that none of them can disturb what it observes."""
+"""Notify observers of events; an observer that raises cannot disturb the operation that it observes."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _log = logging.getLogger("rdskit.observers")
 
 
 NamedObserver = Callable[[str, "Event"], None]
-"""Called with a database's name and an event of it."""
+"""Called with the name of a database and one of its events."""
 
 
-class Everywhere:
+class ProcessObservers:
     """The observers of all databases of this process."""
 
     def __init__(self) -> None:
         self.observers: tuple[NamedObserver, ...] = ()
 
     def add(self, observer: NamedObserver) -> Callable[[], None]:
-        """Add an observer; return what removes it."""
+        """Add an observer; return a function that removes it."""
         self.observers = (*self.observers, observer)
         return lambda: self._remove(observer)
 
@@ -33,18 +33,18 @@ class Everywhere:
         self.observers = tuple(each for each in self.observers if each is not observer)
 
 
-EVERYWHERE = Everywhere()
+EVERYWHERE = ProcessObservers()
 
 
 class Observers:
-    """The observers of one database; false when there are none, so that events need not even be made."""
+    """The observers of one database; false if there are none, so that callers create no events for them."""
 
     def __init__(self, observers: Iterable[Observer] = (), name: str = "") -> None:
-        """Keep observers.
+        """Store the observers.
 
         Args:
             observers: called with each event of the database.
-            name: the database's, for the observers of all databases; they get no events where it is empty.
+            name: the database's, for the observers of all databases; if empty, they receive no events.
         """
         self._observers = tuple(observers)
         self._name = name
@@ -54,11 +54,11 @@ class Observers:
         return bool(self._observers or (self._name and EVERYWHERE.observers))
 
     def notify(self, event: Event) -> None:
-        """Call every observer; one that raises is reported once, and goes on being called."""
+        """Call every observer; one that raises is logged once, and still receives later events."""
         for observer in self._observers:
             try:
                 observer(event)
-            except Exception:  # noqa: BLE001 - the application's own code; reported, and never in the way of a query
+            except Exception:  # noqa: BLE001 - the application's own code; logged, and must not fail a query
                 self._report(observer, event)
         for named in EVERYWHERE.observers if self._name else ():
             try:

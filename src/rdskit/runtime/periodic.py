@@ -1,4 +1,4 @@
-"""Work that repeats."""
+"""Run work periodically, with an event that starts the next run early."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ if TYPE_CHECKING:
 
 
 async def every(seconds: float, work: Callable[[], Coroutine[Any, Any, None]], wake: asyncio.Event) -> None:
-    """Run ``work`` again and again, never twice at once, until cancelled.
+    """Run ``work`` periodically, never twice at once, until cancelled.
 
     Args:
         seconds: pause between the end of one run and the start of the next.
-        work: must handle its own expected errors; anything it raises ends the loop.
-        wake: set by others to cut a pause short; cleared before each run.
+        work: must handle its own expected errors; any exception ends the loop.
+        wake: set by others to end a pause early; cleared before each run.
     """
     while True:
-        wake.clear()
+        wake.clear()  # before the run: an event that is set while it runs must cause another one
         await work()
         try:
             async with asyncio.timeout(seconds):

@@ -1,4 +1,4 @@
-"""The retry budget that all calls of one database share."""
+"""Hold the retry budget that all calls of one database share."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
 
 
 class Retries:
-    """Says whether a call may be sent again.
+    """Decide whether a call may be retried.
 
     Attributes:
-        budget: what is left.
-        in_debt: tokens are missing, so that a success counts; a plain attribute, because every call reads it.
+        budget: the current budget.
+        in_debt: tokens are missing, so successes must be recorded; a plain attribute, because every call reads it.
     """
 
     def __init__(self, budget: RetryBudget) -> None:
@@ -21,21 +21,21 @@ class Retries:
         self.in_debt = False
 
     def may_retry(self) -> bool:
-        """Take the tokens of one retry; False when there are not enough."""
+        """Take the tokens of one retry; return False if there are not enough."""
         left = self.budget.retried()
         if left is None:
             return False
-        self._keep(left)
+        self._set_budget(left)
         return True
 
     def timed_out(self) -> None:
-        """A call ran into its deadline."""
-        self._keep(self.budget.timed_out())
+        """Take the tokens of a call that ran into its deadline."""
+        self._set_budget(self.budget.timed_out())
 
     def succeeded(self) -> None:
-        """A call went well."""
-        self._keep(self.budget.succeeded())
+        """Put back the tokens that a successful call earns."""
+        self._set_budget(self.budget.succeeded())
 
-    def _keep(self, budget: RetryBudget) -> None:
+    def _set_budget(self, budget: RetryBudget) -> None:
         self.budget = budget
         self.in_debt = budget.spent > 0

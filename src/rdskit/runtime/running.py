@@ -1,4 +1,4 @@
-"""What every query asks of its event loop, without the Python frames that asyncio has in between."""
+"""Look up the running task and the loop's clock without asyncio's Python frames, because every query does both."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ if sys.version_info >= (3, 12):
     running_task: Callable[[asyncio.AbstractEventLoop], asyncio.Task[Any] | None] = asyncio.current_task
     """The task that runs in a loop; None where none does."""
 else:
-    # Written in Python there, around this one lookup; not in the stubs. 3.11 changes no more but for security.
+    # Before 3.12 ``current_task`` is Python code around this lookup, which is not in the stubs. Python 3.11 receives
+    # security fixes only, so the private name is stable.
     running_task = asyncio.tasks._current_tasks.get  # type: ignore[attr-defined]  # noqa: SLF001 - see above
 
 
 def clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
-    """A loop's clock. asyncio's own loops are on ``time.monotonic``; any other is asked itself."""
+    """Return a loop's clock: ``time.monotonic`` itself for asyncio's own loops, the loop's ``time`` for any other."""
     return time.monotonic if type(loop).time is asyncio.BaseEventLoop.time else loop.time

@@ -1,4 +1,4 @@
-"""One load, however many ask for it."""
+"""Share one running load among all concurrent callers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[T]):
-    """Runs a load once for all who wait; a waiter that is cancelled does not cancel the load."""
+    """Run one load at a time for all its waiters; cancelling a waiter does not cancel the load."""
 
     def __init__(self, owner: TaskOwner, name: str) -> None:
         self._owner = owner
@@ -22,10 +22,10 @@ class SingleFlight(Generic[T]):
         self._flight: asyncio.Task[T] | None = None
 
     async def run(self, load: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Join the load under way, or start one."""
+        """Join the running load, or start one, and return its result."""
         if self._flight is None or self._flight.done():
-            self._flight = self._owner.spawn(_shielded(load), self._name)
-        answer: T = await _answer(self._flight)
+            self._flight = self._owner.spawn(_load_or_failure(load), self._name)
+        answer: T = await _result(self._flight)
         return answer
 
 
@@ -34,15 +34,15 @@ class _Failed:
         self.error = error
 
 
-async def _shielded(load: Callable[[], Coroutine[Any, Any, T]]) -> Any:
-    # The waiters raise the error; the task itself ends well, so that its owner does not report it a second time.
+async def _load_or_failure(load: Callable[[], Coroutine[Any, Any, T]]) -> Any:
+    # The waiters raise the error. The task itself returns, so that its owner does not report the error a second time.
     try:
         return await load()
     except Exception as error:  # noqa: BLE001 - carried to every waiter
         return _Failed(error)
 
 
-async def _answer(flight: asyncio.Task[Any]) -> Any:
+async def _result(flight: asyncio.Task[Any]) -> Any:
     outcome = await asyncio.shield(flight)
     if isinstance(outcome, _Failed):
         raise outcome.error

@@ -1,4 +1,4 @@
-"""Tasks with an owner: nothing runs unreferenced, nothing outlives what started it."""
+"""Tasks with an owner: each is referenced while it runs, and ends with the object that started it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class TaskOwner:
-    """Holds the background tasks of one object and ends them with it."""
+    """Hold the background tasks of one object and cancel them with it."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -20,9 +20,9 @@ class TaskOwner:
         return len(self._tasks)
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
-        """Start a task that this owner keeps alive.
+        """Start a task that this owner keeps referenced.
 
-        An exception that the task raises is given to the loop's exception handler: it is a defect, never a result.
+        An exception in the task goes to the loop's exception handler: it is a defect, never a result.
         """
         task = asyncio.get_running_loop().create_task(work, name=f"{self._name}: {name}")
         self._tasks.add(task)
@@ -33,14 +33,14 @@ class TaskOwner:
         """Wait until all tasks have ended by themselves.
 
         Args:
-            timeout: seconds; what still runs then goes on.
+            timeout: seconds; tasks that still run then continue.
         """
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=timeout)
 
     async def close(self) -> None:
         """Cancel every task and wait until all have ended."""
-        while self._tasks:
+        while self._tasks:  # a task may spawn another one while it is being cancelled
             tasks = tuple(self._tasks)
             for task in tasks:
                 task.cancel()

@@ -1,4 +1,4 @@
-"""How code that looks synchronous waits: its thread stops, or its greenlet gives way to an event loop."""
+"""Waiting strategies for synchronous code: block the thread, or switch from a greenlet to the event loop."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ T = TypeVar("T")
 
 
 class Waiting(Protocol):
-    """How the caller of a blocking function waits."""
+    """Strategy by which the caller of a blocking function waits."""
 
     def run(self, begin: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run the coroutine that ``begin`` returns on rdskit's own event loop, and return its result."""
         ...
 
     def pause(self, seconds: float) -> None:
-        """Wait for some seconds."""
+        """Wait for a number of seconds."""
         ...
 
 
 class ThreadWaiting(Waiting):
-    """Waits in a thread, and stops no other."""
+    """Block the calling thread only."""
 
     @override
     def run(self, begin: Callable[[], Coroutine[Any, Any, T]]) -> T:

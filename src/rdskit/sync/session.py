@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, TypeVar, TypeVarTuple, overl
 from rdskit.client.api import DEFAULT, KEEP, fingerprint_of, name_of
 from rdskit.errors import ConfigError
 from rdskit.kernel.arguments import call_arguments, require_function
-from rdskit.runtime.background import background, iterate, send_from_here, take_turn, wait
+from rdskit.runtime.background import background, iterate, run_and_settle, send_from_here, wait
 from rdskit.runtime.blocks import held_open
 from rdskit.sync.callbacks import call_all
 from rdskit.sync.transaction import Transaction
@@ -385,7 +385,7 @@ class Session:
         try:
             while (turn := turns.get()) is not None:
                 transaction, answer = turn
-                take_turn(loop, answer, functools.partial(call, Transaction(transaction, committed)))
+                run_and_settle(loop, answer, functools.partial(call, Transaction(transaction, committed)))
             result = future.result()
         except BaseException:
             future.cancel()

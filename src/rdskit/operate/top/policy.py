@@ -70,7 +70,7 @@ def smoothed(average: float | None, sample: float, elapsed: float) -> float:
 
 
 def distance(writer: Position | None, reader: Position | None) -> Distance | None:
-    """How much of the writer's log a reader has not replayed; None where the two cannot be compared."""
+    """Return how much of the writer's log a reader has not replayed; None where the two cannot be compared."""
     if isinstance(writer, Lsn) and isinstance(reader, Lsn):
         return Distance(max(0, int(writer) - int(reader)), "bytes")
     if isinstance(writer, GtidSet) and isinstance(reader, GtidSet):
