@@ -57,7 +57,7 @@ class AsyncpgDriver:
     async def pipeline(self, options: ConnectOptions, login: Login) -> PostgresPipeline:
         """Open a pipelined connection, with the session that the pooled ones have."""
         try:
-            with upgrade.cut_when_given_up():
+            with upgrade.abort_on_error():
                 raw = await _open(options, login, _settings(options))
                 await _set_codecs(raw, options)
         except DriverError:
