@@ -192,7 +192,7 @@ class EndpointProcess:
     def _answer(self, process: subprocess.Popen[bytes], question: Question) -> None:
         try:
             reason = self._verify(question.name, question.user, question.token)
-        except Exception:  # noqa: BLE001 - the verifier is a callback: whatever it raises, the login is refused
+        except Exception:  # noqa: BLE001 - the verifier is a callback: any exception refuses the login
             _log.exception("the token of %s at endpoint %s cannot be verified", question.user, question.name)
             reason = "the token cannot be verified: see the log of the local RDS"
         # The verdict goes to the process that asked. A successor has its own numbers: there the verdict could accept

@@ -15,7 +15,7 @@ from rdskit.local.control.http.access import Access
 from rdskit.local.control.http.gateway import Gateway, Route
 from rdskit.local.control.http.server import Server
 from rdskit.local.control.iam.administrator import register
-from rdskit.local.control.iam.iam_endpoints import door
+from rdskit.local.control.iam.iam_endpoints import iam_endpoint
 from rdskit.local.control.iam.verification import TokenVerifier
 from rdskit.local.control.monitor import Monitor
 from rdskit.local.control.rds import managed_secrets
@@ -63,7 +63,7 @@ class ControlPlane:
         self._store = StateStore(layout.state, SERVICES, key_pair.secret_access_key)
         self._workflows = Workflows(fleet, self._monitor, self._save)
         self._deliveries = HttpDeliveries()
-        self._judge = TokenVerifier(self._monitor, lambda name: door(name, self._backends()))
+        self._judge = TokenVerifier(self._monitor, lambda name: iam_endpoint(name, self._backends()))
         self._engines = standard(layout.fleet / "engines", self._monitor)
         self._open_doors(self._engines)
         with self._monitor:

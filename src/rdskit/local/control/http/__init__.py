@@ -1,1 +1,1 @@
-"""The HTTP front of the control plane: messages, checks of the caller, dispatch and AWS errors."""
+"""Serve the control plane over HTTP: messages, checks of the caller, dispatch and AWS errors."""

@@ -1,4 +1,4 @@
-"""Who may ask the local RDS for something: requests of web pages are refused, then signatures, then policies decide."""
+"""Check the caller of a request: its origin, its signature, and the policies of the local IAM."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ __all__ = ["Access", "Caller", "foreign_page"]
 _HOSTS: Final = frozenset({ADDRESS, "localhost"})
 _HOST: Final = re.compile(r"([A-Za-z0-9.-]+)(?::[0-9]{1,5})?")
 _ORIGIN: Final = re.compile(r"https?://(.+)")
-_UNSIGNED: Final = "AssumeRoleWithSAML"
+_UNSIGNED: Final = "AssumeRoleWithSAML"  # authenticated by the assertion, not by a signature (STS API Reference)
 _NEXT_STEP: Final = 'run `eval "$(rdskit local env)"` for the keys of this local RDS'
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """On whose behalf a request is answered.
+    """The caller of a request, and the service and region that it calls.
 
     Attributes:
-        service: that it asks.
-        region: that it asks in.
-        account: that it acts in.
-        key_id: access key; empty for a request that needs none.
-        holder: of the key; None where signatures are not verified and the key is not known.
+        service: the service that is called.
+        region: the region of the call.
+        account: the account of the caller.
+        key_id: access key id; empty for a request without a signature.
+        holder: holder of the key; None if signatures are not verified and the key is unknown.
     """
 
     service: str
@@ -52,14 +52,15 @@ class Caller:
 
 
 def foreign_page(headers: Mapping[str, str]) -> str:
-    """Return why a request comes from a web page that has no business here; empty if it does not.
+    """Return why a request is refused as one of a web page; empty if it is not.
 
-    A page of another site can make a browser send requests to this address, and by a DNS name that it controls (DNS
-    rebinding) even read the answers. Neither can forge these headers.
+    A page of another site can make a browser send requests to this address. With a DNS name that it controls it can
+    even read the answers (DNS rebinding). Browsers do not let pages set the headers that are checked here.
 
     Args:
-        headers: of the request, by name in lower case.
+        headers: headers of the request, by name in lower case.
     """
+    # Host holds the name that the browser resolved: with DNS rebinding that is the other site's name.
     host = _HOST.fullmatch(headers.get("host", ""))
     if host is None or host[1].lower() not in _HOSTS:
         allowed = " or ".join(sorted(_HOSTS))
@@ -69,19 +70,20 @@ def foreign_page(headers: Mapping[str, str]) -> str:
         page = _ORIGIN.fullmatch(origin)
         if page is None or page[1].lower() != headers["host"].lower():
             return f"the local RDS answers no web page of {origin!r}"
+    # Requests without Origin, of images or links for example, still have Sec-Fetch-Site.
     if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
         return "the local RDS answers no web page of another site"
     return ""
 
 
 class Access:
-    """Decides who may ask for what.
+    """The check of signatures and permissions.
 
     Args:
-        monitor: the control plane's; held only to look things up.
+        monitor: the control plane's monitor; held only to look up keys.
         verify: whether signatures are verified.
-        enforce: whether the policies of the local IAM decide what a caller may do.
-        now: the time, with a zone.
+        enforce: whether policies of the local IAM are enforced.
+        now: returns the time, with a zone.
     """
 
     def __init__(
@@ -98,12 +100,12 @@ class Access:
         self._now = now
 
     def caller(self, request: Request, action: str, form: Mapping[str, str]) -> Caller:
-        """Return on whose behalf a request is to be answered.
+        """Return the caller of a request.
 
         Args:
-            request: as it came.
-            action: that it asks for.
-            form: its parameters, where it is a form.
+            request: the request as it was received.
+            action: name of its action.
+            form: its form fields, if it is a form.
 
         Raises:
             SignatureError: the request is not signed by a key of this local RDS.
@@ -115,10 +117,12 @@ class Access:
             if error.problem is Problem.MISSING and action == _UNSIGNED:
                 return self._federated(form)
             raise
+        # The holder is a copy: the signature is verified outside the monitor, so a large body delays no other request.
         with self._monitor:
             holder = holder_of(claim.key_id)
         if self._verify:
             self._check(request, claim, holder)
+        # moto raises KeyError for an unknown region, which the client would get as an internal failure.
         if not is_region(claim.region):
             message = f"Credential should be scoped to a valid region, not {claim.region!r}."
             raise SignatureError(Problem.MISMATCH, message)
@@ -126,7 +130,7 @@ class Access:
         return Caller(service_of_signing_name(claim.service), claim.region, account, claim.key_id, holder)
 
     def authorize(self, caller: Caller, action: str, parameters: Mapping[str, Any]) -> None:
-        """Let a caller's policies decide, if they are enforced.
+        """Check a caller's policies, if they are enforced.
 
         Raises:
             SignatureError: no policy allows the action, or one denies it.
@@ -156,6 +160,7 @@ class Access:
                 f"The security token included in the request is invalid. The local RDS knows no active access key "
                 f"{claim.key_id}: {_NEXT_STEP}.",
             )
+        # The signature before the token and its expiry: only the holder of the secret learns about these.
         now, head = self._now(), request.head
         check(
             claim,
@@ -173,7 +178,7 @@ class Access:
             raise SignatureError(Problem.EXPIRED, "The security token included in the request is expired")
 
     def _federated(self, form: Mapping[str, str]) -> Caller:
-        """Return the caller of an assertion of SAML, if the trust policy of its role names its provider."""
+        """Return the caller of a SAML assertion, if the trust policy of the role names the provider."""
         role_arn, provider = form.get("RoleArn", ""), form.get("PrincipalArn", "")
         if self._verify:
             with self._monitor:
@@ -187,4 +192,5 @@ class Access:
                     f"Not authorized to perform sts:{_UNSIGNED}: make the SAML provider {provider!r} and a role "
                     f"{role_arn!r} whose trust policy names it",
                 )
+        # The XML signature of the assertion is verified neither here nor by moto.
         return Caller("sts", "us-east-1", ACCOUNT, "", None)

@@ -1,4 +1,4 @@
-"""What an AWS request asks for: the name of its action and its parameters, read as the service's own model says."""
+"""Parse the action and the parameters of an AWS request, by the service's own model."""
 
 from __future__ import annotations
 
@@ -33,14 +33,16 @@ def decompressed(head: Head, body: bytes, most: int) -> bytes:
     """Return the body without its compression.
 
     Raises:
-        MalformedRequestError: it is damaged, of another kind than gzip, or longer than ``most`` bytes.
+        MalformedRequestError: the body is damaged, not gzip, or longer than ``most`` bytes.
     """
+    # SDKs compress large bodies of some operations with gzip, CloudWatch's PutMetricData for example.
     encoding = head.headers.get("content-encoding", "").lower()
     if encoding in ("", "identity"):
         return body
     if encoding != "gzip":
         raise MalformedRequestError(f"the content encoding {encoding!r} is not gzip", status=415)
-    inflater = zlib.decompressobj(wbits=31)
+    inflater = zlib.decompressobj(wbits=31)  # 16 + 15: gzip with the largest window
+    # One byte more than allowed shows that a small body inflates to too much, before the memory is used.
     try:
         whole = inflater.decompress(body, most + 1)
     except zlib.error as error:
@@ -55,10 +57,10 @@ def decompressed(head: Head, body: bytes, most: int) -> bytes:
 
 
 def form_of(head: Head, body: bytes) -> dict[str, str]:
-    """Return the fields of a form, in the body or in the query; none where the body is something else.
+    """Return the fields of a form in the body or in the query; none if the body is something else.
 
     Raises:
-        MalformedRequestError: it is no form, or has too many fields.
+        MalformedRequestError: the form is malformed or has too many fields.
     """
     kind = _media_type(head)
     if kind not in _TYPES:
@@ -70,13 +72,14 @@ def form_of(head: Head, body: bytes) -> dict[str, str]:
         raise MalformedRequestError(
             f"the form is not UTF-8, or has more than {_MOST_FIELDS} fields", code="MalformedQueryString"
         ) from error
-    return dict(reversed(fields))
+    return dict(reversed(fields))  # of a field that appears twice the first one counts
 
 
 def action_name(head: Head, form: Mapping[str, str]) -> str:
-    """Return the action's name, from where each protocol keeps it: a header, the path, the form."""
+    """Return the name of the action from the form, a header or the path, by protocol."""
     if _media_type(head) in ("", FORM):
         return form.get("Action", "")
+    # JSON protocols: "Prefix.Action" in a header. RPC v2 CBOR: /service/NAME/operation/ACTION in the path (Smithy).
     if target := head.headers.get("x-amz-target"):
         return target.rpartition(".")[2]
     return head.path.rpartition("/operation/")[2]
@@ -86,14 +89,14 @@ def parameters_of(service: str, action: str, head: Head, form: Mapping[str, str]
     """Return the parameters of a request, by AWS's names.
 
     Args:
-        service: that is asked.
-        action: as :func:`action_name` found it.
-        head: of the request.
-        form: its fields.
-        body: without compression.
+        service: the service that is called.
+        action: the result of :func:`action_name`.
+        head: head of the request.
+        form: its form fields.
+        body: the body without compression.
 
     Raises:
-        MalformedRequestError: the service has no such action, or its parameters are of other types.
+        MalformedRequestError: the service has no such action, or a parameter has the wrong type.
     """
     model = get_service_model(service)
     try:
@@ -102,7 +105,7 @@ def parameters_of(service: str, action: str, head: Head, form: Mapping[str, str]
         message = f"The local RDS does not implement {service}:{action or head.path}."
         raise MalformedRequestError(message, code="InvalidAction") from None
     if "cbor" in _media_type(head):
-        return {}
+        return {}  # moto has no request parser for CBOR here; policies see the resource "*"
     protocol = "json" if "json" in _media_type(head) else "ec2" if service == "ec2" else "query"
     request = {"method": head.method, "values": MultiDict(form), "headers": head.headers, "body": body}
     try:

@@ -1,4 +1,4 @@
-"""AWS errors as bytes, in the protocol that the caller's SDK expects."""
+"""Render AWS errors as HTTP answers, in the protocol that the caller's SDK expects."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["Answer", "Fault", "refusal", "render"]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One HTTP response."""
+    """An HTTP response to send."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -32,12 +32,12 @@ class Answer:
 
 
 class _ServiceFault(ServiceException):
-    """A fault of no particular service: the emulation finds an exception's service by the module of its class."""
+    """An error of no particular service: moto derives an exception's service from the module of its class."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What went wrong, in AWS's words."""
+    """An AWS error: its code, its message and the HTTP status."""
 
     code: str
     message: str
@@ -45,18 +45,19 @@ class Fault:
 
 
 def render(fault: Fault, service: str | None, content_type: str) -> Answer:
-    """The answer that makes an SDK raise ``fault``.
+    """Return the answer that makes an SDK raise ``fault``.
 
     Args:
-        fault: code and message.
-        service: whose protocol to use; None or one that is not served here gets JSON or XML by the request's type.
-        content_type: the request's.
+        fault: the error.
+        service: the service whose protocol to use. For None or another service, ``content_type`` selects JSON or XML.
+        content_type: content type of the request.
     """
     if service in SERVICES:
         return _in_protocol_of(service, fault, content_type)
     if "json" in content_type:
         body = json.dumps({"__type": fault.code, "message": fault.message}).encode()
         return Answer(fault.status, (("Content-Type", "application/x-amz-json-1.1"),), body)
+    # Code and message stand twice: SDKs read them at the place of the query protocol, or of REST XML.
     text = f"<Code>{escape(fault.code)}</Code><Message>{escape(fault.message)}</Message>"
     body = f"<ErrorResponse><Error><Type>Sender</Type>{text}</Error>{text}</ErrorResponse>".encode()
     return Answer(fault.status, (("Content-Type", "text/xml"),), body)
@@ -65,6 +66,7 @@ def render(fault: Fault, service: str | None, content_type: str) -> Answer:
 def _in_protocol_of(service: str, fault: Fault, content_type: str) -> Answer:
     model = get_service_model(service)
     serializer = get_serializer_class(model.service_name, determine_request_protocol(model, content_type))
+    # An error needs no operation, and the request may name one that does not exist.
     operation = OperationModel({}, model)
     result = serializer(operation_model=operation).serialize(_ServiceFault(fault.code, fault.message))
     body = result["body"]
@@ -73,7 +75,8 @@ def _in_protocol_of(service: str, fault: Fault, content_type: str) -> Answer:
 
 
 _SIGNATURE_CODES: Final = {
-    # The code and the status of services that speak XML, and the code of those that speak JSON.
+    # Code and status for services that answer in XML, and the code for those that answer in JSON (AWS, "Common
+    # errors").
     Problem.MISSING: ("MissingAuthenticationToken", 403, "MissingAuthenticationTokenException"),
     Problem.INCOMPLETE: ("IncompleteSignature", 400, "IncompleteSignatureException"),
     Problem.UNKNOWN_KEY: ("InvalidClientTokenId", 403, "UnrecognizedClientException"),
@@ -90,10 +93,10 @@ _EC2_CODES: Final = {
 
 
 def refusal(error: SignatureError, service: str, content_type: str) -> Fault:
-    """Return the fault by which a service refuses a request whose signature does not let it in."""
+    """Return the AWS error of a service for a request that failed the checks."""
     code, status, of_json = _SIGNATURE_CODES[error.problem]
     if "json" in content_type or "cbor" in content_type:
-        code, status = of_json, 400
+        code, status = of_json, 400  # JSON protocols have 400 for all client errors
     elif service == "ec2":
         code, status = _EC2_CODES.get(error.problem, (code, status))
     return Fault(code, str(error), status)

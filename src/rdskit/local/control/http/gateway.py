@@ -1,4 +1,4 @@
-"""Answers every HTTP request of the local RDS: checks who asks for what, dispatches inside the monitor, and saves."""
+"""Answer each HTTP request: check the caller, dispatch to moto inside the monitor, and save the changed state."""
 
 from __future__ import annotations
 
@@ -38,18 +38,22 @@ __all__ = ["Gateway", "Route"]
 _log = logging.getLogger(__name__)
 
 _PAGES: Final = "/_rdskit/"
-_OURS: Final = frozenset({"content-type", "content-length", "authorization", "content-encoding", "transfer-encoding"})
+#: Headers that are not copied into the WSGI environment: it gets them in other forms below.
+_SET_HERE: Final = frozenset(
+    {"content-type", "content-length", "authorization", "content-encoding", "transfer-encoding"}
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One of the local RDS's own pages, for those who have its keys.
+    """One of the local RDS's own pages, for callers with its key.
 
     Attributes:
         path: below ``/_rdskit/``.
-        answer: gets the query parameters, or of a POST the JSON object in its body; returns what becomes the JSON body.
-        method: ``POST`` for a page that changes something. It takes JSON alone, which a web page of another origin
-            cannot send unasked.
+        answer: gets the query parameters, or the JSON object in the body of a POST. Returns the value of the JSON
+            answer.
+        method: ``POST`` for a page that changes something. It accepts only JSON, which a web page of another origin
+            cannot send without a CORS preflight.
     """
 
     path: str
@@ -58,13 +62,13 @@ class Route:
 
 
 class Gateway:
-    """Answers every HTTP request of the local RDS.
+    """The gateway for all HTTP requests of the local RDS.
 
     Args:
-        monitor: held while a request is dispatched; given back by whoever waits.
-        store: told after every request which services may have changed.
-        access: decides who may ask for what.
-        key_pair: opens the local RDS's own pages.
+        monitor: held while a request is dispatched; a request that waits releases it.
+        store: saves the services that a request may have changed.
+        access: checks signatures and permissions.
+        key_pair: the key pair that the key of the own pages derives from.
         routes: the local RDS's own pages.
     """
 
@@ -80,7 +84,7 @@ class Gateway:
         self._limits = Limits()
 
     def __call__(self, request: Request) -> Answer:
-        """Answer one request."""
+        """Answer one request, in the thread of its connection."""
         if reason := foreign_page(request.head.headers):
             return render(Fault("AccessDenied", reason, 403), None, request.head.headers.get("content-type", ""))
         return self._own_page(request) if request.head.path.startswith(_PAGES) else self._aws(request)
@@ -95,6 +99,8 @@ class Gateway:
             return _json(HTTPStatus.NOT_FOUND, {"error": f"no page {head.path}", "pages": sorted(self._routes)})
         if head.method != route.method:
             return _json(HTTPStatus.METHOD_NOT_ALLOWED, {"error": f"{head.path} wants {route.method}"})
+        # Outside the monitor: pages call the fleet, which may take long. Each page takes the monitor for its own
+        # lookups.
         try:
             return _json(HTTPStatus.OK, route.answer(_asked(request, route)))
         except (ConfigError, LocalError) as error:
@@ -102,12 +108,13 @@ class Gateway:
 
     def _aws(self, request: Request) -> Answer:
         content_type = request.head.headers.get("content-type", "")
+        # The unverified service name only selects the protocol of an error: access checks the real one.
         service = service_in(request.head.headers.get("authorization", "") or unquote(request.head.query))
         try:
             return self._served(request)
         except (MalformedRequestError, SignatureError, NotImplementedError, UnknownPlaceError) as error:
             fault = _fault(error, service, content_type)
-        except Exception as error:  # noqa: BLE001 - whatever the emulation raises, an SDK must get an AWS error
+        except Exception as error:  # noqa: BLE001 - moto may raise anything: an SDK must get an AWS error
             _log.exception("a request to %s failed", service)
             message = f"{service} failed inside the local RDS: {type(error).__name__}: {error}"
             fault = Fault("InternalFailure", message, 500)
@@ -115,6 +122,7 @@ class Gateway:
 
     def _served(self, request: Request) -> Answer:
         head = request.head
+        # Parsing and the checks run outside the monitor, in this order: nothing is dispatched for an unchecked caller.
         body = decompressed(head, request.body, self._limits.body)
         form = form_of(head, body)
         action = action_name(head, form)
@@ -127,14 +135,18 @@ class Gateway:
         return self._dispatch(_environment(request, body, caller, action), caller.service, action)
 
     def _dispatch(self, environ: dict[str, Any], service: str, action: str) -> Answer:
+        # moto is not thread-safe, so one request runs at a time. The monitor is released by a waiter's call, by long
+        # polling of SQS, and while an engine is fetched: other requests may change the state at these points.
         with self._monitor:
             application = self._services.get(service)
             if application is None:
                 application = self._services[service] = create_backend_app(service)  # type: ignore[arg-type]
             answer = _collect(application, environ)
             if answer.body.startswith(b"<!doctype html>"):
-                # No AWS service answers with a web page: there is no such path.
+                # moto's Flask application answers an unknown path with a page. No AWS service does.
                 raise NotImplementedError(f"{service}:{action}")
+            # Saved before the answer leaves: after the answer, kill -9 loses nothing. Still inside the monitor, so that
+            # no other request changes the state between dispatch and save.
             changed = changed_by(service, action)
             self._store.save(changed)
             if changed:
@@ -169,23 +181,27 @@ def _asked(request: Request, route: Route) -> Mapping[str, Any]:
 
 
 def _environment(request: Request, body: bytes, caller: Caller, action: str) -> dict[str, Any]:
-    """The request as the emulation's WSGI application takes it.
+    """Return the request as the WSGI environment of moto's application.
 
-    Headers that steer the emulation (``x-moto-…``) stay outside. It learns from us alone who asks, for what, and where:
-    it would look for an action in the query, in the body and in the headers, and might find another one than we did.
+    Headers that control moto (``x-moto-…``) are left out. Caller, action, service and region come from the gateway
+    only: moto would search the query, the body and the headers for them, and might find others than those that were
+    checked.
     """
     head = request.head
+    # WSGI gives "a-b" and "a_b" the same variable: a name with an underscore could replace a checked header.
     environ: dict[str, Any] = {
         f"HTTP_{name.upper().replace('-', '_')}": value
         for name, value in head.headers.items()
-        if name not in _OURS and "_" not in name and not name.startswith(("x-moto", "x-forwarded"))
+        if name not in _SET_HERE and "_" not in name and not name.startswith(("x-moto", "x-forwarded"))
     }
+    # moto reads service and region from this header's scope. The date and the signature do not matter any more.
     scope = f"{caller.key_id}/20000101/{caller.region}/{caller.service}/aws4_request"
     query = "" if body else "&".join(part for part in head.query.split("&") if not part.startswith("X-Amz-"))
     form = {} if head.headers.get("content-type") else {"CONTENT_TYPE": FORM}
     return environ | {
         "REQUEST_METHOD": head.method,
         "SCRIPT_NAME": "",
+        # PEP 3333: bytes of the path, decoded as Latin-1.
         "PATH_INFO": unquote(head.path).encode().decode("latin-1"),
         "RAW_URI": f"{head.path}?{query}" if query else head.path,
         "QUERY_STRING": query,
@@ -209,13 +225,15 @@ def _environment(request: Request, body: bytes, caller: Caller, action: str) -> 
 
 
 def _collect(application: Any, environ: dict[str, Any]) -> Answer:
-    """Run a WSGI application to its end."""
+    """Run a WSGI application and return its whole answer."""
     status, headers = HTTPStatus.INTERNAL_SERVER_ERROR, []
 
     def start_response(line: str, pairs: list[tuple[str, str]], _: object = None) -> None:
         nonlocal status, headers
         status, headers = HTTPStatus(int(line.partition(" ")[0])), pairs
 
+    # The iterator may do work of the request, so it is consumed here, inside the monitor (PEP 3333: close() is ours
+    # too).
     chunks = application(environ, start_response)
     try:
         body = b"".join(chunks)

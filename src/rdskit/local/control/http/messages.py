@@ -1,7 +1,7 @@
-"""HTTP/1.1 requests as bytes become a value, or are refused: RFC 9112, and no more of it than AWS SDKs use.
+"""Parse the head of HTTP/1.1 requests (RFC 9112), as far as AWS SDKs use it.
 
-Every length has a limit, and whatever two programs could read in two ways is refused: a body with two lengths, a header
-line that goes on in the next one, a space before the colon.
+Every length has a limit. Anything that two programs could read in different ways is refused: a body with two lengths, a
+header that continues on the next line, a space before the colon.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ _LENGTH: Final = re.compile(r"[0-9]{1,12}")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much one client may ask of the server.
+    """The limits for one client and for all together.
 
     Attributes:
         line: bytes of the request line, of a header line and of a chunk's size line.
         head: bytes of all header lines together.
-        fields: how many header lines.
+        fields: number of header lines.
         body: bytes of one body.
-        bodies: bytes of all bodies that are held at a time.
-        connections: open at a time.
+        bodies: bytes of all bodies in memory.
+        connections: number of open connections.
         head_time: seconds for the head, from its first byte to its last.
         body_time: seconds for the body.
-        answer_time: seconds for the client to take an answer.
+        answer_time: seconds for the client to receive an answer.
         idle_time: seconds without a request.
     """
 
@@ -51,7 +51,7 @@ class Limits:
 
 
 class MalformedRequestError(Exception):
-    """A request that is refused for its form alone.
+    """A request that is malformed or exceeds a limit.
 
     Attributes:
         status: HTTP status of the answer.
@@ -69,12 +69,12 @@ class Head:
     """The request line and the headers.
 
     Attributes:
-        method: as in ``POST``.
-        path: as it was sent, percent-encoded.
-        query: as it was sent, without the question mark.
+        method: such as ``POST``.
+        path: the path as it was sent, percent-encoded.
+        query: the query as it was sent, without the question mark.
         version: ``HTTP/1.0`` or ``HTTP/1.1``.
-        headers: by name in lower case; a header that came several times has its values joined with commas.
-        length: bytes of the body; None for a body in chunks.
+        headers: values by name in lower case; the values of a repeated header are joined with commas.
+        length: bytes of the body; None for a chunked body.
     """
 
     method: str
@@ -95,21 +95,23 @@ def parse_head(line: bytes, fields: list[bytes]) -> Head:
     """Return the head of a request.
 
     Args:
-        line: the request line, without its end.
-        fields: the header lines, without their ends.
+        line: the request line, without its line break.
+        fields: the header lines, without their line breaks.
 
     Raises:
-        MalformedRequestError: it is not HTTP/1.0 or 1.1, or can be read in two ways.
+        MalformedRequestError: the head is not HTTP/1.0 or 1.1, or is ambiguous.
     """
     match = _REQUEST_LINE.fullmatch(line)
     if match is None:
         raise MalformedRequestError("the request line is not METHOD TARGET HTTP/1.1")
     target = match[2].decode("ascii")
+    # The absolute form is for proxies, and "*" for OPTIONS: no SDK sends either to a service.
     if not target.startswith("/"):
         raise MalformedRequestError("the request's target does not begin with a slash")
     path, _, query = target.partition("?")
     headers = _headers(fields)
     version = f"HTTP/1.{match[3].decode()}"
+    # RFC 9112, 3.2. The signature covers Host, and so does the check against DNS rebinding.
     if version == "HTTP/1.1" and "host" not in headers:
         raise MalformedRequestError("the request has no Host header")
     return Head(match[1].decode(), path, query, version, headers, _length(headers))
@@ -119,7 +121,7 @@ def chunk_size(line: bytes) -> int:
     """Return the size that a chunk's first line gives; 0 ends the body.
 
     Raises:
-        MalformedRequestError: it gives none.
+        MalformedRequestError: the line has no size.
     """
     match = _CHUNK.fullmatch(line)
     if match is None:
@@ -133,6 +135,7 @@ def _headers(fields: list[bytes]) -> dict[str, str]:
         match = _FIELD.fullmatch(field)
         if match is None:
             raise MalformedRequestError("a header line is not NAME: VALUE")
+        # A second one of these could make two programs see different requests (request smuggling).
         name, value = match[1].decode("ascii").lower(), match[2].decode("latin-1")
         if name in headers and name in ("host", "content-length", "transfer-encoding", "authorization"):
             raise MalformedRequestError(f"the request has two {name} headers")
@@ -141,6 +144,7 @@ def _headers(fields: list[bytes]) -> dict[str, str]:
 
 
 def _length(headers: Mapping[str, str]) -> int | None:
+    # RFC 9112, 6.3: a message with both headers may be an attempt at request smuggling.
     encoding, length = headers.get("transfer-encoding"), headers.get("content-length")
     if encoding is not None:
         if length is not None:

@@ -1,7 +1,7 @@
-"""The HTTP server in front of the gateway: one thread for each connection, and a limit for whatever a client can use.
+"""Serve HTTP for the gateway: one thread per connection, with a limit for every resource of a client.
 
-No client can keep others out. When all connections are in use, the one that has been silent longest makes room: first
-one between two requests, then one in the middle of its request. Only connections that wait for an answer are safe.
+No client can keep others out. When all connections are in use, the server closes the connection that has been silent
+longest: first one between two requests, then one inside a request. It never closes one whose request is being answered.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ __all__ = ["Request", "Server"]
 
 _log = logging.getLogger(__name__)
 
-_PIECE: Final = 64 * 1024
-_MOMENT: Final = 0.05
+_PIECE: Final = 64 * 1024  # bytes of one recv
+_MOMENT: Final = 0.05  # seconds
 _TOO_LARGE: Final = "RequestEntityTooLargeException"
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request, read to its end.
+    """A completely received HTTP request.
 
     Attributes:
         head: request line and headers.
-        body: without its chunks.
+        body: the whole body, without the framing of chunks.
     """
 
     head: Head
@@ -45,12 +45,12 @@ class Request:
 
 
 class Server:
-    """Serves a gateway.
+    """The HTTP server of a gateway.
 
     Args:
         answer: answers one request; called in the connection's thread.
-        listener: bound and listening; stays the caller's.
-        limits: of what clients may use.
+        listener: bound and listening; the caller closes it.
+        limits: limits for clients.
     """
 
     def __init__(
@@ -61,11 +61,12 @@ class Server:
         self._limits = limits or Limits()
         self._bodies = _Allowance(self._limits.bodies)
         self._lock = threading.Lock()
-        self._connections: set[_Connection] = set()
+        self._connections: set[_Connection] = set()  # guarded by the lock
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Serve in threads while the context lasts."""
+        """Serve in threads for the duration of the block."""
+        # Closing one end of the pair wakes the selector: closing the listener in another thread would not.
         stopping, stop = socket.socketpair()
         thread = threading.Thread(target=self._accept, args=(stopping,), name="http", daemon=True)
         thread.start()
@@ -77,7 +78,7 @@ class Server:
             stopping.close()
             with self._lock:
                 for each in self._connections:
-                    each.hang_up()
+                    each.shut_down()
 
     def _accept(self, stopping: socket.socket) -> None:
         self._listener.setblocking(False)
@@ -90,12 +91,12 @@ class Server:
                     return
                 try:
                     client, _ = self._listener.accept()
-                except BlockingIOError:
+                except BlockingIOError:  # the client left the queue between select() and accept()
                     continue
-                except OSError as error:  # out of descriptors: some are free again when a connection has ended
+                except OSError as error:  # out of descriptors: closing a silent connection frees one
                     _log.warning("cannot accept a connection: %s", error)
                     self._make_room()
-                    time.sleep(0.05)
+                    time.sleep(_MOMENT)
                     continue
                 self._admit(client)
 
@@ -103,8 +104,9 @@ class Server:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self._lock:
             full = len(self._connections) >= self._limits.connections
+        # This is the only thread that adds connections, so the count cannot grow in between.
         if full and not self._make_room():
-            _turn_away(client)
+            _refuse(client)
             return
         connection = _Connection(client, self._limits, self._bodies)
         with self._lock:
@@ -112,14 +114,17 @@ class Server:
         threading.Thread(target=self._serve, args=(connection,), name="http connection", daemon=True).start()
 
     def _make_room(self) -> bool:
-        """Hang up the connection that has been silent longest; whether there was one."""
+        """Close the connection that has been silent longest, and return whether there was one."""
         with self._lock:
             silent = [each for each in self._connections if not each.answering]
             if not silent:
                 return False
+            # False sorts first: connections between two requests before those inside a request.
             chosen = min(silent, key=lambda each: (each.receiving, each.since))
             self._connections.discard(chosen)
-            chosen.hang_up()
+            # Inside the lock: its thread cannot close the socket, so its descriptor is not one of another connection
+            # yet.
+            chosen.shut_down()
         return True
 
     def _serve(self, connection: _Connection) -> None:
@@ -134,10 +139,10 @@ class Server:
 
 
 class _Allowance:
-    """The memory that all bodies together may take.
+    """The memory for all bodies together.
 
     Args:
-        total: in bytes.
+        total: bytes.
     """
 
     def __init__(self, total: int) -> None:
@@ -159,12 +164,15 @@ class _Allowance:
 
 @dataclass(eq=False, slots=True)
 class _Connection:
-    """One client's connection.
+    """One client's connection, used by its own thread.
+
+    The thread that accepts connections reads the attributes below without a lock: a stale value only makes it close a
+    connection that has just become busy.
 
     Attributes:
-        since: when it began to be in its present state.
-        receiving: whether it is in the middle of a request.
-        answering: whether it waits for an answer.
+        since: when its current state began, by the monotonic clock.
+        receiving: whether it is inside a request.
+        answering: whether a request is being answered.
     """
 
     client: socket.socket
@@ -178,9 +186,9 @@ class _Connection:
     _held: int = 0
 
     def serve(self, answer: Callable[[Request], Answer]) -> None:
-        """Answer requests until the client or a limit ends it."""
+        """Answer requests until the client or a limit ends the connection."""
         while True:
-            self._become(receiving=False, answering=False, seconds=self.limits.idle_time)
+            self._set_state(receiving=False, answering=False, seconds=self.limits.idle_time)
             try:
                 if not self._buffer:
                     self._fill()
@@ -189,9 +197,11 @@ class _Connection:
                 self._send(render(Fault(error.code, str(error), error.status), None, ""), keep=False)
                 self._drain()
                 return
-            self._become(receiving=False, answering=True, seconds=self.limits.answer_time)
+            # From here on the connection is safe from _make_room(): its request may change the state.
+            self._set_state(receiving=False, answering=True, seconds=self.limits.answer_time)
             given = answer(request)
             keep, method = request.head.keeps_alive, request.head.method
+            # The body is free before the answer is sent: a slow client must not hold memory.
             del request
             self._release()
             self._deadline = time.monotonic() + self.limits.answer_time
@@ -199,13 +209,14 @@ class _Connection:
             if not keep:
                 return
 
-    def hang_up(self) -> None:
-        """Make its thread end; called in another one."""
+    def shut_down(self) -> None:
+        """End the connection's thread; called in another thread."""
+        # shutdown() wakes a blocked recv(). close() would not, and would free the descriptor for reuse.
         with contextlib.suppress(OSError):
             self.client.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Close it, in its own thread."""
+        """Close the connection; called in its own thread."""
         self._release()
         self.client.close()
 
@@ -213,17 +224,18 @@ class _Connection:
         self.bodies.give_back(self._held)
         self._held = 0
 
-    def _become(self, *, receiving: bool, answering: bool, seconds: float) -> None:
+    def _set_state(self, *, receiving: bool, answering: bool, seconds: float) -> None:
         self.since = time.monotonic()
         self._deadline = self.since + seconds
         self.receiving, self.answering = receiving, answering
 
     def _receive(self) -> Request:
-        self._become(receiving=True, answering=False, seconds=self.limits.head_time)
+        self._set_state(receiving=True, answering=False, seconds=self.limits.head_time)
         head = self._head()
         self._deadline = time.monotonic() + self.limits.body_time
         if head.length is not None and head.length > self.limits.body:
             raise _too_large(self.limits.body)
+        # A client may wait for this before it sends a large body (RFC 9110, 10.1.1).
         if head.headers.get("expect", "").lower() == "100-continue":
             self.client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = self._chunks() if head.length is None else self._take(head.length)
@@ -231,7 +243,7 @@ class _Connection:
 
     def _head(self) -> Head:
         line = self._line()
-        if not line:  # an empty line before a request is passed over (RFC 9112, 2.2)
+        if not line:  # ignore an empty line before a request (RFC 9112, 2.2)
             line = self._line()
         fields: list[bytes] = []
         size = 0
@@ -252,15 +264,15 @@ class _Connection:
             if self._line():
                 raise MalformedRequestError("a chunk of the body is longer than it says")
         lines = 0
-        while self._line():  # trailers mean nothing here
+        while self._line():  # trailers are ignored, but must be read (RFC 9112, 7.1.2)
             lines += 1
             if lines > self.limits.fields:
                 raise MalformedRequestError("the body has too many trailers", status=431)
         return bytes(body)
 
     def _line(self) -> bytes:
-        """Return the next line, without its end."""
-        searched = 0
+        """Return the next line, without its line break."""
+        searched = 0  # only new bytes are searched again: otherwise a client that sends single bytes costs n² time
         while (end := self._buffer.find(b"\n", searched, self.limits.line)) < 0:
             if len(self._buffer) >= self.limits.line:
                 raise MalformedRequestError(f"a line is longer than {self.limits.line} bytes", status=431)
@@ -278,6 +290,8 @@ class _Connection:
         return data
 
     def _fill(self) -> None:
+        # One deadline for the whole head or body: a timeout per recv would let a client send a byte now and then for
+        # ever.
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise self._late()
@@ -290,7 +304,7 @@ class _Connection:
             if self.receiving:
                 raise MalformedRequestError("the request ends in its middle")
             raise EOFError("the client has gone")
-        # Counted when it has come: a client that announces much and sends little uses up nothing.
+        # Counted on arrival: a client that announces a large body and sends little uses up nothing.
         self.bodies.take(len(piece))
         self._held += len(piece)
         self._buffer += piece
@@ -305,7 +319,7 @@ class _Connection:
         self.client.sendall(_encoded(answer, keep=keep, method=method))
 
     def _drain(self) -> None:
-        """Read on for a moment: bytes left unread would make the end a reset, which overtakes the answer."""
+        """Read for a moment: closing with unread bytes sends a reset, which may overtake the answer."""
         with contextlib.suppress(OSError):
             self.client.shutdown(socket.SHUT_WR)
             self.client.settimeout(0.2)
@@ -319,6 +333,7 @@ def _encoded(answer: Answer, *, keep: bool, method: str) -> bytes:
     lines += [f"{name}: {value}" for name, value in answer.headers if name.lower() not in ("content-length", "server")]
     lines += ["Server: rdskit", f"Content-Length: {len(answer.body)}"]
     lines += [] if keep else ["Connection: close"]
+    # A line break in a header would split the response.
     if any("\r" in line or "\n" in line for line in lines):
         raise OSError("an answer's header has a line break")
     head = "\r\n".join([*lines, "", ""]).encode("latin-1", errors="replace")
@@ -329,11 +344,11 @@ def _too_large(limit: int) -> MalformedRequestError:
     return MalformedRequestError(f"the body is longer than {limit} bytes", status=413, code=_TOO_LARGE)
 
 
-def _turn_away(client: socket.socket) -> None:
-    """Answer that there is no room, as far as the socket's buffer takes it, and close."""
+def _refuse(client: socket.socket) -> None:
+    """Answer that there is no room, if the socket's buffer takes it, and close."""
     fault = Fault("ServiceUnavailable", "The local RDS has too many connections at the moment: try again.", 503)
     with contextlib.closing(client), contextlib.suppress(OSError):
         client.settimeout(_MOMENT)
         client.sendall(_encoded(render(fault, None, ""), keep=False, method=""))
         client.shutdown(socket.SHUT_WR)
-        client.recv(_PIECE)  # what is left unread would make the end a reset, which overtakes the answer
+        client.recv(_PIECE)  # closing with unread bytes sends a reset, which may overtake the answer

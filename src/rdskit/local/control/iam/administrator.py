@@ -1,4 +1,4 @@
-"""Makes a key pair known to the local IAM as an administrator's."""
+"""Register a key pair in the local IAM as an administrator's."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ _EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Actio
 
 
 def register(pair: KeyPair) -> None:
-    """Make an IAM user with the key pair and an administrator's policy, unless there is one. Inside the monitor."""
+    """Create an IAM user with the key pair and an administrator's policy, unless it exists. Call inside the monitor."""
     iam = iam_backends[ACCOUNT]["aws"]
+    # The key comes back with the saved state of IAM: this is true on every start but the first.
     if pair.access_key_id in iam.access_keys:
         return
     if _USER not in iam.users:
         iam.create_user("us-east-1", _USER)
         iam.put_user_policy(_USER, "administrator", json.dumps(_EVERYTHING))
+    # moto draws the key id and the secret itself: create a key, then give it those of the pair. The user's own list and
+    # the backend's table refer to the same object.
     key = iam.create_access_key(_USER)
     del iam.access_keys[key.access_key_id]
     key.access_key_id, key.secret_access_key = pair.access_key_id, pair.secret_access_key

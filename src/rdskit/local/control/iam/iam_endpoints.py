@@ -1,4 +1,4 @@
-"""The endpoints of a local RDS as IAM tokens and policies name them."""
+"""Find the endpoints of a local RDS that IAM tokens and policies name."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
     from rdskit.local.control.rds.models import LocalRDSBackend
 
-__all__ = ["door"]
+__all__ = ["iam_endpoint"]
 
 
-def door(name: str, backends: Iterable[LocalRDSBackend]) -> IamEndpoint | None:
-    """The door of an endpoint; None where there is none of that name, or it has no address yet. Inside the monitor.
+def iam_endpoint(name: str, backends: Iterable[LocalRDSBackend]) -> IamEndpoint | None:
+    """Return the endpoint of that name; None if it does not exist or has no address yet. Call inside the monitor.
 
-    Policies name the database of a cluster's endpoints, and of its instances', by the cluster's resource id: IAM User
-    Guide, "Actions, resources, and condition keys for Amazon RDS IAM Authentication".
+    Policies name the database of a cluster, and of its instances, by the cluster's resource id. Source: AWS, Service
+    Authorization Reference, "Actions, resources, and condition keys for Amazon RDS IAM Authentication".
     """
     return next(
         (found for backend in backends for found in (_of_instance(name, backend), _of_cluster(name, backend)) if found),

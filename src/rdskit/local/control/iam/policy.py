@@ -1,7 +1,7 @@
-"""Whether IAM policies permit an action on a resource: an explicit deny, else an allow, else nothing.
+"""Decide whether IAM policies permit an action on a resource: an explicit deny, else an allow, else an implicit deny.
 
-Source: AWS, "Policy evaluation logic" and "IAM JSON policy elements reference". The emulation's own evaluation takes
-``.`` for any character, knows no ``NotResource`` and takes a condition that does not hold for a deny.
+Source: AWS, "Policy evaluation logic" and "IAM JSON policy elements reference". moto's own evaluation is not used: it
+matches ``.`` with any character, ignores ``NotResource``, and treats a condition that does not hold as a deny.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["Decision", "Policies", "decide", "trusts"]
 
 
 class Decision(Enum):
-    """What policies say."""
+    """The result of evaluating policies."""
 
     ALLOWED = "allowed"
     DENIED = "denied by a policy"
@@ -26,11 +26,11 @@ class Decision(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """The policies that count for one principal, as JSON texts.
+    """The policies of one principal, as JSON texts.
 
     Attributes:
-        identity: of the user and its groups, or of the role.
-        limits: each of these sets, where there is one, must allow too: a permissions boundary, a session's policy.
+        identity: policies of the user and its groups, or of the role.
+        limits: further sets, each of which must allow the action too: a permissions boundary, a session policy.
     """
 
     identity: tuple[str, ...]
@@ -41,11 +41,12 @@ def decide(policies: Policies, action: str, resource: str, context: Mapping[str,
     """Decide whether a principal may do something.
 
     Args:
-        policies: that count for it.
-        action: as in ``rds-db:connect``.
-        resource: its ARN.
+        policies: policies of the principal.
+        action: such as ``rds-db:connect``.
+        resource: the resource's ARN.
         context: condition keys in lower case (``aws:username``) and their values.
     """
+    # The result is the intersection: every set must allow, and a deny in any set wins.
     sets = [_decide_set(each, action, resource, context) for each in (policies.identity, *policies.limits)]
     if Decision.DENIED in sets:
         return Decision.DENIED
@@ -57,7 +58,8 @@ def _decide_set(documents: tuple[str, ...], action: str, resource: str, context:
     for document in documents:
         for statement in _listed(json.loads(document).get("Statement")):
             denies = statement.get("Effect") == "Deny"
-            if not _concerns(statement, action, resource, context):
+            # A deny ends the search, an allow does not: a later statement may still deny.
+            if not _applies(statement, action, resource, context):
                 continue
             if _conditions_hold(statement.get("Condition") or {}, context, unknown=denies):
                 if denies:
@@ -66,7 +68,8 @@ def _decide_set(documents: tuple[str, ...], action: str, resource: str, context:
     return Decision.ALLOWED if allowed else Decision.NOT_ALLOWED
 
 
-def _concerns(statement: Mapping[str, Any], action: str, resource: str, context: Mapping[str, str]) -> bool:
+def _applies(statement: Mapping[str, Any], action: str, resource: str, context: Mapping[str, str]) -> bool:
+    # Actions ignore case and have no policy variables. Resources are the opposite.
     def matches_action(pattern: str) -> bool:
         return _matches(pattern.lower(), action.lower(), {})
 
@@ -95,13 +98,14 @@ _NEVER: Final = "(?!)"
 
 
 def _regex(pattern: str, context: Mapping[str, str]) -> str:
-    """A policy's pattern as a regular expression; a variable that has no value matches nothing."""
+    """Return a policy's pattern as a regular expression; a variable without a value matches nothing."""
 
     def translated(piece: re.Match[str]) -> str:
         if piece["wildcard"]:
             return _WILDCARDS[piece["wildcard"]]
         if piece["other"]:
             return re.escape(piece["other"])
+        # ${*}, ${?} and ${$} stand for the characters themselves.
         if piece["name"] in {"*", "?", "$"}:
             return re.escape(piece["name"])
         default: str | None = piece["default"]
@@ -119,7 +123,7 @@ _COMPARISONS: Final[dict[str, _Comparison]] = {
     "ArnEquals": _matches,
     "ArnLike": _matches,
     "Bool": lambda wanted, found, _: wanted.lower() == found.lower(),
-    # ISO 8601 in UTC, as AWS writes it: texts of one form compare as their dates do.
+    # ISO 8601 in UTC, as AWS writes it: texts of one form sort like their dates.
     "DateLessThan": lambda wanted, found, _: found < wanted,
     "DateLessThanEquals": lambda wanted, found, _: found <= wanted,
     "DateGreaterThan": lambda wanted, found, _: found > wanted,
@@ -128,7 +132,9 @@ _COMPARISONS: Final[dict[str, _Comparison]] = {
 
 
 def _conditions_hold(conditions: Mapping[str, Any], context: Mapping[str, str], *, unknown: bool) -> bool:
-    """Whether every condition holds; one that is not known here counts as ``unknown``: it denies and never allows."""
+    """Return whether every condition holds; an unsupported one counts as ``unknown``."""
+    # The caller passes True for a deny and False for an allow, so an operator that is not supported never grants
+    # access.
     for operator, keys in conditions.items():
         for key, wanted in keys.items():
             held = _condition_holds(operator, key.lower(), [str(each) for each in _listed(wanted)], context)
@@ -146,8 +152,10 @@ def _condition_holds(operator: str, key: str, wanted: list[str], context: Mappin
     compare = _COMPARISONS.get(operator.replace("Not", ""))
     if compare is None:
         return None
+    # A missing key: IfExists holds, a negated operator holds, any other one does not.
     if found is None:
         return optional or negated
+    # Several values are alternatives. A negated operator holds if none of them matches.
     return any(compare(each, found, context) for each in wanted) != negated
 
 
@@ -162,13 +170,14 @@ def trusts(document: str, action: str, provider: str) -> bool:
 
     Args:
         document: the trust policy, as JSON.
-        action: as in ``sts:AssumeRoleWithSAML``.
+        action: such as ``sts:AssumeRoleWithSAML``.
         provider: the ARN of the provider.
     """
     try:
         statements = _listed(json.loads(document).get("Statement"))
     except (ValueError, AttributeError):
         return False
+    # Conditions are not evaluated: they compare attributes of the SAML assertion, which is not parsed here.
     allowed = False
     for statement in statements:
         principal = statement.get("Principal")

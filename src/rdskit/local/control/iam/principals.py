@@ -1,4 +1,4 @@
-"""Who is behind an access key: a user of the local IAM, or a session of a role."""
+"""Find the holder of an access key: a user of the local IAM, or a session of a role."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ PARTITION = "aws"
 
 @dataclass(frozen=True, slots=True)
 class KeyHolder:
-    """Who holds an access key.
+    """The holder of an access key. A copy, so that signatures can be verified outside the monitor.
 
     Attributes:
-        arn: of the user, or of the session of a role.
-        account: that it belongs to.
-        secret_access_key: of the key.
+        arn: ARN of the user, or of the role's session.
+        account: account of the holder.
+        secret_access_key: secret of the key.
         active: whether the key may be used.
-        session_token: that must come with a temporary key; None for a user's own.
-        expires: when a temporary key ends.
-        policies: that count for the holder.
-        context: what conditions and policy variables can ask of the holder, by keys in lower case.
+        session_token: the token that must accompany a temporary key; None for a user's own key.
+        expires: when a temporary key expires.
+        policies: policies of the holder.
+        context: values for conditions and policy variables, by keys in lower case.
     """
 
     arn: str
@@ -49,16 +49,17 @@ class KeyHolder:
     context: Mapping[str, str]
 
     def has_token(self, token: str | None) -> bool:
-        """Return whether the session token that came with the key is the right one; compared in constant time."""
+        """Return whether a request's session token belongs to the key; compare in constant time."""
         return hmac.compare_digest((self.session_token or "").encode(), (token or "").encode())
 
     def expired(self, now: dt.datetime) -> bool:
-        """Return whether a temporary key has ended."""
+        """Return whether a temporary key has expired."""
         return self.expires is not None and now >= self.expires
 
 
 def holder_of(key_id: str) -> KeyHolder | None:
-    """Return who holds a key, a user or a session of a role in any account; or None. Inside the monitor."""
+    """Return the user or the role's session that holds a key, in any account, or None. Call inside the monitor."""
+    # A backend exists, and has its saved state, only after its first use: name our account, do not only iterate.
     for account in {ACCOUNT, *iam_backends}:
         if user_holder := _user_holder(iam_backends[account][PARTITION], key_id, account):
             return user_holder
@@ -90,10 +91,12 @@ def _user_holder(iam: IAMBackend, key_id: str, account: str) -> KeyHolder | None
 def _session_holder(session: AssumedRole) -> KeyHolder:
     account = session.role_arn.split(":")[4]
     iam = iam_backends[account][PARTITION]
+    # If the role was deleted, its sessions keep their keys, but no policy allows them anything.
     role = next((each for each in iam.roles.values() if each.arn == session.role_arn), None)
     limits: list[tuple[str, ...]] = [(session.policy,)] if session.policy else []
     if role is not None and role.permissions_boundary_arn:
         boundary = iam.managed_policies.get(role.permissions_boundary_arn)
+        # A boundary that was deleted allows nothing: an empty set, not a missing one.
         limits.append((_document(boundary),) if boundary else ())
     return KeyHolder(
         arn=session.arn,
@@ -101,7 +104,7 @@ def _session_holder(session: AssumedRole) -> KeyHolder:
         secret_access_key=session.secret_access_key,
         active=True,
         session_token=session.session_token,
-        expires=session.expiration.replace(tzinfo=dt.UTC),
+        expires=session.expiration.replace(tzinfo=dt.UTC),  # moto keeps naive dates in UTC
         policies=Policies(_documents((role,) if role else ()), tuple(limits)),
         context=_context(session.role_arn, account, {"aws:userid": session.user_id}),
     )

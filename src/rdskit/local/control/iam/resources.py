@@ -1,7 +1,7 @@
-"""What a request is about, in the words of IAM: an action, and the ARN of the resource that its parameters name.
+"""Name the action and the resource of a request as IAM policies do.
 
-Policies are evaluated for the one resource that a request names first. A request that names none, or one of a kind that
-is not in this table, is about ``*``: a policy then allows it with ``"Resource": "*"`` only, which is the safe mistake.
+Policies are evaluated for the first resource that a request names. If it names none, or one of a kind that is not in
+this table, the resource is ``*``. Only a policy with ``"Resource": "*"`` allows such a request, which is the safe side.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["action_of", "resource_of"]
 
-#: Parameter, and how the ARN of what it names begins; a parameter that has an ARN already is taken as it is.
+#: Parameters of each service, with the prefix of the resource in its ARN. A value that is an ARN is used as it is.
 _NAMED: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "rds": (
         ("DBInstanceIdentifier", "db:"),
@@ -38,7 +38,7 @@ _WITHOUT_REGION: Final = ("iam", "sts")
 
 
 def action_of(service: str, action: str) -> str:
-    """Return the name of an action in policies, as in ``rds:DescribeDBInstances``."""
+    """Return the name of an action in policies, such as ``rds:DescribeDBInstances``."""
     return f"{service}:{action}"
 
 
@@ -46,10 +46,10 @@ def resource_of(service: str, region: str, account: str, parameters: Mapping[str
     """Return the ARN of the resource that a request names, or ``*``.
 
     Args:
-        service: that is asked.
-        region: that it is asked in.
-        account: that the caller acts in.
-        parameters: of the request, by AWS's names.
+        service: the service of the request.
+        region: the region of the request.
+        account: the caller's account.
+        parameters: parameters of the request, by AWS's names.
     """
     for parameter, prefix in _NAMED.get(service, ()):
         value = parameters.get(parameter)
@@ -57,6 +57,7 @@ def resource_of(service: str, region: str, account: str, parameters: Mapping[str
             if value.startswith("arn:"):
                 return value
             place = "" if service in _WITHOUT_REGION else region
+            # A queue is named by its URL, whose last part is the name. RDS ignores case and stores lower case.
             name = value.rpartition("/")[2] if service == "sqs" else value.lstrip("/")
             name = name.lower() if service == "rds" else name
             return f"arn:aws:{service}:{place}:{account}:{prefix}{name}"

@@ -1,7 +1,7 @@
-"""What an IAM database token says, and whether its signature and its date hold.
+"""Parse IAM database tokens, and verify their claims, dates and signatures.
 
-A token is the URL of an AWS request that was signed in advance, without its scheme: ``GET HOST:PORT/?Action=connect&…``
-for the service ``rds-db``. Source: AWS, "Signature Version 4", query string authentication.
+A token is the URL of a presigned AWS request without its scheme: ``GET HOST:PORT/?Action=connect&…`` for the service
+``rds-db``. Source: AWS, "Authenticating requests: using query parameters (AWS Signature Version 4)".
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from rdskit.local.control.iam.signatures import sign
 __all__ = ["Expectation", "RefusedTokenError", "Token", "check_claims", "check_signature", "parse_token"]
 
 _ALGORITHM: Final = "AWS4-HMAC-SHA256"
+# A presigned GET has no body, so its payload hash is that of the empty text.
 _NO_BODY: Final = hashlib.sha256(b"").hexdigest()
 _STAMP: Final = "%Y%m%dT%H%M%SZ"
-_LIFETIME: Final = dt.timedelta(minutes=15)
-_SKEW: Final = dt.timedelta(minutes=5)
+_LIFETIME: Final = dt.timedelta(minutes=15)  # of a token (RDS User Guide, "IAM database authentication")
+_SKEW: Final = dt.timedelta(minutes=5)  # by which a client's clock may be ahead
 _CREDENTIAL: Final = re.compile(r"(?P<key>[^/]+)/(?P<day>\d{8})/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
 _REQUIRED: Final = (
     "Action",
@@ -37,26 +38,26 @@ _REQUIRED: Final = (
 
 
 class RefusedTokenError(Exception):
-    """Why a token is refused, in words for whoever sent it; never the token itself."""
+    """The reason why a token is refused, for the client; it never contains the token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token, taken apart.
+    """The parts of a token, not yet verified.
 
     Attributes:
-        host: host and port that it was signed for, in lower case.
+        host: host and port that the token was signed for, in lower case.
         user: the database user.
-        action: what it permits.
-        key_id: access key that signed it.
+        action: the action, ``connect``.
+        key_id: access key id of the signer.
         scope: day, region, service and terminator, as the signature covers them.
-        region: of the scope.
-        service: of the scope.
-        signed_at: when it was signed.
-        lifetime: how long it was signed for.
-        session_token: of temporary keys, or None.
-        query: everything that the signature covers, in canonical order.
-        signature: hexadecimal.
+        region: region of the scope.
+        service: service of the scope.
+        signed_at: time of signing.
+        lifetime: validity that the signer chose.
+        session_token: session token of temporary keys, or None.
+        query: the canonical query that the signature covers.
+        signature: the signature in hexadecimal.
     """
 
     host: str
@@ -75,7 +76,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What a token must say to open one endpoint for one user."""
+    """The claims that a token needs for one endpoint and one user."""
 
     host: str
     port: int
@@ -84,17 +85,19 @@ class Expectation:
 
 
 def parse_token(text: str) -> Token:
-    """Take a token apart.
+    """Parse a token.
 
     Raises:
-        RefusedTokenError: it is none: a password, or damaged.
+        RefusedTokenError: the text is a password, or a damaged token.
     """
+    # A password must not appear in an error or a log: the messages quote nothing before this check.
     host, separator, query = text.partition("/?")
     if not separator or "X-Amz-" not in query:
         raise RefusedTokenError("that is a password, not a token: an IAM user logs in with an authentication token")
     if "://" in host:
         raise RefusedTokenError("the token is malformed: it begins with a scheme; it must begin with the host name")
     values = _values(query)
+    # The messages below quote parts of the token: control characters could forge lines of the log.
     if not all(map(str.isprintable, (host, *values, *values.values()))):
         raise RefusedTokenError("the token is malformed: it holds characters that no token has")
     missing = [name for name in _REQUIRED if not values.get(name)]
@@ -106,10 +109,10 @@ def parse_token(text: str) -> Token:
 
 
 def check_claims(token: Token, expected: Expectation, now: dt.datetime) -> None:
-    """Compare what a token says with what is asked of it; its signature is another matter.
+    """Compare a token's claims with the expected ones; the signature is not verified.
 
     Raises:
-        RefusedTokenError: it is for something else, too old, or of the future.
+        RefusedTokenError: the token is for something else, too old, or from the future.
     """
     host = f"{expected.host.lower()}:{expected.port}"
     if token.service != "rds-db" or token.action != "connect":
@@ -126,11 +129,12 @@ def check_claims(token: Token, expected: Expectation, now: dt.datetime) -> None:
 
 
 def check_signature(token: Token, secret_access_key: str) -> None:
-    """Sign the same again and compare, in constant time.
+    """Sign the same request again, and compare in constant time.
 
     Raises:
-        RefusedTokenError: another secret key signed it, or it was changed afterwards.
+        RefusedTokenError: another secret key signed the token, or it was changed.
     """
+    # The canonical request: method, path, query, the header host, an empty line, the signed headers, the payload hash.
     canonical = f"GET\n/\n{token.query}\nhost:{token.host}\n\nhost\n{_NO_BODY}"
     expected = sign(secret_access_key, f"{token.signed_at:{_STAMP}}", token.scope, canonical)
     if not hmac.compare_digest(expected.encode(), token.signature.encode()):
@@ -138,6 +142,7 @@ def check_signature(token: Token, secret_access_key: str) -> None:
 
 
 def _check_date(token: Token, now: dt.datetime) -> None:
+    # The signer may ask for a shorter lifetime than 15 minutes, never for a longer one.
     age = now - token.signed_at
     if age < -_SKEW:
         ahead = round(-age.total_seconds())
@@ -150,6 +155,7 @@ def _check_date(token: Token, now: dt.datetime) -> None:
 
 def _values(query: str) -> dict[str, str]:
     values: dict[str, str] = {}
+    # A parameter that appears twice is refused: the check and the signature might read different ones.
     for pair in query.split("&"):
         name, _, value = pair.partition("=")
         name = unquote(name)
@@ -166,6 +172,7 @@ def _token(host: str, values: dict[str, str]) -> Token:
     signed_at = _date(values["X-Amz-Date"])
     if f"{signed_at:%Y%m%d}" != credential["day"] or not values["X-Amz-Expires"].isdecimal():
         raise RefusedTokenError("the token is malformed: its dates do not agree")
+    # Signers sort the encoded parameters. Their order in the token does not matter.
     covered = sorted((_encoded(name), _encoded(values[name])) for name in values if name != "X-Amz-Signature")
     return Token(
         host=host,

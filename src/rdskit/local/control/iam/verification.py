@@ -1,4 +1,4 @@
-"""The judge of IAM database tokens: whether one opens an endpoint for a user, by the local IAM's keys and policies."""
+"""Verify IAM database tokens against the keys and policies of the local IAM."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class IamEndpoint:
-    """An endpoint as a token names it.
+    """An endpoint that a token can be for.
 
     Attributes:
-        resource_id: by which policies name its database: the instance's, or that of its cluster.
-        address: that the token was made for.
-        region: of the database.
-        account: that the database belongs to.
+        resource_id: the resource id that policies name: that of the instance, or of its cluster.
+        address: address that clients connect to.
+        region: region of the database.
+        account: account of the database.
     """
 
     resource_id: str
@@ -47,8 +47,8 @@ class IamEndpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class _Case:
-    """What the control plane knows that a token is judged by."""
+class _Facts:
+    """The facts of the control plane that a token is verified against."""
 
     expected: Expectation
     resource: str
@@ -57,12 +57,12 @@ class _Case:
 
 
 class TokenVerifier:
-    """Judges tokens. Called in any thread; holds the monitor only while it looks things up.
+    """Verifies tokens, in any thread. Holds the monitor only to look up facts.
 
     Args:
-        monitor: the control plane's.
-        find: gives the door of an endpoint's name, inside the monitor.
-        now: the time, with a zone.
+        monitor: the control plane's monitor.
+        find: returns the endpoint of a name; called inside the monitor.
+        now: returns the time, with a zone.
     """
 
     def __init__(
@@ -76,42 +76,44 @@ class TokenVerifier:
         self._now = now
 
     def __call__(self, endpoint: str, user: str, text: str) -> str:
-        """Why a login is refused; empty if it is not.
+        """Return why a login is refused; empty if it is accepted.
 
         Args:
-            endpoint: where somebody knocks; an instance's has the name of its resource id.
-            user: who logs in.
-            text: what was given as the password.
+            endpoint: name of the endpoint; that of an instance is its resource id.
+            user: the database user that logs in.
+            text: the password that the client sent.
         """
         try:
-            self._judge(endpoint, user, text)
+            self._verify(endpoint, user, text)
         except RefusedTokenError as refusal:
             _log.info("%s: login of %r was refused: %s", endpoint, user, refusal)
             return str(refusal)
         return ""
 
-    def _judge(self, endpoint: str, user: str, text: str) -> None:
+    def _verify(self, endpoint: str, user: str, text: str) -> None:
+        # Cheap checks come first. Policies come last: only a holder of the key learns what they say.
         token, now = parse_token(text), self._now()
-        case = self._case(endpoint, user, token.key_id)
-        check_claims(token, case.expected, now)
-        holder = case.holder
+        facts = self._look_up(endpoint, user, token.key_id)
+        check_claims(token, facts.expected, now)
+        holder = facts.holder
         if holder is None:
             raise RefusedTokenError(f"access key {token.key_id} is not known")
-        _check_key(holder, token, case.account, now)
+        _check_key(holder, token, facts.account, now)
         check_signature(token, holder.secret_access_key)
         context = {**holder.context, "aws:currenttime": f"{now:%Y-%m-%dT%H:%M:%SZ}"}
-        decision = decide(holder.policies, "rds-db:connect", case.resource, context)
+        decision = decide(holder.policies, "rds-db:connect", facts.resource, context)
         if decision is not Decision.ALLOWED:
-            raise RefusedTokenError(f"rds-db:connect on {case.resource} is {decision.value} of {holder.arn}")
+            raise RefusedTokenError(f"rds-db:connect on {facts.resource} is {decision.value} of {holder.arn}")
 
-    def _case(self, endpoint: str, user: str, key_id: str) -> _Case:
+    def _look_up(self, endpoint: str, user: str, key_id: str) -> _Facts:
+        # Everything is copied out of the monitor, so that signature and policies are checked without the lock.
         with self._monitor:
-            door = self._find(endpoint)
-            if door is None:
+            found = self._find(endpoint)
+            if found is None:
                 raise RefusedTokenError(f"{endpoint} is not known yet; try again")
-            resource = f"arn:{PARTITION}:rds-db:{door.region}:{door.account}:dbuser:{door.resource_id}/{user}"
-            expected = Expectation(door.address.host, door.address.port, door.region, user)
-            return _Case(expected, resource, door.account, holder_of(key_id))
+            resource = f"arn:{PARTITION}:rds-db:{found.region}:{found.account}:dbuser:{found.resource_id}/{user}"
+            expected = Expectation(found.address.host, found.address.port, found.region, user)
+            return _Facts(expected, resource, found.account, holder_of(key_id))
 
 
 def _check_key(holder: KeyHolder, token: Token, account: str, now: dt.datetime) -> None:
