@@ -32,10 +32,10 @@ class Phase(Enum):
 class Action(Enum):
     """What may be done about it."""
 
-    RETRY = "do the same again: it cannot have happened"
-    UNKNOWN = "it may have happened: say so, and never repeat it"
-    LOST = "it did not happen, and only the caller can do it again"
-    RAISE = "tell the caller what the server said"
+    RETRY = "repeat it, because it cannot have happened"
+    UNKNOWN = "it may have happened; raise `OutcomeUnknown` and never repeat it"
+    LOST = "it did not happen, and only the caller can repeat it"
+    RAISE = "raise what the server answered"
 
 
 # (failure, phase) → (action for a read, action for a write). Nothing that may have happened is ever sent twice.
