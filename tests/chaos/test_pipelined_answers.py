@@ -38,7 +38,7 @@ ALLOWED = (rdskit.ConnectError, rdskit.FailoverError, rdskit.QueryTimeout)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThrowawayPostgres]:
-    """A server whose processes may be killed."""
+    """Start a server whose processes may be killed."""
     with throwaway_postgres(tmp_path_factory.mktemp("pipelined")) as running:
         keep_confidential(running.password)
         yield running
