@@ -1,1 +1,1 @@
-"""Real database servers as processes: found on this machine, run without root, fenced when they fail."""
+"""Run real database servers as processes: find their programs, run them without root, fence them when they fail."""

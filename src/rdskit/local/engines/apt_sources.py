@@ -1,4 +1,4 @@
-"""The machine's own apt sources, in both of their formats, as values.
+"""Parse the machine's apt sources, in both of their formats.
 
 Formats: sources.list(5) of apt. An entry is either one line, ``deb [options] URI suite component…``, or a stanza of
 ``Field: value`` lines (deb822).
@@ -20,14 +20,14 @@ _FIELD = re.compile(r"^(?P<name>[A-Za-z0-9-]+):(?P<value>.*(?:\n[ \t].*)*)", re.
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One entry: which suites of which archives.
+    """Entry of the apt sources: some suites of some archives.
 
     Attributes:
         uris: where the archives are.
         suites: such as ``bookworm`` and ``bookworm-updates``.
         components: such as ``main``.
-        signed_by: a keyring's path or the key itself; empty takes the keys that apt trusts anyway.
-        trusted: ``yes`` where apt shall not ask for a signature; else empty.
+        signed_by: a keyring's path or the key itself; empty uses the keys that apt trusts anyway.
+        trusted: ``yes`` if apt should not require a signature; else empty.
     """
 
     uris: tuple[str, ...]
@@ -38,9 +38,11 @@ class Source:
 
     @property
     def text(self) -> str:
-        """The entry as a deb822 stanza; from an archive in the file system apt copies, else it would read in place."""
+        """Entry as a deb822 stanza."""
         fields = {
             "Types": "deb",
+            # From a ``file:`` archive apt reads packages in place; ``copy:`` makes it put them into the download
+            # folder.
             "URIs": " ".join(re.sub(r"^file:", "copy:", uri) for uri in self.uris),
             "Suites": " ".join(self.suites),
             "Components": " ".join(self.components),
@@ -51,7 +53,7 @@ class Source:
 
 
 def parse_one_line(text: str) -> Iterator[Source]:
-    """The entries of a ``.list`` file."""
+    """Yield the entries of a ``.list`` file."""
     for line in text.splitlines():
         match = _ONE_LINE.match(line.partition("#")[0].strip())
         if match:
@@ -67,7 +69,7 @@ def parse_one_line(text: str) -> Iterator[Source]:
 
 
 def parse_deb822(text: str) -> Iterator[Source]:
-    """The entries of a ``.sources`` file."""
+    """Yield the entries of a ``.sources`` file."""
     lines = (line for line in text.splitlines() if not line.startswith("#"))
     for stanza in re.split(r"\n\s*\n", "\n".join(lines)):
         fields = {match["name"].lower(): match["value"].strip() for match in _FIELD.finditer(stanza)}
@@ -76,10 +78,10 @@ def parse_deb822(text: str) -> Iterator[Source]:
 
 
 def of_release(sources: Iterable[Source], codename: str) -> list[Source]:
-    """The entries that belong to the installed release; all of them where none names it.
+    """Return the entries that belong to the installed release; all of them if none names it.
 
     Args:
-        sources: what the machine has.
+        sources: entries of the machine.
         codename: of the release, such as ``bookworm``.
     """
     everything = list(sources)
@@ -88,13 +90,15 @@ def of_release(sources: Iterable[Source], codename: str) -> list[Source]:
 
 
 def other_suite(sources: Iterable[Source], codename: str, suite: str) -> list[Source]:
-    """Another suite of the archive that the installed release comes from; empty where there is no such archive."""
+    """Return another suite of the archive that the installed release comes from; empty if there is none."""
     candidates = of_release(sources, codename)
+    # Prefer the archive of the release itself: security and backports archives do not have every suite.
     plain = [source for source in candidates if codename in source.suites] or candidates
     return [dataclasses.replace(source, suites=(suite,), components=("main",)) for source in plain[:1]]
 
 
 def _belongs(suite: str, codename: str) -> bool:
+    # ``bookworm-updates`` and ``bookworm/updates`` belong to bookworm.
     return re.split(r"[-/]", suite)[0] == codename
 
 

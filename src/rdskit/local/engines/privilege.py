@@ -1,7 +1,8 @@
-"""PostgreSQL refuses to run as root: how its programs are started anyway, without touching the system.
+"""Run PostgreSQL although this process is root, without changes to the system.
 
-As root a program runs in a user namespace of its own, in which it is user 1000; its files stay root's, so nothing needs
-to be opened to others. Where namespaces are not allowed it runs as ``nobody`` and its files are given to that user.
+PostgreSQL refuses to run as root. A program of root's runs in a user namespace of its own, in which it is user 1000.
+Its files stay root's, so nothing needs to be opened to others. If namespaces are not allowed, the program runs as user
+``nobody``, who is given its files.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from rdskit.errors import LocalError
 if TYPE_CHECKING:
     from pathlib import Path
 
+# Inside the namespace the program is user 1000; outside, its files belong to root.
 _NAMESPACE = ("unshare", "--map-user=1000", "--map-group=1000", "--")
 _OTHERS_MAY_ENTER = 0o001
 
 
 class Identity(TypedDict, total=False):
-    """The arguments of :class:`subprocess.Popen` that change the user; none of them stays the present one."""
+    """Arguments of :class:`subprocess.Popen` that change the user; without any, the user stays."""
 
     user: str
     group: int
@@ -33,11 +35,11 @@ class Identity(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Privilege:
-    """How a server's programs are started.
+    """Way to start a server's programs.
 
     Attributes:
         prefix: words put before each command.
-        user: the user a program runs as; None stays the present one.
+        user: the user that a program runs as; None keeps the present one.
     """
 
     prefix: tuple[str, ...] = ()
@@ -45,25 +47,28 @@ class Privilege:
 
     @property
     def directory_mode(self) -> int:
-        """Mode of the directories that hold the servers' data; secrets are in files of mode 0600."""
+        """Mode of the directories that hold the servers' data. Secrets are in files of mode 0600."""
+        # Another user must be able to enter the directories (x), but not to list them.
         return 0o700 if self.user is None else 0o711
 
     @property
     def identity(self) -> Identity:
-        """As whom :class:`subprocess.Popen` runs a program."""
+        """User arguments for :class:`subprocess.Popen`."""
         if self.user is None:
             return Identity()
+        # An empty list of extra groups: without it the program would keep root's.
         return Identity(user=self.user, group=pwd.getpwnam(self.user).pw_gid, extra_groups=[])
 
     def own(self, path: Path) -> None:
         """Give a file or a whole directory to the user that the programs run as.
 
         Raises:
-            LocalError: a directory above it is closed to that user.
+            LocalError: that user may not enter a directory above it.
         """
         if self.user is None:
             return
         uid = pwd.getpwnam(self.user).pw_uid
+        # Checked here, because PostgreSQL's own message for this is only "could not access directory".
         for parent in path.absolute().parents:
             about = parent.stat()
             if not (about.st_uid == uid or about.st_mode & _OTHERS_MAY_ENTER):
@@ -77,7 +82,7 @@ class Privilege:
 
 @functools.cache
 def current() -> Privilege:
-    """What this process needs in order to run PostgreSQL; found out once."""
+    """Return how this process must start PostgreSQL; determined once."""
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
         return Privilege()
     if _namespaces_work():
@@ -86,6 +91,7 @@ def current() -> Privilege:
 
 
 def _namespaces_work() -> bool:
+    """Return whether a program starts in a user namespace. Containers often forbid it."""
     try:
         answer = subprocess.run([*_NAMESPACE, "true"], capture_output=True, check=False)
     except FileNotFoundError:

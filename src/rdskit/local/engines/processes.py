@@ -1,4 +1,4 @@
-"""Server processes as a whole: the parent and everything it has forked."""
+"""Signal server processes as a whole: the parent and everything that it has forked."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _WAIT = 10.0
-#: Names of running servers; an unpacked one runs under the name of its own loader.
+#: Names of running servers. An unpacked server is started by its own dynamic loader and has the loader's name.
 _SERVERS = ("postgres", "mysqld", "mariadbd", "ld-linux*.so.*")
 
 
 def descendants(pid: int) -> list[int]:
-    """The processes that ``pid`` has forked, directly or not."""
+    """Return the processes that ``pid`` has forked, directly or not."""
     children = _children(pid)
     return children + [each for child in children for each in descendants(child)]
 
@@ -31,12 +31,12 @@ def descendants(pid: int) -> list[int]:
 def signal_tree(pid: int, number: signal.Signals) -> list[int]:
     """Send a signal to a process and all its descendants, so that none is left acting alone.
 
-    The parent is stopped first: it cannot fork while its children are counted.
-
     Returns:
         The processes signalled.
     """
     tree = [pid]
+    # The parent is stopped first, so that it cannot fork between the listing and the signal. A process group would not
+    # do: PostgreSQL gives each backend a group of its own (setsid in InitPostmasterChild).
     _send(pid, signal.SIGSTOP)
     tree += descendants(pid)
     for each in tree:
@@ -45,27 +45,28 @@ def signal_tree(pid: int, number: signal.Signals) -> list[int]:
 
 
 def suspend_tree(pid: int) -> None:
-    """Stop a process and all its descendants where they are, and wait until each of them is stopped.
+    """Stop a process and all its descendants, and wait until each of them is stopped.
 
-    A process goes on until one of its threads has noticed the signal, which takes a while on a busy machine.
+    A process runs on until one of its threads has noticed the signal, which takes a while on a busy machine.
     """
     left = signal_tree(pid, signal.SIGSTOP)
     poll(lambda: not any(_runs(each) and not is_suspended(each) for each in left), timeout=_WAIT, interval=0.001)
 
 
 def resume_tree(pid: int) -> None:
-    """Let a stopped process and its descendants go on; children first, the parent sees them alive."""
+    """Continue a stopped process and its descendants."""
+    # Children first: a parent that continues earlier could take a stopped child for a hung one.
     for each in [*descendants(pid), pid]:
         _send(each, signal.SIGCONT)
 
 
 def is_suspended(pid: int) -> bool:
-    """Whether a process is stopped by a signal."""
+    """Return whether a process is stopped by a signal."""
     return _status(pid) == psutil.STATUS_STOPPED
 
 
 def wait_gone(pids: Iterable[int], timeout: float = _WAIT) -> bool:
-    """Wait until none of the processes runs any more; one that its parent has not yet taken note of does not run.
+    """Wait until none of the processes runs any more. A zombie, which its parent has not reaped yet, does not run.
 
     Returns:
         Whether all have ended within ``timeout`` seconds.
@@ -82,7 +83,7 @@ def wait_gone(pids: Iterable[int], timeout: float = _WAIT) -> bool:
 def wait_for_exit(pids: Iterable[int], timeout: float) -> None:
     """Wait until one of our own child processes ends, or ``timeout`` seconds have passed.
 
-    Where the system cannot announce the end of a process, the whole time is waited.
+    Without pidfds, on systems other than Linux, this waits the whole time.
     """
     watched = [fd for pid in pids if (fd := _open_pidfd(pid)) is not None]
     poller = select.poll()
@@ -98,15 +99,14 @@ def wait_for_exit(pids: Iterable[int], timeout: float) -> None:
 def end_orphans(directory: Path) -> list[int]:
     """Kill the servers that a crashed owner left running below its directory.
 
-    A process is ours only if it works in a directory below ``directory`` *and* has a server's name: pids are used again
-    by the system, working directories are not.
-
     Args:
         directory: where our servers keep their data.
 
     Returns:
         The processes killed.
     """
+    # A process is ours if it works below the directory and has a server's name. Recorded pids would not do: the system
+    # uses them again, but it does not move a process to our directory.
     ours = [each for each in psutil.process_iter() if _is_server_below(each, directory.resolve())]
     for each in ours:
         _send(each.pid, signal.SIGKILL)
@@ -116,6 +116,7 @@ def end_orphans(directory: Path) -> list[int]:
 
 
 def _open_pidfd(pid: int) -> int | None:
+    """Return a descriptor that becomes readable when the process ends; None if there is none to be had."""
     if not hasattr(os, "pidfd_open"):
         return None
     try:
@@ -134,6 +135,8 @@ def _is_server_below(process: psutil.Process, directory: Path) -> bool:
 
 
 def _children(pid: int) -> list[int]:
+    # Much cheaper than psutil, which reads the status of every process of the system. The file needs
+    # CONFIG_PROC_CHILDREN, which some kernels lack.
     listing = Path(f"/proc/{pid}/task/{pid}/children")
     try:
         return [int(each) for each in listing.read_text().split()]
@@ -167,5 +170,6 @@ def _process(pid: int) -> psutil.Process | None:
 
 
 def _send(pid: int, number: signal.Signals) -> None:
+    # It may have ended since the listing.
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)

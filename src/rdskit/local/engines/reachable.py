@@ -1,4 +1,4 @@
-"""How to reach a server: what the throw-away servers of all engines tell their users."""
+"""Describe how to reach a throwaway server. Shared by all engines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from rdskit.local.engines.server import DatabaseServer
 
 
 class Reachable(DatabaseServer):
-    """A running server and how to reach it; the superuser may do everything."""
+    """Running server, with its address and its superuser's login."""
 
     @property
     def host(self) -> str:

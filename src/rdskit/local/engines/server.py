@@ -1,4 +1,4 @@
-"""What every database server of ours has: a data directory, a log beside it, and a process with all that it forks."""
+"""Manage a database server on this machine: its data directory, the log beside it, and its processes."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _LOG_TAIL = 2000
 
 
 class DatabaseServer:
-    """A server on this machine, started and ended by us alone.
+    """Server on this machine that only this class starts and ends.
 
     Args:
         product: its name, for messages.
-        data: its data directory, in which it works; by that it is found again after its owner has crashed.
+        data: its data directory and working directory. An orphan is recognized by it.
         address: where it listens.
         account: its superuser, which also replicates.
-        complaint: a line of its log that tells of trouble.
+        complaint: pattern of a log line that reports trouble.
     """
 
     def __init__(
@@ -44,27 +44,31 @@ class DatabaseServer:
         self._complaint = complaint
         self._process: subprocess.Popen[bytes] | None = None
         self._tree: list[int] = []
+        # Offset in the log at the last start: the file is appended to over many starts.
         self._log_start = 0
 
     def fence(self) -> None:
-        """SIGKILL to every process of the server: when this returns it can acknowledge nothing any more."""
+        """Send SIGKILL to every process of the server. After the return it acknowledges nothing more."""
         process = self._process
         if process is not None and process.poll() is None:
+            # All processes, not only the parent: an orphaned backend could still send its client the answer to a
+            # COMMIT.
             self._tree = processes.signal_tree(process.pid, signal.SIGKILL)
 
     def kill(self) -> None:
-        """Fence the server and wait until all of it is gone."""
+        """Fence the server and wait until its processes are gone."""
         self.fence()
         if self._process is not None:
             self._process.wait()
+        # Backends may outlive the parent for a moment and hold the port or shared memory that the next start needs.
         processes.wait_gone(self._tree)
 
     def pause(self) -> None:
-        """Hang the server: every process of it is stopped where it is, when this returns."""
+        """Suspend every process of the server; all of them are stopped when this returns."""
         processes.suspend_tree(self._running.pid)
 
     def resume(self) -> None:
-        """Let a paused server go on."""
+        """Continue a paused server."""
         processes.resume_tree(self._running.pid)
 
     def remove(self) -> None:
@@ -74,21 +78,21 @@ class DatabaseServer:
 
     @property
     def alive(self) -> bool:
-        """Whether the server's process runs (a paused one does)."""
+        """Whether the server's process runs. A paused one counts as running."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def suspended(self) -> bool:
-        """Whether the server's parent process is stopped by a signal: it accepts no connection."""
+        """Whether a signal has stopped the server's parent process, so that it accepts no connection."""
         return self.alive and processes.is_suspended(self._running.pid)
 
     @property
     def pid(self) -> int | None:
-        """The process that was started last."""
+        """Id of the process that was started last."""
         return self._process.pid if self._process else None
 
     def log_excerpt(self) -> str:
-        """What the server has complained of since its last start; the end of its log if of nothing."""
+        """Return the errors in the log since the last start; the end of the log if there are none."""
         try:
             with self.log.open("rb") as log:
                 log.seek(self._log_start)
@@ -99,7 +103,7 @@ class DatabaseServer:
         return "\n".join(complaints or lines)[-_LOG_TAIL:]
 
     def _spawn(self, command: Sequence[str], environment: Mapping[str, str], identity: Identity) -> None:
-        """Start the process; it is not ready yet."""
+        """Start the process without waiting until it is ready."""
         with self.log.open("ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(
@@ -109,16 +113,20 @@ class DatabaseServer:
                 stderr=log,
                 cwd=self.data,
                 env=environment,
-                start_new_session=True,  # a Ctrl-C in the terminal is for the owner, who stops its servers in order
+                # A Ctrl-C in the terminal goes to the whole process group. Only the owner should get it, and stop its
+                # servers in order.
+                start_new_session=True,
                 **identity,
             )
 
     def _end(self, number: signal.Signals, timeout: float) -> None:
-        """Ask the server to end by a signal; kill it if it does not within ``timeout`` seconds."""
+        """End the server by a signal; kill it if it does not end within ``timeout`` seconds."""
         process = self._process
         if process is None or process.poll() is not None:
             return
+        # A stopped process does not handle SIGTERM or SIGINT.
         self.resume()
+        # Listed before the signal: afterwards the children of a dead parent can no longer be found.
         tree = [process.pid, *processes.descendants(process.pid)]
         process.send_signal(number)
         try:

@@ -1,7 +1,7 @@
-"""A session with one of our own servers, whichever its engine: what the drivers' modules have in common.
+"""Define a session with one of our own servers, whatever its engine.
 
-A server under test may be stopped or hung at any moment, so every call here has a deadline of its own and none waits
-for ever inside a driver. A question may be sent now and its answer fetched later.
+A server under test may be stopped or hung at any moment. So every call has a deadline, and none waits inside a driver
+without one. A query can be sent now and its answer read later.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ class StatementRefused(LocalError):  # noqa: N818 - says what happened, as the p
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A database user and its password."""
+    """Database user and its password."""
 
     user: str
     password: str = field(repr=False)
 
 
 class ServerSession(ABC):
-    """One connection in autocommit mode, whose every call ends before a deadline; one thread at a time may use it."""
+    """Connection in autocommit mode. Every call ends before a deadline. One thread at a time may use it."""
 
     def execute(self, sql: str, *parameters: str | float | None, timeout: float = TIMEOUT) -> list[Row]:
         """Run one statement.
 
         Args:
-            sql: with the driver's own marks for the parameters.
+            sql: with the driver's own placeholders.
             parameters: each in the server's text form.
-            timeout: seconds until the answer must be there; a session that was late is of no further use.
+            timeout: seconds until the answer must be there. After a time-out the session is of no further use.
 
         Returns:
             The rows, each value in the server's text form.
@@ -64,13 +64,16 @@ class ServerSession(ABC):
         return self.receive(timeout)
 
     def record(self, sql: str, *parameters: str | float | None, timeout: float = TIMEOUT) -> Record:
-        """The first row of an answer by column name; empty where there is none. Raises as :meth:`execute` does."""
+        """Return the first row of an answer by column name; empty if there is no row.
+
+        Raises as :meth:`execute` does.
+        """
         self.send(sql, *parameters)
         return next(iter(self.receive_records(timeout)), {})
 
     @abstractmethod
     def send(self, sql: str, *parameters: str | float | None) -> None:
-        """Send one statement without waiting for its answer, which :meth:`receive` fetches.
+        """Send one statement without waiting for its answer, which :meth:`receive` reads.
 
         Raises:
             SessionLost: the connection has ended.
@@ -78,7 +81,7 @@ class ServerSession(ABC):
 
     @abstractmethod
     def answered(self) -> bool:
-        """Whether the answer to what was sent is there, without waiting for it.
+        """Return whether the answer has arrived, without waiting for it.
 
         Raises:
             SessionLost: the connection has ended.
@@ -86,23 +89,23 @@ class ServerSession(ABC):
 
     @abstractmethod
     def receive(self, timeout: float = TIMEOUT) -> list[Row]:
-        """The answer to what was sent; raises as :meth:`execute` does."""
+        """Read the answer to the statement that was sent; raises as :meth:`execute` does."""
 
     @abstractmethod
     def receive_records(self, timeout: float = TIMEOUT) -> list[Record]:
-        """The answer to what was sent, each row by column name; raises as :meth:`execute` does."""
+        """Read the answer with each row by column name; raises as :meth:`execute` does."""
 
     @abstractmethod
     def identifier(self, name: str) -> str:
-        """A name quoted for use in a statement."""
+        """Return a name quoted for use in a statement."""
 
     @abstractmethod
     def literal(self, text: str) -> str:
-        """A text quoted for use in a statement that takes no parameters."""
+        """Return a text quoted for use in a statement that takes no parameters."""
 
     @abstractmethod
     def fileno(self) -> int:
-        """The socket, to wait for the server's end of it."""
+        """Return the socket's descriptor, to wait for data or for the end of the connection."""
 
     @property
     @abstractmethod
@@ -110,7 +113,7 @@ class ServerSession(ABC):
         """Whether another statement may be sent."""
 
     def answers(self, timeout: float = TIMEOUT) -> bool:
-        """Whether the server still answers on it within so many seconds."""
+        """Return whether the server answers on this session within some seconds."""
         try:
             self.execute("select 1", timeout=timeout)
         except SessionLost:

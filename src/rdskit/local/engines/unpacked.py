@@ -1,7 +1,7 @@
-"""Debian packages unpacked into a cache of the user's own: servers without root, and without touching the system.
+"""Unpack Debian packages into the user's cache: servers without root, and without changes to the system.
 
-apt works with a state of its own: it sees no installed package, so everything that a server needs comes along, the C
-library and its loader included. What is unpacked runs through that loader and is independent of the system's release.
+apt works with a private state in which no package is installed. So everything that a server needs is downloaded,
+including the C library and its loader. The server runs through that loader, independent of the system's release.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ _UNPACK_TIMEOUT = 300.0
 _NOT_NEEDED_TO_RUN = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/perl", "usr/lib/mysql-test")
 _ARCHIVES_NOT_NEEDED = ("perl", "libperl", "gcc-")
 _LAST_LINES = 3
-#: Containers, for one, empty the system's own cache of packages after each update.
+#: The system may have hooks that need root. Containers, for example, empty the package cache after each update.
 _NO_HOOKS = tuple(f"#clear APT::Update::{moment};" for moment in ("Pre-Invoke", "Post-Invoke", "Post-Invoke-Success"))
 
 
 @dataclass(frozen=True, slots=True)
 class PackageSet:
-    """What to unpack together.
+    """Set of packages to unpack together.
 
     Attributes:
         name: of the folder in the cache.
         title: for people.
-        packages: the packages to ask for; their dependencies come along.
-        programs: the programs of ``usr/bin`` to keep; each weighs some megabytes.
+        packages: packages to install; their dependencies are added.
+        programs: programs of ``usr/bin`` to keep; each takes some megabytes.
         suite: of the same archive to take them from; None takes the installed release.
     """
 
@@ -53,7 +53,7 @@ class PackageSet:
 
 
 def cache_directory() -> Path:
-    """Where unpacked servers are kept: ``$XDG_CACHE_HOME/rdskit/servers``, by default below ``~/.cache``."""
+    """Return the folder of unpacked servers: ``$XDG_CACHE_HOME/rdskit/servers``, or below ``~/.cache``."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     # The XDG base directory specification: a relative path is invalid and ignored.
     root = Path(base) if Path(base).is_absolute() else Path.home() / ".cache"
@@ -61,18 +61,18 @@ def cache_directory() -> Path:
 
 
 def find_unpacked(packages: PackageSet, cache: Path) -> Path | None:
-    """The folder of a set that is unpacked already; nothing is downloaded."""
+    """Return the folder of a set that is unpacked already; nothing is downloaded."""
     folder = cache / packages.name
     return folder if folder.is_dir() else None
 
 
 def ensure_unpacked(packages: PackageSet, cache: Path, report: Callable[[str], None], apt: Path = _APT) -> Path:
-    """Unpack a set unless that was done before; two processes that want it at once do it once.
+    """Unpack a set unless that was done before. Two processes that need it at once unpack it once.
 
     Args:
         packages: the set.
         cache: the folder of all sets.
-        report: told what is going on, as this may take a minute.
+        report: called with the progress, as this may take a minute.
         apt: the folder of apt's configuration, which names the machine's archives.
 
     Returns:
@@ -87,11 +87,13 @@ def ensure_unpacked(packages: PackageSet, cache: Path, report: Callable[[str], N
     _require_apt(packages)
     cache.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _lock(cache / f"{packages.name}.lock"):
+        # Looked up again under the lock: another process may have unpacked the set during the wait.
         return find_unpacked(packages, cache) or _unpack(packages, cache, report, apt)
 
 
 def _unpack(packages: PackageSet, cache: Path, report: Callable[[str], None], apt: Path) -> Path:
-    # What an interrupted attempt has downloaded stays in the draft and is used; what it has unpacked may be half.
+    # After an interrupted attempt, apt checks and reuses the downloads in the draft. Unpacked files may be incomplete,
+    # so they are removed.
     draft = cache / f"{packages.name}.draft"
     root = draft / "root"
     shutil.rmtree(root, ignore_errors=True)
@@ -101,6 +103,7 @@ def _unpack(packages: PackageSet, cache: Path, report: Callable[[str], None], ap
         _run(["dpkg", "-x", str(archive), str(root)], packages, timeout=_UNPACK_TIMEOUT)
     _remove_unneeded(root, packages.programs)
     target = cache / packages.name
+    # The rename is what makes the set complete: find_unpacked() never sees half of one.
     root.rename(target)
     shutil.rmtree(draft)
     report(f"{packages.title} is unpacked in {target}")
@@ -133,8 +136,9 @@ def _private_state(draft: Path, sources: Sequence[apt_sources.Source]) -> Path:
         "Dir::Cache::srcpkgcache": "",
         "Dir::Etc::SourceList": os.devnull,
         "Dir::Etc::SourceParts": draft / "sources",
-        # The user that apt drops to when it is root may not enter a private cache.
+        # As root, apt downloads as user _apt, who may not enter a private cache.
         "APT::Sandbox::User": "",
+        # The private state has its own lock file, taken in ensure_unpacked().
         "Debug::NoLocking": "true",
     }
     lines = [*_NO_HOOKS, *(f'{name} "{value}";' for name, value in settings.items()), ""]
@@ -156,7 +160,7 @@ def _sources(packages: PackageSet, apt: Path) -> list[apt_sources.Source]:
 
 
 def machine_sources(folder: Path) -> Iterator[apt_sources.Source]:
-    """Every entry of the machine's apt sources."""
+    """Yield every entry of the machine's apt sources."""
     for path in (folder / "sources.list", *sorted(folder.glob("sources.list.d/*.list"))):
         if path.is_file():
             yield from apt_sources.parse_one_line(path.read_text())
@@ -172,7 +176,7 @@ def _release() -> dict[str, str]:
 
 
 def is_debian() -> bool:
-    """Whether this system is Debian itself, whose archive has the suite ``sid``."""
+    """Return whether this system is Debian itself, whose archive has the suite ``sid``."""
     return _release().get("ID") == "debian"
 
 
@@ -185,7 +189,7 @@ def _remove_unneeded(root: Path, programs: Sequence[str]) -> None:
 
 
 def missing_tools() -> list[str]:
-    """The programs that are needed to fetch packages and are not there."""
+    """Return the programs that are needed to fetch packages and are missing."""
     return [program for program in _NEEDED if shutil.which(program) is None]
 
 
@@ -209,6 +213,7 @@ def _run(command: Sequence[str], packages: PackageSet, *, timeout: float) -> Non
         text=True,
         errors="replace",
         stdin=subprocess.DEVNULL,
+        # In English, because the last lines go into our own messages.
         env=os.environ | {"LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"},
         timeout=timeout,
         check=False,
@@ -220,7 +225,7 @@ def _run(command: Sequence[str], packages: PackageSet, *, timeout: float) -> Non
 
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    # The system releases the lock with its holder, so a killed one blocks nobody.
+    # The system releases the lock when its holder ends, so a killed process blocks no other.
     with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -1,4 +1,4 @@
-"""Waiting for a state that announces itself nowhere: polling against a deadline."""
+"""Poll a condition against a deadline, where no event announces it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 def poll(condition: Callable[[], bool], *, timeout: float, interval: float = 0.005) -> bool:
-    """Ask again and again until the condition holds.
+    """Check a condition until it holds or the time is over.
 
     Args:
-        condition: asked at least once.
+        condition: checked at least once.
         timeout: seconds after which to give up.
-        interval: seconds between two questions.
+        interval: seconds between two checks.
 
     Returns:
         Whether the condition held in time.

@@ -230,7 +230,7 @@ class Replication(Protocol):
         ...
 
     def commits_wait(self, session: ServerSession) -> bool:
-        """Return whether a primary's commits have been seen to wait for the standby."""
+        """Return whether a primary's commits have been observed to wait for the standby."""
         ...
 
     def promote(self) -> None:

@@ -94,7 +94,7 @@ def clear(instance: Instance, faults: Iterable[Fault]) -> frozenset[Fault]:
 
     Args:
         instance: instance that has them.
-        faults: the faults to clear; the ones that are not in force are ignored.
+        faults: the faults to clear; those that are not in force are ignored.
 
     Returns:
         The faults that were in force.

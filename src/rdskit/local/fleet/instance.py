@@ -307,7 +307,7 @@ class Instance:
             self.note_stream()
 
     def note_stream(self) -> None:
-        """Record the source of the moment as the one that it follows."""
+        """Record the present source as the one being followed."""
         self.followed = self.source().resource_id if self.source is not None else None
 
     def endpoint_state(self) -> EndpointState:

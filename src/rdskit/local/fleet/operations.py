@@ -132,7 +132,7 @@ def remove_standby(supervisor: Supervisor) -> None:
 
 
 def apply_parameters(supervisor: Supervisor, parameters: Mapping[str, str]) -> frozenset[str]:
-    """Set exactly these parameters; return the ones that wait for a reboot."""
+    """Set exactly these parameters; return those that wait for a reboot."""
     instance = supervisor.instance
     for name, reason in instance.engine.translate(parameters).ignored.items():
         _log.warning("%s: parameter %s has no effect: %s", instance.resource_id, name, reason)
@@ -228,7 +228,7 @@ def set_master_password(supervisor: Supervisor, password: str) -> None:
 
 
 def _configure_and_apply(instance: Instance) -> None:
-    """Write the configuration of the servers, and reload the ones that run."""
+    """Write the configuration of the servers, and reload those that run."""
     instance.configure()
     if not instance.record.stopped:
         instance.apply_configuration()

@@ -283,7 +283,7 @@ class Fleet:
             self._fault_timers.end_after(lasting, supervisor.instance, fault)
 
     def clear_faults(self, resource_id: str) -> frozenset[Fault]:
-        """Clear all faults of an instance; return the ones that were in force."""
+        """Clear all faults of an instance; return those that were in force."""
         instance = self._supervisor(resource_id).instance
         return faults.clear(instance, instance.faults)
 

@@ -145,9 +145,8 @@ class Restoration:
         """Make commits wait for the standby, prove that they do, then mark it as in sync.
 
         The order is the proof. First the standby catches up without commits waiting. Then the primary is configured to
-        wait,
-        and a commit is seen to wait. Every commit before that one is received last. From then on the standby has every
-        acknowledged commit, so only then may a failover promote it.
+        wait, and a commit is observed to wait. Every commit before that one is received last. From then on the standby
+        has every acknowledged commit, so only then may a failover promote it.
         """
         instance, standby = self._instance, self._node().server
         with instance.primary.server.connect() as primary, standby.connect() as follower:
@@ -218,8 +217,7 @@ class Restoration:
         """Hold the instance's lock.
 
         The wait checks for cancellation: cancel() joins this thread while its caller may hold the lock. A plain
-        acquire()
-        would deadlock.
+        acquire() would deadlock.
 
         Raises:
             LocalError: the work was cancelled.

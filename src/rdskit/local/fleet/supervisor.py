@@ -262,8 +262,7 @@ class Supervisor:
         """Rewind or copy a replica that receives nothing although its source runs.
 
         Waiting does not help such a replica. One that receives again but is out of service was rebuilt by an operation
-        that
-        gave up waiting for the stream: put it back in service.
+        that gave up waiting for the stream: put it back in service.
         """
         instance = self.instance
         probed = instance.primary.probed

@@ -1,4 +1,4 @@
-"""What MySQL and MariaDB servers have in common: their data directory, their process, and replication by GTID."""
+"""Manage what MySQL and MariaDB servers have in common: data directory, process, and replication by GTID."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ _log = logging.getLogger(__name__)
 _COMPLAINT = re.compile(r"\[ERROR\]|\[FATAL\]|got signal")
 REPLICATION_STATUS = "show replica status"
 
-_NEEDS_RESTART = 1238
-_SERVER_IDS = 2**32 - 2
+_NEEDS_RESTART = 1238  # ER_INCORRECT_GLOBAL_LOCAL_VAR: the variable is read only
+_SERVER_IDS = 2**32 - 2  # server_id is an unsigned 32-bit number, and 0 refuses all replicas
 
 
 class MySQLFamilyServer(DatabaseServer, ABC):
-    """A MySQL or MariaDB server of ours: initialised, configured, started, fenced, cloned and promoted by us alone.
+    """MySQL or MariaDB server that only this class initializes, starts, fences, clones and promotes.
 
     A server whose data directory is marked as a standby's starts read-only and follows its source again.
 
@@ -64,20 +64,21 @@ class MySQLFamilyServer(DatabaseServer, ABC):
         self._replay_delay = 0
         self.promoted_at = ""
         self.server_id = 0
+        # What the option file says, and what the running server uses. The server itself cannot report the difference.
         self._configured: dict[str, str] = {}
         self._in_force: dict[str, str] = {}
 
     def init(self, templates: Path) -> None:
-        """Make the data directory: a copy of an initialised one, which costs a fraction of the initialisation.
+        """Create the data directory as a copy of an initialized one, which takes a fraction of the initialization.
 
         Args:
-            templates: where initialised directories are kept for the next server.
+            templates: where initialized directories are kept for the next server.
         """
         template = initialised(templates.absolute(), self.installation, self.account, self._bootstrap)
         shutil.copytree(template, self.data, symlinks=True)
 
     def configure(self, settings: Mapping[str, str]) -> None:
-        """Write the option file; :meth:`reload` or a start makes it count.
+        """Write the option file. The server uses it after :meth:`reload` or a start.
 
         Args:
             settings: what differs from the defaults, all of it; names as in SQL.
@@ -91,6 +92,7 @@ class MySQLFamilyServer(DatabaseServer, ABC):
             **{mysql_options.canonical(name): value for name, value in settings.items()},
         }
         text = mysql_options.option_text(self.address, merged)
+        # Validated by the server's own program first: an option that it refuses would keep it from starting at all.
         draft = self.data / "candidate.cnf"
         write_whole(draft, text)
         try:
@@ -101,7 +103,7 @@ class MySQLFamilyServer(DatabaseServer, ABC):
         self._configured = merged
 
     def start(self, timeout: float = 60.0) -> None:
-        """Start the server and wait until it accepts logins; crash recovery included.
+        """Start the server and wait until it accepts logins, including crash recovery.
 
         Args:
             timeout: seconds.
@@ -111,8 +113,9 @@ class MySQLFamilyServer(DatabaseServer, ABC):
         """
         if self.alive:
             return
+        # A server that a crashed daemon left would hold the lock on the data directory.
         processes.end_orphans(self.data)
-        # A killed server may leave a file behind whose being there keeps MySQL from ever applying anything again.
+        # A killed server may leave temporary files. The applier of a MySQL replica stops for good at one that exists.
         shutil.rmtree(self._temporary, ignore_errors=True)
         self._temporary.mkdir(mode=0o700)
         command = self._command(mysql_options.read_standby(self.data))
@@ -121,6 +124,7 @@ class MySQLFamilyServer(DatabaseServer, ABC):
         if not self._accepts_logins(timeout):
             self.kill()
             raise LocalError(f"{self._title} did not start on {self.address}: {self.log_excerpt()}")
+        # Copied before the start: a later configure() must show up as not in force yet.
         self._in_force = configured
 
     def stop(self, timeout: float = 30.0) -> None:
@@ -133,7 +137,7 @@ class MySQLFamilyServer(DatabaseServer, ABC):
         shutil.rmtree(self._temporary, ignore_errors=True)
 
     def reload(self) -> frozenset[str]:
-        """Have the running server take over what was configured since its start.
+        """Set the variables that were configured since the server's start.
 
         Returns:
             The names whose new values need a restart.
@@ -153,15 +157,15 @@ class MySQLFamilyServer(DatabaseServer, ABC):
         return later
 
     def pending_restart(self) -> frozenset[str]:
-        """The variables whose configured values are not in force yet."""
+        """Return the variables whose configured values are not in force yet."""
         wanted, present = self._configured, self._in_force
         return frozenset(name for name in wanted.keys() | present.keys() if wanted.get(name) != present.get(name))
 
     def set_variables(self, values: Mapping[str, str | None]) -> frozenset[str]:
-        """Set global variables of the running server; None is the variable's own default.
+        """Set global variables of the running server; None stands for a variable's default.
 
         Returns:
-            The names that only a restart can change; they are left as they are.
+            The names that only a restart can change; they keep their values.
 
         Raises:
             ServerRefused: the server refuses a value.
@@ -179,32 +183,39 @@ class MySQLFamilyServer(DatabaseServer, ABC):
 
     @abstractmethod
     def clone(self, source: Self) -> None:
-        """Make the data directory a physical copy of a running server's; it will start as a standby.
+        """Copy a running server's data into the data directory, to start as a standby.
 
         Args:
             source: a primary or a standby, which goes on working.
         """
 
     def follow(self, source: MySQLFamilyServer, *, acknowledge: bool = False) -> None:
-        """Have this running server replicate from ``source``, from where it is, and refuse writes.
+        """Make this running server replicate from ``source``, from its present position, and refuse writes.
 
         Args:
             source: the server to replicate from.
-            acknowledge: whether it tells the source of each transaction that it has received (semi-synchronous).
+            acknowledge: acknowledge each received transaction to the source (semi-synchronous replication).
         """
+        # On disk first: after a crash the server must not start as a second primary.
         self._mark_standby(acknowledge=acknowledge, replicate=True)
         with self.connect() as session:
             session.execute("stop replica", timeout=30)
+            # Before the channel starts: a write of its own would make its GTID history differ from the source's.
             self._refuse_writes(session)
+            # Set while the receiver is stopped: a replica announces only when it connects whether it acknowledges.
             self._set(session, self.dialect.replica_acknowledges, on=acknowledge)
             self._set(session, self.dialect.source_waits, on=False)
             self._set_durability(session, mysql_options.FOLLOWER)
             self._point_at(session, source)
-            session.execute(self.dialect.delay, self._replay_delay)  # 0 too: a server remembers the one it had
+            # 0 as well: the server stores its last delay and would keep it.
+            session.execute(self.dialect.delay, self._replay_delay)
             session.execute("start replica")
 
     def delay_replay(self, seconds: float) -> None:
-        """Apply each transaction so many whole seconds late, or at once again with 0; of a primary: once it follows."""
+        """Apply each transaction some seconds late, rounded up; 0 ends the delay.
+
+        A primary applies the delay once it follows.
+        """
         self._replay_delay = math.ceil(seconds)
         if self.alive and self.is_standby:
             with self.connect() as session:
@@ -213,7 +224,7 @@ class MySQLFamilyServer(DatabaseServer, ABC):
                 session.execute("start replica")
 
     def promote(self, timeout: float = 30.0) -> None:
-        """Make a standby the primary: it applies all that it has received, then accepts writes.
+        """Make a standby the primary: apply everything received, then accept writes.
 
         Args:
             timeout: seconds for applying.
@@ -222,19 +233,24 @@ class MySQLFamilyServer(DatabaseServer, ABC):
             LocalError: it could not apply everything in time; it stays a standby.
         """
         with self.connect() as session:
+            # The receiver stops first, so that the set of received transactions is final before it is applied.
             session.execute("stop replica io_thread", timeout=timeout)
             if not self._apply_received(session, timeout):
                 raise LocalError(
                     f"{self.installation.product} at {self.address} did not apply all that it has received within "
                     f"{timeout:g} s: {self.replication().error or 'wait, then promote again'}"
                 )
+            # RESET needs a stopped channel. ALL also forgets the source, so that a restart does not follow it again.
             session.execute("stop replica")
             session.execute("reset replica all")
+            # Before the server accepts writes, so that had() compares replicas with what it had as a standby.
             self.promoted_at = self.position()
             (self.data / mysql_options.STANDBY_FILE).unlink(missing_ok=True)
             self._set(session, self.dialect.replica_acknowledges, on=False)
-            # Its first own commit brings to disk whatever it has applied, as both logs are written in order.
+            # As a follower it synced its logs rarely. Its first own commit syncs everything that it has applied,
+            # because both logs are written in order.
             self._set_durability(session, {**self.dialect.defaults, **self._configured})
+            # Last: until here the server is read-only, and nothing can be written under a follower's durability.
             self._accept_writes(session)
 
     def rejoin(
@@ -242,8 +258,8 @@ class MySQLFamilyServer(DatabaseServer, ABC):
     ) -> Literal["followed", "cloned"]:
         """Bring a stopped former primary back as a standby of ``source``.
 
-        Where its history is part of the source's it follows from where it is; where it has transactions that the
-        source never received, or the source no longer has what it needs, it is cloned anew.
+        If its history is part of the source's, it follows from its position. If it has transactions that the source
+        never received, or the source no longer has what it needs, it is cloned again.
 
         Args:
             source: the running server whose history counts.
@@ -264,38 +280,41 @@ class MySQLFamilyServer(DatabaseServer, ABC):
         return "cloned"
 
     def require_acknowledgement(self, *, on: bool) -> None:
-        """Whether each commit waits until a semi-synchronous standby has received it; without one it waits for ever."""
+        """Configure whether each commit waits until a semi-synchronous standby has received it.
+
+        Without a standby such a commit waits without end.
+        """
         with self.connect() as session:
             self._set(session, self.dialect.source_waits, on=on)
 
     def become_standby(self, *, acknowledge: bool = False) -> None:
-        """Start as a standby next time, following nobody yet; ``acknowledge`` as in :meth:`follow`."""
+        """Mark the data directory so that the server starts as a standby without a source; see :meth:`follow`."""
         self._mark_standby(acknowledge=acknowledge, replicate=False)
 
     @abstractmethod
     def position(self) -> str:
-        """The GTIDs that this server has committed, in its product's own notation."""
+        """Return the GTIDs that this server has committed, in its product's own notation."""
 
     @abstractmethod
     def wait_for_position(self, position: str, timeout: float) -> bool:
-        """Wait until a replica has applied ``position``; whether it did so within ``timeout`` seconds."""
+        """Return whether a replica applied ``position`` within ``timeout`` seconds."""
 
     def replication(self) -> ReplicationStatus:
-        """How replication goes here."""
+        """Return the status of replication on this server."""
         with self.connect() as session:
             return self.replication_seen_by(session)
 
     def replication_seen_by(self, session: ServerSession) -> ReplicationStatus:
-        """How replication goes here, by a session of this server."""
+        """Return the status of replication, queried on a session of this server."""
         return ReplicationStatus.read(session.record(REPLICATION_STATUS), self.dialect)
 
     @abstractmethod
     def received_position(self, session: ServerSession) -> str:
-        """The GTIDs that this follower has received, applied or not; ``session`` is one of its own."""
+        """Return the GTIDs that this follower has received, applied or not; ``session`` is one of its own."""
 
     @abstractmethod
     def includes(self, session: ServerSession, position: str, part: str) -> bool:
-        """Whether ``position`` has all that ``part`` has; ``session`` may be asked to compare them."""
+        """Return whether ``position`` has all of ``part``; the server of ``session`` may compare them."""
 
     def connect(self, database: str | None = None, *, timeout: float = 5.0) -> MySQLSession:
         """Log in as the superuser; ``timeout`` in seconds."""
@@ -308,40 +327,40 @@ class MySQLFamilyServer(DatabaseServer, ABC):
 
     @abstractmethod
     def _bootstrap(self, data: Path) -> None:
-        """Initialise an empty data directory whose only user is the account."""
+        """Initialize an empty data directory whose only user is the account."""
 
     @abstractmethod
     def _validate(self, options: Path) -> None:
-        """Have the server's program read an option file; raises LocalError where it complains."""
+        """Validate an option file with the server's program; raises LocalError if it is refused."""
 
     @abstractmethod
     def _point_at(self, session: MySQLSession, source: MySQLFamilyServer) -> None:
-        """Say where to replicate from, and from which position."""
+        """Set the source to replicate from, and the position."""
 
     @abstractmethod
     def _apply_received(self, session: MySQLSession, timeout: float) -> bool:
-        """Wait until everything received is applied; whether it was in time."""
+        """Return whether everything received was applied in time."""
 
     @abstractmethod
     def is_part_of(self, source: Self) -> bool:
-        """Whether the source has every transaction of this server, in its own history."""
+        """Return whether the source has every transaction of this server in its own history."""
 
     @abstractmethod
     def _refuse_writes(self, session: MySQLSession) -> None:
-        """Be read-only from now on."""
+        """Make the server read-only, for its superuser as well where the product can."""
 
     @abstractmethod
     def _accept_writes(self, session: MySQLSession) -> None:
-        """Be read-only no longer."""
+        """End the read-only state of the server."""
 
     @property
     def _temporary(self) -> Path:
         return self.data.with_name(f"{self.data.name}.tmp")
 
     def _tls(self) -> dict[str, str]:
-        """The options of its certificate, which is made where there is none yet."""
-        # What is encrypted up to the endpoint goes on encrypted: REQUIRE SSL holds, and a password sent in the clear
-        # under TLS stays so.
+        """Return the options of its certificate, which is issued if there is none."""
+        # The endpoint uses TLS to the server for sessions that are encrypted up to the endpoint. So accounts with
+        # REQUIRE SSL work, and a password that a client sends in clear text inside TLS stays encrypted.
         files = LocalAuthority(self.data).issue(self.data, "rdskit", [self.address.host])
         return {"ssl_cert": str(files.certificate), "ssl_key": str(files.key)}
 
@@ -350,6 +369,7 @@ class MySQLFamilyServer(DatabaseServer, ABC):
 
         def decided() -> bool:
             seen.append(self.replication())
+            # A receiver that is still connecting is neither. Last_IO_Error alone does not mean that it has given up.
             return seen[-1].broken or seen[-1].healthy
 
         poll(decided, timeout=timeout)
@@ -367,7 +387,8 @@ class MySQLFamilyServer(DatabaseServer, ABC):
         self.start()
 
     def _mark_standby(self, *, acknowledge: bool, replicate: bool) -> None:
-        # A copy still knows the source of its source: it must not begin to replicate by itself.
+        # A copy of a replica has that replica's channel. It must not start to replicate from there by itself.
+        """Write the options with which the server starts as a standby."""
         own = {
             self.dialect.replica_acknowledges: mysql_options.switch(acknowledge),
             self.dialect.skip_start: mysql_options.switch(not replicate),
@@ -382,8 +403,9 @@ class MySQLFamilyServer(DatabaseServer, ABC):
             session.execute(f"set global {name} = {mysql_options.expression(values[name])}")
 
     def _command(self, options: Mapping[str, str]) -> list[str]:
-        # A new identity at each start: a server ignores what was written under its own, also when it is what this
-        # very server has lost. The GTIDs and not the identities make the history.
+        # A new server_id at each start. A replica skips events with its own server_id, to break loops. After a crash
+        # that lost its last transactions, a former primary must accept them back from the new one. GTIDs identify the
+        # transactions, so the server_id is free to change.
         self.server_id = 1 + secrets.randbelow(_SERVER_IDS)
         return self._server_command(
             f"--defaults-file={self.data / mysql_options.OPTION_FILE}",
@@ -394,10 +416,10 @@ class MySQLFamilyServer(DatabaseServer, ABC):
         )
 
     def _server_command(self, first: str, *arguments: str) -> list[str]:
-        # ``first`` names the option files, which the server wants to hear of before anything else.
+        # ``first`` names the option files. The server accepts that option only as its first.
         how = privilege.current()
-        # Where there are no namespaces, root's servers run as root: another user could enter neither the cache nor,
-        # often, the data directory. Only our own account has the FILE privilege.
+        # Without namespaces, root's servers run as root. Another user could enter neither the cache nor, often, the
+        # data directory. This is acceptable because only the fleet's own account has the FILE privilege.
         as_root = ("--user=root",) if how.user else ()
         server = self.installation.command(self.installation.server)
         return [*how.prefix, *server, first, *self.installation.options, *as_root, *arguments]
@@ -410,6 +432,7 @@ class MySQLFamilyServer(DatabaseServer, ABC):
         return decided and self.alive
 
     def _login_works(self) -> bool:
+        """Return whether the superuser can log in now."""
         try:
             self.connect(timeout=1.0).close()
         except SessionLost:

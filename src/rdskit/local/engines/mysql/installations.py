@@ -1,4 +1,4 @@
-"""Where the programs of MySQL and MariaDB come from: the system, else packages unpacked for this user alone."""
+"""Find the programs of MySQL and MariaDB: installed on the system, or unpacked from packages for this user."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ MYSQL_PACKAGES = PackageSet(
     title="MySQL",
     packages=("mysql-server-core", "mysql-client-core"),
     programs=("mysql", "mysqlbinlog", "mysqldump"),
+    # Debian has MySQL in its unstable suite only; stable releases have MariaDB instead.
     suite="sid",
 )
-#: Ubuntu has MySQL in each release; its server is named by its series.
+#: Ubuntu has MySQL in each release. Its packages are named by the series, such as mysql-server-core-8.0.
 MYSQL_PACKAGES_UBUNTU = PackageSet(
     name="mysql",
     title="MySQL",
@@ -48,14 +49,14 @@ class Installation:
     """One installation of MySQL or MariaDB.
 
     Attributes:
-        product: which of the two.
+        product: MySQL or MariaDB.
         version: as the server prints it, such as ``"10.11.14"``.
-        provider: who installed it, for ``rdskit local doctor``.
+        provider: name of the provider that found it, for ``rdskit local doctor``.
         server: the server's program.
-        folders: where its other programs are.
+        folders: folders of its other programs.
         share: its messages and bootstrap scripts.
-        options: what the server must be told to find its own files.
-        loader: words put before each program; empty where the system's own loader does.
+        options: options with which the server finds its own files.
+        loader: words put before each program; empty if the system's own loader runs it.
     """
 
     product: Product
@@ -69,12 +70,12 @@ class Installation:
 
     @property
     def series(self) -> tuple[int, int]:
-        """The release series, such as ``(10, 11)``."""
+        """Release series, such as ``(10, 11)``."""
         major, minor, *_ = map(int, self.version.split("."))
         return major, minor
 
     def command(self, program: Path | str) -> list[str]:
-        """The words that run one of its programs.
+        """Return the words that run one of its programs.
 
         Raises:
             LocalError: the program is not installed.
@@ -90,28 +91,29 @@ class Installation:
 
 
 class Provider(Protocol):
-    """One kind of place where MySQL or MariaDB may be installed."""
+    """Kind of place where MySQL or MariaDB may be installed."""
 
     @property
     def name(self) -> str:
-        """As shown by ``rdskit local doctor``."""
+        """Name as shown by ``rdskit local doctor``."""
         ...
 
     def find(self) -> Iterator[Installation]:
-        """Every usable installation, the preferred one first; nothing is downloaded."""
+        """Yield every usable installation, the preferred one first; nothing is downloaded."""
         ...
 
 
 class SystemServer:
-    """A server that the system's package manager has installed, or one on PATH.
+    """Server that the system's package manager has installed, or one on PATH.
 
     Args:
         product: MySQL or MariaDB.
-        programs: the names of its server.
-        companions: programs without which it is of no use to us.
+        programs: names of its server.
+        companions: programs without which the server is of no use here.
     """
 
     name = "system"
+    # Debian puts servers there, and an ordinary user's PATH does not have it.
     _sbin = Path("/usr/sbin")
     _shares = ("share/mysql", "share/mariadb")
 
@@ -121,7 +123,7 @@ class SystemServer:
         self._companions = companions
 
     def find(self) -> Iterator[Installation]:
-        """The server on PATH or in ``/usr/sbin``."""
+        """Yield the server on PATH or in ``/usr/sbin``."""
         if not all(map(shutil.which, self._companions)):
             return
         for program in self._programs:
@@ -130,6 +132,7 @@ class SystemServer:
                 yield from self._inspect(Path(path).resolve())
 
     def _inspect(self, server: Path) -> Iterator[Installation]:
+        # Asked, because ``mysqld`` may be either product: MariaDB packages install a link with that name.
         product, version = identify(str(server))
         base = server.parent.parent
         share = next((base / name for name in self._shares if (base / name).is_dir()), base / "share")
@@ -140,12 +143,12 @@ class SystemServer:
 
 
 class UnpackedServer:
-    """A server from packages in this user's cache.
+    """Server from packages in this user's cache.
 
     Args:
-        packages: what is unpacked.
+        packages: set of packages that is unpacked.
         program: the server's name.
-        cache: the folder of all sets; None takes the user's.
+        cache: the folder of all sets; None uses the user's.
     """
 
     name = "unpacked"
@@ -156,13 +159,13 @@ class UnpackedServer:
         self._cache = cache
 
     def find(self) -> Iterator[Installation]:
-        """The unpacked server, if that was done before."""
+        """Yield the unpacked server, if it was unpacked before."""
         root = unpacked.find_unpacked(self._packages, self._cache or unpacked.cache_directory())
         if root:
             yield self._inspect(root)
 
     def ensure(self, report: Callable[[str], None]) -> Installation:
-        """The unpacked server; downloads and unpacks it the first time."""
+        """Return the unpacked server; download and unpack it the first time."""
         return self._inspect(
             unpacked.ensure_unpacked(self._packages, self._cache or unpacked.cache_directory(), report)
         )
@@ -173,9 +176,10 @@ class UnpackedServer:
         server = usr / "sbin" / self._program
         product, version = identify(*loader, str(server))
         if product is None:
-            raise LocalError(f"{server} cannot be run: remove {root}, so that it is unpacked anew")
+            raise LocalError(f"{server} cannot be run: remove {root}, and it is unpacked again")
         share = usr / "share" / "mysql"
         options = (
+            # The compiled-in paths are those of a system installation, so each folder is named.
             f"--basedir={usr}",
             f"--plugin-dir={usr / 'lib' / 'mysql' / 'plugin'}",
             f"--lc-messages-dir={share}",
@@ -187,7 +191,10 @@ class UnpackedServer:
 
 @functools.cache
 def identify(*command: str) -> tuple[Product | None, str]:
-    """Which product and version a server's program is, found out once; ``(None, "")`` where it does not run."""
+    """Return product and version of a server's program; ``(None, "")`` if it does not run.
+
+    Each program is run once for this.
+    """
     try:
         answer = subprocess.run([*command, "--no-defaults", "--version"], capture_output=True, text=True, check=False)
     except OSError:
@@ -208,7 +215,7 @@ def loader_of(root: Path) -> tuple[str, ...]:
     for folder in libraries:
         for loader in sorted(folder.glob("ld-linux*.so.*")):
             return (str(loader), "--library-path", ":".join(map(str, libraries)))
-    raise LocalError(f"{root} holds no dynamic loader: remove it, so that it is unpacked anew")
+    raise LocalError(f"{root} has no dynamic loader: remove it, and it is unpacked again")
 
 
 SYSTEM_MARIADB = SystemServer("MariaDB", ("mariadbd", "mysqld"), ("mariadb-backup",))
@@ -221,15 +228,15 @@ MYSQL_PROVIDERS: tuple[Provider, ...] = (SYSTEM_MYSQL, UNPACKED_MYSQL)
 
 
 def installed(providers: Iterable[Provider]) -> list[Installation]:
-    """Every installation that the providers know, the preferred one first; nothing is downloaded."""
+    """Return every installation that the providers find, the preferred one first; nothing is downloaded."""
     return [installation for provider in providers for installation in provider.find()]
 
 
 def ensure_mariadb(report: Callable[[str], None] = lambda _: None) -> Installation:
-    """The preferred MariaDB; unpacked into the user's cache where none is there.
+    """Return the preferred MariaDB; unpack one into the user's cache if none is installed.
 
     Args:
-        report: told what is going on, as a download takes some seconds.
+        report: called with the progress, as a download takes some seconds.
 
     Raises:
         LocalError: it is not installed and cannot be unpacked.
@@ -238,10 +245,10 @@ def ensure_mariadb(report: Callable[[str], None] = lambda _: None) -> Installati
 
 
 def ensure_mysql(report: Callable[[str], None] = lambda _: None) -> Installation:
-    """The preferred MySQL; unpacked into the user's cache where none is there.
+    """Return the preferred MySQL; unpack one into the user's cache if none is installed.
 
     Args:
-        report: told what is going on, as a download takes some seconds.
+        report: called with the progress, as a download takes some seconds.
 
     Raises:
         LocalError: it is not installed and cannot be unpacked.

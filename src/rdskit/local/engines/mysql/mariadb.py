@@ -1,6 +1,7 @@
-"""One MariaDB server.
+"""Manage one MariaDB server.
 
-ReplicationStatus by GTID: https://mariadb.com/kb/en/gtid/; semi-synchronous: https://mariadb.com/kb/en/semisynchronous-replication/.
+Replication by GTID: https://mariadb.com/kb/en/gtid/. Semi-synchronous replication:
+https://mariadb.com/kb/en/semisynchronous-replication/.
 """
 
 from __future__ import annotations
@@ -34,21 +35,22 @@ _SCRIPTS = (
     "maria_add_gis_sp_bootstrap.sql",
     "mysql_sys_schema.sql",
 )
-#: As mariadb-backup names it: where in the source's binary log the copy ends. Newer releases have another name.
+#: File of mariadb-backup that says where in the source's binary log the copy ends. Newer releases name it differently.
 _BACKUP_POSITION = ("xtrabackup_binlog_info", "mariadb_backup_binlog_info")
-#: Milliseconds; at the end of a copy it waits once as long, by default a second.
+#: Milliseconds. mariadb-backup waits that long once at the end of a copy; the default is a second.
 _LOG_COPY_INTERVAL = "--log-copy-interval=20"
-#: Beside the copied data: the GTIDs up to that place.
+#: File in the copied data with the GTIDs up to that place.
 _COPIED_POSITION = "copied_gtid_binlog_pos"
 
 
 class MariaDBServer(MySQLFamilyServer):
-    """A MariaDB server of ours."""
+    """MariaDB server that only this class starts and ends."""
 
     dialect: ClassVar[Dialect] = Dialect(
         delay="change master to master_delay = %s",
         defaults=MARIADB_DEFAULTS,
-        # With this role a former primary takes back at its start what its standby never acknowledged (MDEV-21117).
+        # With init_rpl_role=SLAVE, crash recovery removes transactions that are prepared but were never acknowledged by
+        # the standby (MDEV-21117). Otherwise a former primary would commit them and differ from the new primary.
         standby={"read_only": "ON", "init_rpl_role": "SLAVE"},
         source_waits="rpl_semi_sync_master_enabled",
         replica_acknowledges="rpl_semi_sync_slave_enabled",
@@ -59,12 +61,13 @@ class MariaDBServer(MySQLFamilyServer):
     )
 
     def clone(self, source: Self) -> None:
-        """Make the data directory a physical copy of a running server's; it will start as a standby.
+        """Copy a running server's data into the data directory, to start as a standby.
 
         Args:
             source: a primary or a standby, which goes on working.
         """
         login = self.data.with_name(f"{self.data.name}.login.cnf")
+        # The password is in a file of mode 0600: every user of the machine can read a command line.
         write_whole(login, client_text(source.address, source.account))
         try:
             self._run_program(
@@ -79,30 +82,37 @@ class MariaDBServer(MySQLFamilyServer):
         self.become_standby()
 
     def position(self) -> str:
-        """The last GTID of each domain that is in the binary log, such as ``0-1-100``."""
+        """Return the last GTID of each domain in the binary log, such as ``0-1-100``."""
         with self.connect() as session:
             return session.execute("select @@global.gtid_binlog_pos")[0][0] or ""
 
     def wait_for_position(self, position: str, timeout: float) -> bool:
-        """Wait until a replica has applied ``position``; whether it did so within ``timeout`` seconds."""
+        """Return whether a replica applied ``position`` within ``timeout`` seconds."""
         with self.connect() as session:
             return _wait(session, position, timeout)
 
     def received_position(self, session: ServerSession) -> str:
-        """The last GTID of each domain that is received or committed."""
+        """Return the last GTID of each domain that is received or committed."""
         received = session.record(REPLICATION_STATUS).get("Gtid_IO_Pos")
         committed = session.execute("select @@global.gtid_binlog_pos")[0][0]
         return ",".join(each for each in (committed, received) if each)
 
     @override
     def includes(self, session: ServerSession, position: str, part: str) -> bool:
-        """Whether one position is at least as far as another in each domain; both are of one history."""
+        """Return whether one position is at least as far as another in each domain.
+
+        Both are of one history, so comparing the sequence numbers is enough.
+        """
         have = _last_numbers(position)
         return all(number <= have.get(domain, 0) for domain, number in _last_numbers(part).items())
 
     def is_part_of(self, source: Self) -> bool:
-        """Whether the source has what this server has written last, under the identity that wrote it."""
-        # Each start of a server has an identity of its own, so equal numbers are equal transactions.
+        """Return whether the source has the last transactions of this server, with the server_id that wrote them.
+
+        gtid_binlog_state has the last sequence number of every pair of domain and server_id.
+        """
+        # Two servers may write different transactions with the same domain and sequence number. Each start has its own
+        # server_id, so an equal triple means the same transaction.
         with source.connect() as session:
             history = session.execute("select @@global.gtid_binlog_state")[0][0] or ""
         written = {(domain, server): number for domain, server, number in _gtids(history)}
@@ -112,6 +122,8 @@ class MariaDBServer(MySQLFamilyServer):
         data.mkdir(mode=0o700)
         scripts = [(self.installation.share / name).read_text(encoding="utf-8") for name in _SCRIPTS]
         with tempfile.TemporaryFile("w+", encoding="utf-8") as script:
+            # mariadb-install-db does the same, but needs a shell, a user and paths of a system installation.
+            # ``@auth_root_socket`` must be set for mysql_system_tables_data.sql.
             script.write("create database mysql;\nuse mysql;\nset @auth_root_socket = null;\n")
             script.writelines(f"{text}\n" for text in scripts)
             script.write(time_zone_sql())
@@ -132,8 +144,11 @@ class MariaDBServer(MySQLFamilyServer):
     def _point_at(self, session: MySQLSession, source: MySQLFamilyServer) -> None:
         copied = self._copied_position()
         if copied is not None:
-            # The copy has no binary log: what the source's knew is the past of its own.
+            # The copy starts with an empty binary log. Without the source's state the server would count its history
+            # from there, and its position would lack everything before the copy.
             session.execute("set global gtid_binlog_state = %s", copied)
+        # A former primary has written its own transactions to the binary log, and gtid_slave_pos knows only replicated
+        # ones.
         session.execute("set global gtid_slave_pos = @@global.gtid_binlog_pos")
         session.execute(
             "change master to master_host = %s, master_port = %s, master_user = %s, master_password = %s, "
@@ -142,20 +157,21 @@ class MariaDBServer(MySQLFamilyServer):
         )
 
     def _position_of_copy(self, source: Self) -> str:
-        """The GTIDs that the copy has, of which the source's binary log tells.
+        """Return the GTIDs that the copy has, computed from the source's binary log.
 
-        mariadb-backup writes ``gtid_current_pos`` beside them, which is too early after a restart of the source: it
-        counts only what the source has written under the identity of its present start.
+        mariadb-backup also stores ``gtid_current_pos``, which is too early after a restart of the source. It counts
+        only what the source has written under the server_id of its present start.
         """
         written = next(path for name in _BACKUP_POSITION if (path := self.data / name).exists())
         file, offset, *_ = written.read_text(encoding="utf-8").split()
         with source.connect() as session:
             position = session.execute("select binlog_gtid_pos(%s, %s)", file, int(offset))[0][0]
         if position is None:
-            raise LocalError(f"{source.address} has no {file} any more, with which the copy of it ends: copy it again")
+            raise LocalError(f"{source.address} no longer has {file}, where its copy ends: copy it again")
         return position
 
     def _copied_position(self) -> str | None:
+        """Return the position of the copy, once: the file is removed."""
         path = self.data / _COPIED_POSITION
         if not path.exists():
             return None
@@ -175,7 +191,7 @@ class MariaDBServer(MySQLFamilyServer):
 
 
 def native_password_hash(password: str) -> str:
-    """The hash by which ``mysql_native_password`` knows a password: ``*`` and SHA-1 of SHA-1, in hexadecimal."""
+    """Return the hash that ``mysql_native_password`` stores: ``*`` and the hexadecimal SHA-1 of the SHA-1."""
     once = hashlib.sha1(password.encode(), usedforsecurity=False).digest()
     return "*" + hashlib.sha1(once, usedforsecurity=False).hexdigest().upper()
 
@@ -192,7 +208,7 @@ def _only_user(account: Account) -> str:
 
 
 def _gtids(position: str) -> Iterator[tuple[int, int, int]]:
-    """Domain, server and number of each GTID in a position such as ``0-1-100,1-1-7``."""
+    """Yield domain, server and number of each GTID in a position such as ``0-1-100,1-1-7``."""
     for gtid in position.split(","):
         if gtid:
             domain, server, number = map(int, gtid.split("-"))
@@ -208,4 +224,5 @@ def _last_numbers(position: str) -> dict[int, int]:
 
 def _wait(session: MySQLSession, position: str, timeout: float) -> bool:
     answer = session.execute("select master_gtid_wait(%s, %s)", position, timeout, timeout=timeout + 5)
+    # MASTER_GTID_WAIT returns 0 for success and -1 for a time-out.
     return answer[0][0] == "0"

@@ -1,4 +1,4 @@
-"""Values of MySQL-family servers: how each product spells things, and how its replication goes."""
+"""Describe MySQL-family servers as values: the spelling of each product, and the status of replication."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How one product spells what both can do.
+    """Spelling of each product for what both can do.
 
     Attributes:
-        defaults: settings of a server, where nothing else is asked for.
+        defaults: settings of a server, unless others are given.
         standby: options that make a server refuse writes from its start.
-        source_waits: the variable by which a source waits for an acknowledgement.
-        replica_acknowledges: the variable by which a replica gives it.
-        skip_start: the variable by which a restarted replica waits to be told.
-        replica: the first word of its columns in ``SHOW REPLICA STATUS``.
-        source: the last word of its column for the lag.
-        delay: the statement by which a replica applies transactions some seconds late.
-        source_status: how the names of a semi-synchronous source's status variables begin.
+        source_waits: variable that makes a source wait for an acknowledgement.
+        replica_acknowledges: variable that makes a replica acknowledge.
+        skip_start: variable that keeps a restarted replica from replicating by itself.
+        replica: first word of its columns in ``SHOW REPLICA STATUS``.
+        source: last word of its column for the lag.
+        delay: statement that makes a replica apply transactions some seconds late.
+        source_status: prefix of a semi-synchronous source's status variables.
     """
 
     defaults: Mapping[str, str]
@@ -38,13 +38,13 @@ class Dialect:
 
 @dataclass(frozen=True, slots=True)
 class ReplicationStatus:
-    """How replication goes on a replica.
+    """Status of replication on a replica.
 
     Attributes:
         receiving: whether it is connected to its source.
         applying: whether it applies what it has received.
-        lag: seconds behind the source, as the server itself says; None where it does not know.
-        error: its latest trouble; empty where there is none.
+        lag: seconds behind the source, as the server itself says; None if it does not know.
+        error: its latest error; empty if there is none.
         retrying: whether it tries to connect again by itself.
     """
 
@@ -56,8 +56,9 @@ class ReplicationStatus:
 
     @classmethod
     def read(cls, status: Mapping[str, str | None], dialect: Dialect) -> Self:
-        """What a row of ``SHOW REPLICA STATUS`` says; an empty one is a server that follows nobody."""
+        """Read a row of ``SHOW REPLICA STATUS``; an empty row means that the server has no source."""
         receiving = status.get(f"{dialect.replica}_IO_Running")
+        # NULL while either thread is stopped.
         lag = status.get(f"Seconds_Behind_{dialect.source}")
         return cls(
             receiving=receiving == "Yes",
@@ -69,10 +70,10 @@ class ReplicationStatus:
 
     @property
     def healthy(self) -> bool:
-        """Whether everything goes on."""
+        """Whether it receives and applies."""
         return self.receiving and self.applying
 
     @property
     def broken(self) -> bool:
-        """Whether it has stopped with an error and does not go on by itself."""
+        """Whether it has stopped with an error and does not retry."""
         return bool(self.error) and not self.retrying and not self.healthy

@@ -1,7 +1,7 @@
-"""One MySQL server.
+"""Manage one MySQL server.
 
-ReplicationStatus by GTID, semi-synchronous replication and the clone plugin: MySQL 9.7 Reference Manual, chapters
-"ReplicationStatus" and "The Clone Plugin".
+Replication by GTID, semi-synchronous replication and the clone plugin: MySQL 9.7 Reference Manual, chapters
+"Replication" and "The Clone Plugin".
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from rdskit.local.engines.session import ServerSession
 
-#: The server generates this pair at its initialisation; passwords travel under it where there is no TLS.
+#: The server generates this RSA key pair at its initialization. caching_sha2_password encrypts passwords with it on
+#: connections without TLS.
 _KEY_PAIR = ("private_key.pem", "public_key.pem")
 _CLONE_TIMEOUT = 300.0
 _CLONE_PAUSE = 0.1
@@ -34,7 +35,7 @@ _BUSY_CLONING = 3634  # ER_CLONE_TOO_MANY_CONCURRENT_CLONES
 
 
 class MySQLServer(MySQLFamilyServer):
-    """A MySQL server of ours."""
+    """MySQL server that only this class starts and ends."""
 
     dialect: ClassVar[Dialect] = Dialect(
         delay="change replication source to source_delay = %s",
@@ -49,7 +50,7 @@ class MySQLServer(MySQLFamilyServer):
     )
 
     def clone(self, source: Self) -> None:
-        """Make the data directory a physical copy of a running server's; it will start as a standby.
+        """Copy a running server's data into the data directory, to start as a standby.
 
         Args:
             source: a primary or a standby, which goes on working.
@@ -59,6 +60,7 @@ class MySQLServer(MySQLFamilyServer):
                 raise LocalError(
                     f"{source.address} was busy with other copies for {_CLONE_TIMEOUT:g} s: try again later"
                 )
+        # CLONE copies InnoDB's data and nothing else. Logins without TLS need the RSA keys too.
         for name in _KEY_PAIR:
             shutil.copy2(source.data / name, self.data / name)
         self.become_standby()
@@ -71,33 +73,35 @@ class MySQLServer(MySQLFamilyServer):
         super().stop(timeout)
 
     def position(self) -> str:
-        """The set of all committed GTIDs."""
+        """Return the set of all committed GTIDs."""
         with self.connect() as session:
             return _one_line(session.execute("select @@global.gtid_executed")[0][0])
 
     def wait_for_position(self, position: str, timeout: float) -> bool:
-        """Wait until a replica has applied ``position``; whether it did so within ``timeout`` seconds."""
+        """Return whether a replica applied ``position`` within ``timeout`` seconds."""
         with self.connect() as session:
             return _wait(session, position, timeout)
 
     def received_position(self, session: ServerSession) -> str:
-        """The set of all GTIDs that are received or committed."""
+        """Return the set of all GTIDs that are received or committed."""
+        # Both sets: Retrieved_Gtid_Set starts empty after RESET REPLICA ALL, and does not have what the server
+        # committed itself.
         retrieved = session.record(REPLICATION_STATUS).get("Retrieved_Gtid_Set")
         executed = session.execute("select @@global.gtid_executed")[0][0]
         return ",".join(each for each in (_one_line(executed), _one_line(retrieved)) if each)
 
     def includes(self, session: ServerSession, position: str, part: str) -> bool:
-        """Whether one set of GTIDs has all of another."""
+        """Return whether one set of GTIDs has all of another."""
         return session.execute("select gtid_subset(%s, %s)", part, position)[0][0] == "1"
 
     def is_part_of(self, source: Self) -> bool:
-        """Whether the source has every transaction of this server, in its own history."""
+        """Return whether the source has every transaction of this server in its own history."""
         with self.connect() as session:
             answer = session.execute("select gtid_subset(@@global.gtid_executed, %s)", source.position())
         return answer[0][0] == "1"
 
     def _copied_from(self, session: MySQLSession) -> bool:
-        """Make the copy; False while the source makes another one, as it makes one at a time."""
+        """Make the copy; return False while the source makes another one, as it makes one at a time."""
         try:
             session.execute("clone local data directory = %s", str(self.data), timeout=_CLONE_TIMEOUT)
         except ServerRefused as refusal:
@@ -107,12 +111,12 @@ class MySQLServer(MySQLFamilyServer):
         return True
 
     def _end_sessions(self) -> None:
-        """End the connections that delay a clean stop: those of replicas and the idle ones of our own account."""
-        # MySQL waits 2 s when any connection is open at its end, and up to 11 s for a replica's (``close_connections``
-        # in sql/mysqld.cc). A user's statement is left to the server, which answers it with "shutdown in progress". A
-        # server that does not answer, or whose client has gone in between, needs none of this.
+        """End the connections that delay a clean stop: those of replicas, and idle ones of the fleet's account."""
+        # MySQL waits 2 s at shutdown if any connection is open, and up to 11 s for a replica's (``close_connections``
+        # in sql/mysqld.cc). A user's statement is left to the server, which answers it with "shutdown in progress".
+        # Errors are ignored: the server may not answer, or a connection may have ended before the KILL.
         with contextlib.suppress(SessionLost, ServerRefused), self.connect(timeout=1.0) as session:
-            # A replica connects again at once, without TLS, and would be waited for all the same.
+            # A killed replica would connect again at once. Replicas connect without TLS, so this refuses them.
             session.execute("set global require_secure_transport = on")
             for number, user, _, _, command, *_ in session.execute("show processlist"):
                 idle = command == "Sleep" and user == self.account.user
@@ -137,14 +141,14 @@ class MySQLServer(MySQLFamilyServer):
             )
         )
         script.unlink()
-        # The file holds the server's identity, which is another one in each copy.
+        # The file has the server_uuid, which must differ in each copy. The server generates one if the file is missing.
         (data / "auto.cnf").unlink()
 
     def _validate(self, options: Path) -> None:
         run_to_end(self._server_command(f"--defaults-file={options}", "--validate-config"))
 
     def _point_at(self, session: MySQLSession, source: MySQLFamilyServer) -> None:
-        # A copy of a replica still knows its source's source.
+        # A copy of a replica has that replica's channel.
         session.execute("reset replica all")
         session.execute(
             "change replication source to source_host = %s, source_port = %s, source_user = %s, source_password = %s, "
@@ -166,9 +170,11 @@ class MySQLServer(MySQLFamilyServer):
 
 
 def _one_line(gtids: str | None) -> str:
+    """Return a set of GTIDs without the line breaks that the server puts between its parts."""
     return (gtids or "").replace("\n", "")
 
 
 def _wait(session: MySQLSession, position: str, timeout: float) -> bool:
     answer = session.execute("select wait_for_executed_gtid_set(%s, %s)", position, timeout, timeout=timeout + 5)
+    # WAIT_FOR_EXECUTED_GTID_SET returns 0 for success and 1 for a time-out.
     return answer[0][0] == "0"

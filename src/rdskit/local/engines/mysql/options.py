@@ -1,6 +1,7 @@
-"""The option files that tell a MySQL or MariaDB server how to run. All are written whole, by us alone.
+"""Write the option files of MySQL and MariaDB servers.
 
-A server gets the settings that matter to durability as RDS has them, and small buffers. It reads no other option file.
+Only rdskit writes these files, and always as a whole. Settings that matter to durability are RDS's; buffers are small.
+A server reads no other option file.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
     from rdskit.local.engines.session import Account
 
 OPTION_FILE = "rdskit.cnf"
-#: Its presence makes a server start as a standby; it holds the options that differ then.
+#: The presence of this file makes a server start as a standby. It has the options that differ then.
 STANDBY_FILE = "rdskit.standby.cnf"
 
-#: Milliseconds; a commit waits for its acknowledgement until the local RDS decides otherwise, never on its own.
+#: Milliseconds. A commit waits for its acknowledgement until the fleet releases it. If the server itself gave up, as it
+#: does after 10 s by default, the standby could be promoted without an acknowledged commit.
 _NO_TIMEOUT = "4294967295"
 
 #: Options whose variable has another name in SQL.
@@ -46,7 +48,8 @@ _COMMON: Mapping[str, str] = {
     "binlog_row_metadata": "FULL",
     "sync_binlog": "1",
     "innodb_flush_log_at_trx_commit": "1",
-    # The number of asynchronous I/O contexts is a limit of the whole system.
+    # Linux limits the number of asynchronous I/O contexts for the whole machine (fs.aio-max-nr), and many servers run
+    # here.
     "innodb_use_native_aio": "OFF",
     "innodb_buffer_pool_size": "32M",
     "key_buffer_size": "1M",
@@ -57,9 +60,9 @@ _COMMON: Mapping[str, str] = {
     "thread_cache_size": "8",
 }
 
-#: What differs in a follower. Writers share one wait for the disk; its appliers would wait at each transaction, fall
-#: behind, and a promotion would have to wait for all of that. What a killed server has written, the operating system
-#: keeps; what a machine loses with its power, the source has on disk.
+#: Settings that differ in a follower. Commits of many clients share one sync of the log. An applier would sync at each
+#: transaction and fall behind, and a promotion would have to wait for the backlog. Nothing is lost by this: the
+#: operating system keeps what a killed server has written, and after a power failure the source has everything on disk.
 FOLLOWER: Mapping[str, str] = {"sync_binlog": "0", "innodb_flush_log_at_trx_commit": "2"}
 
 MARIADB_DEFAULTS: Mapping[str, str] = {
@@ -80,12 +83,12 @@ MYSQL_DEFAULTS: Mapping[str, str] = {
     "plugin_load_add": "semisync_source.so;semisync_replica.so;mysql_clone.so",
     "mysqlx": "OFF",
     "secure_file_priv": "NULL",
-    # The master user has every right on data, and none to change the system's tables.
+    # The master user has all rights on data except for the system tables, which are revoked for the one schema.
     "partial_revokes": "ON",
     "gtid_mode": "ON",
     "enforce_gtid_consistency": "ON",
-    # A server killed while it starts leaves a new binary log without GTIDs. With ON the next start looks no further
-    # than that and forgets the last ones, so that a former primary is given again what it has.
+    # A server that is killed during its start leaves a new binary log without GTIDs. With ON, the next start reads only
+    # the newest log and forgets the last transactions. A former primary would then be sent transactions that it has.
     "binlog_gtid_simple_recovery": "OFF",
     "replica_net_timeout": "10",
     "replica_parallel_workers": "2",
@@ -97,7 +100,7 @@ MYSQL_DEFAULTS: Mapping[str, str] = {
     "auto_generate_certs": "OFF",
     "rpl_semi_sync_source_wait_point": "AFTER_SYNC",
     "rpl_semi_sync_source_timeout": _NO_TIMEOUT,
-    # The performance schema at its own sizes takes half of what the whole server needs.
+    # With its default sizes the performance schema takes half of the server's memory.
     "performance_schema_digests_size": "500",
     "performance_schema_error_size": "0",
     "performance_schema_events_stages_history_long_size": "0",
@@ -113,21 +116,21 @@ MYSQL_DEFAULTS: Mapping[str, str] = {
 
 
 def option_text(address: Endpoint, settings: Mapping[str, str]) -> str:
-    """The text of the server's option file.
+    """Return the text of the server's option file.
 
     Args:
         address: where it listens.
         settings: everything else; names as in SQL.
 
     Raises:
-        LocalError: a name is none, or a value cannot be written in an option file.
+        LocalError: a name is invalid, or a value cannot be written in an option file.
     """
     fixed = {"bind_address": address.host, "port": str(address.port), "socket": ""}
     return _section("mysqld", {**settings, **fixed})
 
 
 def client_text(address: Endpoint, account: Account) -> str:
-    """The text of an option file by which one of the server's programs logs in; no password is in its command."""
+    """Return an option file with which the server's programs log in, so that no command line has the password."""
     return _section(
         "client",
         {
@@ -141,17 +144,17 @@ def client_text(address: Endpoint, account: Account) -> str:
 
 
 def command_line(options: Mapping[str, str]) -> list[str]:
-    """The options as words of a command."""
+    """Return the options as words of a command."""
     return [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
 
 
 def write_standby(data: Path, options: Mapping[str, str]) -> None:
-    """Note that the server of this data directory is a standby, started with ``options``."""
+    """Mark the data directory as a standby's, whose server starts with ``options``."""
     write_whole(data / STANDBY_FILE, _section("mysqld", options))
 
 
 def read_standby(data: Path) -> dict[str, str]:
-    """The options of a standby; none for a primary."""
+    """Return the options of a standby; none for a primary."""
     try:
         lines = (data / STANDBY_FILE).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -161,24 +164,25 @@ def read_standby(data: Path) -> dict[str, str]:
 
 
 def canonical(name: str) -> str:
-    """A variable's name as SQL has it, whatever its spelling in an option file."""
+    """Return a variable's name as in SQL, whatever its spelling in an option file."""
     return name.lower().replace("-", "_")
 
 
 def variable(option: str) -> str:
-    """The name in SQL of an option's variable."""
+    """Return the name in SQL of an option's variable."""
     return _VARIABLES.get(option, option)
 
 
 def switch(on: bool) -> str:  # noqa: FBT001 - it has no other argument
-    """The value of a variable that is on or off."""
+    """Return the value of a variable that is on or off."""
     return "ON" if on else "OFF"
 
 
 def expression(value: str | None) -> str:
-    """An option file's value as ``SET GLOBAL`` takes it; None is the variable's own default."""
+    """Return an option file's value as ``SET GLOBAL`` accepts it; None is the variable's own default."""
     if value is None:
         return "default"
+    # Suffixes such as 32M are allowed in option files only.
     number = _WHOLE_NUMBER.fullmatch(value)
     if number:
         return str(int(number[1]) * _UNIT[number[2].upper()])
@@ -191,13 +195,14 @@ def _section(name: str, options: Mapping[str, str]) -> str:
 
 
 def _checked(name: str) -> str:
+    # A name with a line break could add any option to the file.
     if not _NAME.fullmatch(name):
-        raise LocalError(f"{name!r} is not the name of a server variable")
+        raise LocalError(f"{name!r} is not the name of a server variable: use letters, digits and underscores")
     return name
 
 
 def _quoted(name: str, value: str) -> str:
     if any(ord(character) < ord(" ") for character in value):
-        raise LocalError(f"the value of {name} has a control character: an option file cannot hold it")
+        raise LocalError(f"the value of {name} has a control character: remove it")
     escaped = re.sub(r"""([\\"'])""", r"\\\1", value)
     return f'"{escaped}"'

@@ -1,4 +1,4 @@
-"""Running the programs of MySQL and MariaDB to their end, and initialised data directories for the next server."""
+"""Run programs of MySQL and MariaDB to their end, and keep initialized data directories for the next server."""
 
 from __future__ import annotations
 
@@ -19,21 +19,23 @@ if TYPE_CHECKING:
     from rdskit.local.engines.mysql.installations import Installation
     from rdskit.local.engines.session import Account
 
+# Several servers may be created at once. The first one makes the template, and the others wait for it.
 _templates_lock = threading.Lock()
 
 
 def initialised(templates: Path, installation: Installation, account: Account, make: Callable[[Path], None]) -> Path:
-    """An initialised data directory, to be copied.
+    """Return an initialized data directory, to be copied.
 
     Args:
         templates: where such directories are kept.
-        installation: whose server is initialised.
+        installation: installation whose server is initialized.
         account: its only user.
-        make: initialises the directory that it is given, which does not exist yet.
+        make: initializes the directory that it is given, which does not exist yet.
     """
     directory = templates / f"{installation.product.lower()}-{installation.version}-{account.user}"
     password = directory / "password"
     with _templates_lock:
+        # The account is part of the data: with another password the template is of no use.
         if not password.exists() or password.read_text() != account.password:
             _make(directory, account, make)
     return directory / "data"
@@ -45,6 +47,7 @@ def _make(directory: Path, account: Account, make: Callable[[Path], None]) -> No
     draft.mkdir(parents=True, mode=0o700)
     write_whole(draft / "password", account.password)
     make(draft / "data")
+    # An interrupted initialization leaves only a draft, which no server is copied from.
     draft.rename(directory)
 
 
@@ -57,10 +60,10 @@ def run_to_end(command: Sequence[str], *, stdin: IO[str] | int = subprocess.DEVN
         timeout: seconds.
 
     Returns:
-        What it has written.
+        Its output.
 
     Raises:
-        LocalError: it failed; the message has its own.
+        LocalError: it failed; the message has the program's own.
     """
     answer = subprocess.run(
         command,
@@ -81,13 +84,15 @@ def run_to_end(command: Sequence[str], *, stdin: IO[str] | int = subprocess.DEVN
 
 
 def _program(command: Sequence[str]) -> str:
+    """Return the name of the program in a command, behind namespace and loader."""
     words = [word for word in command if not word.startswith("-")]
     return next((word for word in words if "/bin/" in word or "/sbin/" in word), words[0])
 
 
 def environment() -> dict[str, str]:
-    """What a server and its programs see of our own environment."""
-    # MYSQL_HOST, MYSQL_TCP_PORT… are about other servers; LD_PRELOAD is for programs of the system's own C library.
+    """Return the environment of a server and its programs."""
+    # MYSQL_HOST, MYSQL_TCP_PORT… concern other servers. LD_PRELOAD concerns the system's C library, and an unpacked
+    # server has its own.
     foreign = ("MYSQL", "MARIADB", "LD_")
     own = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     return own | {"LC_ALL": "C", "TZ": "UTC"}

@@ -1,4 +1,4 @@
-"""The local RDS's own SQL for MySQL and MariaDB: the only module that knows PyMySQL."""
+"""Run the local RDS's own SQL on MySQL and MariaDB. The only module of the local RDS that imports PyMySQL."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
     from rdskit.kernel.endpoints import Endpoint
 
-#: Without decoders, so that each value stays in the server's text form.
+#: Encoders without decoders, so that each value stays in the server's text form.
 _ENCODERS: dict[Any, Any] = dict(encoders)
 _CLIENT_ERRORS = range(CR.CR_ERROR_FIRST, CR.CR_ERROR_LAST + 1)
-#: The server says these as it closes the connection: the shutdown, a KILL, and the one that it did not announce.
+#: Errors that a server sends when it closes the connection: shutdown, MariaDB's KILL (1927), and MySQL's KILL (3169).
 _CONNECTION_CLOSED = (ER.SERVER_SHUTDOWN, 1927, 3169)
 
 
 class ServerRefused(StatementRefused):
-    """The server answered with an error.
+    """Error that the server answered with.
 
     Attributes:
         errno: MySQL's own error number.
@@ -40,7 +40,7 @@ class ServerRefused(StatementRefused):
 
 
 class _Wire(Connection):
-    """PyMySQL's connection, with the two halves of a query apart."""
+    """PyMySQL's connection, with sending and receiving of a query separated."""
 
     # What its published types leave out.
     _sock: socket.socket
@@ -62,7 +62,7 @@ class _Wire(Connection):
 
 
 class MySQLSession(ServerSession):
-    """A session with MySQL or MariaDB; parameters are marked ``%s``, and without any ``%`` is itself."""
+    """Session with MySQL or MariaDB. Parameters are marked ``%s``; without parameters ``%`` stands for itself."""
 
     def __init__(self, connection: _Wire, name: str) -> None:
         self._connection = connection
@@ -78,14 +78,14 @@ class MySQLSession(ServerSession):
         timeout: float = TIMEOUT,
         ca: Path | None = None,
     ) -> Self:
-        """Log in.
+        """Log in to a server or through an endpoint.
 
         Args:
             address: the server's or the endpoint's.
-            account: who logs in.
-            database: the default one; None has none.
+            account: the user who logs in.
+            database: the default one; None sets none.
             timeout: seconds for the connection, and again for the login.
-            ca: certificate authority that the server must prove itself by; None connects without TLS.
+            ca: certificate authority that must have signed the server's certificate; None connects without TLS.
 
         Raises:
             SessionLost: no login before the deadline, or it was refused.
@@ -104,7 +104,8 @@ class MySQLSession(ServerSession):
                 read_timeout=timeout,
                 write_timeout=timeout,
                 program_name="rdsadmin",
-                # What a user sets for everybody must not change how our own texts are quoted.
+                # A user may set ANSI_QUOTES or NO_BACKSLASH_ESCAPES globally, which would change how literals are
+                # quoted.
                 sql_mode="STRICT_TRANS_TABLES",
                 ssl_disabled=ca is None,
                 ssl_ca=str(ca) if ca else None,
@@ -116,7 +117,7 @@ class MySQLSession(ServerSession):
         return cls(connection, str(address))
 
     def send(self, sql: str, *parameters: str | float | None) -> None:
-        """Send one statement without waiting for its answer, which :meth:`receive` fetches.
+        """Send one statement without waiting for its answer, which :meth:`receive` reads.
 
         Raises:
             SessionLost: the connection has ended.
@@ -128,29 +129,29 @@ class MySQLSession(ServerSession):
             raise SessionLost(f"{self._name}: {_text(error)}") from error
 
     def answered(self) -> bool:
-        """Whether the answer to what was sent is there, or the connection ended, without waiting for it."""
+        """Return whether the answer has arrived or the connection has ended, without waiting."""
         return not self.usable or self._readable(0.0)
 
     def receive(self, timeout: float = TIMEOUT) -> list[Row]:
-        """The answer to what was sent; raises as :meth:`execute` does."""
+        """Read the answer to the statement that was sent; raises as :meth:`execute` does."""
         return [_row(row) for row in self._result(timeout).rows or ()]
 
     def receive_records(self, timeout: float = TIMEOUT) -> list[Record]:
-        """The answer to what was sent, each row by column name; raises as :meth:`execute` does."""
+        """Read the answer with each row by column name; raises as :meth:`execute` does."""
         result = self._result(timeout)
         names = [field.name for field in result.fields or ()]
         return [dict(zip(names, _row(row), strict=True)) for row in result.rows or ()]
 
     def identifier(self, name: str) -> str:
-        """A name quoted for use in a statement."""
+        """Return a name quoted for use in a statement."""
         return "`" + name.replace("`", "``") + "`"
 
     def literal(self, text: str) -> str:
-        """A text quoted for use in a statement that takes no parameters."""
+        """Return a text quoted for use in a statement that takes no parameters."""
         return literal(text)
 
     def fileno(self) -> int:
-        """The socket, to wait for the server's end of it."""
+        """Return the socket's descriptor, to wait for data or for the end of the connection."""
         return self._connection.fileno()
 
     @property
@@ -169,8 +170,11 @@ class MySQLSession(ServerSession):
         deadline = time.monotonic() + timeout
         try:
             if not self._readable(timeout):
+                # The answer may still arrive. A later statement would read it as its own, so the session ends.
                 self.close()
                 raise SessionLost(f"{self._name}: no answer before the deadline")
+            # The first bytes have arrived. The rest gets what is left of the deadline, since PyMySQL's time-out is per
+            # read.
             return self._connection.receive(max(0.001, deadline - time.monotonic()))
         except pymysql.Error as error:
             raise self._refusal(error) from error
@@ -189,7 +193,7 @@ class MySQLSession(ServerSession):
 
 
 def literal(text: str) -> str:
-    """A text quoted for use in a statement."""
+    """Return a text quoted for use in a statement."""
     return f"'{escape_string(text)}'"
 
 

@@ -1,4 +1,4 @@
-"""MySQL and MariaDB servers that live as long as a ``with`` block: for tests and benchmarks."""
+"""Run MySQL and MariaDB servers for the length of a ``with`` block, for tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class ThrowawayFamilyServer(Reachable, MySQLFamilyServer):
-    """A running server and how to reach it; the superuser may do everything."""
+    """Running server of the MySQL family, with its address and its superuser's login."""
 
     @property
     def dsn(self) -> str:
@@ -31,12 +31,12 @@ class ThrowawayFamilyServer(Reachable, MySQLFamilyServer):
         return f"{scheme}://{self.superuser}:{self.password}@{self.host}:{self.port}/"
 
     def replica(self, directory: Path, *, acknowledge: bool = False, settings: Mapping[str, str] | None = None) -> Self:
-        """A running read replica of this server, to be stopped before its source.
+        """Start a read replica of this server, to be stopped before its source.
 
         Args:
             directory: for its data.
             acknowledge: whether it is a semi-synchronous one.
-            settings: where they differ from ours.
+            settings: server variables that differ from the defaults.
         """
         directory.mkdir(parents=True, exist_ok=True)
         address = AddressBook(directory).allocate()
@@ -49,11 +49,11 @@ class ThrowawayFamilyServer(Reachable, MySQLFamilyServer):
 
 
 class ThrowawayMariaDB(ThrowawayFamilyServer, MariaDBServer):
-    """A running MariaDB."""
+    """Running MariaDB server."""
 
 
 class ThrowawayMySQL(ThrowawayFamilyServer, MySQLServer):
-    """A running MySQL."""
+    """Running MySQL server."""
 
 
 @contextlib.contextmanager
@@ -68,9 +68,9 @@ def throwaway_mariadb(
 
     Args:
         directory: for its data, such as pytest's ``tmp_path``.
-        settings: server variables, where they differ from ours.
-        templates: a directory shared by several servers, to initialise once; None keeps it in ``directory``.
-        installation: the programs; None takes the preferred ones, unpacked where none are there.
+        settings: server variables that differ from the defaults.
+        templates: a directory shared by several servers, to initialize once; None keeps it in ``directory``.
+        installation: the programs; None takes the preferred ones, unpacked if none are installed.
 
     Yields:
         The running server.

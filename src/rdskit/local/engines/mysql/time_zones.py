@@ -1,6 +1,6 @@
-"""The time zone tables of MySQL and MariaDB: without them ``convert_tz`` gives NULL for every named zone.
+"""Fill the time zone tables of MySQL and MariaDB. Without them ``convert_tz`` returns NULL for every named zone.
 
-RDS has them loaded. The servers' own ``mysql_tzinfo_to_sql`` is not in every package, and reads only the 32-bit half of
+RDS has them filled. The servers' own ``mysql_tzinfo_to_sql`` is not in every package, and reads only the 32-bit part of
 the files, which is empty in newer ones. Sources: RFC 9636 (TZif); MySQL "mysql_tzinfo_to_sql"; MariaDB "Time Zones".
 """
 
@@ -74,7 +74,7 @@ def since_1970(content: bytes) -> Transitions:
     moments, before = _explicit(content)
     first = max((moment for moment in moments if moment[0] < 0), default=(0, before))[1]
     kept = [(_BEFORE_ALL, first), *(each for each in moments if 0 <= each[0] < _LAST)]
-    if b"," in content[content.rindex(b"\n", 0, -1) :]:  # a rule for all the years after the last entry
+    if b"," in content[content.rindex(b"\n", 0, -1) :]:  # a POSIX TZ rule for the years after the last entry
         kept += _by_rule(content, max(kept[-1][0], 0))
     return kept
 
@@ -90,6 +90,7 @@ def _explicit(content: bytes) -> tuple[Transitions, Offset]:
     """Return the transitions that the file lists, and what was before the first one."""
     _, _, *counts = _HEADER.unpack_from(content)
     uts, standards, leaps, times, kinds, chars = counts
+    # A TZif file of version 2 repeats its data in 64-bit form. Skip the 32-bit block: RFC 9636, section 3.
     start = _HEADER.size + times * 5 + kinds * 6 + chars + leaps * 8 + standards + uts
     _, _, _, _, _, times, kinds, chars = _HEADER.unpack_from(content, start)
     start += _HEADER.size
@@ -107,6 +108,7 @@ def _explicit(content: bytes) -> tuple[Transitions, Offset]:
 def _by_rule(content: bytes, after: int) -> Iterator[tuple[int, Offset]]:
     zone = ZoneInfo.from_file(io.BytesIO(content))
     present = _shown(zone, after)
+    # No zone changes twice within 30 days by rule, so comparing the ends of such steps finds every change.
     for end in range(after + _MONTH, _LAST, _MONTH):
         if (shown := _shown(zone, end)) != present:
             present = shown

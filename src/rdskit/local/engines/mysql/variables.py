@@ -1,7 +1,7 @@
-"""What a MySQL or MariaDB server says of its own variables.
+"""Describe the variables of a MySQL or MariaDB server, as the server itself reports them.
 
 MariaDB lists them in ``information_schema.system_variables``; MySQL in ``performance_schema.variables_metadata`` (since
-9.0), which does not tell what can be set while the server runs: that is tried, on a server that serves nobody.
+9.0). The latter does not say which can change while the server runs. That is tried, on a server without clients.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class Variable:
         description: for people.
         kind: its type, in the product's own words.
         limits: of a number.
-        choices: of an enumeration or a set, where the product tells.
+        choices: of an enumeration or a set, if the product reports them.
         dynamic: whether it can be set while the server runs.
-        value: on a server of ours that was given nothing.
+        value: on a server with the fleet's defaults.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Variable:
 
 
 def describe(server: ThrowawayFamilyServer) -> list[Variable]:
-    """All global variables of a running server that serves nobody."""
+    """Return all global variables of a running server that has no clients."""
     with server.connect() as session:
         return list(_described(session, _variables_query(session, server.installation.product)))
 
@@ -87,6 +87,7 @@ def _described(session: MySQLSession, question: str) -> Iterator[Variable]:
 
 def _can_be_set(session: MySQLSession, name: str) -> bool:
     try:
+        # Sets the variable to its own value, so a success changes nothing.
         session.execute(f"set global {name} = @@global.{name}")
     except ServerRefused as refusal:
         return refusal.errno != _CANNOT_BE_SET

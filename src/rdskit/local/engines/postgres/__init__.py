@@ -1,1 +1,1 @@
-"""PostgreSQL servers: their files, programs, processes and SQL."""
+"""Manage PostgreSQL servers: their files, programs, processes and SQL."""

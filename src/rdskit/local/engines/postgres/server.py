@@ -1,4 +1,4 @@
-"""One PostgreSQL server: its data directory, its process and what is done to both."""
+"""Manage one PostgreSQL server: its data directory and its process."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ _STOP_SIGNALS: Mapping[StopMode, signal.Signals] = {
     "fast": signal.SIGINT,
     "immediate": signal.SIGQUIT,
 }
+# Line 8 of postmaster.pid, LOCK_FILE_LINE_PM_STATUS in PostgreSQL's pidfile.h: starting, stopping, ready or standby.
 _ACCEPTS_LOGINS = ("ready", "standby")
 _STATUS_LINE = 7
 _COMPLAINT = re.compile(r":(ERROR|FATAL|PANIC|HINT):  ")
@@ -42,7 +43,7 @@ _STANDBY_SIGNAL = "standby.signal"
 
 
 class PostgresServer(DatabaseServer):
-    """A PostgreSQL server of ours: initialised, configured, started, fenced, cloned and promoted by us alone.
+    """PostgreSQL server that only this class initializes, configures, starts, fences, clones and promotes.
 
     Args:
         data: its data directory; the log is beside it.
@@ -51,7 +52,7 @@ class PostgresServer(DatabaseServer):
         account: its superuser, which also replicates.
 
     Attributes:
-        sockets: directory of its private Unix socket, by which members of ``rds_iam`` come in without a password.
+        sockets: directory of its private Unix socket, on which members of ``rds_iam`` log in without a password.
         session_settings: options of the sessions that :meth:`connect` opens.
     """
 
@@ -64,10 +65,10 @@ class PostgresServer(DatabaseServer):
         self._privilege = privilege.current()
 
     def init(self, templates: Path) -> None:
-        """Make the data directory: a copy of an initialised one, which costs a third of ``initdb``.
+        """Create the data directory as a copy of an initialized one, which takes a third of the time of ``initdb``.
 
         Args:
-            templates: where initialised directories are kept for the next server.
+            templates: where initialized directories are kept for the next server.
         """
         template = _template(templates, self.binaries, self.account)
         shutil.copytree(template, self.data, symlinks=True)
@@ -75,7 +76,7 @@ class PostgresServer(DatabaseServer):
         self._privilege.own(self.data.parent)
 
     def configure(self, settings: Mapping[str, str]) -> None:
-        """Write the configuration; :meth:`reload` or a start makes it count.
+        """Write the configuration. The server uses it after :meth:`reload` or a start.
 
         Args:
             settings: what differs from the defaults, all of it.
@@ -84,6 +85,8 @@ class PostgresServer(DatabaseServer):
             LocalError: PostgreSQL refuses a name or a value; the old configuration stays.
         """
         text = configuration.settings_text(self.address, f"../{self.sockets.name}", settings)
+        # ``postgres -C`` reads the whole file and exits. An invalid value in postgresql.conf would keep the server
+        # from its next start.
         draft = self.data / "candidate.conf"
         write_whole(draft, text)
         self._privilege.own(draft)
@@ -96,7 +99,7 @@ class PostgresServer(DatabaseServer):
         self._privilege.own(target)
 
     def start(self, timeout: float = 30.0) -> None:
-        """Start the server and wait until it accepts logins; crash recovery included.
+        """Start the server and wait until it accepts logins, including crash recovery.
 
         Args:
             timeout: seconds.
@@ -106,8 +109,10 @@ class PostgresServer(DatabaseServer):
         """
         if self.alive:
             return
+        # A server that a crashed daemon left would still write to these data.
         processes.end_orphans(self.data)
-        # Nobody works here any more, so the file is stale; its pid may exist all the same, unreaped or used again.
+        # No server runs here now, so the lock file is stale. PostgreSQL refuses to start if its pid exists, and by
+        # now that may be a zombie of ours or another process.
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         self._make_sockets()
         self._privilege.own(self.data)
@@ -120,28 +125,31 @@ class PostgresServer(DatabaseServer):
 
     def stop(self, mode: StopMode = "fast", timeout: float = 30.0) -> None:
         """Stop the server cleanly; kill it if it does not end within ``timeout`` seconds."""
+        # "smart" waits for clients, "fast" disconnects them, "immediate" skips the checkpoint and recovers at the next
+        # start.
         self._end(_STOP_SIGNALS[mode], timeout)
 
     def reload(self) -> None:
-        """Have the running server read its configuration again."""
+        """Make the running server read its configuration again."""
         self._running.send_signal(signal.SIGHUP)
 
     def promote(self) -> None:
-        """Ask a standby to become a primary; it accepts writes some milliseconds later."""
+        """Request that a standby becomes a primary; it accepts writes some milliseconds later."""
+        # As ``pg_ctl promote`` does, without the process that it would take: a file, then SIGUSR1 to the postmaster.
         trigger = self.data / "promote"
         trigger.touch(mode=0o600)
         self._privilege.own(trigger)
         self._running.send_signal(signal.SIGUSR1)
 
     def clone(self, source: PostgresServer) -> None:
-        """Make the data directory a physical copy of a running server; it will start as a standby.
+        """Copy a running server physically into the data directory, to start as a standby.
 
         Args:
             source: a primary or a standby.
         """
         self._privilege.own(self.data.parent)
-        # Unsynced it takes half the time; a copy that is torn when the operating system dies does not start, and is
-        # made again.
+        # Without syncing it takes half the time. If the machine crashes, the copy may be incomplete; then the server
+        # does not start, and the copy is repeated.
         self._run(
             *("pg_basebackup", "-D", str(self.data), "-X", "stream", "-c", "fast", "--no-sync", "--no-password"),
             *("-h", source.address.host, "-p", str(source.address.port), "-U", source.account.user),
@@ -151,33 +159,36 @@ class PostgresServer(DatabaseServer):
         self.become_standby()
 
     def rewind(self, source: PostgresServer) -> None:
-        """Bring a stopped server whose history has parted from ``source`` back to it; it will start as a standby.
+        """Bring a stopped server whose history has diverged from ``source`` back to it, to start as a standby.
 
         Args:
             source: the running server whose history counts.
 
         Raises:
-            LocalError: the histories cannot be joined, for instance as WAL is missing: clone instead.
+            LocalError: the histories cannot be joined, for instance because WAL is missing: clone instead.
         """
-        # Before: releases up to 16 look for the source's timeline in its last checkpoint. Afterwards: the target starts
-        # only when it has received all that the source had written, and an idle source keeps its last bytes unflushed.
+        # pg_rewind of releases up to 16 reads the source's timeline from its last checkpoint. Just after a promotion
+        # that is still the old timeline, and pg_rewind would find nothing to do.
         source.checkpoint()
         self._run(
             *("pg_rewind", "--target-pgdata", str(self.data), "--no-sync", "--source-server"),
             f"host={source.address.host} port={source.address.port} user={source.account.user} dbname=postgres",
             account=source.account,
         )
+        # The rewound server becomes consistent only when it has received all WAL that the source had written. An idle
+        # source keeps its last bytes unflushed, and a standby gets only flushed WAL.
         source.checkpoint()
+        # pg_rewind has copied the source's files, including its password file.
         configuration.write_access(self.data, self.account)
         self.become_standby()
 
     def checkpoint(self) -> None:
-        """Have the running server flush everything to disk."""
+        """Make the running server flush everything to disk."""
         with self.connect() as session:
             session.execute("checkpoint", timeout=_CHECKPOINT)
 
     def become_standby(self) -> None:
-        """Start as a standby next time."""
+        """Mark the data directory so that the server starts as a standby."""
         (self.data / _STANDBY_SIGNAL).touch(mode=0o600)
         self._privilege.own(self.data)
 
@@ -198,19 +209,20 @@ class PostgresServer(DatabaseServer):
         return (self.data / _STANDBY_SIGNAL).exists()
 
     def _make_sockets(self) -> None:
-        # A killed server leaves its socket and a lock on it, with a pid that may be somebody else's by now.
+        # A killed server leaves its socket and a lock file for it. The lock's pid may belong to another process by now.
         shutil.rmtree(self.sockets, ignore_errors=True)
         self.sockets.mkdir(mode=0o700)
         self._privilege.own(self.sockets)
 
     def _accepts_logins(self) -> bool:
-        # Line 1 must be our own child: a stale file of a killed server has another pid.
+        # Line 1 must be the pid of our child. In a user namespace the pid is the same, as only users are mapped.
         try:
             lines = (self.data / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
             return False
         if len(lines) <= _STATUS_LINE or lines[0].strip() != str(self.pid):
             return False
+        # A login as well: only that shows that clients can connect.
         return lines[_STATUS_LINE].strip() in _ACCEPTS_LOGINS and self._login_works()
 
     def _login_works(self) -> bool:
@@ -238,11 +250,11 @@ def run_program(
         binaries: where it is installed.
         program: its name.
         arguments: of the command.
-        account: whose password it may use; passed in the environment, not in the command.
+        account: user whose password it may use, passed in the environment instead of the command line.
         timeout: seconds.
 
     Raises:
-        LocalError: it failed; the message has its own.
+        LocalError: it failed; the message has the program's own.
     """
     how = privilege.current()
     try:
@@ -266,11 +278,12 @@ def run_program(
 
 
 def _environment() -> dict[str, str]:
-    # PGDATA, PGOPTIONS, PGSSLMODE… of the user's shell are about other servers.
+    # PGDATA, PGOPTIONS, PGSSLMODE… of the user's shell concern other servers.
     own = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     return own | {"LC_ALL": "C", "TZ": "UTC"}
 
 
+# Several servers may be created at once. The first one makes the template, and the others wait for it.
 _templates_lock = threading.Lock()
 
 
@@ -278,6 +291,7 @@ def _template(templates: Path, binaries: Binaries, account: Account) -> Path:
     directory = templates.absolute() / f"postgres-{binaries.version}-{account.user}"
     password_file = directory / "password"
     with _templates_lock:
+        # The superuser's password is part of the data: with another one the template is of no use.
         if not password_file.exists() or password_file.read_text() != account.password:
             _make_template(directory, binaries, account)
     return directory / "data"
@@ -297,8 +311,10 @@ def _make_template(directory: Path, binaries: Binaries, account: Account) -> Non
         [
             *("-D", str(draft / "data"), "-U", account.user, "-A", "scram-sha-256"),
             *("--pwfile", str(draft / "password"), "-E", "UTF8", "--locale=C.UTF-8", "--data-checksums", "--no-sync"),
-            # Each promotion begins a segment and a rewind copies them all: with 16 MB a failover got slower and slower.
+            # Each promotion begins a new WAL segment, and a rewind copies all of them. With the default of 16 MB, each
+            # failover took longer than the one before.
             "--wal-segsize=1",
         ],
     )
+    # An interrupted initdb leaves only a draft, which no server is copied from.
     draft.rename(directory)

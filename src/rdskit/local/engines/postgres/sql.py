@@ -1,4 +1,4 @@
-"""The local RDS's own SQL for PostgreSQL: the only module that knows psycopg."""
+"""Run the local RDS's own SQL on PostgreSQL. The only module of the local RDS that imports psycopg."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
     from rdskit.kernel.endpoints import Endpoint
 
-READ_ONLY = "25006"
+READ_ONLY = "25006"  # read_only_sql_transaction
 
-# A superuser's session in a database that the master user owns. These come after settings of the database (ALTER
-# DATABASE … SET), so no function of the user takes the place of one that is meant here, and no superuser runs it.
+# Options of a superuser's session in a database that the master user owns. They override settings of the database
+# (ALTER DATABASE … SET). Otherwise the user could set a search_path in which a function of the user's replaces a
+# built-in one, and the superuser would run it.
 SUPERVISOR = (
     "-c search_path=pg_catalog,pg_temp -c role=none -c default_transaction_read_only=off -c statement_timeout=0"
 )
@@ -29,7 +30,7 @@ _SUCCESS = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
 
 
 class PostgresSession(ServerSession):
-    """A session with PostgreSQL; parameters are marked ``$1``, ``$2`` and so on."""
+    """Session with PostgreSQL. Parameters are marked ``$1``, ``$2`` and so on."""
 
     def __init__(self, connection: psycopg.Connection, name: str) -> None:
         self._connection = connection
@@ -46,14 +47,14 @@ class PostgresSession(ServerSession):
         ca: Path | None = None,
         settings: str = "",
     ) -> Self:
-        """Log in.
+        """Log in to a server or through an endpoint.
 
         Args:
             address: the server's or the endpoint's.
-            account: who logs in.
-            database: to which database.
+            account: the user who logs in.
+            database: name of the database.
             timeout: seconds for the connection and the login together.
-            ca: certificate authority that the server must prove itself by; None connects without TLS.
+            ca: certificate authority that must have signed the server's certificate; None connects without TLS.
             settings: options of the server for this session, such as :data:`SUPERVISOR`.
 
         Raises:
@@ -69,6 +70,7 @@ class PostgresSession(ServerSession):
                 application_name="rdsadmin",
                 options=settings,
                 autocommit=True,
+                # libpq takes whole seconds; 0 would mean no limit.
                 connect_timeout=max(1, round(timeout)),
                 gssencmode="disable",
                 sslmode="verify-full" if ca else "disable",
@@ -79,19 +81,20 @@ class PostgresSession(ServerSession):
         return cls(connection, f"{database} at {address}")
 
     def send(self, sql: str, *parameters: str | float | None) -> None:
-        """Send one statement without waiting for its answer, which :meth:`receive` fetches.
+        """Send one statement without waiting for its answer, which :meth:`receive` reads.
 
         Raises:
             SessionLost: the connection has ended.
         """
         values = [None if value is None else str(value).encode() for value in parameters]
         try:
+            # libpq's asynchronous interface below psycopg's: psycopg's own execute() has no deadline.
             self._connection.pgconn.send_query_params(sql.encode(), values)
         except psycopg.OperationalError as error:
             raise SessionLost(f"{self._name}: {error}") from error
 
     def answered(self) -> bool:
-        """Whether the answer to what was sent is there, without waiting for it.
+        """Return whether the answer has arrived, without waiting for it.
 
         Raises:
             SessionLost: the connection has ended.
@@ -105,33 +108,33 @@ class PostgresSession(ServerSession):
             raise SessionLost(f"{self._name}: {error}") from error
 
     def receive(self, timeout: float = TIMEOUT) -> list[Row]:
-        """The answer to what was sent; raises as :meth:`execute` does."""
+        """Read the answer to the statement that was sent; raises as :meth:`execute` does."""
         result = self._checked_result(timeout)
         return [_row(result, number) for number in range(result.ntuples)]
 
     def receive_records(self, timeout: float = TIMEOUT) -> list[Record]:
-        """The answer to what was sent, each row by column name; raises as :meth:`execute` does."""
+        """Read the answer with each row by column name; raises as :meth:`execute` does."""
         result = self._checked_result(timeout)
         names = [(result.fname(column) or b"").decode() for column in range(result.nfields)]
         return [dict(zip(names, _row(result, number), strict=True)) for number in range(result.ntuples)]
 
     def verifier(self, account: Account) -> str:
-        """The SCRAM verifier of a password, so that the password itself is in no statement and no server log."""
+        """Return the SCRAM verifier of a password, so that no statement and no server log has the password."""
         made = self._connection.pgconn.encrypt_password(
             account.password.encode(), account.user.encode(), b"scram-sha-256"
         )
         return made.decode()
 
     def identifier(self, name: str) -> str:
-        """A name quoted for use in a statement."""
+        """Return a name quoted for use in a statement."""
         return composed.Identifier(name).as_string(self._connection)
 
     def literal(self, text: str) -> str:
-        """A text quoted for use in a statement that takes no parameters."""
+        """Return a text quoted for use in a statement that takes no parameters."""
         return composed.Literal(text).as_string(self._connection)
 
     def fileno(self) -> int:
-        """The socket, to wait for the server's end of it."""
+        """Return the socket's descriptor, to wait for data or for the end of the connection."""
         return self._connection.fileno()
 
     @property
@@ -149,6 +152,7 @@ class PostgresSession(ServerSession):
             return result
         sqlstate = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode()
         message = (result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or result.error_message).decode()
+        # Errors without a SQLSTATE are libpq's own: the connection broke.
         if not sqlstate:
             raise SessionLost(f"{self._name}: {message.strip()}")
         raise StatementRefused(f"{self._name}: {message} ({sqlstate})", sqlstate)
@@ -159,6 +163,7 @@ class PostgresSession(ServerSession):
         try:
             while True:
                 self._await_answer(deadline)
+                # libpq returns results until None, which ends the query. Only then may the next statement be sent.
                 result = connection.get_result()
                 if result is None:
                     break
@@ -167,7 +172,7 @@ class PostgresSession(ServerSession):
             self.close()
             raise SessionLost(f"{self._name}: {error}") from error
         if last is None:
-            raise SessionLost(f"{self._name}: nothing was asked")
+            raise SessionLost(f"{self._name}: no statement was sent")
         return last
 
     def _await_answer(self, deadline: float) -> None:

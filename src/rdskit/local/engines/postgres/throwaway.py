@@ -1,4 +1,4 @@
-"""A PostgreSQL server that lives as long as a ``with`` block: for tests and benchmarks."""
+"""Run a PostgreSQL server for the length of a ``with`` block, for tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class ThrowawayPostgres(Reachable, PostgresServer):
-    """A running server and how to reach it; the superuser may do everything."""
+    """Running PostgreSQL server, with its address and its superuser's login."""
 
     @property
     def dsn(self) -> str:
@@ -27,7 +27,7 @@ class ThrowawayPostgres(Reachable, PostgresServer):
         return f"postgresql://{self.superuser}:{self.password}@{self.host}:{self.port}/postgres?sslmode=disable"
 
     def replica(self, directory: Path) -> Self:
-        """A running read replica of this server, to be stopped before its source.
+        """Start a read replica of this server, to be stopped before its source.
 
         Args:
             directory: for its data.
@@ -52,8 +52,8 @@ def throwaway_postgres(
 
     Args:
         directory: for its data, such as pytest's ``tmp_path``.
-        settings: of ``postgresql.conf``, where they differ from ours.
-        templates: a directory shared by several servers, to initialise once; None keeps it in ``directory``.
+        settings: values of ``postgresql.conf`` that differ from the defaults.
+        templates: a directory shared by several servers, to initialize once; None keeps it in ``directory``.
         binaries: the programs; None takes the preferred ones.
 
     Yields:

@@ -357,7 +357,7 @@ def _streams_now(reader: Instance) -> bool:
 
 
 def _await_acknowledgements(writer: Server, reader: Instance) -> None:
-    """Wait until commits are seen to wait, and until the reader has everything from before.
+    """Wait until commits are observed to wait, and until the reader has everything from before.
 
     Raises:
         LocalError: that does not happen in time.

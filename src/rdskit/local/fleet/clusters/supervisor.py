@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from rdskit.local.fleet.instance import Instance
     from rdskit.local.fleet.model import FailoverCause, FailoverRecord
 
-_NEXT_ADMISSION: Final = (
-    1.0  # seconds after a refused admission; each attempt makes the writer's commits wait for a while
-)
+# Seconds after a failed admission. Each attempt makes the writer's commits wait for a while.
+_NEXT_ADMISSION: Final = 1.0
 
 
 class MemberSupervisor(Supervisor):

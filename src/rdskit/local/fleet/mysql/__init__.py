@@ -1,1 +1,1 @@
-"""MySQL and MariaDB as the fleet sees them."""
+"""MySQL and MariaDB as engines of the fleet."""

@@ -1,6 +1,7 @@
-"""Aurora MySQL, as far as plain MySQL carries it: synchronous readers, and the view that clients ask.
+"""Emulate Aurora MySQL on plain MySQL: synchronous readers, and the view that clients query.
 
-The endpoint puts the names of a plain server for Aurora's own: see ``rdskit.local.endpoints.aurora_statements``.
+The endpoint replaces Aurora's own names with those of a plain server: see
+``rdskit.local.endpoints.aurora_statements``.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
     from rdskit.local.engines.session import Account, ServerSession
     from rdskit.local.fleet.engine import Server
 
-# The columns are those that the Aurora User Guide names, "Viewing replica lag". The writer is whoever takes writes, or
-# whom the asked server follows; in the middle of a promotion nobody is. A server knows its own lag alone.
+# The columns are those that the Aurora User Guide names, "Viewing replica lag". The writer is the queried server if it
+# accepts writes, else the server that it follows; during a promotion there may be none. The roles are read live,
+# because a table that names the writer would be stale just when clients ask. A server knows only its own lag: others
+# show 0.
 _VIEW: Final = f"""
 create definer = current_user sql security definer view {SCHEMA}.replica_host_status as
 select member.identifier as SERVER_ID,
@@ -47,25 +50,28 @@ join (select max(if(variable_name = 'report_host', variable_value, null)) as ide
       from performance_schema.global_variables where variable_name in ('report_host', 'super_read_only')) as own
 left join performance_schema.replication_connection_configuration as source on source.channel_name = ''
 """  # noqa: S608 - our own constants
-# A row without a user's name is everybody's, as it once was for the database "test": no GRANT writes one.
+# A row of mysql.db without a user name grants to every user, as it once did for the database "test". No GRANT statement
+# writes such a row.
 _FOR_EVERYBODY: Final = "insert into mysql.db (host, db, user, select_priv) values ('%%', %s, '', 'Y')"
 
 
 class AuroraMySQLMember(ClusterMember):
-    """A MySQL server as an instance of an Aurora cluster; arguments as of its parent."""
+    """MySQL server as an instance of an Aurora cluster; arguments as of its parent."""
 
     def _make_views(self, session: ServerSession) -> None:
         session.execute(_VIEW)
         session.execute(_FOR_EVERYBODY, SCHEMA)
+        # The row was written past the GRANT statement, so the server must reload its privileges. LOCAL keeps the flush
+        # out of the binary log.
         session.execute("flush local privileges")
 
 
 class AuroraMySQL(MySQL):
-    """Aurora MySQL."""
+    """Aurora MySQL, emulated by MySQL."""
 
     name = "aurora-mysql"
     protocol: WireProtocol = "aurora-mysql"
 
     def server(self, data: Path, address: Endpoint, account: Account, identifier: str) -> Server:
-        """The server of a data directory."""
+        """Return the server of a data directory."""
         return AuroraMySQLMember(data, address, self._installation(), account, identifier)

@@ -1,7 +1,8 @@
-"""A MySQL server as an instance of a DB cluster: each commit waits for as many readers as the cluster says.
+"""Run a MySQL server as an instance of a DB cluster: each commit waits for as many readers as the cluster says.
 
-A source counts acknowledgements and does not ask whose they are. So only a reader that the writer waits for may
-acknowledge anything: it begins when the writer waits for one more, and ends before the writer waits for one less.
+A semi-synchronous source counts acknowledgements and does not look at their senders. So only a reader that the writer
+waits for may acknowledge. It starts when the writer already waits for one more, and stops before the writer waits for
+one fewer.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ _REPLACE_MEMBERS: Final = f"replace into {SCHEMA}.told (id, members) values (1, 
 
 
 class ClusterMember(MySQLMember):
-    """A MySQL server of a cluster; arguments as of its parent.
+    """MySQL server of a cluster; arguments as of its parent.
 
     Args:
-        identifier: its name in RDS, which it tells as ``report_host``.
+        identifier: its name in RDS, which it reports as ``report_host``.
     """
 
     def __init__(
@@ -47,54 +48,65 @@ class ClusterMember(MySQLMember):
         self._published_members = ""
 
     def configure(self, settings: Mapping[str, str], upstream: Upstream | None = None) -> None:
-        """Write the option file, with the server's own name in it."""
+        """Write the option file, including the server's own name."""
         super().configure({**settings, "report_host": self._identifier}, upstream)
 
     @property
     def number(self) -> int:
-        """Its ``server_id`` since its last start."""
+        """``server_id`` since its last start."""
         return self.server_id
 
     def acknowledged_by(self, names: Collection[str], needed: int) -> None:
-        """Have each commit wait for so many acknowledgements; a dead server starts without."""
+        """Configure the number of acknowledgements that each commit waits for. A dead server starts without any."""
         if not self.alive:
             return
         source = "rpl_semi_sync_source"
         with self.connect(timeout=_STATEMENT_TIMEOUT) as session:
+            # The count before the switch: otherwise commits could return after the old, lower number. A count of 0 is
+            # not allowed, so without readers only the switch changes.
             if names:
                 session.execute(f"set global {source}_wait_for_replica_count = {needed}", timeout=_STATEMENT_TIMEOUT)
             self._set(session, self.dialect.source_waits, on=bool(names))
+            # commits_wait() looks for acknowledgements later than this point, which are given under the new setting.
             self._acknowledged_before = self._acknowledged(session)
 
     def acknowledge(self, *, on: bool) -> None:
-        """Of a reader: acknowledge to the writer what it receives, or no more.
+        """Make a reader acknowledge what it receives, or stop it.
 
-        One that cannot be told to stop is killed: it starts without acknowledging.
+        A reader that cannot be stopped in time is killed. It restarts without acknowledging.
         """
         if not self.alive:
             return
-        told = not self.suspended and self._set_acknowledging(acknowledging=on)
-        if not told and not on:
+        done = not self.suspended and self._set_acknowledging(acknowledging=on)
+        # The writer is about to wait for one fewer. An acknowledgement that this reader might still send would count in
+        # place of another reader's, so it must be certain that none follows.
+        if not done and not on:
             self.fence()
 
     def stop(self, timeout: float = 30.0) -> None:
         """Stop the server cleanly; kill it if it does not end within ``timeout`` seconds."""
-        # A source that waits for acknowledgements waits for its replicas when it ends too, for ten seconds.
-        with contextlib.suppress(LocalError):  # one that does not answer is stopped all the same
+        # A source that waits for acknowledgements also waits for its replicas at shutdown, for ten seconds. A server
+        # that does not answer is stopped without this.
+        with contextlib.suppress(LocalError):
             self.acknowledged_by((), 0)
         super().stop(timeout)
 
     def publish_members(self, own: str, writer: str | None, members: Sequence[Member]) -> None:  # noqa: ARG002
-        """Have its views tell who is in the cluster; readers have the writer's table, and roles are seen live."""
-        told = json.dumps([_entry(each) for each in members])
-        if self.alive and not self.is_standby and told != self._published_members:
+        """Publish the members to its views.
+
+        Readers replicate the writer's table, and the views read the roles live. So only the writer is written to, and
+        only if the members have changed.
+        """
+        published = json.dumps([_entry(each) for each in members])
+        if self.alive and not self.is_standby and published != self._published_members:
             with self.connect(timeout=_STATEMENT_TIMEOUT) as session:
-                if session.execute(_SELECT_MEMBERS, timeout=_STATEMENT_TIMEOUT) != [(told,)]:
-                    session.execute(_REPLACE_MEMBERS, told, timeout=_STATEMENT_TIMEOUT)
-        self._published_members = told
+                # Read first: a write replicates to every reader, and a restart of the daemon alone changes nothing.
+                if session.execute(_SELECT_MEMBERS, timeout=_STATEMENT_TIMEOUT) != [(published,)]:
+                    session.execute(_REPLACE_MEMBERS, published, timeout=_STATEMENT_TIMEOUT)
+        self._published_members = published
 
     def set_up(self, spec: InstanceSpec) -> None:
-        """Give a fresh server the views, users and databases of a new cluster."""
+        """Create the views, users and databases of a new cluster on a fresh server."""
         with self.connect() as session:
             session.execute(f"create database {SCHEMA}")
             session.execute(f"create table {SCHEMA}.told (id int primary key, members text not null) engine = innodb")
@@ -102,7 +114,7 @@ class ClusterMember(MySQLMember):
         super().set_up(spec)
 
     def _make_views(self, session: ServerSession) -> None:
-        """Make what clients ask."""
+        """Create the views that clients query."""
         raise NotImplementedError
 
     def _set_acknowledging(self, *, acknowledging: bool) -> bool:
@@ -110,12 +122,12 @@ class ClusterMember(MySQLMember):
             with self.connect(timeout=_STATEMENT_TIMEOUT) as session:
                 self._reconnect(session, acknowledging=acknowledging)
         except LocalError as error:
-            _log.info("%s cannot be told whether to acknowledge: %s", self.address, error)
+            _log.info("%s does not change whether it acknowledges: %s", self.address, error)
             return False
         return True
 
     def _reconnect(self, session: ServerSession, *, acknowledging: bool) -> None:
-        # A replica tells its source when it connects whether it will acknowledge.
+        # A replica announces only when it connects whether it will acknowledge, so its receiver must reconnect.
         session.execute("stop replica io_thread", timeout=_STATEMENT_TIMEOUT)
         session.execute(
             f"set global {self.dialect.replica_acknowledges} = {'on' if acknowledging else 'off'}",

@@ -1,4 +1,4 @@
-"""RDS for MySQL and RDS for MariaDB. Their programs are looked up, or fetched, when an instance first needs them."""
+"""Provide RDS for MySQL and RDS for MariaDB. Programs are looked up or downloaded when first needed."""
 
 from __future__ import annotations
 
@@ -28,25 +28,26 @@ _log = logging.getLogger(__name__)
 
 
 class MySQLFamily(ABC):
-    """What RDS for MySQL and RDS for MariaDB have in common."""
+    """Engine of the MySQL family: what RDS for MySQL and RDS for MariaDB have in common."""
 
     protocol: WireProtocol = "mysql"
     limits: Collection[str] = ()
 
     def __init__(self) -> None:
         self._found: Installation | None = None
+        # Two first instances may be created at once. The second waits for the first one's download.
         self._lock = threading.Lock()
 
     def prepare(self) -> None:
-        """Find the programs; unpack them into the user's cache where they are nowhere."""
+        """Find the programs; unpack them into the user's cache if there are none."""
         self._installation()
 
     @abstractmethod
     def server(self, data: Path, address: Endpoint, account: Account, identifier: str) -> Server:
-        """The server of a data directory."""
+        """Return the server of a data directory."""
 
     def check_master_user(self, name: str) -> None:
-        """Refuse a reserved name."""
+        """Refuse a master user name that RDS reserves."""
         check_master_user(name)
 
     def translate(self, parameters: Mapping[str, str]) -> Translation:
@@ -54,12 +55,12 @@ class MySQLFamily(ABC):
         return translate(parameters)
 
     def login(self, address: Endpoint, account: Account, database: str | None, ca: Path) -> None:
-        """Log in over TLS."""
+        """Log in over TLS, as a client does."""
         MySQLSession.open(address, account, database, ca=ca).close()
 
     @abstractmethod
     def _ensure(self) -> Installation:
-        """The preferred programs, fetched if need be."""
+        """Return the preferred programs, and download them if needed."""
 
     def _installation(self) -> Installation:
         with self._lock:
@@ -69,13 +70,13 @@ class MySQLFamily(ABC):
 
 
 class MySQL(MySQLFamily):
-    """MySQL."""
+    """RDS for MySQL."""
 
     name = "mysql"
 
     @override
     def server(self, data: Path, address: Endpoint, account: Account, identifier: str) -> Server:
-        """The server of a data directory."""
+        """Return the server of a data directory."""
         return MySQLMember(data, address, self._installation(), account)
 
     def _ensure(self) -> Installation:
@@ -83,13 +84,13 @@ class MySQL(MySQLFamily):
 
 
 class MariaDB(MySQLFamily):
-    """MariaDB."""
+    """RDS for MariaDB."""
 
     name = "mariadb"
 
     @override
     def server(self, data: Path, address: Endpoint, account: Account, identifier: str) -> Server:
-        """The server of a data directory."""
+        """Return the server of a data directory."""
         return MariaDBMember(data, address, self._installation(), account)
 
     def _ensure(self) -> Installation:

@@ -1,4 +1,4 @@
-"""Multi-AZ DB clusters of MySQL: readable standbys, and the table that clients ask."""
+"""Run Multi-AZ DB clusters of MySQL: readable standbys, and the table that clients query."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rdskit.local.engines.session import Account, ServerSession
     from rdskit.local.fleet.engine import Server
 
-# As the AWS drivers ask it: an id is the ``server_id``, by which SHOW REPLICA STATUS names the writer. Users need a
-# grant for it, as they do there.
+# The AWS drivers query it in this form. ``id`` is the ``server_id``, by which SHOW REPLICA STATUS names the writer.
+# Users need a grant for it, as they do on RDS.
 _VIEW: Final = f"""
 create definer = current_user sql security definer view mysql.rds_topology as
 select member.id, member.endpoint, member.port from {SCHEMA}.told join json_table(told.members, '$[*]' columns (
@@ -24,7 +24,7 @@ select member.id, member.endpoint, member.port from {SCHEMA}.told join json_tabl
 
 
 class MultiAZMember(ClusterMember):
-    """A MySQL server as an instance of a Multi-AZ DB cluster; arguments as of its parent."""
+    """MySQL server as an instance of a Multi-AZ DB cluster; arguments as of its parent."""
 
     def _make_views(self, session: ServerSession) -> None:
         session.execute(_VIEW)
@@ -34,5 +34,5 @@ class MultiAZMySQL(MySQL):
     """RDS for MySQL in a Multi-AZ DB cluster."""
 
     def server(self, data: Path, address: Endpoint, account: Account, identifier: str) -> Server:
-        """The server of a data directory."""
+        """Return the server of a data directory."""
         return MultiAZMember(data, address, self._installation(), account, identifier)

@@ -1,4 +1,4 @@
-"""Users and databases as RDS for MySQL and MariaDB gives them: the master user may do much, but is no superuser.
+"""Create users and databases as RDS for MySQL and MariaDB does. The master user has many rights, but is no superuser.
 
 The privileges are those of the RDS User Guide, "Master user account privileges". None of them lets a user write to a
 read-only server, or change the fleet's own account.
@@ -23,13 +23,14 @@ _COMMON_DATA: Final = (
     "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, REFERENCES, INDEX, ALTER, CREATE TEMPORARY TABLES, LOCK TABLES, "
     "EXECUTE, CREATE VIEW, SHOW VIEW, CREATE ROUTINE, ALTER ROUTINE, EVENT, TRIGGER"
 )
-#: With one of these on the system's own tables a user would grant itself everything, or have a library loaded.
+#: With one of these on the system tables a user could grant itself everything, or load a library.
 _CHANGING: Final = (
     "INSERT, UPDATE, DELETE, CREATE, DROP, REFERENCES, INDEX, ALTER, CREATE VIEW, CREATE ROUTINE, ALTER ROUTINE, "
     "EVENT, TRIGGER"
 )
 _ROLE: Final = "rds_superuser_role"
-# SET_USER_ID is called SET_ANY_DEFINER since MySQL 8.2.
+# SET_USER_ID is called SET_ANY_DEFINER since MySQL 8.2. Granting a privilege that the server does not know is an error,
+# so the list is filtered by SHOW PRIVILEGES.
 _MYSQL_ONLY: Final = (
     "CREATE ROLE",
     "DROP ROLE",
@@ -42,23 +43,23 @@ _MYSQL_ONLY: Final = (
 
 
 def check_master_user(name: str) -> None:
-    """Refuse a name that RDS keeps for itself.
+    """Refuse a master user name that RDS reserves.
 
     Raises:
-        LocalError: it is one.
+        LocalError: the name is reserved.
     """
     if name.lower() in _RESERVED or name.lower().startswith("mysql."):
         raise LocalError(f"master user name {name} is reserved by the engine: choose another")
 
 
 def set_up(session: ServerSession, spec: InstanceSpec, identified: str, *, with_role: bool) -> None:
-    """Give a fresh server the users and databases of a new RDS instance.
+    """Create the users and databases of a new RDS instance on a fresh server.
 
     Args:
         session: the superuser's.
         spec: the instance.
-        identified: the clause that gives the master user the password.
-        with_role: the master user has its rights by a role, as on MySQL 8 and later.
+        identified: clause that gives the master user its password.
+        with_role: grant the master user its rights by a role, as on MySQL 8 and later.
     """
     master = user(session, spec.master_user)
     session.execute(f"create user {master} {identified}")
@@ -73,14 +74,15 @@ def set_up(session: ServerSession, spec: InstanceSpec, identified: str, *, with_
 
 
 def user(session: ServerSession, name: str) -> str:
-    """A user who may come from everywhere, quoted for use in a statement."""
+    """Return a user who may connect from any host, quoted for use in a statement."""
     return f"{session.literal(name)}@'%'"
 
 
 def _grant_by_database(session: ServerSession, master: str) -> None:
-    """Grant everything but changes of the system's tables: a database's own grant counts instead of that for all.
+    """Grant everything but changes of the system tables.
 
-    MariaDB has no partial revokes. Source: MariaDB, "GRANT", "Database Privileges": the most specific name counts.
+    MariaDB has no partial revokes. A grant on one database counts instead of the grant on all databases. Source:
+    MariaDB, "GRANT", "Database Privileges": the most specific name counts.
     """
     session.execute(f"grant {_COMMON_GLOBALS} on *.* to {master} with grant option")
     session.execute(f"grant {_COMMON_DATA} on `%`.* to {master} with grant option")
@@ -92,6 +94,7 @@ def _grant_by_role(session: ServerSession, master: str) -> None:
     own = ", ".join(each for each in _MYSQL_ONLY if each in known)
     session.execute(f"create role {_ROLE}")
     session.execute(f"grant {_COMMON_GLOBALS}, {_COMMON_DATA}, {own} on *.* to {_ROLE} with grant option")
+    # Needs ``partial_revokes``, which the server's defaults set.
     session.execute(f"revoke {_CHANGING} on mysql.* from {_ROLE}")
     session.execute(f"grant {_ROLE} to {master} with admin option")
     session.execute(f"set default role all to {master}")

@@ -1,7 +1,7 @@
-"""One MySQL or MariaDB server of an instance: replication by GTID, semi-synchronous where the fleet asks for it.
+"""Run one MySQL or MariaDB server of an instance: GTID replication, semi-synchronous where the fleet requires it.
 
-A source waits after it has written a transaction to its binary log and before anybody sees it (AFTER_SYNC), for as long
-as it takes: only the fleet decides that it goes on alone.
+A source waits after it has written a transaction to its binary log and before other sessions can see it (AFTER_SYNC).
+It has no time-out for that: only the fleet decides that commits go on without the standby.
 """
 
 from __future__ import annotations
@@ -27,48 +27,55 @@ if TYPE_CHECKING:
     from rdskit.local.fleet.engine import Upstream
     from rdskit.local.fleet.model import InstanceSpec
 
-_READ_ONLY: Final = (1290, 1836)
+_READ_ONLY: Final = (1290, 1836)  # ER_OPTION_PREVENTS_STATEMENT (--read-only), ER_READ_ONLY_MODE
 _POLL_INTERVAL: Final = 0.005
-# A follower may apply a transaction before its source, which waits for the standby, has committed it.
+# Seconds. With AFTER_SYNC a follower may apply a transaction before its source has committed it, as the source still
+# waits for the standby. For that time the follower seems to have more than its source.
 _COMMIT_IN_FLIGHT: Final = 2.0
 
 
 class FamilyMember(MySQLFamilyServer):
-    """A MySQL or MariaDB server as part of an instance; arguments as of its parent."""
+    """MySQL or MariaDB server as part of an instance; arguments as of its parent."""
 
     _acknowledged_before = 0
     _has_roles = True
 
     @property
     def version(self) -> str:
-        """As the server prints it."""
+        """Version as the server prints it."""
         return self.installation.version
 
     @property
     def socket(self) -> str:
-        """None: an IAM user comes in with the internal password."""
+        """Empty: the endpoint logs an IAM user in with an internal password."""
         return ""
 
     def configure(self, settings: Mapping[str, str], upstream: Upstream | None = None) -> None:  # noqa: ARG002
-        """Write the option file, which is the same for a follower and for a primary: roles are told in SQL."""
+        """Write the option file. It is the same for followers and primaries, because roles are set in SQL."""
         super().configure(settings)
 
     def apply(self) -> None:
-        """Set the variables that can be set while the server runs; one that is just starting reads them by itself."""
+        """Set the variables that can change while the server runs."""
+        # A server that is just starting refuses the connection. It reads the new option file by itself.
         with contextlib.suppress(SessionLost):
             self.reload()
 
-    def rewind(self, source: Self) -> None:  # noqa: ARG002 - what its history lacks or has too much, stream() finds out
-        """Have a stopped former primary start as a follower."""
+    def rewind(self, source: Self) -> None:  # noqa: ARG002 - stream() compares the histories
+        """Prepare a stopped former primary to start as a follower.
+
+        Unlike pg_rewind this checks nothing: stream() finds out whether the history fits.
+        """
         self.become_standby(acknowledge=True)
 
     def stream(self, upstream: Upstream) -> None:
-        """Follow, unless this server has transactions that the source never had."""
+        """Follow the upstream, unless this server has transactions that the source never had."""
         source = upstream.server
         assert isinstance(source, type(self)), "an instance and its replicas have one engine"
         if self.alive:
             self.reload()
         else:
+            # The mark makes it start read-only. MariaDB also removes, at such a start, prepared transactions that no
+            # standby acknowledged.
             self.become_standby(acknowledge=upstream.synchronous)
             self.start()
         if source.alive and not poll(lambda: self.is_part_of(source), timeout=_COMMIT_IN_FLIGHT, interval=0.05):
@@ -76,33 +83,37 @@ class FamilyMember(MySQLFamilyServer):
         self.follow(source, acknowledge=upstream.synchronous)
 
     def streams(self, session: ServerSession) -> bool:
-        """Whether it receives, and applies."""
+        """Return whether it receives changes and applies them."""
         return self.replication_seen_by(session).healthy
 
     def has_received(self, session: ServerSession, position: str) -> bool:
-        """Whether everything up to a position is in its relay log or applied."""
+        """Return whether everything up to a position is in its relay log or applied."""
+        # The relay log counts: a promotion applies everything received before it accepts writes.
         return self.includes(session, self.received_position(session), position)
 
     def require_acknowledgement(self, *, on: bool) -> None:
-        """Have each commit wait for the standby, or no more; a dead server starts without."""
+        """Configure whether each commit waits for the standby. A dead server starts without waiting."""
         if not self.alive:
             return
         if on:
             with self.connect() as session:
+                # Counted before the switch, so that commits_wait() never sees an acknowledgement from before it.
                 self._acknowledged_before = self._acknowledged(session)
         super().require_acknowledgement(on=on)
 
     def commits_wait(self, session: ServerSession) -> bool:
-        """Whether a commit has been acknowledged since the server was told to wait.
+        """Return whether a commit has been acknowledged since waiting was switched on.
 
-        An acknowledgement covers the binary log up to its commit, so everything before that one is safe as well.
+        An acknowledgement covers the binary log up to its commit, so everything before that commit is safe as well.
         """
         return self._acknowledged(session) > self._acknowledged_before
 
     def received(self, timeout: float) -> str | None:
-        """What it has received, once it receives nothing more."""
+        """Return what it has received, once it receives nothing more; None if it does not answer in time."""
         try:
             with self.connect(timeout=1.0) as session:
+                # The receiver may still be writing what the old primary sent last. Its status changes only when it
+                # notices the end.
                 if not poll(
                     lambda: not self.replication_seen_by(session).receiving, timeout=timeout, interval=_POLL_INTERVAL
                 ):
@@ -112,18 +123,18 @@ class FamilyMember(MySQLFamilyServer):
             return None
 
     def had(self, position: str) -> bool:
-        """Whether it had everything up to a position before its own first write as a primary."""
+        """Return whether it had everything up to a position before its own first write as a primary."""
         with self.connect() as session:
             return self.includes(session, self.promoted_at, position)
 
     def probe(self, *, following: bool) -> ProbeQuery:
-        """How to look at it."""
+        """Return the query that probes a follower or a primary."""
         if following:
             return ProbeQuery(REPLICATION_STATUS, self._read_follower)
         return ProbeQuery(f"show global status like '{self.dialect.source_status}clients'", _read_primary)
 
     def set_up(self, spec: InstanceSpec) -> None:
-        """Give a fresh server the users and databases of a new RDS instance."""
+        """Create the users and databases of a new RDS instance on a fresh server."""
         with self.connect() as session:
             identified = self._identified(session, spec.master_password)
             roles.set_up(session, spec, identified, with_role=self._has_roles)
@@ -134,11 +145,11 @@ class FamilyMember(MySQLFamilyServer):
             session.execute(f"alter user {roles.user(session, user)} {self._identified(session, password)}")
 
     def open_writer(self, *, timeout: float = 5.0) -> ServerSession:
-        """A session of the superuser."""
+        """Open a session of the superuser."""
         return self.connect(timeout=timeout)
 
     def heartbeat(self, session: ServerSession, *, timeout: float) -> bool:
-        """The smallest durable write; False while the server refuses writes."""
+        """Commit the smallest durable write; return False while the server refuses writes."""
         try:
             session.execute(roles.HEARTBEAT, timeout=timeout)
         except ServerRefused as error:
@@ -148,11 +159,14 @@ class FamilyMember(MySQLFamilyServer):
         return True
 
     def _identified(self, session: ServerSession, password: str) -> str:
-        """The clause that gives a user a password; the server keeps its hash alone, in its binary log too."""
+        """Return the clause that gives a user a password.
+
+        MySQL stores only the hash, and writes only the hash to its binary log.
+        """
         return f"identified by {session.literal(password)}"
 
     def _acknowledged(self, session: ServerSession) -> int:
-        """How many commits a standby has acknowledged."""
+        """Return the number of commits that a standby has acknowledged."""
         status = session.record(f"show global status like '{self.dialect.source_status}yes_tx'")
         return int(status["Value"] or 0)
 
@@ -166,14 +180,14 @@ def _read_primary(rows: Sequence[Record]) -> Probe:
 
 
 class MySQLMember(FamilyMember, MySQLServer):
-    """A MySQL server as part of an instance."""
+    """MySQL server as part of an instance."""
 
 
 class MariaDBMember(FamilyMember, MariaDBServer):
-    """A MariaDB server as part of an instance."""
+    """MariaDB server as part of an instance."""
 
     _has_roles = False
 
     def _identified(self, session: ServerSession, password: str) -> str:
-        """By its hash: MariaDB writes such statements to its binary log as they are."""
+        """Return the clause with the password's hash. MariaDB writes the statement to its binary log as it is."""
         return f"identified by password {session.literal(native_password_hash(password))}"

@@ -1,1 +1,1 @@
-"""PostgreSQL as the fleet sees it."""
+"""PostgreSQL as an engine of the fleet."""

@@ -1,4 +1,4 @@
-"""Aurora PostgreSQL, as far as plain PostgreSQL carries it: synchronous readers, and the functions that clients ask."""
+"""Emulate Aurora PostgreSQL on plain PostgreSQL: synchronous readers, and the functions that clients query."""
 
 from __future__ import annotations
 
@@ -15,14 +15,20 @@ if TYPE_CHECKING:
     from rdskit.local.engines.session import Account
     from rdskit.local.fleet.engine import Server
 
-# What a reader that receives nothing says of its lag, in milliseconds. Aurora's have the writer's storage; one here may
-# hold log that a failover has lost, until it is rewound, and must not look as if it were up to date.
+# Lag in milliseconds that a reader without a stream reports. Aurora's readers share the writer's storage. A reader here
+# may have WAL that a failover has lost, until it is rewound, and must not look up to date.
 _CUT_OFF: Final = 3_600_000
 
-# The columns are those of the Aurora User Guide, "aurora_replica_status"; what only shared storage has is null. pg_temp
-# is named, and last: left out it would come first, and a temporary view take the place of a catalog's. Aurora refuses
-# the functions that tell how far a standby is. Here a missing right does, so that nobody who works here lives on what
-# is missing there; and so it does for one of those that Aurora has with logical replication only.
+# The columns are those of the Aurora User Guide, "aurora_replica_status". A column that only shared storage has is
+# null.
+#
+# The search path names pg_temp, and names it last. Without it, pg_temp is searched first, and a user's temporary view
+# would replace a catalog in a function that runs with a superuser's rights. Source: PostgreSQL documentation, CREATE
+# FUNCTION, "Writing SECURITY DEFINER Functions Safely".
+#
+# Aurora does not support the functions that return a standby's position. Here they are revoked instead, so that a
+# client
+# that depends on them fails here too. One of them works on Aurora with logical replication only; it is revoked as well.
 _FUNCTIONS: Final = f"""
 create function pg_catalog.aurora_version() returns text language sql stable
 as $$ select current_setting('server_version') $$;
@@ -74,17 +80,17 @@ revoke execute on function
 
 
 class AuroraMember(ClusterMember):
-    """A PostgreSQL server as an instance of an Aurora cluster; arguments as of its parent."""
+    """PostgreSQL server as an instance of an Aurora cluster; arguments as of its parent."""
 
     functions = _FUNCTIONS
 
 
 class AuroraPostgres(Postgres):
-    """Aurora PostgreSQL."""
+    """Aurora PostgreSQL, emulated by PostgreSQL."""
 
     name = "aurora-postgresql"
 
     @override
     def server(self, data: Path, address: Endpoint, account: Account, identifier: str) -> Server:
-        """The server of a data directory."""
+        """Return the server of a data directory."""
         return AuroraMember(data, address, self._binaries_of(data), account)

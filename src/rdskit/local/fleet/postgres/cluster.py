@@ -1,4 +1,4 @@
-"""A PostgreSQL server as an instance of a DB cluster: each commit waits for as many readers as the cluster says."""
+"""Run a PostgreSQL server as an instance of a DB cluster: each commit waits for as many readers as the cluster says."""
 
 from __future__ import annotations
 
@@ -15,41 +15,45 @@ if TYPE_CHECKING:
     from rdskit.local.fleet.engine import Member
     from rdskit.local.fleet.model import InstanceSpec
 
-#: What the fleet tells a server of its cluster is in a file: its tables are the writer's.
+#: File in the data directory with the cluster's members. A reader's tables are the writer's, so a table cannot differ
+#: between servers.
 MEMBERS_FILE: Final = "rdskit_cluster.json"
 
 
 class ClusterMember(PostgresMember):
-    """A PostgreSQL server of a cluster; arguments as of its parent.
+    """PostgreSQL server of a cluster; arguments as of its parent.
 
     Attributes:
-        functions: what clients ask, as SQL; an empty line is after each statement.
+        functions: SQL of the functions that clients query; an empty line ends each statement.
     """
 
     functions: ClassVar[str]
     number = 0
 
     def acknowledged_by(self, names: Collection[str], needed: int) -> None:
-        """Have each commit wait until so many of these readers have it on disk."""
+        """Configure the readers that must have each commit on disk before it returns."""
         quoted = ", ".join(f'"{each}"' for each in names)
+        # FIRST n of exactly n names waits for all of them, and goes on waiting for one that is not connected. ANY 1
+        # waits for the quickest. Source: PostgreSQL documentation, synchronous_standby_names.
         method = "FIRST" if needed == len(names) else "ANY"
         self._name_synchronous(f"{method} {needed} ({quoted})" if names else "")
 
     def acknowledge(self, *, on: bool) -> None:
-        """Nothing to do: the writer names those whose acknowledgement counts."""
+        """Do nothing: the writer lists by name the readers whose acknowledgement counts."""
 
     def commits_wait(self, session: ServerSession) -> bool:
-        """Whether a backend waits right now: to be asked while there are commits."""
+        """Return whether a backend waits for an acknowledgement right now. Call this while there are commits."""
         return session.execute("select exists (select from pg_stat_activity where wait_event = 'SyncRep')") == [("t",)]
 
     def publish_members(self, own: str, writer: str | None, members: Sequence[Member]) -> None:
-        """Have its functions tell who is in the cluster."""
+        """Publish the members to its functions, in a file."""
         if self.alive:
             told = {"own": own, "writer": writer, "members": [_entry(each) for each in members]}
             write_whole(self.data / MEMBERS_FILE, json.dumps(told))
 
     def set_up(self, spec: InstanceSpec) -> None:
-        """Give a fresh server the functions, users and databases of a new cluster; new databases have them too."""
+        """Create the functions, users and databases of a new cluster. Later databases get the functions too."""
+        # New databases are copies of template1.
         for database in ("template1", "postgres"):
             with self.connect(database) as session:
                 for statement in self.functions.strip().removesuffix(";").split(";\n\n"):

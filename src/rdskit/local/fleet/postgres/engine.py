@@ -1,4 +1,4 @@
-"""RDS for PostgreSQL."""
+"""Provide RDS for PostgreSQL."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Postgres:
-    """PostgreSQL, in the major version that a data directory needs."""
+    """RDS for PostgreSQL, in the major version that a data directory needs."""
 
     name = "postgres"
     protocol: Literal["postgresql"] = "postgresql"
@@ -34,15 +34,15 @@ class Postgres:
         self._lock = threading.Lock()
 
     def prepare(self) -> None:
-        """Find the programs."""
+        """Find the programs of PostgreSQL."""
         self._find(None)
 
-    def server(self, data: Path, address: Endpoint, account: Account, identifier: str) -> Server:  # noqa: ARG002 - of clusters
-        """The server of a data directory."""
+    def server(self, data: Path, address: Endpoint, account: Account, identifier: str) -> Server:  # noqa: ARG002 - used by clusters
+        """Return the server of a data directory."""
         return PostgresMember(data, address, self._binaries_of(data), account)
 
     def check_master_user(self, name: str) -> None:
-        """Refuse a reserved name."""
+        """Refuse a master user name that RDS reserves."""
         check_master_user(name)
 
     def translate(self, parameters: Mapping[str, str]) -> Translation:
@@ -50,11 +50,14 @@ class Postgres:
         return translate(parameters)
 
     def login(self, address: Endpoint, account: Account, database: str | None, ca: Path) -> None:
-        """Log in over TLS."""
+        """Log in over TLS, as a client does."""
         PostgresSession.open(address, account, database or "postgres", ca=ca).close()
 
     def _binaries_of(self, data: Path) -> Binaries:
-        """The programs of the major version that wrote a data directory, else the preferred ones."""
+        """Return the programs of the major version that wrote a data directory, else the preferred ones.
+
+        A server refuses a data directory of another major version.
+        """
         version = data / "PG_VERSION"
         return self._find(int(version.read_text()) if version.exists() else None)
 

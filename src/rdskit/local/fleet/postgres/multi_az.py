@@ -1,4 +1,4 @@
-"""Multi-AZ DB clusters of PostgreSQL: readable standbys, and the functions that clients ask."""
+"""Run Multi-AZ DB clusters of PostgreSQL: readable standbys, and the functions that clients query."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rdskit.local.engines.session import Account
     from rdskit.local.fleet.engine import Server
 
-# As the RDS User Guide has them under "Multi-AZ DB clusters", and as the AWS drivers ask them. An extension there, they
-# are in every new database here.
+# The functions of the RDS User Guide, "Multi-AZ DB clusters", in the form that the AWS drivers query. On RDS they are
+# an extension; here every new database has them.
 _FUNCTIONS: Final = f"""
 create schema rds_tools;
 
@@ -43,7 +43,7 @@ $$;
 
 
 class MultiAZMember(ClusterMember):
-    """A PostgreSQL server as an instance of a Multi-AZ DB cluster; arguments as of its parent."""
+    """PostgreSQL server as an instance of a Multi-AZ DB cluster; arguments as of its parent."""
 
     functions = _FUNCTIONS
 
@@ -53,5 +53,5 @@ class MultiAZPostgres(Postgres):
 
     @override
     def server(self, data: Path, address: Endpoint, account: Account, identifier: str) -> Server:
-        """The server of a data directory."""
+        """Return the server of a data directory."""
         return MultiAZMember(data, address, self._binaries_of(data), account)

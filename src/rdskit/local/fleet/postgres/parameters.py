@@ -1,4 +1,4 @@
-"""Parameter groups as RDS has them, translated for a real PostgreSQL server."""
+"""Translate parameter groups of RDS for a real PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rdskit.local.fleet.translation import Translation, is_on, why_formula_is_ig
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: RDS lets no user change these: they hold the fleet together, name files and programs, or weaken what a server checks.
+#: RDS does not let users change these. They control replication, name files and programs, or weaken a server's checks.
 KEPT_BY_RDS: Final = re.compile(
     r"archive_.*|.*_file|.*_directory|.*_directories|bonjour.*|config_.*|data_.*|hot_standby|listen_addresses|port"
     r"|primary_.*|recovery_.*|restart_after_crash|restore_command|ssl.*|synchronous_standby_names|unix_.*"
@@ -22,7 +22,7 @@ KEPT_BY_RDS: Final = re.compile(
     r"|log_file_mode|remove_temp_files_after_crash|wal_consistency_checking|synchronized_standby_slots|event_triggers"
     r"|shared_memory_type|dynamic_shared_memory_type|superuser_reserved_connections|reserved_connections|in_hot_standby"
 )
-#: The libraries that RDS has in the lists of what may be loaded.
+#: Libraries that RDS allows in the lists of libraries to load.
 LIBRARIES: Final = frozenset(
     {
         *("auto_explain", "orafce", "pg_bigm", "pg_cron", "pg_hint_plan", "pg_prewarm", "pg_similarity"),
@@ -30,7 +30,7 @@ LIBRARIES: Final = frozenset(
     }
 )
 LIBRARY_LISTS: Final = ("shared_preload_libraries", "session_preload_libraries")
-#: Parameters whose values are free text. Any other one is a number, a switch or a choice, or cannot be changed.
+#: Parameters whose values are free text. Every other one is a number, a Boolean or an enumeration, or cannot change.
 TEXTS: Final = frozenset(
     {
         *(*LIBRARY_LISTS, "client_encoding", "createrole_self_grant", "datestyle", "default_table_access_method"),
@@ -40,7 +40,7 @@ TEXTS: Final = frozenset(
     }
 )
 _LOG_FILES: Final = re.compile(r"postgresql\.log\.%Y-%m-%d(-%H(%M)?)?")
-# The endpoint speaks TLS in the server's place, and its log goes to a file of ours.
+# Accepted without effect: the endpoint speaks TLS instead of the server, and the server's log goes to the fleet's file.
 _ELSEWHERE: Final = re.compile(r"^(ssl|ssl_.*|log_filename|logging_collector|log_destination|log_rotation_.*)$")
 
 
@@ -48,10 +48,10 @@ def translate(parameters: Mapping[str, str]) -> Translation:
     """Translate a parameter group.
 
     Args:
-        parameters: what the group sets; ``rds.force_ssl`` is the endpoint's.
+        parameters: values that the group sets. ``rds.force_ssl`` is applied by the endpoint.
 
     Raises:
-        LocalError: a parameter that RDS lets no user change, or a value that it does not allow.
+        LocalError: a parameter that RDS does not let users change, or a value that it does not allow.
     """
     for name, value in parameters.items():
         if KEPT_BY_RDS.fullmatch(name.lower()) and not _ELSEWHERE.match(name):
@@ -68,7 +68,7 @@ def translate(parameters: Mapping[str, str]) -> Translation:
 def refused_text(name: str, value: str) -> str:
     """Return why RDS does not allow a value that is a text; empty if it does."""
     if any(ord(character) < ord(" ") for character in value):
-        return "a value has no control characters"
+        return "the value has a control character: remove it"
     if name in LIBRARY_LISTS:
         unknown = sorted({each.strip() for each in value.split(",")} - LIBRARIES - {""})
         if unknown:

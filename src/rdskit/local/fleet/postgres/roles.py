@@ -1,4 +1,4 @@
-"""Roles and databases as RDS gives them: the master user may do much, but is no superuser."""
+"""Create roles and databases as RDS does. The master user has many rights, but is no superuser."""
 
 from __future__ import annotations
 
@@ -20,23 +20,24 @@ RESERVED: Final = (ADMIN, "rds_superuser", "rds_iam", "rds_replication", "rds_pa
 
 _PREDEFINED: Final = {"pg_monitor": 10, "pg_signal_backend": 10, "pg_checkpoint": 15, "pg_create_subscription": 16}
 _GRANT_OPTIONS_SINCE: Final = 16
-#: Before that, CREATEROLE is enough to grant any role but a superuser's. These open the server's machine, so there they
-#: are superusers' too: no one can log in as one, and no member gains by that.
+#: Before PostgreSQL 16, CREATEROLE is enough to grant any role but a superuser's. These roles give access to the
+#: server's machine, so on those releases they are made superusers' too. They cannot log in, and their members gain
+#: nothing by it.
 _OPEN_THE_MACHINE: Final = ("pg_execute_server_program", "pg_read_server_files", "pg_write_server_files")
 
 
 def check_master_user(name: str) -> None:
-    """Refuse a name that RDS keeps for itself.
+    """Refuse a master user name that RDS reserves.
 
     Raises:
-        LocalError: it is one.
+        LocalError: the name is reserved.
     """
     if name.lower() in RESERVED or name.lower().startswith("pg_"):
         raise LocalError(f"master user name {name} is reserved by the engine: choose another")
 
 
 def set_up(server: PostgresServer, spec: InstanceSpec) -> None:
-    """Give a fresh server the roles and databases of a new RDS instance."""
+    """Create the roles and databases of a new RDS instance on a fresh server."""
     with server.connect() as session:
         _make_roles(session, server.binaries.major)
         _make_master(session, spec, server.binaries.major)
@@ -44,6 +45,8 @@ def set_up(server: PostgresServer, spec: InstanceSpec) -> None:
         session.execute(f"alter database postgres owner to {owner}")
         if spec.database and spec.database != "postgres":
             session.execute(f"create database {session.identifier(spec.database)} owner {owner}")
+        # The heartbeat's table is in a database that no user can connect to, so no lock or trigger of a user can block
+        # it.
         session.execute(f"create database {ADMIN_DATABASE}")
         session.execute(f"revoke connect, temporary on database {ADMIN_DATABASE} from public")
     with server.connect(ADMIN_DATABASE) as session:
@@ -52,14 +55,14 @@ def set_up(server: PostgresServer, spec: InstanceSpec) -> None:
 
 
 def set_password(server: PostgresServer, user: str, password: str) -> None:
-    """Change a user's password; it appears in no statement."""
+    """Change a user's password. Only its SCRAM verifier appears in the statement."""
     with server.connect() as session:
         verifier = session.literal(session.verifier(Account(user, password)))
         session.execute(f"alter role {session.identifier(user)} password {verifier}")
 
 
 def heartbeat(session: ServerSession, *, timeout: float) -> bool:
-    """The smallest durable write; False while the server refuses writes."""
+    """Commit the smallest durable write; return False while the server refuses writes."""
     try:
         session.execute("update public.rds_heartbeat2 set value = value + 1 where id = 1", timeout=timeout)
     except StatementRefused as error:
@@ -85,5 +88,5 @@ def _make_master(session: PostgresSession, spec: InstanceSpec, major: int) -> No
     session.execute(f"create role {name} login createdb createrole password {verifier}")
     session.execute(f"grant rds_superuser to {name} with admin option")
     if major >= _GRANT_OPTIONS_SINCE:
-        # The master hands rds_iam out, and is no IAM user by that.
+        # The master user may grant rds_iam, but does not become an IAM user by it.
         session.execute(f"grant rds_iam to {name} with admin true, inherit false, set false")

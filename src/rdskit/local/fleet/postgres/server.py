@@ -1,4 +1,4 @@
-"""One PostgreSQL server of an instance: streaming replication, synchronous where the fleet asks for it."""
+"""Run one PostgreSQL server of an instance: streaming replication, synchronous where the fleet requires it."""
 
 from __future__ import annotations
 
@@ -32,12 +32,14 @@ _FOLLOWER_PROBE: Final = """
            case when pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() then 0
                 else extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()) end as lag
 """
-# Backends wait only once the checkpointer has published the new setting, and that shows in one thing alone: that one
-# of them waits. What was flushed before need not have waited.
+# After a reload, backends wait only once the checkpointer has published the new synchronous_standby_names in shared
+# memory. Only a backend that waits shows that this has happened: pg_stat_replication changes earlier. A commit that was
+# flushed before that moment need not have waited.
 _COMMITS_WAIT: Final = f"""
     select exists (select from pg_stat_replication where application_name = '{STANDBY}' and sync_state = 'sync')
        and exists (select from pg_stat_activity where wait_event = 'SyncRep')
 """  # noqa: S608 - our own constant
+# pg_last_wal_receive_lsn() is null on a standby that has not streamed since its start; what it replayed counts then.
 _RECEIVED: Final = """
     select coalesce(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()),
            not exists (select from pg_stat_wal_receiver where status = 'streaming')
@@ -46,7 +48,7 @@ _POLL_INTERVAL: Final = 0.005
 
 
 class PostgresMember(PostgresServer):
-    """A PostgreSQL server as part of an instance; arguments as of its parent."""
+    """PostgreSQL server as part of an instance; arguments as of its parent."""
 
     session_settings = SUPERVISOR
 
@@ -59,7 +61,7 @@ class PostgresMember(PostgresServer):
 
     @property
     def version(self) -> str:
-        """As the server prints it."""
+        """Version as the server prints it."""
         return self.binaries.version
 
     @property
@@ -72,6 +74,7 @@ class PostgresMember(PostgresServer):
         if upstream is None:
             super().configure({**settings, "synchronous_standby_names": self._synchronous_names})
         else:
+            # A follower must not come up after its promotion waiting for a standby that does not exist.
             self._synchronous_names = ""
             source = stream_settings(upstream.server.address, self.account, self.data, upstream.name)
             late = {"recovery_min_apply_delay": f"{self._replay_delay * 1000:.0f}ms"} if self._replay_delay else {}
@@ -79,7 +82,7 @@ class PostgresMember(PostgresServer):
         self._settings, self._upstream = settings, upstream
 
     def delay_replay(self, seconds: float) -> None:
-        """Apply each commit that much later than its source, or at once again with 0; of a primary: once it follows."""
+        """Delay the apply of each commit by some seconds; 0 ends the delay. A primary applies it once it follows."""
         self._replay_delay = seconds
         if not self.is_standby:
             return
@@ -88,54 +91,55 @@ class PostgresMember(PostgresServer):
             self.reload()
 
     def apply(self) -> None:
-        """Have the running server read its configuration again."""
+        """Reload the configuration of the running server."""
         self.reload()
 
     def pending_restart(self) -> frozenset[str]:
-        """The settings that wait for a restart, as the server says."""
+        """Return the settings that wait for a restart, as the server reports them."""
         with self.connect() as session:
             return frozenset(
                 name for (name,) in session.execute("select name from pg_settings where pending_restart") if name
             )
 
     def stream(self, upstream: Upstream) -> None:  # noqa: ARG002 - it is in the configuration
-        """Follow as configured."""
+        """Follow as configured: reload a running server, start a stopped one."""
+        # Since PostgreSQL 13 a reload of primary_conninfo restarts the WAL receiver; no server restart is needed.
         if self.alive:
             self.reload()
         else:
             self.start()
 
     def streams(self, session: ServerSession) -> bool:
-        """Whether it receives."""
+        """Return whether it receives WAL."""
         return session.execute("select status from pg_stat_wal_receiver") == [("streaming",)]
 
     def position(self) -> str:
-        """The end of the WAL on disk, such as ``0/3000060``."""
+        """Return the end of the WAL on disk, such as ``0/3000060``."""
         with self.connect() as session:
             return session.execute("select pg_current_wal_flush_lsn()")[0][0] or "0/0"
 
     def has_received(self, session: ServerSession, position: str) -> bool:
-        """Whether its own WAL on disk goes at least as far."""
+        """Return whether its own WAL on disk reaches at least as far."""
         sql = "select coalesce(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) >= $1::pg_lsn"
         return session.execute(sql, position) == [("t",)]
 
     def require_acknowledgement(self, *, on: bool) -> None:
-        """Name the standby as synchronous, or nobody."""
+        """Name the standby as synchronous, or no server."""
         self._name_synchronous(STANDBY if on else "")
 
     def _name_synchronous(self, names: str) -> None:
-        """Set ``synchronous_standby_names``."""
+        """Set ``synchronous_standby_names`` and reload."""
         self._synchronous_names = names
         self.configure(self._settings)
         if self.alive:
             self.reload()
 
     def commits_wait(self, session: ServerSession) -> bool:
-        """Whether a backend waits right now: to be asked while there are commits."""
+        """Return whether a backend waits for an acknowledgement right now. Call this while there are commits."""
         return session.execute(_COMMITS_WAIT) == [("t",)]
 
     def received(self, timeout: float) -> str | None:
-        """How far it has received, once it receives nothing more of the old timeline."""
+        """Return how far it has received, once it receives nothing more of the old timeline."""
         try:
             with self.connect(timeout=1.0) as session:
 
@@ -144,36 +148,40 @@ class PostgresMember(PostgresServer):
 
                 if not poll(ended, timeout=timeout, interval=_POLL_INTERVAL):
                     return None
+                # Queried again: the position of the earlier answer may be older than the end of the stream.
                 return session.execute(_RECEIVED, timeout=timeout)[0][0] or "0/0"
         except (SessionLost, StatementRefused):
             return None
 
     def had(self, position: str) -> bool:
-        """Whether a position is before the beginning of its new timeline."""
+        """Return whether a position is before the beginning of its new timeline."""
         return not is_ahead(byte_position(position), self._switch_point())
 
     def probe(self, *, following: bool) -> ProbeQuery:
-        """How to look at it."""
+        """Return the query that probes a follower or a primary."""
         return ProbeQuery(_FOLLOWER_PROBE if following else _PRIMARY_PROBE, _read)
 
     def set_up(self, spec: InstanceSpec) -> None:
-        """Give a fresh server the roles and databases of a new RDS instance."""
+        """Create the roles and databases of a new RDS instance on a fresh server."""
         roles.set_up(self, spec)
 
     def set_password(self, user: str, password: str) -> None:
-        """Change a user's password; it appears in no statement."""
+        """Change a user's password. Only its SCRAM verifier appears in the statement."""
         roles.set_password(self, user, password)
 
     def open_writer(self, *, timeout: float = 5.0) -> ServerSession:
-        """A session in the fleet's own database."""
+        """Open a session in the fleet's own database."""
         return self.connect(roles.ADMIN_DATABASE, timeout=timeout)
 
     def heartbeat(self, session: ServerSession, *, timeout: float) -> bool:
-        """The smallest durable write; False while the server refuses writes."""
+        """Commit the smallest durable write; return False while the server refuses writes."""
         return roles.heartbeat(session, timeout=timeout)
 
     def _switch_point(self) -> int:
-        """Where the new timeline begins: the last line of the newest history file, ``TLI<tab>LSN<tab>reason``."""
+        """Return where the new timeline begins.
+
+        It is in the last line of the newest history file: ``TLI<tab>LSN<tab>reason``.
+        """
         newest = max((self.data / "pg_wal").glob("*.history"))
         last = [line for line in newest.read_text().splitlines() if line.strip() and not line.startswith("#")][-1]
         return byte_position(last.split("\t")[1])
