@@ -54,6 +54,9 @@ RUNS = {
     "jobs show": Run(["jobs", "show", "x", "--journal", "{jobs}"], 1, "{jobs}"),
     "jobs resume": Run(["jobs", "resume", "x", "--journal", "{jobs}"], 1, "{jobs}"),
     "jobs undo": Run(["jobs", "undo", "x", "--journal", "{jobs}"], 1, "{jobs}"),
+    "tenants add": Run(["tenants", "add", NOWHERE, "acme"], 2, "You must specify a region"),
+    "tenants list": Run(["tenants", "list", NOWHERE], 2, "You must specify a region"),
+    "tenants migrate": Run(["tenants", "migrate", NOWHERE], 2, "You must specify a region"),
     "local up": Run(["local", "up", "--data", "{file}"], 2, "{file} is not a directory"),
     "local down": Run(["local", "down", "--data", "{data}"], 0, "{data}"),
     "local status": Run(["local", "status", "--data", "{data}"], 1, "{data}"),
@@ -136,7 +139,7 @@ def test_help_of_every_command_is_whole(asked: str, width: str) -> None:
         assert max(map(len, result.stdout.splitlines())) <= max(int(width), 80), name
         if command.name:
             assert "Examples:\n  " in result.stdout, name
-    for group in ("", "local", "migrate", "jobs"):
+    for group in ("", "local", "migrate", "jobs", "tenants"):
         assert "..." not in re.sub(r"[A-Z\]}]\.\.\.", "", invoke([*group.split(), asked], COLUMNS=width).stdout)
 
 

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from rdskit.kernel.positions import Position
     from rdskit.kernel.replication import BinlogReplication, LogicalReplication
     from rdskit.kernel.scope import Scope
-    from rdskit.kernel.sql import Statement
+    from rdskit.kernel.sql import Rewriter, Statement, StatementCache
     from rdskit.kernel.topology import Epoch
     from rdskit.kernel.writes import WriteHook
     from rdskit.runtime.observers import NamedObserver
@@ -127,6 +127,7 @@ __all__ = [
     "reader_progress",
     "replication",
     "resolve",
+    "rewriting",
     "routed",
     "routes_reads",
     "scope_of",
@@ -250,7 +251,19 @@ class ReaderState(NamedTuple):
     reads: int
 
 
-def scoped(db: Database, scope: Scope) -> Database:
+def rewriting(db: Database, rewriter: Rewriter) -> StatementCache:
+    """Return a cache of compiled statements for ``scoped`` that changes each text before it is compiled.
+
+    Views that share it compile a text once for all of them.
+
+    Args:
+        db: the database.
+        rewriter: changes texts, and rows of ``insert_many``; it is called once for each text that is not cached.
+    """
+    return db.context.shared.statements.sibling(rewriter)
+
+
+def scoped(db: Database, scope: Scope, *, statements: StatementCache | None = None) -> Database:
     """Return a view of a database whose statements all run with a tenant, role and schema.
 
     The view shares pools, write hooks and the record of what was written. A session of the server is set up when a
@@ -260,8 +273,9 @@ def scoped(db: Database, scope: Scope) -> Database:
     Args:
         db: the database, or a view of it.
         scope: what the statements of the view run with; it replaces that of ``db``.
+        statements: what ``rewriting`` returned, for a view that changes texts; None for none.
     """
-    return _view(db, scope=scope)
+    return _view(db, scope=scope, statements=statements)
 
 
 def routed(db: Database, router: Router) -> Database:

@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from rdskit.scale.cache import Cache, CacheStats
+    from rdskit.scale.tenancy import Tenant, Tenants, TenantTable, TenantTarget, row_policy
 
-__all__ = ["Cache", "CacheStats"]
+__all__ = ["Cache", "CacheStats", "Tenant", "TenantTable", "TenantTarget", "Tenants", "row_policy"]
 
-_MODULE_OF: Final = {"Cache": "rdskit.scale.cache", "CacheStats": "rdskit.scale.cache"}
+_MODULE_OF: Final = {
+    **dict.fromkeys(("Cache", "CacheStats"), "rdskit.scale.cache"),
+    **dict.fromkeys(("Tenant", "TenantTable", "TenantTarget", "Tenants", "row_policy"), "rdskit.scale.tenancy"),
+}
 
 if not TYPE_CHECKING:  # a type checker knows every name from the imports above, and reports any other
 

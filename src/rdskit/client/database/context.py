@@ -111,7 +111,12 @@ def session_context(shared: DatabaseContext, written: WritePosition) -> SessionC
 
 
 def view_context(
-    of: SessionContext, *, scope: Scope | None = None, router: Router | None = None, unlimited: bool = False
+    of: SessionContext,
+    *,
+    scope: Scope | None = None,
+    router: Router | None = None,
+    unlimited: bool = False,
+    statements: StatementCache | None = None,
 ) -> SessionContext:
     """Build the context of a view of a database, which shares everything else with it.
 
@@ -120,11 +125,13 @@ def view_context(
         scope: the tenant, role and schema that its statements run with; None for those of ``of``.
         router: chooses where they go; None for that of ``of``.
         unlimited: its calls have no limit of time unless they name one.
+        statements: compiles its statements, in place of the cache that its scope shares with others.
     """
     shared = of.shared
     if scope is not None:
         scope = shared.variants.scope(scope)
-        statements = shared.variants.statements(scope)
+        if statements is None:  # an empty cache counts too
+            statements = shared.variants.statements(scope)
         learns = statements is shared.variants.statements(NO_SCOPE)
         shared = replace(
             shared,

@@ -183,6 +183,8 @@ class Transaction:
         self._require_alive()
         self.writes = True
         require_text("table", table, example="orders")
+        if self._statements.rewriter is not None:
+            rows = self._statements.rewriter.rows(table, rows, self._lease.scope.tenant)
         self._lease.dirty = self._lease.dirty or self._statements.table_changes_session(table)
 
         if self.touched is not None:

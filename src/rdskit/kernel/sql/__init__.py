@@ -6,7 +6,15 @@ the length of the text; callers keep a `Statement` per text.
 """
 
 from rdskit.kernel.sql.bind import bind, expand, named_arguments
-from rdskit.kernel.sql.cache import OPTIONS, STREAM_OPTIONS, StatementCache, bind_call, one_mapping, sql_expected
+from rdskit.kernel.sql.cache import (
+    OPTIONS,
+    STREAM_OPTIONS,
+    Rewriter,
+    StatementCache,
+    bind_call,
+    one_mapping,
+    sql_expected,
+)
 from rdskit.kernel.sql.compile import compile_statement
 from rdskit.kernel.sql.functions import function_name
 from rdskit.kernel.sql.listening import refuse_listening
@@ -21,6 +29,7 @@ __all__ = [
     "Effect",
     "Kind",
     "ParameterStyle",
+    "Rewriter",
     "Statement",
     "StatementCache",
     "Tables",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rdskit.errors import ConfigError
 from rdskit.kernel.sql.bind import bind
@@ -25,6 +25,31 @@ STREAM_OPTIONS = OPTIONS | {"batch"}
 """The same for a stream."""
 
 
+class Rewriter(Protocol):
+    """Changes what a view of a database sends, such as by a predicate that keeps tenants apart."""
+
+    def text(self, source: str) -> str:
+        """Return the statement that is sent in place of the caller's.
+
+        Raises:
+            ConfigError: the statement is refused.
+        """
+        ...
+
+    def rows(self, table: str, rows: Any, tenant: str | None) -> Any:
+        """Return the rows that ``insert_many`` sends in place of the caller's.
+
+        Args:
+            table: where they go.
+            rows: an iterable or async iterable of mappings.
+            tenant: whose connection sends them.
+
+        Raises:
+            ConfigError: they are refused.
+        """
+        ...
+
+
 class StatementCache(dict[str, "Statement"]):
     """The compiled statement of each text: ``cache[text]`` compiles what is not there.
 
@@ -36,6 +61,7 @@ class StatementCache(dict[str, "Statement"]):
         readable: functions that are known to only read, besides the built-in ones.
         session_code: what is known of the stored code behind the names in statements.
         defined: a statement that creates, alters or drops something was asked for since this was set to False.
+        rewriter: changes each text before it is compiled, and rows before they are sent; None for none.
     """
 
     def __init__(self, dialect: Dialect, readable: Iterable[str] = (), style: ParameterStyle | None = None) -> None:
@@ -45,12 +71,18 @@ class StatementCache(dict[str, "Statement"]):
         self.readable = frozenset(readable)
         self.session_code = SessionCode()
         self.defined = False
+        self.rewriter: Rewriter | None = None
         self._leader = self
         self._siblings: list[StatementCache] = []
 
-    def sibling(self) -> StatementCache:
-        """Return an empty cache that learns nothing of functions, and knows what this one knows of stored code."""
+    def sibling(self, rewriter: Rewriter | None = None) -> StatementCache:
+        """Return an empty cache that learns nothing of functions, and knows what this one knows of stored code.
+
+        Args:
+            rewriter: changes each text before it is compiled.
+        """
         other = StatementCache(self.dialect, self.readable, self.style)
+        other.rewriter = rewriter
         other.session_code, other._leader = self.session_code, self
         self._siblings.append(other)
         return other
@@ -91,8 +123,9 @@ class StatementCache(dict[str, "Statement"]):
     def __missing__(self, source: str) -> Statement:
         if not isinstance(source, str):
             raise sql_expected(source)
-        statement = compile_statement(source, self.dialect, self.readable, self.style)
-        tokens = tokenize(source, self.dialect)
+        text = source if self.rewriter is None else self.rewriter.text(source)
+        statement = compile_statement(text, self.dialect, self.readable, self.style)
+        tokens = tokenize(text, self.dialect)
         if defines(tokens):
             self._leader.defined = True
             return statement  # not kept: each run of it makes what is known of the catalog outdated
