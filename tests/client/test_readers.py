@@ -276,3 +276,29 @@ async def serves(db: rdskit.Database, reader: str) -> bool:
     before = db.stats().reads_by_reader[reader]
     await db.fetch_value("select count(*) from note")
     return db.stats().reads_by_reader[reader] > before
+
+
+async def test_many_reads_are_pipelined_to_readers_and_see_what_was_written(
+    db: rdskit.Database, cluster: Replicated
+) -> None:
+    await db.execute("insert into note select n, 'text ' || n from generate_series(1, 100) n")
+    read = "select text from note where key = :key"
+
+    async def several(task: int) -> None:
+        for number in range(20):
+            key = (task + number) % 100 + 1
+            assert await db.fetch_value(read, key=key) == f"text {key}"
+
+    async def pipelined() -> bool:
+        await asyncio.gather(*(several(task) for task in range(60)))
+        lanes = [pool.lanes for pool in db.stats().readers.values()]
+        return all(each is not None and each.answered > 100 for each in lanes)
+
+    await eventually(pipelined)
+    served = sum(db.stats().reads_by_reader.values())
+    await asyncio.gather(*(several(task) for task in range(60)))
+    assert sum(db.stats().reads_by_reader.values()) > served
+    with cluster.standing_still():
+        await db.execute("update note set text = 'new'")
+        found = await asyncio.gather(*(db.fetch_value(read, key=n) for n in range(1, 31)))
+        assert set(found) == {"new"}, "readers that stand still are not asked"

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from rdskit.client.failover import Cluster
     from rdskit.client.pool import Lease
-    from rdskit.client.replicas import Borrowed, Reader, Readers, Routines, WritePosition
+    from rdskit.client.replicas import Borrowed, Reader, ReaderCall, Readers, Routines, WritePosition
     from rdskit.client.statements.calls import Call
     from rdskit.client.statements.hooks import WriteHooks
     from rdskit.kernel.endpoints import Endpoint
@@ -304,7 +304,7 @@ class Executor:
         if self._readers is not None and self._cluster.takes_writes:
             self._readers.sent_to_writer += 1
 
-    def _consider_reader(self, work: Work[Any], borrowed: Borrowed, error: DriverError, failures: int) -> None:
+    def _consider_reader(self, work: Work[Any], borrowed: ReaderCall, error: DriverError, failures: int) -> None:
         """Return if a read may be sent elsewhere; raise what the caller must know otherwise."""
         if error.failure is Failure.REFUSED:  # the reader did as it should
             borrowed.give_back()

@@ -19,9 +19,11 @@ from rdskit.kernel.positions import START
 from rdskit.runtime.deadlines import Deadline
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Coroutine, Sequence
 
     from rdskit.client.pool import Lanes, Standings
+    from rdskit.client.replicas import ReaderCall
     from rdskit.client.statements.calls import Call
     from rdskit.kernel.ports import Connection, Params
     from rdskit.kernel.positions import Position
@@ -52,9 +54,14 @@ class PipelinedExecutor(Executor):
         if standing is None or not (standing.earned or standing.barred):
             timed: Any = functools.partial(_timed, call, lanes.standings, self._clock)
             return super().run(timed, statement, params, named, timeout, after)
-        if lanes.hot and standing.earned and not self._cluster.routes_reads:
+        if lanes.hot and standing.earned and self._reads_from_writer:
             return self._pipelined(lanes, call, statement, params, named, timeout, after)
         return super().run(call, statement, params, named, timeout, after)
+
+    @property
+    def _reads_from_writer(self) -> bool:
+        """Return whether the writer answers every read, and nothing is to be learned from its connection."""
+        return not self._cluster.routes_reads or (self._consistency == "strong" and self._written.is_known)
 
     async def _pipelined(
         self,
@@ -84,10 +91,46 @@ class PipelinedExecutor(Executor):
             self._retries.succeeded()
         return row
 
+    async def _read(self, work: Work[T]) -> T:
+        """Run on a reader; by a pipelined connection of one that is known to show what the read must see."""
+        begun = await self._begun_on_reader(work)
+        if begun is None:
+            return await super()._read(work)
+        answer, asked = begun
+        try:
+            row: T = await answer
+        except Elsewhere:
+            asked.given_up()
+        except DriverError as error:
+            self._consider_reader(work, asked, error, 1)
+        except BaseException:
+            asked.given_up()
+            raise
+        else:
+            asked.give_back()
+            if self._retries.in_debt:
+                self._retries.succeeded()
+            return row
+        return await super()._read(work)
+
+    async def _begun_on_reader(self, work: Work[Any]) -> tuple[asyncio.Future[Any], ReaderCall] | None:
+        """Send a read that has earned it to a reader; None where a pooled connection is to run it."""
+        if self._readers is None or not _may_be_pipelined(work):
+            return None
+        position = await self._position_to_see(work.after)
+        reader = None if position is None else self._readers.pipelines(position)
+        lanes = None if reader is None else reader.pool.lanes
+        standing = None if lanes is None else lanes.standings.get(work.text)
+        if reader is None or lanes is None or standing is None or not standing.earned:
+            return None
+        one, due = work.call is calls.fetch_one, work.deadline.due
+        answer = lanes.submit(work.text, work.args, due, one=one, opened_by=reader.noted_at)
+        return None if answer is None else (answer, self._readers.call(reader))
+
     async def _write(self, work: Work[T], error: DriverError | None) -> T:
         """Run on the writer; a read that found no free connection there is pipelined instead of waiting for one."""
         lanes = self._cluster.writer.lanes
-        if error is None and lanes is not None and work.statement.repeatable and work.call in _FETCHES:
+        if error is None and lanes is not None and _may_be_pipelined(work):
             standing = lanes.standings.get(work.text)
             if standing is not None and standing.earned:
                 answer = lanes.submit(work.text, work.args, work.deadline.due, one=work.call is calls.fetch_one)
@@ -105,6 +148,10 @@ class PipelinedExecutor(Executor):
 
 class ObservedPipelinedExecutor(ObservedExecutor, PipelinedExecutor):
     """Does the same, and notifies observers."""
+
+
+def _may_be_pipelined(work: Work[Any]) -> bool:
+    return work.statement.repeatable and not work.statement.dirties_session and work.call in _FETCHES
 
 
 async def _timed(

@@ -190,6 +190,11 @@ class Pool:
             lease.connection.abort()
 
     @property
+    def has_idle(self) -> bool:
+        """Return whether a connection is idle."""
+        return bool(self._idle)
+
+    @property
     def is_empty(self) -> bool:
         """Whether the pool has no connection."""
         return not self._all

@@ -1,8 +1,18 @@
 """Reads on replicas that never show less than the session has already written."""
 
 from rdskit.client.replicas.routines import KnownRoutines, Routines
-from rdskit.client.replicas.service import Borrowed, Reader, Readers
+from rdskit.client.replicas.service import Borrowed, Reader, ReaderCall, Readers
 from rdskit.client.replicas.tokens import Tokens
 from rdskit.client.replicas.write_position import NoWritePosition, WritePosition
 
-__all__ = ["Borrowed", "KnownRoutines", "NoWritePosition", "Reader", "Readers", "Routines", "Tokens", "WritePosition"]
+__all__ = [
+    "Borrowed",
+    "KnownRoutines",
+    "NoWritePosition",
+    "Reader",
+    "ReaderCall",
+    "Readers",
+    "Routines",
+    "Tokens",
+    "WritePosition",
+]

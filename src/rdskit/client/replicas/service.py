@@ -28,6 +28,7 @@ from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError, ReaderProgress
 from rdskit.kernel.positions import START
 from rdskit.kernel.scope import NO_SCOPE, Scope
+from rdskit.kernel.typing import override
 from rdskit.runtime.deadlines import Deadline
 from rdskit.runtime.periodic import every
 
@@ -133,17 +134,19 @@ class Reader:
         return lease.opened_at <= self.noted_at
 
 
-class Borrowed:
-    """A reader's connection on loan, and the clock of the call."""
+class ReaderCall:
+    """One call of a reader, which has no connection to itself: what it tells of the reader's load and health."""
 
-    __slots__ = ("_readers", "_started", "lease", "reader")
+    __slots__ = ("_readers", "_started", "reader")
 
-    def __init__(self, readers: Readers, reader: Reader, lease: Lease) -> None:
+    def __init__(self, readers: Readers, reader: Reader) -> None:
         self._readers = readers
         self.reader = reader
         self._started = asyncio.get_running_loop().time()
-        self.lease = lease
         reader.in_flight += 1
+
+    def _end(self) -> None:
+        """Do what is left to do after the call."""
 
     def given_up(self) -> None:
         """Return the connection of a call that its caller gave up: it was not answered, and that is no error."""
@@ -151,7 +154,7 @@ class Borrowed:
         reader.in_flight -= 1
         reader.latency = peak_ewma(reader.latency, now - self._started, now - reader.sampled_at)
         reader.sampled_at = now
-        self.lease.give_back()
+        self._end()
 
     def give_back(self) -> None:
         """Return the connection of a call that was answered, and count what it took."""
@@ -162,12 +165,12 @@ class Borrowed:
             reader.record = reader.record.succeeded()
         reader.latency = peak_ewma(reader.latency, now - self._started, now - reader.sampled_at)
         reader.sampled_at = now
-        self.lease.give_back()
+        self._end()
 
     def unused(self) -> None:
         """Return the connection without a call: nothing was served, and nothing learned of the latency."""
         self.reader.in_flight -= 1
-        self.lease.give_back()
+        self._end()
 
     def failed(self, failure: Failure) -> None:
         """Return the connection after an error.
@@ -182,6 +185,20 @@ class Borrowed:
             reader.pool.suspect()
         if failure in _LOSSES or failure is Failure.TIMEOUT:
             self._readers.blame(reader)
+        self._end()
+
+
+class Borrowed(ReaderCall):
+    """A reader's connection on loan, and the clock of the call."""
+
+    __slots__ = ("lease",)
+
+    def __init__(self, readers: Readers, reader: Reader, lease: Lease) -> None:
+        super().__init__(readers, reader)
+        self.lease = lease
+
+    @override
+    def _end(self) -> None:
         self.lease.give_back()
 
 
@@ -236,6 +253,21 @@ class Readers:
         if borrowed is None:
             self._spill()
         return borrowed
+
+    def pipelines(self, position: Position) -> Reader | None:
+        """Return a reader that shows a position and whose pipelined connections are to be used now.
+
+        They are where many reads come at once, and where no pooled connection is free.
+        """
+        reader, is_fresh = self.pick(position, asyncio.get_running_loop().time())
+        if reader is None or not is_fresh or (lanes := reader.pool.lanes) is None:
+            return None
+        return reader if lanes.hot or not reader.pool.has_idle else None
+
+    def call(self, reader: Reader) -> ReaderCall:
+        """Count a call that is pipelined to a reader."""
+        self._budget = self._budget.read()
+        return ReaderCall(self, reader)
 
     def can_tell(self, position: Position) -> bool:
         """Whether a position that another process gives can be compared with what the readers say.

@@ -87,7 +87,9 @@ class Lanes:
 
     # -- reads -----------------------------------------------------------------------------------------------------
 
-    def submit(self, text: str, args: Sequence[Any], due: float, *, one: bool) -> asyncio.Future[Any] | None:
+    def submit(
+        self, text: str, args: Sequence[Any], due: float, *, one: bool, opened_by: float = math.inf
+    ) -> asyncio.Future[Any] | None:
         """Send a read; None if it is to go to a pooled connection.
 
         Args:
@@ -95,12 +97,13 @@ class Lanes:
             args: its arguments.
             due: the moment on the loop's clock by which it must be answered; infinite for no limit.
             one: only the first row is wanted.
+            opened_by: the connection must have been open at this moment on the loop's clock.
 
         Returns:
             A future of the first row or None, or of the list of rows. It raises ``Elsewhere`` where a pooled connection
             is to run the read after all, and ``DriverError`` for an error of the server's.
         """
-        lane = self._free()
+        lane = self._free(opened_by)
         if lane is None or running_task(self._loop) is None:
             return None
         pipeline = lane.pipeline
@@ -118,12 +121,17 @@ class Lanes:
             self._watch()
         return answer
 
-    def _free(self) -> Lane | None:
+    def _free(self, opened_by: float) -> Lane | None:
         """Return the connection for the next read: the first that is neither late nor full."""
+        too_young = False
         for lane in self._lanes:
-            if not lane.late and lane.pipeline.writable and lane.pipeline.in_flight < self._limits.in_flight:
+            if lane.late or not lane.pipeline.writable or lane.pipeline.in_flight >= self._limits.in_flight:
+                continue
+            if lane.opened_at <= opened_by:
                 return lane
-        self._grow()
+            too_young = True
+        if not too_young:
+            self._grow()
         return None
 
     def _prepare(self, lane: Lane, text: str) -> None:
