@@ -65,7 +65,7 @@ def test_refused_logins_of_mariadb(mariadb_database: FamilyDatabase) -> None:
 
 def test_a_server_that_is_not_there_is_waited_for_until_the_deadline(database: TestDatabase) -> None:
     with pytest.raises(rdskit.ConnectError, match=f"{database.host}:1 cannot be reached"):
-        rdskit.dbapi_connect(f"postgresql://nobody:x@{database.host}:1/none", tls="off", timeout=0.3)
+        rdskit.dbapi_connect(f"postgresql://stranger:x@{database.host}:1/none", tls="off", timeout=0.3)
 
 
 @pytest.mark.parametrize("fixture", ["database", "mysql_database"])
@@ -167,7 +167,7 @@ def test_an_instance_by_name_with_verified_tls_through_a_failover(local_rds: Loc
 
 
 def _is_standby(connection: psycopg.Connection[tuple[bool]]) -> bool | None:
-    """What a new connection's server is; None where the connection, a plain one, has ended with the old writer."""
+    """Return the role of a new connection's server; None where the plain connection has ended with the old writer."""
     with contextlib.closing(connection):
         try:
             return connection.execute("select pg_is_in_recovery()").fetchone() == (True,)

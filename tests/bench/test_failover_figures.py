@@ -28,7 +28,7 @@ def figures() -> ModuleType:
 
 
 def played(figures: Any, contender: str = "rdskit", fault: str = "kill", **changes: Any) -> Any:
-    """A round: two writers, silent from 10.0 to 10.5; the old writer ended at 10.1 and promotion took 0.3."""
+    """Return a round: two writers, silent from 10.0 to 10.5; the old writer ended at 10.1 and promotion took 0.3."""
     told = {
         "acknowledged": [(0, 1, 9.9), (1, 2, 10.0), (0, 3, 10.5), (1, 4, 10.7), (0, 5, 10.8)],
         "errors": [(9.0, "Early"), (10.2, "OutcomeUnknown")],

@@ -1,4 +1,4 @@
-"""Writes with a deadline of 200 ms, made in three ways, and what each caller was told."""
+"""Writes with a deadline of 200 ms, made in three ways, and the answer that each caller received."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Calls:
         await asyncio.gather(*(self._insert(number) for number in range(first, first + count)))
 
     def numbers(self, what: str) -> set[int]:
-        """Those of whom that was told."""
+        """Return the keys whose call had that answer."""
         return {number for number, told in self.told.items() if told == what}
 
     def assert_true(self, rows: Iterable[int]) -> None:
-        """Compare what was told with the rows that are there."""
+        """Compare the answers with the rows in the table."""
         present = collections.Counter(rows)
         assert max(present.values()) == 1
         assert self.numbers(DONE) <= set(present)

@@ -33,7 +33,7 @@ class Cluster:
         return self.target_of(self.identifier)
 
     def target_of(self, identifier: str) -> str:
-        """An instance of it, for ``rdskit.connect``."""
+        """Return the target of an instance, for ``rdskit.connect``."""
         return f"rds://app:{PASSWORD}@{identifier}/app"
 
     @property
@@ -99,7 +99,7 @@ def aurora(local_rds: LocalRds, identifier: str, readers: int, engine: str = "au
         local_rds.await_available(name)
     cluster = Cluster(local_rds, identifier, names)
     yield cluster
-    for name in sorted(names, key=lambda name: name == cluster.writer):  # the writer last: nobody is promoted for it
+    for name in sorted(names, key=lambda name: name == cluster.writer):  # the writer last: no reader is promoted for it
         local_rds.await_available(name)  # one that is still joining its cluster again cannot be deleted
         local_rds.delete(name)
     rds.delete_db_cluster(DBClusterIdentifier=identifier, SkipFinalSnapshot=True)

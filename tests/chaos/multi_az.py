@@ -24,7 +24,7 @@ class MultiAz(NamedTuple):
     engine: str
 
     def connect(self, **options: object) -> contextlib.AbstractAsyncContextManager[rdskit.Database]:
-        """A database object whose login is the managed secret."""
+        """Return a database object whose login is the managed secret."""
         credentials = f"secretsmanager:{self.local.secret(self.identifier)}"
         return rdskit.connect(f"rds://{self.identifier}/app", credentials=credentials, **options)  # type: ignore[arg-type] # options of connect
 

@@ -42,11 +42,11 @@ async def db(cluster: Cluster) -> AsyncIterator[rdskit.Database]:
 
 
 class Writers:
-    """Autocommit writes of unique keys, until they are told to stop.
+    """Autocommit writes of unique keys, until they are stopped.
 
     Attributes:
         acknowledged: the keys for which there was an answer.
-        unknown: errors that said that nobody knows.
+        unknown: errors that said that the outcome is unknown.
     """
 
     def __init__(self, db: rdskit.Database) -> None:

@@ -26,13 +26,13 @@ PATIENCE = 60.0
 
 @pytest.fixture(scope="module", params=["postgres", "mariadb", *soak("mysql")])
 def instance(local_rds: LocalRds, request: pytest.FixtureRequest) -> Iterator[MultiAz]:
-    """The instance that the tests of an engine share."""
+    """Return the instance that the tests of an engine share."""
     with multi_az(local_rds, request.param) as instance:
         yield instance
 
 
 async def _refused(instance: MultiAz, **options: float) -> str:
-    """What a call of connect ends with, of exactly one class."""
+    """Return the error of a call of connect, of exactly one class."""
     async with asyncio.timeout(DEADLINE + GRACE):
         with pytest.raises(rdskit.ConnectError) as told:
             async with instance.connect(timeout=DEADLINE, **options):

@@ -74,7 +74,7 @@ class Daemon:
         )
 
     def next_line(self) -> str:
-        """What it says next."""
+        """Return the child's next line."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         assert line, "the local RDS has ended by itself"

@@ -1,6 +1,6 @@
 """What all else rests on: clients with short deadlines behind an endpoint, and a primary that is killed repeatedly.
 
-A write that was acknowledged is there afterwards, whatever was cut, cancelled or promoted meanwhile. A write that ran
+A write that was acknowledged is there afterwards, whatever was cut, cancelled or promoted. A write that ran
 into its deadline, or whose connection was lost, may be there or not: its outcome is unknown, and is counted apart.
 """
 

@@ -32,7 +32,7 @@ HOT_WORKERS = 32
 
 @pytest.fixture(params=["database", "mariadb_database", "mysql_database"], ids=["postgresql", "mariadb", "mysql"])
 def target(request: pytest.FixtureRequest) -> TestDatabase | FamilyDatabase:
-    """A fresh database."""
+    """Return a fresh database."""
     fresh: TestDatabase | FamilyDatabase = request.getfixturevalue(request.param)
     return fresh
 
@@ -45,7 +45,7 @@ async def _transfer(tx: Transaction, number: int, source: int, sink: int) -> int
 
 
 class Bank:
-    """Workers that make transfers, and what each was told."""
+    """Workers that make transfers, and the answer of each."""
 
     def __init__(self, db: rdskit.Database, chance: random.Random, transfers: int) -> None:
         self._db = db

@@ -48,14 +48,14 @@ OPEN = {
 
 @pytest.fixture(scope="module", params=["postgres", "mysql", *soak("mariadb")])
 def instance(local_rds: LocalRds, request: pytest.FixtureRequest) -> Iterator[MultiAz]:
-    """The instance that the tests of an engine share."""
+    """Return the instance that the tests of an engine share."""
     with multi_az(local_rds, request.param) as instance:
         yield instance
 
 
 @pytest.fixture
 async def db(instance: MultiAz) -> AsyncIterator[rdskit.Database]:
-    """Connected, with our tables."""
+    """Yield a connected database with rdskit's tables."""
     async with instance.connect(max_size=10) as db:
         await db.setup()
         yield db

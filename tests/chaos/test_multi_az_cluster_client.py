@@ -47,7 +47,7 @@ async def test_a_failover_is_told_by_the_servers(cluster: Cluster, monkeypatch: 
 
 
 async def late(identifier: str, _region: str | None) -> object:
-    """What the API says for a while after a failover."""
+    """Return what the API says for a while after a failover."""
     raise rdskit.NoWriterError(f"DB cluster {identifier!r} has no writer")
 
 

@@ -31,13 +31,13 @@ KILLS = 3
     params=["database", "mariadb_database", *soak("mysql_database")], ids=["postgresql", "mariadb", "mysql"]
 )
 def target(request: pytest.FixtureRequest) -> TestDatabase | FamilyDatabase:
-    """A fresh database."""
+    """Return a fresh database."""
     fresh: TestDatabase | FamilyDatabase = request.getfixturevalue(request.param)
     return fresh
 
 
 async def _publish(db: rdskit.Database, chance: random.Random) -> None:
-    """Number the messages of each key under a lock on its row, in transactions of which some stay open for a while."""
+    """Count the messages of each key up under a lock on its row; some transactions stay open for a while."""
     for _ in range(MESSAGES):
         async with db.transaction() as tx:
             await tx.execute("insert into note (a) values (1)")  # the transaction has its number before the row
@@ -53,7 +53,7 @@ async def _publish(db: rdskit.Database, chance: random.Random) -> None:
 
 @contextlib.asynccontextmanager
 async def _process(url: str, path: Path, order: str) -> AsyncIterator[None]:
-    """A relay that is killed at the end of the block."""
+    """Run a relay that is killed at the end of the block."""
     script = str(Path(__file__).with_name("outbox_relay.py"))
     process = await asyncio.create_subprocess_exec(sys.executable, script, url, str(path), order)
     try:

@@ -1,4 +1,4 @@
-"""A switch that somebody asked for, under load: the application sees no error, and is told of the pause."""
+"""A planned switchover under load: the application sees no error, and receives an event for the pause."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ async def place(tx: Transaction, key: int) -> int:
 
 
 class Switch:
-    """What is told of a switch, and a write outside of ``run`` that is begun in the middle of it."""
+    """The events of a switchover, and a write outside of ``run`` that begins in the middle of it."""
 
     def __init__(self) -> None:
         self.db: rdskit.Database | None = None

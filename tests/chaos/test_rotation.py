@@ -175,11 +175,11 @@ async def test_tokens_that_expire_fail_no_query(local_rds: LocalRds, engine: str
             async def refused() -> bool:
                 return bool(credentials.refused) or bool(load.failed)
 
-            # The server finds the token too old before this client does: it is minted anew, and nobody notices.
+            # The server finds the token too old before this client does: the client signs a new one, and no call fails.
             await eventually(refused)
             await load.more(20)
             assert first in credentials.refused
-            # The client's own clock passes the token's time: it is minted anew before anybody is refused.
+            # The client's own clock passes the token's time: the client signs a new one before a login is refused.
             known, late = set(credentials.given), 0.0
             await load.more(20)
             minted = set(credentials.given) - known

@@ -79,7 +79,7 @@ def test_what_is_promised_is_no_violation() -> None:
         ({"run-1": 2}, "more than once: run-1"),
         ({"run-1": 1, "run-3": 2}, "more than once: run-3"),
         ({"run-1": 1, "run-4": 1}, "nothing happened: run-4"),
-        ({"run-1": 1, "run-5": 1}, "nobody wrote it: run-5"),
+        ({"run-1": 1, "run-5": 1}, "no worker wrote it: run-5"),
     ],
 )
 def test_each_broken_promise_of_a_write_is_found(copies: dict[str, int], word: str) -> None:

@@ -1,4 +1,4 @@
-"""200 ms deadlines while the synchronous standby is gone: whatever a caller is told is true."""
+"""200 ms deadlines while the synchronous standby is gone: every answer is true."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CALLERS = 40
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ThrowawayPostgres]:
-    """A PostgreSQL of this test's own: every commit on it is made to wait."""
+    """Yield a PostgreSQL of this test's own on which every commit waits."""
     with throwaway_postgres(tmp_path / "server") as server:
         yield server
 

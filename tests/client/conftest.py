@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture(params=["database", "mariadb_database", "mysql_database"], ids=["postgresql", "mariadb", "mysql"])
 def target(request: pytest.FixtureRequest) -> TestDatabase | FamilyDatabase:
-    """A fresh database."""
+    """Return a fresh database."""
     fresh: TestDatabase | FamilyDatabase = request.getfixturevalue(request.param)
     return fresh
 
 
 @pytest.fixture
 async def items(target: TestDatabase | FamilyDatabase) -> AsyncIterator[rdskit.Database]:
-    """A connected database with an empty table ``items``, and no connection in use at the end."""
+    """Yield a connected database with an empty table ``items``, and no connection in use at the end."""
     async with rdskit.connect(target.url, tls="off", min_size=1, max_size=3) as db:
         await db.execute("create table items (id bigint primary key, name varchar(100) unique, price double precision)")
         yield db

@@ -46,7 +46,7 @@ class Server:
         down: refuses connections.
         answer: seconds that a statement takes.
         position: what it has written or replayed; None where it tells none.
-        says: whom it takes for the writer.
+        says: the host that it takes for the writer.
     """
 
     def __init__(self, name: str, role: Role) -> None:
@@ -89,7 +89,7 @@ class Line:
     async def execute(self, _text: str, _args: Sequence[Any], _timeout: float | None) -> Result:
         await self._answer()
         if self.role is not Role.WRITER:
-            self.broken = True  # as the drivers do: of no use to whoever wants the writer
+            self.broken = True  # as the drivers do: of no use to a caller that wants the writer
             raise DriverError(Failure.READ_ONLY, ReadOnlyError("it reads only"))
         return Result(1)
 
@@ -150,7 +150,7 @@ class Estate:
     """A cluster of three hosts, of which the first writes; the API knows no more than where they are.
 
     Attributes:
-        attempts: when each connection was asked for, on the loop's clock, and of whom.
+        attempts: when each connection was asked for, on the loop's clock, and of which host.
     """
 
     def __init__(self) -> None:
@@ -189,7 +189,7 @@ class Estate:
     # -- what happens ----------------------------------------------------------------------------------------------
 
     def promote(self, name: str) -> None:
-        """Have another host write; it knows that at once, and the others when they are told."""
+        """Have another host write; it knows that at once, and the others later."""
         self.servers[name].role, self.servers[name].says = Role.WRITER, name
 
     def switch_over(self, name: str) -> None:
@@ -211,12 +211,12 @@ class Estate:
 
 
 class Application:
-    """Writers that write until they are told to stop.
+    """Writers that write until they are stopped.
 
     Attributes:
         db: what they write by.
         latest: when each of them was last acknowledged a write.
-        errors: what they were told instead.
+        errors: the errors that they got instead.
     """
 
     def __init__(self, db: Database, writers: int) -> None:
@@ -266,7 +266,7 @@ class Application:
 async def connected(
     estate: Estate, *, writers: int = 20, hear: Callable[[Any], None] | None = None, **limits: Any
 ) -> AsyncIterator[Application]:
-    """An application with so many writers, not yet begun, and the client that it writes by."""
+    """Return an application with a number of writers, not yet started, and its client."""
     access = Access(estate, estate, database=None, tls=None, connect_timeout=5.0, application_name="test")
     source = AskingSource(estate, access, AURORA_POSTGRES)
     resolved = Resolved(Target(), Engine.POSTGRES, Dialect.POSTGRES, source, access)

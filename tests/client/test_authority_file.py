@@ -1,4 +1,4 @@
-"""The file of authorities for drivers that read one: it is there whenever somebody asks for its path."""
+"""The file of authorities for drivers that read one: it exists whenever its path is asked for."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ async def test_the_servers_know_before_the_api_does(cluster: Replicated) -> None
 
 
 def lines_at(cluster: Replicated) -> int:
-    """Connections of the source under test on all servers."""
+    """Count the connections of the source under test on all servers."""
     counted = "select count(*) from pg_stat_activity where application_name = 'test'"
     found = 0
     for server in (cluster.primary, *cluster.replicas):

@@ -1,4 +1,4 @@
-"""IAM tokens as the client keeps them: for how long, for whom, with which keys."""
+"""IAM tokens as the client keeps them: for how long, for which user, with which keys."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ def without_keys(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
 
 
 def write_profile(monkeypatch: pytest.MonkeyPatch, folder: Path, printed: object, status: int = 0) -> None:
-    """A profile ``federated`` whose process prints something, a secret on its error output included."""
+    """Write a profile ``federated`` whose process prints something, a secret on its error output included."""
     without_keys(monkeypatch, folder)
     text = printed if isinstance(printed, str) else json.dumps(printed)
     program = folder / "process"
@@ -217,7 +217,7 @@ def write_profile(monkeypatch: pytest.MonkeyPatch, folder: Path, printed: object
 
 
 def everything_about(error: BaseException | None) -> str:
-    """An exception and everything that its traceback would show."""
+    """Return an exception and everything that its traceback would show."""
     if error is None:
         return ""
     return f"{error!r} {vars(error)!r} {everything_about(error.__cause__)} {everything_about(error.__context__)}"

@@ -1,4 +1,4 @@
-"""Failovers as the client meets them, in virtual time: stale views, hosts that nobody reaches, and who is dialled."""
+"""Failovers as the client sees them, in virtual time: stale views, unreachable hosts, and connection attempts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fork shares sockets: the child must not touch its parent's, and be told what to do instead."""
+"""A fork shares sockets: the child must not touch its parent's, and its error says what to do instead."""
 
 from __future__ import annotations
 

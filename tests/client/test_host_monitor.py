@@ -52,7 +52,7 @@ class Line:
 
 
 class Host:
-    """The writer's host, and what is told of it to the cluster."""
+    """The writer's host, and what the monitor reports of it to the cluster."""
 
     def __init__(self) -> None:
         self.silent, self.role = False, Role.WRITER
@@ -77,7 +77,7 @@ class Host:
 
 @contextlib.asynccontextmanager
 async def watched() -> AsyncIterator[Host]:
-    """A host under watch; made inside the test, where time is virtual."""
+    """Yield a host under watch; created inside the test, where time is virtual."""
     host = Host()
     watching = asyncio.create_task(HostMonitor(host, host.lines).watch())
     try:

@@ -22,7 +22,7 @@ ONE_AND_TWO = pytest.mark.parametrize("calls", [1, 2])
 
 
 async def errors_of(calls: int, db: rdskit.Database, sql: str) -> list[type]:
-    """What so many calls at once are told."""
+    """Return the errors of a number of calls at once."""
     told = await asyncio.gather(*(db.execute(sql) for _ in range(calls)), return_exceptions=True)
     return [type(error) for error in told]
 

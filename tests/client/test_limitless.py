@@ -106,6 +106,6 @@ async def test_a_server_that_knows_no_routers_is_used_as_it_is(database: TestDat
 
 async def test_a_refused_login_is_told(database: TestDatabase) -> None:
     access = access_to(database)
-    access.credentials = StaticCredentials("nobody", "wrong-password")
+    access.credentials = StaticCredentials("stranger", "wrong-password")
     with pytest.raises(DriverError):
         await access.open(group(database))

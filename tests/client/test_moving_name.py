@@ -74,7 +74,7 @@ async def test_every_driver_is_given_the_name(target: TestDatabase | FamilyDatab
     # By its name the host is not on this machine, so MySQL's full login needs the caller's word.
     async with rdskit.connect(url, tls="off", min_size=1, max_size=5, cleartext_password=True) as db:
         asked = len(names.lookups)
-        names.lead(NAME, "127.0.0.1", 1)  # nobody listens there
+        names.lead(NAME, "127.0.0.1", 1)  # no server listens there
         with pytest.raises(rdskit.ConnectError, match=NAME):
             async with contextlib.AsyncExitStack() as all_of_them:
                 for _ in range(5):  # the first of them may be ready

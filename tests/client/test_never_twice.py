@@ -1,4 +1,4 @@
-"""Whatever goes wrong, and however often: nothing that is not idempotent happens twice, and nobody is told a lie.
+"""Whatever goes wrong, and however often: nothing that is not idempotent happens twice, and every answer is true.
 
 The server is made up, behind the driver's port; executor, cluster and pools are the real ones, in virtual time.
 """

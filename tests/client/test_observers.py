@@ -1,4 +1,4 @@
-"""What observers are told, and that they cannot disturb what they observe."""
+"""The events that observers receive, and that observers cannot disturb what they observe."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ async def test_the_end_of_a_stream_is_told_however_it_ends(database: TestDatabas
 
 @contextlib.asynccontextmanager
 async def lost_read(db: rdskit.Database, database: TestDatabase) -> AsyncIterator[asyncio.Future[int]]:
-    """A read whose connection was ended while it waited for a lock, which is held for the block."""
+    """End the connection of a read that waits for a lock, which is held for the block."""
     find = "select pid from pg_stat_activity where wait_event_type = 'Lock' and query like '%from held'"
     async with rdskit.connect(database.url, tls="off", min_size=0, max_size=2) as killer:
         await killer.execute("create table held as select 1 as n")
@@ -140,7 +140,7 @@ async def test_failed_connects_and_rotated_credentials_are_told(database: TestDa
 
     with pytest.raises(rdskit.ConnectError):
         await rdskit.connect(
-            f"postgresql://nobody:x@{database.host}:1/none", tls="off", connect_timeout=0.2, observers=[heard.append]
+            f"postgresql://stranger:x@{database.host}:1/none", tls="off", connect_timeout=0.2, observers=[heard.append]
         )
     failed = of_kind(heard, events.ConnectionFailed)
     assert {(one.endpoint, one.error) for one in failed} == {(f"{database.host}:1", "ConnectError")}

@@ -39,7 +39,7 @@ def entry(number: int) -> dict[str, Any]:
 
 
 def in_order(key: Any) -> list[int]:
-    """What the order must be, by Python's own sort."""
+    """Return the right order, by Python's own sort."""
     numbers = list(range(0, 1000, 5))
     for part in reversed([key] if isinstance(key, str) else key):
         name, _, direction = part.partition(" ")
@@ -91,7 +91,7 @@ async def test_what_does_not_fit_is_refused(entries: rdskit.Database) -> None:
 
 
 class Neighbour:
-    """Somebody else, on a connection of their own, under whom rows come and go for as long as the block."""
+    """Insert and delete rows on a connection of its own for as long as the block."""
 
     def __init__(self, db: rdskit.Database, chance: random.Random, rows: list[int]) -> None:
         self._db = db

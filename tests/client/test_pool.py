@@ -70,7 +70,7 @@ async def test_blocks_that_wait_for_each_other_are_told_at_once(database: TestDa
 
 
 async def test_a_dead_server_costs_few_attempts_and_one_clear_error_each(database: TestDatabase) -> None:
-    url = f"postgresql://nobody:x@{database.host}:1/none"
+    url = f"postgresql://stranger:x@{database.host}:1/none"
     with pytest.raises(rdskit.ConnectError, match="cannot be reached"):
         await rdskit.connect(url, tls="off", connect_timeout=0.5)
 
@@ -108,7 +108,7 @@ async def test_after_a_long_outage_callers_are_told_at_once_and_the_host_is_foun
         async with rdskit.connect(url, tls="off", max_size=4, max_waiting=2000, timeout=1.0) as db:
             writer = db._cluster.writer
             await db.fetch_value("select 1")
-            writer.limits = dataclasses.replace(writer.limits, outage_timeout=3600)  # nobody is told at once yet
+            writer.limits = dataclasses.replace(writer.limits, outage_timeout=3600)  # no call fails at once yet
             await asyncio.to_thread(server.kill)
 
             async def call(delay: float) -> str:

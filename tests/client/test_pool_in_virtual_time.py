@@ -249,7 +249,7 @@ async def test_after_long_callers_are_told_at_once_and_a_host_that_is_back_is_fo
 async def test_an_attempt_that_failed_when_nobody_waited_any_more_turns_nobody_away_later(
     server: Server, pause: float, failure: Failure
 ) -> None:
-    """Both connections are busy, and one of them comes back while a third is being opened in vain."""
+    """Both connections are busy, and one of them comes back while a third cannot be opened."""
     async with pool_on(server, min_size=2, max_size=5, outage_timeout=30) as pool:
         await asyncio.sleep(1)
         busy = [asyncio.ensure_future(hold(pool, seconds)) for seconds in (OPENING / 2, pause + 10)]

@@ -115,7 +115,7 @@ class Readable:
 
 
 def asked(readable: Readable, ask: Callable[[Executor, Cluster], Coroutine[Any, Any, list[str]]]) -> list[str]:
-    """What a client of the entry is answered."""
+    """Return the answer that a client of the entry gets."""
     with asyncio.Runner(loop_factory=looptime.new_event_loop) as runner:
         return runner.run(_asked(readable, ask))
 

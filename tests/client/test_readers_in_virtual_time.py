@@ -119,7 +119,7 @@ async def test_a_reader_that_falls_silent_after_a_write_keeps_a_read_no_longer_t
             took.append(clock() - started)
         assert took[0] == pytest.approx(0.05, abs=3 * ANSWER)
         assert max(took[1:]) <= took[0]
-        assert sum(took) < 0.15, "that was in vain, so the others do not wait at once"
+        assert sum(took) < 0.15, "that had no success, so the others do not wait at once"
         assert db.stats().reads_sent_to_writer == 5
 
 

@@ -184,7 +184,7 @@ def no_aws(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def named(cluster: Cluster, names: Names) -> Names:
-    """The cluster under names as Aurora gives them; AWS goes away once the API has told the addresses."""
+    """Name the cluster as Aurora does; AWS goes away once the API has reported the addresses."""
     for what, place in endpoints(cluster).items():
         label = {"cluster": "found.cluster-", "reader": "found.cluster-ro-"}.get(what, f"{what}.")
         names.lead(f"{label}{DOMAIN}", *place)
@@ -310,7 +310,7 @@ def plain_url(database: TestDatabase) -> str:
 
 @contextlib.asynccontextmanager
 async def api(answer: bytes) -> AsyncIterator[tuple[str, asyncio.Event, asyncio.Event]]:
-    """An AWS endpoint that says the same to everybody, once it may: its URL, whether it was asked, whether it may."""
+    """Serve one answer to every caller once allowed; yield the URL, an event for a request, and one that allows."""
     asked, may = asyncio.Event(), asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

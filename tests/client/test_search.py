@@ -1,4 +1,4 @@
-"""The search for a host: whom it asks, which logins it tries, and when it gives up."""
+"""The search for a host: which hosts it asks, which logins it tries, and when it gives up."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ async def test_another_process_sees_through_a_replica_what_a_token_says(
     said, _ = await process.communicate()
     seen = json.loads(said)
     assert seen
-    assert set(seen) == {1}, "whoever answered, the last time a replica"
+    assert set(seen) == {1}, "any host that answered, the last time a replica"
 
 
 class Moving:

@@ -26,7 +26,7 @@ class Idle:
 
 
 class Lender:
-    """Whoever lent the connection; of it only the watchdog is asked for."""
+    """The pool of the connection; only its watchdog is used."""
 
     def __init__(self, watchdog: Watchdog | None) -> None:
         self.watchdog = watchdog

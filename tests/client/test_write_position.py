@@ -122,7 +122,7 @@ async def test_a_failed_capture_sends_reads_to_the_writer_until_one_succeeds(
     row = await killed.fetch_one("select pg_backend_pid()", (), 5.0)
     assert row is not None
     await connection.execute(f"select pg_terminate_backend({row[0]}, 5000)", (), 10.0)
-    killed.broken = False  # as if nobody had noticed yet
+    killed.broken = False  # as if it were not noticed yet
     written = WritePosition(owner)
     written.wrote(_lease(killed, pool))
     assert not await written.known(5)

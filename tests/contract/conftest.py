@@ -65,12 +65,12 @@ class Engine:
         return Login(self.database.user, self.database.password)
 
     def text(self, sql: str) -> str:
-        """A statement for the driver: its parameters are written ``?``."""
+        """Compile a statement for the driver; its parameters are written ``?``."""
         numbers = iter(range(1, 100))
         return re.sub(r"\?", lambda _: f"${next(numbers)}", sql) if self.is_postgres else sql
 
     def pick(self, postgres: Any, family: Any, mysql: Any = None) -> Any:
-        """What belongs to this engine; ``mysql`` where it differs from MariaDB."""
+        """Return the value of this engine; ``mysql`` where it differs from MariaDB."""
         if self.is_postgres:
             return postgres
         return mysql if self.name == "mysql" and mysql is not None else family
@@ -112,7 +112,7 @@ def engine(request: pytest.FixtureRequest, mariadb: ThrowawayMariaDB, mysql: Thr
 
 @pytest.fixture
 async def connection(engine: Engine) -> AsyncIterator[Connection]:
-    """A connection of the driver, without a pool."""
+    """Yield a connection of the driver, without a pool."""
     opened = await engine.driver.connect(engine.options, engine.login)
     yield opened
     await opened.close(2.0)
@@ -120,7 +120,7 @@ async def connection(engine: Engine) -> AsyncIterator[Connection]:
 
 @pytest.fixture
 async def watcher(engine: Engine) -> AsyncIterator[Connection]:
-    """A second connection, to look at the server with."""
+    """Yield a second connection, to look at the server with."""
     opened = await engine.driver.connect(engine.options, engine.login)
     yield opened
     await opened.close(2.0)
@@ -128,7 +128,7 @@ async def watcher(engine: Engine) -> AsyncIterator[Connection]:
 
 @pytest.fixture
 async def db(engine: Engine) -> AsyncIterator[rdskit.Database]:
-    """What an application opens."""
+    """Yield the database object that an application opens."""
     async with rdskit.connect(engine.database.url, tls="off", max_size=4) as opened:
         yield opened
 

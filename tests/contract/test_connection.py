@@ -40,13 +40,13 @@ async def table(engine: Engine, connection: Connection) -> str:
 
 
 async def first(connection: Connection, text: str, *args: object) -> tuple[Any, ...] | None:
-    """The first row as a plain tuple."""
+    """Return the first row as a plain tuple."""
     row = await connection.fetch_one(text, args, 5.0)
     return None if row is None else tuple(row)
 
 
 def in_transaction(connection: Connection) -> bool:
-    """Asked anew each time, which a type checker does not expect of an attribute."""
+    """Look each time again, which a type checker does not expect of an attribute."""
     return connection.in_transaction
 
 
@@ -348,7 +348,7 @@ async def test_written_positions_grow(engine: Engine, connection: Connection, wa
 
 async def test_logins_and_hosts_that_are_refused(engine: Engine) -> None:
     wrong = await refusal(engine.driver.connect(engine.options, Login(engine.login.user, "wrong")))
-    if not engine.is_postgres:  # the throw-away PostgreSQL trusts whoever reaches it
+    if not engine.is_postgres:  # the throw-away PostgreSQL trusts every client
         assert (wrong.failure, type(wrong.public)) == (Failure.REFUSED, AuthenticationError)
         assert "wrong" not in str(wrong)
     options = engine.options

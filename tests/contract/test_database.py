@@ -105,7 +105,7 @@ async def test_deferrable_is_postgresqls(engine: Engine, db: rdskit.Database) ->
 
 @pytest.mark.usefixtures("users")
 async def test_run_does_a_conflicting_transaction_again(engine: Engine, db: rdskit.Database) -> None:
-    """Everybody reads, then writes what it read plus one: each conflict is somebody's retry, and none is lost."""
+    """Everybody reads, then writes what it read plus one: each conflict is repeated, and none is lost."""
     attempts = 0
 
     async def grow(tx: Any) -> None:

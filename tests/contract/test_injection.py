@@ -122,5 +122,5 @@ async def test_one_text_is_one_statement(engine: Engine, db: rdskit.Database) ->
 
 
 def _literal(text: str) -> str:
-    """A pattern that means this text only."""
+    """Return a pattern that matches this text only."""
     return "".join(f"\\{character}" if character in "\\%_" else character for character in text)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def notes(db: rdskit.Database) -> None:
-    """A table with three numbers."""
+    """Create a table with three numbers."""
     await db.execute("create table notes (n int primary key)")
     await db.insert_many("notes", [{"n": number} for number in (1, 2, 3)])
 

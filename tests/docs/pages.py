@@ -24,7 +24,7 @@ class Block:
 
 
 def runnable_blocks(page: Path) -> list[Block]:
-    """The blocks of a page that claim to run, in their order."""
+    """Return the blocks of a page that claim to run, in their order."""
     text = page.read_text(encoding="utf-8")
     return [
         Block(page, text.count("\n", 0, found.start()) + 1, found["language"], found["code"])
@@ -34,6 +34,6 @@ def runnable_blocks(page: Path) -> list[Block]:
 
 
 def local_links(page: Path) -> list[Path]:
-    """The files that a page links to."""
+    """Return the files that a page links to."""
     targets = (found["target"] for found in _LINK.finditer(page.read_text(encoding="utf-8")))
     return [(page.parent / target).resolve() for target in targets if "://" not in target]

@@ -33,7 +33,7 @@ def commands(name: str) -> Iterator[tuple[str, Any]]:
 
 
 def section(heading: str) -> str:
-    """The part of the command line's page below a heading, to the next heading of whatever level."""
+    """Return the part of the command line's page below a heading, to the next heading of whatever level."""
     text = (ROOT / "docs/cli.md").read_text()
     found = re.search(rf"^##+ {re.escape(heading)}\n(.*?)(?=^##+ |\Z)", text, re.MULTILINE | re.DOTALL)
     assert found, f"docs/cli.md has no section '{heading}'"

@@ -26,7 +26,7 @@ _SHELL = "set -eu; . ./block; set +u; env -0 > ./environment"
 
 
 class Reader:
-    """Somebody who follows a page in a shell, in a directory of their own."""
+    """A user who follows a page in a shell, in a directory of their own."""
 
     def __init__(self, directory: Path, python: Path) -> None:
         self.directory = directory

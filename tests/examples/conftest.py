@@ -30,7 +30,7 @@ LIMITS = httpx.Limits(keepalive_expiry=1.0)
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """A Multi-AZ instance with a replica, and how the examples are told of it."""
+    """A Multi-AZ instance with a replica, and the environment that names it to the examples."""
 
     local: LocalRds
     identifier: str
@@ -47,7 +47,7 @@ class Shop:
         return f"secretsmanager:{self.local.secret(self.identifier)}"
 
     def environment(self, **more: str) -> dict[str, str]:
-        """The environment of an example's process."""
+        """Return the environment of an example's process."""
         return {**os.environ, "SHOP_DATABASE": self.target, **more}
 
     def count(self, statement: str) -> int:
@@ -66,7 +66,7 @@ class Shop:
 
     @contextlib.contextmanager
     def running(self, *words: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-        """A Python program that runs as long as the block."""
+        """Run a Python program as long as the block."""
         with self.log.open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, *words], env=self.environment(**environment), stdout=log, stderr=subprocess.STDOUT
@@ -79,7 +79,7 @@ class Shop:
 
     @contextlib.contextmanager
     def serving(self, path: str, port: int, *words: str) -> Iterator[httpx.Client]:
-        """A web application that runs as long as the block, and a client of it.
+        """Run a web application as long as the block, and yield a client of it.
 
         Args:
             path: answers with 200 once the application is up.
@@ -107,7 +107,7 @@ class Shop:
 
 @pytest.fixture
 def port() -> int:
-    """A port that nobody listens on."""
+    """Return a port on which no server listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         found: int = server.getsockname()[1]
     return found
@@ -115,7 +115,7 @@ def port() -> int:
 
 @pytest.fixture(scope="session")
 def instance(local_rds: LocalRds) -> Iterator[str]:
-    """The instance that all examples use."""
+    """Yield the instance that all examples use."""
     local_rds.create("examples", MultiAZ=True, replicas=1)
     yield "examples"
     local_rds.delete("examples-r1", "examples")
@@ -123,5 +123,5 @@ def instance(local_rds: LocalRds) -> Iterator[str]:
 
 @pytest.fixture
 def shop(local_rds: LocalRds, instance: str, tmp_path: Path) -> Shop:
-    """The shop's database."""
+    """Return the shop's database."""
     return Shop(local_rds, instance, tmp_path / "log")

@@ -86,7 +86,7 @@ def test_the_fastapi_shop_shows_a_customer_their_order_and_has_nobody_else_wait_
         for ordered in itertools.count(before + 1):
             placed = client.put(f"/orders/{uuid.uuid4()}", json={"item": "tea"}).json()
             assert placed == {"new": True, "ordered": ordered}
-            # The replica cannot have it yet: whoever sees it there has waited, or was sent to the writer.
+            # The replica cannot have it yet: a read that sees it there has waited, or was sent to the writer.
             if client.get("/orders").json().get("tea", 0) < ordered:
                 break
             assert time.monotonic() < end, "others are never answered by the replica"

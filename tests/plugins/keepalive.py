@@ -1,4 +1,4 @@
-"""What the operating system was told to do about a silent server, by the port from which a connection comes."""
+"""The keepalive settings of a connection's socket, found by its local port."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-GRACE = 5.0  # seconds in which a process that was told to end may still be ending
+GRACE = 5.0  # seconds in which a terminated process may still be ending
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 ELSEWHERE_ALLOWED = ("/dev/", "/proc/", "/sys/", f"{SERVERS}/")
 
@@ -40,12 +40,12 @@ def belongs_to_run(process: psutil.Process) -> bool:
     directory = str(run_directory())
     try:
         return process.environ().get(MARK) == directory or any(directory in word for word in process.cmdline())
-    except psutil.Error:  # it has ended meanwhile, or belongs to somebody else
+    except psutil.Error:  # it has ended by now, or belongs to another user
         return False
 
 
 def surviving_processes() -> list[psutil.Process]:
-    """What the run has started and what is still there after a grace period."""
+    """Return the processes of the run that are still there after a grace period."""
     own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     found = [process for process in psutil.process_iter() if process.pid not in own and belongs_to_run(process)]
     _, alive = psutil.wait_procs([process for process in found if not is_resource_tracker(process)], timeout=GRACE)
@@ -71,7 +71,7 @@ def end(processes: Iterable[psutil.Process]) -> list[str]:
 
 
 def files_in_home() -> list[Path]:
-    """What something has written into the home directory that this run was given."""
+    """Return what was written into the home directory that this run was given."""
     return [path for path in (run_directory() / "home").rglob("*") if path.is_file()]
 
 

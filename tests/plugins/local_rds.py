@@ -62,7 +62,7 @@ class LocalRds:
         self.await_available(identifier)
 
     def secret(self, identifier: str) -> str:
-        """The ARN of the managed master password."""
+        """Return the ARN of the managed master password."""
         instances = self.rds.describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"]
         arn: str = instances[0]["MasterUserSecret"]["SecretArn"]
         return arn
@@ -81,7 +81,7 @@ class LocalRds:
         return True
 
     def server_processes(self, identifier: str, title: str) -> list[psutil.Process]:
-        """The processes of an instance's servers whose title contains a text, such as ``walreceiver``."""
+        """Return the processes of an instance's servers whose title contains a text, such as ``walreceiver``."""
         instances = self.rds.describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"]
         resource = instances[0]["DbiResourceId"]
         found = []
@@ -94,7 +94,7 @@ class LocalRds:
 
 @contextlib.contextmanager
 def running(data: Path) -> Iterator[LocalRds]:
-    """A local RDS for the length of the block."""
+    """Run a local RDS for the length of the block."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -112,6 +112,6 @@ def running(data: Path) -> Iterator[LocalRds]:
 
 @pytest.fixture(scope="session")
 def local_rds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRds]:
-    """A local RDS of this run's own."""
+    """Yield a local RDS of this run's own."""
     with running(tmp_path_factory.mktemp("local-rds")) as local:
         yield local

@@ -51,7 +51,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThrowawayMariaDB]:
-    """A MariaDB of this run's own: ``host``, ``port``, ``superuser``, ``password``, ``dsn``."""
+    """Yield a MariaDB of this run's own: ``host``, ``port``, ``superuser``, ``password``, ``dsn``."""
     with throwaway_mariadb(tmp_path_factory.mktemp("mariadb")) as server:
         keep_confidential(server.password)
         yield server
@@ -59,7 +59,7 @@ def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThrowawayMaria
 
 @pytest.fixture(scope="session")
 def mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThrowawayMySQL]:
-    """A MySQL of this run's own: ``host``, ``port``, ``superuser``, ``password``, ``dsn``."""
+    """Yield a MySQL of this run's own: ``host``, ``port``, ``superuser``, ``password``, ``dsn``."""
     with throwaway_mysql(tmp_path_factory.mktemp("mysql")) as server:
         keep_confidential(server.password)
         yield server
@@ -81,13 +81,13 @@ def mysql_spares(mysql: ThrowawayMySQL) -> Iterator[Spares]:
 
 @pytest.fixture
 def mariadb_database(mariadb_spares: Spares) -> Iterator[FamilyDatabase]:
-    """A fresh, empty database on the run's MariaDB."""
+    """Yield a fresh, empty database on the run's MariaDB."""
     with mariadb_spares.one() as database:
         yield database
 
 
 @pytest.fixture
 def mysql_database(mysql_spares: Spares) -> Iterator[FamilyDatabase]:
-    """A fresh, empty database on the run's MySQL."""
+    """Yield a fresh, empty database on the run's MySQL."""
     with mysql_spares.one() as database:
         yield database

@@ -31,7 +31,7 @@ def pytest_report_header() -> str:
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThrowawayPostgres]:
-    """A PostgreSQL of this run's own: ``host``, ``port``, ``superuser``, ``password``, ``dsn``."""
+    """Yield a PostgreSQL of this run's own: ``host``, ``port``, ``superuser``, ``password``, ``dsn``."""
     with throwaway_postgres(tmp_path_factory.mktemp("postgres"), settings={"wal_level": "logical"}) as server:
         keep_confidential(server.password)
         yield server
@@ -46,6 +46,6 @@ def spare_databases(postgres: ThrowawayPostgres) -> Iterator[Spares]:
 
 @pytest.fixture
 def database(spare_databases: Spares) -> Iterator[TestDatabase]:
-    """A fresh, empty database for one test."""
+    """Yield a fresh, empty database for one test."""
     with spare_databases.one() as fresh:
         yield fresh

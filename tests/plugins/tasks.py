@@ -29,7 +29,7 @@ async def no_task_left() -> AsyncIterator[None]:
 
 
 def pytest_configure() -> None:
-    # Without this, asyncio makes a loop when pytest-asyncio asks which one was current before, and nobody closes it.
+    # Without this, asyncio makes a loop when pytest-asyncio asks which one was current before, and never closes it.
     asyncio.set_event_loop(None)
 
 

@@ -1,4 +1,4 @@
-"""What the application of a storm was told, what the database holds in the end, and whether the two agree."""
+"""The answers that a storm's application received, the final content of the database, and whether the two agree."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Outcome(Enum):
 
 @dataclass(slots=True)
 class Journal:
-    """What was told.
+    """The answers that the application received.
 
     Attributes:
         writes: the outcome of each write, by its name.
@@ -44,7 +44,7 @@ class Journal:
         return sum(name.startswith(kind) and outcome is Outcome.ACKNOWLEDGED for name, outcome in self.writes.items())
 
     def names(self, outcome: Outcome) -> set[str]:
-        """The writes that ended so."""
+        """Return the writes that ended in this way."""
         return {name for name, ended in self.writes.items() if ended is outcome}
 
 
@@ -74,8 +74,8 @@ def _of_writes(journal: Journal, copies: Mapping[str, int]) -> Iterator[str]:
     present = copies.keys()
     yield from _told("acknowledged and not there", journal.names(Outcome.ACKNOWLEDGED) - present)
     yield from _told("there more than once", {name for name, count in copies.items() if count > 1})
-    yield from _told("there although the application was told that nothing happened", _undone(journal) & present)
-    yield from _told("there although nobody wrote it", present - journal.writes.keys())
+    yield from _told("there although the answer was that nothing happened", _undone(journal) & present)
+    yield from _told("there although no worker wrote it", present - journal.writes.keys())
 
 
 def _undone(journal: Journal) -> set[str]:

@@ -61,7 +61,7 @@ async def prepare(db: rdskit.Database) -> None:
 
 
 async def read_books(db: rdskit.Database) -> Books:
-    """What the writer holds; a failover that was asked for in the storm may still come, so the count is begun again."""
+    """Count what the writer holds; a failover of the storm may still come, so the count starts again then."""
     return await db.run(_read_books, isolation="repeatable read", timeout=120.0)
 
 
@@ -92,7 +92,7 @@ async def transfer(tx: Transaction, name: str, debit: int, credit: int, amount: 
 
 
 class Load:
-    """Workers that call until they are told to stop, and the journal of what they were told.
+    """Workers that call until they are stopped, and the journal of their answers.
 
     Args:
         db: whose promises are watched: what was acknowledged through it must show through it.
@@ -112,7 +112,7 @@ class Load:
         self._over = asyncio.Event()
 
     async def run(self, workers: int) -> None:
-        """Work until :meth:`stop`; calls under way then are seen to their end.
+        """Work until :meth:`stop`; calls under way then run to their end.
 
         Args:
             workers: of each kind.
@@ -192,7 +192,7 @@ class Load:
     # -- reads -----------------------------------------------------------------------------------------------------
 
     async def _session(self, timeout: float) -> None:
-        """Write and read in one session, then hand its token to somebody else."""
+        """Write and read in one session, then use its token in another session."""
         async with self._db.session() as session:
             name = self._name("session")
             if not await self._write(name, session.execute(INSERT, name=name, timeout=timeout)):

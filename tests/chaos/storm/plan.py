@@ -75,7 +75,7 @@ def _strike(chance: random.Random, at: float) -> Strike:
 
 
 def _fault(kind: str, chance: random.Random) -> tuple[Fault | None, float | None]:
-    """A fault, and how long it lasts."""
+    """Choose a fault and how long it lasts."""
     lasting = round(chance.uniform(0.3, 6.0), 3)
     lasting_faults = {
         "hang": faults.hang(),

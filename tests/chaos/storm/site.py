@@ -113,7 +113,7 @@ class Site:
     # -- faults ----------------------------------------------------------------------------------------------------
 
     def readers(self) -> list[str]:
-        """The instances that read now."""
+        """Return the instances that are readers now."""
         writer = self._writer()
         return [name for name in self._members if name != writer]
 
@@ -140,7 +140,7 @@ class Site:
             faults.clear(name, data=self._local.data)
 
     def failovers(self) -> list[dict[str, Any]]:
-        """The local RDS's own records of them."""
+        """Return the local RDS's own records of the failovers."""
         return lifecycle.failovers(self._local.data, self._name)
 
     def _fail_over(self) -> None:
@@ -159,7 +159,7 @@ class Site:
     # -- connections that are left -----------------------------------------------------------------------------------
 
     def sockets(self) -> list[str]:
-        """This process's connections to the instances."""
+        """Return this process's connections to the instances."""
         endpoints = {self._endpoint(name) for name in self._members}
         connections = psutil.Process().net_connections("tcp")
         return [f"{each.raddr}, {each.status}" for each in connections if tuple(each.raddr) in endpoints]

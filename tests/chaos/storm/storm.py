@@ -27,7 +27,7 @@ TOKEN_KEY: Final = "of this storm alone"
 CALM: Final = 120.0  # seconds within which everything works again once all faults are cleared
 AFTERWARDS: Final = 5  # acknowledged writes of each kind that show that it does
 LATE: Final = 0.5  # seconds after its time at which a strike is left out
-GRACE: Final = 5.0  # seconds in which what was told to end may still be ending
+GRACE: Final = 5.0  # seconds in which stopped tasks may still be ending
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ async def storm(site: Site, *, seed: int, seconds: float) -> Report:
     """Run load on a site, strike it for some seconds, clear all faults, and count.
 
     Args:
-        site: made, and used by nobody else; its database is empty.
+        site: created, and used by this storm only; its database is empty.
         seed: of the faults and of the load's choices.
         seconds: how long faults happen.
     """
@@ -103,7 +103,7 @@ async def storm(site: Site, *, seed: int, seconds: float) -> Report:
 
 @contextlib.contextmanager
 def _listening(broken: list[str]) -> Iterator[None]:
-    """What fails behind everybody's back is a violation too."""
+    """Count errors of background tasks as violations."""
     loop = asyncio.get_running_loop()
     former = loop.get_exception_handler()
     loop.set_exception_handler(lambda _, context: broken.append(f"{context['message']}: {context.get('exception')!r}"))

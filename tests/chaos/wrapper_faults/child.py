@@ -13,7 +13,7 @@ WRITES = "select not pg_is_in_recovery()"
 
 
 class Child:
-    """One child; it connects at once, and asks again when it is told to.
+    """One child; it connects at once, and asks again on request.
 
     Args:
         db: its parent's.
@@ -51,14 +51,14 @@ class Child:
 
 
 def _live(db: sync.Database, told: int, telling: int) -> None:
-    """What the child does; it never returns."""
+    """Do the child's work, and never return."""
     try:
         assert db.fetch_value(WRITES)
         os.write(telling, b"connected")
         if os.read(told, 2):
             assert db.fetch_value(WRITES)
             writer = db.topology().writer
-            os.write(telling, (writer.identifier if writer else "nobody").encode())
+            os.write(telling, (writer.identifier if writer else "none").encode())
         db.close()
     except BaseException as error:  # noqa: BLE001 - carried to the parent
         os.write(telling, f"{type(error).__name__}: {error}".encode())

@@ -148,7 +148,7 @@ async def writer_of(db: rdskit.Database) -> str:
 
 @contextlib.contextmanager
 def counted_attempts() -> Iterator[Callable[[], int]]:
-    """Count every connection that this process begins to open, whoever does so and whether it succeeds."""
+    """Count every connection that this process begins to open, successful or not."""
     with mock.patch.object(asyncpg, "connect", side_effect=asyncpg.connect) as connect:
         yield lambda: connect.call_count
 
@@ -166,7 +166,7 @@ def backends(cluster: Cluster) -> int:
 
 @contextlib.contextmanager
 def connected_to(cluster: Cluster, instance: str) -> Iterator[psycopg.Connection]:
-    """A plain connection to one instance, as soon as it takes one."""
+    """Open a plain connection to one instance as soon as it accepts one."""
     described = cluster.local_rds.rds.describe_db_instances(DBInstanceIdentifier=instance)["DBInstances"][0]
     with psycopg.connect(
         host=described["Endpoint"]["Address"],

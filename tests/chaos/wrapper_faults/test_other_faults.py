@@ -61,7 +61,7 @@ async def test_fault_07_a_server_that_is_full_is_waited_for(database: TestDataba
     """53300, by a real limit: the second connection is refused until the first is closed."""
     with psycopg.connect(database.url, autocommit=True) as admin:
         admin.execute(f"create role {database.name} login connection limit 1")
-        # Superusers have no limit, so it must be somebody else.
+        # Superusers have no limit, so it must be another user.
         admin.execute(f"alter role {database.name} password '{database.password}'")
         url = f"postgresql://{database.name}:{database.password}@{database.host}:{database.port}/{database.name}"
         async with rdskit.connect(url, tls="off", min_size=0, max_size=2) as db:

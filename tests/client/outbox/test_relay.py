@@ -148,7 +148,7 @@ async def test_an_id_that_is_reserved_and_not_yet_inserted_is_overtaken_by_a_hig
 
 
 async def _somebody_waits_for_a_lock(db: rdskit.Database) -> object:
-    # MySQL makes no new list of transactions for whoever asks again within 0.1 s.
+    # MySQL makes no new list of transactions for a query that follows within 0.1 s.
     await db.fetch_value("select sleep(0.2)")
     return await db.fetch_value("select count(*) from information_schema.innodb_trx where trx_state = 'LOCK WAIT'")
 

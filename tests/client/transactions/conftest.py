@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture(params=["database", "mariadb_database", "mysql_database"], ids=["postgresql", "mariadb", "mysql"])
 def target(request: pytest.FixtureRequest) -> TestDatabase | FamilyDatabase:
-    """A fresh database."""
+    """Return a fresh database."""
     fresh: TestDatabase | FamilyDatabase = request.getfixturevalue(request.param)
     return fresh
 
 
 @pytest.fixture
 async def db(target: TestDatabase | FamilyDatabase) -> AsyncIterator[rdskit.Database]:
-    """Connected; two accounts with 100 each, and the tables of ``setup``."""
+    """Yield a connected database: two accounts with 100 each, and the tables of ``setup``."""
     async with rdskit.connect(target.url, tls="off", min_size=1, max_size=8) as db:
         await db.execute("create table account (id int primary key, balance int not null check (balance >= 0))")
         await db.execute("insert into account values (1, 100), (2, 100)")

@@ -30,7 +30,7 @@ async def fences(db: rdskit.Database) -> int:
 
 
 async def take(tx: Transaction, *, done: bool) -> None:
-    """A change whose COMMIT has no answer."""
+    """Make a change whose COMMIT has no answer."""
     await tx.execute(TAKE)
     tx._connection = CutAtCommit(tx._connection, done=done)
 
@@ -104,10 +104,10 @@ async def test_what_cannot_be_found_out_in_time_stays_unknown(
     db: rdskit.Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def never(*_: object) -> bool:
-        raise rdskit.QueryTimeout("nobody answered")
+        raise rdskit.QueryTimeout("no answer")
 
     monkeypatch.setattr("rdskit.client.transactions.commit_marking.resolve", never)
-    with pytest.raises(rdskit.OutcomeUnknown, match=r"it could not be found out in time.*\[nobody answered\]"):
+    with pytest.raises(rdskit.OutcomeUnknown, match=r"it could not be found out in time.*\[no answer\]"):
         async with db.transaction() as tx:
             await take(tx, done=True)
 

@@ -1,4 +1,4 @@
-"""Advisory locks: one holder at a time, released whatever happens, and a lost one is told."""
+"""Advisory locks: one holder at a time, released whatever happens, and a lost one is reported."""
 
 from __future__ import annotations
 

@@ -97,11 +97,11 @@ async def test_a_key_that_is_used_anew_outlives_the_purge(
         await tx.execute("update account set balance = 50 where id = 2")
         # It neither waits for us nor takes the key from under us.
         await purge_sometimes(dialect_of(db), lambda: db.transaction(isolation="read committed", timeout=30), 0.0)
-        return "anew"
+        return "again"
 
-    assert await db.run_once("k", purged_meanwhile) == "anew"
+    assert await db.run_once("k", purged_meanwhile) == "again"
     assert caplog.text == ""
-    assert await db.run_once("k", purged_meanwhile) == "anew"
+    assert await db.run_once("k", purged_meanwhile) == "again"
     assert await _count(db, "rdskit_idempotency") == 1
 
 
