@@ -112,7 +112,7 @@ def test_down_after_kill_9_ends_the_orphans(fresh: LocalSite) -> None:
 def test_taken_port_names_the_listener_and_the_next_step(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        with pytest.raises(LocalError, match=rf"Port {port} .*is taken by .*pid {os.getpid()}.*--port N"):
+        with pytest.raises(LocalError, match=rf"port {port} .*is taken by .*pid {os.getpid()}.*--port N"):
             lifecycle.up(tmp_path / "data", port)
     assert not lifecycle.status(tmp_path / "data").running
 

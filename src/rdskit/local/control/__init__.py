@@ -1,4 +1,4 @@
-"""The control plane of the local RDS: the AWS API in front of real database servers.
+"""Serve the AWS API in front of real database servers: the control plane of the local RDS.
 
 Only modules in this package import moto.
 """

@@ -1,4 +1,4 @@
-"""The local RDS that run on this machine, by their daemons' processes."""
+"""Find each local RDS that runs on this machine, by the processes of the daemons."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _MODULE: Final = "rdskit.local.daemon"
 
 
 class Cloud(NamedTuple):
-    """One local RDS that runs.
+    """A running local RDS.
 
     Attributes:
         data: its data directory.
-        port: of its AWS API.
-        pid: of its daemon.
-        user: the user whose daemon it is.
+        port: port of its AWS API.
+        pid: process id of its daemon.
+        user: owner of the daemon.
     """
 
     data: Path
@@ -33,7 +33,7 @@ class Cloud(NamedTuple):
 
 
 def running() -> Iterator[Cloud]:
-    """Yield each local RDS of this machine, as far as this user may look at processes."""
+    """Yield each running local RDS of this machine, as far as this user may read processes."""
     for process in psutil.process_iter():
         found = cloud_of(process)
         if found is not None:
@@ -41,7 +41,7 @@ def running() -> Iterator[Cloud]:
 
 
 def cloud_of(process: psutil.Process) -> Cloud | None:
-    """Return the local RDS whose daemon a process is; None if it is none, has ended, or may not be looked at."""
+    """Return the local RDS whose daemon a process is; None if it is another process, has ended, or is not readable."""
     try:
         place = _place(process.cmdline())
         return None if place is None else Cloud(*place, process.pid, process.username())
@@ -53,6 +53,7 @@ def _place(words: Sequence[str]) -> tuple[Path, int] | None:
     """Return the data directory and the port on a daemon's command line; None if it is another program's."""
     if _MODULE not in words:
         return None
+    # Each word with the next one: enough for options that all have a value, wherever they stand.
     options = dict(itertools.pairwise(words))
     data, port = options.get("--data"), options.get("--port", "")
     return (Path(data), int(port)) if data and port.isdecimal() else None

@@ -1,7 +1,7 @@
-"""Where everything of one local RDS lies: nothing is written outside its data directory.
+"""Define the files of one local RDS. Nothing is written outside its data directory.
 
-The directory is trusted: it holds keys, and what the servers are started with. So it must belong to this user, and no
-other may write to it. A marker proves that it is a local RDS's and says in which format it was written.
+The directory is trusted: it holds keys and the configuration of the servers. So it must belong to this user, and no
+other user may write to it. A marker file proves that it is a local RDS's, and has the version of its format.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ class Layout:
 
     @property
     def lock(self) -> Path:
-        """Return the file that the daemon locks as long as it lives, however it ends."""
+        """Return the file that the daemon locks while it lives; the kernel releases the lock even after SIGKILL."""
         return self.data / "daemon.lock"
 
     @property
     def start(self) -> Path:
-        """Return the file that is locked while a daemon is started."""
+        """Return the file that is locked while a daemon is being started."""
         return self.data / "start.lock"
 
     @property
     def daemon(self) -> Path:
-        """Return the file in which the daemon writes its pid, its port, and whether it is ready."""
+        """Return the file with the daemon's pid and port, and whether it is ready."""
         return self.data / "daemon.json"
 
     @property
@@ -61,7 +61,7 @@ class Layout:
 
     @property
     def settings(self) -> Path:
-        """Return the file with what is remembered from one start to the next: the port."""
+        """Return the file with the settings that a later start uses again: the port."""
         return self.data / "settings.json"
 
     @property
@@ -85,11 +85,11 @@ class Layout:
         return self.data / _MARKER
 
     def make(self) -> None:
-        """Make the directory, private to the user, and keep it out of the user's version control.
+        """Create the directory, private to the user and ignored by version control, or check an existing one.
 
         Raises:
-            ConfigError: it is no directory, or cannot be made.
-            LocalError: it is not this user's alone, of another version, or holds something else.
+            ConfigError: the path is not a directory, or cannot be created.
+            LocalError: other users can write to it, it is of another version, or it holds something else.
         """
         try:
             self.data.mkdir(mode=0o700, parents=True)
@@ -97,9 +97,10 @@ class Layout:
             self._refuse_file()
         except OSError as error:
             raise ConfigError(
-                f"{self.data} cannot be made ({error.strerror}): choose another directory with --data"
+                f"{self.data} cannot be created ({error.strerror}): choose another directory with --data"
             ) from error
-        self._claim()
+        # Checked before anything in it is read: the content of another user's directory must not be trusted.
+        self._make_private()
         self.check()
         if not self.marker.exists():
             self._check_empty()
@@ -109,7 +110,7 @@ class Layout:
         found = self._marked_format()
         if found != _FORMAT:
             raise LocalError(
-                f"{self.data} was made by another version of the local RDS (format {found}, this is {_FORMAT}): "
+                f"{self.data} was created by another version of the local RDS (format {found}, this is {_FORMAT}): "
                 "`rdskit local reset` deletes it with its databases"
             )
         ignore = self.data / ".gitignore"
@@ -117,11 +118,11 @@ class Layout:
             ignore.write_text("*\n")
 
     def check(self) -> None:
-        """Refuse a directory that other users could have written; one that does not exist is fine.
+        """Refuse a directory that other users could have written; accept one that does not exist.
 
         Raises:
-            ConfigError: it is no directory.
-            LocalError: it is not this user's alone.
+            ConfigError: the path is not a directory.
+            LocalError: it belongs to another user, or others can write to it.
         """
         self._refuse_file()
         for path in (self.data, self.state, self.key_pair, self.settings, self.daemon):
@@ -133,13 +134,15 @@ class Layout:
             raise ConfigError(f"{self.data} is not a directory: choose another place with --data")
 
     def is_proven(self) -> bool:
-        """Return whether the directory is a local RDS's: it has the marker, or states of the time before it."""
+        """Return whether the directory is a local RDS's: it has the marker, or state files from before markers."""
         if self._marked_format() is not None:
             return True
         return any(_begins_as_state(path) for path in self.state.glob("*.state"))
 
-    def _claim(self) -> None:
-        """Make an empty directory of this user private: many users' files are open to a group at first."""
+    def _make_private(self) -> None:
+        """Make an empty directory of this user private."""
+        # With a umask of 002 a directory that the user has created is writable for the group. Only an empty one is
+        # changed: what is in another one may have been written by the group already.
         facts = self.data.lstat()
         if stat.S_ISDIR(facts.st_mode) and facts.st_uid == os.geteuid() and not any(self.data.iterdir()):
             self.data.chmod(0o700)
@@ -153,11 +156,12 @@ class Layout:
 
     def _check_empty(self) -> None:
         others = [path.name for path in self.data.iterdir() if not path.name.startswith((_MARKER, ".gitignore"))]
-        if not others or self.marker.exists():  # another process may just have made it
+        # Another process may have created the marker since the check: then the files are those of a local RDS.
+        if not others or self.marker.exists():
             return
         if self.is_proven():
             raise LocalError(
-                f"{self.data} was made by an earlier version of the local RDS: "
+                f"{self.data} was created by an earlier version of the local RDS: "
                 "`rdskit local reset` deletes it with its databases"
             )
         raise LocalError(
@@ -166,21 +170,22 @@ class Layout:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write ``content``, readable by the user only, so that a reader or a crash sees the old file or the new one."""
+    """Replace a file in one step, readable by the user only: a reader or a crash sees the old file or the new one."""
+    # O_NOFOLLOW: a symbolic link at the temporary name must not lead the write elsewhere.
     temporary = path.with_name(f"{path.name}.new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()
-        os.fsync(file.fileno())
+        os.fsync(file.fileno())  # before the rename: after a power failure the new name could have no content
     temporary.replace(path)
 
 
 def read_private(path: Path) -> bytes | None:
-    """Return what is in a file that only this user can have written; None when there is no file.
+    """Return the content of a file that only this user can have written; None if there is no file.
 
     Raises:
-        LocalError: another user can have written it, or it cannot be read.
+        LocalError: another user can have written the file, or it cannot be read.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -189,12 +194,13 @@ def read_private(path: Path) -> bytes | None:
     except OSError as error:
         raise LocalError(f"{path} cannot be read ({error.strerror}): `rdskit local reset` deletes it") from error
     with os.fdopen(descriptor, "rb") as file:
+        # Of the open descriptor: the path could be exchanged between a check and the read.
         _check_private(path, os.fstat(file.fileno()))
         return file.read()
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file; empty when there is no file.
+    """Return the object in a JSON file; empty if there is no file.
 
     Raises:
         LocalError: the file is damaged, or another user can have written it.
@@ -212,12 +218,14 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Replace a JSON file."""
+    """Replace a JSON file in one step."""
     replace_file(path, json.dumps(value, indent=1).encode())
 
 
 def _create(path: Path, value: dict[str, Any]) -> None:
-    """Write a JSON file that is not there yet; of two processes that do it, the first one's stays."""
+    """Create a JSON file that does not exist yet; of two processes, the first one's file stays."""
+    # link() fails if the name exists, and the file appears with its whole content. O_EXCL would show an empty file
+    # first.
     draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     write_json(draft, value)
     try:

@@ -1,7 +1,7 @@
-"""The one lock of the control plane, and the news that something changed.
+"""Guard all state of the control plane with one lock, and wake waiting threads after a change.
 
-The AWS emulation underneath is not thread-safe, so every access to its state happens inside this monitor. Nobody keeps
-it while a database server works or while a client waits: waiting gives the lock back.
+moto is not thread-safe, so every access to its state happens inside this monitor. No thread holds the monitor while a
+database server works or a client waits: :meth:`Monitor.wait_until` releases it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,15 @@ __all__ = ["Monitor"]
 
 
 class Monitor:
-    """A re-entrant lock with a condition: ``with monitor: ...``."""
+    """A re-entrant lock with a condition: ``with monitor: ...``.
+
+    Lock order: threads of the fleet report events while they hold an instance's lock, and take the monitor then. So
+    code inside the monitor must never take an instance's lock (docs/architecture.md, "Lock order of the local RDS").
+    """
 
     def __init__(self) -> None:
+        # Re-entrant: a request that is dispatched inside the monitor calls methods that take it again. A wait releases
+        # the lock of all levels, so callers on every level must expect changed state.
         self._condition = threading.Condition(threading.RLock())
 
     def __enter__(self) -> Self:
@@ -29,19 +35,21 @@ class Monitor:
         self._condition.release()
 
     def announce(self) -> None:
-        """Wake everyone who waits, so that they look again. The caller is inside the monitor."""
+        """Wake all waiting threads to evaluate their conditions again. Call inside the monitor."""
+        # All of them: each one waits for another condition.
         self._condition.notify_all()
 
     def wait_until(self, condition: Callable[[], bool], timeout: float) -> bool:
-        """Give the lock back until ``condition()`` holds or ``timeout`` seconds have passed.
+        """Release the lock until ``condition()`` holds or ``timeout`` seconds have passed.
 
-        The caller is inside the monitor, and is inside it again when this returns.
+        Call inside the monitor. The caller is inside it again when this returns, but other threads may have changed
+        anything in between.
 
         Args:
             condition: evaluated inside the monitor, at once and after every announcement.
             timeout: seconds.
 
         Returns:
-            What the condition said last.
+            The last result of the condition.
         """
         return self._condition.wait_for(condition, timeout)

@@ -1,1 +1,1 @@
-"""The daemon around the control plane: its process, its services put together, its environment."""
+"""Run the control plane in a daemon: its process, its composition, its environment."""

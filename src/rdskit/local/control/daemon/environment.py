@@ -1,4 +1,4 @@
-"""The environment variables that point AWS SDKs and rdskit at a local RDS."""
+"""Build the environment variables that point AWS SDKs and rdskit at a local RDS."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def client_environment(endpoint: str, pair: KeyPair, authority: Path, present: M
     """Return the variables that point AWS SDKs of every language, and rdskit, at a local RDS.
 
     Args:
-        endpoint: the URL of its AWS API.
-        pair: what its callers sign with.
-        authority: the PEM file of its certificate authority.
-        present: the environment that they are for: exceptions from a proxy are extended, and a session token, which
-            would belong to other keys, is made empty.
+        endpoint: URL of the AWS API.
+        pair: key pair of the callers.
+        authority: PEM file of the certificate authority.
+        present: the environment to extend. Its exceptions from a proxy are kept. A session token in it would belong to
+            other keys, so it becomes empty.
     """
     return {
         "AWS_ENDPOINT_URL": endpoint,
@@ -41,11 +41,11 @@ def client_environment(endpoint: str, pair: KeyPair, authority: Path, present: M
 
 
 def without_proxies(present: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that keep this machine's own addresses from being asked for through a proxy.
+    """Return the variables that exclude this machine's own addresses from a proxy.
 
     Args:
-        present: the environment whose exceptions are kept. Programs differ in which spelling they prefer, so both are
-            set to the same.
+        present: the environment whose exceptions are kept. Programs prefer different spellings, so both get the same
+            value.
     """
     listed = [part.strip() for name in ("no_proxy", "NO_PROXY") for part in present.get(name, "").split(",")]
     hosts = ",".join(dict.fromkeys(host for host in (*listed, *_LOOPBACK) if host))

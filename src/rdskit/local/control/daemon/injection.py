@@ -1,4 +1,4 @@
-"""A request for a fault, as it comes from the command line or from Python, made a value."""
+"""Parse a request for a fault, from the command line or from Python."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["requested"]
 
 
 def requested(asked: Mapping[str, Any]) -> tuple[str, Fault, float | None]:
-    """The instance, the fault and the seconds it lasts.
+    """Return the instance, the fault and its duration in seconds.
 
     Args:
         asked: ``identifier``, ``kind``, ``seconds``, ``path``, ``lasting``.
 
     Raises:
-        ConfigError: no such fault, or a duration where none is possible.
+        ConfigError: there is no such fault, or it has no duration.
     """
     fault = Fault(asked.get("kind", ""), float(asked.get("seconds") or 0.0), asked.get("path") or "all")
     lasting = None if asked.get("lasting") is None else float(asked["lasting"])

@@ -1,4 +1,4 @@
-"""Puts the control plane together: the emulated services, their state on disk, and the servers behind RDS."""
+"""Compose the control plane: moto's services, their state on disk, and the servers behind RDS."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ if TYPE_CHECKING:
 
 __all__ = ["ControlPlane"]
 
-_CLOSE_TIMEOUT = 20.0
+_CLOSE_TIMEOUT = 20.0  # seconds
 
 
 class ControlPlane:
-    """The AWS API of one local RDS. One for each process: the emulation underneath keeps its services globally.
+    """The AWS API of one local RDS. Only one per process: moto keeps its services in global variables.
 
     Args:
-        layout: where the state lies.
+        layout: the files of the local RDS.
         fleet: the servers, already started.
-        key_pair: known to the local IAM from now on.
-        guard: what callers must prove.
+        key_pair: the key pair to register in the local IAM.
+        guard: the checks on callers.
     """
 
     def __init__(self, layout: Layout, fleet: Fleet, key_pair: KeyPair, guard: Guard) -> None:
@@ -63,9 +63,10 @@ class ControlPlane:
         self._store = StateStore(layout.state, SERVICES, key_pair.secret_access_key)
         self._workflows = Workflows(fleet, self._monitor, self._save)
         self._deliveries = HttpDeliveries()
-        self._judge = TokenVerifier(self._monitor, lambda name: iam_endpoint(name, self._backends()))
+        self._verify_token = TokenVerifier(self._monitor, lambda name: iam_endpoint(name, self._backends()))
         self._engines = standard(layout.fleet / "engines", self._monitor)
-        self._open_doors(self._engines)
+        self._install(self._engines)
+        # All seals are verified before any backend is restored: a damaged file must not lead to half a state.
         with self._monitor:
             self._store.verify()
             register(key_pair)
@@ -73,11 +74,11 @@ class ControlPlane:
             self._store.save(SERVICES)
 
     def server(self, listener: socket.socket, health: Callable[[], object]) -> Server:
-        """The HTTP server of the AWS API and of the local RDS's own pages.
+        """Return the HTTP server of the AWS API and of the local RDS's own pages.
 
         Args:
-            listener: where it listens.
-            health: what the page ``health`` says.
+            listener: the listening socket.
+            health: returns the content of the page ``health``.
         """
         routes = [
             Route("health", lambda _: health()),
@@ -91,13 +92,14 @@ class ControlPlane:
         return Server(gateway, listener)
 
     def instances(self) -> list[dict[str, object]]:
-        """Return every instance in short; of its secret the ARN alone."""
+        """Return a summary of every instance; of its secret only the ARN."""
         with self._monitor:
             found = [_summary(each) for each in self._instances()]
+        # Outside the monitor, like every call that may reach an instance.
         return [each | {"faults": self._faults_of(str(each["resource_id"]))} for each in found]
 
     def _faults_of(self, resource_id: str) -> list[dict[str, object]]:
-        """Return the faults that are in force in an instance; none while its servers are created or removed."""
+        """Return the faults in force in an instance; none while its servers are created or removed."""
         try:
             faults = self._fleet.describe(resource_id).faults
         except LocalError:
@@ -105,7 +107,7 @@ class ControlPlane:
         return [asdict(each) for each in sorted(faults, key=lambda each: each.kind)]
 
     def clusters(self) -> list[dict[str, object]]:
-        """Every DB cluster in short: who writes, and which readers would lose nothing if they were promoted."""
+        """Return a summary of every DB cluster: its writer, and the readers that could be promoted without loss."""
         with self._monitor:
             names = {each.dbi_resource_id: each.db_instance_identifier for each in self._instances()}
             found = {each.identifier: self._fleet.describe_cluster(each.resource_id) for each in self._clusters()}
@@ -122,24 +124,28 @@ class ControlPlane:
         ]
 
     def notice(self, event: FleetEvent) -> None:
-        """Take note of what happened to servers by themselves. Called by the fleet; calls nothing of it."""
+        """Record an event of the servers. Called by threads of the fleet; must not call the fleet."""
+        # The caller holds an instance's lock, which comes before the monitor in the lock order. A call of the fleet
+        # here could wait for another instance's lock while its thread waits for the monitor.
         with self._monitor:
-            if self._note_of_cluster(event):
+            if self._record_of_cluster(event):
                 return
             instance = self._by_resource_id().get(event.resource_id)
             if instance is None or instance.status in ("creating", "deleting"):
-                # What happens on the way in and out is part of the way.
+                # Events during creation and deletion are part of these steps, which report their own result.
                 return
             kind = event.kind if event.kind in EVENTS else "notice"
             instance.backend.record(instance, kind, reason=event.message)  # type: ignore[attr-defined]  # always ours
+            # A step in progress sets the status itself at its end.
             if event.kind == "stopped-unexpectedly" and not instance.steps:
                 instance.running = False
                 instance.show_whether_running()
+            # The event may be older than what the servers do now: a step reads their state, outside the monitor.
             self._workflows.begin(instance, Observe())
             self._save()
             self._monitor.announce()
 
-    def _note_of_cluster(self, event: FleetEvent) -> bool:
+    def _record_of_cluster(self, event: FleetEvent) -> bool:
         for backend in self._backends():
             clusters = Clusters(backend)
             for each in clusters.all():
@@ -151,26 +157,30 @@ class ControlPlane:
         return False
 
     def judge(self, endpoint: str, user: str, token: str) -> str:
-        """Why an endpoint refuses a token; empty if it does not. Called by the fleet, in any thread."""
-        return self._judge(endpoint, user, token)
+        """Return why an endpoint must refuse a token; empty to accept it. Called by the fleet in any thread."""
+        return self._verify_token(endpoint, user, token)
 
     def close(self) -> None:
-        """Let steps that are under way finish, and save."""
+        """Let steps in progress finish, and save the state."""
+        # Steps may send events to SNS, so deliveries end after them. The last save includes all of it.
         self._workflows.close(_CLOSE_TIMEOUT)
         self._engines.close(_CLOSE_TIMEOUT)
         self._deliveries.close()
         with self._monitor:
             self._store.save(SERVICES)
 
-    def _open_doors(self, engines: Engines) -> None:
-        """Set our own classes where the emulation looks for its own."""
+    def _install(self, engines: Engines) -> None:
+        """Install rdskit's classes in moto."""
+        # moto creates backends and responses itself, without arguments of ours: they find workflows, engines, fleet and
+        # monitor as class attributes.
         rds_backends.clear()
         rds_backends.backend = LocalRDSBackend
         LocalRDSBackend.workflows = self._workflows
         LocalRDSBackend.engines = engines
         LocalRDSBackend.fleet = self._fleet
         LocalRDSResponse.monitor = self._monitor
-        # A consumer that waits for messages gives the monitor back; whoever sends announces.
+        # Long polling of SQS: moto would wait while it holds the monitor, so that no message could be sent. The gateway
+        # announces after each call that sends.
         Queue.wait_for_messages = lambda queue, timeout: self._monitor.wait_until(  # type: ignore[assignment, method-assign]
             lambda: bool(queue.messages), timeout
         )
@@ -179,15 +189,18 @@ class ControlPlane:
         self._store.attach()
 
     def _reconcile(self) -> None:
-        """Bring back what was saved, and go on with steps that were interrupted; everyone else is looked at."""
+        """Restore saved instances and continue interrupted steps; check the other instances' servers."""
+        # A backend is restored when it is first asked for. Instances of regions that no client asks for must run too.
         for key in self._store.saved("rds"):
             self._store.resolve(key)
         for instance in self._instances():
+            # The status was saved before the daemon ended: the servers may have come back differently.
             if not instance.steps and instance.status in ("available", "storage-full"):
                 self._workflows.begin(instance, Observe())
             self._workflows.resume(instance)
 
     def _backends(self) -> Iterator[LocalRDSBackend]:
+        # A copy: a request for another region adds a backend while a caller iterates.
         for _, _, backend in list(backends_of("rds").iter_backends()):
             assert isinstance(backend, LocalRDSBackend)
             yield backend
@@ -204,9 +217,11 @@ class ControlPlane:
         return {each.dbi_resource_id: each for each in self._instances()}
 
     def _save(self) -> None:
+        # The services that steps and events change: secrets, and messages of event subscriptions.
         self._store.save(("rds", "secretsmanager", "sqs", "sns"))
 
     def _inject(self, asked: Mapping[str, Any]) -> dict[str, object]:
+        # The id is looked up inside the monitor, the injection runs outside it: it takes the instance's lock.
         identifier, fault, lasting = requested(asked)
         self._fleet.inject(self._resource_id(identifier), fault, lasting=lasting)
         return {"identifier": identifier, **asdict(fault), "lasting": lasting}

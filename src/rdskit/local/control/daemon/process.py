@@ -1,4 +1,4 @@
-"""The daemon's process, seen from outside: started, awaited, found, stopped."""
+"""Start, find, await and stop the process of a daemon."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 
 __all__ = ["DaemonProcess"]
 
-_UP_TIMEOUT = 90.0
+_UP_TIMEOUT = 90.0  # seconds, as all of these
 _DOWN_TIMEOUT = 60.0
-_LAST_MOMENTS = 2.0
+_EXIT_TIMEOUT = 2.0
 _POLL = 0.02
 _LOG_LINES = 5
-_LOG_LIMIT = 5 * 1024**2
+_LOG_LIMIT = 5 * 1024**2  # bytes
 
 
 class DaemonProcess:
-    """The daemon of one data directory, if there is one.
+    """The daemon of one data directory, if it runs.
 
     Args:
-        layout: of the directory.
+        layout: files of the directory.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -44,13 +44,15 @@ class DaemonProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether it lives: it holds its lock as long as it does, however it ends."""
+        """Whether the daemon runs: it holds its lock until it ends, even by SIGKILL."""
+        # A recorded process id could belong to another process by now. The kernel releases a lock with its process.
         try:
             file = self._layout.lock.open("r")
         except FileNotFoundError:
             return False
         with file:
             try:
+                # A shared lock: two processes that check at the same time must not see each other.
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 return True
@@ -58,27 +60,27 @@ class DaemonProcess:
 
     @property
     def said(self) -> dict[str, Any]:
-        """What it last wrote of itself: ``pid``, ``port``, ``ready`` or ``error``."""
+        """The daemon's last report: ``pid``, ``port``, ``ready`` or ``error``."""
         return read_json(self._layout.daemon)
 
     @property
     def pid(self) -> int | None:
-        """Its process id."""
+        """The process id in the daemon's report."""
         pid = self.said.get("pid")
         return int(pid) if pid is not None else None
 
     @contextmanager
     def starting(self) -> Iterator[None]:
-        """One start at a time: whoever comes second finds the first one's daemon."""
+        """Allow one start at a time: the second caller then finds the daemon of the first."""
         with self._layout.start.open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     def command(self, port: int, guard: Guard) -> tuple[list[str], dict[str, str]]:
-        """Its command line and environment.
+        """Return the command line and the environment of the daemon.
 
-        The user's AWS settings stay outside: a profile that does not exist must not keep it from starting. What it
-        sends to this machine, such as messages to a subscriber, goes through no proxy.
+        The environment has no AWS settings of the user: a profile that does not exist must not prevent the start. The
+        daemon uses no proxy for this machine, for messages to a subscriber for example.
         """
         place = ["--data", str(self._layout.data), "--port", str(port)]
         arguments = [sys.executable, "-m", "rdskit.local.daemon", *place, *guard.arguments()]
@@ -86,42 +88,43 @@ class DaemonProcess:
         return arguments, kept | without_proxies(kept)
 
     def start(self, port: int, guard: Guard) -> None:
-        """Start it in a session of its own, so that it outlives its terminal, and return when it is ready.
+        """Start the daemon in a new session, so that it outlives its terminal, and return when it is ready.
 
         Raises:
-            LocalError: it ended, or did not become ready in time.
+            LocalError: the daemon ended, or did not become ready in time.
         """
         child = self._spawn(*self.command(port, guard))
         self._await(lambda: self._ready(child), "did not become ready")
 
     def await_ready(self) -> None:
-        """Wait for a daemon that somebody else has started.
+        """Wait for a daemon that another process has started.
 
         Raises:
-            LocalError: it did not become ready in time.
+            LocalError: the daemon did not become ready in time.
         """
         self._await(lambda: bool(self.said.get("ready")), "is starting, but did not become ready")
 
     def ends_soon(self) -> bool:
-        """Whether it is about to end: a process that dies loses its connections before its lock."""
-        return _within(_LAST_MOMENTS, lambda: not self.alive)
+        """Return whether the daemon ends within moments: a dying process loses its connections before its lock."""
+        return _within(_EXIT_TIMEOUT, lambda: not self.alive)
 
     def stop(self) -> None:
-        """End it: first politely.
+        """Stop the daemon by SIGTERM, then by SIGKILL.
 
         Raises:
-            LocalError: it did not end.
+            LocalError: the daemon did not end.
         """
         pid = self.pid
         if pid is not None and not self._stopped(pid, signal.SIGTERM):
             self._stopped(pid, signal.SIGKILL)
         if self.alive:
-            raise LocalError(f"The local RDS on {self._layout.data} (pid {pid}) did not stop: see {self._layout.log}.")
+            raise LocalError(f"the local RDS on {self._layout.data} (pid {pid}) did not stop: see {self._layout.log}")
 
     def _spawn(self, arguments: list[str], environment: dict[str, str]) -> int:
         log = self._layout.log
         if log.exists() and log.stat().st_size > _LOG_LIMIT:
             log.replace(log.with_suffix(".log.1"))
+        # Appended: lines of an earlier daemon stay. A log may name databases and users, so only this user reads it.
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             actions = [
@@ -134,30 +137,33 @@ class DaemonProcess:
             os.close(output)
 
     def _ready(self, child: int) -> bool:
+        # The report of an earlier daemon may still be there: only that of our child counts.
         said = self.said
         if said.get("pid") == child and said.get("ready"):
             return True
         if _ended(child):
-            raise LocalError(said.get("error") or f"The local RDS ended while starting: {self._last_words()}")
+            raise LocalError(said.get("error") or f"the local RDS ended while starting: {self._end_of_log()}")
         return False
 
     def _stopped(self, pid: int, number: signal.Signals) -> bool:
-        """Send a signal; whether it ended in time."""
+        """Send a signal and return whether the daemon ended in time."""
+        # The lock and the process: a caller that starts again at once needs both gone.
         os.kill(pid, number)
         return _within(_DOWN_TIMEOUT, lambda: not self.alive and _ended(pid))
 
     def _await(self, condition: Callable[[], bool], failing: str) -> None:
         if not _within(_UP_TIMEOUT, condition):
-            raise LocalError(f"The local RDS on {self._layout.data} {failing}: see {self._layout.log}.")
+            raise LocalError(f"the local RDS on {self._layout.data} {failing}: see {self._layout.log}")
 
-    def _last_words(self) -> str:
+    def _end_of_log(self) -> str:
         log = self._layout.log
         lines = log.read_text(errors="replace").splitlines() if log.exists() else []
         return " / ".join(lines[-_LOG_LINES:]) or f"see {log}"
 
 
 def _ended(pid: int) -> bool:
-    """Whether a process is gone, or waits for a parent that does not care; our own child is reaped."""
+    """Return whether a process has ended, zombies included; reap it if it is our child."""
+    # A zombie whose parent does not reap it has ended too: its lock and its sockets are gone.
     try:
         return os.waitpid(pid, os.WNOHANG)[0] == pid
     except ChildProcessError:

@@ -1,1 +1,1 @@
-"""The control plane's state on disk."""
+"""Save and restore the control plane's state on disk."""

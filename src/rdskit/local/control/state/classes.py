@@ -1,7 +1,7 @@
-"""The classes whose objects may be in a stored state: what the services keep, and nothing else.
+"""List the classes whose objects may be in a stored state.
 
-They are the classes of the emulation's model modules and our own; all of them hold data. Functions, types and the rest
-of Python are not in this list, so no stored state can name them.
+They are the classes of moto's model modules and of rdskit's own; all of them hold data. Functions, types and all other
+classes are not in the list, so no stored state can name them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _MODULES: Final = (
     "rdskit.local.control.rds.steps",
     "rdskit.kernel.endpoints",
 )
-_NOT_DATA: Final = (Exception,)
+_NOT_DATA: Final = (Exception,)  # moto defines some exceptions in its model modules; no state holds one
 
 
 @cache
@@ -53,6 +53,7 @@ def allowed() -> Mapping[str, type]:
             prefix = f"{module.__name__}."
             modules += [each for each in vars(module).values() if getattr(each, "__name__", "").startswith(prefix)]
         for each in modules:
+            # By __module__: a class that a model module only imports is not one of its own, and stays out.
             for value in list(vars(each).values()):
                 if isinstance(value, type) and value.__module__ == each.__name__ and not issubclass(value, _NOT_DATA):
                     found[f"{value.__module__}:{value.__qualname__}"] = value

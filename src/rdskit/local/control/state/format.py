@@ -1,15 +1,14 @@
-"""Objects as JSON: data only, by an allow-list of classes, and nothing of it is code.
+"""Encode objects as JSON and decode them: data only, by an allow-list of classes, never code.
 
-Decoding calls no constructor, no ``__setstate__`` and no function that the text names: it makes an empty object of an
-allowed class and sets its attributes. A text can therefore only describe values; the nearest to code is the name of a
-method of an object in it. Shared references and cycles are kept.
+Decoding calls no constructor, no ``__setstate__`` and no function that the text names. It creates an empty object of an
+allowed class and sets its attributes. So a text can only describe values; the nearest to code is the name of a method
+of an object in the text. Shared references and cycles are kept.
 
 A document is ``{"root": …, "objects": […]}``. A JSON list is a tagged value, such as ``["ref", 3]`` or ``["datetime",
-"2026-01-31T23:59:59"]``; everything that has an identity is in ``objects`` and is referred to by its number.
+"2026-01-31T23:59:59"]``. Every value with an identity is in ``objects``, and references name it by its number.
 
-What an owner's constructor makes is the owner's own: where the document has a container for an attribute that the new
-owner has already, that very container is filled. So dictionaries keep their default factories, and whatever else refers
-to them still does. An attribute that holds code (methods, classes, patterns) is not written at all.
+Containers that the owner's constructor created are filled, not replaced. So dictionaries keep their default factories,
+and other references to them stay valid. An attribute that holds code (methods, classes, patterns) is not written.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Special", "StateFormatError", "decode", "encode"]
 
-#: Where a value was met: the path of what holds it, and its name there.
+#: Where a value was found: the path of its holder, and its name there. Only for messages of errors.
 _Path = tuple["_Path | None", str]
 
 _CODE: Final = (FunctionType, MethodType, BuiltinFunctionType, type, re.Pattern)
@@ -51,8 +50,9 @@ _ADDRESSES: Final[Mapping[str, Callable[[str], Any]]] = {
     for each in (ipaddress.IPv4Address, ipaddress.IPv4Network, ipaddress.IPv6Address, ipaddress.IPv6Network)
 }
 _TIMES: Final[Mapping[str, Any]] = {"datetime": dt.datetime, "date": dt.date, "time": dt.time}
+# By exact type: a datetime is a date too, and a subclass could hold more than its text says.
 _SCALARS: Final[Mapping[type, Callable[[Any], tuple[str, ...]]]] = {
-    float: lambda value: (repr(value),),
+    float: lambda value: (repr(value),),  # JSON has no NaN and no infinity
     bytes: lambda value: (base64.b64encode(value).decode(),),
     dt.datetime: lambda value: (value.isoformat(),),
     dt.date: lambda value: (value.isoformat(),),
@@ -64,15 +64,15 @@ _SCALARS: Final[Mapping[type, Callable[[Any], tuple[str, ...]]]] = {
 
 
 class StateFormatError(Exception):
-    """A value that has no place in a document, or a document that describes no value."""
+    """A value that cannot be encoded, or a document that cannot be decoded."""
 
 
 class Special:
-    """Values that are neither plain nor of an allowed class: each is written as a list of texts.
+    """The encoding of values that are neither plain nor of an allowed class, as lists of texts.
 
     Args:
-        write: returns the texts of a value, or None if it is not special.
-        read: returns the value of texts.
+        write: returns the texts of a value, or None if the value is not special.
+        read: returns the value of the texts.
     """
 
     def __init__(self, write: Callable[[Any], list[str] | None], read: Callable[[list[str]], Any]) -> None:
@@ -84,27 +84,27 @@ def encode(owner: object, classes: Mapping[str, type], special: Special) -> str:
     """Return the attributes of an object as a document.
 
     Args:
-        owner: whose attributes.
+        owner: the object whose attributes to write.
         classes: the allowed classes, by the name that is written.
-        special: other values.
+        special: encoding of other values.
 
     Raises:
-        StateFormatError: an attribute holds something that is not allowed; the message has the path to it.
+        StateFormatError: an attribute holds a value that is not allowed; the message has the path to it.
     """
     return _Encoder(classes, special).document(owner)
 
 
 def decode(text: str, owner: object, classes: Mapping[str, type], special: Special) -> None:
-    """Give an object the attributes of a document. An owner whose document is not sound is of no more use.
+    """Set the attributes of an object from a document. After an error the object must not be used.
 
     Args:
         text: the document.
-        owner: as its constructor made it.
+        owner: the object as its constructor made it.
         classes: the allowed classes, by the name that is written.
-        special: other values.
+        special: encoding of other values.
 
     Raises:
-        StateFormatError: it is no document, or names something that is not allowed.
+        StateFormatError: the text is not a document, or names something that is not allowed.
     """
     try:
         document = json.loads(text)
@@ -114,16 +114,17 @@ def decode(text: str, owner: object, classes: Mapping[str, type], special: Speci
 
 
 class _Encoder:
-    """Writes objects in the order in which they are met: no chain of references is too long for it."""
+    """Writes objects in the order in which it finds them, without recursion: chains of references may be long."""
 
     def __init__(self, classes: Mapping[str, type], special: Special) -> None:
         self._names = {each: name for name, each in classes.items()}
         self._special = special
         self._numbers: dict[int, int] = {}
-        self._met: list[tuple[Any, _Path]] = []  # keeps them alive too, so that no id is used twice
+        self._met: list[tuple[Any, _Path]] = []  # also keeps the objects alive, so that no id() is reused
 
     def document(self, owner: object) -> str:
         root = {name: self._value(value, (None, name)) for name, value in vars(owner).items() if not _is_code(value)}
+        # Writing an object may append further ones to self._met.
         objects: list[Any] = []
         while len(objects) < len(self._met):
             objects.append(self._object(*self._met[len(objects)]))
@@ -133,6 +134,7 @@ class _Encoder:
         kind = type(value)
         if value is None or kind in (bool, int, str):
             return value
+        # Immutable values have no identity that matters: they are written where they stand.
         if kind in (tuple, frozenset):
             return [kind.__name__, *(self._value(each, path) for each in value)]
         if (texts := _scalar(value) or self._tagged(value, path)) is not None:
@@ -192,6 +194,7 @@ class _Decoder:
         }
 
     def fill(self, owner: Any) -> None:
+        # Shells first: then references can be resolved in any order, cycles included.
         own = vars(owner)
         reused = {
             written[1]: own[name]
@@ -201,7 +204,8 @@ class _Decoder:
         self._made = [reused[n] if n in reused else self._shell(text) for n, text in enumerate(self._texts)]
         plan = [self._read(made, text) for made, text in zip(self._made, self._texts, strict=True)]
         root = {name: self._value(written) for name, written in self._root.items()}
-        # All has been read, and nothing was changed yet. Attributes first: an object may need them for its hash.
+        # Everything is read before anything changes. Attributes come before items: an object in a set may need them for
+        # its hash.
         for made, _, state in plan:
             _set_attributes(made, state)
         for made, items, _ in plan:
@@ -220,6 +224,7 @@ class _Decoder:
 
     def _shell(self, text: Any) -> Any:
         kind: Any = self._class_of(text)
+        # No __init__: it could do anything, and would need arguments.
         made = kind.__new__(kind)
         if isinstance(made, defaultdict):
             name = text["factory"]
@@ -267,7 +272,7 @@ def _shown(path: _Path | None) -> str:
 
 
 def _factory(value: defaultdict[Any, Any], path: _Path) -> str | None:
-    """Return the name of a factory. An owner's own container has one already, whatever the name."""
+    """Return the name of a default factory; ``own`` for the container of an owner, which keeps its factory."""
     factory = value.default_factory
     name = getattr(factory, "__name__", "")
     if factory is None or _FACTORIES.get(name) is factory:
@@ -278,7 +283,8 @@ def _factory(value: defaultdict[Any, Any], path: _Path) -> str | None:
 
 
 def _method(holder: Any, name: str) -> MethodType:
-    """Return a method of an object, as its class defines it; some objects keep their own methods in a table."""
+    """Return a method of an object as its class defines it; some objects of moto store own methods in a table."""
+    # vars() of the classes, not getattr(): an attribute of the object, which the document sets, cannot take the place.
     for kind in type(holder).__mro__:
         function = vars(kind).get(name)
         if isinstance(function, FunctionType) and kind.__module__ == function.__module__ != "builtins":
@@ -291,7 +297,7 @@ def _is_ref(written: Any) -> bool:
 
 
 def _is_code(value: Any) -> bool:
-    """Whether an attribute holds code, itself or as the values or keys of a dictionary."""
+    """Return whether an attribute holds code, or a dictionary with code in its values or keys."""
     if isinstance(value, _CODE):
         return True
     return isinstance(value, dict) and any(isinstance(each, _CODE) for pair in dict.items(value) for each in pair)
@@ -310,7 +316,7 @@ def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _set_attributes(made: Any, state: Mapping[str, Any]) -> None:
-    """Set attributes where they are stored: no property and no ``__setattr__`` of the class is called."""
+    """Set attributes where they are stored, without calling a property or a ``__setattr__`` of the class."""
     slots = set(_slots(type(made)))
     for name, value in state.items():
         if name in slots:
@@ -320,6 +326,7 @@ def _set_attributes(made: Any, state: Mapping[str, Any]) -> None:
 
 
 def _refill(made: Any, items: Any) -> None:
+    # Methods of the builtin classes, unbound: subclasses may override them.
     if isinstance(made, OrderedDict):
         OrderedDict.clear(made)
         for key, value in items:

@@ -1,10 +1,10 @@
-"""The control plane's state on disk: one file per service, account and region.
+"""Save and restore the control plane's state: one file per service, account and region.
 
-After an API call has returned, kill -9 loses nothing: the backends that the call may have changed are encoded and
-atomically replaced before the answer leaves. Only what differs is written.
+After an API call has returned, kill -9 loses nothing. Before the answer leaves, the backends that the call may have
+changed are encoded, and their files are replaced in one step. Only a file that differs is written.
 
-A file is one line that says who wrote it and seals the rest, then a document of `state_format`. The seal is made with
-the secret of this local RDS: a file that was damaged, changed by hand or copied from elsewhere is refused unread.
+A file is one line with its version and its seal, then a document of `format`. The seal is an HMAC with the secret of
+this local RDS: a file that was damaged, changed by hand or copied from elsewhere is refused before it is decoded.
 """
 
 from __future__ import annotations
@@ -41,22 +41,23 @@ __all__ = ["BackendKey", "StateStore", "UnknownPlaceError"]
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _REGION = re.compile(r"[a-z]{2,12}(-[a-z0-9]{1,12}){0,4}")
 _PARTS = 4
+# moto's classes are part of the format: another release of moto may have other attributes.
 _VERSION = f"rdskit-state 2 moto {version('moto')}"
 _NEXT_STEP = "run `rdskit local reset` to begin again without it"
 
 
 class UnknownPlaceError(LocalError):
-    """An account or a region that cannot be one."""
+    """A text that is not the name of an account or a region."""
 
 
 @dataclass(frozen=True, slots=True)
 class BackendKey:
-    """Names one backend: a service in one account and region (``aws`` for services without regions).
+    """The key of one backend: a service in one account and region (``aws`` for services without regions).
 
-    An account comes from an ARN that a caller wrote, and becomes part of a file's name.
+    An account may come from an ARN that a caller wrote, and becomes part of a file name: so both names are checked.
 
     Raises:
-        UnknownPlaceError: it is no name of an account or a region.
+        UnknownPlaceError: the account or the region is not a valid name.
     """
 
     service: str
@@ -79,7 +80,7 @@ class BackendKey:
         """Return the key whose `file_name` is ``name``.
 
         Raises:
-            LocalError: there is none.
+            LocalError: no key has this name.
         """
         parts = name.split(".")
         if len(parts) != _PARTS:
@@ -93,30 +94,31 @@ class StateStore:
     Every method is called inside the control plane's monitor.
 
     Args:
-        directory: where the files are; made when missing, private to the user.
-        services: the services whose state is kept.
-        secret: seals the files.
+        directory: directory of the files; created if missing, private to the user.
+        services: the services whose state is saved.
+        secret: the secret that seals the files.
     """
 
     def __init__(self, directory: Path, services: Iterable[str], secret: str) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._directory = directory
         self._services = tuple(services)
+        # A derived key: the seal reveals nothing of the secret that signs requests.
         self._secret = hmac.digest(secret.encode(), b"rdskit state", "sha256")
-        self._digests: dict[BackendKey, bytes] = {}
+        self._digests: dict[BackendKey, bytes] = {}  # of the documents on disk
         self._restoring: dict[BackendKey, BaseBackend] = {}
 
     def attach(self) -> None:
-        """Make every backend come into being with its saved state, when it is first asked for."""
+        """Make moto restore the saved state of a backend when it creates the backend, on first use."""
         for service in self._services:
             backends = backends_of(service)
             backends.backend = _Restorer(self, service, backends.backend)  # type: ignore[assignment]  # called like the class
 
     def verify(self) -> None:
-        """Look at the seal of every file, before any of them is used.
+        """Verify the seal of every file, before any of them is used.
 
         Raises:
-            LocalError: a file was written by another version or another local RDS, is damaged, or is none of ours.
+            LocalError: a file is damaged, was written by another version or another local RDS, or is of no service.
         """
         for path in sorted(self._directory.glob("*.state")):
             key = BackendKey.of_file(path.name)
@@ -129,18 +131,20 @@ class StateStore:
         return [BackendKey.of_file(path.name) for path in sorted(self._directory.glob(f"{service}.*.state"))]
 
     def save(self, services: Iterable[str]) -> None:
-        """Write every backend of ``services`` that differs from its file, and every backend that is new.
+        """Write every backend of ``services`` that differs from its file, and every new backend of any service.
 
         Raises:
             LocalError: a state could not be encoded or written.
         """
         chosen = set(services)
+        # A read may create a backend, with random ids or keys for example: a new one is saved even if its service is
+        # not listed, so that these values survive.
         for key, backend in self._living():
             if key.service in chosen or key not in self._digests:
                 self._save_one(key, backend)
 
     def restore(self, key: BackendKey, backend: BaseBackend) -> None:
-        """Give ``backend`` the state of its file, if there is one.
+        """Restore the state of ``backend`` from its file, if there is one.
 
         Raises:
             LocalError: the file was written by another version or another local RDS, or is damaged.
@@ -150,6 +154,8 @@ class StateStore:
         if content is None:
             return
         body = self._unsealed(path, key, content)
+        # Backends refer to each other: decoding this one may restore another one that refers back to it. moto adds a
+        # backend to its table only after this returns, so resolve() finds it here until then.
         self._restoring[key] = backend
         try:
             decode(body.decode(), backend, allowed(), self._special({}))
@@ -160,10 +166,11 @@ class StateStore:
         self._digests[key] = _digest(body)
 
     def resolve(self, key: BackendKey) -> Any:
-        """Return the living backend named ``key``; one that is just being restored is found too."""
+        """Return the backend of ``key``, even while it is being restored."""
         return self._restoring.get(key) or backends_of(key.service)[key.account][key.region]
 
     def _living(self) -> Iterator[tuple[BackendKey, BaseBackend]]:
+        # A copy: encoding one backend may create another.
         for service in self._services:
             for account, region, backend in list(backends_of(service).iter_backends()):
                 yield BackendKey(service, account, region), backend
@@ -175,6 +182,7 @@ class StateStore:
         except StateFormatError as error:
             raise LocalError(f"the state of {key.service} in {key.region} cannot be saved: {error}") from error
         digest = _digest(body)
+        # The digest is updated after the write: if the write fails, the next save tries again.
         if self._digests.get(key) != digest:
             replace_file(self._directory / key.file_name, self._sealed(key, body))
             self._digests[key] = digest
@@ -183,10 +191,12 @@ class StateStore:
         return f"{_VERSION} {self._seal(key, body)}\n".encode() + body
 
     def _seal(self, key: BackendKey, body: bytes) -> str:
+        # The name is part of the seal: the file of one backend cannot be put in the place of another.
         return hmac.digest(self._secret, f"{key.file_name}\n".encode() + body, "sha256").hex()
 
     def _unsealed(self, path: Path, key: BackendKey, content: bytes) -> bytes:
-        """Return the body of a file that this version of this local RDS has written."""
+        """Return the body of a file that this version of this local RDS has written; refuse any other file."""
+        # Before the seal is verified the content is untrusted: only a short, printable piece of it may be shown.
         line, _, body = content.partition(b"\n")
         writer, _, seal = line[:200].decode(errors="replace").rpartition(" ")
         if writer != _VERSION:
@@ -205,6 +215,7 @@ class StateStore:
             if isinstance(value, BaseBackend):
                 key = names.get(id(value))
                 return ["backend", key.service, key.account, key.region] if key else None
+            # A lock has no state to keep; SQS queues have one.
             if isinstance(value, threading.Condition):
                 return ["condition"]
             if isinstance(value, get_args(PrivateKeyTypes)):
@@ -229,7 +240,7 @@ class StateStore:
 
 
 class _Restorer:
-    """Stands where a service keeps its backend class: makes a backend and gives it its saved state."""
+    """A replacement of a service's backend class: creates a backend and restores its saved state."""
 
     def __init__(self, store: StateStore, service: str, make: Callable[[str, str], BaseBackend]) -> None:
         self._store = store

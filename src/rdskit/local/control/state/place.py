@@ -1,8 +1,8 @@
-"""Whether a data directory is the one that it was made as, or a copy.
+"""Detect whether a data directory is an original or a copy.
 
-A copy has the keys, the port and the addresses of its original, so that its user would talk to the original's servers.
-The marker says in which directory it was made, by inode and path. A directory that was moved within its file system
-keeps its inode; one that was moved to another is taken over when its original is gone.
+A copy has the keys, the port and the addresses of its original, so its user would talk to the original's servers. The
+marker records the inode and the path of its directory. A directory that is moved within its file system keeps its
+inode. One that is moved to another file system is accepted if its original no longer exists.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ __all__ = ["check_place", "settle"]
 
 
 def settle(layout: Layout) -> None:
-    """Have the marker say where the directory is now; for a directory that is about to be used as a local RDS.
+    """Record the directory's place in its marker, before it is used as a local RDS.
 
     Raises:
-        LocalError: it is a copy, and its original is still there or runs.
+        LocalError: the directory is a copy, and its original exists or runs.
     """
     marker, place = read_json(layout.marker), _place(layout.data)
     if not _is_here(marker, place):
@@ -34,10 +34,10 @@ def settle(layout: Layout) -> None:
 
 
 def check_place(layout: Layout) -> None:
-    """Refuse a directory that is a copy; one without a marker is no local RDS yet, and fine.
+    """Refuse a directory that is a copy; accept one without a marker, which is no local RDS yet.
 
     Raises:
-        LocalError: it is a copy, and its original is still there or runs.
+        LocalError: the directory is a copy, and its original exists or runs.
     """
     marker = read_json(layout.marker)
     if marker and not _is_here(marker, _place(layout.data)):
@@ -49,10 +49,11 @@ def _place(data: Path) -> dict[str, Any]:
 
 
 def _is_here(marker: dict[str, Any], place: dict[str, Any]) -> bool:
-    return marker.get("inode") in (None, place["inode"])  # None: it has just been made
+    return marker.get("inode") in (None, place["inode"])  # None: the marker is new
 
 
 def _refuse_copy(data: Path, marker: dict[str, Any]) -> None:
+    # The original may have been moved since: a running one is found by its daemon's command line.
     candidates = [Path(str(marker.get("path"))), *(cloud.data for cloud in running())]
     for original in candidates:
         if original != data and _id_of(original) == marker.get("id"):
