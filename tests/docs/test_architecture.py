@@ -42,3 +42,17 @@ def test_every_room_is_on_a_floor() -> None:
     rooms = {path.name for path in (ROOT / "src/rdskit").iterdir() if (path / "__init__.py").exists()}
     table = TEXT.split("## Floors")[1].split("##")[0]
     assert {room for room in rooms if f"`{room}/`" not in table} == set()
+
+
+def test_the_files_that_contributing_names_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    named = re.findall(r"`([\w./]+/[\w./]*\w)(?:::(\w+))?`", text)
+    assert len(named) > 15
+    missing = [
+        file
+        for file, name in named
+        if not any(
+            (root / file).exists() and (not name or is_there(file, name)) for root in (ROOT, ROOT / "src/rdskit")
+        )
+    ]
+    assert missing == []
