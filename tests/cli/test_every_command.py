@@ -63,9 +63,9 @@ RUNS = {
     "local list": Run(["local", "list"], 0, ""),
     "local create": Run(["local", "create", "orders", "--data", "{data}"], 1, "{data} is down"),
     "local logs": Run(["local", "logs", "--data", "{data}"], 1, "there is no local RDS in {data} yet"),
-    "local env": Run(["local", "env", "--data", "{data}"], 1, "There is no local RDS in {data} yet"),
+    "local env": Run(["local", "env", "--data", "{data}"], 1, "there is no local RDS in {data} yet"),
     "local doctor": Run(["local", "doctor", "--data", "{data}"], 0, "{data}"),
-    "local fault": Run(["local", "fault", "orders", "kill", "--data", "{data}"], 1, "There is no local RDS in {data}"),
+    "local fault": Run(["local", "fault", "orders", "kill", "--data", "{data}"], 1, "there is no local RDS in {data}"),
     "local reset": Run(["local", "reset", "--yes", "--data", "{data}"], 0, ""),
 }
 SURROUNDINGS: dict[str, Mapping[str, str]] = {

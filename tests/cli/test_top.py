@@ -111,7 +111,7 @@ def test_one_frame_as_json(database: TestDatabase) -> None:
     ("arguments", "told"),
     [
         (["postgresql://u:s3cret@127.0.0.1:1/x", "--timeout", "1"], "127.0.0.1:1"),
-        (["postgresql://u:s3cret@127.0.0.1:1/x", "--interval", "soon"], "'soon' is no duration"),
+        (["postgresql://u:s3cret@127.0.0.1:1/x", "--interval", "soon"], "'soon' is not a duration"),
         (["postgresql://u:s3cret@127.0.0.1:1/x", "--interval", "1ms"], "--interval 1ms is too short: 100ms at least"),
         (["nonsense"], "target 'nonsense' is not one that rdskit knows"),
     ],

@@ -1,4 +1,4 @@
-"""The local certificate authority: made once, its certificates verify against its own file alone."""
+"""The local certificate authority: created once, its certificates verify against its own file only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def handshake(files: ServerCertificate, ca: Path, host: str) -> str:
-    """The TLS version agreed on by a server with these files and a client that verifies ``host``."""
+    """Return the TLS version that a server with these files and a client that verifies ``host`` agree on."""
     server_context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     server_context.load_cert_chain(files.certificate, files.key)
     client_context = ssl.create_default_context(cafile=str(ca))
@@ -73,7 +73,7 @@ def test_asking_again_changes_nothing_until_the_hosts_change(tmp_path: Path) -> 
     assert again.issue(tmp_path, "db-1", ["127.0.0.10"]).certificate.read_bytes() != before
 
 
-def test_a_certificate_of_a_lost_authority_is_issued_anew(tmp_path: Path) -> None:
+def test_a_certificate_of_a_lost_authority_is_issued_again(tmp_path: Path) -> None:
     LocalAuthority(tmp_path).issue(tmp_path, "db-1", ["127.0.0.9"])
     (tmp_path / "ca.key").unlink()
     authority = LocalAuthority(tmp_path)

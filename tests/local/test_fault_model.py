@@ -1,4 +1,4 @@
-"""What is a fault, and what is none."""
+"""Faults as values: valid combinations, and clear errors for the others."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The local RDS: the AWS API in front of real database servers. Knows nothing of the client."""
+"""Emulate RDS locally: the AWS API in front of real database servers. Imports nothing of the client."""

@@ -1,4 +1,4 @@
-"""The local certificate authority: endpoints speak TLS from the start, and clients can verify them fully."""
+"""Issue certificates from a local authority, so that clients can verify every endpoint fully."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _TEN_YEARS = dt.timedelta(days=3652)
-_CLOCK_SKEW = dt.timedelta(hours=1)
+_CLOCK_SKEW = dt.timedelta(hours=1)  # clients in containers or virtual machines may have a clock that is behind
 
 
 @dataclass(frozen=True, slots=True)
 class ServerCertificate:
-    """The files of one server's certificate and its private key."""
+    """Files of one server's certificate and private key."""
 
     certificate: Path
     key: Path
@@ -35,9 +35,9 @@ class ServerCertificate:
 
 
 class LocalAuthority:
-    """The certificate authority of one data directory, made when first needed.
+    """Certificate authority of one data directory, created when first needed.
 
-    Its certificate is valid for ten years; its key is readable by its owner only.
+    Its certificate is valid for ten years. Only its owner can read its key.
 
     Args:
         directory: where ``ca.pem`` and ``ca.key`` are kept.
@@ -50,12 +50,12 @@ class LocalAuthority:
         self._loaded: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None = None
 
     def ensure(self) -> Path:
-        """The path of the authority's certificate, for clients to trust; made if it is not there."""
+        """Return the path of the authority's certificate, for clients to trust; create the authority if needed."""
         self._load()
         return self.certificate_file
 
     def issue(self, directory: Path, name: str, hosts: Iterable[str]) -> ServerCertificate:
-        """A server certificate; one that is there already is kept, provided it names the same hosts.
+        """Return a server certificate; keep an existing one if it names the same hosts.
 
         Args:
             directory: where its files go.
@@ -100,6 +100,7 @@ class LocalAuthority:
         name = _name("rdskit local RDS CA")
         certificate = (
             _builder("rdskit local RDS CA", issuer=name, key=key.public_key())
+            # ``path_length=0``: the authority signs servers only, never another authority.
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_key_usage(authority=True), critical=True)
             .sign(key, hashes.SHA256())
@@ -109,6 +110,7 @@ class LocalAuthority:
     def _is_current(self, files: ServerCertificate, names: x509.SubjectAlternativeName) -> bool:
         if not (files.certificate.exists() and files.key.exists()):
             return False
+        # A certificate of a deleted authority, or with other host names, is issued again: clients would refuse it.
         authority, _ = self._load()
         certificate = x509.load_pem_x509_certificate(files.certificate.read_bytes())
         present = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -159,7 +161,7 @@ def _general_name(host: str) -> x509.GeneralName:
 def _load_key(file: Path) -> ec.EllipticCurvePrivateKey:
     key = serialization.load_pem_private_key(file.read_bytes(), password=None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise TypeError(f"{file} holds no elliptic-curve key: delete it and ca.pem, both are made anew")
+        raise TypeError(f"{file} has no elliptic-curve key: delete it and ca.pem, and both are created again")
     return key
 
 
@@ -169,7 +171,7 @@ def _write_pair(
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    # The key first: a certificate is never there without the key that belongs to it.
+    # The key first: the certificate's presence then always means that its key is there.
     _replace(key_file, private, 0o600)
     _replace(certificate_file, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
 
@@ -177,6 +179,7 @@ def _write_pair(
 def _replace(file: Path, content: bytes, mode: int) -> None:
     draft = file.with_name(f"{file.name}.new")
     draft.unlink(missing_ok=True)
+    # Created with its mode before the content is written, so that a key is at no moment readable by others.
     draft.touch(mode=mode)
     draft.write_bytes(content)
     draft.replace(file)

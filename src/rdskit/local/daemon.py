@@ -1,7 +1,7 @@
-"""The process of one local RDS: ``python -m rdskit.local.daemon --data DIR --port N``.
+"""Run the process of one local RDS: ``python -m rdskit.local.daemon --data DIR --port N``.
 
-It holds a lock on its data directory as long as it lives, so nothing that a crash leaves behind can be mistaken for it.
-The servers are started while the control plane is imported.
+The daemon holds a lock on its data directory as long as it lives. So nothing that a crash leaves behind can be mistaken
+for a running daemon. The servers start while the control plane is imported.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ __all__ = ["main"]
 
 _log = logging.getLogger(__name__)
 
-_LOCK_TIMEOUT = 2.0
+_LOCK_TIMEOUT = 2.0  # seconds; `status` and `up` hold the lock for a moment to see whether a daemon lives
 
 
 class Notices:
-    """What the fleet says to the control plane: kept until that is there to hear it."""
+    """Events of the fleet for the control plane, queued until the control plane exists."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -53,21 +53,22 @@ class Notices:
         self._plane: ControlPlane | None = None
 
     def __call__(self, event: FleetEvent) -> None:
-        """Pass an event on, or keep it."""
+        """Pass an event on to the control plane, or queue it."""
         with self._lock:
             if self._plane is None:
                 self._early.append(event)
                 return
+        # Outside the lock, so that the control plane's own locks never nest inside it.
         self._plane.notice(event)
 
     def verify_token(self, resource_id: str, user: str, token: str) -> str:
-        """Have an IAM token judged; refused while there is nobody to judge it."""
+        """Return why an IAM token is refused, or ""; refuse every token until the control plane exists."""
         with self._lock:
             plane = self._plane
         return plane.judge(resource_id, user, token) if plane else "the local RDS is starting; try again"
 
     def attach(self, plane: ControlPlane) -> None:
-        """Pass on what was kept, and everything from now on."""
+        """Pass on the queued events, and every later one directly."""
         with self._lock:
             self._plane, early = plane, self._early
         for event in early:
@@ -75,12 +76,12 @@ class Notices:
 
 
 class Daemon:
-    """One local RDS, from its first server to its last.
+    """One local RDS, from the start of its first server to the end of its last.
 
     Args:
         layout: its data directory.
         port: of the AWS API.
-        guard: what callers of the AWS API must prove.
+        guard: proof that callers of the AWS API must give.
     """
 
     def __init__(self, layout: Layout, port: int, guard: Guard) -> None:
@@ -88,25 +89,28 @@ class Daemon:
         self._port = port
         self._guard = guard
         self._postgres = find_postgres()
-        # Its put() may be called from a signal handler, whatever the main thread is doing; an Event's set() may not.
+        # SimpleQueue.put() is reentrant, so a signal handler may call it whatever the main thread is doing. Event.set()
+        # takes a lock that the interrupted thread may hold.
         self._stop: SimpleQueue[None] = SimpleQueue()
 
     def stop(self, *_: object) -> None:
-        """End `run`; may be called from a signal handler."""
+        """End :meth:`run`. A signal handler may call this."""
         self._stop.put(None)
 
     def run(self) -> None:
-        """Serve until `stop`.
+        """Serve until :meth:`stop` is called.
 
         Raises:
-            LocalError: the directory is in use, the port is taken, or the servers cannot be started.
+            LocalError: the directory is in use, the port is taken, or the servers cannot start.
         """
+        # The port before the servers: a port that is taken must fail before anything is started.
         with _lock(self._layout), _listener(self._port) as listener:
             self._write_state(ready=False)
             notices = Notices()
             fleet = Fleet(self._layout.fleet, notify=notices, verify_token=notices.verify_token)
             try:
                 plane = self._start(fleet)
+                # Only after the control plane exists; the fleet has sent events since its start.
                 notices.attach(plane)
                 try:
                     self._serve(plane, listener)
@@ -114,6 +118,7 @@ class Daemon:
                     plane.close()
             finally:
                 fleet.close()
+                # Last: until the servers are down, `down` must still find this process.
                 self._layout.daemon.unlink(missing_ok=True)
 
     def _start(self, fleet: Fleet) -> ControlPlane:
@@ -126,6 +131,7 @@ class Daemon:
             from rdskit.local.control.daemon.plane import ControlPlane  # noqa: PLC0415 - as above
 
             _log.info("control plane imported in %.2f s", time.monotonic() - begun)
+            # Raises the fleet's error here, before the API is served.
             started.result()
         return ControlPlane(self._layout, fleet, ensure_key_pair(self._layout.key_pair), self._guard)
 
@@ -134,7 +140,7 @@ class Daemon:
             self._write_state(ready=True)
             _log.info("ready at %s", url(self._port))
             if not self._guard.verify_signatures:
-                _log.warning("signatures are not verified: everybody on this machine can do everything here")
+                _log.warning("signatures are not verified: every user of this machine can change everything here")
             self._stop.get()
             _log.info("stopping")
 
@@ -156,7 +162,7 @@ class Daemon:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a daemon until SIGTERM or SIGINT; returns the exit status."""
+    """Run a daemon until SIGTERM or SIGINT; return the exit status."""
     parser = argparse.ArgumentParser(prog="rdskit.local.daemon")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
@@ -172,6 +178,7 @@ def main(arguments: list[str] | None = None) -> int:
         daemon.run()
     except LocalError as error:
         _log.error("%s", error)
+        # `up` waits for this file and shows the error to its user.
         write_json(layout.daemon, {"pid": os.getpid(), "error": str(error)})
         return 1
     return 0
@@ -182,12 +189,12 @@ def _lock(layout: Layout) -> Iterator[None]:
     layout.make()
     with layout.lock.open("w") as file:
         if not _locked(file):
-            raise LocalError(f"A local RDS is already running on {layout.data}: see `rdskit local status`.")
+            raise LocalError(f"a local RDS is already running on {layout.data}: see `rdskit local status`")
         yield
 
 
 def _locked(file: IO[str]) -> bool:
-    """Take the lock; somebody who only looks whether we live may hold it for a moment."""
+    """Return whether the lock was acquired. A process that checks whether a daemon lives may hold it briefly."""
     deadline = time.monotonic() + _LOCK_TIMEOUT
     while True:
         try:
@@ -208,7 +215,7 @@ def _listener(port: int) -> Iterator[socket.socket]:
             listener.bind((ADDRESS, port))
         except OSError as error:
             raise LocalError(
-                f"Port {port} at {ADDRESS} cannot be used ({error.strerror}): choose another with --port."
+                f"port {port} at {ADDRESS} cannot be used ({error.strerror}): choose another with --port"
             ) from error
         listener.listen(128)
         yield listener

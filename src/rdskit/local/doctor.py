@@ -1,4 +1,4 @@
-"""What this machine offers to a local RDS, and what to install for what is missing."""
+"""Examine what this machine offers to a local RDS, and name what to install."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Finding", "examine"]
 
-_ENOUGH_DISK = 2 * 1024**3
-_SPARE_ADDRESS = "127.77.0.1"
+_ENOUGH_DISK = 2 * 1024**3  # bytes; less is only a warning
+_SPARE_ADDRESS = "127.77.0.1"  # any address beyond 127.0.0.1; whether it can be bound depends on the system alone
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at.
+    """Result of one examination.
 
     Attributes:
-        subject: what.
-        status: ``ok``; ``warn`` where something is missing that can be done without; ``fail`` where nothing works.
-        finding: what was seen.
-        next_step: what to do about it; empty when there is nothing to do.
+        subject: what was examined.
+        status: ``ok``; ``warn`` if something optional is missing; ``fail`` if nothing works without it.
+        finding: what was found.
+        next_step: what to do about it; empty if there is nothing to do.
     """
 
     subject: str
@@ -47,7 +47,7 @@ class Finding:
 
 
 def examine(data: Path) -> list[Finding]:
-    """Look at everything that a local RDS on ``data`` needs."""
+    """Examine everything that a local RDS on ``data`` needs."""
     return [*_engines(), _privilege(), _addresses(), _api(data), _disk(data)]
 
 
@@ -68,20 +68,20 @@ def _engines() -> Iterator[Finding]:
 
 
 def _downloadable_engine(title: str, providers: Iterable[Provider]) -> Finding:
-    """An engine that is fetched when somebody first wants it."""
+    """Return the finding on an engine that is downloaded when first needed."""
     preferred = next(iter(installed(providers)), None)
     if preferred:
         return Finding(f"{title} ({preferred.provider})", "ok", f"{preferred.version} in {preferred.server.parent}")
     missing = missing_tools()
     if missing:
-        step = f"install {title} with this system's package manager, if you want it"
-        return Finding(title, "warn", f"not installed, and cannot be fetched without {' and '.join(missing)}", step)
-    return Finding(title, "ok", f"not installed; fetched once into {cache_directory()} when it is first wanted")
+        step = f"install {title} with this system's package manager, if you need it"
+        return Finding(title, "warn", f"not installed, and cannot be downloaded without {' and '.join(missing)}", step)
+    return Finding(title, "ok", f"not installed; downloaded once into {cache_directory()} when first needed")
 
 
 def _privilege() -> Finding:
     if os.geteuid() != 0:
-        return Finding("user", "ok", "an ordinary user: the servers run as you")
+        return Finding("user", "ok", "an ordinary user: the servers run as this user")
     try:
         chosen = privilege.current()
     except LocalError as error:
@@ -97,7 +97,7 @@ def _addresses() -> Finding:
         except OSError as error:
             how = f"127/8 cannot be bound beyond 127.0.0.1 ({error.strerror}) on {sys.platform}"
             return Finding("addresses", "warn", f"{how}: endpoints get free ports at 127.0.0.1 instead")
-    return Finding("addresses", "ok", "every endpoint gets its own address in 127/8 and the port that is asked for")
+    return Finding("addresses", "ok", "every endpoint gets its own address in 127/8 and the requested port")
 
 
 def _api(data: Path) -> Finding:
@@ -112,6 +112,7 @@ def _api(data: Path) -> Finding:
 
 
 def _disk(data: Path) -> Finding:
+    # The data directory itself need not exist yet.
     place = next(each for each in (data, *data.parents) if each.exists())
     free = shutil.disk_usage(place).free
     status: Literal["ok", "warn"] = "ok" if free >= _ENOUGH_DISK else "warn"

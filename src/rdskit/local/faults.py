@@ -1,4 +1,4 @@
-"""Faults in a running local RDS, for chaos tests: servers that die or hang, networks that swallow or delay.
+"""Inject faults into a running local RDS, for chaos tests: dead or hung servers, lost or delayed packets.
 
 ```python
 from rdskit.local import faults
@@ -10,7 +10,7 @@ async with faults.injected("orders", faults.latency(0.2)):
     ...  # the same without blocking the loop
 ```
 
-What each of them does, and what Amazon RDS does then: ``docs/faults.md``.
+``docs/faults.md`` describes what each fault does, and how Amazon RDS reacts to it.
 """
 
 from __future__ import annotations
@@ -44,41 +44,42 @@ __all__ = [
 
 
 def kill() -> Fault:
-    """SIGKILL to the primary server, as when its machine loses power."""
+    """Describe SIGKILL to the primary server, as when its machine loses power."""
     return Fault("kill")
 
 
 def hang() -> Fault:
-    """SIGSTOP to the primary server: its connections stay, and nothing answers."""
+    """Describe SIGSTOP to the primary server: its connections stay open, and it answers nothing."""
     return Fault("hang")
 
 
 def blackhole(path: Path = "all") -> Fault:
-    """Nothing gets through any more, and nobody is told.
+    """Describe a network that drops every packet without an error.
 
     Args:
-        path: ``all`` cuts the server off from everybody, so that it is failed over; ``client`` from clients alone.
+        path: ``all`` also cuts the server off from the local RDS, which then fails over; ``client`` cuts off clients
+            only.
     """
     return Fault("blackhole", path=path)
 
 
 def latency(seconds: float) -> Fault:
-    """Each answer to a client comes ``seconds`` late."""
+    """Describe a delay of each answer to a client by ``seconds``."""
     return Fault("latency", seconds)
 
 
 def reset() -> Fault:
-    """All client connections that exist are reset, once."""
+    """Describe one reset of all client connections that exist."""
     return Fault("reset")
 
 
 def lag(seconds: float) -> Fault:
-    """Read replicas stay ``seconds`` behind; of a source all of them, of a replica that one."""
+    """Describe replicas that stay ``seconds`` behind: all of a source's replicas, or the one replica itself."""
     return Fault("lag", seconds)
 
 
 def full_disk() -> Fault:
-    """The allocated storage is used up: the instance is down, ``storage-full``, until it has more."""
+    """Describe used-up storage: the instance is down with status ``storage-full`` until it gets more."""
     return Fault("full-disk")
 
 
@@ -89,15 +90,15 @@ def inject(
 
     Args:
         identifier: of the DB instance.
-        fault: what is to happen.
-        lasting: seconds after which it is cleared by itself; None leaves it until :func:`clear`.
+        fault: the fault.
+        lasting: seconds after which it is cleared; None keeps it until :func:`clear`.
         data: the data directory; by default ``$RDSKIT_DATA``, else ``./.rdskit``.
 
     Returns:
-        What was done: ``identifier``, ``kind``, ``seconds``, ``path``, ``lasting``.
+        The fault in force: ``identifier``, ``kind``, ``seconds``, ``path``, ``lasting``.
 
     Raises:
-        LocalError: there is no such instance, it cannot have this fault, or the local RDS is not up.
+        LocalError: there is no such instance, it cannot have this fault, or the local RDS is down.
         ConfigError: ``lasting`` for a fault that is over at once.
     """
     request = {"identifier": identifier, "kind": fault.kind, "seconds": fault.seconds, "path": fault.path}
@@ -106,7 +107,7 @@ def inject(
 
 
 def clear(identifier: str, *, data: pathlib.Path | None = None) -> dict[str, Any]:
-    """End all faults of a DB instance; arguments and errors as of :func:`inject`.
+    """Clear all faults of a DB instance; arguments and errors as of :func:`inject`.
 
     Returns:
         ``identifier`` and ``cleared``: the kinds of the faults that were in force.
@@ -116,11 +117,13 @@ def clear(identifier: str, *, data: pathlib.Path | None = None) -> dict[str, Any
 
 
 class injected:  # noqa: N801 - reads as the verb that it is: with faults.injected(...)
-    """A fault for the length of a ``with`` or ``async with`` block; all faults of the instance are cleared after it.
+    """Keep a fault in force for the length of a ``with`` or ``async with`` block.
+
+    The end of the block clears all faults of the instance.
 
     Args:
         identifier: of the DB instance.
-        fault: what is to happen.
+        fault: the fault.
         data: the data directory; by default ``$RDSKIT_DATA``, else ``./.rdskit``.
     """
 

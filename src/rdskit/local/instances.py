@@ -1,4 +1,4 @@
-"""DB instances of a running local RDS, as the command line makes and shows them."""
+"""Create and show DB instances of a running local RDS, for the command line."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ __all__ = ["DEFAULT_DATABASE", "Wanted", "await_available", "create", "log_files
 
 DEFAULT_DATABASE: Final = "app"
 _USER: Final = "app"
-_POLL: Final = 0.5  # seconds
+_POLL: Final = 0.5  # seconds; boto3's own delay of 30 s is for servers that take minutes
 _AVAILABLE_TIMEOUT: Final = 600.0  # seconds for one instance
 
 
 class Wanted(NamedTuple):
-    """An instance that is wanted.
+    """Specification of an instance to create.
 
     Attributes:
         identifier: its name.
         engine: ``postgres``, ``mysql`` or ``mariadb``.
         version: of the engine; None for the default one.
         database: the initial database.
-        user: the master user; its password is in a secret that RDS keeps.
+        user: the master user; RDS keeps its password in a secret.
         multi_az: whether it has a standby.
-        replicas: how many read replicas it has; they are named ``IDENTIFIER-r1`` and so on.
+        replicas: number of read replicas, named ``IDENTIFIER-r1`` and so on.
     """
 
     identifier: str
@@ -75,6 +75,7 @@ def create(data: Path, wanted: Wanted) -> list[str]:
         )
     )
     if wanted.replicas:
+        # RDS creates replicas of an available source only.
         await_available(data, wanted.identifier)
     for name in wanted.replica_names:
         _call_api(
@@ -104,14 +105,14 @@ def await_available(data: Path, identifier: str) -> None:
 
 
 def log_files(data: Path, identifier: str | None) -> list[Path]:
-    """Return the log files of an instance's servers, or the one of the local RDS itself.
+    """Return the log files of an instance's servers, or that of the local RDS itself.
 
     Args:
         data: the data directory.
         identifier: of the instance; None for the local RDS itself.
 
     Raises:
-        LocalError: it is not up, so that no instance is known; or there is no such instance, or no log yet.
+        LocalError: the local RDS is down, so that no instance is known; or there is no such instance, or no log yet.
     """
     if identifier is None:
         found = [path for path in (data / "daemon.log",) if path.exists()]
@@ -139,7 +140,10 @@ def _running(data: Path) -> Iterator[Any]:
 
 
 def _rds(data: Path) -> Any:
-    """Return a client of the local RDS's own API, whatever the environment says of regions, profiles and proxies."""
+    """Return a client of the local RDS's own API.
+
+    Regions, profiles and proxies of the environment have no effect.
+    """
     import boto3  # noqa: PLC0415 - slow to import
     import botocore.session  # noqa: PLC0415 - same
     from botocore.config import Config  # noqa: PLC0415 - same
@@ -148,7 +152,7 @@ def _rds(data: Path) -> Any:
     if not found.running:
         raise LocalError(f"the local RDS on {data} is down: run `rdskit local up` first")
     variables = env(data)
-    no_profile = botocore.session.Session(session_vars={"profile": (None, None, None, None)})  # AWS_PROFILE counts not
+    no_profile = botocore.session.Session(session_vars={"profile": (None, None, None, None)})  # ignores AWS_PROFILE
     session = boto3.session.Session(
         botocore_session=no_profile,
         aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
@@ -159,10 +163,10 @@ def _rds(data: Path) -> Any:
 
 
 def _call_api(call: functools.partial[Any]) -> Any:
-    """Return what the API answers.
+    """Return the API's answer to a call.
 
     Raises:
-        ConfigError: it refuses.
+        ConfigError: the API refuses the call.
     """
     from botocore.exceptions import ClientError, ParamValidationError  # noqa: PLC0415 - boto3 is slow to import
 

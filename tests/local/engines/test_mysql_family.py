@@ -41,7 +41,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path, templates: Path) -> I
 
 
 def binary_logs(server: ThrowawayFamilyServer) -> int:
-    """How many there are; the index is missing for a moment whenever it is written anew."""
+    """Return the number of binary logs. The index file is missing for a moment while the server rewrites it."""
     with contextlib.suppress(FileNotFoundError):
         return len((server.data / "binlog.index").read_text(encoding="utf-8").splitlines())
     return 0

@@ -57,7 +57,7 @@ def standby(primary: ThrowawayFamilyServer, tmp_path: Path) -> Iterator[Throwawa
 
 
 class Writer:
-    """Inserts one number after the other until its server dies; ``acknowledged`` are those that were answered."""
+    """Thread that inserts one number after the other until its server dies; ``acknowledged`` are the answered ones."""
 
     def __init__(self, server: ThrowawayFamilyServer) -> None:
         self.acknowledged: list[int] = []
@@ -85,7 +85,7 @@ def orders(server: ThrowawayFamilyServer) -> set[int]:
 
 
 def flushes(server: ThrowawayFamilyServer) -> tuple[str | None, ...]:
-    """When the binary log and InnoDB's go to disk."""
+    """Return when the binary log and InnoDB's log are synced."""
     with server.connect() as session:
         return session.execute("select @@global.sync_binlog, @@global.innodb_flush_log_at_trx_commit")[0]
 
@@ -191,7 +191,7 @@ def test_a_primary_that_was_stopped_cleanly_follows_from_where_it_is(
     insert(primary, 1)
     assert standby.wait_for_position(primary.position(), timeout=60)
     with standby.connect() as session:
-        # MySQL 9.7.4 may die of SIGSEGV where its receiver connects anew to a source that is just going down.
+        # MySQL 9.7.4 may crash with SIGSEGV when its receiver reconnects to a source that is shutting down.
         session.execute("stop replica io_thread")
     primary.stop()
     standby.promote()

@@ -45,7 +45,7 @@ def test_nothing_is_left_after_the_block(tmp_path: Path) -> None:
 
 
 def test_its_shared_memory_goes_with_its_data(server: ThrowawayPostgres) -> None:
-    """A server that is killed and not started again cleans up nothing."""
+    """A server that is killed and not started again leaves nothing in /dev/shm."""
     mapped = Path(f"/proc/{server.pid}/maps").read_text(encoding="utf-8")
     assert f"{server.data}/pg_dynshmem/" in mapped
     assert "/PostgreSQL." not in mapped

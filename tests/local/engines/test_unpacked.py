@@ -23,7 +23,7 @@ CONTROL = """\
 Package: {name}
 Version: 1.0
 Architecture: all
-Maintainer: nobody <nobody@example.org>
+Maintainer: Test <test@example.org>
 Description: a package for tests
 """
 
@@ -49,7 +49,7 @@ def publish(archive: Path, name: str, files: dict[str, str], depends: str = "") 
 
 @pytest.fixture
 def apt(tmp_path: Path) -> Path:
-    """A folder of apt's configuration that names one archive."""
+    """Return a folder of apt's configuration that names one archive."""
     archive = tmp_path / "archive"
     archive.mkdir()
     publish(archive, "libtiny", {"usr/lib/libtiny.so": "library", "usr/share/doc/libtiny/readme": "long"})
@@ -62,11 +62,11 @@ def apt(tmp_path: Path) -> Path:
 
 
 def test_a_set_is_unpacked_with_what_it_needs_and_without_what_it_does_not(tmp_path: Path, apt: Path) -> None:
-    told: list[str] = []
-    root = ensure_unpacked(SET, tmp_path / "cache", told.append, apt)
+    reports: list[str] = []
+    root = ensure_unpacked(SET, tmp_path / "cache", reports.append, apt)
     files = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
     assert files == {"usr/bin/tinyctl", "usr/lib/libtiny.so"}
-    assert len(told) == 2
+    assert len(reports) == 2
     assert {path.name for path in (tmp_path / "cache").iterdir()} == {"tiny", "tiny.lock"}
 
 
@@ -75,17 +75,17 @@ def test_looking_downloads_nothing_and_a_second_time_costs_nothing(tmp_path: Pat
     assert find_unpacked(SET, cache) is None
     assert not cache.exists()
     root = ensure_unpacked(SET, cache, lambda _: None, apt)
-    told: list[str] = []
-    assert find_unpacked(SET, cache) == ensure_unpacked(SET, cache, told.append, tmp_path / "nowhere") == root
-    assert told == []
+    reports: list[str] = []
+    assert find_unpacked(SET, cache) == ensure_unpacked(SET, cache, reports.append, tmp_path / "nowhere") == root
+    assert reports == []
 
 
 def test_two_at_once_unpack_once(tmp_path: Path, apt: Path) -> None:
-    told: list[str] = []
+    reports: list[str] = []
     with ThreadPoolExecutor(4) as threads:
-        roots = {threads.submit(ensure_unpacked, SET, tmp_path / "cache", told.append, apt) for _ in range(4)}
+        roots = {threads.submit(ensure_unpacked, SET, tmp_path / "cache", reports.append, apt) for _ in range(4)}
     assert {root.result() for root in roots} == {tmp_path / "cache" / "tiny"}
-    assert len(told) == 2
+    assert len(reports) == 2
 
 
 def test_what_an_interrupted_attempt_left_is_no_hindrance(tmp_path: Path, apt: Path) -> None:
@@ -104,7 +104,7 @@ def test_without_apt_the_error_says_what_to_install(tmp_path: Path, monkeypatch:
     assert not (tmp_path / "cache").exists()
 
 
-def test_an_archive_without_the_package_is_told(tmp_path: Path, apt: Path) -> None:
+def test_an_archive_without_the_package_is_reported(tmp_path: Path, apt: Path) -> None:
     absent = PackageSet("absent", "Absent", ("absent-server",), ())
     with pytest.raises(LocalError, match="Unable to locate package absent-server"):
         ensure_unpacked(absent, tmp_path / "cache", lambda _: None, apt)

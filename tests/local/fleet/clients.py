@@ -1,4 +1,4 @@
-"""Clients of the fleet's endpoints, as an application has them: one shape for all engines, each server verified."""
+"""Connect to the fleet's endpoints as an application does: one interface for all engines, every server verified."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LOST = (psycopg.OperationalError, pymysql.err.OperationalError, pymysql.err.Inte
 
 
 class Client(Protocol):
-    """A connection in autocommit mode."""
+    """Connection in autocommit mode."""
 
     def execute(self, sql: Any, parameters: Sequence[Any] = (), /) -> Any: ...
 
@@ -60,7 +60,7 @@ def connect_postgres(endpoint: Endpoint, ca: Path, *, password: str = PASSWORD, 
 
 
 def connect_mysql(endpoint: Endpoint, ca: Path | None, *, password: str = PASSWORD, **options: Any) -> _MySQLClient:
-    """Log in as the master user of a MySQL or MariaDB instance; without a certificate authority in the clear."""
+    """Log in as the master user of a MySQL or MariaDB instance; without a certificate authority, without TLS."""
     settings: dict[str, Any] = {
         "host": endpoint.host,
         "port": endpoint.port,
@@ -79,9 +79,7 @@ def connect_mysql(endpoint: Endpoint, ca: Path | None, *, password: str = PASSWO
 
 
 class Writer:
-    """Inserts numbered rows as fast as it can, connecting again whenever it must, and remembers what was
-    acknowledged.
-    """
+    """Thread that inserts numbered rows as fast as it can, reconnects, and remembers what was acknowledged."""
 
     def __init__(self, connect: Callable[[], Client], number: int) -> None:
         self.acknowledged: set[tuple[int, int]] = set()

@@ -1,4 +1,4 @@
-"""An Aurora PostgreSQL cluster of three for tests; a plain helper, no fixture of its own."""
+"""Create an Aurora PostgreSQL cluster of three instances for tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CLUSTER = "cluster-ORDERS"
 
 
 def add_three(harness: Harness) -> ClusterFacts:
-    """Make a cluster with a writer and two readers; the second reader is to be promoted first."""
+    """Create a cluster with a writer and two readers; the second reader has the lower promotion tier."""
     facts = harness.fleet.create_cluster(CLUSTER, "aurora-postgresql", 5432)
     add(harness, "one")
     add(harness, "two", tier=5)

@@ -1,4 +1,4 @@
-"""A fleet of real servers for each test, and clients that use it as an application would."""
+"""Provide a fleet of real servers for each test, and clients that use it as an application would."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def spec(
 
 @dataclass
 class Harness:
-    """A running fleet and what it has told.
+    """Running fleet and the events that it has reported.
 
     Attributes:
-        at_event: called in the moment in which something is told.
+        at_event: called with each event, on the fleet's thread.
     """
 
     fleet: Fleet
@@ -77,7 +77,7 @@ class Harness:
             return int(connection.execute(f"select count(*) from {table}").fetchone()[0])
 
     def pid(self, resource_id: str) -> int:
-        """The process of the server behind the endpoint."""
+        """Return the pid of the server behind the endpoint."""
         pid = self.fleet._supervisor(resource_id).instance.primary.server.pid
         assert pid is not None
         return pid
@@ -91,7 +91,7 @@ class Harness:
 
 @contextlib.contextmanager
 def writers(harness: Harness, endpoint: Endpoint, count: int = 2) -> Iterator[list[Writer]]:
-    """Several writers at once; afterwards every acknowledged row is looked for."""
+    """Run several writers at once; assert_nothing_lost() looks for their rows afterwards."""
     with harness.client(endpoint) as connection:
         connection.execute("create table if not exists written (writer int, number int, primary key (writer, number))")
     with contextlib.ExitStack() as stack:
@@ -99,7 +99,7 @@ def writers(harness: Harness, endpoint: Endpoint, count: int = 2) -> Iterator[li
 
 
 def more(active: list[Writer], rows: int = 20) -> bool:
-    """Whether every writer gets at least so many further rows acknowledged."""
+    """Return whether every writer gets at least so many further rows acknowledged."""
     before = [len(writer.acknowledged) for writer in active]
     return poll(
         lambda: all(len(writer.acknowledged) >= start + rows for writer, start in zip(active, before, strict=True)),
@@ -117,7 +117,7 @@ def assert_nothing_lost(harness: Harness, endpoint: Endpoint, active: list[Write
 
 @pytest.fixture
 def engine() -> str:
-    """The engine of a test's instances; a module of another engine has a fixture of its own."""
+    """Return the engine of a test's instances; modules of other engines override this fixture."""
     return "postgres"
 
 
@@ -140,8 +140,9 @@ def running(root: Path) -> Iterator[Harness]:
 
 
 def end(fleet: Fleet) -> None:
-    """Close a fleet whose data are no longer needed: its servers are killed, and write nothing back."""
+    """Close a fleet whose data are no longer needed. Its servers are killed, so they write nothing back."""
     for supervisor in fleet._all():
+        # Before the kill, or the supervisor would restart the server.
         supervisor.instance.closing.set()
         for node in supervisor.instance.nodes:
             node.server.kill()

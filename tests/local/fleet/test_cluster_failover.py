@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
-    """A writer and two readers, for all tests of this module."""
+    """Run a cluster with a writer and two readers for all tests of this module."""
     root = tmp_path_factory.mktemp("clusters") / "data"
     share_templates(root)
     with running(root) as harness:
@@ -31,7 +31,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
 
 @pytest.fixture
 def harness(shared: Harness) -> Harness:
-    """The first instance writes again, the others are in sync, and nothing has been told or written yet."""
+    """Restore the first instance as the writer, wait until the readers are in sync, and drop events and tables."""
     shared.until(lambda: whole(shared))
     shared.fleet.fail_over_cluster(CLUSTER, "db-ONE")
     shared.until(lambda: whole(shared))
@@ -47,7 +47,7 @@ def cluster(harness: Harness) -> ClusterFacts:
 
 
 def read_by(harness: Harness, facts: ClusterFacts) -> set[str]:
-    """Who answers at the reader endpoint."""
+    """Return the instance that answers at the reader endpoint."""
     found = set()
     for _ in range(6):
         with harness.connect(facts.reader_endpoint) as connection:
@@ -97,7 +97,8 @@ def test_connections_to_a_writer_behind_a_black_hole_are_reset_when_it_is_back_a
     own = harness.fleet.describe("db-ONE").endpoint
     with harness.connect(cluster.endpoint) as by_cluster, harness.connect(own) as by_name:
         harness.fleet.inject("db-ONE", Fault("blackhole"))
-        for each in (by_cluster, by_name):  # although nobody clears the fault
+        # The failover ends the fault's effect on existing connections; the fault itself is not cleared.
+        for each in (by_cluster, by_name):
             with pytest.raises(psycopg.OperationalError):
                 each.execute("select 1")
     harness.until(lambda: whole(harness))

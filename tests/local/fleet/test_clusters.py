@@ -1,4 +1,4 @@
-"""The life of a DB cluster: instances that leave it, the daemon that ends, and who takes over."""
+"""The life of a DB cluster: instances that leave it, a daemon that ends, and the choice of the next writer."""
 
 from __future__ import annotations
 

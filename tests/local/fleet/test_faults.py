@@ -1,4 +1,4 @@
-"""Faults on purpose, on every engine: what clients see, and what the fleet does about them."""
+"""Faults that are injected on every engine: what clients see, and how the fleet reacts."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from tests.local.fleet.clients import Client
 
 NAME = "db-ORDERS"
-#: MySQL and MariaDB share the endpoint's protocol, so for faults of the network one of them is enough in the gate.
+#: MySQL and MariaDB share the endpoint's protocol, so one of them is enough in the gate for faults of the network.
 ENDPOINT_ENGINES = ["postgres", "mariadb", *soak("mysql")]
-#: Of the two that replicate by GTID, the one whose servers take over and lag by other statements than PostgreSQL's.
+#: One of the two that replicate by GTID: promotion and lag need other statements there than on PostgreSQL.
 SERVER_ENGINES = ["postgres", "mysql", *soak("mariadb")]
 
 
@@ -51,7 +51,7 @@ def endpoint(harness: Harness, engine: str) -> Endpoint:
 
 
 def impatient(harness: Harness, endpoint: Endpoint) -> Client:
-    """A client that gives up after a second."""
+    """Connect with a time-out of one second."""
     if endpoint.port == PORTS["postgres"]:
         return connect_postgres(endpoint, harness.fleet.authority, connect_timeout="2")
     return connect_mysql(endpoint, harness.fleet.authority, connect_timeout=1)
@@ -83,7 +83,7 @@ def test_latency_delays_each_answer_and_a_reset_ends_connections(
 
 
 @pytest.mark.parametrize("engine", ENDPOINT_ENGINES, indirect=True)
-def test_a_black_hole_for_clients_promotes_nobody_and_swallows_what_they_send(
+def test_a_black_hole_for_clients_promotes_no_server_and_drops_what_they_send(
     harness: Harness, endpoint: Endpoint, client: Client
 ) -> None:
     harness.fleet.set_multi_az(NAME, enabled=True)
@@ -109,7 +109,7 @@ def test_a_black_hole_for_clients_promotes_nobody_and_swallows_what_they_send(
 
 @pytest.mark.chaos
 @pytest.mark.parametrize("engine", ENDPOINT_ENGINES, indirect=True)
-def test_a_black_hole_for_everybody_is_failed_over_and_old_connections_hear_nothing(
+def test_a_black_hole_for_all_is_failed_over_and_old_connections_get_no_answer(
     harness: Harness, endpoint: Endpoint, client: Client
 ) -> None:
     harness.fleet.set_multi_az(NAME, enabled=True)
@@ -142,7 +142,7 @@ def test_a_black_hole_for_everybody_is_failed_over_and_old_connections_hear_noth
 
 @pytest.mark.chaos
 @pytest.mark.parametrize("engine", SERVER_ENGINES, indirect=True)
-def test_a_primary_whose_standby_cannot_take_over_is_restarted_and_the_standby_copied_anew(
+def test_a_primary_whose_standby_cannot_be_promoted_is_restarted_and_the_standby_copied_again(
     harness: Harness, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     troubles = iter([LocalError("the promoted standby accepts no write")])
@@ -173,7 +173,7 @@ def test_connections_of_before_a_black_hole_are_reset_by_the_server_that_is_back
     harness: Harness, endpoint: Endpoint, client: Client
 ) -> None:
     harness.fleet.inject(NAME, Fault("blackhole"))
-    with pytest.raises(LOST):  # although nobody clears the fault
+    with pytest.raises(LOST):  # the restart ends the fault
         client.execute("select 1")
     with harness.client(endpoint) as another:
         another.execute("select 1")
@@ -210,7 +210,7 @@ def test_full_storage_takes_the_instance_down_and_nothing_is_promoted_or_lost(
         running = []
         harness.at_event = lambda _: running.append(harness.fleet.describe(NAME).running)
         harness.fleet.inject(NAME, Fault("full-disk"))
-        assert running == [False], "whoever is told looks at once whether it runs"
+        assert running == [False], "at the event the servers must be down already"
         assert harness.fleet.describe(NAME).storage_full
         with pytest.raises(LOST):
             harness.client(endpoint)

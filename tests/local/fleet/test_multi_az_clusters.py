@@ -1,4 +1,4 @@
-"""Multi-AZ DB clusters: one of two readable standbys acknowledges, and whoever has received most takes over."""
+"""Multi-AZ DB clusters: one of two readable standbys acknowledges, and the most advanced one is promoted."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def harness(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
-    """A writer and two readers, for all tests of one engine: each finds its own way to who writes."""
+    """Run a cluster with a writer and two readers for all tests of one engine; any of the three may be the writer."""
     root = tmp_path_factory.mktemp("multi-az") / "data"
     share_templates(root)
     with running(root) as found:
@@ -46,8 +46,8 @@ def writer(harness: Harness) -> str:
     return str(harness.fleet.describe_cluster(CLUSTER).writer_id)
 
 
-def told_by(harness: Harness, engine: str, endpoint: Endpoint) -> tuple[set[str], str]:
-    """Who is in the cluster and who writes, as the AWS drivers ask it."""
+def topology_at(harness: Harness, engine: str, endpoint: Endpoint) -> tuple[set[str], str]:
+    """Return the members and the writer of the cluster, queried as the AWS drivers do."""
     with harness.client(endpoint) as connection:
         if engine == "postgres":
             (source,) = connection.execute("select rds_tools.multi_az_db_cluster_source_dbi_resource_id()").fetchone()
@@ -60,22 +60,22 @@ def told_by(harness: Harness, engine: str, endpoint: Endpoint) -> tuple[set[str]
     return set(names.values()), names.get(source, "")
 
 
-def all_tell(harness: Harness, engine: str) -> bool:
-    everybody = {f"db-{name.upper()}" for name in NAMES}
+def all_agree(harness: Harness, engine: str) -> bool:
+    members = {f"db-{name.upper()}" for name in NAMES}
     return all(
-        told_by(harness, engine, harness.fleet.describe(each).endpoint) == (everybody, writer(harness))
-        for each in everybody
+        topology_at(harness, engine, harness.fleet.describe(each).endpoint) == (members, writer(harness))
+        for each in members
     )
 
 
 def test_topology_follows_a_requested_failover(harness: Harness, engine: str) -> None:
     harness.until(lambda: whole(harness))
-    harness.until(lambda: all_tell(harness, engine))
+    harness.until(lambda: all_agree(harness, engine))
     target = next(f"db-{name.upper()}" for name in NAMES if f"db-{name.upper()}" != writer(harness))
     harness.fleet.fail_over_cluster(CLUSTER, target)
     assert writer(harness) == target
     harness.until(lambda: whole(harness))
-    harness.until(lambda: all_tell(harness, engine))
+    harness.until(lambda: all_agree(harness, engine))
 
 
 @pytest.mark.chaos

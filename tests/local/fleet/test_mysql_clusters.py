@@ -1,4 +1,4 @@
-"""Clusters of MySQL servers: what Aurora's clients ask, and failovers that lose nothing."""
+"""Clusters of MySQL servers: what Aurora's clients query, and failovers that lose nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NAMES = ("one", "two", "three")
 
 @pytest.fixture(scope="module")
 def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
-    """A writer and two readers, for all tests of this module: each finds its own way to who writes."""
+    """Run a cluster with a writer and two readers for all tests of this module; any of the three may be the writer."""
     root = tmp_path_factory.mktemp("clusters") / "data"
     share_templates(root)
     with running(root) as found:
@@ -40,7 +40,7 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
 
 @pytest.fixture
 def endpoint(harness: Harness) -> Endpoint:
-    """Of the writer; both readers are in sync."""
+    """Return the writer's endpoint, once both readers are in sync."""
     harness.until(lambda: whole(harness))
     return harness.fleet.describe_cluster(CLUSTER).endpoint
 
@@ -57,7 +57,7 @@ def own(harness: Harness, name: str) -> Endpoint:
     return harness.fleet.describe(f"db-{name.upper()}").endpoint
 
 
-def told(harness: Harness, endpoint: Endpoint) -> dict[str, bool]:
+def topology(harness: Harness, endpoint: Endpoint) -> dict[str, bool]:
     with harness.client(endpoint) as connection:
         return {name: bool(writes) for name, writes in connection.execute(TOPOLOGY).fetchall()}
 
@@ -67,9 +67,9 @@ def expected(harness: Harness) -> dict[str, bool]:
 
 
 def test_every_instance_tells_who_it_is_who_writes_and_who_reads(harness: Harness, endpoint: Endpoint) -> None:
-    assert told(harness, endpoint) == expected(harness)
+    assert topology(harness, endpoint) == expected(harness)
     for name in NAMES:
-        assert told(harness, own(harness, name)) == expected(harness)
+        assert topology(harness, own(harness, name)) == expected(harness)
         with connect_mysql(own(harness, name), harness.fleet.authority) as connection:
             found = connection.execute("select @@aurora_server_id, @@innodb_read_only")
             assert [column[0] for column in found.description] == ["@@aurora_server_id", "@@innodb_read_only"]
@@ -92,8 +92,8 @@ def test_readers_take_the_reader_endpoint_in_turn_and_refuse_writes(harness: Har
 
 def test_a_user_without_any_right_sees_the_topology(harness: Harness, endpoint: Endpoint) -> None:
     with harness.client(endpoint) as connection:
-        connection.execute("create user nobody identified by 'has-no-rights'")
-    options = {"user": "nobody", "database": None}
+        connection.execute("create user guest identified by 'has-no-rights'")
+    options = {"user": "guest", "database": None}
     with connect_mysql(endpoint, harness.fleet.authority, password="has-no-rights", **options) as connection:
         assert dict(connection.execute(TOPOLOGY).fetchall()) == expected(harness)
         with pytest.raises(pymysql.err.OperationalError, match="denied"):
@@ -105,9 +105,9 @@ def test_a_requested_failover_changes_roles_and_every_view(harness: Harness, end
     target = next(name for name in NAMES if name != before)
     harness.fleet.fail_over_cluster(CLUSTER, f"db-{target.upper()}")
     assert writer(harness) == target
-    assert told(harness, endpoint) == expected(harness)
+    assert topology(harness, endpoint) == expected(harness)
     harness.until(lambda: whole(harness))
-    harness.until(lambda: all(told(harness, own(harness, name)) == expected(harness) for name in NAMES))
+    harness.until(lambda: all(topology(harness, own(harness, name)) == expected(harness) for name in NAMES))
 
 
 @pytest.mark.chaos
@@ -127,7 +127,7 @@ def test_a_killed_writer_is_replaced_and_every_acknowledged_row_is_there(harness
 
 
 @pytest.mark.chaos
-def test_a_server_that_cannot_be_told_of_its_cluster_leaves_no_endpoint_shut(
+def test_a_server_that_cannot_get_the_members_of_its_cluster_leaves_no_endpoint_closed(
     harness: Harness, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = writer(harness)
@@ -147,8 +147,8 @@ def test_a_server_that_cannot_be_told_of_its_cluster_leaves_no_endpoint_shut(
     for each in (endpoint, own(harness, name)):
         with harness.client(each) as client:
             assert client.execute("select 1").fetchone() == (1,)
-    harness.until(lambda: next(times) > 3)  # and is told again and again, until it knows
-    assert told(harness, endpoint)[name]
+    harness.until(lambda: next(times) > 3)  # the supervisor publishes until that succeeds
+    assert topology(harness, endpoint)[name]
 
 
 def test_a_reader_that_hangs_stops_no_writer_for_long_and_comes_back(harness: Harness, endpoint: Endpoint) -> None:

@@ -1,4 +1,4 @@
-"""MySQL and MariaDB instances: the same promises as PostgreSQL's, kept by semi-synchronous replication."""
+"""MySQL and MariaDB instances: the same guarantees as PostgreSQL's, by semi-synchronous replication."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.plugins.rounds import soak
 if TYPE_CHECKING:
     from rdskit.kernel.endpoints import Endpoint
 
-#: Where both do it alike one of them is enough in the gate, each in its turn.
+#: Where both behave alike, one of them is enough in the gate.
 ONE = ["mysql", *soak("mariadb")]
 OTHER = ["mariadb", *soak("mysql")]
 READ_ONLY = (1290, 1836)
@@ -40,7 +40,7 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 
 def refusal(harness: Harness, endpoint: Endpoint, sql: str) -> int:
-    """The number of the error by which the master user's statement is refused."""
+    """Return the number of the error that the server answers to the master user's statement."""
     with harness.client(endpoint) as client, pytest.raises(pymysql.err.MySQLError) as refused:
         client.execute(sql)
     number: int = refused.value.args[0]
@@ -48,7 +48,7 @@ def refusal(harness: Harness, endpoint: Endpoint, sql: str) -> int:
 
 
 def status(harness: Harness, engine: str, name: str) -> str | None:
-    """A status variable of semi-synchronous replication on the primary."""
+    """Return a status variable of semi-synchronous replication on the primary."""
     role = "source" if engine == "mysql" else "master"
     with harness.fleet._supervisor("db-ORDERS").instance.primary.server.connect() as session:
         return session.execute(f"show global status like 'Rpl_semi_sync_{role}_{name}'")[0][1]
@@ -112,14 +112,14 @@ def test_in_sync_means_that_commits_wait_and_never_fall_back(harness: Harness, e
 
 
 @pytest.mark.chaos
-def test_a_former_primary_with_a_history_of_its_own_is_copied_anew(harness: Harness, engine: str) -> None:
+def test_a_former_primary_with_a_history_of_its_own_is_copied_again(harness: Harness, engine: str) -> None:
     endpoint = harness.fleet.create(spec(engine=engine, multi_az=True))
     supervisor = harness.fleet._supervisor("db-ORDERS")
     instance = supervisor.instance
     with harness.client(endpoint) as client:
         client.execute("create table written (id int primary key)")
     with instance.lock:
-        # What nobody has acknowledged is on the old primary alone, committed there.
+        # A commit that no standby has acknowledged is on the old primary only.
         assert instance.standby is not None
         with instance.standby.server.connect() as session:
             session.execute("stop replica io_thread")
@@ -127,7 +127,7 @@ def test_a_former_primary_with_a_history_of_its_own_is_copied_anew(harness: Harn
         with harness.client(endpoint) as client:
             client.execute("insert into written values (666)")
         with instance.primary.server.connect() as session:
-            # Otherwise MariaDB may have it prepared only, and takes it back by itself.
+            # Otherwise the transaction may only be prepared on MariaDB, which then rolls it back at its restart.
             session.execute("flush engine logs")
         os.kill(harness.pid("db-ORDERS"), signal.SIGKILL)
         supervisor.fail_over("primary-ended")
@@ -151,7 +151,7 @@ def test_a_standby_that_is_copied_after_a_restart_begins_where_the_copy_ends(har
     with harness.client(endpoint) as client:
         client.execute("insert into written values (1)")
     harness.await_sync()
-    # The primary has followed, has written, and has written nothing yet since its restart.
+    # The primary was a follower, then wrote, and has written nothing since its restart.
     harness.fleet.reboot("db-ORDERS")
     supervisor.restore_standby(Way.CLONE)
     harness.await_sync()
@@ -174,7 +174,7 @@ def test_what_a_killed_replica_was_about_to_delete_does_not_keep_it_from_applyin
     with harness.client(source) as client:
         client.execute("create table written (id int primary key)")
     with harness.client(replica) as client:
-        harness.until(lambda: exists(client), timeout=8)  # before it would be copied again
+        harness.until(lambda: exists(client), timeout=8)  # sooner than a replica without a stream is rebuilt
     assert "replica-rebuilt" not in harness.kinds()
 
 
@@ -221,7 +221,7 @@ def test_the_master_may_do_much_and_is_no_superuser(harness: Harness, engine: st
     connect_mysql(endpoint, harness.fleet.authority, user="app", password="app-password").close()
     assert refusal(harness, endpoint, "set global read_only = off") in DENIED
     assert refusal(harness, endpoint, "set global max_connections = 7") in DENIED
-    if engine == "mysql":  # MariaDB has no privilege that protects one account from whoever may drop users
+    if engine == "mysql":  # no privilege of MariaDB protects one account from DROP USER
         assert refusal(harness, endpoint, "drop user rdsadmin@'%'") in DENIED
     with pytest.raises(LocalError, match="rdsadmin is reserved"):
         harness.fleet.create(replace(spec("db-OTHER", engine=engine), master_user="rdsadmin"))

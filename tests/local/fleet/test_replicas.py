@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def make(harness: Harness, *, multi_az: bool = False) -> tuple[Endpoint, Endpoint]:
-    """A source with a table, and its replica."""
+    """Create a source with a table, and its replica."""
     source = harness.fleet.create(spec(multi_az=multi_az))
     with harness.connect(source) as connection:
         connection.execute("create table written (id int)")
@@ -91,13 +91,14 @@ def test_a_killed_replica_comes_back(harness: Harness) -> None:
 
 
 @pytest.mark.chaos
-def test_a_replica_ahead_of_the_new_primary_leaves_service_and_is_made_anew(harness: Harness) -> None:
+def test_a_replica_ahead_of_the_new_primary_leaves_service_and_is_rebuilt(harness: Harness) -> None:
     source, replica = make(harness, multi_az=True)
     supervisor = harness.fleet._supervisor("db-ORDERS")
     instance, standby = supervisor.instance, supervisor.instance.standby
     assert standby is not None
     assert standby.server.pid is not None
-    # More than sockets hold: the paused standby never gets the commit, which is never acknowledged; the replica does.
+    # More rows than socket buffers hold. The paused standby never gets the commit, so it is not acknowledged. The
+    # replica gets it.
     rows = 700_000
     with contextlib.closing(harness.connect(source)) as connection, instance.lock:
         standby.server.pause()
@@ -126,7 +127,7 @@ def test_a_replica_that_agrees_stays_in_service(harness: Harness) -> None:
     assert "replica-rebuilt" not in harness.kinds()
 
 
-def test_a_replica_that_tells_nothing_holds_up_no_failover(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_replica_that_reports_nothing_delays_no_failover(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     source, replica = make(harness, multi_az=True)
     harness.await_sync()
     over, ended = threading.Event(), threading.Event()
@@ -166,7 +167,7 @@ def test_a_replica_whose_copy_was_cut_short_is_copied_again(
         harness.until(lambda: exists(connection))
 
 
-def test_a_replica_whose_source_goes_away_while_it_is_restarted_is_told_to_run(
+def test_a_replica_whose_source_goes_away_while_it_is_restarted_is_reported_as_running(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, replica = make(harness)

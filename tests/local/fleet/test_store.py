@@ -1,4 +1,4 @@
-"""The fleet's memory: what is saved is loaded, and half of anything is gone."""
+"""The fleet's store: what is saved is loaded, and incomplete directories are removed."""
 
 from __future__ import annotations
 

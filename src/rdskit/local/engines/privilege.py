@@ -1,8 +1,8 @@
 """Run PostgreSQL although this process is root, without changes to the system.
 
 PostgreSQL refuses to run as root. A program of root's runs in a user namespace of its own, in which it is user 1000.
-Its files stay root's, so nothing needs to be opened to others. If namespaces are not allowed, the program runs as user
-``nobody``, who is given its files.
+Its files stay root's, so nothing needs to be opened to others. If namespaces are not allowed, the program runs as the
+system's unprivileged user, who is given its files.
 """
 
 from __future__ import annotations
