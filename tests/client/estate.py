@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rdskit.client.database.opening import open_database
 from rdskit.client.failover.access import Access
-from rdskit.client.failover.cluster_source import AskingSource
+from rdskit.client.failover.cluster_source import SqlSource
 from rdskit.client.failover.views import AURORA_POSTGRES
 from rdskit.client.pool import PoolLimits
 from rdskit.client.targets.options import Options
@@ -163,7 +163,7 @@ class Estate:
     cluster = "made-up"
     capabilities = Capabilities()
     changes = True
-    look_again = 1.0
+    refresh_interval = 1.0
 
     async def topology(self) -> Topology:
         if not self.api_knows:
@@ -268,7 +268,7 @@ async def connected(
 ) -> AsyncIterator[Application]:
     """Return an application with a number of writers, not yet started, and its client."""
     access = Access(estate, estate, database=None, tls=None, connect_timeout=5.0, application_name="test")
-    source = AskingSource(estate, access, AURORA_POSTGRES)
+    source = SqlSource(estate, access, AURORA_POSTGRES)
     resolved = Resolved(Target(), Engine.POSTGRES, Dialect.POSTGRES, source, access)
     options = Options(
         tls="off",

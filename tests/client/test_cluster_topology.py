@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rdskit.client.credentials import StaticCredentials
 from rdskit.client.database.opening import open_database
 from rdskit.client.failover.access import Access
-from rdskit.client.failover.cluster_source import AskingSource
+from rdskit.client.failover.cluster_source import SqlSource
 from rdskit.client.failover.views import AURORA_POSTGRES, MULTI_AZ_POSTGRES, Member, View, topology_of
 from rdskit.client.targets.options import Options
 from rdskit.client.targets.resolve import Resolved
@@ -90,7 +90,7 @@ class Described:
 
     cluster = "shop"
     changes = True
-    look_again = 1.0
+    refresh_interval = 1.0
 
     def __init__(self, hosts: dict[str, Endpoint], writer: str | None) -> None:
         self.hosts, self.writer, self.asked = hosts, writer, 0
@@ -130,25 +130,23 @@ def access_to(cluster: Replicated) -> Access:
     )
 
 
-async def said(source: AskingSource) -> tuple[str | None, list[str]]:
+async def said(source: SqlSource) -> tuple[str | None, list[str]]:
     found = await source.topology()
     return found.writer and found.writer.identifier, [host.identifier for host in found.readers]
 
 
 async def test_the_servers_know_before_the_api_does(cluster: Replicated) -> None:
     described = Described(hosts_of(cluster), "three")
-    aurora, multi_az = (
-        AskingSource(described, access_to(cluster), view) for view in (AURORA_POSTGRES, MULTI_AZ_POSTGRES)
-    )
+    aurora, multi_az = (SqlSource(described, access_to(cluster), view) for view in (AURORA_POSTGRES, MULTI_AZ_POSTGRES))
     assert await said(aurora) == ("one", ["three", "two"])
     assert await said(multi_az) == ("one", ["three", "two"])
-    await multi_az._access.lines.close()
+    await multi_az._access.control_connections.close()
     asked = described.asked
     assert await said(aurora) == ("one", ["three", "two"])
     assert described.asked == asked, "the API is asked for endpoints, and where the servers are of no use"
-    await aurora._access.lines.ask(described.hosts["one"], lambda line: line.ping(60.0))
+    await aurora._access.control_connections.ask(described.hosts["one"], lambda line: line.ping(60.0))
     assert await asyncio.to_thread(lines_at, cluster) <= 3, "one line a host serves one look after the other"
-    await aurora._access.lines.close()
+    await aurora._access.control_connections.close()
     await eventually(lambda: asyncio.to_thread(lambda: not lines_at(cluster)))
 
 
@@ -166,16 +164,16 @@ async def test_where_no_server_knows_a_writer_the_api_does(
     cluster: Replicated, caplog: pytest.LogCaptureFixture
 ) -> None:
     described = Described(hosts_of(cluster), "three")
-    source = AskingSource(described, access_to(cluster), View("select * from no_such_view"))
+    source = SqlSource(described, access_to(cluster), View("select * from no_such_view"))
     assert await said(source) == ("three", ["one", "two"])
     assert await said(source) == ("three", ["one", "two"])
-    await source._access.lines.close()
-    assert sum("does not tell the topology" in record.message for record in caplog.records) == 1, "told once"
+    await source._access.control_connections.close()
+    assert sum("gave no topology" in record.message for record in caplog.records) == 1, "told once"
 
 
 async def test_a_failover_is_followed_without_the_api(cluster: Replicated) -> None:
     described = Described(hosts_of(cluster), "one")
-    source = AskingSource(described, access_to(cluster), AURORA_POSTGRES)
+    source = SqlSource(described, access_to(cluster), AURORA_POSTGRES)
     resolved = Resolved(Target(), Engine.POSTGRES, Dialect.POSTGRES, source, source._access)
     db = await open_database(resolved, Options(tls="off"), TaskOwner("test"))
     try:

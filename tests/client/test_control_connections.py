@@ -37,14 +37,14 @@ async def test_a_line_is_closed_even_by_who_is_cancelled(target: TestDatabase | 
         await line.ping(5.0)
         lines.append(line)
 
-    await access.lines.ask(Endpoint(target.host, target.port), ask)
-    closing = asyncio.ensure_future(access.lines.close())
+    await access.control_connections.ask(Endpoint(target.host, target.port), ask)
+    closing = asyncio.ensure_future(access.control_connections.close())
     for _ in range(steps):
         await asyncio.sleep(0)
     closing.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await closing
-    await access.lines.close()
+    await access.control_connections.close()
     (line,) = lines
 
     async def is_closed() -> bool:

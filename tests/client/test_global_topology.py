@@ -8,9 +8,9 @@ import psycopg
 import pytest
 
 from rdskit.client.credentials import StaticCredentials
-from rdskit.client.failover import GlobalSource, NearReaders, asking
+from rdskit.client.failover import GlobalSource, NearReaders, prefer_sql
 from rdskit.client.failover.access import Access
-from rdskit.client.failover.cluster_source import AskingSource
+from rdskit.client.failover.cluster_source import SqlSource
 from rdskit.client.failover.views import GLOBAL_VIEWS
 from rdskit.drivers.postgres import AsyncpgDriver
 from rdskit.kernel.endpoints import Endpoint
@@ -43,7 +43,7 @@ class Described:
 
     cluster = "world"
     changes = True
-    look_again = 1.0
+    refresh_interval = 1.0
 
     def __init__(self, answering: Endpoint) -> None:
         self.asked = 0
@@ -78,7 +78,7 @@ async def test_one_server_tells_all_regions_and_a_switch_of_regions_is_followed(
 ) -> None:
     described = Described(Endpoint(database.host, database.port))
     access = access_to(database)
-    source = NearReaders(AskingSource(described, access, GLOBAL_VIEWS[Engine.POSTGRES]), "us-west-2")
+    source = NearReaders(SqlSource(described, access, GLOBAL_VIEWS[Engine.POSTGRES]), "us-west-2")
     found = await source.topology()
     assert found.writer is not None
     assert (found.writer.identifier, [host.identifier for host in found.readers]) == (NAMES[0], [NAMES[2]])
@@ -88,12 +88,12 @@ async def test_one_server_tells_all_regions_and_a_switch_of_regions_is_followed(
     assert found.writer.identifier == NAMES[2], "of two instances of one name, the one in the other region"
     assert {host.identifier for host in found.readers} == set(NAMES[:2]), "all, where none is near"
     assert described.asked == 1, "the API told the endpoints; the servers tell the rest"
-    await access.lines.close()
+    await access.control_connections.close()
 
 
 def test_a_global_database_is_asked_by_its_own_view(database: TestDatabase) -> None:
     access = access_to(database)
-    source = asking(NearReaders(GlobalSource("world"), "us-west-2"), access, Engine.POSTGRES)
+    source = prefer_sql(NearReaders(GlobalSource("world"), "us-west-2"), access, Engine.POSTGRES)
     assert isinstance(source, NearReaders)
-    assert isinstance(source.whole, AskingSource)
-    assert isinstance(asking(GlobalSource("world"), access, Engine.MYSQL), AskingSource)
+    assert isinstance(source.whole, SqlSource)
+    assert isinstance(prefer_sql(GlobalSource("world"), access, Engine.MYSQL), SqlSource)

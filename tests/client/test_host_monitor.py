@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rdskit.client.failover.control_connections import ControlConnections
-from rdskit.client.failover.health import MISSES_ALLOWED, PATIENCE, PROBE_INTERVAL
+from rdskit.client.failover.health import MISSES_ALLOWED, PROBE_INTERVAL, SILENCE_TIMEOUT
 from rdskit.client.failover.monitor import HostMonitor
 from rdskit.client.pool import Pool, PoolLimits
 from rdskit.errors import ConnectError
@@ -103,7 +103,7 @@ async def test_a_host_is_left_alone_while_no_call_waits_for_long() -> None:
 async def test_a_long_call_on_a_host_that_answers_goes_on() -> None:
     async with watched() as host:
         lease = await host.writer.acquire(Deadline.after(1.0))
-        await asyncio.sleep(3 * PATIENCE)
+        await asyncio.sleep(3 * SILENCE_TIMEOUT)
         assert host.told == []
         assert not lease.connection.broken
         assert len(host.opened) == 2, "one line serves all probes"
@@ -119,7 +119,7 @@ async def test_a_silent_host_is_doubted_then_called_silent_and_forgiven_when_it_
         assert host.told[:MISSES_ALLOWED] == ["doubt"] * (MISSES_ALLOWED - 1) + ["silenced"]
         assert not lease.connection.broken, "silence alone ends no call"
         host.silent = False
-        await asyncio.sleep(PATIENCE / 2)
+        await asyncio.sleep(SILENCE_TIMEOUT / 2)
         assert host.told[-1] == "heard"
         lease.give_back()
 
@@ -128,7 +128,7 @@ async def test_a_host_that_stays_silent_is_cut_off() -> None:
     async with watched() as host:
         lease = await host.writer.acquire(Deadline.after(1.0))
         host.silent = True
-        await asyncio.sleep(PATIENCE + LONG)
+        await asyncio.sleep(SILENCE_TIMEOUT + LONG)
         assert lease.connection.broken
         assert host.opened[0].gone
         lease.give_back()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from rdskit.client.credentials import StaticCredentials
 from rdskit.client.failover.limitless import LimitlessAccess
-from rdskit.client.failover.routers import Router, choose
+from rdskit.client.failover.routers import Router, choose_router
 from rdskit.drivers.postgres import AsyncpgDriver
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.ports import DriverError
@@ -33,13 +33,13 @@ loads = st.lists(st.none() | st.floats(0, 2), min_size=1, max_size=9)
 @given(loads, st.floats(0, 1, exclude_max=True))
 def test_there_is_always_a_router(found: list[float | None], uniform: float) -> None:
     routers = [Router(Endpoint(f"router-{number}", 5432), load or 0.0) for number, load in enumerate(found)]
-    assert choose(routers, uniform) in routers
+    assert choose_router(routers, uniform) in routers
 
 
 def test_the_less_load_the_more_connections() -> None:
     routers = [Router(Endpoint(name, 5432), load) for name, load in (("idle", 0.0), ("half", 0.5), ("full", 1.0))]
     chance = random.Random(7)
-    counted = collections.Counter(choose(routers, chance.random()).endpoint.host for _ in range(16_000))
+    counted = collections.Counter(choose_router(routers, chance.random()).endpoint.host for _ in range(16_000))
     assert counted["idle"] == pytest.approx(10_000, rel=0.05)
     assert counted["half"] == pytest.approx(5_000, rel=0.1)
     assert counted["full"] == pytest.approx(1_000, rel=0.2)

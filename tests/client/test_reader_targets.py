@@ -95,7 +95,7 @@ class Readable:
 
     cluster = "made-up"
     changes = False
-    look_again = 1.0
+    refresh_interval = 1.0
     capabilities = Capabilities()
 
     def __init__(self, positions: dict[str, Position], blows: Sequence[Failure] = ()) -> None:

@@ -235,7 +235,7 @@ async def test_aurora_fails_over_by_what_its_servers_say(cluster: Cluster, monke
 class Renaming:
     """A source that learns another name of its host, once it may."""
 
-    cluster, changes, look_again = "renamed", True, 0.01
+    cluster, changes, refresh_interval = "renamed", True, 0.01
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -349,7 +349,7 @@ async def test_without_the_api_one_warning_says_what_to_allow_and_the_host_serve
             assert alone.endpoint == Endpoint(PLAIN, database.port)
             await db.execute("create table written (n int)")
             await eventually(lambda: is_told(heard), PATIENCE)
-            await db._cluster._look()
+            await db._cluster._refresh()
     (told,) = of_kind(heard, events.TopologyUnavailable)
     assert isinstance(told, events.TopologyUnavailable)
     assert told.endpoint == f"{PLAIN}:{database.port}"

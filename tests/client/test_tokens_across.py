@@ -85,7 +85,7 @@ class Moving:
 
     cluster = "shop"
     changes = True
-    look_again = 0.1
+    refresh_interval = 0.1
 
     def __init__(self, writer: ThrowawayPostgres, reader: ThrowawayPostgres) -> None:
         self.writer, self.reader = writer, reader

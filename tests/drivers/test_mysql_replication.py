@@ -138,7 +138,7 @@ class TwoHosts:
 
     cluster = "two hosts"
     changes = False
-    look_again = 1.0
+    refresh_interval = 1.0
 
     def __init__(self, writer: Endpoint, reader: Endpoint) -> None:
         self._topology = Topology((Host("one", writer, Role.WRITER), Host("two", reader, Role.READER)))

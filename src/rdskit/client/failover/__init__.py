@@ -1,7 +1,7 @@
-"""One cluster: its hosts, a pool for each, and what happens when the writer goes away."""
+"""Find a cluster's hosts, keep a pool for each, and follow the writer through failovers."""
 
 from rdskit.client.failover.cluster import Cluster
-from rdskit.client.failover.cluster_source import ClusterSource, asking
+from rdskit.client.failover.cluster_source import ClusterSource, prefer_sql
 from rdskit.client.failover.discovery import discovered
 from rdskit.client.failover.global_source import GlobalSource, NearReaders
 from rdskit.client.failover.listed_hosts import ListedHosts
@@ -17,7 +17,7 @@ __all__ = [
     "NearReaders",
     "Source",
     "StaticSource",
-    "asking",
     "discovered",
+    "prefer_sql",
     "selected",
 ]

@@ -1,4 +1,4 @@
-"""What it takes to open a connection to any host of a cluster."""
+"""Open connections to the hosts of a cluster, with its driver, credentials and TLS settings."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from rdskit.kernel.ports import Connection, Credentials, Driver, Login, Setting
     from rdskit.runtime.observers import Observers
 
-_CLOSE_TIMEOUT = 2.0  # seconds for a connection that turned out to be of no use
+_CLOSE_TIMEOUT = 2.0  # seconds to close a connection to a host with the wrong role
 
 
 class Access:
     """Driver, credentials, TLS and database name, which are the same for all hosts.
 
     Attributes:
-        lines: connections for questions of the cluster's own.
+        control_connections: connections for the cluster's own queries, outside the pools.
     """
 
     def __init__(
@@ -59,29 +59,28 @@ class Access:
         self.application_name = application_name
         self.settings = settings
         self.codecs = codecs
-        self.lines = ControlConnections(self._open_line)
+        self.control_connections = ControlConnections(self._open_control_connection)
         self._pinning = pinning
         self._pipeline = pipeline
         self.cleartext_password = cleartext_password
 
     def is_stateless(self, endpoint: Endpoint) -> bool:
-        """Return whether sessions on a host keep nothing that a proxy would have to pin."""
+        """Return whether sessions on a host must hold no state, so that RDS Proxy does not pin them."""
         return self._pinning == "avoid" or (self._pinning == "auto" and endpoint.is_rds_proxy)
 
     async def open(self, host: Host, observers: Observers | None = None, *, read_only: bool = False) -> Connection:
-        """Open a connection and verify that the host has the role that the topology says.
+        """Open a connection, and verify that a host expected to be the writer is one.
 
-        A refused login is followed by another one while the credentials have one to offer, for as long as one
-        connection attempt may take.
+        After a refused login, the next one that the credentials offer is tried, within ``connect_timeout`` in total.
 
         Args:
-            host: where to, and the role it is expected to have.
-            observers: notified when the credentials turned out to be rotated.
-            read_only: have the server refuse writes.
+            host: the host, and the role it is expected to have.
+            observers: notified if the credentials were rotated.
+            read_only: let the server refuse writes.
 
         Raises:
-            DriverError: the host refused, or is not the writer that it should be.
-            RdskitError: the credentials could not give a login.
+            DriverError: the host refused the connection, or is not the writer that it should be.
+            RdskitError: the credentials gave no login.
         """
         options = self._options(host, read_only=read_only)
 
@@ -125,8 +124,8 @@ class Access:
         opened, _ = await log_in(connect, self.credentials, host.endpoint, self.connect_timeout)
         return opened
 
-    def _open_line(self, endpoint: Endpoint) -> Coroutine[Any, Any, Connection]:
-        return self.open(Host(str(endpoint), endpoint, Role.READER))  # any role: it is what the question is about
+    def _open_control_connection(self, endpoint: Endpoint) -> Coroutine[Any, Any, Connection]:
+        return self.open(Host(str(endpoint), endpoint, Role.READER))  # whose role is not verified
 
     def _options(self, host: Host, *, read_only: bool) -> ConnectOptions:
         stateless = self.is_stateless(host.endpoint)
@@ -147,6 +146,7 @@ class Access:
 
 
 async def _verify(connection: Connection, host: Host) -> None:
+    # Only the writer's role matters: a former writer may still accept logins, and would refuse every write.
     if host.role is Role.WRITER and connection.role is not Role.WRITER:
         await connection.close(_CLOSE_TIMEOUT)
         raise no_writer_there(host.endpoint)

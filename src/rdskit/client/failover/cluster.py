@@ -1,4 +1,4 @@
-"""The cluster as one client sees it: one task looks, everybody else uses what it found."""
+"""Keep one client's view of a cluster: one task refreshes the topology, and all calls use the last result."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from rdskit.client.failover.epochs import Epochs
-from rdskit.client.failover.health import next_look
+from rdskit.client.failover.health import refresh_delay
 from rdskit.client.failover.monitor import HostMonitor
 from rdskit.client.pool import Lease, Pool, PoolLimits, Retired, Standings
 from rdskit.errors import ConfigError, NoWriterError, RdskitError
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from rdskit.kernel.pipelining import Pipeline
     from rdskit.kernel.ports import Capabilities, Connection
 
-_REACH_EVERY = 0.5  # seconds between two attempts to reach a lost writer for those who only follow it
-_LOOK_EVERY = 30.0  # seconds between two looks at the API while all is well; each costs one call an instance
-_SETTLES = 3.0  # seconds that whoever asks for the topology waits for what is being looked up
-_PATIENCE = 600.0  # seconds that calls may go on where their host has become known by another name
-_CLOSE_TIMEOUT = 2.0  # seconds for a connection that turned out to be of no use
+_REACH_EVERY = 0.5  # seconds between two attempts to reach a lost writer on behalf of followers of the epoch
+_REFRESH_EVERY = 30.0  # seconds between two refreshes while all is well; each costs one API call per instance
+_SETTLE_TIMEOUT = 3.0  # seconds that `settled` waits for a topology that is being looked up
+_RENAMED_TIMEOUT = 600.0  # seconds for running calls on a host that is now known by another name
+_CLOSE_TIMEOUT = 2.0  # seconds for running calls on a host that left the cluster
 _log = logging.getLogger("rdskit.failover")
 
 
@@ -48,15 +48,15 @@ class Cluster:
     """Keeps the topology, the pools, and the failure epoch of one cluster.
 
     Attributes:
-        writer: the pool of the writer; of the entry where there is none to be had.
+        writer: the pool of the writer; for a reader endpoint, the pool of that endpoint.
         readers: the pools of the readers, by identifier.
-        routes_reads: whether reads may go elsewhere than to the writer; a plain attribute, as every call reads it.
-        topology: what was found last.
-        failures: signs so far that the writer failed.
-        retries: what all calls may still repeat.
-        observers: who hears of what happens.
-        epochs: the current epoch, and those who follow it.
-        access: what it takes to open a connection.
+        routes_reads: whether reads may go to another host than the writer; a plain attribute, as every call reads it.
+        topology: the last topology found.
+        failures: number of writer failures noticed so far.
+        retries: the retry budget of all calls.
+        observers: are notified of failovers and connections.
+        epochs: the current epoch and its followers.
+        access: opens connections.
     """
 
     def __init__(
@@ -69,12 +69,12 @@ class Cluster:
         observers: Observers = NO_OBSERVERS,
         after_reset: Callable[[Connection], Awaitable[None]] | None = None,
     ) -> None:
-        """Make a cluster of which nothing is known yet.
+        """Create a cluster without any host; ``start`` finds them.
 
         Args:
             source: finds the hosts.
             access: opens connections.
-            limits: of each pool.
+            limits: limits of each pool.
             readers: whether readers get pools of their own.
             observers: functions that receive the events.
             after_reset: called by each pool with a connection whose session was reset.
@@ -89,7 +89,7 @@ class Cluster:
         self._adopted = asyncio.Event()
         self._closed = False
         self._lost_at: float | None = None
-        self._told_lost = False
+        self._loss_reported = False
         self._return: asyncio.Task[None] | None = None
         self._pools: dict[Host, Pool] = {}
         self._standings = Standings()
@@ -102,25 +102,27 @@ class Cluster:
         self.failures = 0
         self.retries = Retries(budget_for(limits.max_size))
         self.observers = observers
-        self._monitor = HostMonitor(self, access.lines)
+        self._monitor = HostMonitor(self, access.control_connections)
 
     async def start(self, deadline: Deadline) -> None:
-        """Find the hosts and prove that the writer can be used.
+        """Find the hosts, and check that the writer accepts a connection.
 
         Raises:
-            RdskitError: the topology cannot be told, or the writer cannot be reached before the deadline.
+            RdskitError: the topology cannot be read, or the writer cannot be reached before the deadline.
         """
         self._adopt(await self._source.topology())
-        self._use_line()
+        self._adopt_control_connection()
         self._tasks.spawn(self._monitor.watch(), "monitor the writer")
-        if self._source.changes:  # before the writer has answered: a host that was away may turn out to be a reader
-            self._tasks.spawn(every(_LOOK_EVERY, self._look, self._wake), "topology")
+        # Start the refresh before waiting for the writer: a host that was unreachable may turn out to be a reader, and
+        # only the next refresh can find the writer then.
+        if self._source.changes:
+            self._tasks.spawn(every(_REFRESH_EVERY, self._refresh, self._wake), "topology")
         (await self.acquire_writer(deadline)).give_back()
         if not self.epochs.current.number:
             self.epochs.begin(self.writer.endpoint)
 
     async def acquire_writer(self, deadline: Deadline, scope: Scope = NO_SCOPE) -> Lease:
-        """Check out a connection to the writer, wherever it is by then.
+        """Check out a connection to the current writer, following it if it moves while the caller waits.
 
         Args:
             deadline: when waiting ends.
@@ -128,9 +130,10 @@ class Cluster:
 
         Raises:
             ConnectError: there was none before the deadline.
-            ConfigError: the database was closed meanwhile.
+            ConfigError: the database was closed in the meantime.
         """
         while True:
+            # Take the event before the pool: a topology adopted while the caller waits sets exactly this event.
             adopted = self._adopted
             try:
                 return await self.writer.acquire(deadline, scope)
@@ -145,13 +148,13 @@ class Cluster:
 
     @property
     def takes_writes(self) -> bool:
-        """Whether it has a writer for this client, which may have come by a reader endpoint."""
+        """Whether this client may write; a client that connected by a reader endpoint may not."""
         return self.topology.entry is None
 
     async def settled(self) -> Topology:
-        """The topology; where more is being looked up, that is waited for."""
+        """Return the topology; if it is provisional, wait a moment for the complete one."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_SETTLES):
+            async with asyncio.timeout(_SETTLE_TIMEOUT):
                 while self.topology.provisional:
                     await self._adopted.wait()
         return self.topology
@@ -167,11 +170,11 @@ class Cluster:
         return self.access.pipelines(self.writer.endpoint)
 
     def open_writer(self) -> Coroutine[Any, Any, Connection]:
-        """Open a connection to the writer that belongs to no pool; the caller closes it.
+        """Open a connection to the writer outside the pool; the caller closes it.
 
         Raises:
-            DriverError: the host refused, or is not the writer.
-            RdskitError: the credentials could not give a login.
+            DriverError: the host refused the connection, or is not the writer.
+            RdskitError: the credentials gave no login.
         """
         return self.access.open(self._writer_host, self.observers)
 
@@ -181,13 +184,14 @@ class Cluster:
 
     @property
     def is_stateless(self) -> bool:
-        """Whether sessions on the writer keep nothing that a proxy would have to pin."""
+        """Whether sessions on the writer must hold no state, so that RDS Proxy does not pin them."""
         return self.access.is_stateless(self.writer.endpoint)
 
     def report(self, failure: Failure) -> None:
-        """Tell what a call learned of the writer, so that others do not have to learn it again.
+        """Report a call's failure at the writer, so that other calls do not run into it.
 
-        Of a connection that was lost its pool tells, when it is given back: this writer's may be another one by then.
+        Lost connections are not reported here: their pool reports them at check-in. Only the pool knows its host, and
+        ``writer`` may be another one by now.
         """
         if failure is Failure.READ_ONLY:
             self.writer.retire()
@@ -195,21 +199,21 @@ class Cluster:
                 self._writer_failed()
 
     def doubt(self) -> None:
-        """Hear that the writer is late with an answer: see whether another one writes."""
+        """Note that the writer is late with an answer, and refresh the topology."""
         self._wake.set()
 
     def silenced(self) -> None:
-        """Hear that the writer does not answer: no connection to it is lent before it does, or another one writes."""
+        """Note that the writer does not answer: ping connections before their next use, and look for another writer."""
         self.writer.suspect()
         if self.takes_writes:
             self._writer_failed()
 
     def lost(self, endpoint: Endpoint) -> None:
-        """Take note that a connection was lost which belongs to no pool."""
+        """Note that a connection outside the pools was lost."""
         self._writer_failed(endpoint)
 
     def heard(self) -> None:
-        """Hear that the writer answers again."""
+        """Note that the writer answers again."""
         self._writer_reached(self.writer.endpoint)
 
     async def close(self) -> None:
@@ -218,84 +222,87 @@ class Cluster:
         self.epochs.close()
         await self._tasks.close()
         pools = (*self._pools.values(), *self._leaving)
-        await asyncio.gather(self.access.lines.close(), *(pool.close() for pool in pools))
+        await asyncio.gather(self.access.control_connections.close(), *(pool.close() for pool in pools))
 
-    async def _look(self) -> None:
+    async def _refresh(self) -> None:
         before, was_provisional = self.writer, self.topology.provisional
         try:
             self._adopt(await self._source.topology())
         except RdskitError as error:
-            _log.warning("the topology could not be read, the last one stays in use: %s", error)
+            _log.warning("the topology could not be read; the last one stays in use: %s", error)
         else:
             if self.writer is not before and self.takes_writes and not was_provisional:
                 self._writer_moved(before)
-            self._use_line()
+            self._adopt_control_connection()
             if self._lost_at is None and not self._monitor.in_doubt and not self.topology.provisional:
-                self._wake.clear()  # whatever asked for this look, or for another one meanwhile, is answered
-                await self.access.lines.close()
+                self._wake.clear()  # this answers all requests, also those made during the refresh
+                await self.access.control_connections.close()
                 return
-        await asyncio.sleep(next_look(self._source.look_again, self._away))
+        await asyncio.sleep(refresh_delay(self._source.refresh_interval, self._away))
         self._wake.set()
 
     @property
     def _away(self) -> float | None:
-        """Seconds for which the writer has been away; None where it is not."""
+        """Seconds since the writer was lost; None while it is reachable."""
         return None if self._lost_at is None else asyncio.get_running_loop().time() - self._lost_at
 
     def _adopt(self, topology: Topology) -> None:
-        """Make pools for hosts that are new and close those of hosts that are gone or have another role."""
+        """Create pools for new hosts, and close those of hosts that left or changed their role."""
         entry = topology.entry
         hosts = topology.hosts if self._wants_readers else tuple(h for h in topology.hosts if h.role is Role.WRITER)
         if entry is not None:
             hosts, self._lost_at = (*hosts, entry), None  # there is no writer to wait for
         for host in hosts:
-            if self._known(host) is None:
-                self._pools[host] = self._pool_for(host, self._pace(host, topology), read_only=host == entry)
-        for host in [known for known in self._pools if not any(_same(known, host) for host in hosts)]:
-            self._leave(self._pools.pop(host))
+            if self._pool_of(host) is None:
+                self._pools[host] = self._create_pool(
+                    host, self._reconnect_pace(host, topology), read_only=host == entry
+                )
+        for host in [known for known in self._pools if not any(_is_same_host(known, host) for host in hosts)]:
+            self._retire_pool(self._pools.pop(host))
         self.topology = topology
         self.readers = {
             host.identifier: pool for host, pool in self._pools.items() if host.role is Role.READER and host != entry
         }
         self.routes_reads = bool(self.readers) or entry is not None
         writer = topology.writer or entry
-        self.writer = (writer and self._known(writer)) or self.writer
+        self.writer = (writer and self._pool_of(writer)) or self.writer
         self._adopted.set()
         self._adopted = asyncio.Event()
 
-    def _use_line(self) -> None:
-        """Write on the line on which the writer has said that it is one: that needs no login."""
-        line = self.access.lines.take_writer(self.writer.endpoint) if self.writer.is_empty else None
-        if line is not None:
-            self.writer.admit(line, self.writer.generation)
+    def _adopt_control_connection(self) -> None:
+        """Move the control connection on which the writer reported its role into its pool, to save a login."""
+        connection = self.access.control_connections.take_writer(self.writer.endpoint) if self.writer.is_empty else None
+        if connection is not None:
+            self.writer.admit(connection, self.writer.generation)
 
-    def _leave(self, pool: Pool) -> None:
-        """Close the pool of a host that is used no more.
+    def _retire_pool(self, pool: Pool) -> None:
+        """Close the pool of a host that left or changed its role.
 
-        Calls under way are cut soon, as they may wait for a host that is gone; at once where it was silent already.
-        Only where the host has become known by another name they go on: nothing happened to it.
+        Running calls are aborted after two seconds, because they may wait for a dead host; at once if the host was
+        silent before. If the host merely became known by another name, running calls may finish.
         """
-        patience = _PATIENCE if self.topology.provisional else _CLOSE_TIMEOUT
+        timeout = _RENAMED_TIMEOUT if self.topology.provisional else _CLOSE_TIMEOUT
         if pool is self.writer and self._monitor.in_doubt:
-            patience = 0.0
+            timeout = 0.0
         self._leaving.add(pool)
-        self._tasks.spawn(self._close_in_time(pool, patience), f"close pool of {pool.endpoint}")
+        self._tasks.spawn(self._close_in_time(pool, timeout), f"close pool of {pool.endpoint}")
 
-    async def _close_in_time(self, pool: Pool, patience: float) -> None:
-        await pool.close(patience)
-        self._leaving.discard(pool)  # not if it was cancelled: then whoever closes the cluster closes the pool too
+    async def _close_in_time(self, pool: Pool, timeout: float) -> None:
+        await pool.close(timeout)
+        self._leaving.discard(pool)  # not reached if `close` of the cluster cancels this task: it closes the pool then
 
-    def _known(self, host: Host) -> Pool | None:
-        return next((pool for known, pool in self._pools.items() if _same(known, host)), None)
+    def _pool_of(self, host: Host) -> Pool | None:
+        return next((pool for known, pool in self._pools.items() if _is_same_host(known, host)), None)
 
-    def _pace(self, host: Host, topology: Topology) -> OutageBackoff:
-        """How often a host that is away is asked for a connection."""
+    def _reconnect_pace(self, host: Host, topology: Topology) -> OutageBackoff:
+        """Return the delays between attempts to connect to an unreachable host."""
         if host.role is Role.READER:
             return CONNECT_READER
-        others_tell = len(topology.hosts) > 1 and self._source.look_again < CONNECT_AMONG_OTHERS.floor
+        # Where the other hosts report a new writer quickly, the old one need not be tried as often.
+        others_tell = len(topology.hosts) > 1 and self._source.refresh_interval < CONNECT_AMONG_OTHERS.floor
         return CONNECT_AMONG_OTHERS if others_tell else CONNECT
 
-    def _pool_for(self, host: Host, pace: OutageBackoff, *, read_only: bool) -> Pool:
+    def _create_pool(self, host: Host, pace: OutageBackoff, *, read_only: bool) -> Pool:
         def open_one() -> Coroutine[Any, Any, Connection]:
             return self.access.open(host, self.observers, read_only=read_only)
 
@@ -330,54 +337,55 @@ class Cluster:
         )
 
     def _writer_failed(self, endpoint: Endpoint | None = None) -> None:
-        """A connection to the writer was lost, under a call or while it was idle: there may be another writer now."""
+        """Note a lost connection to the writer, and refresh the topology: there may be another writer now."""
         if endpoint in {None, self.writer.endpoint}:
-            self.writer.suspect()  # the idle ones may be as dead: a write sent on such a one would end as unknown
-            self._lose(self.writer)
+            # The idle connections may be dead too: a write that is sent on one would end with an unknown outcome.
+            self.writer.suspect()
+            self._note_loss(self.writer)
             self._wake.set()
 
     def _writer_unreached(self, endpoint: Endpoint) -> None:
-        """A connection to the writer could not be opened, as may be where what was told of it is out of date."""
+        """Note a failed connection attempt to the writer, and refresh the topology, which may be out of date."""
         if endpoint == self.writer.endpoint and self.takes_writes:
             self._lost_at = self._lost_at or asyncio.get_running_loop().time()
             self._wake.set()
 
     def _writer_moved(self, before: Pool) -> None:
-        """Another host is said to write: it is looked for until it has been reached."""
+        """Note that the topology names another writer; the failover lasts until that one has been reached."""
         self._lost_at = self._lost_at or self._monitor.silent_since
-        self._lose(before)
+        self._note_loss(before)
 
-    def _lose(self, writer: Pool) -> None:
+    def _note_loss(self, writer: Pool) -> None:
         self.failures += 1
         self._lost_at = self._lost_at or asyncio.get_running_loop().time()
         if self.epochs.are_followed and (self._return is None or self._return.done()):
             self._return = self._tasks.spawn(self._await_writer(), "reach the writer for those who follow it")
-        if not self._told_lost:
-            self._told_lost = True
+        if not self._loss_reported:
+            self._loss_reported = True
             if self.observers:
                 self.observers.notify(FailoverStarted(str(writer.endpoint)))
 
     async def _await_writer(self) -> None:
-        """Reach the writer again: without calls nothing else would."""
+        """Connect to the writer for the followers of the epoch: without calls, no one else would."""
         while self._lost_at is not None and not self._closed:
             try:
                 (await self.acquire_writer(Deadline.after(None))).give_back()
             except RdskitError as error:
-                _log.info("the writer is not there yet: %s", error)
+                _log.info("the writer is not reachable yet: %s", error)
             await asyncio.sleep(_REACH_EVERY)
 
     def _writer_reached(self, endpoint: Endpoint) -> None:
         if self._lost_at is None or endpoint != self.writer.endpoint:
             return
         lost_at, self._lost_at = self._lost_at, None
-        told, self._told_lost = self._told_lost, False
-        if told:
+        reported, self._loss_reported = self._loss_reported, False
+        if reported:
             self.epochs.begin(endpoint)
-        if told and self.observers:
+        if reported and self.observers:
             seconds = asyncio.get_running_loop().time() - lost_at
             self.observers.notify(FailoverCompleted(str(endpoint), seconds))
 
 
-def _same(one: Host, other: Host) -> bool:
-    """Whether two hosts are the same for a pool: the zone of a Multi-AZ instance changes, its endpoint does not."""
+def _is_same_host(one: Host, other: Host) -> bool:
+    """Return whether two hosts share a pool; a Multi-AZ failover changes a host's zone, but not its endpoint."""
     return one.endpoint == other.endpoint and one.role is other.role

@@ -1,4 +1,4 @@
-"""The topology of a DB cluster: from its own servers in SQL, which know at once, and from the RDS API."""
+"""Read a DB cluster's topology from its servers in SQL, which know of a failover first, and from the RDS API."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from rdskit.kernel.targets import Engine
 
 _ASK_TIMEOUT: Final = 1.0  # seconds for a server's answer
-_LEFT_ALONE: Final = 1.0  # seconds for which a host that did not answer is not asked, while there are others
-_OTHERS: Final = 0.05  # seconds in which the others must contradict whoever names the writer in use
+_SKIP_FOR: Final = 1.0  # seconds for which a host that did not answer is skipped, while there are others
+_GRACE: Final = 0.05  # seconds for the other hosts to contradict an answer that confirms the known writer
 _log = logging.getLogger("rdskit.failover")
 
 
@@ -36,7 +36,7 @@ class ClusterSource:
     """A DB cluster as the RDS API describes it."""
 
     changes = True
-    look_again = 1.0
+    refresh_interval = 1.0
 
     def __init__(self, identifier: str, *, aurora: bool, region: str | None = None) -> None:
         self.cluster = identifier
@@ -64,11 +64,11 @@ class ClusterSource:
         return found
 
 
-class Told(NamedTuple):
-    """What one host said.
+class HostAnswer(NamedTuple):
+    """One host's answer.
 
     Attributes:
-        topology: the cluster as it sees it; None where it said nothing of use.
+        topology: the cluster as the host sees it; None if it gave no usable answer.
         by: the host.
     """
 
@@ -77,25 +77,25 @@ class Told(NamedTuple):
 
     @property
     def is_first_hand(self) -> bool:
-        """Whether the host says of itself that it writes."""
+        """Whether the host reports itself as the writer."""
         writer = self.topology.writer if self.topology is not None else None
         return writer is not None and writer.endpoint == self.by
 
 
-class AskingSource:
-    """Asks every known server of a cluster at once, and the API where none of them knows a writer.
+class SqlSource:
+    """Queries all known servers of a cluster concurrently, and the API if none of them knows a writer.
 
-    It asks on the lines of ``access``, which whoever looks closes when no further look is near.
+    It uses the control connections of ``access``. The cluster closes them once no refresh is due soon.
 
     Args:
-        described: the cluster as the API describes it; or one of its hosts, where its name tells those of the others.
+        described: the cluster as the API describes it; or one of its hosts, if the endpoints follow from its name.
         access: opens connections to its servers.
-        view: what they are asked.
-        name: of an endpoint of the cluster, if that tells where the instances are.
+        view: the queries to send.
+        name: name of an endpoint of the cluster, if the instances' endpoints follow from it.
     """
 
     changes = True
-    look_again = 0.02
+    refresh_interval = 0.02
 
     def __init__(self, described: Source, access: Access, view: View, name: RdsName | None = None) -> None:
         self.cluster = described.cluster
@@ -105,106 +105,107 @@ class AskingSource:
         self._name = name
         self._endpoints: Mapping[str, Endpoint] = {}
         self._writer: Endpoint | None = None
-        self._asked_again: dict[str, float] = {}
+        self._skipped_until: dict[str, float] = {}
         self._warned = False
 
     async def topology(self) -> Topology:
-        """Look now.
+        """Return the topology from the servers, or from the API.
 
         Raises:
-            RdskitError: neither a server nor the API tells.
+            RdskitError: neither a server nor the API knows a writer.
         """
-        told = await self._asked() if self._endpoints else None
-        if told is None:
+        answer = await self._ask_servers() if self._endpoints else None
+        if answer is None:
             found = await self._described.topology()
             self._endpoints = {**self._endpoints, **{host.identifier: host.endpoint for host in found.hosts}}
-            told = await self._asked() or found
-        if told.writer is None:
-            raise NoWriterError(f"no host of {self.cluster} tells who writes: a failover is under way")
-        self._endpoints = {host.identifier: host.endpoint for host in told.hosts}
-        self._writer = told.writer.endpoint
-        return told
+            answer = await self._ask_servers() or found
+        if answer.writer is None:
+            raise NoWriterError(f"no host of {self.cluster} knows the writer: a failover is under way")
+        self._endpoints = {host.identifier: host.endpoint for host in answer.hosts}
+        self._writer = answer.writer.endpoint
+        return answer
 
-    async def _asked(self) -> Topology | None:
-        """What the writer says of itself, or else what others say of it; hosts that are away are not asked at once.
+    async def _ask_servers(self) -> Topology | None:
+        """Return the view of the host that reports itself as the writer, or else the best view of the others.
 
-        A reader's view may be late: by itself it leads nobody away from the writer in use, before all have been heard.
+        A reader's view may lag behind. So a reader that names another writer counts only after all hosts have answered.
         """
-        asking = self._begin()
-        in_use = [task for endpoint, task in asking.items() if endpoint == self._writer]
-        pending, heard = set(asking.values()), None
+        tasks = self._begin()
+        in_use = [task for endpoint, task in tasks.items() if endpoint == self._writer]
+        pending, best = set(tasks.values()), None
         while pending:
-            if self._is_in_use(heard) and pending.issubset(in_use):
-                break  # it could only say the same, or nothing
-            patience = _OTHERS if self._is_in_use(heard) else None
-            done, pending = await asyncio.wait(pending, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            if self._is_in_use(best) and pending.issubset(in_use):
+                break  # only the known writer's own answer is missing, and it could only confirm
+            timeout = _GRACE if self._is_in_use(best) else None
+            done, pending = await asyncio.wait(pending, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             if not done:
                 break
-            for told in (task.result() for task in done):
-                if told.is_first_hand:
-                    return told.topology
-                if heard is None or self._is_in_use(told.topology):
-                    heard = told.topology
-        return heard
+            for answer in (task.result() for task in done):
+                if answer.is_first_hand:
+                    return answer.topology
+                if best is None or self._is_in_use(answer.topology):
+                    best = answer.topology
+        return best
 
-    def _begin(self) -> dict[Endpoint, asyncio.Task[Told]]:
+    def _begin(self) -> dict[Endpoint, asyncio.Task[HostAnswer]]:
         now = asyncio.get_running_loop().time()
-        near = {name: at for name, at in self._endpoints.items() if now >= self._asked_again.get(name, now)}
+        # If all hosts are skipped, ask all of them.
+        near = {name: at for name, at in self._endpoints.items() if now >= self._skipped_until.get(name, now)}
         return {
-            endpoint: self._access.lines.begin(endpoint, functools.partial(self._ask, name, endpoint))
+            endpoint: self._access.control_connections.begin(endpoint, functools.partial(self._ask, name, endpoint))
             for name, endpoint in (near or self._endpoints).items()
         }
 
-    def _is_in_use(self, told: Topology | None) -> bool:
-        """Whether an answer names the writer that the last one named."""
-        return told is not None and told.writer is not None and told.writer.endpoint == self._writer
+    def _is_in_use(self, answer: Topology | None) -> bool:
+        """Return whether an answer names the writer of the last topology."""
+        return answer is not None and answer.writer is not None and answer.writer.endpoint == self._writer
 
-    async def _ask(self, name: str, endpoint: Endpoint) -> Told:
+    async def _ask(self, name: str, endpoint: Endpoint) -> HostAnswer:
         try:
             async with asyncio.timeout(_ASK_TIMEOUT):
-                return Told(await self._access.lines.ask(endpoint, self.told_by), endpoint)
+                return HostAnswer(await self._access.control_connections.ask(endpoint, self.topology_from), endpoint)
         except (DriverError, RdskitError, TimeoutError) as error:
             self._warn(name, error)
-            self._asked_again[name] = asyncio.get_running_loop().time() + _LEFT_ALONE
-            return Told(None, endpoint)
+            self._skipped_until[name] = asyncio.get_running_loop().time() + _SKIP_FOR
+            return HostAnswer(None, endpoint)
 
-    async def told_by(self, connection: Connection) -> Topology | None:
-        """What one server says; None where that is of no use.
+    async def topology_from(self, connection: Connection) -> Topology | None:
+        """Return the topology as one server sees it; None if it is unusable.
 
         Raises:
             DriverError: the server has no such view, or was lost.
         """
-        rows = await connection.fetch_all(self._view.question, (), None)
+        rows = await connection.fetch_all(self._view.query, (), None)
         if self._view.source is None:
-            told = members(rows)
+            answer = members(rows)
         else:
-            told = members_by_source(rows, await connection.fetch_all(self._view.source, (), None))
+            answer = members_by_source(rows, await connection.fetch_all(self._view.source, (), None))
         endpoints = self._endpoints
         if self._name is not None:
             port, at = connection.endpoint.port, self._name.instance
-            endpoints = {member.identifier: Endpoint(at(member.identifier), port) for member in told}
-        if not {member.identifier for member in told} <= endpoints.keys():
-            return None  # an instance that is new: the API knows where it is
-        return topology_of(told, endpoints)
+            endpoints = {member.identifier: Endpoint(at(member.identifier), port) for member in answer}
+        if not {member.identifier for member in answer} <= endpoints.keys():
+            return None  # an instance is new, and only the API knows its endpoint
+        return topology_of(answer, endpoints)
 
     def _warn(self, name: str, error: Exception) -> None:
         level = logging.DEBUG if self._warned else logging.WARNING
-        _log.log(level, "%s does not tell the topology of cluster %s: %s", name, self.cluster, error)
+        _log.log(level, "%s gave no topology of cluster %s: %s", name, self.cluster, error)
         self._warned = True
 
 
-def asking(source: Source, access: Access, engine: Engine) -> Source:
-    """A source that asks the servers, where these know."""
+def prefer_sql(source: Source, access: Access, engine: Engine) -> Source:
+    """Return a source that queries the servers, if the engine has a view of the topology; else the source itself."""
     if isinstance(source, SelectedHosts):
-        return selected(asking(source.whole, access, engine), source.selection, source.entry)
+        return selected(prefer_sql(source.whole, access, engine), source.selection, source.entry)
     if isinstance(source, NearReaders):
-        return NearReaders(asking(source.whole, access, engine), source.region)
+        return NearReaders(prefer_sql(source.whole, access, engine), source.region)
     view = None
     if isinstance(source, ClusterSource):
         view = VIEWS.get((engine, source.aurora))
     elif isinstance(source, GlobalSource):
         view = GLOBAL_VIEWS.get(engine)
-    return AskingSource(source, access, view) if view is not None else source
+    return SqlSource(source, access, view) if view is not None else source
 
 
 def _role(writes: bool) -> Role:  # noqa: FBT001 - it is all there is to it

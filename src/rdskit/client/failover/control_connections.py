@@ -1,4 +1,4 @@
-"""Connections that are nobody's but the cluster's own: on them it asks its hosts who writes and whether they live."""
+"""Keep the cluster's own connections, on which it asks its hosts who the writer is and whether they answer."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from rdskit.kernel.ports import Connection
 
 T = TypeVar("T")
-_CLOSE_TIMEOUT: Final = 1.0  # seconds for one connection to say goodbye
+_CLOSE_TIMEOUT: Final = 1.0  # seconds for one connection's quit message
 
 
 class ControlConnections:
-    """At most one connection a host, kept from one question to the next.
+    """Keeps at most one idle connection per host between two queries.
 
-    So a question costs one round trip and no login while the writer is looked for, or does not answer.
+    So a query costs one round trip and no login while the cluster looks for the writer.
 
     Args:
         open_one: opens a connection to a host, whatever its role.
@@ -31,14 +31,14 @@ class ControlConnections:
         self._open_one = open_one
         self._idle: dict[Endpoint, Connection] = {}
         self._asking: dict[Endpoint, asyncio.Task[Any]] = {}
-        self._tasks = TaskOwner("lines")
+        self._tasks = TaskOwner("control connections")
 
     def begin(self, endpoint: Endpoint, asking: Callable[[], Coroutine[Any, Any, T]]) -> asyncio.Task[T]:
-        """Ask a host in a task of its own: who waits for it no longer does not break its line.
+        """Query a host in a task of its own, so that a caller that stops waiting does not abort the connection.
 
         Args:
-            endpoint: the host; while it is being asked, what is under way is given instead.
-            asking: puts the question, by :meth:`ask`.
+            endpoint: the host; if a query to it is running, its task is returned.
+            asking: sends the query with :meth:`ask`.
         """
         task = self._asking.get(endpoint)
         if task is None or task.done():
@@ -46,48 +46,50 @@ class ControlConnections:
         return task
 
     async def ask(self, endpoint: Endpoint, question: Callable[[Connection], Awaitable[T]]) -> T:
-        """Put a question to a host.
+        """Send a query to a host.
 
         Args:
             endpoint: the host.
-            question: is given the connection.
+            question: sends the query on the connection that it gets.
 
         Raises:
-            DriverError: the host cannot be reached, or refused the question.
+            DriverError: the host cannot be reached, or refused the query.
         """
-        line = self._idle.pop(endpoint, None)
-        if line is None or line.broken:
-            line = await self._open_one(endpoint)
+        # Taken out while in use: a monitor's probe and a topology query to the same host may overlap, and the second
+        # one opens a connection of its own.
+        connection = self._idle.pop(endpoint, None)
+        if connection is None or connection.broken:
+            connection = await self._open_one(endpoint)
         try:
-            answer = await question(line)
+            answer = await question(connection)
         except BaseException:
-            line.abort()  # given up in the middle of an answer, which the next question would be given
+            connection.abort()  # otherwise the next query would get the rest of this one's answer
             raise
         if endpoint in self._idle:
-            await line.close(_CLOSE_TIMEOUT)
+            await connection.close(_CLOSE_TIMEOUT)
         else:
-            self._idle[endpoint] = line
+            self._idle[endpoint] = connection
         return answer
 
     def take_writer(self, endpoint: Endpoint) -> Connection | None:
-        """Give away the connection to a host that has said on it that it takes writes; None where there is none.
+        """Remove and return the connection to a host that has reported that it is the writer; None if there is none.
 
-        A server that is promoted keeps its sessions, which may write from then on: the first of an application's
-        writes need not wait for a login.
+        A promoted server keeps its sessions, and they may write from then on. So the application's first write need not
+        wait for a login.
         """
-        line = self._idle.get(endpoint)
-        if line is None or line.broken or line.role is not Role.WRITER:
+        connection = self._idle.get(endpoint)
+        if connection is None or connection.broken or connection.role is not Role.WRITER:
             return None
         return self._idle.pop(endpoint)
 
     async def close(self) -> None:
-        """Close all, under questions too; the next question opens its own."""
+        """Close all connections, also under running queries; the next query opens a new one."""
         self._asking.clear()
         await self._tasks.close()
         idle, self._idle = self._idle, {}
         try:
-            await asyncio.gather(*(line.close(_CLOSE_TIMEOUT) for line in idle.values()))
-        except BaseException:  # whoever closes was cancelled, and a goodbye that had not begun never will
-            for line in idle.values():
-                line.abort()
+            await asyncio.gather(*(connection.close(_CLOSE_TIMEOUT) for connection in idle.values()))
+        except BaseException:  # this call was cancelled: some connections have not begun to close
+            for connection in idle.values():
+                connection.abort()
             raise

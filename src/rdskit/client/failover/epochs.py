@@ -1,4 +1,4 @@
-"""Epochs of a cluster: what lives long learns here that the writer was lost and is there again."""
+"""Number the cluster's epochs, and notify followers each time the writer has been lost and reached again."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class Epochs:
-    """The current epoch, and those who follow it.
+    """Keeps the current epoch, and notifies its followers of the next one.
 
     Attributes:
-        current: the epoch of now; number 0 before the writer was reached for the first time.
+        current: the current epoch; number 0 before the writer was first reached.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Epochs:
         self._closed = False
 
     def begin(self, writer: Endpoint) -> None:
-        """Begin an epoch: the writer has been reached, for the first time or after it was lost."""
+        """Begin a new epoch, after the writer was reached for the first time or after a loss."""
         before = self.current
         reason = EpochReason.OPENED
         if before.number:
@@ -37,11 +37,11 @@ class Epochs:
 
     @property
     def are_followed(self) -> bool:
-        """Whether there is anyone who waits for the next epoch."""
+        """Whether the next epoch has followers."""
         return bool(self._following or self._calls)
 
     def on_change(self, call: Callable[[], None]) -> Callable[[], None]:
-        """Have ``call`` called at each new epoch, and at the end; return what removes it."""
+        """Register a function to call at each new epoch and at ``close``; return a function that removes it."""
         self._calls.append(call)
         return lambda: self._calls.remove(call)
 
@@ -51,6 +51,7 @@ class Epochs:
         self._following += 1
         try:
             while not self._closed:
+                # Read both together: a later epoch replaces the event, and sets exactly the event that was read here.
                 changed, current = self._changed, self.current
                 if current.number > seen:
                     seen = current.number
@@ -61,7 +62,7 @@ class Epochs:
             self._following -= 1
 
     def close(self) -> None:
-        """End every iteration."""
+        """End every iteration of ``follow``."""
         self._closed = True
         self._notify()
 

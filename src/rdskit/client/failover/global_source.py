@@ -1,4 +1,4 @@
-"""The topology of an Aurora global database: one writer, and readers in several regions."""
+"""Read the topology of an Aurora global database: one writer, and readers in several regions."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ _log = logging.getLogger("rdskit.failover")
 class GlobalSource:
     """A global database as the RDS API describes it, region by region.
 
-    Hosts are called ``REGION/INSTANCE``: instances of two regions may have the same name.
+    Hosts are named ``REGION/INSTANCE``, because instances of two regions may have the same name.
     """
 
     changes = True
-    look_again = 1.0
+    refresh_interval = 1.0
 
     def __init__(self, identifier: str) -> None:
         self.cluster = identifier
 
     async def topology(self) -> Topology:
-        """Describe the clusters of all regions. A secondary region that does not answer is left out.
+        """Describe the clusters of all regions; skip a secondary region that does not answer.
 
         Raises:
             ConfigError: there is no such global database.
             AwsError: the API refused.
             ConnectError: the API cannot be reached.
-            NoWriterError: no cluster is the primary, or it has no writer: a switch of regions is under way.
+            NoWriterError: there is no primary cluster, or it has no writer: a switchover between regions is under way.
         """
         found = await describe_global_cluster(self.cluster)
         parts = await asyncio.gather(*(_hosts_of(member) for member in found.members))
         topology = Topology(tuple(host for part in parts for host in part))
         if topology.writer is None:
-            raise NoWriterError(f"global cluster {self.cluster!r} has no writer in any region; wait for it")
+            raise NoWriterError(f"global cluster {self.cluster!r} has no writer in any region: retry in some seconds")
         return topology
 
 
@@ -68,11 +68,11 @@ def _role(identifier: str, writer: str | None) -> Role:
 
 
 class NearReaders:
-    """A global database's writer, wherever it is, with the readers of one region; with all, if that one has none.
+    """A global database's writer with the readers of one region; with all readers, if that region has none.
 
     Args:
-        source: of the whole.
-        region: where the client is.
+        source: the source of the whole global database.
+        region: the client's region.
     """
 
     changes = True
@@ -83,12 +83,12 @@ class NearReaders:
         self.region = region
 
     @property
-    def look_again(self) -> float:
-        """As of the whole."""
-        return self.whole.look_again
+    def refresh_interval(self) -> float:
+        """Seconds between two refreshes, as for the whole database."""
+        return self.whole.refresh_interval
 
     async def topology(self) -> Topology:
-        """Look at the whole now."""
+        """Read the whole topology, and select the near readers."""
         found = await self.whole.topology()
         near = tuple(host for host in found.readers if host.identifier.startswith(f"{self.region}/"))
         writer = (found.writer,) if found.writer is not None else ()

@@ -1,4 +1,4 @@
-"""Whether a host is still there while calls to it have no answer: a decision on plain values."""
+"""Decide from probe results whether a silent host is late, silent or lost."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from dataclasses import dataclass
 from typing import Final
 
 PROBE_INTERVAL: Final = 0.2
-"""Seconds between two probes, and what a call may take before the first."""
+"""Seconds between two probes, and the duration of a call after which probing starts."""
 MISSES_ALLOWED: Final = 3
-"""Probes in a row without an answer after which a host is silent; after the first, others are asked who writes."""
-PATIENCE: Final = 10.0
-"""Seconds of silence after which its connections are cut, although nobody knows of another writer."""
+"""Missed probes in a row after which a host counts as silent; after the first, the other hosts are asked."""
+SILENCE_TIMEOUT: Final = 10.0
+"""Seconds of silence after which the host's connections are aborted, although no other writer is known."""
 
 
-_STEADY: Final = 0.05  # seconds between two looks, after the first 0.4 s and before a pause of 2 % is longer
+_STEADY_DELAY: Final = 0.05  # seconds between two refreshes from 0.4 s to 2.5 s after the loss of the writer
 
 
 class HostVerdict(enum.Enum):
-    """What is thought of a host."""
+    """The state of a host, as its probes show it."""
 
     ANSWERS = "it answers"
-    DOUBTFUL = "it is late: is there another writer?"
+    DOUBTFUL = "it is late; there may be another writer"
     SILENT = "it does not answer"
     LOST = "it has not answered for too long"
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What the probes of a host have shown.
+    """The result of a host's last probes.
 
     Attributes:
-        misses: probes in a row without an answer.
+        misses: missed probes in a row.
         silent_since: when the first of them was sent; None while the host answers.
     """
 
@@ -39,27 +39,28 @@ class Health:
     silent_since: float | None = None
 
     def missed(self, sent: float) -> Health:
-        """The health after one more probe without an answer; ``sent`` is when it was sent."""
+        """Return the health after one more missed probe; ``sent`` is when it was sent."""
         return Health(self.misses + 1, sent if self.silent_since is None else self.silent_since)
 
     def verdict(self, now: float) -> HostVerdict:
-        """What is thought of the host at a moment."""
+        """Return the host's state at a moment."""
         if self.silent_since is None:
             return HostVerdict.ANSWERS
         if self.misses < MISSES_ALLOWED:
             return HostVerdict.DOUBTFUL
-        return HostVerdict.LOST if now - self.silent_since >= PATIENCE else HostVerdict.SILENT
+        return HostVerdict.LOST if now - self.silent_since >= SILENCE_TIMEOUT else HostVerdict.SILENT
 
 
-def next_look(eager: float, away: float | None) -> float:
-    """Seconds until the next look for the writer: often at first, about once a second after a minute.
+def refresh_delay(eager: float, away: float | None) -> float:
+    """Return the seconds until the next refresh: short at first, one second from 50 s after the loss.
 
-    A pause is at first an eighth of the time that has passed: a quick failover is seen quickly for a few looks more.
+    At first the delay is an eighth of the time since the loss, so that a quick failover is noticed quickly at the cost
+    of a few more queries.
 
     Args:
-        eager: the shortest pause, which the source of the topology chooses.
-        away: seconds for which the writer has been away; None where that is not known of it.
+        eager: the shortest delay, which the source of the topology chooses.
+        away: seconds since the writer was lost; None if it is not known to be lost.
     """
     if away is None:
-        return max(eager, _STEADY)
-    return max(eager, min(_STEADY, away / 8), min(1.0, away / 50))
+        return max(eager, _STEADY_DELAY)
+    return max(eager, min(_STEADY_DELAY, away / 8), min(1.0, away / 50))

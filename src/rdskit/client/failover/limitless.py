@@ -1,4 +1,4 @@
-"""Connections to an Aurora Limitless database, spread over its routers."""
+"""Spread connections to an Aurora Limitless database over its routers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import random
 from typing import TYPE_CHECKING, Final
 
 from rdskit.client.failover.access import Access
-from rdskit.client.failover.routers import QUESTION, Router, choose, routers_of
+from rdskit.client.failover.routers import ROUTERS_QUERY, Router, choose_router, routers_of
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
 from rdskit.kernel.typing import override
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from rdskit.kernel.topology import Host
     from rdskit.runtime.observers import Observers
 
-_TOLD_FOR: Final = 7.5  # seconds for which routers and their load are taken as they were told
+_VALID_FOR: Final = 7.5  # seconds for which a list of routers with their load is used
 _ASK_TIMEOUT: Final = 2.0  # seconds
 _log = logging.getLogger("rdskit.failover")
 
 
 class LimitlessAccess(Access):
-    """Opens each connection at a router with little load; any of them serves the whole database.
+    """Opens each connection at a router with little load; every router serves the whole database.
 
-    The name of the shard group itself gives a new address only when DNS is asked, and knows of no load. A connection to
-    it is opened when the routers are not known, and then asks for them: no connection is made for that alone.
+    The shard group's own endpoint balances by DNS, without regard to load. It is used while the routers are unknown.
+    That connection then queries the routers, so the query needs no connection of its own.
     """
 
     _routers: tuple[Router, ...] = ()
-    _asked_at = float("-inf")
+    _fetched_at = float("-inf")
 
     @override
     def pipelines(self, endpoint: Endpoint) -> bool:
@@ -40,33 +40,34 @@ class LimitlessAccess(Access):
 
     @override
     async def open(self, host: Host, observers: Observers | None = None, *, read_only: bool = False) -> Connection:
-        # At the shard group's own name where no router is known, or the chosen one is away.
+        # Use the shard group's own endpoint if no router is known, or if the chosen one is unreachable.
         now = asyncio.get_running_loop().time()
-        told = now - self._asked_at < _TOLD_FOR
-        if self._routers and told:
-            router = choose(self._routers, random.random())  # noqa: S311 - balancing, not a secret
+        is_fresh = now - self._fetched_at < _VALID_FOR
+        if self._routers and is_fresh:
+            router = choose_router(self._routers, random.random())  # noqa: S311 - balancing, not a secret
             try:
                 return await super().open(host._replace(endpoint=router.endpoint), observers, read_only=read_only)
             except DriverError as error:
                 if error.failure is Failure.REFUSED:
                     raise
-                _log.warning("router %s is left out until routers are told again: %s", router.endpoint, error)
+                _log.warning("router %s is left out until the next list of routers: %s", router.endpoint, error)
                 self._routers = tuple(each for each in self._routers if each is not router)
         connection = await super().open(host, observers, read_only=read_only)
-        if not told:
+        if not is_fresh:
             try:
-                await self._ask(connection, host.endpoint.port)
+                await self._fetch_routers(connection, host.endpoint.port)
             except BaseException:
                 connection.abort()
                 raise
         return connection
 
-    async def _ask(self, connection: Connection, port: int) -> None:
-        self._asked_at = asyncio.get_running_loop().time()
+    async def _fetch_routers(self, connection: Connection, port: int) -> None:
+        # Before the query: connections that open in the meantime must not all send it, and a failed one waits too.
+        self._fetched_at = asyncio.get_running_loop().time()
         try:
-            self._routers = routers_of(await connection.fetch_all(QUESTION, (), _ASK_TIMEOUT), port)
+            self._routers = routers_of(await connection.fetch_all(ROUTERS_QUERY, (), _ASK_TIMEOUT), port)
         except DriverError as error:
             if error.failure is not Failure.REFUSED:
                 raise
-            _log.info("%s tells no routers; its own name is used: %s", connection.endpoint, error)
+            _log.info("%s lists no routers; its own endpoint is used: %s", connection.endpoint, error)
             self._routers = ()

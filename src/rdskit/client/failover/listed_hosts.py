@@ -1,4 +1,4 @@
-"""Several hosts that a URL lists: which of them writes is asked on each, as libpq does with target_session_attrs."""
+"""Find the writer among several hosts of a URL by asking each, as libpq does with target_session_attrs."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from rdskit.client.failover.access import Access
     from rdskit.kernel.endpoints import Endpoint
 
-_OTHERS: Final = 0.2  # seconds in which the other hosts may answer, once one has said that it writes
+_GRACE: Final = 0.2  # seconds for the other hosts' answers, once a writer has answered
 _CLOSE_TIMEOUT: Final = 1.0  # seconds
 
 
 class ListedHosts:
-    """The hosts of a URL that lists several: the first one that takes writes, and those that answer as replicas.
+    """The hosts of a URL that lists several: the first writer, and those that answer as replicas.
 
-    A second host that takes writes is left out: nothing says that it has the same data.
+    A second host that takes writes is left out, because it may hold other data.
 
     Args:
-        endpoints: the hosts, in the order in which they are preferred.
+        endpoints: the hosts, in order of preference.
         access: opens connections to them.
     """
 
     changes = True
-    look_again = 0.2
+    refresh_interval = 0.2
 
     def __init__(self, endpoints: Sequence[Endpoint], access: Access) -> None:
         self.cluster = ",".join(map(str, endpoints))
@@ -39,19 +39,19 @@ class ListedHosts:
         self._access = access
 
     async def topology(self) -> Topology:
-        """Ask every host for its role at once.
+        """Ask all hosts for their role concurrently.
 
         Raises:
-            RdskitError: a host refuses this client and no other one takes writes; ``NoWriterError`` if none does.
+            RdskitError: a host refuses this client, and no other takes writes; ``NoWriterError`` if none does.
         """
-        asking = {endpoint: asyncio.ensure_future(self._role(endpoint)) for endpoint in self._endpoints}
+        tasks = {endpoint: asyncio.ensure_future(self._role(endpoint)) for endpoint in self._endpoints}
         try:
-            await self._until_one_writes(set(asking.values()))
-            answers = {endpoint: task.result() for endpoint, task in asking.items() if task.done()}
+            await self._until_one_writes(set(tasks.values()))
+            answers = {endpoint: task.result() for endpoint, task in tasks.items() if task.done()}
         finally:
-            for task in asking.values():
+            for task in tasks.values():
                 task.cancel()
-            await asyncio.gather(*asking.values(), return_exceptions=True)
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
         writer = next((endpoint for endpoint, answer in answers.items() if answer is Role.WRITER), None)
         if writer is None:
             raise self._no_writer([answer for answer in answers.values() if isinstance(answer, DriverError)])
@@ -60,14 +60,14 @@ class ListedHosts:
         return Topology(tuple(hosts))
 
     async def _until_one_writes(self, pending: set[asyncio.Future[Role | DriverError]]) -> None:
-        """Wait for every answer; not for long any more once a host has said that it writes."""
-        patience: float | None = None
+        """Wait for every answer; for `_GRACE` seconds more once a writer has answered."""
+        timeout: float | None = None
         while pending:
-            done, pending = await asyncio.wait(pending, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            done, pending = await asyncio.wait(pending, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             if not done:
                 return
             if any(task.result() is Role.WRITER for task in done):
-                patience = _OTHERS
+                timeout = _GRACE
 
     async def _role(self, endpoint: Endpoint) -> Role | DriverError:
         try:

@@ -1,8 +1,8 @@
-"""Host monitoring: a writer that falls silent without ending its connections, as behind a black hole, is noticed.
+"""Detect a writer that stops answering without closing its connections, as behind a network that drops packets.
 
-Calls alone cannot tell: a long query is silent too. So a host is probed beside them, only while a call has waited for
-longer than usual. Silence by itself ends no call; it has the other hosts asked. Only when one of them knows another
-writer, or the silence lasts for too long, are connections cut.
+A running call alone proves nothing: a long query is silent too. So while a call takes longer than usual, the monitor
+probes the host on a control connection. A missed probe ends no call; it makes the cluster ask the other hosts. The
+connections are aborted only if another host reports a new writer, or if the silence lasts for too long.
 """
 
 from __future__ import annotations
@@ -20,39 +20,39 @@ if TYPE_CHECKING:
     from rdskit.client.pool import Pool
     from rdskit.kernel.ports import Connection
 
-_PROBE_TIMEOUT: Final = 2.0  # seconds for one probe; a slow answer is one
+_PROBE_TIMEOUT: Final = 2.0  # seconds for one probe; a slow answer counts as an answer
 _log = logging.getLogger("rdskit.failover")
 
 
 class Watched(Protocol):
-    """Whose writer is watched."""
+    """The cluster, as its monitor sees it."""
 
     writer: Pool
 
     def doubt(self) -> None:
-        """Hear that the writer is late with an answer: others may know more."""
+        """Note that the writer is late with an answer."""
         ...
 
     def silenced(self) -> None:
-        """Hear that the writer does not answer."""
+        """Note that the writer does not answer."""
         ...
 
     def heard(self) -> None:
-        """Hear that it answers again."""
+        """Note that the writer answers again."""
         ...
 
 
 class HostMonitor:
-    """Probes the writer while calls to it wait.
+    """Probes the writer while calls wait for its answer.
 
     Args:
-        cluster: whose writer.
-        lines: on which it is probed.
+        cluster: the cluster whose writer is probed.
+        connections: the control connections to probe it on.
     """
 
-    def __init__(self, cluster: Watched, lines: ControlConnections) -> None:
+    def __init__(self, cluster: Watched, connections: ControlConnections) -> None:
         self._cluster = cluster
-        self._lines = lines
+        self._connections = connections
         self._loop = asyncio.get_running_loop()
         self._health = Health()
         self._pool: Pool | None = None
@@ -60,16 +60,16 @@ class HostMonitor:
 
     @property
     def in_doubt(self) -> bool:
-        """Whether the writer is late with an answer."""
+        """Whether the current writer has missed a probe."""
         return self._pool is self._cluster.writer and self._health.silent_since is not None
 
     @property
     def silent_since(self) -> float | None:
-        """Since when the writer that was probed last gives no answer; None where it does."""
+        """Since when the last probed writer has not answered; None if it answers."""
         return self._health.silent_since
 
     async def watch(self) -> None:
-        """Watch until cancelled."""
+        """Probe the writer until cancelled."""
         try:
             while True:
                 await asyncio.sleep(PROBE_INTERVAL)
@@ -81,19 +81,20 @@ class HostMonitor:
         pool = self._cluster.writer
         if pool is not self._pool:
             self._pool, self._health = pool, Health()
-            self._give_probe_up()
+            self._cancel_probe()
         if self._probe is not None:
-            self._judge(pool, self._probe)
+            self._evaluate_probe(pool, self._probe)
         elif pool.oldest_checkout() <= self._loop.time() - PROBE_INTERVAL:
-            self._probe = self._loop.create_task(self._ask(pool), name=f"probe {pool.endpoint}")
+            self._probe = self._loop.create_task(self._probe_writer(pool), name=f"probe {pool.endpoint}")
         else:
             self._health = Health()
 
-    def _judge(self, pool: Pool, probe: asyncio.Task[bool]) -> None:
+    def _evaluate_probe(self, pool: Pool, probe: asyncio.Task[bool]) -> None:
         now = self._loop.time()
         if probe.done():
             self._probe = None
         before = self._health.verdict(now)
+        # A probe that is still running counts as a miss in each round; its late answer then resets the count.
         answered = probe.done() and probe.result()
         self._health = Health() if answered else self._health.missed(now - PROBE_INTERVAL)
         verdict = self._health.verdict(now)
@@ -107,27 +108,27 @@ class HostMonitor:
         elif before is not HostVerdict.DOUBTFUL and before is not verdict:
             self._cluster.heard()
 
-    async def _ask(self, pool: Pool) -> bool:
-        """Whether the host answers; one that refuses connections tells so to its callers by itself."""
+    async def _probe_writer(self, pool: Pool) -> bool:
+        """Return whether the writer answers a ping; an error of any kind counts as no answer."""
         try:
             async with asyncio.timeout(_PROBE_TIMEOUT):
-                await self._lines.ask(pool.endpoint, _ping)
+                await self._connections.ask(pool.endpoint, _ping)
         except (DriverError, RdskitError, TimeoutError) as error:
             _log.debug("%s does not answer a probe: %s", pool.endpoint, error)
             return False
         return True
 
-    def _give_probe_up(self) -> None:
+    def _cancel_probe(self) -> None:
         if self._probe is not None:
             self._probe.cancel()
             self._probe = None
 
     async def _end_probe(self) -> None:
         probe = self._probe
-        self._give_probe_up()
+        self._cancel_probe()
         if probe is not None:
             await asyncio.wait([probe])
 
 
-async def _ping(line: Connection) -> None:
-    await line.ping(_PROBE_TIMEOUT)
+async def _ping(connection: Connection) -> None:
+    await connection.ping(_PROBE_TIMEOUT)

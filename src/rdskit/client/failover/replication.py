@@ -1,4 +1,4 @@
-"""Replication connections of a cluster: logged in to like every other connection."""
+"""Open replication connections to a cluster's writer, with the same login as all other connections."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class _ReplicationDriver:
-    """Opens replication connections in the place of others: `Access` does nothing with them but return them."""
+    """Opens replication connections in place of ordinary ones, for `Access`, which only returns them."""
 
     def __init__(self, driver: Replicating, capabilities: Capabilities) -> None:
         self._driver = driver
@@ -32,7 +32,7 @@ async def open_replication(cluster: Cluster) -> LogicalReplication | BinlogRepli
 
     Raises:
         ConfigError: the driver has none.
-        RdskitError: the host refused, or the credentials could not give a login.
+        RdskitError: the host refused the connection, or the credentials gave no login.
     """
     access = cluster.access
     driver = access.driver
@@ -49,7 +49,7 @@ async def open_replication(cluster: Cluster) -> LogicalReplication | BinlogRepli
         cleartext_password=access.cleartext_password,
     )
     try:
-        # As a reader, whose role is not verified: a replication connection does not tell it.
+        # A reader's role is not verified, and a replication connection does not report its role.
         opened: Any = await replicating.open(Host(str(writer), writer, Role.READER))
     except DriverError as error:
         raise error.public from error.__cause__

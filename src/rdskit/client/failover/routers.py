@@ -1,7 +1,7 @@
-"""The routers of an Aurora Limitless database: which there are, and which takes the next connection.
+"""Read the routers of an Aurora Limitless database, and choose one for the next connection.
 
 Source: Aurora User Guide, "Aurora PostgreSQL Limitless Database functions" (``aurora_limitless_router_endpoints``);
-the AWS drivers, which weigh a router by what its load leaves over.
+the AWS drivers, which weight a router by its free capacity.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
     from rdskit.kernel.ports import Row
 
-QUESTION: Final = "select router_endpoint, load from aurora_limitless_router_endpoints()"
-_LEAST: Final = 0.1  # weight of a router that is fully loaded: it is avoided, and still tried
+ROUTERS_QUERY: Final = "select router_endpoint, load from aurora_limitless_router_endpoints()"
+_MIN_WEIGHT: Final = 0.1  # weight of a fully loaded router: it is avoided, but still tried
 
 
 class Router(NamedTuple):
-    """One router.
+    """One router of a shard group.
 
     Attributes:
-        endpoint: where it is; all have the port of their shard group.
-        load: of its processors, from 0 to 1.
+        endpoint: its address; all routers have the port of their shard group.
+        load: its CPU load, from 0 to 1.
     """
 
     endpoint: Endpoint
@@ -32,23 +32,23 @@ class Router(NamedTuple):
 
 
 def routers_of(rows: Iterable[Row], port: int) -> tuple[Router, ...]:
-    """Read an answer.
+    """Build the routers from the rows of `ROUTERS_QUERY`.
 
     Args:
-        rows: the answer.
-        port: of the shard group's endpoint.
+        rows: the rows.
+        port: port of the shard group's endpoint.
     """
     return tuple(Router(Endpoint(str(row[0]), port), float(row[1] or 0.0)) for row in rows)
 
 
-def choose(routers: Sequence[Router], uniform: float) -> Router:
-    """A router at random, by what its load leaves over.
+def choose_router(routers: Sequence[Router], uniform: float) -> Router:
+    """Choose a router at random, weighted by its free capacity.
 
     Args:
         routers: at least one.
         uniform: a random number from [0, 1).
     """
-    weights = [max(_LEAST, 1.0 - router.load) for router in routers]
+    weights = [max(_MIN_WEIGHT, 1.0 - router.load) for router in routers]
     left = uniform * sum(weights)
     for router, weight in zip(routers, weights, strict=True):
         left -= weight

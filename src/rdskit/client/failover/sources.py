@@ -1,4 +1,4 @@
-"""Where a cluster's topology comes from."""
+"""Define the sources of a cluster's topology."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class Source(Protocol):
-    """Tells who writes and who reads.
+    """Finds the writer and the readers of a cluster.
 
     Attributes:
-        cluster: the cluster's name, by which two clusters are told apart.
-        changes: whether it is worth looking again.
-        look_again: seconds between two looks while the writer is away.
+        cluster: name that identifies the cluster.
+        changes: whether the topology may change, so that refreshing it makes sense.
+        refresh_interval: shortest time in seconds between two refreshes while the writer is lost.
     """
 
     cluster: str
@@ -30,29 +30,29 @@ class Source(Protocol):
     @property
     def changes(self) -> bool: ...  # noqa: D102 - see above
     @property
-    def look_again(self) -> float: ...  # noqa: D102 - see above
+    def refresh_interval(self) -> float: ...  # noqa: D102 - see above
 
     async def topology(self) -> Topology:
-        """Look now.
+        """Return the current topology.
 
         Raises:
-            RdskitError: it cannot be told.
+            RdskitError: it cannot be read.
         """
         ...
 
 
 class StaticSource:
-    """A host as a URL names it: the writer, and no one else. Of several hosts each may be the writer."""
+    """The host that a URL names, as the only writer; of several hosts, each may be the writer."""
 
     changes = False
-    look_again = 1.0
+    refresh_interval = 1.0
 
     def __init__(self, *endpoints: Endpoint) -> None:
         self.cluster = ",".join(map(str, endpoints))
         self._topology = Topology(tuple(Host(str(endpoint), endpoint, Role.WRITER) for endpoint in endpoints))
 
     async def topology(self) -> Topology:
-        """Give what was given."""
+        """Return the same topology each time."""
         return self._topology
 
 
@@ -60,7 +60,7 @@ class InstanceSource:
     """A DB instance and its read replicas, as the RDS API describes them."""
 
     changes = True
-    look_again = 1.0
+    refresh_interval = 1.0
 
     def __init__(self, identifier: str, region: str | None = None) -> None:
         self.cluster = identifier
@@ -68,7 +68,7 @@ class InstanceSource:
         self._region = region
 
     async def topology(self) -> Topology:
-        """Describe the instance and each of its replicas; a replica's own name is for reading from it.
+        """Describe the instance and its replicas; if the instance is a replica itself, return it as a read-only entry.
 
         Raises:
             ConfigError: there is no such instance.
@@ -86,7 +86,7 @@ class InstanceSource:
 
 
 class ListedReaders:
-    """A source's writer, with the readers that the user lists instead of those that it knows."""
+    """The writer of a source, with the readers that the user lists in place of the source's own."""
 
     def __init__(self, source: Source, readers: Sequence[Endpoint]) -> None:
         self._source = source
@@ -95,27 +95,27 @@ class ListedReaders:
 
     @property
     def changes(self) -> bool:
-        """As of the source."""
+        """Taken from the source."""
         return self._source.changes
 
     @property
-    def look_again(self) -> float:
-        """As of the source."""
-        return self._source.look_again
+    def refresh_interval(self) -> float:
+        """Taken from the source."""
+        return self._source.refresh_interval
 
     async def topology(self) -> Topology:
-        """Ask the source who writes."""
+        """Return the source's writer with the listed readers."""
         found = await self._source.topology()
         writers = tuple(host for host in found.hosts if host.role is Role.WRITER)
         return found._replace(hosts=(*writers, *self._readers))
 
 
 class SelectedHosts:
-    """The part of a cluster that one of its endpoints leads to.
+    """The hosts of a cluster that one of its endpoints leads to.
 
     Args:
-        source: of the whole cluster.
-        selection: the part.
+        source: the source of the whole cluster.
+        selection: which hosts.
         entry: the endpoint.
     """
 
@@ -128,22 +128,22 @@ class SelectedHosts:
         self.entry = entry
 
     @property
-    def look_again(self) -> float:
-        """As of the cluster."""
-        return self.whole.look_again
+    def refresh_interval(self) -> float:
+        """Taken from the cluster's source."""
+        return self.whole.refresh_interval
 
     async def topology(self) -> Topology:
-        """Look at the cluster now."""
+        """Return the selected part of the cluster."""
         return self.selection.of(await self.whole.topology(), self.entry)
 
 
 def selected(source: Source, selection: Selection, entry: Endpoint) -> Source:
-    """The part of a cluster that an endpoint leads to; the source itself where that is everything."""
+    """Return a source of the hosts that an endpoint leads to; the source itself if it leads to all."""
     return source if selection.is_everything else SelectedHosts(source, selection, entry)
 
 
 def _local(replicas: Sequence[str]) -> list[str]:
-    """Those of this region: the API names others by their ARN, and has their endpoint elsewhere."""
+    """Return the replicas of this region; the API names those of other regions by their ARN, without an endpoint."""
     return [name for name in replicas if not name.startswith("arn:")]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rdskit.client.credentials import check_credentials, may_send_password
-from rdskit.client.failover import ListedHosts, ListedReaders, asking, discovered
+from rdskit.client.failover import ListedHosts, ListedReaders, discovered, prefer_sql
 from rdskit.client.failover.access import Access
 from rdskit.client.failover.limitless import LimitlessAccess
 from rdskit.client.targets.drivers import driver_for, parse
@@ -88,7 +88,7 @@ def _looking(located: Located, access: Access, options: Options) -> Source:
     if located.target.others:
         return ListedHosts(located.target.endpoints, access)
     if endpoint is None or located.source.changes:
-        return asking(located.source, access, located.engine)
+        return prefer_sql(located.source, access, located.engine)
     if options.topology == "off":
         return located.source
     return discovered(endpoint, access, located.engine, Observers(options.observers))
