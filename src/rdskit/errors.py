@@ -20,6 +20,7 @@ RdskitError
 ├── FailoverError               the connection was lost; what was sent had no effect
 │   └── OutcomeUnknown          the connection or the deadline was lost after a write was sent: it may have happened
 ├── HookError                   a write hook raised; the write before it is committed
+├── MustRefetch                 changes are lost for a consumer of ``rdskit.stream``: it must copy its tables again
 ├── StaleReadError              no host has replayed the position that this read needs
 ├── AwsError                    AWS refused a call (``code`` says why)
 ├── PlanError                   a plan is out of date, or a step failed or its outcome is unknown (``job``, ``step``)
@@ -41,6 +42,7 @@ __all__ = [
     "HookError",
     "IntegrityError",
     "LocalError",
+    "MustRefetch",
     "NoWriterError",
     "OutcomeUnknown",
     "PlanError",
@@ -152,6 +154,10 @@ class HookError(RdskitError):
 
     The hook's own exception is the cause.
     """
+
+
+class MustRefetch(RdskitError):  # noqa: N818 - the public name says what to do
+    """Changes are lost for a consumer of ``rdskit.stream``, so it must copy its tables again; it is never silent."""
 
 
 class StaleReadError(RdskitError):

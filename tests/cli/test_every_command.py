@@ -50,6 +50,10 @@ RUNS = {
     "migrate plan": Run(["migrate", "plan", NOWHERE], 2, "You must specify a region"),
     "migrate apply": Run(["migrate", "apply", NOWHERE], 2, "You must specify a region"),
     "migrate lint": Run(["migrate", "lint", "--dir", "{sql}"], 0, ""),
+    "changes check": Run(["changes", "check", NOWHERE], 2, "You must specify a region"),
+    "changes status": Run(["changes", "status", NOWHERE], 2, "You must specify a region"),
+    "changes tail": Run(["changes", "tail", NOWHERE, "--table", "orders"], 2, "You must specify a region"),
+    "changes drop": Run(["changes", "drop", NOWHERE, "billing", "--yes"], 2, "You must specify a region"),
     "jobs list": Run(["jobs", "list", "--journal", "{jobs}"], 0, ""),
     "jobs show": Run(["jobs", "show", "x", "--journal", "{jobs}"], 1, "{jobs}"),
     "jobs resume": Run(["jobs", "resume", "x", "--journal", "{jobs}"], 1, "{jobs}"),
@@ -139,7 +143,7 @@ def test_help_of_every_command_is_whole(asked: str, width: str) -> None:
         assert max(map(len, result.stdout.splitlines())) <= max(int(width), 80), name
         if command.name:
             assert "Examples:\n  " in result.stdout, name
-    for group in ("", "local", "migrate", "jobs", "tenants"):
+    for group in ("", "local", "migrate", "changes", "jobs", "tenants"):
         assert "..." not in re.sub(r"[A-Z\]}]\.\.\.", "", invoke([*group.split(), asked], COLUMNS=width).stdout)
 
 

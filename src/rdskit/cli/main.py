@@ -36,6 +36,7 @@ COMMANDS = {
     ),
     "top": ("rdskit.cli.top", "Watch a cluster live: roles, rates, latency, lag, and failovers while they happen."),
     "migrate": ("rdskit.cli.migrate", "Schema migrations: new, status, plan, lint, up, down."),
+    "changes": ("rdskit.cli.changes", "Change capture: check, status, tail, drop."),
     "jobs": ("rdskit.cli.jobs", "Long work that was interrupted or has failed: list, show, resume, undo."),
     "tenants": ("rdskit.cli.tenants", "The tenants of an application: list, add, migrate."),
     "local": ("rdskit.cli.local", "The local RDS: the AWS API in front of real servers on this machine."),

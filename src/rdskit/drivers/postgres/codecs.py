@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
-from rdskit.drivers.postgres.arrays import ListsAsElements, TextArray
+from rdskit.drivers.postgres.arrays import ListsAsElements
 from rdskit.errors import ConfigError
 from rdskit.kernel.codecs import JSON, JSON_TYPE, Codec, text_of
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError
 from rdskit.kernel.server_words import escaped
+from rdskit.kernel.text_arrays import TextArray
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -85,7 +85,8 @@ def _make_roles(session: PostgresSession, major: int) -> None:
 def _make_master(session: PostgresSession, spec: InstanceSpec, major: int) -> None:
     name = session.identifier(spec.master_user)
     verifier = session.literal(session.verifier(Account(spec.master_user, spec.master_password)))
-    session.execute(f"create role {name} login createdb createrole password {verifier}")
+    # RDS's servers let members of rds_replication open replication connections; a plain server asks for the attribute.
+    session.execute(f"create role {name} login createdb createrole replication password {verifier}")
     session.execute(f"grant rds_superuser to {name} with admin option")
     if major >= _GRANT_OPTIONS_SINCE:
         # The master user may grant rds_iam, but does not become an IAM user by it.
