@@ -85,7 +85,7 @@ class Expectation:
 
 
 def parse_token(text: str) -> Token:
-    """Parse a token.
+    """Parse the text of a token.
 
     Raises:
         RefusedTokenError: the text is a password, or a damaged token.

@@ -1,4 +1,4 @@
-"""A DB cluster as the API shows it; its servers live elsewhere, under its resource id."""
+"""Define a DB cluster as the API shows it. The fleet has its servers, under its resource id."""
 
 from __future__ import annotations
 
@@ -20,11 +20,16 @@ _HOSTED_ZONE = "Z00LOCALRDSKIT"
 
 @dataclass(frozen=True, slots=True)
 class ClusterEndpoint:
-    """A custom endpoint as the API knows it.
+    """A custom endpoint as the API shows it.
 
     Attributes:
+        identifier: its name.
+        resource_id: its resource id.
+        arn: its ARN.
         kind: ``READER`` or ``ANY``.
-        static: the only instances that it leads to; empty means all but ``excluded``.
+        static: the only instances that it leads to; empty for all but ``excluded``.
+        excluded: instances that it does not lead to.
+        host: its address.
     """
 
     identifier: str
@@ -36,7 +41,7 @@ class ClusterEndpoint:
     host: str = ""
 
     def described(self, cluster: str) -> dict[str, object]:
-        """As DescribeDBClusterEndpoints shows it; ``cluster`` is its cluster's name."""
+        """Return it as DescribeDBClusterEndpoints shows it; ``cluster`` is the cluster's name."""
         return {
             "DBClusterEndpointIdentifier": self.identifier,
             "DBClusterIdentifier": cluster,
@@ -56,11 +61,11 @@ class LocalDBCluster:
     """A DB cluster.
 
     Attributes:
-        password: of the master user, for the first instance's server.
-        hardware: of a Multi-AZ DB cluster: the class and the storage of its instances, by their RDS names.
-        endpoints: its custom ones.
-        secret: that holds the master password, where RDS manages it.
-        deleting: of a Multi-AZ DB cluster: its instances are on their way out, and it follows.
+        password: password of the master user, for the server of the first instance.
+        hardware: class and storage of the instances of a Multi-AZ DB cluster, by their RDS names.
+        endpoints: the custom endpoints.
+        secret: the secret with the master password, if RDS manages it.
+        deleting: whether a Multi-AZ DB cluster is being deleted, after its instances.
     """
 
     identifier: str
@@ -76,7 +81,7 @@ class LocalDBCluster:
     protected: bool
     created: dt.datetime
     zones: tuple[str, ...]
-    # A default that is of the class: a cluster that an earlier version stored comes back without them.
+    # Defaults are class attributes: a cluster that an earlier version stored has no such attributes of its own.
     hardware: Mapping[str, object] | None = None
     deleting: bool = False
     endpoints: tuple[ClusterEndpoint, ...] = ()
@@ -84,15 +89,15 @@ class LocalDBCluster:
 
     @property
     def is_multi_az(self) -> bool:
-        """Whether it is a Multi-AZ DB cluster, and not one of Aurora's."""
+        """Whether it is a Multi-AZ DB cluster; otherwise it is an Aurora cluster."""
         return not self.engine.startswith("aurora-")
 
     def described(self, facts: ClusterFacts, members: Iterable[LocalDBInstance]) -> dict[str, object]:
-        """The cluster as DescribeDBClusters shows it.
+        """Return the cluster as DescribeDBClusters shows it.
 
         Args:
-            facts: what the servers say.
-            members: its instances.
+            facts: the state of the servers.
+            members: the cluster's instances.
         """
         found = list(members)
         return {
@@ -122,7 +127,9 @@ class LocalDBCluster:
         }
 
     def _status(self, members: Iterable[LocalDBInstance]) -> str:
-        """What is under way, otherwise ``available``: an Aurora cluster without instances is that too."""
+        """Return the operation in progress, otherwise ``available``."""
+        # An Aurora cluster without instances is available too. A Multi-AZ DB cluster is being created with its
+        # instances.
         if self.deleting:
             return "deleting"
         found = list(members)

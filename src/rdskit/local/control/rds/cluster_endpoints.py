@@ -1,4 +1,4 @@
-"""Custom endpoints of DB clusters: real ones, each with an address of its own that leads to the members it names."""
+"""Create, show, change and delete custom endpoints of DB clusters, each with a real address."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class ClusterEndpoints:
     """The custom endpoints of one backend's clusters.
 
     Args:
-        clusters: of the request's account and region; every method is called inside the monitor.
-        backend: the same one's.
+        clusters: clusters of the request's account and region; every method is called inside the monitor.
+        backend: the backend of the clusters.
     """
 
     def __init__(self, clusters: Clusters, backend: Backend) -> None:
@@ -40,7 +40,7 @@ class ClusterEndpoints:
         self._backend = backend
 
     def create(self, request: Mapping[str, Any]) -> dict[str, object]:
-        """Open an endpoint."""
+        """Create an endpoint and return its description."""
         cluster = self._clusters.find(request["DBClusterIdentifier"])
         identifier = str(request["DBClusterEndpointIdentifier"]).lower()
         if cluster.is_multi_az:
@@ -53,7 +53,7 @@ class ClusterEndpoints:
         return self._put(cluster, self._changed(cluster, empty, request))
 
     def describe(self, request: Mapping[str, Any]) -> list[dict[str, object]]:
-        """The endpoints of one cluster or of all, those that every cluster has among them."""
+        """Return the endpoints of one cluster or of all, including each cluster's writer and reader endpoints."""
         asked = request.get("DBClusterIdentifier")
         chosen = [self._clusters.find(asked)] if asked else self._clusters.all()
         found = [shown for cluster in chosen for shown in self._shown(cluster)]
@@ -65,22 +65,22 @@ class ClusterEndpoints:
         return found
 
     def modify(self, request: Mapping[str, Any]) -> dict[str, object]:
-        """Lead an endpoint elsewhere; connections that exist stay."""
+        """Change the members of an endpoint; existing connections stay."""
         cluster, endpoint = self.find(request["DBClusterEndpointIdentifier"])
         return self._put(cluster, self._changed(cluster, endpoint, request))
 
     def delete(self, identifier: str) -> dict[str, object]:
-        """Close an endpoint."""
+        """Delete an endpoint and return its description."""
         cluster, endpoint = self.find(identifier)
         self._backend.fleet.remove_custom_endpoint(cluster.resource_id, endpoint.resource_id)
         cluster.endpoints = tuple(each for each in cluster.endpoints if each != endpoint)
         return {**endpoint.described(cluster.identifier), "Status": "deleting"}
 
     def find(self, identifier: str) -> tuple[LocalDBCluster, ClusterEndpoint]:
-        """The endpoint of that name, and its cluster.
+        """Return the endpoint of that name, and its cluster.
 
         Raises:
-            EndpointNotFoundError: there is none.
+            EndpointNotFoundError: there is no such endpoint.
         """
         for cluster, endpoint in self._all():
             if endpoint.identifier == identifier.lower():
@@ -112,11 +112,13 @@ class ClusterEndpoints:
         unknown = sorted(set(static or excluded or ()) - members)
         if unknown:
             raise InvalidValueError(f"{', '.join(unknown)} is not an instance of {cluster.identifier}.")
+        # An empty list clears the members, a missing one keeps them.
         if static is None and excluded is None:
             static, excluded = endpoint.static, endpoint.excluded
         return replace(endpoint, kind=kind, static=tuple(static or ()), excluded=tuple(excluded or ()))
 
     def _put(self, cluster: LocalDBCluster, endpoint: ClusterEndpoint) -> dict[str, object]:
+        # The fleet knows resource ids only. An identifier whose instance was deleted since stays in the description.
         ids = {each.db_instance_identifier: each.dbi_resource_id for each in self._clusters.members(cluster)}
         served = CustomEndpoint(
             endpoint.resource_id,
@@ -124,6 +126,7 @@ class ClusterEndpoints:
             static=tuple(ids[each] for each in endpoint.static if each in ids),
             excluded=tuple(ids[each] for each in endpoint.excluded if each in ids),
         )
+        # Allowed inside the monitor: it takes the cluster's lock, which comes after the monitor in the lock order.
         address = self._backend.fleet.set_custom_endpoint(cluster.resource_id, served)
         endpoint = replace(endpoint, host=address.host)
         others = [each for each in cluster.endpoints if each.identifier != endpoint.identifier]

@@ -1,4 +1,4 @@
-"""What the API does with DB clusters."""
+"""Create, change and delete DB clusters for the API."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ __all__ = ["Clusters"]
 _PORTS = {"aurora-postgresql": 5432, "aurora-mysql": 3306, "postgres": 5432, "mysql": 3306}
 _HARDWARE = ("DBClusterInstanceClass", "AllocatedStorage", "StorageType", "Iops")
 _INSTANCES = "abc"
-"""A Multi-AZ DB cluster has three, each in a zone of its own."""
+"""Zones of the instances of a Multi-AZ DB cluster: it has three, each in another zone."""
 _MODIFIABLE = frozenset(
     {
         "DBClusterIdentifier",
@@ -51,7 +51,7 @@ _LAST_TIER = 15
 
 
 class Backend(Protocol):
-    """What clusters need of the RDS backend of one account and region."""
+    """The parts of an RDS backend that clusters use."""
 
     clusters: Any
     databases: Any
@@ -62,19 +62,19 @@ class Backend(Protocol):
     fleet: ClassVar[Fleet]
 
     def instance(self, identifier: str) -> LocalDBInstance:
-        """The instance of that name."""
+        """Return the instance of that name."""
         ...
 
     def instances(self) -> list[LocalDBInstance]:
-        """Every instance of the region."""
+        """Return every instance of the region."""
         ...
 
     def make(self, zones: tuple[str, str], settings: Mapping[str, Any]) -> LocalDBInstance:
-        """A new instance that nobody knows of yet."""
+        """Return a new instance, not registered yet."""
         ...
 
     def keeper(self) -> SecretKeeper:
-        """Who keeps master secrets."""
+        """Return the keeper of master secrets."""
         ...
 
     def announce(self, event: Event) -> None:
@@ -82,7 +82,7 @@ class Backend(Protocol):
         ...
 
     def group_values(self, instance: LocalDBInstance) -> dict[str, str]:
-        """What its parameter group sets."""
+        """Return the values that its parameter group sets."""
         ...
 
 
@@ -90,20 +90,21 @@ class Clusters:
     """The DB clusters of one backend.
 
     Args:
-        backend: of the request's account and region; every method is called inside the monitor.
+        backend: backend of the request's account and region; every method is called inside the monitor.
     """
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._kept: MutableMapping[str, Any] = backend.clusters  # ours in the place of the emulation's
+        self._kept: MutableMapping[str, Any] = backend.clusters  # moto's table, saved with the backend
 
     def create(self, request: Mapping[str, Any]) -> dict[str, object]:
-        """Accept a new cluster; its servers come with its instances."""
+        """Create a cluster without servers; these come with its instances."""
         identifier, engine = str(request["DBClusterIdentifier"]).lower(), request["Engine"]
         if identifier in self._kept:
             raise ClusterExistsError(identifier)
         if engine not in _PORTS:
             raise InvalidValueError(f"The local RDS has no clusters of engine {engine}: use {' or '.join(_PORTS)}.")
+        # May release the monitor while the engine is fetched.
         self._backend.engines.require(engine)
         managed = bool(request.get("ManageMasterUserPassword"))
         version = rules.check_engine(engine, request.get("EngineVersion"), self._backend.engines.versions())
@@ -126,6 +127,7 @@ class Clusters:
             created=utcnow(),
             zones=rules.zones(region, None),
         )
+        # After every check: from here on servers or addresses exist.
         cluster.hardware = _hardware(cluster, request)
         self._backend.fleet.create_cluster(cluster.resource_id, engine, cluster.port)
         self._kept[identifier] = cluster
@@ -138,14 +140,14 @@ class Clusters:
         return self.described(cluster)
 
     def all(self) -> list[LocalDBCluster]:
-        """Every cluster."""
+        """Return every cluster of the region."""
         return [each for each in self._kept.values() if isinstance(each, LocalDBCluster)]
 
     def find(self, identifier: str) -> LocalDBCluster:
-        """The cluster of that name or ARN.
+        """Return the cluster of that name or ARN.
 
         Raises:
-            DBClusterNotFoundError: there is none.
+            DBClusterNotFoundError: there is no such cluster.
         """
         found = self._kept.get(identifier.rpartition(":")[2].lower())
         if not isinstance(found, LocalDBCluster):
@@ -153,20 +155,20 @@ class Clusters:
         return found
 
     def describe(self, identifier: str | None) -> list[dict[str, object]]:
-        """One cluster, or all."""
+        """Return one cluster or all, as the API shows them."""
         chosen = [self.find(identifier)] if identifier else list(self._kept.values())
         return [self.described(each) for each in chosen]
 
     def described(self, cluster: LocalDBCluster) -> dict[str, object]:
-        """A cluster as the API shows it."""
+        """Return a cluster as the API shows it."""
         return cluster.described(self._backend.fleet.describe_cluster(cluster.resource_id), self.members(cluster))
 
     def members(self, cluster: LocalDBCluster) -> list[LocalDBInstance]:
-        """The instances of a cluster."""
+        """Return the instances of a cluster."""
         return [each for each in self._backend.instances() if each.db_cluster_identifier == cluster.identifier]
 
     def fail_over(self, identifier: str, target: str | None) -> dict[str, object]:
-        """Promote a reader: that of the lowest promotion tier, or the one that is named."""
+        """Promote a reader: the given one, or that of the lowest promotion tier."""
         cluster = self.find(identifier)
         members = self.members(cluster)
         if sum(each.status == "available" for each in members) < 2:  # noqa: PLR2004 - a writer and a reader
@@ -174,6 +176,8 @@ class Clusters:
         chosen = self._backend.instance(target) if target else None
         if chosen is not None and chosen not in members:
             raise InvalidValueError(f"{target} is not an instance of {identifier}: see its DBClusterMembers.")
+        # The step runs on the writer: it waits for the writer's other steps, and after a crash it can tell whether the
+        # failover is done.
         writer_id = self._backend.fleet.describe_cluster(cluster.resource_id).writer_id
         writer = next(each for each in members if each.dbi_resource_id == writer_id)
         step = steps.FailOverCluster(cluster.resource_id, chosen.dbi_resource_id if chosen else None)
@@ -181,7 +185,7 @@ class Clusters:
         return self.described(cluster)
 
     def modify(self, request: Mapping[str, Any]) -> dict[str, object]:
-        """Change the master password, who keeps it, or the deletion protection."""
+        """Change the master password, its management, or the deletion protection."""
         cluster = self.find(request["DBClusterIdentifier"])
         unknown = sorted(set(request) - _MODIFIABLE)
         if unknown:
@@ -192,7 +196,7 @@ class Clusters:
         return self.described(cluster)
 
     def delete(self, identifier: str, *, skip_snapshot: bool) -> dict[str, object]:
-        """Remove a cluster that has no instances any more."""
+        """Delete an Aurora cluster without instances, or a Multi-AZ DB cluster with its instances."""
         cluster = self.find(identifier)
         if cluster.protected:
             raise InvalidCombinationError("Cannot delete protected Cluster, please disable deletion protection first.")
@@ -203,12 +207,14 @@ class Clusters:
         if members := self.members(cluster):
             names = ", ".join(each.db_instance_identifier for each in members)
             raise InvalidClusterStateError(f"Cluster cannot be deleted, it still contains DB instances: {names}.")
+        # Described before the removal: afterwards the fleet has no facts of it.
         shown = {**self.described(cluster), "Status": "deleting"}
         self._remove(cluster)
         return shown
 
     def member_gone(self, instance: LocalDBInstance) -> None:
-        """Go on with the deletion of a Multi-AZ DB cluster: the writer is the last to go, and the cluster follows."""
+        """Continue the deletion of a Multi-AZ DB cluster after one of its instances is gone."""
+        # Readers first, then the writer, then the cluster: a writer that went first would cause a failover.
         for cluster in [each for each in self._kept.values() if each.resource_id == instance.cluster_resource_id]:
             if not cluster.deleting:
                 continue
@@ -219,7 +225,7 @@ class Clusters:
                 self._delete_member(left[0])
 
     def create_member(self, identifier: str, request: Mapping[str, Any]) -> LocalDBInstance:
-        """Accept a new instance of an Aurora cluster; the first one writes."""
+        """Create an instance of an Aurora cluster; the first one is the writer."""
         cluster = self.find(request["db_cluster_identifier"])
         self._check_member(cluster, request)
         zones = rules.zones(self._backend.region_name, request.get("availability_zone"))
@@ -257,8 +263,8 @@ class Clusters:
         tier: int,
     ) -> LocalDBInstance:
         backend = self._backend
-        instance = backend.make(zones, {**settings, **_taken_over(cluster)})
-        # Given to the emulation's own constructor it would look for a cluster of the emulation's own.
+        instance = backend.make(zones, {**settings, **_inherited_from(cluster)})
+        # Not an argument of the constructor: moto would look the cluster up among its own class of clusters.
         instance.db_cluster_identifier, instance.cluster_resource_id = cluster.identifier, cluster.resource_id
         instance.promotion_tier = tier
         backend.databases[identifier] = instance
@@ -272,7 +278,7 @@ class Clusters:
         members = self.members(cluster)
         readers = [each for each in members if each.dbi_resource_id != writer_id]
         for each in readers or members:
-            self._delete_member(each)
+            self._delete_member(each)  # the writer follows in member_gone()
         return self.described(cluster)
 
     def _delete_member(self, instance: LocalDBInstance) -> None:
@@ -287,7 +293,7 @@ class Clusters:
         self.record(cluster, "deleted")
 
     def record(self, cluster: LocalDBCluster, kind: str, *, reason: str = "") -> None:
-        """Add an event of a cluster; ``kind`` is a key of `events.CLUSTER_EVENTS`. Inside the monitor."""
+        """Add an event of a cluster; ``kind`` is a key of `events.CLUSTER_EVENTS`. Call inside the monitor."""
         text = CLUSTER_EVENTS[kind]
         self._backend.announce(
             Event(
@@ -303,7 +309,7 @@ class Clusters:
         )
 
     def settle_password(self, resource_id: str, password: str, version_id: str | None) -> None:
-        """A cluster's writer has the password: only now does the secret say so."""
+        """Update the cluster's secret after its writer has received the password."""
         for cluster in self.all():
             if cluster.resource_id == resource_id and cluster.secret is not None:
                 cluster.secret = self._backend.keeper().activate(
@@ -311,7 +317,7 @@ class Clusters:
                 )
 
     def rotate(self, secret_arn: str, version_id: str) -> None:
-        """Give the master user whose credentials are in a managed secret a new random password."""
+        """Give the master user of a managed secret a new random password."""
         for cluster in self.all():
             if cluster.secret is not None and cluster.secret.secret_arn == secret_arn:
                 self._reset_password(cluster, new_password(), version_id)
@@ -331,6 +337,7 @@ class Clusters:
             cluster.secret = None
         if manage and cluster.secret is None:
             self._manage_password(cluster, request.get("MasterUserSecretKmsKeyId"))
+        # Last: the step on the writer activates the secret that exists by then.
         if password:
             self._reset_password(cluster, password)
 
@@ -339,6 +346,7 @@ class Clusters:
         cluster.secret = keeper.create(cluster.arn, cluster.master_user, cluster.password, kms_key_id)
 
     def _reset_password(self, cluster: LocalDBCluster, password: str, version_id: str | None = None) -> None:
+        # Without an instance there is no server to change: the first one is created with this password.
         cluster.password = password
         writer_id = self._backend.fleet.describe_cluster(cluster.resource_id).writer_id
         for each in self.members(cluster):
@@ -347,7 +355,7 @@ class Clusters:
 
 
 def _hardware(cluster: LocalDBCluster, request: Mapping[str, Any]) -> dict[str, object]:
-    """What the instances of a Multi-AZ DB cluster run on; those of Aurora's bring their own."""
+    """Return the class and storage of a Multi-AZ DB cluster's instances; those of Aurora have their own."""
     given = {name: request[name] for name in _HARDWARE if request.get(name) is not None}
     if not cluster.is_multi_az:
         if given:
@@ -357,8 +365,8 @@ def _hardware(cluster: LocalDBCluster, request: Mapping[str, Any]) -> dict[str, 
     return given
 
 
-def _taken_over(cluster: LocalDBCluster) -> dict[str, Any]:
-    """What an instance has from its cluster."""
+def _inherited_from(cluster: LocalDBCluster) -> dict[str, Any]:
+    """Return the settings that an instance inherits from its cluster."""
     return {
         "engine_version": cluster.engine_version,
         "master_username": cluster.master_user,

@@ -1,4 +1,4 @@
-"""Which settings of a request, or of a source, a new instance gets."""
+"""Select the settings of a new instance, from its request or from its source."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ _INHERITED = (
 
 
 def settings_of(request: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that a creation request gives; credentials, zones and the engine's version are seen to apart."""
+    """Return the settings of a creation request, without password, zones and engine version."""
     return {name: request[name] for name in _SETTINGS if request.get(name) is not None}
 
 
 def inherited_from(source: object) -> dict[str, Any]:
-    """What a read replica takes over from its source unless its request says otherwise."""
+    """Return the settings that a read replica inherits from its source, unless its request overrides them."""
     values = {name: getattr(source, name) for name in _INHERITED}
     return {name: value for name, value in values.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Which engines this machine has, or can have, in RDS's terms."""
+"""List the engines that this machine has or can fetch, in RDS's terms."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = ["Engines", "MySQLFamilyOffer", "Offer", "PostgresOffer", "standard"]
 
 _log = logging.getLogger(__name__)
 
-_PATIENCE: Final = 45.0  # seconds; an SDK gives up on an answer after 60
+_WAIT: Final = 45.0  # seconds; botocore's default read timeout is 60
 
 
 class Offer(Protocol):
@@ -44,41 +44,41 @@ class Offer(Protocol):
 
     @property
     def engine(self) -> str:
-        """Its name in RDS."""
+        """The engine's name in RDS."""
         ...
 
     @property
     def title(self) -> str:
-        """Its name for people."""
+        """The engine's product name."""
         ...
 
     def versions(self) -> Sequence[str]:
-        """What is installed, the preferred version first; nothing is fetched."""
+        """Return the installed versions, the preferred one first; nothing is fetched."""
         ...
 
     def install(self) -> None:
-        """Have at least one version; may fetch it.
+        """Install at least one version; may download it.
 
         Raises:
-            LocalError: it cannot be had.
+            LocalError: no version can be installed.
         """
         ...
 
     def parameters(self, version: str) -> Mapping[str, Parameter]:
-        """The parameters of an installed version; may take some seconds.
+        """Return the parameters of an installed version; may take some seconds.
 
         Raises:
-            LocalError: its program cannot be run.
+            LocalError: the engine's program cannot be run.
         """
         ...
 
 
 class PostgresOffer:
-    """PostgreSQL, in the preferred version only: that is what the servers run.
+    """PostgreSQL in the preferred version, which all servers run.
 
     Args:
-        engine: its name in RDS; Aurora's runs the same programs.
-        title: its name for people.
+        engine: its name in RDS; Aurora PostgreSQL runs the same programs.
+        title: its product name.
     """
 
     def __init__(self, engine: str = "postgres", title: str = "PostgreSQL") -> None:
@@ -90,26 +90,26 @@ class PostgresOffer:
         return installed_postgres()[:1]
 
     def versions(self) -> Sequence[str]:
-        """The preferred version."""
+        """Return the preferred version."""
         return [each.version for each in self._preferred]
 
     def install(self) -> None:
-        """It came with the package."""
+        """Do nothing: a version comes with the package."""
 
     def parameters(self, version: str) -> Mapping[str, Parameter]:
-        """By ``postgres --describe-config``."""
+        """Return the parameters that ``postgres --describe-config`` prints."""
         return parameters_of(next(each for each in self._preferred if each.version == version))
 
 
 class MySQLFamilyOffer:
-    """MySQL or MariaDB, fetched when somebody first wants it.
+    """MySQL or MariaDB, fetched on first use.
 
     Args:
         engine: its name in RDS.
-        title: its name for people.
-        providers: where to look.
-        ensure: fetches it.
-        cache: directory for what its servers say of themselves.
+        title: its product name.
+        providers: the places of installations.
+        ensure: finds or fetches an installation.
+        cache: directory for the parameters that servers report.
     """
 
     def __init__(
@@ -127,15 +127,15 @@ class MySQLFamilyOffer:
         self._cache = cache
 
     def versions(self) -> Sequence[str]:
-        """The preferred version, if one is there."""
+        """Return the preferred version, if one is installed."""
         return [each.version for each in installed(self._providers)[:1]]
 
     def install(self) -> None:
-        """Look for it, else unpack it into the user's cache."""
+        """Find an installation, or unpack one into the user's cache."""
         self._ensure(_log.info)
 
     def parameters(self, version: str) -> Mapping[str, Parameter]:
-        """As a server of that version describes itself."""
+        """Return the parameters that a server of that version reports."""
         self._cache.mkdir(parents=True, exist_ok=True, mode=0o700)
         found = next(each for each in installed(self._providers) if each.version == version)
         return parameters_of_mysql(found, self._cache)
@@ -146,44 +146,45 @@ class Engines:
 
     Args:
         offers: one for each engine.
-        monitor: held by whoever asks; given back while something slow is done for the first time.
+        monitor: held by callers; released while slow work is done for the first time.
     """
 
     def __init__(self, offers: Iterable[Offer], monitor: Monitor) -> None:
         self._offers = {each.engine: each for each in offers}
         self._monitor = monitor
-        self._under_way: dict[tuple[str, ...], Future[None]] = {}
-        self._known: dict[str, Mapping[str, Parameter]] = {}
+        self._under_way: dict[tuple[str, ...], Future[None]] = {}  # guarded by the monitor
+        self._known: dict[str, Mapping[str, Parameter]] = {}  # parameters by family
         self._workers: list[threading.Thread] = []
 
     def require(self, engine: str) -> None:
-        """Have an engine's programs, fetched if need be; an engine that is not offered is left to others to refuse.
+        """Ensure that an engine's programs are installed. Does nothing for an engine that is not offered.
 
-        The caller is inside the monitor, which is given back meanwhile.
+        Call inside the monitor, which is released in the meantime: check everything else afterwards.
 
         Raises:
-            InvalidValueError: they cannot be had.
-            NotReadyError: it takes longer than a caller can wait, and goes on.
+            InvalidValueError: the engine cannot be installed.
+            NotReadyError: the installation takes longer than a caller can wait; it continues.
         """
         offer = self._offers.get(engine)
         if offer is not None and not offer.versions():
             self._once(("install", engine), f"{offer.title} is being fetched", offer.install)
 
     def versions(self) -> dict[str, tuple[str, ...]]:
-        """Installed versions by engine, the preferred one first."""
+        """Return the installed versions by engine, the preferred one first."""
         found = {name: tuple(offer.versions()) for name, offer in self._offers.items()}
         return {name: versions for name, versions in found.items() if versions}
 
     def parameters(self, family: str) -> Mapping[str, Parameter]:
-        """The parameters of a parameter group family; the caller is inside the monitor.
+        """Return the parameters of a parameter group family. Call inside the monitor, which may be released.
 
         Raises:
             InvalidValueError: no installed engine is of that family.
-            NotReadyError: finding out takes longer than a caller can wait, and goes on.
+            NotReadyError: asking the engine takes longer than a caller can wait; it continues.
         """
         if family not in self._known:
             offer, version = self._of_family(family)
 
+            # Runs in another thread, outside the monitor. One assignment to a dict is atomic.
             def find_out() -> None:
                 self._known[family] = offer.parameters(version)
 
@@ -191,7 +192,7 @@ class Engines:
         return self._known[family]
 
     def describe(self, engine: str | None, version: str | None, family: str | None) -> list[dict[str, object]]:
-        """What DescribeDBEngineVersions lists: what is installed."""
+        """Return the installed versions as DescribeDBEngineVersions lists them."""
         return [
             _described(self._offers[name], each)
             for name, versions in self.versions().items()
@@ -202,7 +203,7 @@ class Engines:
         ]
 
     def close(self, timeout: float) -> None:
-        """Let what is under way finish; a download that takes longer than ``timeout`` seconds is given up."""
+        """Let work in progress finish; abandon a download that takes longer than ``timeout`` seconds."""
         deadline = time.monotonic() + timeout
         for worker in self._workers:
             worker.join(max(0.0, deadline - time.monotonic()))
@@ -221,16 +222,18 @@ class Engines:
         )
 
     def _once(self, key: tuple[str, ...], doing: str, work: Callable[[], None]) -> None:
-        """Have something slow done outside the monitor, by one thread for all who wait for it."""
+        """Do slow work outside the monitor, in one thread for all callers that wait for it."""
         future = self._under_way.get(key)
         if future is None:
             future = self._under_way[key] = Future()
-            # Not a pool's: those threads keep the process from ending, however long a download takes.
+            # Not in a pool: the interpreter waits for a pool's threads at its end, however long a download takes.
             worker = threading.Thread(target=self._work, args=(work, future), name="-".join(key), daemon=True)
             self._workers.append(worker)
             worker.start()
-        if not self._monitor.wait_until(future.done, _PATIENCE):
+        if not self._monitor.wait_until(future.done, _WAIT):
             raise NotReadyError(f"{doing} for the first time, which goes on: try again in a minute.")
+        # Several callers may have waited. The first removes the entry, so that a later call tries again after a
+        # failure.
         self._under_way.pop(key, None)
         try:
             future.result()
@@ -240,20 +243,21 @@ class Engines:
     def _work(self, work: Callable[[], None], future: Future[None]) -> None:
         try:
             work()
-        except BaseException as error:  # noqa: BLE001 - told to whoever waits
+        except BaseException as error:  # noqa: BLE001 - raised again in the callers that wait
             future.set_exception(error)
         else:
             future.set_result(None)
+        # After the result is set: a caller that evaluates its condition before this is woken by the announcement.
         with self._monitor:
             self._monitor.announce()
 
 
 def standard(cache: Path, monitor: Monitor) -> Engines:
-    """PostgreSQL, MySQL, both Auroras and MariaDB.
+    """Return the engines PostgreSQL, MySQL, MariaDB and both of Aurora.
 
     Args:
-        cache: directory for what servers say of themselves.
-        monitor: the control plane's.
+        cache: directory for the parameters that servers report.
+        monitor: the control plane's monitor.
     """
     return Engines(
         [

@@ -1,4 +1,4 @@
-"""RDS events: what happened to an instance, who asked to hear of it, and in which words.
+"""Define RDS events, their texts, and the subscriptions that match them.
 
 Ids, categories and texts are those of the RDS User Guide, "Amazon RDS event categories and event messages".
 """
@@ -18,7 +18,7 @@ __all__ = ["CLUSTER_EVENTS", "EVENTS", "Event", "EventKind", "Subscription", "ma
 
 @dataclass(frozen=True, slots=True)
 class EventKind:
-    """One row of RDS's table of events."""
+    """One row of the table of events in the RDS User Guide."""
 
     event_id: str
     category: str
@@ -94,7 +94,7 @@ CLUSTER_EVENTS = {
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened; attribute names are those of RDS's Event in snake case."""
+    """An event. Attribute names are those of RDS's Event in snake case, as moto's serializer expects."""
 
     source_identifier: str
     source_arn: str
@@ -108,7 +108,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What an event subscription asks for; empty means everything."""
+    """The filters of an event subscription; an empty one matches everything."""
 
     enabled: bool
     source_type: str | None
@@ -116,11 +116,12 @@ class Subscription:
     categories: tuple[str, ...]
 
 
+# Fragments of the console's URL, which the notification has in RDS too.
 _PAGES = {"db-instance": "dbinstance", "db-cluster": "dbcluster"}
 
 
 def matches(subscription: Subscription, event: Event) -> bool:
-    """Whether the subscription wants the event."""
+    """Return whether the subscription matches the event."""
     return (
         subscription.enabled
         and subscription.source_type in (None, "", event.source_type)
@@ -130,7 +131,7 @@ def matches(subscription: Subscription, event: Event) -> bool:
 
 
 def notification(event: Event) -> str:
-    """The text that RDS publishes to the topic of a subscription."""
+    """Return the text that RDS publishes to the topic of a subscription."""
     base = "http://docs.amazonwebservices.com/AmazonRDS/latest/UserGuide/USER_Events.html"
     console = f"https://console.aws.amazon.com/rds/home?region={event.region}"
     return json.dumps(
@@ -155,15 +156,15 @@ def within(
     minutes: int | None = None,
     categories: Collection[str] = (),
 ) -> list[Event]:
-    """The events of a period, oldest first.
+    """Return the events of a period, oldest first.
 
     Args:
-        events: in the order they happened.
-        now: naive UTC, like the events' dates.
-        start: no earlier than this; by default ``minutes`` before the end.
-        end: no later than this; by default now.
-        minutes: the period's length; RDS's default is 60.
-        categories: any of these; empty means all.
+        events: events in order of time.
+        now: the time in naive UTC, like the events' dates.
+        start: begin of the period; by default ``minutes`` before its end.
+        end: end of the period; by default now.
+        minutes: length of the period; RDS's default is 60.
+        categories: categories to include; empty for all.
     """
     last = end or now
     first = start or last - timedelta(minutes=minutes or 60)

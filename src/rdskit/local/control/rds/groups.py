@@ -1,4 +1,4 @@
-"""Parameter groups whose values real servers use."""
+"""Manage parameter groups, and apply their values to real servers."""
 
 from __future__ import annotations
 
@@ -25,21 +25,23 @@ class ParameterGroups:
     """The parameter groups of one account and region.
 
     Args:
-        backend: whose groups and instances these are.
+        backend: the backend with the groups and the instances; every method is called inside the monitor.
     """
 
     def __init__(self, backend: LocalRDSBackend) -> None:
         self._backend = backend
 
     def create(self, request: Mapping[str, Any]) -> DBParameterGroup:
-        """Make an empty group of a family that an installed engine has."""
+        """Create an empty group of a family that an installed engine has."""
+        # Raises for an unknown family. May release the monitor while the engine is asked.
         self._backend.engines.parameters(request["db_parameter_group_family"])
         return self._backend.create_db_parameter_group(dict(request))
 
     def modify(self, name: str, assignments: Sequence[Assignment]) -> DBParameterGroup:
-        """Set values, and apply the immediate ones to the running servers of every instance that uses the group."""
+        """Set values, and apply the immediate ones to running servers of all instances that use the group."""
         group = self._changeable(name)
         known = self._backend.engines.parameters(group.family or "")
+        # All are checked before any is set: RDS changes all or none.
         for each in assignments:
             check_assignment(known.get(each.name), each)
         for each in assignments:
@@ -49,10 +51,10 @@ class ParameterGroups:
         return group
 
     def reset(self, name: str, chosen: Iterable[Assignment] | None) -> DBParameterGroup:
-        """Take values back to the engine's defaults.
+        """Reset values to the engine's defaults.
 
         Args:
-            name: the group.
+            name: name of the group.
             chosen: parameters and how to apply each; None resets all, dynamic ones at once.
         """
         group = self._changeable(name)
@@ -70,7 +72,7 @@ class ParameterGroups:
         return group
 
     def delete(self, name: str) -> None:
-        """Remove a group that no instance uses."""
+        """Delete a group that no instance uses."""
         group = self._changeable(name)
         users = [each.db_instance_identifier for each in self._users(group)]
         if users:
@@ -80,7 +82,7 @@ class ParameterGroups:
         self._backend.delete_db_parameter_group(name)
 
     def describe(self, name: str, source: str | None) -> list[dict[str, object]]:
-        """Every parameter with the group's value or the default, optionally of one source only."""
+        """Return every parameter with the group's value or the default, optionally of one source only."""
         group = self._group(name)
         known = self._backend.engines.parameters(group.family or "")
         assignments = {
@@ -94,7 +96,7 @@ class ParameterGroups:
         if group := self._backend.db_parameter_groups.get(name):
             return group
         for instance in self._backend.instances():
-            # The default group comes into being when somebody looks at an instance.
+            # moto creates a default group when an instance's groups are first read.
             if (group := instance.db_parameter_groups()[0]).name == name:
                 return group
         raise DBParameterGroupNotFoundError(name)
@@ -110,6 +112,7 @@ class ParameterGroups:
     def _apply(self, group: DBParameterGroup, immediate: set[str], waiting: set[str]) -> None:
         values = {name: each["ParameterValue"] for name, each in group.parameters.items()}
         for instance in self._users(group):
+            # "pending-reboot" stays until the reboot, even if later changes apply at once.
             if waiting:
                 instance.parameter_apply_status = "pending-reboot"
             if immediate and instance.status == "available" and instance.parameter_apply_status != "pending-reboot":
@@ -118,6 +121,8 @@ class ParameterGroups:
                 self._apply_now(instance, values, immediate)
 
     def _apply_now(self, instance: LocalDBInstance, values: Mapping[str, str], immediate: set[str]) -> None:
+        # Only the immediate values: the others of the group wait for the reboot, and must not reach the servers
+        # earlier.
         kept = {name: value for name, value in instance.applied_parameters.items() if name not in immediate}
         instance.applied_parameters = kept | {name: values[name] for name in immediate if name in values}
         if instance.status not in ("stopped", "failed"):

@@ -1,4 +1,4 @@
-"""A DB instance as the API shows it; its servers live elsewhere, under its resource id."""
+"""Define a DB instance as the API shows it. The fleet has its servers, under its resource id."""
 
 from __future__ import annotations
 
@@ -23,30 +23,32 @@ _HOSTED_ZONE = "Z00LOCALRDSKIT"
 
 
 def new_resource_id() -> str:
-    """A random DbiResourceId of RDS's shape: ``db-`` and 26 of A-Z, 2-7."""
+    """Return a random DbiResourceId of RDS's form: ``db-`` and 26 characters of A-Z, 2-7."""
     return "db-" + base64.b32encode(secrets.token_bytes(20)).decode()[:26]
 
 
 class LocalDBInstance(DBInstance):
-    """moto's DB instance with a status that is true, a resource id of its own and work that waits.
+    """moto's DB instance with a real status, its own resource id, and steps.
 
     Attributes:
-        steps: work on the servers that is not done yet, the one under way first; stored with the instance.
-        zones: of the primary and of the standby.
-        deferred: changes that were asked for and wait for ApplyImmediately, by their RDS names.
-        parameter_apply_status: ``in-sync``, ``applying`` or ``pending-reboot``.
-        applied_parameters: what the servers were last told to use.
-        cluster_resource_id: of the cluster that it belongs to.
-        promotion_tier: its place in that cluster's order of succession.
-        storage_full: its storage is used up, so that its servers cannot run.
+        steps: pending steps, the one in progress first; stored with the instance.
+        zones: availability zones of the primary and of the standby.
+        deferred: changes that wait for a call with ApplyImmediately, by their RDS names.
+        parameter_apply_status: ``in-sync``, ``applying``, ``pending-reboot`` or ``failed-to-apply``.
+        applied_parameters: the parameters that the servers last received.
+        cluster_resource_id: resource id of its cluster.
+        promotion_tier: its priority in the cluster's failovers.
+        storage_full: whether its storage is exhausted, so that its servers cannot run.
     """
 
-    # Class attributes, because instances that an earlier version stored come back without them.
+    # Class attributes: decoding calls no constructor, so instances that an earlier version stored have no such
+    # attributes.
     cluster_resource_id: str | None = None
     promotion_tier: int | None = None
     storage_full = False
 
     def __init__(self, backend: RDSBackend, *, zones: tuple[str, str], **settings: Any) -> None:
+        # moto's constructor sets the status "available" and the same resource id for every instance: replace both.
         super().__init__(backend, availability_zone=zones[0], **settings)
         self.status = "creating"
         self.dbi_resource_id = new_resource_id()
@@ -61,7 +63,7 @@ class LocalDBInstance(DBInstance):
         self.running = False
 
     def learn(self, facts: InstanceFacts) -> None:
-        """Take over what the servers say of themselves."""
+        """Copy the state of the servers. Call inside the monitor."""
         self.running = facts.running
         self.storage_full = facts.storage_full
         self.served_at = (facts.endpoint.host, facts.endpoint.port)
@@ -70,13 +72,14 @@ class LocalDBInstance(DBInstance):
             self.parameter_apply_status = "pending-reboot"
 
     def show_whether_running(self) -> None:
-        """An available instance whose servers ended by themselves is being brought back; until then it reboots."""
+        """Set the status from the servers' state, if no step determines it."""
+        # The supervisor restarts servers that ended by themselves. Until then RDS shows such an instance as rebooting.
         if self.status in ("available", "rebooting", "storage-full"):
             stays_down = "storage-full" if self.storage_full else "rebooting"
             self.status = "available" if self.running else stays_down
 
     def subject(self) -> Subject:
-        """What the servers must know of this instance."""
+        """Return the facts that the servers need."""
         return Subject(
             resource_id=self.dbi_resource_id,
             engine=self.engine,
@@ -93,7 +96,7 @@ class LocalDBInstance(DBInstance):
 
     @property
     def endpoint(self) -> dict[str, Any] | None:  # type: ignore[override]  # moto shows one before there is one
-        """None until the servers accept logins, as in RDS."""
+        """The endpoint; None until the servers accept logins, as in RDS."""
         if self.served_at is None:
             return None
         address, port = self.served_at
@@ -101,17 +104,18 @@ class LocalDBInstance(DBInstance):
 
     @property
     def address(self) -> str:
-        """Where the endpoint listens; empty while there is none."""
+        """The endpoint's host; empty while there is none."""
         return self.served_at[0] if self.served_at else ""
 
     @property
     def db_instance_port(self) -> int:
-        """RDS answers 0 here for everything but clusters."""
+        """Always 0, as RDS answers for instances outside clusters."""
         return 0
 
     @property
     def availability_zone(self) -> str:
-        """The zone of the primary."""
+        """The availability zone of the primary."""
+        # moto's constructor sets it before self.zones exists.
         return self.zones[0] if hasattr(self, "zones") else self._first_zone
 
     @availability_zone.setter
@@ -120,12 +124,12 @@ class LocalDBInstance(DBInstance):
 
     @property
     def secondary_availability_zone(self) -> str | None:
-        """The zone of the standby; swaps with the primary's at a failover."""
+        """The zone of the standby; a failover swaps it with the primary's."""
         return self.zones[1] if self.multi_az and self.served_at else None
 
     @property
     def pending_modified_values(self) -> dict[str, Any]:
-        """What waits to be applied, and what is being applied right now."""
+        """The changes that wait, and those that steps are applying."""
         under_way = {name: value for step in self.steps for name, value in step.changes.items()}
         return {**self.deferred, **under_way}
 
@@ -141,7 +145,7 @@ class LocalDBInstance(DBInstance):
 
     @property
     def status_infos(self) -> list[dict[str, object]]:
-        """How a read replica's replication is, and nothing for other instances."""
+        """The state of a read replica's replication; empty for other instances."""
         if not self.is_replica or self.status == "creating":
             return []
         status = "replicating" if self.running else "stopped"
@@ -154,7 +158,8 @@ class LocalDBInstance(DBInstance):
         return [{"DBParameterGroupName": name, "ParameterApplyStatus": self.parameter_apply_status}]
 
     def forget_secret(self) -> MasterUserSecret | None:
-        """Take the managed secret away from the instance."""
+        """Remove the managed secret from the instance and return it."""
+        # Out of __dict__: moto sets the attribute only on instances with a managed password.
         secret: MasterUserSecret | None = self.__dict__.pop("master_user_secret", None)
         self.manage_master_user_password = False
         return secret

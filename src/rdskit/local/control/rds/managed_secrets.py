@@ -1,4 +1,4 @@
-"""Secrets that RDS owns, as Secrets Manager treats them: rotated for real, and closed to everyone else's writes."""
+"""Extend moto's Secrets Manager with the rules for secrets that RDS owns."""
 
 from __future__ import annotations
 
@@ -20,18 +20,20 @@ __all__ = ["install"]
 
 
 def install() -> None:
-    """Make Secrets Manager answer through this module."""
+    """Make moto's Secrets Manager answer through this module."""
+    # moto looks the handler up in this table when it creates the service's application, on the first request.
     urls.url_paths["{0}/$"] = LocalSecretsManagerResponse.dispatch
 
 
 class LocalSecretsManagerResponse(SecretsManagerResponse):
-    """Secrets Manager, aware of the secrets that are RDS's."""
+    """The actions of Secrets Manager that treat secrets of RDS differently."""
 
     def rotate_secret(self) -> str:
-        """RotateSecret: of a master user's secret, the database's password changes with it."""
+        """Handle RotateSecret; for a secret of RDS the database's password changes too."""
         secret = self._owned_by_rds()
         if secret is None:
             return super().rotate_secret()
+        # The new version appears in the secret when the database has the password, as on RDS.
         version = str(self._get_param("ClientRequestToken") or uuid.uuid4())
         backend = rds_backends[self.current_account][self.region]
         assert isinstance(backend, LocalRDSBackend)
@@ -39,17 +41,17 @@ class LocalSecretsManagerResponse(SecretsManagerResponse):
         return json.dumps({"ARN": secret.arn, "Name": secret.name, "VersionId": version})
 
     def put_secret_value(self) -> str:
-        """PutSecretValue."""
+        """Handle PutSecretValue; refuse a secret of RDS."""
         self._refuse_if_owned()
         return super().put_secret_value()
 
     def update_secret(self) -> str:
-        """UpdateSecret."""
+        """Handle UpdateSecret; refuse a secret of RDS."""
         self._refuse_if_owned()
         return super().update_secret()
 
     def delete_secret(self) -> str:
-        """DeleteSecret."""
+        """Handle DeleteSecret; refuse a secret of RDS."""
         self._refuse_if_owned()
         return super().delete_secret()
 
@@ -60,5 +62,5 @@ class LocalSecretsManagerResponse(SecretsManagerResponse):
     def _refuse_if_owned(self) -> None:
         if secret := self._owned_by_rds():
             raise InvalidRequestException(
-                f"{secret.name} is managed by rds, which alone may change it: use ModifyDBInstance or RotateSecret."
+                f"{secret.name} is managed by rds, and only rds can change it: use ModifyDBInstance or RotateSecret."
             )

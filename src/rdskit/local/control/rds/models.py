@@ -1,6 +1,6 @@
-"""The RDS backend of one account and region: every call that concerns instances reaches real servers.
+"""Implement the RDS backend of one account and region with real servers.
 
-Calls answer at once; the servers' work is done by `Workflows`, and the status follows it.
+Calls answer at once. `Workflows` performs the servers' work, and the status of an instance follows it.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalRDSBackend"]
 
-_EVENTS_KEPT = 2000
+_EVENTS_KEPT = 2000  # per region; RDS keeps events for 14 days
 
 
 class LocalRDSBackend(RDSBackend):
     """moto's RDS backend with real servers.
 
     Attributes:
-        workflows: does the servers' work; set once, when the control plane is put together.
-        engines: what is installed on this machine; set with it.
-        fleet: the servers, for what needs no work: clusters without instances, and how clusters are.
+        workflows: performs the servers' work; set once, when the control plane is composed.
+        engines: the installed engines; set with it.
+        fleet: the servers, for calls that need no step: clusters without instances, and facts of clusters.
     """
 
     workflows: ClassVar[Workflows]
@@ -50,8 +50,9 @@ class LocalRDSBackend(RDSBackend):
     # ---- creation -------------------------------------------------------------------------------------------------
 
     def create_db_instance(self, db_kwargs: Mapping[str, Any]) -> LocalDBInstance:
-        """Accept a new instance; a step makes its servers."""
+        """Create an instance in status ``creating``; a step creates its servers."""
         identifier = db_kwargs["db_instance_identifier"].lower()
+        # First: this may release the monitor for up to 45 seconds, and invalidate every check before it.
         self.engines.require(db_kwargs["engine"])
         self._check_new_identifier(identifier)
         if db_kwargs.get("db_cluster_identifier"):
@@ -65,22 +66,24 @@ class LocalRDSBackend(RDSBackend):
         zones = rules.zones(self.region_name, db_kwargs.get("availability_zone"))
         instance = self.make(zones, {**settings_of(db_kwargs), "engine_version": version})
         if instance.storage_encrypted and not db_kwargs.get("kms_key_id"):
+            # RDS shows the default key's ARN for encrypted storage. Files of local servers are not encrypted.
             instance.kms_key_id = self.kms.describe_key("alias/aws/rds").arn
         if group := db_kwargs.get("db_parameter_group_name"):
             self._associate_group(instance, group)
-            instance.parameter_apply_status = "in-sync"
+            instance.parameter_apply_status = "in-sync"  # the first start has the group's values
         if managed:
             password = self._manage_password(instance, db_kwargs.get("master_user_secret_kms_key_id"))
+        # After all checks: an instance that is registered appears in answers, and in the saved state.
         self.databases[identifier] = instance
         instance.applied_parameters = self.group_values(instance)
         self.workflows.begin(instance, steps.Create(password or "", instance.applied_parameters))
         return instance
 
     def create_db_instance_read_replica(self, db_kwargs: Mapping[str, Any]) -> LocalDBInstance:
-        """Accept a new read replica; a step clones the source."""
+        """Create a read replica in status ``creating``; a step clones the source."""
         identifier = db_kwargs["db_instance_identifier"].lower()
         self._check_new_identifier(identifier)
-        source = self.instance(db_kwargs["source_db_instance_identifier"].rpartition(":")[2])
+        source = self.instance(db_kwargs["source_db_instance_identifier"].rpartition(":")[2])  # a name or an ARN
         rules.check_no_member(source.db_instance_identifier, source.db_cluster_identifier)
         rules.check_usable(source.db_instance_identifier, source.status)
         own = {"multi_az": False, "source_db_instance_identifier": source.db_instance_identifier}
@@ -96,7 +99,7 @@ class LocalRDSBackend(RDSBackend):
     # ---- changes --------------------------------------------------------------------------------------------------
 
     def modify_db_instance(self, db_instance_identifier: str, db_kwargs: Mapping[str, Any]) -> LocalDBInstance:
-        """Change settings at once and begin the steps that the servers need."""
+        """Change settings at once, and begin the steps that the servers need."""
         instance = self.instance(db_instance_identifier)
         rules.check_modifiable(
             instance.db_instance_identifier,
@@ -106,11 +109,14 @@ class LocalRDSBackend(RDSBackend):
         )
         if db_kwargs.get("MultiAZ") is not None or db_kwargs.get("MasterUserPassword"):
             rules.check_no_member(instance.db_instance_identifier, instance.db_cluster_identifier)
+        # Every check comes before the first change: a refused request must change nothing.
         change = plan(_current(instance), db_kwargs, instance.deferred)
         if change.new_identifier:
             self._check_new_identifier(change.new_identifier)
         if change.parameter_group:
             self._associate_group(instance, change.parameter_group)
+        # The order of the steps matters: more storage first, because full servers can do nothing else. The conversion
+        # comes before the class, whose step depends on whether there is a standby.
         with_iam = instance.enable_iam_database_authentication
         self._apply_settings(instance, change)
         if instance.status == "storage-full" and "AllocatedStorage" in change.settings:
@@ -123,6 +129,7 @@ class LocalRDSBackend(RDSBackend):
             self.workflows.begin(instance, conversion)
         self._scale(instance, change)
         if change.new_identifier:
+            # Last: everything above uses the old name. Steps refer to the resource id, which stays.
             self._rename(instance, change.new_identifier)
         return instance
 
@@ -131,17 +138,18 @@ class LocalRDSBackend(RDSBackend):
         instance = self.instance(identifier)
         rules.check_changeable(instance.db_instance_identifier, instance.status)
         rules.check_failover(instance.db_instance_identifier, multi_az=instance.multi_az, forced=force_failover)
+        # A reboot applies the whole group, static parameters included.
         instance.applied_parameters = self.group_values(instance)
         step = steps.FailOver if force_failover else steps.Reboot
         self.workflows.begin(instance, step(instance.applied_parameters))
         return instance
 
     def rotate(self, secret_arn: str, version_id: str) -> None:
-        """Give the master user whose credentials are in a managed secret a new random password.
+        """Give the master user of a managed secret a new random password.
 
         Args:
-            secret_arn: of the secret.
-            version_id: of its new version.
+            secret_arn: ARN of the secret.
+            version_id: id of its new version.
 
         Raises:
             InvalidStateError: the instance is not available.
@@ -170,14 +178,14 @@ class LocalRDSBackend(RDSBackend):
         return instance
 
     def start_db_instance(self, db_instance_identifier: str) -> LocalDBInstance:
-        """Start stopped servers."""
+        """Start the servers of a stopped instance."""
         instance = self.instance(db_instance_identifier)
         rules.check_startable(instance.db_instance_identifier, instance.status)
         self.workflows.begin(instance, steps.Start())
         return instance
 
     def promote_read_replica(self, db_kwargs: Mapping[str, Any]) -> LocalDBInstance:
-        """Make a read replica an instance of its own."""
+        """Make a read replica an independent instance."""
         replica = self.instance(db_kwargs["db_instance_identifier"])
         rules.check_usable(replica.db_instance_identifier, replica.status)
         rules.check_replica(replica.db_instance_identifier, is_replica=replica.is_replica)
@@ -185,7 +193,7 @@ class LocalRDSBackend(RDSBackend):
         return replica
 
     def delete(self, identifier: str, *, skip_snapshot: bool, final_snapshot: str | None) -> LocalDBInstance:
-        """Remove an instance; it stays visible as ``deleting`` until its servers are gone."""
+        """Delete an instance, which has the status ``deleting`` until its servers are removed."""
         instance = self.instance(identifier)
         rules.check_delete(
             instance.db_instance_identifier,
@@ -196,14 +204,17 @@ class LocalRDSBackend(RDSBackend):
         )
         copies = [self.instance(name) for name in instance.replicas]
         rules.check_replicas_settled(identifier, {each.db_instance_identifier: each.status for each in copies})
+        # A replica whose creation failed has no servers to promote.
         replicas = tuple(each.dbi_resource_id for each in copies if each.status != "failed")
         self.workflows.begin(instance, steps.Delete(replicas))
         return instance
 
-    # ---- what the workflows report --------------------------------------------------------------------------------
+    # ---- results of workflows -------------------------------------------------------------------------------------
 
     def settle(self, instance: LocalDBInstance, step: steps.Step) -> None:
-        """Take note of a step that is done: what the API shows from now on, and the event. Inside the monitor."""
+        """Record a step that is done, and its event. Called inside the monitor."""
+        # A worker calls this after the servers did the work. Another request may have changed the instance in the
+        # meantime, so each branch changes only what its step was about.
         if isinstance(step, steps.Create):
             self._settle_password(instance, step.password, None)
         elif isinstance(step, steps.ResetPassword):
@@ -217,27 +228,27 @@ class LocalRDSBackend(RDSBackend):
         elif isinstance(step, (steps.AddStandby, steps.RemoveStandby)):
             instance.multi_az = isinstance(step, steps.AddStandby)
         elif isinstance(step, steps.Promote):
-            self._become_independent(instance)
+            self._detach_replica(instance)
         elif isinstance(step, steps.Observe):
             instance.show_whether_running()
         elif isinstance(step, steps.Delete):
-            self._forget(instance)
+            self._remove(instance)
         if step.done:
             self.record(instance, step.done)
 
     def give_up(self, instance: LocalDBInstance, step: steps.Step, reason: str) -> None:
-        """Take note of a step that the servers could not do. Inside the monitor."""
+        """Record a step that failed, and its event. Called inside the monitor."""
         if isinstance(step, steps.ApplyParameters):
             instance.parameter_apply_status = "failed-to-apply"
         self.record(instance, step.failed, reason=reason)
 
     def record(self, instance: LocalDBInstance, kind: str, *, reason: str = "") -> None:
-        """Add an event and publish it to the topics of the subscriptions that want it. Inside the monitor.
+        """Add an event and publish it to matching subscriptions. Call inside the monitor.
 
         Args:
-            instance: what it happened to.
+            instance: the instance that the event is about.
             kind: a key of `events.EVENTS`.
-            reason: completes the text of the kinds that ask for one.
+            reason: completes the texts that have a place for it.
         """
         text = EVENTS[kind]
         event = Event(
@@ -252,17 +263,17 @@ class LocalRDSBackend(RDSBackend):
         self.announce(event)
 
     def announce(self, event: Event) -> None:
-        """Add an event and publish it to the topics of the subscriptions that want it. Inside the monitor."""
+        """Add an event and publish it to matching subscriptions. Call inside the monitor."""
         self.events = [*self.events[1 - _EVENTS_KEPT :], event]  # type: ignore[list-item]  # ours replace moto's
         publish(event, self.event_subscriptions.values(), self.account_id)
 
     # ---- lookups --------------------------------------------------------------------------------------------------
 
     def instance(self, identifier: str) -> LocalDBInstance:
-        """The instance of that name.
+        """Return the instance of that name.
 
         Raises:
-            DBInstanceNotFoundError: there is none.
+            DBInstanceNotFoundError: there is no such instance.
         """
         instance = self.databases.get(identifier)
         if not isinstance(instance, LocalDBInstance):
@@ -270,20 +281,21 @@ class LocalRDSBackend(RDSBackend):
         return instance
 
     def instances(self) -> list[LocalDBInstance]:
-        """Every instance of the region."""
+        """Return every instance of the region."""
         return [each for each in self.databases.values() if isinstance(each, LocalDBInstance)]
 
     def recorded(self, source_identifier: str | None, source_type: str | None) -> list[Event]:
-        """The events of one source, or of all, oldest first."""
+        """Return the events of one source or of all, oldest first."""
         events: list[Any] = self.describe_events(source_identifier, source_type)
         return events
 
     def group_values(self, instance: LocalDBInstance) -> dict[str, str]:
-        """The values that the instance's parameter group sets, by name."""
+        """Return the values that the instance's parameter group sets, by name."""
         group = instance.db_parameter_groups()[0]
         return {name: each["ParameterValue"] for name, each in group.parameters.items()}
 
     def _get_resource_for_tagging(self, arn: str) -> Any:
+        # moto returns None for a missing resource, and lists no tags for it. RDS refuses it.
         resource = super()._get_resource_for_tagging(arn)
         if resource is None:
             raise DBInstanceNotFoundError(arn)
@@ -297,12 +309,12 @@ class LocalRDSBackend(RDSBackend):
         self._validate_db_identifier(identifier)
 
     def make(self, zones: tuple[str, str], settings: Mapping[str, Any]) -> LocalDBInstance:
-        """A new instance that nobody knows of yet."""
-        # The emulation declares methods for CloudFormation that it defines nowhere.
+        """Return a new instance, not registered yet."""
+        # moto declares abstract methods for CloudFormation without defining them.
         return LocalDBInstance(self, zones=zones, **settings)  # type: ignore[abstract]
 
     def keeper(self) -> SecretKeeper:
-        """Who keeps master secrets in this region."""
+        """Return the keeper of master secrets in this region."""
         return SecretKeeper(self.secretsmanager, self.kms)
 
     def _manage_password(self, instance: LocalDBInstance, kms_key_id: str | None) -> str:
@@ -326,7 +338,9 @@ class LocalRDSBackend(RDSBackend):
             self.workflows.begin(instance, steps.ResetPassword(password))
 
     def _settle_password(self, instance: LocalDBInstance, password: str, version_id: str | None) -> None:
-        """The database has the password: only now does the secret say so."""
+        """Update the managed secret after the database has received the password."""
+        # In this order: a client that reads the secret must be able to log in with it. A crash in between repeats the
+        # step with the same password.
         if instance.cluster_resource_id is not None:
             Clusters(self).settle_password(instance.cluster_resource_id, password, version_id)
         if instance.manage_master_user_password:
@@ -339,22 +353,25 @@ class LocalRDSBackend(RDSBackend):
 
     def _apply_settings(self, instance: LocalDBInstance, change: Modification) -> None:
         settings = {_attribute(name): value for name, value in change.settings.items()}
+        # RDS answers with windows in lower case, whatever the request has.
         if window := settings.get("preferred_maintenance_window"):
             settings["preferred_maintenance_window"] = window.lower()
         instance.update(**settings)
         instance.deferred = change.pending
 
     def _scale(self, instance: LocalDBInstance, change: Modification) -> None:
-        """Restart the servers for another class, after a conversion: then there is a standby, or none any more."""
+        """Change the instance class by a step that restarts the servers, after any conversion."""
         if change.instance_class is None:
             return
+        # instance.multi_az changes when the conversion is done: this step runs after it.
         multi_az = instance.multi_az if change.multi_az is None else change.multi_az
         instance.applied_parameters = self.group_values(instance)
         step = steps.ScaleOver if multi_az else steps.Scale
         self.workflows.begin(instance, step(instance.applied_parameters, change.instance_class))
 
     def _associate_group(self, instance: LocalDBInstance, name: str) -> None:
-        """A newly associated group takes effect at the next reboot, dynamic parameters included (RDS User Guide)."""
+        """Associate a parameter group, which applies at the next reboot."""
+        # Dynamic parameters included (RDS User Guide, "Working with parameter groups").
         group = self.db_parameter_groups.get(name)
         if group is None and not instance.is_default_parameter_group(name):
             raise DBParameterGroupNotFoundError(name)
@@ -365,6 +382,7 @@ class LocalRDSBackend(RDSBackend):
         instance.parameter_apply_status = "pending-reboot" if differs else "in-sync"
 
     def _rename(self, instance: LocalDBInstance, name: str) -> None:
+        # Names are keys and references: the table, the replicas of a source, and the source of replicas.
         identifier, before = name.lower(), instance.db_instance_identifier
         del self.databases[before]
         instance.db_instance_identifier = identifier
@@ -374,18 +392,18 @@ class LocalRDSBackend(RDSBackend):
             if other.source_db_instance_identifier == before:
                 other.source_db_instance_identifier = identifier
 
-    def _become_independent(self, replica: LocalDBInstance) -> None:
+    def _detach_replica(self, replica: LocalDBInstance) -> None:
         source = self.databases.get(replica.source_db_instance_identifier or "")
         if source is not None and replica.db_instance_identifier in source.replicas:
             source.remove_replica(replica)
         replica.is_replica = False
         replica.source_db_instance_identifier = None
 
-    def _forget(self, instance: LocalDBInstance) -> None:
+    def _remove(self, instance: LocalDBInstance) -> None:
         for name in list(instance.replicas):
-            self._become_independent(self.instance(name))
+            self._detach_replica(self.instance(name))
         if instance.is_replica:
-            self._become_independent(instance)
+            self._detach_replica(instance)
         if secret := instance.forget_secret():
             self.keeper().remove(secret)
         del self.databases[instance.db_instance_identifier]
@@ -406,5 +424,5 @@ def _current(instance: LocalDBInstance) -> Current:
 
 
 def _attribute(name: str) -> str:
-    """The attribute of moto's DB instance that holds an RDS setting."""
+    """Return the attribute of moto's DB instance for an RDS setting."""
     return str(xform_name(name))

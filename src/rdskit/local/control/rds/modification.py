@@ -1,4 +1,4 @@
-"""What a ModifyDBInstance request means: what happens at once, what needs the servers, what waits."""
+"""Plan a ModifyDBInstance request: which changes apply at once, need the servers, or wait."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["Current", "Modification", "plan"]
 
 _DEFERRED = ("MultiAZ", "DBInstanceClass", "AllocatedStorage", "Iops", "StorageType", "StorageThroughput")
-"""Wait for the maintenance window, or for the next call with ApplyImmediately."""
+"""Settings that wait for the next call with ApplyImmediately. There is no maintenance window here."""
 
 _AT_ONCE = (
     "AutoMinorVersionUpgrade",
@@ -35,7 +35,7 @@ _AT_ONCE = (
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """The instance before the request."""
+    """The instance's settings before the request."""
 
     identifier: str
     engine: str
@@ -49,18 +49,18 @@ class Current:
 
 @dataclass(frozen=True, slots=True)
 class Modification:
-    """What a request comes to.
+    """The changes that a request makes.
 
     Attributes:
-        settings: RDS names and new values, in force at once.
-        multi_az: convert to Multi-AZ (True) or back (False) now; None leaves it.
-        instance_class: change to this class now, which restarts the servers; None leaves it.
+        settings: RDS names and new values that apply at once.
+        multi_az: convert to Multi-AZ (True) or Single-AZ (False) now; None for no change.
+        instance_class: change to this class now, which restarts the servers; None for no change.
         password: a new master password, or None.
-        manage_password: begin (True) or end (False) the managed secret; None leaves it.
-        rotate: give the managed secret a new random password.
-        parameter_group: associate this group, or None.
-        new_identifier: rename the instance, or None.
-        pending: everything that waits after this request.
+        manage_password: create (True) or remove (False) the managed secret; None for no change.
+        rotate: whether to give the managed secret a new random password.
+        parameter_group: the group to associate, or None.
+        new_identifier: the new name of the instance, or None.
+        pending: all changes that wait after this request.
     """
 
     settings: dict[str, Any]
@@ -78,16 +78,18 @@ def plan(current: Current, request: Mapping[str, Any], pending: Mapping[str, Any
     """Decide what a request changes, and when.
 
     Args:
-        current: the instance.
+        current: the instance's settings.
         request: the parameters of ModifyDBInstance, by their RDS names.
         pending: PendingModifiedValues so far; applied now if this request applies immediately.
 
     Raises:
-        InvalidCombinationError, InvalidValueError: RDS refuses the request, or no real server could follow it.
+        InvalidCombinationError, InvalidValueError: RDS refuses the request, or the local servers cannot do it.
     """
     _check(current, request)
     immediately = bool(request.get("ApplyImmediately"))
+    # As on RDS, a call with ApplyImmediately also applies what earlier calls left pending.
     waiting = {**pending, **{name: request[name] for name in _DEFERRED if request.get(name) is not None}}
+    # A request for the current class withdraws a pending change.
     if waiting.get("DBInstanceClass") == current.instance_class:
         del waiting["DBInstanceClass"]
     settings = {name: request[name] for name in _AT_ONCE if request.get(name) is not None}
@@ -124,6 +126,7 @@ def _check(current: Current, request: Mapping[str, Any]) -> None:
         )
     if request.get("RotateMasterUserPassword"):
         _check_rotation(current, request)
+    # With a point after both, so that "18.1" is not a prefix of "18.10".
     version = request.get("EngineVersion")
     if version is not None and not f"{current.engine_version}.".startswith(f"{version}."):
         raise InvalidCombinationError(

@@ -1,4 +1,4 @@
-"""The parameters of MySQL and MariaDB, as the servers themselves describe them, in RDS's terms."""
+"""Describe the parameters of MySQL and MariaDB in RDS's terms, from what their servers report."""
 
 from __future__ import annotations
 
@@ -29,15 +29,17 @@ _REQUIRE_TLS: Final = Parameter(
 
 
 def parameters_of(installation: Installation, cache: Path) -> Mapping[str, Parameter]:
-    """Every parameter of an installed server, by name; a server is asked once, and its answer kept.
+    """Return every parameter of an installed server, by name. A server is asked once, and its answer is kept.
 
     Args:
-        installation: whose parameters.
+        installation: the installed server.
         cache: an existing directory for the answers.
 
     Raises:
         LocalError: the server does not start.
     """
+    # Product and version are in the name: another installation is asked again. Asking starts a server, which takes
+    # seconds.
     file = cache / f"{installation.product.lower()}-{installation.version}.variables.json"
     if not file.exists():
         variables = _ask(installation, cache)

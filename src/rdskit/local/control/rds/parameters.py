@@ -1,7 +1,7 @@
-"""Engine parameters in RDS's terms, and those of PostgreSQL as its own program describes them.
+"""Define engine parameters in RDS's terms, and read those of PostgreSQL from its own program.
 
-``postgres --describe-config`` prints every parameter with its context, type and range: nothing is listed here by hand
-except what belongs to RDS itself and what the local RDS keeps for its own replication.
+``postgres --describe-config`` prints every parameter with its context, type and range. Only the parameters of RDS
+itself, and those that the local RDS reserves for replication, are listed by hand.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ if TYPE_CHECKING:
 __all__ = ["Assignment", "Parameter", "check_assignment", "family_of", "major_of", "parameters_of", "parse_description"]
 
 _TYPES = {"BOOLEAN": "boolean", "INTEGER": "integer", "REAL": "float", "STRING": "string", "ENUM": "string"}
+# RDS User Guide, "Specifying DB parameters": formulas and functions over variables of the instance.
 _FORMULA = re.compile(
     r"(GREATEST|LEAST|SUM)?[({][A-Za-z0-9_*/+(){}., -]*"
     r"(AllocatedStorage|DBInstanceClassMemory|DBInstanceVCPU|EndPointPort|TrueIfReplica)[A-Za-z0-9_*/+(){}., -]*[)}]"
 )
 _AVAILABLE = re.compile(r"Available values: (.*)\.")
 _LONGEST_VALUE = 4000
-_FIELDS = 9
+_FIELDS = 9  # columns of --describe-config; the last one, a longer description, may be missing
 _BOOLEANS = frozenset({"1", "on", "true", "yes", "0", "off", "false", "no"})
 
 
@@ -52,7 +53,7 @@ class Parameter:
     choices: tuple[str, ...] = ()
 
     def described(self, assignment: Assignment | None) -> dict[str, object]:
-        """The parameter as DescribeDBParameters shows it."""
+        """Return the parameter as DescribeDBParameters shows it."""
         return {
             "ParameterName": self.name,
             "ParameterValue": assignment.value if assignment else self.value,
@@ -68,7 +69,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A value that a parameter group gives to a parameter.
+    """A parameter's value in a parameter group.
 
     Attributes:
         method: ``immediate`` or ``pending-reboot``.
@@ -88,28 +89,29 @@ _OF_RDS = (
 
 
 def major_of(engine: str, version: str) -> str:
-    """The major version: ``18`` of PostgreSQL 18.6, ``10.11`` of MariaDB 10.11.14."""
+    """Return the major version: ``18`` of PostgreSQL 18.6, ``10.11`` of MariaDB 10.11.14."""
     numbers = 1 if engine in ("postgres", "aurora-postgresql") else 2
     return ".".join(version.split(".")[:numbers])
 
 
 def family_of(engine: str, version: str) -> str:
-    """The parameter group family of an engine version, such as ``postgres18`` or ``mysql8.4``."""
+    """Return the parameter group family of an engine version, such as ``postgres18`` or ``mysql8.4``."""
     return f"{engine}{major_of(engine, version)}"
 
 
 @lru_cache(maxsize=8)
 def parameters_of(binaries: Binaries) -> Mapping[str, Parameter]:
-    """Every parameter of an installed PostgreSQL, by name.
+    """Return every parameter of an installed PostgreSQL, by name.
 
     Raises:
-        LocalError: its program cannot be run.
+        LocalError: the program of the server cannot be run.
     """
     command = [binaries.program("postgres"), "--describe-config"]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     if answer.returncode != 0:
         raise LocalError(f"{command[0]} --describe-config failed: {answer.stderr.strip()}")
     with tempfile.TemporaryDirectory() as directory:
+        # postgres -C wants a data directory with a configuration file. An empty file is enough.
         (Path(directory) / "postgresql.conf").touch()
         return parse_description(answer.stdout, lambda name: _choices(command[0], directory, name))
 
@@ -118,8 +120,8 @@ def parse_description(text: str, choices: Callable[[str], tuple[str, ...]] = lam
     """Read what ``postgres --describe-config`` prints: one tab-separated line for each parameter.
 
     Args:
-        text: that it printed.
-        choices: returns the values of a parameter that has a choice of some, which are not printed.
+        text: the output.
+        choices: returns the values of an enumerated parameter, which the output does not have.
     """
     rows = (line.split("\t") for line in text.splitlines())
     described = [_of_row(row, choices) for row in rows if len(row) >= _FIELDS - 1]
@@ -130,7 +132,7 @@ def check_assignment(parameter: Parameter | None, assignment: Assignment) -> Non
     """Refuse a value that RDS refuses for a parameter group.
 
     Raises:
-        InvalidValueError: no such parameter, or a value outside its range.
+        InvalidValueError: there is no such parameter, or the value is outside its range.
         InvalidCombinationError: a static parameter cannot change at once.
     """
     if parameter is None:
@@ -143,6 +145,7 @@ def check_assignment(parameter: Parameter | None, assignment: Assignment) -> Non
         raise InvalidCombinationError(f"cannot use immediate apply method for static parameter {assignment.name}")
     if len(assignment.value) > _LONGEST_VALUE:
         raise InvalidValueError(f"The value of {assignment.name} is longer than {_LONGEST_VALUE} characters.")
+    # Text parameters can name libraries, files and commands: only known ones are accepted, with checked values.
     if reason := refused_text(assignment.name, assignment.value):
         raise InvalidValueError(f"Invalid parameter value for {assignment.name}: {reason}")
     if not _fits(parameter, assignment.value):
@@ -151,8 +154,9 @@ def check_assignment(parameter: Parameter | None, assignment: Assignment) -> Non
 
 
 def _choices(program: str, directory: str, name: str) -> tuple[str, ...]:
-    """Return the values that an enumerated parameter can have: the server lists them when it is given another one."""
-    command = [program, "-C", name, "-D", directory, "-c", f"{name}=?"]  # root may run it with -C in the first place
+    """Return the values of an enumerated parameter, which the server lists in its error for an invalid one."""
+    # -C must be the first option: only then does the server start as root. In the locale C the hint is in English.
+    command = [program, "-C", name, "-D", directory, "-c", f"{name}=?"]
     answer = subprocess.run(command, capture_output=True, text=True, check=False, env={"LC_ALL": "C"})
     found = _AVAILABLE.search(answer.stderr)
     return tuple(each.strip() for each in found[1].split(",")) if found else ()
@@ -160,7 +164,7 @@ def _choices(program: str, directory: str, name: str) -> tuple[str, ...]:
 
 def _of_row(row: list[str], choices: Callable[[str], tuple[str, ...]]) -> Parameter:
     name, context, _, kind, _, least, most, *texts = row
-    name = name.lower()  # as RDS has it; to the server it is the same
+    name = name.lower()  # as on RDS; the server ignores case
     ranged = kind in ("INTEGER", "REAL") and least and most
     listed = name in TEXTS
     libraries = ",".join(sorted(LIBRARIES)) if name in LIBRARY_LISTS else None
@@ -168,7 +172,7 @@ def _of_row(row: list[str], choices: Callable[[str], tuple[str, ...]]) -> Parame
     return Parameter(
         name=name,
         description=" ".join(part for part in texts if part),
-        static=context == "postmaster",
+        static=context == "postmaster",  # can be set at server start only (PostgreSQL, view pg_settings)
         data_type=_TYPES[kind],
         limits=(float(least), float(most)) if ranged else None,
         allowed_values="0,1" if kind == "BOOLEAN" else f"{least}-{most}" if ranged else ",".join(chosen) or libraries,
@@ -181,7 +185,7 @@ def _fits(parameter: Parameter, value: str) -> bool:
     if parameter.data_type == "boolean":
         return value.lower() in _BOOLEANS
     if parameter.data_type == "integer":
-        # A formula such as {DBInstanceClassMemory/32768} is accepted; the servers say what becomes of it.
+        # A formula such as {DBInstanceClassMemory/32768} is accepted; the fleet evaluates it.
         whole = re.fullmatch(r"-?[0-9]{1,20}", value) and _in_range(parameter, float(value))
         return bool(_FORMULA.fullmatch(value) or whole)
     if parameter.data_type == "float":

@@ -1,4 +1,4 @@
-"""The errors that RDS answers with; codes are those of its API model."""
+"""Define the errors of the RDS API, with the codes of its API model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = [
 
 
 class InvalidStateError(RDSClientError):
-    """The operation does not fit the instance's status."""
+    """The instance's status does not allow the operation."""
 
     def __init__(self, message: str) -> None:
         super().__init__("InvalidDBInstanceState", message)
@@ -46,7 +46,7 @@ class InvalidValueError(RDSClientError):
 
 
 class InvalidClusterStateError(RDSClientError):
-    """The operation does not fit the cluster's status, or its instances'."""
+    """The status of the cluster or of its instances does not allow the operation."""
 
     def __init__(self, message: str) -> None:
         super().__init__("InvalidDBClusterStateFault", message)
@@ -74,14 +74,16 @@ class EndpointNotFoundError(RDSClientError):
 
 
 class NotReadyError(RDSClientError):
-    """Something is being fetched or found out, and takes longer than a caller waits."""
+    """An engine is being fetched or asked, and that takes longer than a caller waits."""
+
+    # RDS's code for a request that may succeed later.
 
     def __init__(self, message: str) -> None:
         super().__init__("InsufficientDBInstanceCapacity", message)
 
 
 class NotOfferedError(RDSClientError):
-    """A real action of RDS that has no real server behind it here."""
+    """An action of RDS that the local RDS cannot perform on real servers."""
 
     def __init__(self, action: str) -> None:
         super().__init__("InvalidAction", f"The local RDS does not implement rds:{action}: it would only pretend.")

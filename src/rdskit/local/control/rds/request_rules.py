@@ -1,4 +1,4 @@
-"""What RDS accepts as names and sizes in a request: checked for every action before it is carried out.
+"""Check names and sizes in a request as RDS does, before the action is performed.
 
 Source: Amazon RDS API Reference, "Constraints" of each parameter.
 """
@@ -20,7 +20,7 @@ _SUBNET_GROUP: Final = re.compile(r"[A-Za-z0-9._ -]{1,255}")
 _TAG: Final = re.compile(r"[\w\s.:/=+@-]*")
 _LONGEST_KEY, _LONGEST_VALUE, _MOST_TAGS = 128, 256, 50
 
-#: The parameter by which an action names something new, and how long that may be.
+#: The parameter with the new name of each action, and its greatest length.
 _NEW: Final[Mapping[str, tuple[str, int]]] = {
     "CreateDBInstance": ("DBInstanceIdentifier", 63),
     "CreateDBInstanceReadReplica": ("DBInstanceIdentifier", 63),
@@ -54,11 +54,11 @@ def check_request(action: str, request: Mapping[str, Any]) -> None:
     """Refuse names and sizes that RDS refuses.
 
     Args:
-        action: as in ``CreateDBInstance``.
-        request: its parameters, by RDS's names.
+        action: such as ``CreateDBInstance``.
+        request: the parameters, by RDS's names.
 
     Raises:
-        InvalidValueError: a name or a size is not possible.
+        InvalidValueError: a name or a size is invalid.
         InvalidCombinationError: two sizes contradict each other.
     """
     if action in _NEW:
@@ -76,6 +76,7 @@ def check_request(action: str, request: Mapping[str, Any]) -> None:
 
 
 def _check_name(parameter: str, value: Any, longest: int) -> None:
+    # ModifyDBInstance without a new name. For the other actions the name is required.
     if value is None and parameter.startswith("New"):
         return
     text = str(value or "")
@@ -106,7 +107,7 @@ def _check_storage(request: Mapping[str, Any], *, new: bool) -> None:
         raise InvalidValueError(f"Invalid storage type: {kind}. Valid types are {', '.join(_STORAGE)}.")
     if size is None or str(request.get("Engine", "")).startswith("aurora"):
         return
-    # How far an instance's storage may shrink is a matter of what it has: not at all.
+    # The lower limit of a modification is the present size, which only the instance knows: see rules.check_modifiable.
     least, most = _STORAGE[kind] if new else (1, 65536)
     _check_range("AllocatedStorage", size, least, most)
     maximum = request.get("MaxAllocatedStorage")

@@ -1,7 +1,6 @@
-"""The actions of the RDS API.
+"""Answer the actions of the RDS API.
 
-An action that is not listed in `OFFERED` is refused: the emulation underneath would answer it with names of things that
-do not exist.
+An action that is not listed in `OFFERED` is refused: moto would answer it with resources that do not exist.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalRDSResponse"]
 
-_PAGE = 100
+_PAGE = 100  # the default of MaxRecords in RDS
 
 OFFERED = frozenset(
     {
@@ -83,14 +82,16 @@ OFFERED = frozenset(
         "StopDBInstance",
     }
 )
-"""What really happens here, and lists that are truly empty."""
+"""The actions that work on real servers, and lists that are empty because nothing of that kind can exist."""
 
 
 class LocalRDSResponse(RDSResponse):
-    """Parses RDS requests, calls the backend, and holds waiters.
+    """The actions of RDS: each parses its request, calls the backend and delays waiters.
+
+    Every method runs inside the monitor, which the gateway holds.
 
     Attributes:
-        monitor: the control plane's; set once, when the control plane is put together.
+        monitor: the control plane's monitor; set once, when the control plane is composed.
     """
 
     monitor: ClassVar[Monitor]
@@ -103,7 +104,7 @@ class LocalRDSResponse(RDSResponse):
         return backend
 
     def call_action(self) -> TYPE_RESPONSE:
-        """Refuse what is not offered or not possible, otherwise dispatch."""
+        """Refuse actions that are not offered and invalid requests; dispatch all others."""
         action = self._get_action()
         if action not in OFFERED:
             return self.serialized(ActionResult(NotOfferedError(action)))
@@ -116,29 +117,31 @@ class LocalRDSResponse(RDSResponse):
     # ---- instances ------------------------------------------------------------------------------------------------
 
     def describe_db_instances(self) -> ActionResult:
-        """Answer with the status of the moment; a waiter's call is held until the status settles."""
+        """Handle DescribeDBInstances; delay a waiter's call until the status settles."""
+        # The wait releases the monitor, so that the workflow can change the status. Lists are read after it.
         if is_waiter(self.headers.get("User-Agent", "")):
             self.monitor.wait_until(self._settled, HOLD)
         return super().describe_db_instances()
 
     def modify_db_instance(self) -> ActionResult:
-        """ModifyDBInstance."""
+        """Handle ModifyDBInstance of one instance."""
+        # plan() works with RDS's names of parameters. moto's other access has them in snake case.
         request = self.params.original_dict()
         return ActionResult({"DBInstance": self.backend.modify_db_instance(self._identifier(), request)})
 
     def reboot_db_instance(self) -> ActionResult:
-        """RebootDBInstance."""
+        """Handle RebootDBInstance, with or without failover."""
         forced = bool(self.params.get("ForceFailover"))
         return ActionResult({"DBInstance": self.backend.reboot(self._identifier(), force_failover=forced)})
 
     def delete_db_instance(self) -> ActionResult:
-        """DeleteDBInstance."""
+        """Handle DeleteDBInstance of one instance."""
         skip, snapshot = bool(self.params.get("SkipFinalSnapshot")), self.params.get("FinalDBSnapshotIdentifier")
         instance = self.backend.delete(self._identifier(), skip_snapshot=skip, final_snapshot=snapshot)
         return ActionResult({"DBInstance": instance})
 
     def describe_db_engine_versions(self) -> ActionResult:
-        """DescribeDBEngineVersions: what this machine has."""
+        """Handle DescribeDBEngineVersions with the installed versions."""
         engine, version = self.params.get("Engine"), self.params.get("EngineVersion")
         family = self.params.get("DBParameterGroupFamily")
         found = self.backend.engines.describe(engine, version, family)
@@ -147,78 +150,78 @@ class LocalRDSResponse(RDSResponse):
     # ---- clusters -------------------------------------------------------------------------------------------------
 
     def create_db_cluster(self) -> ActionResult:
-        """CreateDBCluster."""
+        """Handle CreateDBCluster for both kinds of clusters."""
         return ActionResult({"DBCluster": self._clusters().create(self.params)})
 
     def describe_db_clusters(self) -> ActionResult:
-        """DescribeDBClusters: a waiter's call is held until no failover is under way."""
+        """Handle DescribeDBClusters; delay a waiter's call until all clusters are available."""
         asked, clusters = self.params.get("DBClusterIdentifier"), self._clusters()
         if is_waiter(self.headers.get("User-Agent", "")):
             self.monitor.wait_until(lambda: _all_available(clusters.describe(asked)), HOLD)
         return self._page("DBClusters", clusters.describe(asked))
 
     def modify_db_cluster(self) -> ActionResult:
-        """ModifyDBCluster."""
+        """Handle ModifyDBCluster of one cluster."""
         return ActionResult({"DBCluster": self._clusters().modify(self.params.original_dict())})
 
     def failover_db_cluster(self) -> ActionResult:
-        """FailoverDBCluster."""
+        """Handle FailoverDBCluster of one cluster."""
         target = self.params.get("TargetDBInstanceIdentifier")
         return ActionResult({"DBCluster": self._clusters().fail_over(self.params["DBClusterIdentifier"], target)})
 
     def delete_db_cluster(self) -> ActionResult:
-        """DeleteDBCluster."""
+        """Handle DeleteDBCluster of one cluster."""
         skip = bool(self.params.get("SkipFinalSnapshot"))
         return ActionResult(
             {"DBCluster": self._clusters().delete(self.params["DBClusterIdentifier"], skip_snapshot=skip)}
         )
 
     def create_db_cluster_endpoint(self) -> ActionResult:
-        """CreateDBClusterEndpoint."""
+        """Handle CreateDBClusterEndpoint of one cluster."""
         return ActionResult(self._endpoints().create(self.params))
 
     def describe_db_cluster_endpoints(self) -> ActionResult:
-        """DescribeDBClusterEndpoints."""
+        """Handle DescribeDBClusterEndpoints of one cluster or all."""
         return self._page("DBClusterEndpoints", self._endpoints().describe(self.params))
 
     def modify_db_cluster_endpoint(self) -> ActionResult:
-        """ModifyDBClusterEndpoint."""
+        """Handle ModifyDBClusterEndpoint of one endpoint."""
         return ActionResult(self._endpoints().modify(self.params))
 
     def delete_db_cluster_endpoint(self) -> ActionResult:
-        """DeleteDBClusterEndpoint."""
+        """Handle DeleteDBClusterEndpoint of one endpoint."""
         return ActionResult(self._endpoints().delete(self.params["DBClusterEndpointIdentifier"]))
 
     # ---- parameter groups -----------------------------------------------------------------------------------------
 
     def create_db_parameter_group(self) -> ActionResult:
-        """CreateDBParameterGroup."""
+        """Handle CreateDBParameterGroup of a known family."""
         return ActionResult({"DBParameterGroup": self._groups().create(self.params)})
 
     def modify_db_parameter_group(self) -> ActionResult:
-        """ModifyDBParameterGroup."""
+        """Handle ModifyDBParameterGroup of one group."""
         group = self._groups().modify(self.params["DBParameterGroupName"], self._assignments())
         return ActionResult({"DBParameterGroupName": group.name})
 
     def reset_db_parameter_group(self) -> ActionResult:
-        """ResetDBParameterGroup."""
+        """Handle ResetDBParameterGroup for all or some parameters."""
         everything = self.params.get("ResetAllParameters", not self.params.get("Parameters"))
         chosen = None if everything else self._assignments()
         group = self._groups().reset(self.params["DBParameterGroupName"], chosen)
         return ActionResult({"DBParameterGroupName": group.name})
 
     def delete_db_parameter_group(self) -> ActionResult:
-        """DeleteDBParameterGroup."""
+        """Handle DeleteDBParameterGroup of an unused group."""
         self._groups().delete(self.params["DBParameterGroupName"])
         return EmptyResult()
 
     def describe_db_parameters(self) -> ActionResult:
-        """DescribeDBParameters."""
+        """Handle DescribeDBParameters of one group."""
         parameters = self._groups().describe(self.params["DBParameterGroupName"], self.params.get("Source"))
         return self._page("Parameters", parameters)
 
     def describe_engine_default_parameters(self) -> ActionResult:
-        """DescribeEngineDefaultParameters."""
+        """Handle DescribeEngineDefaultParameters of one family."""
         family = self.params["DBParameterGroupFamily"]
         known = self.backend.engines.parameters(family)
         page = self._page("Parameters", [known[name].described(None) for name in sorted(known)]).result
@@ -228,7 +231,7 @@ class LocalRDSResponse(RDSResponse):
     # ---- events ---------------------------------------------------------------------------------------------------
 
     def describe_events(self) -> ActionResult:
-        """DescribeEvents: of the last hour unless asked otherwise."""
+        """Handle DescribeEvents, by default of the last hour."""
         asked = self.params
         if asked.get("SourceIdentifier") and not asked.get("SourceType"):
             raise InvalidParameterCombination("Cannot specify source identifier without source type")
@@ -244,13 +247,13 @@ class LocalRDSResponse(RDSResponse):
         return self._page("Events", chosen)
 
     def create_event_subscription(self) -> ActionResult:
-        """CreateEventSubscription: enabled unless asked otherwise."""
+        """Handle CreateEventSubscription; the subscription is enabled by default."""
         subscription = self.backend.create_event_subscription(self.params)
         subscription.enabled = self.params.get("Enabled") is not False
         return ActionResult({"EventSubscription": subscription})
 
     def modify_event_subscription(self) -> ActionResult:
-        """ModifyEventSubscription."""
+        """Handle ModifyEventSubscription of one subscription."""
         name = self.params["SubscriptionName"]
         subscription = self.backend.event_subscriptions.get(name)
         if subscription is None:
@@ -261,7 +264,7 @@ class LocalRDSResponse(RDSResponse):
         return ActionResult({"EventSubscription": subscription})
 
     def describe_event_categories(self) -> ActionResult:
-        """DescribeEventCategories: those that this RDS really raises."""
+        """Handle DescribeEventCategories with the categories of events that occur here."""
         raised = {"db-instance": EVENTS, "db-cluster": CLUSTER_EVENTS}
         found = [
             {"SourceType": source, "EventCategories": sorted({kind.category for kind in kinds.values()})}
@@ -276,12 +279,13 @@ class LocalRDSResponse(RDSResponse):
         return str(self.params["DBInstanceIdentifier"])
 
     def _settled(self) -> bool:
+        # Evaluated again after each announcement, so instances are looked up each time: they may be gone.
         identifier = str(self.params.get("DBInstanceIdentifier") or "").rpartition(":")[2].lower()
         chosen = [each for each in self.backend.instances() if identifier in ("", each.db_instance_identifier)]
         return all(each.status in SETTLED for each in chosen)
 
     def _page(self, name: str, found: Sequence[object]) -> ActionResult:
-        """One page of a list; the marker is where the next one begins."""
+        """Return one page of a list; the marker is the index of the next page."""
         marker, size = self.params.get("Marker") or "0", self.params.get("MaxRecords") or _PAGE
         if not marker.isdigit():
             raise InvalidValueError(f"Invalid marker: {marker}")
@@ -315,4 +319,5 @@ def _assignment(given: Any) -> Assignment:
 
 
 def _naive(moment: Any) -> Any:
+    # moto's dates are naive UTC; those of a request have a zone.
     return moment.replace(tzinfo=None) if moment is not None and moment.tzinfo else moment

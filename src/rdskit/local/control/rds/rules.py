@@ -1,4 +1,4 @@
-"""What RDS allows when: pure checks of a request against an instance's status and settings."""
+"""Check requests against an instance's status and settings, as RDS does. All checks are pure."""
 
 from __future__ import annotations
 
@@ -34,23 +34,24 @@ __all__ = [
 ]
 
 SETTLED = frozenset({"available", "stopped", "failed", "incompatible-parameters", "storage-full"})
-"""Statuses that nothing changes by itself; every other status is on its way to one of them, or to deletion."""
+"""Final statuses. Every other status changes to one of them by itself, or the instance is deleted."""
 
+# RDS API Reference, CreateDBInstance, MasterUserPassword.
 _FORBIDDEN_IN_PASSWORD = frozenset('/@" ')
 _SHORTEST_PASSWORD = 8
 
 
 @dataclass(frozen=True, slots=True)
 class CredentialRules:
-    """What RDS asks of the master user of one engine.
+    """The rules of RDS for the master user of one engine.
 
     Attributes:
-        reserved: names that the engine keeps for itself.
-        name: what a name looks like.
-        longest_password: characters.
-        database: what the name of an initial database looks like.
-        longest_name: characters of the user's name.
-        reserved_databases: names of the engine's own.
+        reserved: names that the engine or RDS uses itself.
+        name: pattern of a name.
+        longest_password: greatest length of a password.
+        database: pattern of the name of an initial database.
+        longest_name: greatest length of a name.
+        reserved_databases: names of the engine's own databases.
     """
 
     reserved: frozenset[str]
@@ -108,15 +109,15 @@ _CREDENTIAL_RULES = {
 
 
 def check_engine(engine: str, version: str | None, installed: Mapping[str, Collection[str]]) -> str:
-    """The version that serves a request for ``engine``.
+    """Return the installed version for a request.
 
     Args:
-        engine: as asked for.
-        version: as asked for: complete, a major version, or None for the preferred one.
+        engine: the requested engine.
+        version: the requested version: complete, a major version, or None for the preferred one.
         installed: versions by engine, the preferred one first.
 
     Raises:
-        InvalidValueError: not installed here; the message names what is.
+        InvalidValueError: the engine is not installed; the message names those that are.
     """
     versions = installed.get(engine)
     if not versions:
@@ -125,6 +126,7 @@ def check_engine(engine: str, version: str | None, installed: Mapping[str, Colle
             f"Invalid DB engine: {engine}. The local RDS has {offered or 'no engine at all'}; "
             "see `rdskit local doctor` for what to install."
         )
+    # A version that ends at a point matches: "18" finds 18.6, but "1" does not.
     for each in versions:
         if version is None or each == version or each.startswith(f"{version}."):
             return each
@@ -134,7 +136,7 @@ def check_engine(engine: str, version: str | None, installed: Mapping[str, Colle
 
 
 def check_database_name(name: str | None, engine: str) -> None:
-    """Refuse what RDS refuses as the name of an initial database."""
+    """Refuse a name of an initial database that RDS refuses."""
     if name is None:
         return
     rules = _CREDENTIAL_RULES[engine]
@@ -143,7 +145,7 @@ def check_database_name(name: str | None, engine: str) -> None:
 
 
 def check_master_credentials(user: str | None, password: str | None, engine: str, *, managed: bool) -> None:
-    """Refuse what RDS refuses as master user and password of an engine."""
+    """Refuse a master user or a password that RDS refuses."""
     rules = _CREDENTIAL_RULES[engine]
     if not user:
         raise InvalidValueError("The parameter MasterUsername must be provided and must not be blank.")
@@ -178,13 +180,13 @@ def check_password(password: str | None, engine: str) -> None:
 
 
 def check_stands_alone(engine: str) -> None:
-    """Refuse an instance outside a cluster of an engine that has none."""
+    """Refuse an instance of an Aurora engine without a cluster."""
     if engine.startswith("aurora"):
         raise InvalidCombinationError(f"An instance of {engine} belongs to a DB cluster: give DBClusterIdentifier.")
 
 
 def check_no_member(identifier: str, cluster: str | None) -> None:
-    """Refuse for an instance of a cluster what is the cluster's affair."""
+    """Refuse an operation on a cluster's instance that belongs to the cluster."""
     if cluster:
         raise InvalidCombinationError(f"{identifier} is an instance of the DB cluster {cluster}: this is not for it.")
 
@@ -196,19 +198,22 @@ def check_usable(identifier: str, status: str) -> None:
 
 
 def check_changeable(identifier: str, status: str) -> None:
-    """Refuse to modify or reboot what is at work; wrong parameters are repaired by exactly that."""
+    """Refuse to modify or reboot an instance that is not available."""
+    # Modifying and rebooting is how a user repairs incompatible parameters.
     if status != "incompatible-parameters":
         check_usable(identifier, status)
 
 
 def check_modifiable(identifier: str, status: str, *, present: int, storage: int | None) -> None:
-    """Refuse to modify what is at work, and to make its storage smaller; full storage asks for more of it, first.
+    """Refuse to modify an instance that is not available, and to reduce its storage.
+
+    An instance in status ``storage-full`` accepts only a request for more storage.
 
     Args:
-        identifier: of the instance.
-        status: its.
+        identifier: name of the instance.
+        status: its status.
         present: its allocated storage in GiB.
-        storage: what is asked for; None leaves it.
+        storage: the requested storage; None for no change.
     """
     if storage is not None and storage < present:
         raise InvalidCombinationError(
@@ -219,7 +224,7 @@ def check_modifiable(identifier: str, status: str, *, present: int, storage: int
 
 
 def check_stoppable(identifier: str, status: str, *, replicas: Collection[str], source: str | None) -> None:
-    """Refuse to stop what RDS cannot stop."""
+    """Refuse to stop an instance that RDS cannot stop."""
     if source:
         raise InvalidStateError(f"Cannot stop {identifier}: it is a read replica of {source}.")
     if replicas:
@@ -229,7 +234,7 @@ def check_stoppable(identifier: str, status: str, *, replicas: Collection[str], 
 
 
 def check_startable(identifier: str, status: str) -> None:
-    """Refuse to start what is not stopped."""
+    """Refuse to start an instance that is not stopped."""
     if status != "stopped":
         raise InvalidStateError(f"Instance {identifier} is not stopped, it cannot be started.")
 
@@ -243,7 +248,7 @@ def check_failover(identifier: str, *, multi_az: bool, forced: bool) -> None:
 def check_delete(
     identifier: str, status: str, *, protected: bool, skip_snapshot: bool, final_snapshot: str | None
 ) -> None:
-    """Refuse a deletion that RDS refuses, and one whose snapshot could not be taken for real."""
+    """Refuse a deletion that RDS refuses, and one that needs a snapshot."""
     if status == "deleting":
         raise InvalidStateError(f"Instance {identifier} is already being deleted.")
     if status not in SETTLED:
@@ -262,7 +267,7 @@ def check_delete(
 
 
 def check_no_snapshot(identifier: str | None) -> None:
-    """Refuse a snapshot that would only be a name."""
+    """Refuse a snapshot: the local RDS takes none."""
     if identifier:
         raise InvalidCombinationError(
             f"The local RDS takes no snapshots yet, so {identifier} cannot be made: leave it out "
@@ -271,7 +276,7 @@ def check_no_snapshot(identifier: str | None) -> None:
 
 
 def check_replica(identifier: str, *, is_replica: bool) -> None:
-    """Refuse to promote what is no replica."""
+    """Refuse to promote an instance that is not a replica."""
     if not is_replica:
         raise InvalidStateError(f"DB instance {identifier} is not a read replica.")
 
@@ -293,11 +298,11 @@ def check_group_family(group: str, family: str | None, wanted: str) -> None:
 
 
 def zones(region: str, asked: str | None) -> tuple[str, str]:
-    """The zone of the primary and that of its standby.
+    """Return the zone of the primary and that of its standby.
 
     Args:
         region: such as ``eu-west-1``.
-        asked: the availability zone of the request, or None.
+        asked: the requested availability zone, or None.
 
     Raises:
         InvalidValueError: the zone is not in the region.

@@ -1,4 +1,4 @@
-"""The master user's secret that RDS keeps in Secrets Manager: RDS's own shape, a password that is really random."""
+"""Keep the master user's secret in Secrets Manager, in RDS's form and with a random password."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
 __all__ = ["MasterUserSecret", "SecretKeeper", "new_password"]
 
+# Without the characters that RDS forbids in master passwords: slash, at sign, double quote, space.
 _ALPHABET = string.ascii_letters + string.digits + "!#$%&()*+,-.:;<=>?[]^_{|}~"
 _LENGTH = 28
 
 
 @dataclass(frozen=True, slots=True)
 class MasterUserSecret:
-    """What DescribeDBInstances says of the secret."""
+    """The secret as DescribeDBInstances shows it."""
 
     secret_arn: str
     kms_key_id: str
@@ -29,12 +30,12 @@ class MasterUserSecret:
 
 
 def new_password() -> str:
-    """A random password of the characters that RDS itself uses."""
+    """Return a random password of the characters that RDS itself uses."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))
 
 
 class SecretKeeper:
-    """Makes, changes and removes master secrets in one region.
+    """The master secrets of one region.
 
     Args:
         secrets_manager: the region's Secrets Manager.
@@ -49,10 +50,10 @@ class SecretKeeper:
         """Store the credentials of a new master user, owned by RDS, rotated every 7 days.
 
         Args:
-            owner_arn: of the DB instance (the secret is ``rds!db-…``) or of the DB cluster (``rds!cluster-…``).
+            owner_arn: ARN of the DB instance (the secret is ``rds!db-…``) or of the DB cluster (``rds!cluster-…``).
             user: the master user.
-            password: the password that it will have.
-            kms_key_id: None takes the account's default key.
+            password: the password that the user will have.
+            kms_key_id: the key; None for the account's default key.
         """
         of_cluster = ":cluster:" in owner_arn
         name, owner, tag = ("cluster", "cluster", "Cluster") if of_cluster else ("db", "instance", "Instance")
@@ -64,6 +65,7 @@ class SecretKeeper:
             kms_key_id=kms_key_id,
             tags=[{"Key": f"aws:rds:primaryDB{tag}Arn", "Value": owner_arn}],
         )
+        # moto's own rotation needs a Lambda function, so only the facts that DescribeSecret shows are set.
         secret.rotation_enabled = secret.rotation_requested = True
         secret.auto_rotate_after_days = 7
         key = self._kms.describe_key(secret.kms_key_id or "")
@@ -72,19 +74,20 @@ class SecretKeeper:
     def activate(
         self, secret: MasterUserSecret, user: str, password: str, version_id: str | None = None
     ) -> MasterUserSecret:
-        """Say in the secret what the database now accepts; the password before stays readable as AWSPREVIOUS.
+        """Store the password that the database now accepts; the password before stays readable as AWSPREVIOUS.
 
         Args:
-            secret: as shown so far.
+            secret: the secret as shown so far.
             user: the master user.
-            password: that the database accepts.
-            version_id: of a new version; by default random.
+            password: the password that the database accepts.
+            version_id: id of the new version; by default random.
 
         Returns:
             The secret as ``active``.
         """
         text = _text(user, password)
         stored = self._secrets_manager.secrets[secret.secret_arn]
+        # After a crash the step may be repeated: no second version with the same content.
         if stored.versions[stored.default_version_id or ""]["secret_string"] != text:
             self._secrets_manager.put_secret_value(
                 secret_id=secret.secret_arn,
@@ -96,7 +99,7 @@ class SecretKeeper:
         return replace(secret, secret_status="active")  # noqa: S106 - a status
 
     def remove(self, secret: MasterUserSecret) -> None:
-        """Delete the secret at once, as RDS does with its instance."""
+        """Delete the secret at once, as RDS does when it deletes the instance."""
         self._secrets_manager.delete_secret(
             secret.secret_arn, recovery_window_in_days=None, force_delete_without_recovery=True
         )

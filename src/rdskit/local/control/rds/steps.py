@@ -1,6 +1,7 @@
-"""Pieces of work on an instance's servers, done one after another, outside the control plane's monitor.
+"""Define the steps: pieces of work on an instance's servers, performed in order and outside the monitor.
 
-A step is stored with its instance until it is done, so that a crash in the middle only means that it is done again.
+A step is stored with its instance until it is done. After a crash in the middle it is performed again, so each step
+must accept that its work was done before, completely or in part.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What the servers must know of an instance."""
+    """The facts of an instance that its servers need."""
 
     resource_id: str
     engine: str
@@ -58,7 +59,7 @@ class Subject:
     tier: int = 1
 
     def spec(self, password: str, parameters: Mapping[str, str]) -> InstanceSpec:
-        """The specification of new servers for the instance."""
+        """Return the specification of new servers for the instance."""
         return InstanceSpec(
             resource_id=self.resource_id,
             engine=self.engine,
@@ -81,14 +82,14 @@ class Step(ABC):
     """One piece of work.
 
     Attributes:
-        status: of the instance while the step waits and works; None leaves it as it is.
-        result: status afterwards; None leaves it as it is.
-        failure: status when the servers could not do it; None leaves it as it is.
-        removes: whether the instance is gone afterwards.
+        status: status of the instance while the step waits and works; None does not change it.
+        result: status after success; None does not change it.
+        failure: status after a failure; None does not change it.
+        removes: whether the instance no longer exists afterwards.
         fails_over: whether its cluster has another writer afterwards.
-        begun: the event when the work begins, a key of `events.EVENTS`.
-        done: the event when it is done.
-        failed: the event when it failed, with the reason.
+        begun: event at the begin of the work, a key of `events.EVENTS`.
+        done: event after success.
+        failed: event after a failure, with the reason.
     """
 
     status: ClassVar[str | None] = "modifying"
@@ -102,12 +103,12 @@ class Step(ABC):
 
     @property
     def changes(self) -> Mapping[str, object]:
-        """What PendingModifiedValues shows until the step is done."""
+        """The entries of PendingModifiedValues until the step is done."""
         return {}
 
     @abstractmethod
     def perform(self, fleet: Fleet, subject: Subject) -> None:
-        """Do the work; it may have been done before, wholly or half, by a process that crashed.
+        """Perform the work, which a process that crashed may have done before, completely or in part.
 
         Raises:
             LocalError: the servers could not do it.
@@ -116,7 +117,7 @@ class Step(ABC):
 
 @dataclass(frozen=True)
 class Create(Step):
-    """Make the servers of a new instance."""
+    """Create the servers of a new instance."""
 
     password: str = field(repr=False)
     parameters: Mapping[str, str]
@@ -126,14 +127,15 @@ class Create(Step):
     failed = "create-failed"
 
     def perform(self, fleet: Fleet, subject: Subject) -> None:
-        """Begin anew where a crash left half an instance: nobody has been told of it yet."""
+        """Create the servers; remove what a crash left of an earlier attempt."""
+        # Safe, because the instance is not available before this step is done: it has no data of a client yet.
         _discard(fleet, subject.resource_id)
         fleet.create(subject.spec(self.password, self.parameters))
 
 
 @dataclass(frozen=True)
 class CreateReplica(Step):
-    """Make a read replica of another instance."""
+    """Create a read replica of another instance."""
 
     source_id: str
     parameters: Mapping[str, str]
@@ -143,9 +145,9 @@ class CreateReplica(Step):
     failed = "replica-create-failed"
 
     def perform(self, fleet: Fleet, subject: Subject) -> None:
-        """Begin anew where a crash left half a replica."""
+        """Create the replica; remove what a crash left of an earlier attempt."""
         _discard(fleet, subject.resource_id)
-        # A replica has its source's roles: it has no password of its own.
+        # A replica has its source's roles and their passwords.
         fleet.create_replica(subject.spec("", self.parameters), self.source_id)
 
 
@@ -158,7 +160,7 @@ class AllocateStorage(Step):
     done = "storage-finished"
 
     def perform(self, fleet: Fleet, subject: Subject) -> None:
-        """Storage that is not full is fine."""
+        """Give the servers more storage; without effect if theirs is not full."""
         fleet.allocate_storage(subject.resource_id)
 
 
@@ -167,7 +169,7 @@ class ResetPassword(Step):
     """Give the master user another password.
 
     Attributes:
-        version_id: of the managed secret's new version, where somebody asked for one of that name.
+        version_id: id of the managed secret's new version, if the caller chose one.
     """
 
     password: str = field(repr=False)
@@ -177,11 +179,12 @@ class ResetPassword(Step):
 
     @property
     def changes(self) -> Mapping[str, object]:
-        """Told until it is done."""
+        """The password, masked as in RDS."""
         return {"MasterUserPassword": "****"}
 
     def perform(self, fleet: Fleet, subject: Subject) -> None:
-        """Set it."""
+        """Set the password of the master user."""
+        # The secret follows in settle(): it must never have a password that the database does not accept yet.
         fleet.set_master_password(subject.resource_id, self.password)
 
 
@@ -194,11 +197,11 @@ class AddStandby(Step):
 
     @property
     def changes(self) -> Mapping[str, object]:
-        """Told until it is done."""
+        """The new value of MultiAZ."""
         return {"MultiAZ": True}
 
     def perform(self, fleet: Fleet, subject: Subject) -> None:
-        """Convert; once more changes nothing."""
+        """Add the standby, unless there is one."""
         fleet.set_multi_az(subject.resource_id, True)
 
 
@@ -211,23 +214,23 @@ class RemoveStandby(Step):
 
     @property
     def changes(self) -> Mapping[str, object]:
-        """Told until it is done."""
+        """The new value of MultiAZ."""
         return {"MultiAZ": False}
 
     def perform(self, fleet: Fleet, subject: Subject) -> None:
-        """Convert; once more changes nothing."""
+        """Remove the standby, if there is one."""
         fleet.set_multi_az(subject.resource_id, False)
 
 
 @dataclass(frozen=True)
 class ConfigureIam(Step):
-    """Let IAM users in, or refuse them."""
+    """Enable or disable IAM database authentication."""
 
     enabled: bool
     status = "configuring-iam-database-auth"
 
     def perform(self, fleet: Fleet, subject: Subject) -> None:
-        """Tell the endpoint; once more changes nothing."""
+        """Configure the endpoint and the servers."""
         fleet.set_iam(subject.resource_id, self.enabled)
 
 
@@ -235,6 +238,7 @@ class ConfigureIam(Step):
 class ApplyParameters(Step):
     """Set dynamic parameters on running servers."""
 
+    # No status of its own: an instance stays available while it gets them.
     parameters: Mapping[str, str]
     status = None
     result = None
@@ -242,13 +246,15 @@ class ApplyParameters(Step):
     done = "parameters-updated"
 
     def perform(self, fleet: Fleet, subject: Subject) -> None:
-        """Set exactly these; a parameter that is not among them gets its default again."""
+        """Set these parameters, and reset all others to their defaults."""
         fleet.apply_parameters(subject.resource_id, self.parameters)
 
 
 @dataclass(frozen=True)
 class Reboot(Step):
     """Restart the servers with the parameter group's values."""
+
+    # Parameters with which a server does not start are the usual reason of a failure: the user can repair them then.
 
     parameters: Mapping[str, str]
     status = "rebooting"
@@ -257,16 +263,16 @@ class Reboot(Step):
     failed = "parameters-refused"
 
     def perform(self, fleet: Fleet, subject: Subject) -> None:
-        """Values first, then the restart that static ones wait for."""
+        """Apply the values, then restart, which static parameters need."""
         fleet.apply_parameters(subject.resource_id, self.parameters)
         fleet.reboot(subject.resource_id)
 
 
 @dataclass(frozen=True)
 class FailOver(Step):
-    """Reboot with failover: the standby takes over, with the parameter group's values.
+    """Reboot with failover: promote the standby, with the parameter group's values.
 
-    One that cannot be done, for want of a standby in sync, leaves the instance as it was.
+    A failover that fails, because no standby is in sync for example, leaves the instance as it was.
     """
 
     parameters: Mapping[str, str]
@@ -274,17 +280,17 @@ class FailOver(Step):
     done = "restarted"
 
     def perform(self, fleet: Fleet, subject: Subject) -> None:
-        """Values first: the new primary has them."""
+        """Apply the values, so that the new primary has them, then fail over."""
         fleet.apply_parameters(subject.resource_id, self.parameters)
         fleet.reboot(subject.resource_id, force_failover=True)
 
 
 @dataclass(frozen=True)
-class _ToClass(Step):
+class _ChangeClass(Step):
     """Move to another instance class.
 
     Attributes:
-        instance_class: the new one; no server here is larger for it.
+        instance_class: the new class. It has no effect on the size of a local server.
     """
 
     instance_class: str
@@ -294,18 +300,18 @@ class _ToClass(Step):
 
     @property
     def changes(self) -> Mapping[str, object]:
-        """The class that it does not have yet."""
+        """The new instance class."""
         return {"DBInstanceClass": self.instance_class}
 
 
 @dataclass(frozen=True)
-class Scale(_ToClass, Reboot):
-    """Move to another class, which restarts the servers."""
+class Scale(_ChangeClass, Reboot):
+    """Move to another class by a restart of the servers."""
 
 
 @dataclass(frozen=True)
-class ScaleOver(_ToClass, FailOver):
-    """Move a Multi-AZ instance to another class: the standby first, which then takes over."""
+class ScaleOver(_ChangeClass, FailOver):
+    """Move a Multi-AZ instance to another class: change the standby first, then promote it."""
 
 
 @dataclass(frozen=True)
@@ -325,7 +331,8 @@ class FailOverCluster(Step):
     fails_over = True
 
     def perform(self, fleet: Fleet, subject: Subject) -> None:
-        """Promote, unless a process that crashed has done so already."""
+        """Promote a reader, unless a process that crashed has done so."""
+        # The step belongs to the instance that was the writer: another writer means that the failover is done.
         if fleet.describe_cluster(self.cluster_id).writer_id == subject.resource_id:
             fleet.fail_over_cluster(self.cluster_id, self.target_id)
 
@@ -339,7 +346,7 @@ class Stop(Step):
     done = "stopped"
 
     def perform(self, fleet: Fleet, subject: Subject) -> None:
-        """Stop."""
+        """Stop the instance's servers."""
         fleet.stop(subject.resource_id)
 
 
@@ -353,7 +360,7 @@ class Start(Step):
     failed = "failed"
 
     def perform(self, fleet: Fleet, subject: Subject) -> None:
-        """Start."""
+        """Start the instance's servers."""
         fleet.start_instance(subject.resource_id)
 
 
@@ -364,13 +371,13 @@ class Promote(Step):
     done = "replica-promoted"
 
     def perform(self, fleet: Fleet, subject: Subject) -> None:
-        """Promote."""
+        """Promote the read replica."""
         fleet.promote_replica(subject.resource_id)
 
 
 @dataclass(frozen=True)
 class Observe(Step):
-    """Look at the servers after they changed by themselves."""
+    """Update the instance after its servers have changed by themselves."""
 
     status = None
     result = None
@@ -378,12 +385,12 @@ class Observe(Step):
     failed = "failed"
 
     def perform(self, fleet: Fleet, subject: Subject) -> None:
-        """Nothing to do: what the servers say is taken over after every step."""
+        """Do nothing: the workflow reads the servers' state after every step."""
 
 
 @dataclass(frozen=True)
 class Delete(Step):
-    """Remove the servers and their data; read replicas become instances of their own first."""
+    """Remove the servers and their data; promote read replicas to independent instances first."""
 
     replica_ids: tuple[str, ...]
     status = "deleting"
@@ -393,7 +400,8 @@ class Delete(Step):
     done = "deleted"
 
     def perform(self, fleet: Fleet, subject: Subject) -> None:
-        """Delete what is there; a failed creation may have left nothing."""
+        """Delete the servers, if there are any."""
+        # A replica must not follow a source that no longer exists. Promoting one again has no effect.
         for replica_id in self.replica_ids:
             fleet.promote_replica(replica_id)
         _discard(fleet, subject.resource_id)

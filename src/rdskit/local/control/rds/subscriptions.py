@@ -1,4 +1,4 @@
-"""Delivers RDS events to the SNS topics of the event subscriptions that ask for them."""
+"""Publish RDS events to the SNS topics of matching event subscriptions."""
 
 from __future__ import annotations
 
@@ -23,21 +23,22 @@ _log = logging.getLogger(__name__)
 
 
 def publish(event: Event, subscriptions: Iterable[EventSubscription], account: str) -> None:
-    """Publish ``event`` to the topic of every subscription that wants it. Inside the monitor.
+    """Publish ``event`` to the topic of every matching subscription. Call inside the monitor.
 
-    A topic that was deleted in the meantime is logged: RDS too keeps such a subscription and drops its messages.
+    A topic that no longer exists is only logged: RDS keeps such a subscription too, and drops its messages.
     """
     for each in subscriptions:
-        if not matches(_wishes(each), event):
+        if not matches(_filters_of(each), event):
             continue
         topics = sns_backends[account][event.region]
         try:
+            # Deliveries to HTTP subscribers are only queued here (daemon/deliveries.py), so this does not block.
             topics.publish(notification(event), arn=each.sns_topic_arn, subject="RDS Notification Message")
         except ServiceException as error:
             _log.warning("event subscription %s: %s", each.subscription_name, error)
 
 
-def _wishes(subscription: EventSubscription) -> Subscription:
+def _filters_of(subscription: EventSubscription) -> Subscription:
     return Subscription(
         enabled=subscription.enabled is not False,
         source_type=subscription.source_type,

@@ -1,4 +1,4 @@
-"""Where the emulation finds the RDS API; the names are what it looks for."""
+"""Register the RDS API with moto, which looks for the names in this module."""
 
 from rdskit.local.control.rds.responses import LocalRDSResponse
 

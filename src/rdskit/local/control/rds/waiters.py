@@ -1,4 +1,4 @@
-"""Which calls come from an SDK's waiter, and may be held."""
+"""Recognize calls of an SDK's waiter, whose answers may be delayed."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ import re
 __all__ = ["HOLD", "is_waiter"]
 
 HOLD = 20.0
-"""Seconds that a waiter's call is held at most; botocore's own pause between calls is 30."""
+"""The longest delay of a waiter's call, in seconds.
+
+A waiter of botocore sleeps 30 seconds between calls. With the delay it gets the new status at once instead. The delay
+is shorter than the read timeout of SDKs.
+"""
 
 _FEATURES = re.compile(r"(?:^|\s)m/(\S+)")
 
 
 def is_waiter(user_agent: str) -> bool:
-    """Whether botocore sent a call from a waiter: it lists feature ``B`` in the ``m/`` part of the User-Agent.
+    """Return whether botocore sent a call from a waiter: the ``m/`` part of its User-Agent lists feature ``B``.
 
     Source: ``botocore.useragent``, the table of feature ids.
     """

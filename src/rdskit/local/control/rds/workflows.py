@@ -1,4 +1,4 @@
-"""Does the steps of every instance: serial for one instance, side by side for different ones."""
+"""Run the steps of all instances: one after another for one instance, in parallel for different ones."""
 
 from __future__ import annotations
 
@@ -23,24 +23,28 @@ _log = logging.getLogger(__name__)
 
 
 class Recorder(Protocol):
-    """Hears how the work went; each instance's backend is one."""
+    """Receives the results of steps; the backend of an instance is one."""
 
     def settle(self, instance: LocalDBInstance, step: Step) -> None:
-        """Take note of a step that is done."""
+        """Record a step that is done."""
 
     def give_up(self, instance: LocalDBInstance, step: Step, reason: str) -> None:
-        """Take note of a step that failed."""
+        """Record a step that failed."""
 
     def record(self, instance: LocalDBInstance, kind: str, *, reason: str = "") -> None:
-        """Add an event."""
+        """Add an event of an instance."""
 
 
 class Workflows:
-    """Works through the steps that API calls add to instances.
+    """The threads that perform the steps of instances.
+
+    An instance with steps has one worker thread. It takes the monitor to read or change the instance, and releases it
+    while the servers work: a step may take minutes, and takes locks of instances, which come before the monitor in the
+    lock order.
 
     Args:
         fleet: the servers.
-        monitor: held to look at or change an instance, never while the servers work.
+        monitor: held to read or change an instance, never while the servers work.
         save: makes the state of instances durable; called inside the monitor.
     """
 
@@ -48,18 +52,22 @@ class Workflows:
         self._fleet = fleet
         self._monitor = monitor
         self._save = save
-        self._busy: dict[str, threading.Thread] = {}
+        # Both are guarded by the monitor.
+        self._busy: dict[str, threading.Thread] = {}  # the worker of each instance that has one
         self._closing = False
 
     def begin(self, instance: LocalDBInstance, step: Step) -> None:
-        """Add a step to an instance. The caller is inside the monitor."""
+        """Add a step to an instance. Call inside the monitor."""
+        # A request saves the state before it leaves the monitor, and the worker needs the monitor to begin. So a step
+        # is on disk before its work begins, and a crash cannot lose work that a caller has been promised.
         instance.steps.append(step)
+        # At once, not when the step begins: the answer of the API call must show the new status, as RDS does.
         if step.status:
             instance.status = step.status
         self.resume(instance)
 
     def resume(self, instance: LocalDBInstance) -> None:
-        """Work on the steps of an instance, if it has any. The caller is inside the monitor."""
+        """Start a worker for the steps of an instance, if it has any and no worker. Call inside the monitor."""
         resource_id = instance.dbi_resource_id
         if not instance.steps or resource_id in self._busy or self._closing:
             return
@@ -68,11 +76,12 @@ class Workflows:
         worker.start()
 
     def close(self, timeout: float) -> None:
-        """Let every step that is under way finish; what comes after it waits for the next start.
+        """Let every step in progress finish; the following steps wait for the next start.
 
         Args:
             timeout: seconds for all of them together.
         """
+        # Workers are daemon threads: one that takes longer ends with the process, and its step is done again.
         with self._monitor:
             self._closing = True
             workers = list(self._busy.values())
@@ -82,15 +91,19 @@ class Workflows:
 
     def _work(self, instance: LocalDBInstance) -> None:
         while True:
+            # The check and the removal from _busy are one critical section with begin(): a step that is added later
+            # finds no worker and starts one, a step that was added before is seen here.
             with self._monitor:
                 if not instance.steps or self._closing:
                     del self._busy[instance.dbi_resource_id]
                     return
                 step = instance.steps[0]
                 self._announce_begin(instance, step)
+            # Outside the monitor: API calls go on while the servers work, and may add steps to this instance.
             self._do(instance, step)
 
     def _announce_begin(self, instance: LocalDBInstance, step: Step) -> None:
+        # After a crash in the middle the step begins again, and so does its event.
         if step.begun:
             _recorder(instance).record(instance, step.begun)
             self._publish()
@@ -103,8 +116,9 @@ class Workflows:
             self._finish(instance, step.result if reason is None else step.failure)
 
     def _attempt(self, instance: LocalDBInstance, step: Step) -> str | None:
-        """Do a step and take note of it; what went wrong, if anything."""
+        """Perform a step and record its success; return the reason of a failure, or None."""
         try:
+            # Servers first, then their state, then the record: the API never shows what the servers do not have yet.
             step.perform(self._fleet, instance.subject())
             facts = None if step.removes else self._fleet.describe(instance.dbi_resource_id)
             with self._monitor:
@@ -114,13 +128,16 @@ class Workflows:
         except LocalError as error:
             _log.exception("%s: %s failed", instance.db_instance_identifier, type(step).__name__)
             return str(error)
-        except Exception as error:  # noqa: BLE001 - a worker that died would leave the status untrue for ever
+        except Exception as error:  # noqa: BLE001 - if the worker died, the status would stay wrong for ever
             _log.exception("%s: %s failed unexpectedly", instance.db_instance_identifier, type(step).__name__)
             return f"{type(step).__name__}: {type(error).__name__}: {error}"
         return None
 
     def _finish(self, instance: LocalDBInstance, status: str | None) -> None:
+        # The step leaves the list together with the saved result. A crash before this save repeats the step, so every
+        # perform() must accept work that was done before.
         instance.steps.pop(0)
+        # A step that an API call added in the meantime has set its status already: keep that one.
         following = next((step.status for step in instance.steps if step.status), None)
         instance.status = following or status or instance.status
         self._publish()
@@ -129,7 +146,8 @@ class Workflows:
         try:
             self._save()
         except LocalError:
-            # Nobody waits for an answer here; the next call that changes something tells its caller.
+            # No caller waits for an answer here. The next call that changes something saves again, and reports a
+            # failure.
             _log.exception("the state of the control plane was not saved")
         self._monitor.announce()
 
