@@ -117,7 +117,7 @@ async def test_without_credentials_the_master_user_logs_in_with_its_secret(
         async with rdskit.connect(orders.target, min_size=0) as db:
             assert str(await db.fetch_value("select current_user")).startswith("keeper")
     (told,) = [record.getMessage() for record in caplog.records if record.name == "rdskit.credentials"]
-    assert f"nothing says who logs in to {orders.engine}-orders: using its master user 'keeper'" in told
+    assert f"no user is given for {orders.engine}-orders: using its master user 'keeper'" in told
     assert orders.credentials.removeprefix("secretsmanager:") in told
     plain = await asyncio.to_thread(rdskit.dbapi_connect, orders.target)
     plain.close()

@@ -92,10 +92,10 @@ def test_a_bare_password_is_taken_as_it_is(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"username": "app", "password": "hunter2",}', "looks like a JSON object and cannot be read as one"),
+        ('{"username": "app", "password": "hunter2",}', "looks like a JSON object but is not valid JSON"),
         ('{"user": "app", "pass": "hunter2"}', "has no 'username' and 'password'; its keys are: pass, user"),
         ('{"username": "app", "password": ["hunter2"]}', "has a 'password' that is no text but list"),
-        ('{"username": "app", "password": "hunter2", "port": "x"}', "has a 'port' that is no number"),
+        ('{"username": "app", "password": "hunter2", "port": "x"}', "has a 'port' that is not a number"),
         ("{}", "its keys are: none"),
     ],
 )

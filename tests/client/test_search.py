@@ -11,7 +11,7 @@ import pytest
 
 import rdskit
 from rdskit.client.credentials import log_in, log_in_here
-from rdskit.client.credentials.attempts import GiveUp, Pause, Reply, Try, logging_in
+from rdskit.client.credentials.attempts import GiveUp, Pause, Reply, Try, login_steps
 from rdskit.client.targets.policy import hosts_for
 from rdskit.client.targets.search import patiently
 from rdskit.kernel.endpoints import Endpoint
@@ -104,7 +104,7 @@ def test_where_there_is_no_other_login_the_refusal_is_final() -> None:
 
 def test_credentials_that_rotate_are_asked_until_the_limit() -> None:
     now, pauses = 0.0, []
-    steps = logging_in(5.0, rotate=True)
+    steps = login_steps(5.0, rotate=True)
     step = next(steps)
     while not isinstance(step, GiveUp):
         if isinstance(step, Pause):

@@ -90,27 +90,27 @@ def test_a_token_of_another_version_is_refused() -> None:
 def test_a_position_of_another_history_cannot_be_told_and_has_the_writer_asked() -> None:
     history = History()
     assert not history.holds(Lsn(7, 1)), "before the writer was asked"
-    assert not history.told(Lsn(9, 1))
+    assert not history.note(Lsn(9, 1))
     assert history.holds(Lsn(7, 1))
     assert not history.holds(Lsn(8, 2)), "of a timeline that begins with a failover that we have not noticed"
     assert history.is_open, "the writer is to be asked"
-    assert history.told(Lsn(9, 2)), "so the writer is another one"
+    assert history.note(Lsn(9, 2)), "so the writer is another one"
     assert history.holds(Lsn(8, 2))
     assert not history.holds(Lsn(7, 1)), "of before the failover"
 
 
 def test_histories_of_the_mysql_family() -> None:
     history = History()
-    history.told(GtidPosition.parse("0-1-5"))
+    history.note(GtidPosition.parse("0-1-5"))
     assert history.holds(GtidPosition.parse("0-1-4"))
     assert not history.holds(GtidPosition.parse("0-2-4"))
     assert history.holds(GtidSet.parse("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5")), "a set tells what it includes"
-    assert not history.told(None), "it says no more than it did"
+    assert not history.note(None), "it says no more than it did"
     assert history.holds(GtidPosition.parse("0-1-4"))
 
 
 def test_a_position_of_before_a_cluster_was_moved_to_aurora_is_not_compared() -> None:
     history = History()
-    assert not history.told(Xid(100))
+    assert not history.note(Xid(100))
     assert history.holds(Xid(90))
     assert not history.holds(Lsn(7, 1))

@@ -1,4 +1,4 @@
-"""Who to log in as: a port with one method, and what implements it."""
+"""Provide logins: the implementations of the ``Credentials`` port, and the retry of refused logins."""
 
 from rdskit.client.credentials.choose import check_credentials, choose_credentials, may_send_password
 from rdskit.client.credentials.content import SecretContent

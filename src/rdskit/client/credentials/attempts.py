@@ -1,7 +1,7 @@
-"""Which logins are tried, and when a refusal is final: decided without I/O, clock or driver.
+"""Decide which logins to try, and when a refusal is final, without I/O, clock or driver.
 
-`logging_in` yields one step after the other, and its caller does what the step says: `login.py` once with ``await`` and
-once in a thread or greenlet.
+`login_steps` yields one step after the other, and its caller carries the step out. `login.py` does so twice: with
+``await``, and for code in a thread or greenlet.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Ask(NamedTuple):
     """Ask the credentials for a login, and reply with it.
 
     Attributes:
-        refused: what the host has just refused; None for the first login.
+        refused: the login that the host has just refused; None for the first one.
     """
 
     refused: Login | None
@@ -41,11 +41,11 @@ class Pause(NamedTuple):
 
 
 class Accepted(NamedTuple):
-    """The last step: the host took a login.
+    """The last step: the host accepted a login.
 
     Attributes:
-        login: the one it took.
-        refusals: how many it refused before.
+        login: the accepted login.
+        refusals: how many logins it refused before.
     """
 
     login: Login
@@ -60,10 +60,10 @@ Step = Ask | Try | Pause | Accepted | GiveUp
 
 
 class Reply(NamedTuple):
-    """What came of a step.
+    """The result of a step.
 
     Attributes:
-        now: the time in seconds, on a clock of the caller's choice.
+        now: the time in seconds, on a monotonic clock of the caller's choice.
         login: the reply to `Ask`.
         refused: the reply to `Try`.
     """
@@ -73,16 +73,16 @@ class Reply(NamedTuple):
     refused: bool = False
 
 
-def logging_in(limit: float, *, rotate: bool) -> Generator[Step, Reply, None]:
+def login_steps(limit: float, *, rotate: bool) -> Generator[Step, Reply, None]:
     """Yield the steps that open a connection.
 
-    A login that is refused is followed by another one as long as the credentials have another to offer. Credentials
-    that rotate are asked again for ``limit`` seconds even if they offer the same: in the middle of a rotation neither
-    the old nor the new password may be accepted.
+    After a refused login, the next one is tried while the credentials offer a different one. Credentials that rotate
+    are asked for ``limit`` seconds, even if they offer the same login again: in the middle of a rotation the server may
+    accept neither the old nor the new password.
 
     Args:
-        limit: seconds that all logins may take together.
-        rotate: whether the credentials may soon have another password than the one that was refused.
+        limit: seconds for all logins together.
+        rotate: whether the credentials may soon offer another password than the refused one.
     """
     reply = yield Ask(None)
     login, started, refusals = _login(reply), reply.now, 0
@@ -93,6 +93,7 @@ def logging_in(limit: float, *, rotate: bool) -> Generator[Step, Reply, None]:
             return
         refusals += 1
         pause = pause_after_refusal(refusals, reply.now - started, limit)
+        # Ask even if no attempt is left: this is how the credentials learn that their login was refused.
         refused, login = login, _login((yield Ask(login)))
         if pause is None or (login == refused and not rotate):
             yield GiveUp()
@@ -106,11 +107,11 @@ def _login(reply: Reply) -> Login:
 
 
 def is_refused_login(error: DriverError) -> bool:
-    """Return whether another login may help."""
+    """Return whether the host refused the login, so that another one may help."""
     return isinstance(error.public, AuthenticationError)
 
 
 def explained(error: DriverError, advice: str | None) -> DriverError:
-    """Return a refused login with what its credentials know about it; the server itself says little."""
+    """Return the error of a refused login with the credentials' advice, because the server's message says little."""
     words = f"{error.public}; {advice}" if advice else str(error.public)
     return DriverError(error.failure, AuthenticationError(words))

@@ -1,4 +1,4 @@
-"""From the ``credentials=`` of ``rdskit.connect`` to an implementation of the port."""
+"""Choose the implementation for the ``credentials=`` of ``rdskit.connect``."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _VARIABLES = {Engine.POSTGRES: POSTGRES_NAMES}
 
 
 def check_credentials(option: str | Credentials | Iam | None, *, encrypted: bool) -> None:
-    """Refuse an option that is not known, or does not fit the others, before anything is sent.
+    """Refuse an unknown option, or one that does not fit the others, before anything is sent.
 
     Args:
         option: as in ``rdskit.connect``.
-        encrypted: whether connections use TLS; a token is sent over nothing else.
+        encrypted: whether connections use TLS, without which a token is never sent.
 
     Raises:
         ConfigError: it cannot be used.
@@ -46,14 +46,14 @@ def check_credentials(option: str | Credentials | Iam | None, *, encrypted: bool
 
 
 def may_send_password(option: str | Credentials | Iam | None, *, allowed: bool) -> bool:
-    """Return whether an unverified server may have the password itself: a token is sent in no other way.
+    """Return whether an unverified server may get the password in the clear, as an IAM token is always sent.
 
     Args:
         option: as in ``rdskit.connect``.
         allowed: ``cleartext_password`` of ``rdskit.connect``.
 
     Raises:
-        ConfigError: ``allowed`` is no bool: the text "false" must not pass for leave.
+        ConfigError: ``allowed`` is not a bool; the text "false" must not count as true.
     """
     if not isinstance(allowed, bool):
         raise ConfigError(f"cleartext_password={allowed!r} is not a bool: give True or False")
@@ -63,13 +63,13 @@ def may_send_password(option: str | Credentials | Iam | None, *, allowed: bool) 
 def choose_credentials(
     option: str | Credentials | Iam | None, target: Target, engine: Engine, owner: TaskOwner
 ) -> Credentials:
-    """Give what implements an option that was checked.
+    """Return the credentials object for a checked option.
 
     Args:
         option: as in ``rdskit.connect``.
-        target: its user and password count where the option leaves them open.
-        engine: decides which variables of the environment count.
-        owner: keeps background work, such as reading a secret for many callers at once.
+        target: its user and password apply where the option leaves them open.
+        engine: decides which environment variables apply.
+        owner: owns background work, such as reading a secret for many callers at once.
     """
     if option == "iam":
         return IamCredentials(Iam(), target.user, owner)

@@ -1,9 +1,9 @@
-"""What a secret's or a parameter's text says, in every shape that RDS writes.
+"""Parse the text of a secret or parameter, in every format that RDS writes.
 
-RDS's managed secrets hold ``username`` and ``password``; those of the console and of the rotation functions add
-``engine``, ``host``, ``port``, ``dbname``, ``dbInstanceIdentifier`` or ``dbClusterIdentifier``, and ``masterarn`` where
-a second user does the rotating. Secrets that other tools write say ``database`` in place of ``dbname``. A text that is
-no JSON object is a password by itself.
+RDS's managed secrets hold ``username`` and ``password``. Those of the console and of the rotation functions add
+``engine``, ``host``, ``port``, ``dbname``, ``dbInstanceIdentifier`` or ``dbClusterIdentifier``, and ``masterarn`` if a
+second user rotates them. Secrets of other tools use ``database`` instead of ``dbname``. A text that is not a JSON
+object is a bare password.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ class SecretContent:
     """The content of one secret.
 
     Attributes:
-        name: of the secret, for messages.
+        name: name of the secret, for messages.
         user: login name, or None.
-        password: or None.
+        password: its password, or None.
         engine: as RDS names it (``postgres``, ``aurora-mysql``…), or None.
-        host: where the server is, or None.
-        port: of the server, or None.
+        host: host name of the server, or None.
+        port: port of the server, or None.
         database: initial database, or None.
         instance: DB instance identifier, or None.
         cluster: DB cluster identifier, or None.
-        keys: all keys that are there, for messages; empty for a bare password.
+        keys: all keys of the JSON object, for messages; empty for a bare password.
     """
 
     name: str
@@ -45,13 +45,13 @@ class SecretContent:
     keys: tuple[str, ...] = ()
 
     def login(self, user: str | None = None) -> Login:
-        """User and password.
+        """Return user and password.
 
         Args:
-            user: who logs in if the secret does not say.
+            user: login name to use if the secret has none.
 
         Raises:
-            ConfigError: one of them is missing. The message names the keys that are there, never a value.
+            ConfigError: one of them is missing. The message lists the keys, never a value.
         """
         chosen = self.user or user
         if self.password is None or (not chosen and self.keys):
@@ -65,14 +65,15 @@ class SecretContent:
 
 
 def parse_content(text: str, name: str) -> SecretContent:
-    """Read a secret's text.
+    """Parse a secret's text.
 
     Args:
-        text: a JSON object in one of RDS's shapes, or a bare password.
-        name: what to call it in messages.
+        text: a JSON object in one of RDS's formats, or a bare password.
+        name: name of the secret, for messages.
 
     Raises:
-        ConfigError: it looks like JSON and is not, or a value has the wrong type. The message never quotes the text.
+        ConfigError: it looks like JSON but is invalid, or a value has the wrong type. The message never quotes the
+            text.
     """
     given = _object_in(text, name)
     if given is None:
@@ -92,7 +93,8 @@ def parse_content(text: str, name: str) -> SecretContent:
 
 
 def _object_in(text: str, name: str) -> dict[str, Any] | None:
-    """The JSON object that the text is; None for a bare password, which may look like a JSON number or string."""
+    """Return the text's JSON object; None for a bare password."""
+    # Only braces make it JSON: a bare password may look like a JSON number or string.
     stripped = text.strip()
     if not (stripped.startswith("{") and stripped.endswith("}")):
         return None
@@ -101,8 +103,8 @@ def _object_in(text: str, name: str) -> dict[str, Any] | None:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        # The parser's own error would hold the secret.
-        raise ConfigError(f"{name} looks like a JSON object and cannot be read as one; store it anew")
+        # Without the parser's error, which holds the text.
+        raise ConfigError(f"{name} looks like a JSON object but is not valid JSON: store it again")
     return found
 
 
@@ -111,7 +113,7 @@ def _text(given: dict[str, Any], key: str, name: str) -> str | None:
     if value is None or value == "":
         return None
     if not isinstance(value, str):
-        raise ConfigError(f"{name} has a {key!r} that is no text but {type(value).__name__}; store it as text")
+        raise ConfigError(f"{name} has a {key!r} of type {type(value).__name__}: store it as text")
     return value
 
 
@@ -120,5 +122,5 @@ def _port(given: dict[str, Any], name: str) -> int | None:
     if value is None or value == "":
         return None
     if isinstance(value, bool) or not str(value).isdecimal():
-        raise ConfigError(f"{name} has a 'port' that is no number; correct it")
+        raise ConfigError(f"{name} has a 'port' that is not a number: correct it")
     return int(value)

@@ -1,4 +1,4 @@
-"""User and password from the environment, or from a ``.env`` file beside the program."""
+"""Read user and password from the environment, or from a ``.env`` file beside the program."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
 
 
 class EnvironmentCredentials(Credentials):
-    """User and password from two variables, looked up at each login so that a change is seen.
+    """User and password from two variables, read at each login, so that a change takes effect.
 
-    A variable that is not set is looked for in ``.env``; no variable is ever changed.
+    If a variable is not set, the ``.env`` file is read. The environment itself is never changed.
 
     Args:
-        user: from the target; wins over the variable.
-        names: of the two variables.
+        user: the target's user, which takes precedence over the variable.
+        names: names of the two variables.
     """
 
     def __init__(self, user: str | None = None, names: tuple[str, str] = POSTGRES_NAMES) -> None:
@@ -42,7 +42,7 @@ class EnvironmentCredentials(Credentials):
         """Read the environment.
 
         Raises:
-            ConfigError: no user is named anywhere, or the file cannot be read.
+            ConfigError: there is no user, or the file cannot be read.
         """
         user_name, password_name = self._names
         found = {name: value for name in self._names if (value := os.environ.get(name)) is not None}
@@ -55,9 +55,9 @@ class EnvironmentCredentials(Credentials):
 
 
 def read_env_file() -> dict[str, str]:
-    """The variables in ``.env``: of the running script's directory, else of the working directory.
+    """Return the variables of ``.env`` in the running script's directory, else in the working directory.
 
-    Parent directories are not searched: a file that somebody else may write must not decide who logs in.
+    Parent directories are not searched, because another user may be able to write there.
 
     Raises:
         ConfigError: the file cannot be read. The message never quotes it.
@@ -76,11 +76,11 @@ def read_env_file() -> dict[str, str]:
 
 
 def parse_env(text: str) -> dict[str, str]:
-    r"""Read lines of ``NAME=value``.
+    r"""Parse lines of ``NAME=value``.
 
-    ``export`` in front and comments are allowed. A value in single quotes is taken as it is; in double quotes ``\n``,
-    ``\r``, ``\t`` and an escaped character mean what they mean in Python. An unquoted value ends before `` #``. Nothing
-    is expanded. A line that is none of this is passed over.
+    A leading ``export`` and comments are allowed. A value in single quotes is literal. In double quotes, ``\n``,
+    ``\r``, ``\t`` and escaped characters mean the same as in Python. An unquoted value ends before `` #``. Variables
+    are not expanded, and other lines are ignored.
     """
     found = {}
     for line in re.split(r"\r\n|\n|\r", text):  # not splitlines(): it also splits at U+2028 and others in a password

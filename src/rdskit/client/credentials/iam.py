@@ -1,4 +1,4 @@
-"""Logins by IAM: a token instead of a password, signed on this machine and thrown away after minutes."""
+"""Log in by IAM, with a short-lived token that is signed on this machine instead of a password."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Iam:
     Attributes:
         user: the database user; by default the target's, else the environment's.
         region: of the instance; by default the one in its host name, else the configured one.
-        host: as RDS knows it, where the target is an alias (CNAME); a token for the alias would be refused.
-        port: that goes with ``host``; by default the target's.
+        host: the host name that RDS gave, if the target is an alias (CNAME); the server refuses a token for an alias.
+        port: the port that belongs to ``host``; by default the target's.
         role_arn: a role to assume (STS AssumeRole) with the keys of this process.
-        session_name: shows in CloudTrail as who assumed it.
-        external_id: where the role's trust policy asks for one.
-        keys: an async callable that gives ``AwsKeys``, where they come from somewhere else: SAML, Okta, a vault. Called
-            when the former ones are about to end, and when a token made of them is refused.
+        session_name: session name of the assumed role, as CloudTrail shows it.
+        external_id: external id, if the role's trust policy requires one.
+        keys: an async callable that returns ``AwsKeys`` from another source: SAML, Okta, a vault. It is called when the
+            former keys are about to expire, and when a token made with them is refused.
     """
 
     user: str | None = None
@@ -67,7 +67,7 @@ class _Token:
 
 
 class KeySource:
-    """The keys to sign with: of the process, of a role, or of a callable; temporary ones are renewed in time."""
+    """Provides the keys to sign with: of the process, a role, or a callable; renews temporary ones in time."""
 
     def __init__(self, how: Iam, owner: TaskOwner, now: Callable[[], dt.datetime]) -> None:
         self._how = how
@@ -75,46 +75,48 @@ class KeySource:
         self._keys: AwsKeys | None = None
         self._renewing: SingleFlight[AwsKeys] = SingleFlight(owner, "renew AWS keys")
 
-    async def keys(self, region: str, *, anew: bool) -> AwsKeys:
-        """Keys that can sign for some minutes at least.
+    async def keys(self, region: str, *, fresh: bool) -> AwsKeys:
+        """Return keys that are valid for some minutes at least.
 
         Args:
-            region: whose STS to ask for a role.
-            anew: do not use what was there before.
+            region: region of the STS endpoint, for a role.
+            fresh: do not use cached keys.
         """
         if self._how.role_arn is None and self._how.keys is None:
-            return await resolve_keys(refresh=anew)
-        if anew or self._keys is None or not role_keys_serve(self._keys.expires, self._now()):
-            self._keys = await self._renewing.run(lambda: self._renewed(region, anew=anew))
+            return await resolve_keys(refresh=fresh)
+        if fresh or self._keys is None or not role_keys_serve(self._keys.expires, self._now()):
+            self._keys = await self._renewing.run(lambda: self._renewed(region, fresh=fresh))
         return self._keys
 
-    async def _renewed(self, region: str, *, anew: bool) -> AwsKeys:
+    async def _renewed(self, region: str, *, fresh: bool) -> AwsKeys:
         if self._how.keys is not None:
             return await self._how.keys()
         assert self._how.role_arn is not None
-        if anew:
+        if fresh:
+            # STS is called with this process's own keys: if they were the refused ones, renew them first.
             await resolve_keys(refresh=True)
         name, external = self._how.session_name, self._how.external_id
         return await assume_role(self._how.role_arn, session_name=name, external_id=external, region=region)
 
 
 class IamCredentials(Credentials):
-    """A token for each endpoint, kept for 14.5 of its 15 minutes.
+    """A token for each endpoint, used for 14.5 of its 15 minutes.
 
-    A token that is refused is minted anew once, with keys that are looked up again; a refusal of that one stands.
+    A refused token is replaced once, by one that is signed with newly resolved keys. If that is refused too, the login
+    fails.
 
     Args:
         how: user, region, keys.
-        user: who logs in if ``how`` does not say.
-        owner: keeps the minting, which all who wait for it share.
-        now: the time, with a zone.
+        user: login name to use if ``how`` has none.
+        owner: owns the signing of a token, which concurrent callers share.
+        now: returns the current time, with a time zone.
 
     Attributes:
-        advice: what to check when the server refuses: RDS itself does not tell which of these it was.
+        advice: what to check after a refusal, because RDS does not tell its reason.
     """
 
     advice: ClassVar[str] = (
-        "it was an IAM token: check that IAM authentication is enabled for the instance, that the user is made for it "
+        "it was an IAM token: check that IAM authentication is enabled for the instance, that the user may use it "
         "(GRANT rds_iam, or AWSAuthenticationPlugin), that a policy allows rds-db:connect on dbuser:RESOURCE-ID/USER, "
         "the region, the real host name behind an alias (Iam(host=…)), and this machine's clock"
     )
@@ -132,17 +134,18 @@ class IamCredentials(Credentials):
 
     @override
     async def login(self, endpoint: Endpoint, *, refused: Login | None = None) -> Login:
-        """Give the user and a token that serves.
+        """Return the user and a valid token.
 
         Raises:
-            ConfigError: the user or the region is not known, or there are no AWS credentials.
-            AwsError: the role may not be assumed.
+            ConfigError: the user or the region is unknown, or there are no AWS credentials.
+            AwsError: AWS refused to let this process assume the role.
             ConnectError: STS cannot be reached.
         """
+        # One token per endpoint: the signature covers host and port.
         token = self._tokens.get(endpoint)
         if token is None or self._is_spent(token, refused):
             flight = self._minting.setdefault(endpoint, SingleFlight(self._owner, f"mint token for {endpoint}"))
-            token = await flight.run(lambda: self._mint(endpoint, anew=refused is not None))
+            token = await flight.run(lambda: self._mint(endpoint, fresh=refused is not None))
         return token.login
 
     def _is_spent(self, token: _Token, refused: Login | None) -> bool:
@@ -151,10 +154,10 @@ class IamCredentials(Credentials):
             return True
         return token.login == refused and is_worth_minting(token.minted, now)
 
-    async def _mint(self, endpoint: Endpoint, *, anew: bool) -> _Token:
+    async def _mint(self, endpoint: Endpoint, *, fresh: bool) -> _Token:
         named = Endpoint(self._how.host or endpoint.host, self._how.port or endpoint.port)
         user, region = self._named_user(), await self._region(named)
-        keys = await self._source.keys(region, anew=anew)
+        keys = await self._source.keys(region, fresh=fresh)
         minted = self._now()
         token = _Token(Login(user, sign_token(keys, named, user, region, minted)), minted, keys.expires)
         self._tokens[endpoint] = token
@@ -169,7 +172,7 @@ class IamCredentials(Credentials):
         region = self._how.region or region_of_host(endpoint.host) or await configured_region()
         if region is None:
             raise ConfigError(
-                f"the region of {endpoint.host!r} is not known: its name holds none, and neither AWS_REGION, "
+                f"the region of {endpoint.host!r} is unknown: the name contains none, and neither AWS_REGION, "
                 "AWS_DEFAULT_REGION nor the profile names one; set one of them, or pass Iam(region=…)"
             )
         return region

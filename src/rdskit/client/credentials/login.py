@@ -1,4 +1,4 @@
-"""Opens a connection with a login that the host takes: on an event loop, or in a thread or greenlet."""
+"""Open a connection with a login that the host accepts: on an event loop, or in a thread or greenlet."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rdskit.client.credentials.attempts import (
     Try,
     explained,
     is_refused_login,
-    logging_in,
+    login_steps,
 )
 from rdskit.errors import ConnectError, RdskitError
 from rdskit.kernel.ports import DriverError
@@ -34,24 +34,24 @@ C = TypeVar("C")
 async def log_in(
     connect: Callable[[Login], Awaitable[C]], credentials: Credentials, endpoint: Endpoint, limit: float
 ) -> tuple[C, Accepted]:
-    """Open a connection; another login follows a refused one while the credentials have one to offer.
+    """Open a connection; after a refused login, try the next one that the credentials offer.
 
     Args:
-        connect: opens it with a login.
-        credentials: where logins come from.
+        connect: opens the connection with a login.
+        credentials: the source of logins.
         endpoint: the host.
-        limit: seconds that all attempts may take together.
+        limit: seconds for all attempts together.
 
     Returns:
-        The connection, and which login was accepted.
+        The connection, and the login that was accepted.
 
     Raises:
         DriverError: the last error of ``connect``.
-        RdskitError: the credentials could not give a login.
+        RdskitError: the credentials gave no login.
     """
     now = asyncio.get_running_loop().time
     steps = _steps(credentials, limit)
-    login = await _asked(credentials, endpoint, _refused(next(steps)))
+    login = await _ask_credentials(credentials, endpoint, _refused(next(steps)))
     step = steps.send(Reply(now(), login))
     while True:
         assert isinstance(step, Try), step
@@ -61,7 +61,7 @@ async def log_in(
             if not is_refused_login(error):
                 raise
             ask = steps.send(Reply(now(), refused=True))
-            login = await _asked(credentials, endpoint, _refused(ask))
+            login = await _ask_credentials(credentials, endpoint, _refused(ask))
             step = steps.send(Reply(now(), login))
             if not isinstance(step, Pause):
                 raise explained(error, _advice(credentials)) from error.__cause__
@@ -76,22 +76,22 @@ async def log_in(
 def log_in_here(
     connect: Callable[[Login], C], credentials: Credentials, endpoint: Endpoint, limit: float, waiting: Waiting
 ) -> C:
-    """Open a connection like `log_in`, for code that looks synchronous.
+    """Open a connection like `log_in`, for synchronous code and greenlets.
 
     Args:
-        connect: opens it with a login.
-        credentials: where logins come from.
+        connect: opens the connection with a login.
+        credentials: the source of logins.
         endpoint: the host.
-        limit: seconds that all attempts may take together.
+        limit: seconds for all attempts together.
         waiting: how the caller waits.
 
     Raises:
         DriverError: the last error of ``connect``.
-        RdskitError: the credentials could not give a login.
+        RdskitError: the credentials gave no login.
     """
     now = time.monotonic
     steps = _steps(credentials, limit)
-    login = waiting.run(functools.partial(_asked, credentials, endpoint, _refused(next(steps))))
+    login = waiting.run(functools.partial(_ask_credentials, credentials, endpoint, _refused(next(steps))))
     step = steps.send(Reply(now(), login))
     while True:
         assert isinstance(step, Try), step
@@ -101,7 +101,7 @@ def log_in_here(
             if not is_refused_login(error):
                 raise
             ask = steps.send(Reply(now(), refused=True))
-            login = waiting.run(functools.partial(_asked, credentials, endpoint, _refused(ask)))
+            login = waiting.run(functools.partial(_ask_credentials, credentials, endpoint, _refused(ask)))
             step = steps.send(Reply(now(), login))
             if not isinstance(step, Pause):
                 raise explained(error, _advice(credentials)) from error.__cause__
@@ -110,8 +110,8 @@ def log_in_here(
 
 
 def _steps(credentials: Credentials, limit: float) -> Generator[Step, Reply, None]:
-    """Begin to log in; ``rotates`` is an optional attribute of a credentials object, as is ``advice``."""
-    return logging_in(limit, rotate=bool(getattr(credentials, "rotates", False)))
+    """Return the steps of a login; ``rotates`` and ``advice`` are optional attributes of a credentials object."""
+    return login_steps(limit, rotate=bool(getattr(credentials, "rotates", False)))
 
 
 def _advice(credentials: Credentials) -> str | None:
@@ -123,11 +123,12 @@ def _refused(step: Step) -> Login | None:
     return step.refused
 
 
-async def _asked(credentials: Credentials, endpoint: Endpoint, refused: Login | None) -> Login:
-    """Ask for a login; an application's own credentials object may raise anything, even with a password in it."""
+async def _ask_credentials(credentials: Credentials, endpoint: Endpoint, refused: Login | None) -> Login:
+    """Ask for a login, and turn what an application's own credentials object raises into a `ConnectError`."""
     try:
         return await credentials.login(endpoint, refused=refused)
     except RdskitError:
         raise
     except Exception as error:
+        # Without the text of the error, which may contain a password.
         raise ConnectError(f"the credentials for {endpoint} raised {type(error).__name__}") from error

@@ -1,4 +1,4 @@
-"""The master user's secret that RDS manages, for a target that says nothing about who logs in."""
+"""Log in as the master user with the secret that RDS manages, if the target names no user."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _log = logging.getLogger("rdskit.credentials")
 
 
 class MasterUserCredentials(Credentials):
-    """Log in as the master user, with the secret that RDS manages, if this client may read it.
+    """The master user's login from the secret that RDS manages, if this client may read it.
 
     Args:
         resource: the instance or cluster, for messages.
         secret: ARN of the secret.
-        otherwise: who logs in if it may not be read.
-        owner: keeps the reading, which all callers that wait for it share.
+        otherwise: the credentials to use if the secret cannot be read.
+        owner: owns the request for the secret, which concurrent callers share.
 
     Attributes:
         rotates: RDS rotates the secret, every seven days by default.
@@ -54,8 +54,8 @@ class MasterUserCredentials(Credentials):
         except (AwsError, ConfigError, ConnectError) as error:
             return await self._login_otherwise(endpoint, refused, error)
         _log.warning(
-            "nothing says who logs in to %s: using its master user %r with the secret that RDS manages (%s); name a "
-            "user in the target or pass credentials= for another one",
+            "no user is given for %s: using its master user %r with the secret that RDS manages (%s); name a user in "
+            "the target or pass credentials= for another one",
             self._resource,
             login.user,
             self._secret,

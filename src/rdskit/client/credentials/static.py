@@ -1,4 +1,4 @@
-"""Credentials that are at hand: in the target."""
+"""Provide the credentials that the target itself names."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 class StaticCredentials(Credentials):
-    """User and password as they were given."""
+    """A fixed user and password."""
 
     def __init__(self, user: str, password: str | None) -> None:
         self._login = Login(user, password)
 
     @override
     async def login(self, endpoint: Endpoint, *, refused: Login | None = None) -> Login:
-        """Give what was given."""
+        """Return the same login each time."""
         return self._login

@@ -1,4 +1,4 @@
-"""Credentials that a service keeps: Secrets Manager or the Parameter Store. Read anew when the server refuses them."""
+"""Read credentials from Secrets Manager or the Parameter Store, and again when the server refuses them."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 
 class Store(Protocol):
-    """Where credentials are kept."""
+    """A service that stores credentials."""
 
     async def current(self) -> SecretContent:
-        """What is valid now.
+        """Return the current version.
 
         Raises:
-            ConfigError: it is not there, or cannot be understood.
+            ConfigError: it does not exist, or cannot be parsed.
             AwsError: the service refused.
-            ConnectError: it cannot be reached.
+            ConnectError: the service cannot be reached.
         """
         ...
 
     async def pending(self) -> SecretContent | None:
-        """What a rotation under way is about to make valid, if the service tells; raises as ``current`` does."""
+        """Return the version that a running rotation is about to make current, if any; raises as ``current`` does."""
         ...
 
 
@@ -42,11 +42,11 @@ class SecretStore:
         self._identifier = identifier
 
     async def current(self) -> SecretContent:
-        """The version AWSCURRENT."""
+        """Return the version labeled AWSCURRENT."""
         return parse_content(await read_secret(self._identifier), f"secret {self._identifier!r}")
 
     async def pending(self) -> SecretContent | None:
-        """The version AWSPENDING."""
+        """Return the version labeled AWSPENDING."""
         text = await read_pending_secret(self._identifier)
         return None if text is None else parse_content(text, f"secret {self._identifier!r}")
 
@@ -59,7 +59,7 @@ class ParameterStore:
         self._name = f"parameter {path!r}"
 
     async def current(self) -> SecretContent:
-        """The latest version."""
+        """Return the latest version."""
         text = await read_parameter(self._path)
         if text is not None:
             return parse_content(text, self._name)
@@ -68,24 +68,24 @@ class ParameterStore:
         return SecretContent(self._name, user, below.get("password"), keys=tuple(sorted(below)))
 
     async def pending(self) -> None:
-        """A parameter has no version ahead of the latest one."""
+        """Return None: a parameter has no pending version."""
         return
 
 
 class StoredCredentials(Credentials):
-    """User and password that a service keeps, read when first needed and again when the server refuses them.
+    """User and password from a service, read when first needed and again when the server refuses them.
 
-    During a rotation the password of the server changes before the new version becomes the current one: a refused login
-    is therefore tried with the current version, read again, and then with the pending one.
+    A rotation changes the server's password before the new version becomes current. So after a refusal, the current
+    version is read again and tried, and then the pending one.
 
     Args:
-        store: where they are kept.
-        user: who logs in if the store does not say.
-        owner: keeps the reading, which all who wait for it share.
+        store: the service.
+        user: login name to use if the store has none.
+        owner: owns the request to the service, which concurrent callers share.
 
     Attributes:
-        rotates: a refused login is worth another attempt a moment later, even with the same password.
-        advice: what to check when the server refuses all the same.
+        rotates: a refused login is worth a retry a moment later, even with the same password.
+        advice: what was done before the login failed.
     """
 
     rotates: ClassVar[bool] = True
@@ -99,7 +99,7 @@ class StoredCredentials(Credentials):
 
     @override
     async def login(self, endpoint: Endpoint, *, refused: Login | None = None) -> Login:
-        """Give user and password; whoever was refused shares one reading with all others that were."""
+        """Return user and password; concurrent callers that were refused share one request."""
         if self._login is None or self._login == refused:
             self._login = await self._reading.run(lambda: self._read(refused))
         return self._login
@@ -113,9 +113,9 @@ class StoredCredentials(Credentials):
 
 
 async def read_content(identifier: str) -> SecretContent:
-    """The content of a secret that says where its server is, too.
+    """Return the content of a secret, which may also describe its server.
 
     Raises:
-        ConfigError: there is no such secret, or it cannot be understood.
+        ConfigError: there is no such secret, or it cannot be parsed.
     """
     return await SecretStore(identifier).current()

@@ -1,4 +1,4 @@
-"""Reads on replicas that never show less than the session has already written."""
+"""Route reads to replicas that have replayed everything the session has written."""
 
 from rdskit.client.replicas.routines import KnownRoutines, Routines
 from rdskit.client.replicas.service import Borrowed, Reader, ReaderCall, Readers

@@ -1,7 +1,7 @@
-"""Readers that answer with errors are left alone for a while, but never so many that the rest must break.
+"""Eject readers that return errors for a while, but never more than half of them.
 
-Sources: Envoy's outlier detection (consecutive errors, base ejection time times the number of ejections, at most a part
-of the fleet, panic threshold).
+Sources: Envoy's outlier detection (consecutive errors, base ejection time times the number of ejections, maximum
+ejection percentage, panic threshold).
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 ERRORS_IN_A_ROW: Final = 5
 EJECTION: Final = 30.0  # seconds; the second time twice as long, the third time three times
-LONGEST_EJECTION: Final = 300.0  # seconds; a reader that did well for as long starts from the beginning
+LONGEST_EJECTION: Final = 300.0  # seconds; after as long without an ejection, a reader's count starts again
 
 T = TypeVar("T")
 
 
 class Record(NamedTuple):
-    """How a reader did lately.
+    """A reader's recent errors and ejections.
 
     Attributes:
-        errors: in a row, since it last answered.
+        errors: errors in a row since its last answer.
         ejections: how often it was ejected.
         until: when its last ejection ends or ended.
     """
@@ -33,20 +33,20 @@ class Record(NamedTuple):
     until: float = -math.inf
 
     def is_ejected(self, now: float) -> bool:
-        """Whether it gets no reads now."""
+        """Return whether it gets no reads now."""
         return now < self.until
 
     def succeeded(self) -> Record:
-        """It answered."""
+        """Return the record after an answer."""
         return self._replace(errors=0)
 
     def failed(self, now: float, *, others_ejected: int, fleet: int) -> Record:
-        """It gave an error, or none in time.
+        """Return the record after an error or a timeout.
 
         Args:
-            now: seconds on whatever clock.
-            others_ejected: readers that are ejected now, this one aside.
-            fleet: readers in all; at most half of them are ejected at a time.
+            now: seconds on any monotonic clock.
+            others_ejected: other readers that are ejected now.
+            fleet: number of all readers; at most half of them are ejected at a time.
         """
         errors = self.errors + 1
         if errors < ERRORS_IN_A_ROW or self.is_ejected(now) or 2 * (others_ejected + 1) > fleet:
@@ -56,5 +56,5 @@ class Record(NamedTuple):
 
 
 def not_ejected(readers: list[T], record: Callable[[T], Record], now: float) -> list[T]:
-    """Leave the ejected ones out; if that leaves nobody, a poor reader is better than none: all of them."""
+    """Return the readers that are not ejected; all of them if every one is ejected."""
     return [reader for reader in readers if not record(reader).is_ejected(now)] or readers

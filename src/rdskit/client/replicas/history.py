@@ -1,4 +1,4 @@
-"""Which history the writer's positions are of: what makes the positions of other processes comparable with ours."""
+"""Track the history (timeline) of the writer's positions, without which other processes' positions mean nothing."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 
 
 class History:
-    """The writer's history, as far as it was asked for.
+    """The writer's history, as last read from the writer.
 
     Attributes:
-        is_open: whether the writer should be asked (again).
+        is_open: whether to read it from the writer again.
     """
 
     def __init__(self) -> None:
@@ -20,17 +20,17 @@ class History:
         self.is_open = True
 
     def holds(self, position: Position) -> bool:
-        """Whether a position is of this history; if not, one of the two is out of date, and the question is open."""
+        """Return whether a position belongs to this history; if not, read the writer's history again."""
         if not position.history or position.history == self._known:
             return True
         self.is_open = True
         return False
 
-    def told(self, position: Position | None) -> bool:
-        """Note a position of the writer's, or that it keeps none.
+    def note(self, position: Position | None) -> bool:
+        """Record the history of a position of the writer; None if the writer keeps no positions.
 
         Returns:
-            Whether the history is another one than before: the writer has changed, noticed or not.
+            Whether the history has changed, so that there was a failover, even if this client has not noticed it.
         """
         self.is_open = False
         before = self._known

@@ -1,4 +1,4 @@
-"""Which reader may answer, and which one shall."""
+"""Decide which readers may serve a read, and choose one of them."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ if TYPE_CHECKING:
     from rdskit.kernel.ports import ReaderProgress
     from rdskit.kernel.positions import Position
 
-LAG_LIMIT = 10.0  # seconds behind at which a reader of RDS gets no more reads; it comes back at half of that
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0  # seconds for which a reader that did not catch up is not waited for
-_TIME_CONSTANT = 1.0  # seconds over which a latency is forgotten
+LAG_LIMIT = 10.0  # seconds of lag above which a reader gets no reads, until it has less than half of that
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0  # seconds for which reads do not wait for a reader that failed to catch up
+_TIME_CONSTANT = 1.0  # seconds in which a latency decays to 1/e
 
 
 class Admission(NamedTuple):
-    """Whether a reader follows the writer that we write to.
+    """Whether a reader is known to replicate from the current writer.
 
-    After a failover a reader may have received log that the new writer never had. A log sequence number and a MariaDB
-    position then look far ahead while the reader stands still; one alone cannot show that, but two of them can: once
-    the new writer has written beyond everything the reader had, only a reader that really follows it gets there.
-    (MariaDB has the new writer refuse a reader whose last transaction it never had.) A MySQL set shows it at once: the
-    writer's set never comes to cover what the reader has received.
-    Readers of Aurora share the writer's storage and receive nothing that could differ from it: one is admitted as soon
-    as it shows what the new writer showed.
+    After a failover a reader may have received log records that the new writer never had. Its LSN or MariaDB position
+    then looks far ahead, although the reader stands still. A single position cannot reveal that, but two can: once the
+    new writer has written beyond everything that the reader had received, only a reader that replicates from it gets
+    there. (On MariaDB the new writer refuses a reader whose last transaction it never had.) A MySQL GTID set reveals it
+    at once: the writer's set never covers what the reader has received.
+    Aurora's readers share the writer's storage, so they cannot have other data. One is admitted as soon as it shows
+    what the new writer showed.
 
     Attributes:
-        admitted: it follows.
-        received: how far its log reached when it was last asked, after the new writer had answered.
-        target: a position of the new writer beyond ``received``, which it must replay to be admitted.
+        admitted: it replicates from the current writer.
+        received: the end of its log when it was last asked, after the new writer had answered.
+        target: a position of the new writer beyond ``received``; the reader is admitted once it has replayed it.
     """
 
     admitted: bool
@@ -43,16 +43,16 @@ ADMITTED = Admission(admitted=True)
 
 
 def next_admission(before: Admission, writer_position: Position | None, progress: ReaderProgress) -> Admission:
-    """Decide after one more look at writer and reader.
+    """Return a reader's admission after one more probe of the writer and the reader.
 
-    Without positions all that can be seen is that replication goes on. That is enough for what such a reader is asked:
-    nothing that has to show a write.
+    Without positions, a reader is admitted once its replication is running. That suffices, because such a reader gets
+    no reads that must show a certain write.
 
     Args:
-        before: the state so far.
-        writer_position: the writer's position, taken since the failover and before ``progress``; None if it said that
-            it keeps none.
-        progress: the reader's.
+        before: the admission so far.
+        writer_position: the writer's position, read after the failover and before ``progress``; None if the writer
+            keeps no positions.
+        progress: the reader's progress.
     """
     if before.admitted or not progress.replays:
         return before
@@ -65,7 +65,7 @@ def next_admission(before: Admission, writer_position: Position | None, progress
 
 
 def _target(before: Admission, writer_position: Position) -> Position | None:
-    """What the reader must replay; None as long as it may hold what the writer never had."""
+    """Return what the reader must replay to be admitted; None while it may hold data that the writer never had."""
     if before.received is None or not writer_position.covers(before.received):
         return None
     if before.target is None and before.received.covers(writer_position):
@@ -74,15 +74,15 @@ def _target(before: Admission, writer_position: Position) -> Position | None:
 
 
 def lags(lag: float, *, was_lagging: bool) -> bool:
-    """Whether a reader is too far behind, with hysteresis so that it does not come and go."""
+    """Return whether a reader is too far behind; with hysteresis, so that it does not alternate."""
     return lag > (LAG_LIMIT / 2 if was_lagging else LAG_LIMIT)
 
 
 def peak_ewma(average: float, sample: float, elapsed: float) -> float:
-    """Fold one latency into a reader's average, in seconds.
+    """Return a reader's latency average after one more sample, in seconds.
 
-    A sample above the average replaces it at once, one below pulls it down with a time constant of one second
-    (Finagle's peak EWMA), so that a reader that turns slow is left alone immediately.
+    A sample above the average replaces it at once; one below lowers it with a time constant of one second (Finagle's
+    peak EWMA). So a reader that becomes slow gets fewer reads immediately.
     """
     if sample >= average:
         return sample
@@ -91,13 +91,13 @@ def peak_ewma(average: float, sample: float, elapsed: float) -> float:
 
 
 def expected_wait(latency: float, in_flight: int, elapsed: float) -> float:
-    """What one more call costs at a reader, in seconds: its latency times the queue, oneself included.
+    """Return the cost of one more call at a reader in seconds: its latency times its queue, the new call included.
 
-    A reader that has nothing to do is forgiven with time, as by Finagle: it gives no samples that could pull its
-    latency down, and one slow call would keep it from all others for good. One that owes an answer is not forgiven.
+    The latency of an idle reader decays, as in Finagle. Otherwise one slow call could keep all reads away for good,
+    because an idle reader gives no new samples. While calls are in flight, it does not decay.
 
     Args:
-        latency: its average, in seconds.
+        latency: its latency average, in seconds.
         in_flight: calls that it has not answered.
         elapsed: seconds since its last answer.
     """
@@ -110,16 +110,18 @@ T = TypeVar("T")
 
 
 def pause_after_misses(misses: int) -> float:
-    """How long nobody waits for a reader that did not catch up in time, in seconds; it may serve whatever it shows.
+    """Return for how many seconds no read waits for a reader that failed to catch up in time.
+
+    In this time the reader still serves reads of positions that it is known to show.
 
     Args:
-        misses: how often in a row somebody waited for it in vain.
+        misses: how often in a row a read waited for it without success.
     """
     return min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(misses - 1, 10)) if misses else 0.0
 
 
 def two_of(count: int, first: float, second: float) -> tuple[int, int]:
-    """Two different numbers below ``count``, each pair as likely as any other; the same one twice if there is but one.
+    """Return two different numbers below ``count``, each pair with equal probability; (0, 0) if ``count`` is 1.
 
     Args:
         count: at least 1.
@@ -131,11 +133,11 @@ def two_of(count: int, first: float, second: float) -> tuple[int, int]:
 
 
 def choose(candidates: Sequence[T], wait: Callable[[T], float], first: float, second: float) -> T:
-    """Power of two choices: of two readers taken at random, the one that costs less.
+    """Return the cheaper one of two random readers ("power of two choices").
 
     Args:
         candidates: at least one.
-        wait: what one costs, as ``expected_wait`` says; asked for two of them only.
+        wait: returns a reader's cost, as ``expected_wait`` does; called for two readers only.
         first: a random number from [0, 1).
         second: another one.
     """

@@ -1,4 +1,4 @@
-"""Which functions of the user's own only read: the server's catalogue knows, and is asked once for each.
+"""Find out from the server's catalog which user-defined functions only read.
 
 Sources: PostgreSQL manual, ``pg_proc.provolatile`` and "Function Volatility Categories" (a STABLE or IMMUTABLE function
 may not change the database), ``pg_aggregate``; MySQL manual, "CREATE PROCEDURE and CREATE FUNCTION Statements" (NO SQL
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from rdskit.kernel.sql import Statement, StatementCache
     from rdskit.runtime.tasks import TaskOwner
 
-# Of all functions that a name may stand for, each must only read; an aggregate is what its parts are. Built-in ones
-# are left out: those that are not listed as harmless may tell of one host or of one session.
+# All functions that a name may refer to must be read-only, and so must all parts of an aggregate. Built-in functions do
+# not qualify: those that kernel.sql does not list as harmless may depend on the host or the session.
 _POSTGRES: Final = """
 select called.name
 from (select name, nullif(regexp_replace(name, '\\.?[^.]*$', ''), '') as schema,
@@ -50,16 +50,16 @@ select lower(concat(routine_schema, '.', routine_name)) from information_schema.
 where routine_type = 'FUNCTION' and sql_data_access in ('NO SQL', 'READS SQL DATA')
   and find_in_set(lower(concat(routine_schema, '.', routine_name)), ?)
 """
-_QUESTIONS: Final[Mapping[Dialect, str]] = {Dialect.POSTGRES: _POSTGRES, Dialect.MYSQL: _MYSQL}
-_TIMEOUT: Final = 5.0  # seconds for the answer, waiting for a connection included
+_QUERIES: Final[Mapping[Dialect, str]] = {Dialect.POSTGRES: _POSTGRES, Dialect.MYSQL: _MYSQL}
+_TIMEOUT: Final = 5.0  # seconds for the answer, including the wait for a connection
 _log = logging.getLogger("rdskit.replicas")
 
 
 class Routines:
-    """Learns of the functions that statements call, in the background: no call waits for it.
+    """Looks up the functions that statements call, in the background; no call waits for it.
 
-    A statement goes to the writer until it is known that its functions only read. One that is changed afterwards so
-    that it writes is refused by every reader, and its statement is then done on the writer.
+    A statement goes to the writer until all its functions are known to be read-only. If a function is changed later and
+    writes, every reader refuses it, and its statement runs on the writer.
     """
 
     def __init__(self, cluster: Cluster, statements: StatementCache, owner: TaskOwner) -> None:
@@ -69,7 +69,7 @@ class Routines:
         self._asked: frozenset[str] = frozenset()
 
     def learn(self, statement: Statement) -> None:
-        """Have the server asked about what is unknown of a statement, unless that was done before."""
+        """Start to look up a statement's unknown functions, unless that was done before."""
         names = statement.unknown - self._asked
         if names:
             self._asked |= names
@@ -84,7 +84,7 @@ class Routines:
 
     async def _learn(self, names: frozenset[str]) -> None:
         try:
-            self._statements.learn(await self._reading(names))
+            self._statements.learn(await self._read_only_names(names))
         except (RdskitError, Retired) as error:
             self._forget(names, error)
         except DriverError as error:
@@ -92,26 +92,26 @@ class Routines:
                 self._forget(names, error)
 
     def _forget(self, names: frozenset[str], error: Exception) -> None:
-        """The next statement asks again."""
+        """Let the next statement look the names up again."""
         self._asked -= names
-        _log.debug("it could not be asked whether %s only read: %s", ", ".join(sorted(names)), error)
+        _log.debug("the functions %s could not be looked up: %s", ", ".join(sorted(names)), error)
 
-    async def _reading(self, names: frozenset[str]) -> Iterable[str]:
+    async def _read_only_names(self, names: frozenset[str]) -> Iterable[str]:
         dialect = self._statements.dialect
         deadline = Deadline.after(_TIMEOUT)
         lease = await self._cluster.acquire_writer(deadline)
         try:
-            call = lease.connection.fetch_all(_QUESTIONS[dialect], _arguments(dialect, sorted(names)), None)
+            call = lease.connection.fetch_all(_QUERIES[dialect], _arguments(dialect, sorted(names)), None)
             return [row[0] for row in await lease.run(call, deadline.due)]
         finally:
             lease.give_back()
 
 
 class KnownRoutines(Routines):
-    """Asks nothing: for statements whose functions are looked up in another schema than the catalog is asked about."""
+    """Looks nothing up, for a scope whose schema differs from that of the look-up's connection."""
 
     def learn(self, statement: Statement) -> None:
-        """Leave the statement as it is."""
+        """Do nothing, so that the statement goes to the writer unless its functions are known."""
 
     async def ask(self, statement: Statement) -> None:
         """Leave the statement as it is."""

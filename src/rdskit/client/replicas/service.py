@@ -1,4 +1,4 @@
-"""The readers of a cluster: watched by one task, lent by what they have replayed and by what they cost."""
+"""Choose a cluster's readers by what they have replayed and by their load, as one background task observes it."""
 
 from __future__ import annotations
 
@@ -40,28 +40,28 @@ if TYPE_CHECKING:
     from rdskit.kernel.positions import Position
     from rdskit.runtime.tasks import TaskOwner
 
-_WATCH_EVERY = 0.5  # seconds between two looks at each reader
-_WATCH_SOON = 0.05  # seconds between two looks while a reader is in quarantine
-_WATCH_TIMEOUT = 1.0  # seconds for one look
+_WATCH_EVERY = 0.5  # seconds between two probes of each reader
+_WATCH_SOON = 0.05  # seconds between two probes while a reader is in quarantine
+_WATCH_TIMEOUT = 1.0  # seconds for one probe
 _CATCH_UP = 0.05  # seconds that a read waits for a reader to catch up, before it goes to the writer
-_FIRST_PAUSE, _LAST_PAUSE = 0.001, 0.008  # seconds between two questions while it waits
+_FIRST_PAUSE, _LAST_PAUSE = 0.001, 0.008  # seconds between two queries while it waits
 
 
 _LOSSES = frozenset({Failure.LOST, Failure.UNWELL})
 
 
-class Told(NamedTuple):
-    """An answer of the writer's.
+class WriterAnswer(NamedTuple):
+    """An answer of the writer.
 
     Attributes:
-        position: where it is; None where it keeps no positions.
+        position: its position; None if it keeps no positions.
     """
 
     position: Position | None
 
 
 class Reader:
-    """What is known of one reader."""
+    """One reader: its pool, its last known progress, and its load."""
 
     def __init__(self, identifier: str, pool: Pool) -> None:
         self.identifier = identifier
@@ -79,22 +79,23 @@ class Reader:
         self.noted_at = 0.0
 
     def note(self, progress: ReaderProgress, asked_at: float) -> None:
-        """Keep what the reader said of itself when it was asked."""
+        """Record the progress that the reader reported; ``asked_at`` is when the query was sent."""
         self.progress = progress
         self.noted_at = asked_at
         self.lagging = lags(progress.lag, was_lagging=self.lagging)
 
     def can_serve(self) -> bool:
-        """Whether it is a replica of our writer, within reach, and not too far behind."""
+        """Return whether it is reachable, replicates from the current writer, and is not too far behind."""
         known = self.progress
         return known is not None and known.replays and self.admission.admitted and not self.lagging
 
     def has_replayed(self, position: Position) -> bool:
-        """Whether it was seen to have replayed a position."""
+        """Return whether it is known to have replayed a position."""
         return self.progress is not None and (position is START or self.progress.position.covers(position))
 
     def shows(self, position: Position) -> bool:
-        """Whether it can serve, and was seen to have replayed a position."""
+        """Return whether it can serve, and is known to have replayed a position."""
+        # `can_serve` and `has_replayed` written out: every read calls this twice.
         known = self.progress
         return (
             known is not None
@@ -105,31 +106,31 @@ class Reader:
         )
 
     def may_catch_up(self, now: float) -> bool:
-        """Whether it is worth waiting for; not just after that was in vain."""
+        """Return whether a read may wait for it; not shortly after a read waited without success."""
         return now - self.waited_until >= pause_after_misses(self.misses)
 
     def is_near(self, now: float) -> bool:
-        """Whether it follows so closely that it most likely shows in time whatever was written."""
+        """Return whether its lag is so small that it most likely shows a recent write in time."""
         return self.progress is not None and self.progress.lag <= _CATCH_UP and self.may_catch_up(now)
 
     def missed(self, now: float) -> None:
-        """Somebody waited for it in vain."""
+        """Note that a read waited for it without success."""
         self.misses += 1
         self.waited_until = now
 
     def expected_wait(self, now: float) -> float:
-        """What one more call costs here, in seconds."""
+        """Return the cost of one more call here, in seconds."""
         return expected_wait(self.latency, self.in_flight, now - self.sampled_at)
 
     def is_ahead_of(self, other: Reader) -> bool:
-        """Whether it was seen to have replayed at least what another reader has."""
+        """Return whether it is known to have replayed at least what another reader has."""
         return other.progress is None or self.has_replayed(other.progress.position)
 
-    def vouches_for(self, lease: Lease) -> bool:
-        """Whether what is known of the reader holds for this connection.
+    def knows_connection(self, lease: Lease) -> bool:
+        """Return whether the known progress of the reader holds on this connection.
 
-        A replica that restarts serves again from its last consistent point, which may lie before what it showed
-        earlier. Restarting ends every connection, so what it said holds for those that are older than its words.
+        A replica that restarts serves from its last consistent point, which may lie before what it showed earlier.
+        A restart ends every connection, so the known progress holds on connections opened before it was read.
         """
         return lease.opened_at <= self.noted_at
 
@@ -149,7 +150,7 @@ class ReaderCall:
         """Do what is left to do after the call."""
 
     def given_up(self) -> None:
-        """Return the connection of a call that its caller gave up: it was not answered, and that is no error."""
+        """Check the connection in after its caller was cancelled: no answer, but no error of the reader either."""
         reader, now = self.reader, asyncio.get_running_loop().time()
         reader.in_flight -= 1
         reader.latency = peak_ewma(reader.latency, now - self._started, now - reader.sampled_at)
@@ -157,7 +158,7 @@ class ReaderCall:
         self._end()
 
     def give_back(self) -> None:
-        """Return the connection of a call that was answered, and count what it took."""
+        """Check the connection in after an answer, and record the latency."""
         reader, now = self.reader, asyncio.get_running_loop().time()
         reader.in_flight -= 1
         reader.served += 1
@@ -168,15 +169,15 @@ class ReaderCall:
         self._end()
 
     def unused(self) -> None:
-        """Return the connection without a call: nothing was served, and nothing learned of the latency."""
+        """Check the connection in without a call: there is no latency to record."""
         self.reader.in_flight -= 1
         self._end()
 
     def failed(self, failure: Failure) -> None:
-        """Return the connection after an error.
+        """Check the connection in after an error.
 
-        A reader that lost the call gets no more reads until it was seen again; one that only ran out of time, or
-        cancelled the query because replaying was in its way, stays in use.
+        A reader that lost the connection gets no more reads until a probe has reached it. It stays in use after a
+        timeout, and after it cancelled the query because of a recovery conflict.
         """
         reader = self.reader
         reader.in_flight -= 1
@@ -184,12 +185,12 @@ class ReaderCall:
             reader.progress = None
             reader.pool.suspect()
         if failure in _LOSSES or failure is Failure.TIMEOUT:
-            self._readers.blame(reader)
+            self._readers.count_error(reader)
         self._end()
 
 
 class Borrowed(ReaderCall):
-    """A reader's connection on loan, and the clock of the call."""
+    """A checked-out connection to a reader, which measures the latency of its call."""
 
     __slots__ = ("lease",)
 
@@ -203,19 +204,19 @@ class Borrowed(ReaderCall):
 
 
 class Readers:
-    """Check out readers that have replayed what a read must see.
+    """Checks out connections to readers that have replayed what a read must see.
 
     Attributes:
-        sent_to_writer: reads that a reader might have answered and that went to the writer.
+        sent_to_writer: reads that a reader might have served, but that went to the writer.
     """
 
     def __init__(self, cluster: Cluster, owner: TaskOwner, spill: float | None = None) -> None:
-        """Begin to watch.
+        """Start the task that probes the readers.
 
         Args:
-            cluster: whose readers.
-            owner: of the task that watches.
-            spill: the share of reads that the writer takes over at most, from 0 to 1; None for no limit.
+            cluster: the cluster.
+            owner: owns that task.
+            spill: the largest share of reads that may go to the writer, from 0 to 1; None for no limit.
         """
         self._cluster = cluster
         self._budget = SpillBudget(spill)
@@ -230,26 +231,26 @@ class Readers:
         owner.spawn(every(_WATCH_EVERY, self._watch, self._wake), "watch readers")
 
     def known(self) -> Sequence[Reader]:
-        """Every reader of the cluster, whether it can serve now or not."""
+        """Return every reader of the cluster, whether or not it can serve now."""
         self._follow_topology()
         return self._all
 
     async def borrow(
         self, position: Position | None, deadline: Deadline, avoid: Reader | None = None, scope: Scope = NO_SCOPE
     ) -> Borrowed | None:
-        """Lend a reader that has replayed a position; None sends the read to the writer.
+        """Check out a connection to a reader that has replayed a position; None sends the read to the writer.
 
         Args:
-            position: what the read must see; ``START`` for whatever is there, None for what only the writer shows.
-            deadline: of the whole call.
-            avoid: a reader that is not to be asked (again).
+            position: what the read must see; ``START`` for any state, None for what only the writer shows.
+            deadline: deadline of the whole call.
+            avoid: a reader not to use.
             scope: the tenant, role and schema that the session is to be set up for.
 
         Raises:
-            StaleReadError: the writer has taken over as many reads as it may.
+            StaleReadError: the writer has reached its share of reads.
         """
         self._budget = self._budget.read()
-        borrowed = None if position is None else await self._fresh(position, deadline, avoid, scope)
+        borrowed = None if position is None else await self._borrow_current(position, deadline, avoid, scope)
         if borrowed is None:
             self._spill()
         return borrowed
@@ -270,14 +271,14 @@ class Readers:
         return ReaderCall(self, reader)
 
     def can_tell(self, position: Position) -> bool:
-        """Whether a position that another process gives can be compared with what the readers say.
+        """Return whether a position from another process can be compared with the readers' positions.
 
-        It cannot if it is of another history than the writer's, as we know it: from before a failover, or from after
-        one that this process has not noticed. The writer is then asked which one is true.
+        It cannot if it belongs to another history than the one known for the writer: from before a failover, or from
+        after one that this process has not noticed. The writer's history is then read again.
         """
         return not self._cluster.takes_writes or self._history.holds(position)
 
-    def blame(self, reader: Reader) -> None:
+    def count_error(self, reader: Reader) -> None:
         """Count an error against a reader; several in a row eject it."""
         now = asyncio.get_running_loop().time()
         others = sum(other.record.is_ejected(now) for other in self._known.values() if other is not reader)
@@ -288,51 +289,51 @@ class Readers:
         left = self._budget.spilled()
         if left is None:
             raise StaleReadError(
-                "no reader shows what this read must see, and the writer takes over no more than "
-                f"{self._budget.share:.0%} of all reads: try again in a moment, read with consistency='eventual', or "
+                "no reader shows what this read must see, and the writer takes no more than "
+                f"{self._budget.share:.0%} of all reads: retry in a moment, read with consistency='eventual', or "
                 "connect with a higher spill="
             )
         self._budget = left
 
-    async def _fresh(
+    async def _borrow_current(
         self, position: Position, deadline: Deadline, avoid: Reader | None, scope: Scope
     ) -> Borrowed | None:
         now = asyncio.get_running_loop().time
         reader, is_fresh = self.pick(position, now(), avoid)
         borrowed = (
-            None if reader is None else await self._shown_by(reader, position, deadline, scope, is_fresh=is_fresh)
+            None if reader is None else await self._borrow_from(reader, position, deadline, scope, is_fresh=is_fresh)
         )
-        if borrowed is None and reader is not None:  # another one may have been seen to show it
+        if borrowed is None and reader is not None:  # in the meantime another one may be known to show it
             reader, is_fresh = self.pick(position, now(), avoid)
             if reader is not None and is_fresh:
-                borrowed = await self._shown_by(reader, position, deadline, scope, is_fresh=True)
+                borrowed = await self._borrow_from(reader, position, deadline, scope, is_fresh=True)
         return borrowed
 
-    async def _shown_by(
+    async def _borrow_from(
         self, reader: Reader, position: Position, deadline: Deadline, scope: Scope, *, is_fresh: bool
     ) -> Borrowed | None:
-        borrowed = await self._lend(reader, deadline, scope)
-        if borrowed is None or (is_fresh and reader.vouches_for(borrowed.lease)):
+        borrowed = await self._check_out(reader, deadline, scope)
+        if borrowed is None or (is_fresh and reader.knows_connection(borrowed.lease)):
             return borrowed
-        return borrowed if await _catches_up(borrowed, position, deadline) else None
+        return borrowed if await _wait_for_position(borrowed, position, deadline) else None
 
     def pick(self, position: Position, now: float, avoid: Reader | None = None) -> tuple[Reader | None, bool]:
-        """Choose a reader, by what is known of all of them.
+        """Choose a reader by the known progress and load of all of them.
 
-        One that was not yet seen to show the position counts as much as one that was, if it was near the writer when
-        it last spoke: it need only be asked. Otherwise all reads after a write would go to whoever answered first.
+        A reader that is not known to show the position is as good as one that is, if its lag was small at its last
+        probe: one query will tell. Otherwise all reads after a write would go to the first reader that caught up.
 
         Args:
             position: what the read must see.
             now: seconds on the loop's clock.
-            avoid: a reader that is not to be asked.
+            avoid: a reader not to use.
 
         Returns:
-            The reader, and whether it was seen to show the position; if not, it is one that is likely to in a moment.
+            The reader, and whether it is known to show the position; if not, it is likely to show it in a moment.
         """
         readers, first, second = self.known(), random.random(), random.random()  # noqa: S311 - balancing, not a secret
         ejects = now < self._ejected_until
-        if readers and not ejects:  # most often any two will do, and the others need not be looked at
+        if readers and not ejects:  # fast path: usually two random readers will do, without a scan of all
             one, other = two_of(len(readers), first, second)
             mine, theirs = readers[one], readers[other]
             if mine is not avoid and theirs is not avoid and mine.shows(position) and theirs.shows(position):
@@ -346,7 +347,7 @@ class Readers:
             return chosen, chosen.has_replayed(position)
         return _furthest([reader for reader in serving if reader.may_catch_up(now)]), False
 
-    async def _lend(self, reader: Reader, deadline: Deadline, scope: Scope) -> Borrowed | None:
+    async def _check_out(self, reader: Reader, deadline: Deadline, scope: Scope) -> Borrowed | None:
         lease = reader.pool.take(asyncio.get_running_loop().time())
         if lease is None or lease.scope is not scope:
             if lease is not None:
@@ -354,18 +355,18 @@ class Readers:
             try:
                 lease = await reader.pool.acquire(Deadline.after(deadline.bounded(_WATCH_TIMEOUT)), scope)
             except (RdskitError, Retired):
-                reader.progress = None  # not to be chosen again until the watch has reached it
-                self.blame(reader)
+                reader.progress = None  # do not choose it again until a probe has reached it
+                self.count_error(reader)
                 return None
         return Borrowed(self, reader, lease)
 
     def _follow_topology(self) -> None:
         if self._failures != self._cluster.failures:
-            # The writer failed: until it is known better, each reader may hold a history that the next one never had.
+            # The writer failed: until proven otherwise, each reader may hold data that the next writer never had.
             self._failures = self._cluster.failures
             self._quarantine()
             self._wake.set()
-        if self._pools is not self._cluster.readers:  # each look at the topology makes another mapping
+        if self._pools is not self._cluster.readers:  # each refresh of the topology creates a new mapping
             self._pools = self._cluster.readers
             self._follow_pools()
 
@@ -376,12 +377,12 @@ class Readers:
             self._wake.set()
 
     def _reader(self, name: str, pool: Pool) -> Reader:
-        """The reader of this pool. A pool that was left lends nothing any more, so another one needs another reader."""
+        """Return the reader of a pool; a new pool gets a new reader, because the old pool is closed."""
         before = self._known.get(name)
         if before is not None and before.pool is pool:
             return before
         reader = Reader(name, pool)
-        if before is not None:  # a quarantine is not left by moving
+        if before is not None:  # a new endpoint does not end a quarantine
             reader.admission, reader.served = before.admission, before.served
         return reader
 
@@ -393,14 +394,15 @@ class Readers:
         readers = self.known()
         suspects = [reader for reader in readers if not reader.admission.admitted]
         asks = suspects or (readers and self._history.is_open and self._cluster.takes_writes)
-        told = await self._asked_writer() if asks else None
-        await asyncio.gather(*(self._look_at(reader, told) for reader in readers))
+        # The writer before the readers: `next_admission` compares a position with progress that was read later.
+        answer = await self._ask_writer() if asks else None
+        await asyncio.gather(*(self._probe(reader, answer) for reader in readers))
         if any(not reader.admission.admitted for reader in readers):
             await asyncio.sleep(_WATCH_SOON)
             self._wake.set()
 
-    async def _asked_writer(self) -> Told | None:
-        """What the writer says; None where it says nothing now."""
+    async def _ask_writer(self) -> WriterAnswer | None:
+        """Read the writer's position; return None if the writer does not answer."""
         pool = self._cluster.writer
         try:
             lease = await pool.acquire(Deadline.after(_WATCH_TIMEOUT))
@@ -411,33 +413,34 @@ class Readers:
         except DriverError as error:
             if error.failure is not Failure.REFUSED:
                 return None
-            position = None  # it keeps none that this user may see
+            position = None  # the user may not read it, so it is as if the writer kept none
         finally:
             lease.give_back()
-        if self._history.told(position):
+        if self._history.note(position):
             self._quarantine()
-        return Told(position)
+        return WriterAnswer(position)
 
-    async def _look_at(self, reader: Reader, told: Told | None) -> None:
+    async def _probe(self, reader: Reader, answer: WriterAnswer | None) -> None:
         try:
             lease = await reader.pool.acquire(Deadline.after(_WATCH_TIMEOUT))
         except (RdskitError, Retired):
             reader.progress = None
             return
         try:
-            progress = await _ask(reader, lease.connection.reader_progress(_WATCH_TIMEOUT))
+            progress = await _read_progress(reader, lease.connection.reader_progress(_WATCH_TIMEOUT))
         except DriverError:
             reader.progress = None
             return
         finally:
             lease.give_back()
-        if told is None:
+        if answer is None:
             reader.admission = reader.admission if reader.admission.admitted else QUARANTINED
         else:
-            reader.admission = next_admission(reader.admission, told.position, progress)
+            reader.admission = next_admission(reader.admission, answer.position, progress)
 
 
-async def _ask(reader: Reader, question: Coroutine[Any, Any, ReaderProgress]) -> ReaderProgress:
+async def _read_progress(reader: Reader, question: Coroutine[Any, Any, ReaderProgress]) -> ReaderProgress:
+    # The time before the query counts in `knows_connection`: the reader may restart while the answer is under way.
     asked_at = asyncio.get_running_loop().time()
     progress = await question
     reader.note(progress, asked_at)
@@ -455,13 +458,14 @@ def _furthest(readers: Sequence[Reader]) -> Reader | None:
     return furthest
 
 
-async def _catches_up(borrowed: Borrowed, position: Position, deadline: Deadline) -> bool:
-    """Wait for a borrowed reader; it is given back when it takes too long."""
+async def _wait_for_position(borrowed: Borrowed, position: Position, deadline: Deadline) -> bool:
+    """Wait until a borrowed reader shows a position; if it takes too long, check it in and return False."""
     reader, lease, now = borrowed.reader, borrowed.lease, asyncio.get_running_loop().time
     end, pause, took = min(now() + _CATCH_UP, deadline.due), _FIRST_PAUSE, 0.0
     try:
-        while (asked_at := now()) + took < end:  # a question that is given up costs the connection a cleaning
-            await _ask(reader, lease.run(lease.connection.reader_progress(None), end))
+        # Stop early rather than cut a query off: the pool would have to clean the connection.
+        while (asked_at := now()) + took < end:
+            await _read_progress(reader, lease.run(lease.connection.reader_progress(None), end))
             if reader.has_replayed(position) and reader.can_serve():
                 reader.misses = 0
                 return True

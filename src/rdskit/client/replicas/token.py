@@ -1,11 +1,11 @@
-"""A position as a signed text that crosses processes, in a cookie, a header or a message.
+"""Sign a position as a text that one process can pass to another in a cookie, a header or a message.
 
-A position counts within its history only (PostgreSQL's timeline, the server that wrote last on MariaDB), so the token
-names that too: after a failover, the same number may stand for something else.
+A position is meaningful within its history only (PostgreSQL's timeline, MariaDB's last writing server), so the token
+contains the history too. After a failover, the same number may refer to something else.
 
-A token is base64url of a MAC (HMAC-SHA-256, its first 16 bytes) and of ``version|cluster|expiry|position``. The
-cluster is a digest, so that no host name leaves the house. A position is no secret: the signature keeps others from
-naming one that no reader ever reaches, which would send every read to the writer.
+A token is the base64url of a MAC (the first 16 bytes of HMAC-SHA-256) and of ``version|cluster|expiry|position``. The
+cluster is a digest, so that clients do not see a host name. A position is no secret. The signature prevents clients
+from inventing a position that no reader ever reaches, which would send every read to the writer.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from rdskit.kernel.position_text import position_from_text, position_to_text
 if TYPE_CHECKING:
     from rdskit.kernel.positions import Position
 
-LIFETIME: Final = 3600  # seconds that a token counts
+LIFETIME: Final = 3600  # seconds for which a token is valid
 _VERSION: Final = "1"
 _MAC_BYTES: Final = 16
 _UNKNOWN: Final = "writer"
 
 
 class Claim(NamedTuple):
-    """What a token says.
+    """The content of a token.
 
     Attributes:
-        cluster: whose position it is, as ``cluster_digest`` gives it.
-        position: what must be shown; None where only the writer surely shows it.
-        expires: when it ceases to count, in seconds since 1970.
+        cluster: the position's cluster, as returned by ``cluster_digest``.
+        position: the position that a read must see; None if only the writer is sure to show it.
+        expires: end of its validity, in seconds since 1970.
     """
 
     cluster: str
@@ -43,19 +43,19 @@ class Claim(NamedTuple):
 
 
 def cluster_digest(name: str) -> str:
-    """A short name for a cluster that tells nothing about it."""
+    """Return a short digest of a cluster's name, which does not reveal the name."""
     return hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
 
 
 def sign(claim: Claim, key: bytes) -> str:
-    """Write a claim as a token: letters, digits, ``-`` and ``_`` only."""
+    """Return a claim as a token, which consists of letters, digits, ``-`` and ``_``."""
     shown = _UNKNOWN if claim.position is None else position_to_text(claim.position)
     payload = "|".join((_VERSION, claim.cluster, str(claim.expires), shown)).encode()
     return urlsafe_b64encode(_mac(payload, key) + payload).rstrip(b"=").decode()
 
 
 def verify(text: str, key: bytes) -> Claim:
-    """Read a token.
+    """Check a token's signature, and return its claim.
 
     Raises:
         ConfigError: it was not signed with this key, or is not a token at all.
@@ -63,25 +63,26 @@ def verify(text: str, key: bytes) -> Claim:
     try:
         raw = urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except (binascii.Error, ValueError):
-        raise _not_ours() from None
+        raise _invalid_token() from None
     mac, payload = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
+    # Parse nothing before this check: the payload comes from a client.
     if not hmac.compare_digest(mac, _mac(payload, key)):
-        raise _not_ours()
+        raise _invalid_token()
     version, _, rest = payload.decode().partition("|")
     if version != _VERSION:
-        raise ConfigError("the token was made by another version of rdskit: let it expire, or do without it")
+        raise ConfigError("the token was issued by another version of rdskit: get a new one with token()")
     cluster, expires, shown = rest.split("|")
     return Claim(cluster, None if shown == _UNKNOWN else position_from_text(shown), int(expires))
 
 
 def position_to_see(claim: Claim, cluster: str, now: float) -> Position | None:
-    """What a read with this token must see; None sends it to the writer.
+    """Return the position that a read with this token must see; None sends it to the writer.
 
-    A token that has expired asks for the writer, which is always right. One of another cluster is a mistake.
+    An expired token sends it to the writer, which is always correct. A token of another cluster is an error.
 
     Args:
-        claim: what the token says.
-        cluster: our own digest.
+        claim: content of the token.
+        cluster: digest of this client's cluster.
         now: seconds since 1970.
 
     Raises:
@@ -99,7 +100,7 @@ def _mac(payload: bytes, key: bytes) -> bytes:
     return hmac.digest(key, payload, "sha256")[:_MAC_BYTES]
 
 
-def _not_ours() -> ConfigError:
+def _invalid_token() -> ConfigError:
     return ConfigError(
         "the token given as after= was not signed with this process's key: connect with the same token_key= (or "
         "RDSKIT_TOKEN_KEY) wherever tokens are made and read; without one, they are valid in their own process only"

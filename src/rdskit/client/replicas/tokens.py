@@ -1,4 +1,4 @@
-"""Tokens of one database: its cluster, its key, and the clock."""
+"""Issue and read the position tokens of one database."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 VARIABLE: Final = "RDSKIT_TOKEN_KEY"
 _SHORTEST: Final = 16  # characters of a key
-# Where nobody gives a key: of this process, and of the workers that are forked from it.
+# The default key: created at import, so that workers forked later share it.
 _own_key: Final = secrets.token_bytes(32)
 
 
 class Tokens:
-    """Makes and reads tokens.
+    """Issues and reads tokens.
 
     Args:
-        cluster: the cluster's name; the same in every process that shall understand the tokens.
-        key: a secret text of 16 characters at least; None takes ``RDSKIT_TOKEN_KEY``, and without that a key of this
+        cluster: the cluster's name; the same in all processes that exchange tokens.
+        key: a secret text of 16 characters at least; None takes ``RDSKIT_TOKEN_KEY``, or else a random key of this
             process.
 
     Raises:
@@ -38,14 +38,14 @@ class Tokens:
         self._key = _key_from(os.environ.get(VARIABLE) if key is None else key)
 
     def issue(self, position: Position | None) -> str:
-        """Make a token; a position of None will send its reads to the writer."""
+        """Return a token for a position; None sends the reads with this token to the writer."""
         return sign(Claim(self._cluster, position, int(time.time()) + LIFETIME), self._key)
 
     def read(self, token: str | None) -> Position | None:
-        """What a read must see; None where only the writer surely shows it.
+        """Return the position that a read must see; None if only the writer is sure to show it.
 
         Raises:
-            ConfigError: the token is not one of ours, or about another cluster.
+            ConfigError: the token's signature is wrong, or it is about another cluster.
         """
         if token is None:
             return START
@@ -58,6 +58,6 @@ def _key_from(key: str | None) -> bytes:
     if len(key) < _SHORTEST:
         raise ConfigError(
             f"the key for tokens has {len(key)} characters and can be guessed: give token_key= or {VARIABLE} at "
-            f"least {_SHORTEST}, as `python -c 'import secrets; print(secrets.token_urlsafe(32))'` makes them"
+            f"least {_SHORTEST}, such as the output of `python -c 'import secrets; print(secrets.token_urlsafe(32))'`"
         )
     return key.encode()

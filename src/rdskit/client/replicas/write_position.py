@@ -1,4 +1,4 @@
-"""How far the session has written: the position that its next read must see."""
+"""Track how far a session has written: the position that its next read must see."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _CAPTURE_TIMEOUT = 1.0  # seconds for the one round trip that reads the position
 
 
 class WritePosition:
-    """Captures the writer's position after the caller has its answer, on the connection that wrote.
+    """Reads the writer's position after the caller has its answer, on the connection that wrote.
 
-    One capture is under way at most. It covers every write acknowledged before it began, so under load many writes
+    At most one capture runs at a time. It covers every write acknowledged before it began, so under load many writes
     share one round trip.
 
-    A server without positions (MySQL with ``gtid_mode`` off) is not asked again: after its first write, the session's
-    reads go to the writer.
+    A server without positions (MySQL with ``gtid_mode`` off) is asked once only. After its first write, the session's
+    reads then go to the writer.
 
     Attributes:
         position: what the session's next read must see.
@@ -42,36 +42,37 @@ class WritePosition:
         self.position: Position = START
 
     def lost_track(self) -> None:
-        """A write may have happened, and there is no connection to ask on: reads go to the writer until one asked."""
+        """Note a write of unknown outcome without a connection to query: reads go to the writer until a capture."""
         self._acknowledged += 1
         self.is_known = False
 
     def wrote(self, lease: Lease) -> None:
-        """A write was acknowledged on this connection; the position is read, then the connection goes back."""
+        """Note an acknowledged write, read the position on its connection, and check the connection in."""
         self._acknowledged += 1
         self.is_known = False
         self.capture(lease)
 
     def capture(self, lease: Lease) -> None:
-        """Read the position on a connection to the writer, and give the connection back."""
+        """Start to read the position on a connection to the writer, and check the connection in afterwards."""
         unusable = self._untracked or lease.connection.broken or lease.connection.interrupted
         if self._capturing or self.is_known or unusable:
             lease.give_back()
             return
         self._capturing = True
         task = self._owner.spawn(self._capture(lease), "capture position")
-        # Not in a `finally` of the task: one that is cancelled before it began never gets there.
-        task.add_done_callback(lambda ended: self._captured_on(lease, well=not ended.cancelled() and ended.result()))
+        # A callback, not a `finally` in the task: a task that is cancelled before its first step never reaches it.
+        task.add_done_callback(lambda ended: self._finish_capture(lease, well=not ended.cancelled() and ended.result()))
 
     async def known(self, timeout: float) -> bool:
-        """Wait until every write acknowledged by now is covered.
+        """Wait until the position covers every write acknowledged by now.
 
         Args:
             timeout: seconds to wait at most.
 
         Returns:
-            Whether ``position`` covers them; False means that only the writer can be asked.
+            Whether ``position`` covers them; if not, the read must go to the writer.
         """
+        # Writes acknowledged while this waits are no concern of this read.
         wanted = self._acknowledged
         try:
             async with asyncio.timeout(timeout):
@@ -83,10 +84,10 @@ class WritePosition:
         return self._captured >= wanted
 
     async def settled(self, cluster: Cluster, deadline: Deadline) -> Position | None:
-        """What covers every write acknowledged by now, asked for if need be; None where the writer cannot tell.
+        """Return a position that covers every write acknowledged by now, captured if needed; None if unknown.
 
         Raises:
-            ConnectError: there was no writer to ask before the deadline.
+            ConnectError: there was no connection to the writer before the deadline.
         """
         if not await self.known(deadline.bounded(_CAPTURE_TIMEOUT)):
             self.capture(await cluster.acquire_writer(deadline))
@@ -97,7 +98,7 @@ class WritePosition:
     async def _capture(self, lease: Lease) -> bool:
         try:
             while not self.is_known:
-                upto = self._acknowledged
+                upto = self._acknowledged  # before the query: a write acknowledged during it may not be covered
                 position = await lease.connection.written_position(_CAPTURE_TIMEOUT)
                 if position is None:
                     self._untracked = True
@@ -107,29 +108,29 @@ class WritePosition:
                 self.is_known = self._captured == self._acknowledged
                 self._progressed.set()
         except DriverError:
-            lease.pool.suspect()  # the position stays unknown: reads go to the writer until a capture succeeds there
+            lease.pool.suspect()  # the position stays unknown: reads go to the writer until a capture succeeds
             return False
         return True
 
-    def _captured_on(self, lease: Lease, *, well: bool) -> None:
+    def _finish_capture(self, lease: Lease, *, well: bool) -> None:
         self._capturing = False
         self._progressed.set()
         if well:
-            self.capture(lease)  # a write may have been acknowledged since; gives the connection back if none was
+            self.capture(lease)  # a write may have been acknowledged since; if not, this checks the connection in
         else:
             lease.give_back()
 
 
 class NoWritePosition(WritePosition):
-    """Of a session that cannot write: nothing is ever captured, and its reads see whatever there is."""
+    """The position of a session that cannot write: it captures nothing, and its reads need not wait."""
 
     def lost_track(self) -> None:
-        """Whatever was sent, nothing was written."""
+        """Do nothing: no write can have happened."""
 
     def wrote(self, lease: Lease) -> None:
-        """Give the connection back."""
+        """Check the connection in."""
         lease.give_back()
 
     def capture(self, lease: Lease) -> None:
-        """Give the connection back."""
+        """Check the connection in."""
         lease.give_back()

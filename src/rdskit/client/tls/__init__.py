@@ -1,4 +1,4 @@
-"""TLS towards the database: verified by default, against the RDS authorities that are shipped with the package."""
+"""Set up TLS to the database, verified by default against the RDS certificate authorities in this package."""
 
 from rdskit.client.tls.authority_file import authority_file
 from rdskit.client.tls.context import MODES, CurrentContext, tls_context

@@ -1,4 +1,4 @@
-"""TLS for drivers that applications use directly: each has names of its own for the same thing."""
+"""Translate ``tls=`` into the connect arguments of the drivers that applications use directly."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     import os
 
 _LIBPQ: Final = frozenset({"psycopg", "psycopg_async"})
-_NO_CLEAR_PASSWORD: Final = {"require_auth": "!password"}  # libpq 16; an older one knows no such option, and refuses
-#: Connect arguments that decide about TLS; who sets one beside ``tls=`` would not know which of them holds.
+# libpq 16 and later. An older libpq refuses the unknown option, which is safer than to send the password.
+_NO_CLEAR_PASSWORD: Final = {"require_auth": "!password"}
+#: Connect arguments that configure TLS. Together with ``tls=`` it would be unclear which one takes precedence.
 TLS_NAMES: Final = frozenset(
     {
         *("sslmode", "sslrootcert", "sslnegotiation", "gssencmode"),
@@ -34,16 +35,16 @@ TLS_NAMES: Final = frozenset(
 def tls_arguments(
     driver: str, mode: str, ca: str | os.PathLike[str] | None = None, *, cleartext_password: bool
 ) -> dict[str, Any]:
-    """The arguments with which a driver's own ``connect`` does what ``tls=`` says.
+    """Return the arguments for a driver's own ``connect`` that implement ``tls=``.
 
     Args:
         driver: ``psycopg``, ``psycopg_async``, ``asyncpg``, ``pymysql`` or ``asyncmy``.
         mode: as in ``rdskit.connect``.
         ca: as in ``rdskit.connect``.
-        cleartext_password: an unverified server may have the password in the clear.
+        cleartext_password: whether an unverified server may get the password in the clear.
 
     Raises:
-        ConfigError: the mode is unknown, or a file cannot be read.
+        ConfigError: the mode or driver is unknown, or a file cannot be read.
     """
     context = tls_context(mode, ca)
     if driver in _LIBPQ:
@@ -54,11 +55,11 @@ def tls_arguments(
         return {"ssl": context} if context else {"ssl_disabled": True}
     if driver == "asyncmy":
         return {"ssl": context} if context else {}
-    raise ConfigError(f"TLS of driver {driver!r} is not known to rdskit")
+    raise ConfigError(f"tls= is not supported for the driver {driver!r}: configure TLS in the driver's own arguments")
 
 
 def _libpq(mode: str, ca: str | os.PathLike[str] | None) -> dict[str, Any]:
-    # With a Kerberos ticket at hand libpq would encrypt by GSS and look at no certificate.
+    # With a Kerberos ticket, libpq would prefer GSS encryption, and check no certificate.
     if mode == "verify-full":
         return {"sslmode": mode, "sslrootcert": authority_file(ca), "gssencmode": "disable"}
     return {"sslmode": "require" if mode == "require" else "disable", "gssencmode": "disable"}

@@ -1,4 +1,4 @@
-"""The authorities as one file, for drivers whose TLS is not Python's: libpq reads ``sslrootcert`` from a path."""
+"""Write the certificate authorities to one file, for drivers such as libpq that read them from a path."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from rdskit.client.tls.context import authorities, further_authorities
 
 
 def authority_file(ca: str | os.PathLike[str] | None = None) -> str:
-    """Give the path of a file that holds the shipped bundle and whatever else is trusted.
+    """Return the path of a file with the shipped bundle and all further authorities.
 
-    The file is private to this user and removed when the process ends; all callers with the same arguments share it. It
-    lies in the temporary directory, where a cleaner may remove it after some days: so ask for the path each time.
+    The file is private to this user, and removed when the process ends. All callers with the same arguments share it.
+    It is in the temporary directory, where a cleaner may remove it after some days: so ask for the path each time.
 
     Args:
         ca: path of a PEM file with further authorities; the file that ``RDSKIT_CA`` names is added too.
@@ -42,5 +42,5 @@ def _write(process: int, further: tuple[tuple[str, int], ...]) -> str:
 
 
 def _remove(path: str, process: int) -> None:
-    if os.getpid() == process:  # a forked child must not take its parent's file away
+    if os.getpid() == process:  # a forked child inherits the exit handler, and must not remove its parent's file
         Path(path).unlink(missing_ok=True)

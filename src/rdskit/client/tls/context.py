@@ -1,4 +1,4 @@
-"""Building TLS contexts, one for each way of verifying and process: reading the bundle costs over 10 ms."""
+"""Build TLS contexts, and cache one per mode and set of authorities: reading the bundle takes over 10 ms."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _log = logging.getLogger("rdskit.tls")
 
 
 def tls_context(mode: str, ca: str | os.PathLike[str] | None = None) -> ssl.SSLContext | None:
-    """Give the context for connections to a database.
+    """Return the TLS context for connections to a database.
 
     Args:
-        mode: ``verify-full`` checks the certificate and the host name; ``require`` encrypts without checking whom
-            it talks to; ``off`` sends everything in the clear.
+        mode: ``verify-full`` checks the certificate and the host name; ``require`` encrypts without checking the
+            server's identity; ``off`` sends everything in the clear.
         ca: path of a PEM file with further authorities; the file that ``RDSKIT_CA`` names is added too.
 
     Returns:
@@ -43,7 +43,7 @@ def tls_context(mode: str, ca: str | os.PathLike[str] | None = None) -> ssl.SSLC
 
 
 class CurrentContext:
-    """The context for new connections of an open database: a changed file of authorities counts from then on.
+    """The TLS context for new connections of an open database, rebuilt when a file of authorities changes.
 
     Args:
         mode: as for `tls_context`.
@@ -58,21 +58,21 @@ class CurrentContext:
         self._context = tls_context(mode, ca)
 
     def __call__(self) -> ssl.SSLContext | None:
-        """Return the context; a file that is away or broken for a moment leaves the last one in place."""
+        """Return the context; while a file is missing or broken, return the last one."""
         if self._context is None:
             return None
         try:
             self._context = _build(self._mode, further_authorities(self._ca))
         except ConfigError as error:
-            _log.warning("the authorities that were read before stay in use: %s", error)
+            _log.warning("the authorities read before stay in use: %s", error)
         return self._context
 
 
 def further_authorities(ca: str | os.PathLike[str] | None) -> tuple[tuple[str, int], ...]:
-    """The files that are trusted beside the shipped bundle, each with a number that changes with the file.
+    """Return the files trusted in addition to the shipped bundle, each with a number that changes with the file.
 
     Args:
-        ca: path of a PEM file; the one that ``RDSKIT_CA`` names is added.
+        ca: path of a PEM file; the file that ``RDSKIT_CA`` names is added.
 
     Raises:
         ConfigError: a file cannot be read.
@@ -96,12 +96,12 @@ def _build(mode: str, extra: tuple[tuple[str, int], ...]) -> ssl.SSLContext:
 
 
 def authorities() -> str:
-    """The shipped bundle: the certificate authorities of RDS in every region, as PEM."""
+    """Return the shipped bundle as PEM: the certificate authorities of RDS in every region."""
     return Path(__file__).with_name("rds-ca-bundle.pem").read_text(encoding="utf-8")
 
 
 def _stamp(path: str) -> int:
-    # A new authority under the same name is a new file: its time of change and its inode are part of the cache's key.
+    # A replaced file keeps its path, so the modification time and the inode are part of the cache's key.
     try:
         found = Path(path).stat()
         return found.st_mtime_ns << 64 | found.st_ino
