@@ -71,6 +71,7 @@ class LocalAuthority:
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = (
             _builder(name, issuer=authority.subject, key=key.public_key())
+            # Clients compare the host with these names only, not with the subject (RFC 9525).
             .add_extension(names, critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(authority=False), critical=True)
@@ -85,6 +86,8 @@ class LocalAuthority:
 
     def _load(self) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
         with self._lock:
+            # One thread creates the authority. A second one would replace the key that has signed the first
+            # certificates.
             if self._loaded is None:
                 if not (self.certificate_file.exists() and self._key_file.exists()):
                     self._make()

@@ -93,6 +93,7 @@ def _privilege() -> Finding:
 def _addresses() -> Finding:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         try:
+            # macOS and Windows have 127.0.0.1 only, unless aliases are added.
             probe.bind((_SPARE_ADDRESS, 0))
         except OSError as error:
             how = f"127/8 cannot be bound beyond 127.0.0.1 ({error.strerror}) on {sys.platform}"

@@ -140,6 +140,7 @@ class injected:  # noqa: N801 - reads as the verb that it is: with faults.inject
         clear(self._identifier, data=self._data)
 
     async def __aenter__(self) -> Self:
+        # The request to the local RDS blocks, and other tasks of the loop are the clients under test.
         return await asyncio.to_thread(self.__enter__)
 
     async def __aexit__(self, *_: object) -> None:

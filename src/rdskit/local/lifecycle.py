@@ -105,6 +105,7 @@ def up(data: Path, port: int | None = None, guard: Guard | None = None) -> Local
         if not already:
             daemon.start(_choose_port(layout, port), guard or Guard())
     found = _running(layout, seconds=time.monotonic() - begun, already=already)
+    # Compared last: the running daemon is left alone whether or not it has the requested options.
     if port not in (None, found.port):
         raise LocalError(f"the local RDS on {data} is already up at port {found.port}: `rdskit local down` first")
     if already and guard is not None and found.health is not None and found.health.get("guard") != asdict(guard):
@@ -216,6 +217,7 @@ def failovers(data: Path, identifier: str | None = None) -> list[dict[str, Any]]
 
 def _answers(layout: Layout, daemon: DaemonProcess) -> bool:
     """Return whether a living daemon answers once it is ready; False for one that is shutting down."""
+    # Another process may have started it a moment ago.
     daemon.await_ready()
     try:
         _ask(layout, "health")
@@ -228,6 +230,7 @@ def _answers(layout: Layout, daemon: DaemonProcess) -> bool:
 
 def _choose_port(layout: Layout, port: int | None) -> int:
     chosen = port or served_port(layout)
+    # Before the port is saved: one that is taken must not become the default of the next start.
     check_port(chosen)
     write_json(layout.settings, {"port": chosen})
     # The file of an earlier run would be taken for the new daemon's answer.

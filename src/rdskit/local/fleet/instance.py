@@ -28,13 +28,14 @@ if TYPE_CHECKING:
 class Instance:
     """One DB instance.
 
-    Lock order, outermost first. Acquire no lock to the left of one that is held.
+    Lock order, outermost first. A thread never acquires a lock that stands above one that it holds.
 
     1. ``Cluster.leaving``
     2. :attr:`lock` of a source or a cluster's writer
     3. :attr:`lock` of its replicas or readers
     4. ``Cluster.lock``
-    5. ``Fleet._lock``, ``Clusters._lock``, and the locks of the address book and of a node
+    5. ``Fleet._lock``, then ``Clusters._lock``, then the address book's lock
+    6. ``Node._lock``
 
     Every change of an instance is made under its lock. Probes read it without: the supervisor decides again once it has
     the lock.

@@ -122,6 +122,7 @@ class Restoration:
         if way is Way.RESTART and not node.server.is_standby:
             raise LocalError("it has been a primary")
         if way is not Way.RESTART:
+            # Nothing may use the data directory while it is replaced.
             node.server.kill()
             incomplete.touch()
             self._copy(way, node)
@@ -134,6 +135,7 @@ class Restoration:
         node.reset_health()
 
     def _copy(self, way: Way, node: Node) -> None:
+        # Read without the lock: no failover changes the primary while its standby is out of sync.
         source = self._instance.primary.server
         if way is Way.REWIND:
             node.server.rewind(source)
@@ -224,9 +226,9 @@ class Restoration:
         """
         lock = self._instance.lock
         while not lock.acquire(timeout=_LOCK_POLL):
-            # Once more with the lock: the work may have been cancelled between the last check and the acquisition.
             self._check()
         try:
+            # Once more with the lock: the work may have been cancelled between the last check and the acquisition.
             self._check()
             yield
         finally:

@@ -233,7 +233,7 @@ class Cluster:
             self.context.endpoints.set(
                 self._state(self.record.endpoint, f"{self.resource_id}-writer", [writer]), cut=cut
             )
-            # Without readers the reader endpoint leads to the writer, as Aurora's does.
+            # Without readers the reader endpoint routes to the writer, as Aurora's does.
             name = f"{self.resource_id}-readers"
             self.context.endpoints.set(self._state(self.record.reader_endpoint, name, readers or [writer]))
             for endpoint, address in self.record.custom:

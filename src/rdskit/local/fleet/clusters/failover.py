@@ -83,7 +83,8 @@ def _promote(cluster: Cluster, candidates: Sequence[Instance], cause: FailoverCa
         at, started = dt.datetime.now(dt.UTC), time.monotonic()
         silence = None if cause == "requested" else round((started - old.primary.answered_at) * 1000, 3)
         _fence(cluster, old, candidates, cause)
-        # A dead server accepts no client, so the promotion need not wait for its endpoints to close.
+        # A dead server accepts no client, so the promotion need not wait for its endpoints to close. The end of the
+        # ``with`` block waits, so this comes before the new writer's accept().
         if cause != "requested":
             background.submit(_disconnect_clients_of_dead_writer, cluster, old, cause)
         new = candidates[0] if len(candidates) == 1 else _most_advanced(candidates)
