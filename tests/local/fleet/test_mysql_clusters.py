@@ -97,7 +97,7 @@ def test_a_user_without_any_right_sees_the_topology(harness: Harness, endpoint: 
     with connect_mysql(endpoint, harness.fleet.authority, password="has-no-rights", **options) as connection:
         assert dict(connection.execute(TOPOLOGY).fetchall()) == expected(harness)
         with pytest.raises(pymysql.err.OperationalError, match="denied"):
-            connection.execute("delete from rds_cluster.told")
+            connection.execute("delete from rds_cluster.topology")
 
 
 def test_a_requested_failover_changes_roles_and_every_view(harness: Harness, endpoint: Endpoint) -> None:

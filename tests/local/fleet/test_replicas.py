@@ -136,7 +136,7 @@ def test_a_replica_that_reports_nothing_delays_no_failover(harness: Harness, mon
         over.wait(60)
         ended.set()
 
-    monkeypatch.setattr(failover, "_received", say_nothing)
+    monkeypatch.setattr(failover, "_received_position", say_nothing)
     harness.fleet.reboot("db-ORDERS", force_failover=True)
     insert(harness, source)
     assert not ended.is_set()

@@ -41,8 +41,8 @@ select member.identifier as SERVER_ID,
                     where since > '1971-01-01'), 0), 0) as REPLICA_LAG_IN_MILLISECONDS,
        0e0 as CPU,
        1 as IS_CURRENT
-from {SCHEMA}.told
-join json_table(told.members, '$[*]' columns (
+from {SCHEMA}.topology
+join json_table(topology.members, '$[*]' columns (
     identifier varchar(63) path '$.identifier', session char(36) path '$.session',
     host varchar(64) path '$.host', port int path '$.port')) as member
 join (select max(if(variable_name = 'report_host', variable_value, null)) as identifier,

@@ -29,8 +29,8 @@ _log = logging.getLogger(__name__)
 
 SCHEMA: Final = "rds_cluster"
 _STATEMENT_TIMEOUT: Final = 2.0  # seconds for a statement that a healthy server answers at once
-_SELECT_MEMBERS: Final = f"select members from {SCHEMA}.told"  # noqa: S608 - our own constant
-_REPLACE_MEMBERS: Final = f"replace into {SCHEMA}.told (id, members) values (1, %s)"  # noqa: S608 - as above
+_SELECT_MEMBERS: Final = f"select members from {SCHEMA}.topology"  # noqa: S608 - our own constant
+_REPLACE_MEMBERS: Final = f"replace into {SCHEMA}.topology (id, members) values (1, %s)"  # noqa: S608 - as above
 
 
 class ClusterMember(MySQLMember):
@@ -109,7 +109,9 @@ class ClusterMember(MySQLMember):
         """Create the views, users and databases of a new cluster on a fresh server."""
         with self.connect() as session:
             session.execute(f"create database {SCHEMA}")
-            session.execute(f"create table {SCHEMA}.told (id int primary key, members text not null) engine = innodb")
+            session.execute(
+                f"create table {SCHEMA}.topology (id int primary key, members text not null) engine = innodb"
+            )
             self._make_views(session)
         super().set_up(spec)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Users need a grant for it, as they do on RDS.
 _VIEW: Final = f"""
 create definer = current_user sql security definer view mysql.rds_topology as
-select member.id, member.endpoint, member.port from {SCHEMA}.told join json_table(told.members, '$[*]' columns (
+select member.id, member.endpoint, member.port from {SCHEMA}.topology join json_table(topology.members, '$[*]' columns (
     id bigint path '$.server_id', endpoint varchar(255) path '$.name_in_rds', port int path '$.port_in_rds')) as member
 """  # noqa: S608 - our own constant
 

@@ -45,7 +45,7 @@ create function pg_catalog.aurora_replica_status(
     out oldest_read_view_trx_id bigint, out oldest_read_view_lsn bigint, out pending_read_ios int,
     out read_ios_sec int, out iops int, out cpu double precision
 ) returns setof record language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
-    with cluster as (select pg_read_file('{MEMBERS_FILE}')::json as told),
+    with cluster as (select pg_read_file('{MEMBERS_FILE}')::json as facts),
     own as (
         select case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end - '0/0' as lsn,
                case when not pg_is_in_recovery() then 0
@@ -55,10 +55,10 @@ create function pg_catalog.aurora_replica_status(
     ),
     replica as (
         select member ->> 'identifier' as identifier, member ->> 'session' as session,
-               member ->> 'identifier' = told ->> 'writer' as writes, member ->> 'identifier' = told ->> 'own' as own,
+               member ->> 'identifier' = facts ->> 'writer' as writes, member ->> 'identifier' = facts ->> 'own' as own,
                stream.flush_lsn - '0/0' as received, stream.replay_lsn - '0/0' as replayed,
                extract(epoch from stream.replay_lag) * 1000 as lag, stream.pid is not null as streams
-        from cluster, json_array_elements(told -> 'members') member
+        from cluster, json_array_elements(facts -> 'members') member
         left join pg_stat_replication stream on stream.application_name = member ->> 'name'
     )
     select identifier, case when writes then 'MASTER_SESSION_ID' else session end,

@@ -48,8 +48,8 @@ class ClusterMember(PostgresMember):
     def publish_members(self, own: str, writer: str | None, members: Sequence[Member]) -> None:
         """Publish the members to its functions, in a file."""
         if self.alive:
-            told = {"own": own, "writer": writer, "members": [_entry(each) for each in members]}
-            write_whole(self.data / MEMBERS_FILE, json.dumps(told))
+            topology = {"own": own, "writer": writer, "members": [_entry(each) for each in members]}
+            write_whole(self.data / MEMBERS_FILE, json.dumps(topology))
 
     def set_up(self, spec: InstanceSpec) -> None:
         """Create the functions, users and databases of a new cluster. Later databases get the functions too."""

@@ -24,20 +24,20 @@ grant usage on schema rds_tools to public;
 
 create function rds_tools.dbi_resource_id() returns text language sql stable security definer
 set search_path = pg_catalog, pg_temp as $$
-    select member ->> 'name' from (select pg_read_file('{MEMBERS_FILE}')::json as told) cluster,
-        json_array_elements(told -> 'members') member where member ->> 'identifier' = told ->> 'own'
+    select member ->> 'name' from (select pg_read_file('{MEMBERS_FILE}')::json as facts) cluster,
+        json_array_elements(facts -> 'members') member where member ->> 'identifier' = facts ->> 'own'
 $$;
 
 create function rds_tools.multi_az_db_cluster_source_dbi_resource_id() returns text language sql stable
 security definer set search_path = pg_catalog, pg_temp as $$
-    select member ->> 'name' from (select pg_read_file('{MEMBERS_FILE}')::json as told) cluster,
-        json_array_elements(told -> 'members') member where member ->> 'identifier' = told ->> 'writer'
+    select member ->> 'name' from (select pg_read_file('{MEMBERS_FILE}')::json as facts) cluster,
+        json_array_elements(facts -> 'members') member where member ->> 'identifier' = facts ->> 'writer'
 $$;
 
 create function rds_tools.show_topology(caller text default null, out id text, out endpoint text, out port int)
 returns setof record language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     select member ->> 'name', member ->> 'name_in_rds', (member ->> 'port_in_rds')::int
-    from (select pg_read_file('{MEMBERS_FILE}')::json as told) cluster, json_array_elements(told -> 'members') member
+    from (select pg_read_file('{MEMBERS_FILE}')::json as facts) cluster, json_array_elements(facts -> 'members') member
 $$;
 """  # noqa: S608 - our own constants
 
