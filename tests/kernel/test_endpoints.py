@@ -34,5 +34,5 @@ def test_a_resource_has_an_endpoint_without_a_port() -> None:
     endpoint = Endpoint.of_resource(arn)
     assert (endpoint.is_resource, str(endpoint), endpoint.is_rds_proxy) == (True, arn, False)
     assert not Endpoint("db.example", 5432).is_resource
-    with pytest.raises(ConfigError, match="is no ARN"):
+    with pytest.raises(ConfigError, match="is not an ARN"):
         Endpoint.of_resource("db.example")

@@ -38,5 +38,5 @@ def test_the_form_is_fixed() -> None:
     "text", ["", "wal", "wal:1", "wal:a@0/1", "wal:1@0/1@2", "lsn:0/1", "xid:", "gtid:0-1", "gtids:x:"]
 )
 def test_what_is_no_position_is_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="is no position: give a text that"):
+    with pytest.raises(ConfigError, match="is not a position: pass a text from"):
         position_from_text(text)

@@ -102,15 +102,15 @@ def test_positions_of_different_engines_are_not_compared() -> None:
 
 @given(st.integers(0, 2**48))
 def test_a_normalised_position_is_at_most_a_header_earlier_and_stays(position: int) -> None:
-    normal = Lsn(position).normalised()
+    normal = Lsn(position).normalized()
     assert 0 <= position - normal <= 40
-    assert normal.normalised() == normal
+    assert normal.normalized() == normal
 
 
 def test_positions_behind_a_header_move_to_its_front() -> None:
-    assert Lsn(5 * SEGMENT + 40).normalised() == 5 * SEGMENT
-    assert Lsn(5 * SEGMENT + 8192 + 24).normalised() == 5 * SEGMENT + 8192
-    assert Lsn(5 * SEGMENT + 8192 + 25).normalised() == 5 * SEGMENT + 8192 + 25
+    assert Lsn(5 * SEGMENT + 40).normalized() == 5 * SEGMENT
+    assert Lsn(5 * SEGMENT + 8192 + 24).normalized() == 5 * SEGMENT + 8192
+    assert Lsn(5 * SEGMENT + 8192 + 25).normalized() == 5 * SEGMENT + 8192 + 25
 
 
 def test_a_later_timeline_holds_what_is_left_of_the_earlier_one() -> None:
@@ -118,4 +118,4 @@ def test_a_later_timeline_holds_what_is_left_of_the_earlier_one() -> None:
     assert lost.merge(after) is after
     assert after.merge(lost) is after
     assert after.history == "2"
-    assert Lsn.parse("0/1", 3).normalised().history == "3"
+    assert Lsn.parse("0/1", 3).normalized().history == "3"

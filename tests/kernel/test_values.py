@@ -89,7 +89,7 @@ def test_a_target_that_is_no_text(target: Any) -> None:
         ("mysql+pymysql://h/x", "target scheme 'mysql+pymysql' names a driver: write mysql://…"),
         (
             "postgresql://h/x?target_session_attrs=read-write",
-            "leave it out, the host that takes writes is found by itself",
+            "leave it out, rdskit finds the writer by itself",
         ),
         ("postgresql://h,h:70000/x", "has no valid port"),
         ("postgresql://h,,i/x", "names no host"),

@@ -1,1 +1,1 @@
-"""Pure values and policies: no clock, no I/O, no driver. Everything a decision needs comes in as an argument."""
+"""Pure values and policies, without a clock, I/O or a driver: every input of a decision is an argument."""

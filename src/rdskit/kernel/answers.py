@@ -1,4 +1,4 @@
-"""What a server's error answer means: for the work, and for the application.
+"""Map a server's error code to its meaning for the work and to a public exception.
 
 Sources: PostgreSQL appendix A (error codes); MySQL "Server Error Message Reference" and "Client Error Message
 Reference"; MariaDB "Error Codes".
@@ -24,11 +24,11 @@ from rdskit.kernel.failures import Failure, failure_of_sqlstate
 
 
 class Meaning(NamedTuple):
-    """What an error is.
+    """The meaning of an error.
 
     Attributes:
-        failure: for the connection and for the work.
-        public: the exception of ``rdskit.errors`` that stands for it.
+        failure: its meaning for the connection and for the work.
+        public: its exception of ``rdskit.errors``.
     """
 
     failure: Failure
@@ -43,15 +43,15 @@ _BY_STATE: Final[dict[str, type[QueryError]]] = {
 }
 _BY_CLASS: Final[dict[str, type[QueryError]]] = {"23": IntegrityError, "42": StatementError}
 
-_CLIENT_ERRORS: Final = range(2000, 3000)  # raised by the client library: the connection was cut or lost its order
+_CLIENT_ERRORS: Final = range(2000, 3000)  # raised by the client library: the connection was lost or is out of step
 # 1053 shutdown, 1077/1079/1080 ended, 1152 to 1161 network trouble, 1927 killed (MariaDB), 4031 idle for too long
 _LOST: Final = frozenset({1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1927, 4031})
-# 1030 storage engine, 1135 out of threads. Not 1021 disk full and 1037/1041 out of memory, which the same statement
-# meets again, here and on any other host of that size; nor 1030 with one of these numbers of the storage engine: 28 no
-# space left, 132 memory, 135 table full, 139 row too large.
+# 1030 storage engine, 1135 out of threads. Not 1021 disk full and 1037/1041 out of memory: the same statement would
+# fail again, here and on any other host of that size. Not 1030 with one of these numbers of the storage engine either:
+# 28 no space left, 132 memory, 135 table full, 139 row too large.
 _UNWELL: Final = frozenset({1030, 1135})
 _ENGINE_IS_FULL: Final = re.compile(r"error (?:28|132|135|139)\b")
-# SQLSTATE XX000 is for faults of the server, and for a value of over 1 GB as well.
+# The server reports XX000 for its own faults, and also for a value of over 1 GB.
 _TOO_LARGE: Final = "invalid memory alloc request size"
 _DEADLOCK: Final = 1213
 # 1205 lock wait timeout, 1020 row changed since it was read (MariaDB), 3101 refused by group certification.
@@ -59,24 +59,24 @@ _DEADLOCK: Final = 1213
 _CONFLICTS: Final = frozenset({1205, _DEADLOCK, 1020, 3101})
 _READ_ONLY: Final = frozenset({1792, 1836})
 _OPTION_PREVENTS: Final = 1290  # for many options; read-only is one of them
-# 1317 KILL QUERY, 3024 max_execution_time, 1969 max_statement_time (MariaDB): the server says that it was undone
+# 1317 KILL QUERY, 3024 max_execution_time, 1969 max_statement_time (MariaDB): the server has undone the statement
 _ENDED: Final = frozenset({1317, 1969, 3024})
 # Constraints whose SQLSTATE is not of class 23: 1364 no default, 1557 foreign key, 3819 and 4025 check.
 _INTEGRITY: Final = frozenset({1364, 1557, 3819, 4025})
 
-#: Error numbers with which a login is refused: 1044 database, 1045 password, 1130 host, 1698 plug-in, 1820/1862
-#: expired, 2059/2061 no such plug-in here, 3118 locked.
+#: Error numbers of refused logins: 1044 database, 1045 password, 1130 host, 1698 plug-in, 1820/1862 expired, 2059/2061
+#: no such plug-in here, 3118 locked.
 LOGIN_REFUSED: Final = frozenset({1044, 1045, 1130, 1698, 1820, 1862, 2059, 2061, 3118, 4151})
-#: Error numbers with which a server takes no more connections, from anybody, this host or this user.
+#: Error numbers of connection limits: of the server, of this client host, or of this user.
 TOO_MANY_CONNECTIONS: Final = frozenset({1040, 1129, 1203, 1226})
 
 
 def meaning_of_sqlstate(sqlstate: str, text: str = "") -> Meaning:
-    """What an error of PostgreSQL means.
+    """Return the meaning of a PostgreSQL error.
 
     Args:
         sqlstate: its SQLSTATE.
-        text: the message; of XX000 only that says whether a value was too large.
+        text: the message; for XX000 only the message shows whether a value was too large.
     """
     if sqlstate == "XX000" and _TOO_LARGE in text:
         return Meaning(Failure.REFUSED, QueryError)
@@ -87,12 +87,12 @@ def meaning_of_sqlstate(sqlstate: str, text: str = "") -> Meaning:
 
 
 def meaning_of_errno(number: int, state: str, text: str) -> Meaning:
-    """What an error of MySQL or MariaDB, or of their client library, means.
+    """Return the meaning of an error of MySQL, MariaDB or their client library.
 
     Args:
         number: the error number.
         state: the SQLSTATE, or the empty string where the driver gives none.
-        text: the message; 1290 tells only there which option it was, and 1030 what was the matter.
+        text: the message; it names the option for 1290, and the storage engine's error for 1030.
     """
     if number in _LOST or number in _CLIENT_ERRORS:
         return Meaning(Failure.LOST, FailoverError)
@@ -108,7 +108,7 @@ def meaning_of_errno(number: int, state: str, text: str) -> Meaning:
 
 
 def is_transient_errno(number: int) -> bool:
-    """Tell whether a server that refused a *connection* with this error is worth asking again."""
+    """Return whether a *connection* that was refused with this error is worth another attempt."""
     if number in LOGIN_REFUSED:
         return False
     return number in TOO_MANY_CONNECTIONS or number in _LOST or number in _CLIENT_ERRORS

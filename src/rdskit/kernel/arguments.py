@@ -1,6 +1,6 @@
-"""The types of what callers pass: a wrong one is refused by name before it reaches code that would misread it.
+"""Check the types of public arguments, so that a wrong type is reported by name instead of being misread later.
 
-A ``bool`` is an ``int`` to Python and no number to a caller, and a text such as ``"no"`` is true: both are refused.
+In Python a ``bool`` is an ``int``, and a text such as ``"no"`` is true. A caller means neither, so both are refused.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Final
 from rdskit.errors import ConfigError
 
 _MOST: Final = 2**31 - 1
-_LONGEST: Final = 40  # characters of a value in a message
+_SHOWN_CHARACTERS: Final = 40  # characters of a value in a message
 
 
 def wrong(name: str, value: object, next_step: str) -> ConfigError:
@@ -20,19 +20,19 @@ def wrong(name: str, value: object, next_step: str) -> ConfigError:
 
     Args:
         name: the argument, as the caller writes it.
-        value: what was passed; only a short text, a number, True, False or None is quoted.
+        value: the value; only a short text, a number, True, False or None is quoted.
         next_step: what to pass instead.
     """
     shown = f"={value!r}" if isinstance(value, str | int | float | None) else "="
-    text = shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"
+    text = shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[:_SHOWN_CHARACTERS]}…"
     return ConfigError(f"{name}{text} is of type {type(value).__name__}: {next_step}")
 
 
 def require_seconds(name: str, value: Any, *, or_none: bool = True) -> Any:
-    """Return a number of seconds as it is.
+    """Return the value if it is a number of seconds.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: it is not.
     """
     if value is None and or_none:
         return value
@@ -43,10 +43,10 @@ def require_seconds(name: str, value: Any, *, or_none: bool = True) -> Any:
 
 
 def require_whole(name: str, value: Any, *, least: int = 0) -> int:
-    """Return a whole number as it is.
+    """Return the value if it is a whole number.
 
     Raises:
-        ConfigError: it is none, below ``least``, or too large for 32 bits, which is what the protocols carry.
+        ConfigError: it is not, or it is below ``least``, or it exceeds 32 bits, the limit of the protocols.
     """
     if isinstance(value, bool) or not isinstance(value, int):
         raise wrong(name, value, f"give a whole number, as in {name}=10")
@@ -58,16 +58,16 @@ def require_whole(name: str, value: Any, *, least: int = 0) -> int:
 
 
 def require_text(name: str, value: Any, *, or_none: bool = False, example: str = "") -> Any:
-    """Return a text as it is.
+    """Return the value if it is a text.
 
     Args:
         name: the argument.
-        value: what was passed.
-        or_none: whether None is fine too.
-        example: what such a text looks like.
+        value: its value.
+        or_none: whether None is accepted too.
+        example: an example for the error message.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: it is not a text.
     """
     if isinstance(value, str) or (value is None and or_none):
         return value
@@ -75,7 +75,7 @@ def require_text(name: str, value: Any, *, or_none: bool = False, example: str =
 
 
 def require_flag(name: str, value: Any, *, or_none: bool = False) -> Any:
-    """Return True, False, and where that is allowed None, as they are.
+    """Return the value if it is True or False, or None where that is allowed.
 
     Raises:
         ConfigError: it is something else.
@@ -86,21 +86,21 @@ def require_flag(name: str, value: Any, *, or_none: bool = False) -> Any:
 
 
 def require_function(name: str, value: Any) -> Callable[..., Any]:
-    """Return a function as it is.
+    """Return the value if it is callable.
 
     Raises:
-        ConfigError: it cannot be called.
+        ConfigError: it is not.
     """
     if not callable(value):
         raise wrong(name, value, "give a function")
-    return value  # type: ignore[no-any-return]  # callable() says no more than that
+    return value  # type: ignore[no-any-return]  # callable() narrows to no signature
 
 
 def require_texts(name: str, value: Any) -> tuple[str, ...]:
-    """Return texts, or the only one, as a tuple.
+    """Return one text or several texts as a tuple.
 
     Raises:
-        ConfigError: one is no text.
+        ConfigError: an item is not a text.
     """
     if isinstance(value, str):
         return (value,)
@@ -110,10 +110,10 @@ def require_texts(name: str, value: Any) -> tuple[str, ...]:
 
 
 def call_arguments(args: Any, kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the arguments of a closure, as ``run`` takes them.
+    """Return the positional and keyword arguments of a closure, checked.
 
     Raises:
-        ConfigError: they are no tuple, or no dictionary of names.
+        ConfigError: they are not a tuple, or not a dictionary with text keys.
     """
     if not isinstance(args, tuple | list):
         raise wrong("args", args, "give the closure's positional arguments as a tuple, as in args=(1, 2)")

@@ -1,4 +1,4 @@
-"""How often a call was attempted, and how that is said in its final error."""
+"""Count the attempts of a call, and describe them in its final error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from rdskit.errors import RdskitError
 
-#: Errors that concurrent work causes, and what the application can do about them.
+#: Errors that concurrent work causes, and the advice for applications that receive them often.
 _CONFLICTS: Final = frozenset({"DeadlockError", "SerializationError"})
 _FEWER_CONFLICTS: Final = "lock rows in one order everywhere, do less in one transaction, or raise timeout="
 
@@ -20,22 +20,22 @@ class Attempts:
         self._errors: Counter[str] = Counter()
 
     def failed(self, error: BaseException) -> int:
-        """Count an attempt that failed; return how many failed with an error of the same class."""
+        """Count a failed attempt; return how many failed with an error of the same class."""
         name = type(error).__name__
         self._errors[name] += 1
         return self._errors[name]
 
     @property
     def total(self) -> int:
-        """Return how many attempts failed."""
+        """How many attempts failed."""
         return self._errors.total()
 
-    def told(self, subject: str, reason: str) -> str:
-        """Say what was attempted, how often, and why it is not attempted again.
+    def summary(self, subject: str, reason: str) -> str:
+        """Return a sentence on what was attempted, how often, and why it is not attempted again.
 
         Args:
             subject: the closure or the statement.
-            reason: why it is not attempted again.
+            reason: why there is no further attempt.
         """
         errors = ", ".join(f"{count} {name}" for name, count in self._errors.most_common())
         conflicts = sum(self._errors[name] for name in _CONFLICTS)
@@ -45,5 +45,5 @@ class Attempts:
 
 
 def explain(error: RdskitError, text: str) -> None:
-    """Add to the message of an error that is about to be raised again: its traceback and its cause stay."""
+    """Append a text to the message of an error that is about to be raised again; traceback and cause stay."""
     error.args = (f"{error}; {text}", *error.args[1:])

@@ -1,4 +1,4 @@
-"""How long to wait before the next attempt."""
+"""Compute how long to wait before the next attempt."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Backoff(NamedTuple):
     cap: float
 
     def delay(self, attempt: int, uniform: float) -> float:
-        """Seconds to wait before an attempt.
+        """Return the seconds to wait before an attempt.
 
         Args:
             attempt: how many attempts have failed so far, at least 1.
@@ -30,12 +30,13 @@ class Backoff(NamedTuple):
 
 
 class OutageBackoff(NamedTuple):
-    """Waits for a host that is away: a share of the time that it has been away, with full jitter.
+    """Backoff for an unreachable host: a share of the outage so far, with full jitter.
 
-    A short outage is noticed at once, a long one costs few attempts, and what is lost by waiting stays in proportion.
+    The end of a short outage is noticed at once, and a long one costs few attempts. The time lost by waiting stays
+    proportional to the outage.
 
     Attributes:
-        share: of the outage so far.
+        share: of the outage so far, as the ceiling of one wait.
         floor: smallest ceiling of one wait, in seconds.
         cap: largest ceiling of one wait, in seconds.
     """
@@ -45,7 +46,7 @@ class OutageBackoff(NamedTuple):
     cap: float
 
     def delay(self, away: float, uniform: float) -> float:
-        """Seconds to wait before the next attempt.
+        """Return the seconds to wait before the next attempt.
 
         Args:
             away: seconds since the first failed attempt.
@@ -54,10 +55,10 @@ class OutageBackoff(NamedTuple):
         return min(self.cap, max(self.floor, self.share * away)) * uniform
 
 
-# The cap leaves time for the connection itself: a host that is back is in use within a second.
+# The cap leaves time for the connection itself, so that a host that is back is in use within a second.
 CONNECT = OutageBackoff(share=0.1, floor=0.01, cap=0.8)
-# Where the other hosts are asked who writes, the one that went away need not be asked as often: it is seldom the one.
+# While the other hosts are probed for the writer role, the lost host is probed less often: it is rarely the new writer.
 CONNECT_AMONG_OTHERS = OutageBackoff(share=0.1, floor=0.2, cap=0.8)
-# Others serve in place of a reader that is away, so nobody waits for it.
+# Other hosts serve in place of a lost reader, so no caller waits for it.
 CONNECT_READER = OutageBackoff(share=0.1, floor=0.8, cap=0.8)
 TRANSACTION = Backoff(base=0.01, cap=1.0)

@@ -1,7 +1,7 @@
-"""How the values of a type are written and read, where the application chooses that: ``connect(codecs=…)``.
+"""Codecs: how values of a type are written and read where the application chooses it, by ``connect(codecs=…)``.
 
-JSON has one of its own, which tells apart what Python's ``json`` gives the same value for: SQL NULL and the JSON
-``null``, and a JSON string and the text of a JSON document.
+JSON has a codec of its own. It distinguishes values that Python's ``json`` conflates: SQL NULL and the JSON ``null``,
+and a JSON string and the text of a JSON document.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class Codec(NamedTuple):
-    """Functions that write and read the values of one type of the server.
+    """Functions that encode and decode the values of one server type.
 
     Attributes:
-        encode: makes the server's text of a value, as ``str`` or ``bytes``. For JSON a ``str`` is not passed to it: it
-            is the text of a document already.
-        decode: makes a value of the server's text; SQL NULL is not passed to it.
-        types: classes of arguments that ``encode`` takes on MySQL and MariaDB, where the server does not say what an
-            argument is for; for ``json`` besides ``dict`` and ``list``.
+        encode: returns the server's text for a value, as ``str`` or ``bytes``. For JSON it is not called with a
+            ``str``, which is the text of a document already.
+        decode: returns the value for the server's text; it is not called for SQL NULL.
+        types: classes of arguments that ``encode`` accepts on MySQL and MariaDB, where the server does not report the
+            type of a parameter; for ``json`` in addition to ``dict`` and ``list``.
     """
 
     encode: Callable[[Any], str | bytes]
@@ -38,17 +38,17 @@ NamedCodec = tuple[str, Codec]
 """The name of a type, in lower case, and its codec."""
 
 JSON_TYPE: Final = "json"
-"""The name that ``codecs=`` has for JSON: on PostgreSQL both ``json`` and ``jsonb``."""
+"""The name of JSON in ``codecs=``; on PostgreSQL it covers both ``json`` and ``jsonb``."""
 
 
 class JsonNull:
-    """The JSON ``null`` as the whole value of a column, which is not SQL NULL; `JSON_NULL` is the only one."""
+    """The JSON ``null`` as the whole value of a column, unlike SQL NULL; `JSON_NULL` is the only instance."""
 
     __slots__ = ()
     _one: JsonNull | None = None
 
     def __new__(cls) -> Self:
-        """Return the only one, also where it is copied or read from a pickle."""
+        """Return the only instance, also for copies and pickles."""
         if cls._one is None:
             cls._one = super().__new__(cls)
         return cls._one  # type: ignore[return-value]  # no class is derived from it
@@ -67,7 +67,7 @@ JSON_NULL: Final = JsonNull()
 
 
 class JsonString(str):
-    """A JSON string as the whole value of a column: written again it is a string, not the text of a document."""
+    """A JSON string as the whole value of a column: as an argument it stays a string, not a document's text."""
 
     __slots__ = ()
 
@@ -77,11 +77,11 @@ class JsonString(str):
 
 
 def json_text(value: Any, *, allow_nan: bool = True) -> str:
-    """Write a value as JSON; a ``str`` is the text of a document already.
+    """Encode a value as JSON; a ``str`` is the text of a document already.
 
     Args:
-        value: what ``json.dumps`` takes, `JSON_NULL` or a `JsonString`.
-        allow_nan: write NaN and infinities, which no server takes, and leave it to the server to say so.
+        value: a value for ``json.dumps``, `JSON_NULL` or a `JsonString`.
+        allow_nan: write NaN and infinities, which every server refuses, instead of refusing them here.
     """
     if isinstance(value, str) and not isinstance(value, JsonString):
         return value
@@ -94,7 +94,7 @@ def _null(value: object) -> None:
 
 
 def json_value(text: str | bytes) -> Any:
-    """Read a JSON document."""
+    """Decode a JSON document."""
     value = json.loads(text)
     if value is None:
         return JSON_NULL
@@ -105,29 +105,29 @@ JSON: Final = Codec(json_text, json_value)
 
 
 def text_of(codec: Codec, value: Any) -> str:
-    """Write a value by a codec.
+    """Encode a value with a codec, as text.
 
     Raises:
-        TypeError: the codec gave neither ``str`` nor ``bytes``.
+        TypeError: the codec returned neither ``str`` nor ``bytes``.
     """
     text = codec.encode(value)
     if isinstance(text, str):
         return text
     if isinstance(text, bytes | bytearray | memoryview):
         return bytes(text).decode()
-    raise TypeError(f"the codec's encode gave {type(text).__name__}: give str or bytes")
+    raise TypeError(f"the codec's encode returned {type(text).__name__}: return str or bytes")
 
 
 def json_codec(codecs: Iterable[NamedCodec]) -> Codec:
-    """Return the codec for JSON: the one that was chosen, or `JSON`."""
+    """Return the application's codec for JSON, or `JSON`."""
     return dict(codecs).get(JSON_TYPE, JSON)
 
 
 def checked_codecs(codecs: Any) -> tuple[NamedCodec, ...]:
-    """Check ``codecs=`` of ``connect``.
+    """Check the argument ``codecs=`` of ``connect`` and return its items.
 
     Raises:
-        ConfigError: it is no mapping from names of types to codecs.
+        ConfigError: it is not a mapping from type names to codecs.
     """
     if codecs is None:
         return ()
@@ -149,5 +149,5 @@ def _checked_codec(name: str, codec: Any) -> Codec:
     require_function(f"codecs[{name!r}].encode", codec.encode)
     require_function(f"codecs[{name!r}].decode", codec.decode)
     if not isinstance(types, tuple) or not all(isinstance(kind, type) for kind in types):
-        raise ConfigError(f"codecs[{name!r}].types is no tuple of classes: write types=(Money,)")
+        raise ConfigError(f"codecs[{name!r}].types is not a tuple of classes: write types=(Money,)")
     return codec

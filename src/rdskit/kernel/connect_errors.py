@@ -1,7 +1,7 @@
-"""Why a connection could not be opened: one table for every driver, by its words, error number or SQLSTATE.
+"""Classify connections that could not be opened, for every driver: by message, error number or SQLSTATE.
 
-The ``failure`` says what follows: ``LOST`` is worth another attempt a moment later or at another host, ``REFUSED`` is
-not, except that an ``AuthenticationError`` is worth one with another login.
+``failure`` is ``LOST`` where another attempt a moment later or at another host may succeed. It is ``REFUSED`` where it
+cannot; but after an ``AuthenticationError`` another login may succeed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Problem:
     Attributes:
         failure: whether another attempt may succeed.
         public: the exception of ``rdskit.errors``.
-        message: what the exception says, as a format of ``endpoint``, ``host``, ``user`` and ``text``.
+        message: a format string with the fields ``endpoint``, ``host``, ``user`` and ``text``.
     """
 
     failure: Failure
@@ -79,9 +79,9 @@ DATABASE: Final = Problem(
 )
 OTHER: Final = Problem(Failure.REFUSED, ConnectError, "{endpoint} refused the connection: {text}")
 
-# libpq gives no SQLSTATE for a connection that could not be opened, only the server's words, or its own; and PyMySQL
-# has one number, 2003, for networks, names and certificates. The first pattern that matches counts: a server that
-# leaves during the TLS handshake is away, although its error names TLS.
+# libpq reports no SQLSTATE for a failed connection, only the server's message or its own. PyMySQL has one number, 2003,
+# for networks, names and certificates. So the message decides, and the first match counts: a server that closes the
+# connection during the TLS handshake is away, although the message names TLS.
 _BY_WORDS: Final = tuple(
     (re.compile("|".join(patterns)), problem)
     for problem, patterns in (
@@ -120,11 +120,11 @@ _CLIENT_ERRORS: Final = range(2000, 3000)
 
 
 def problem_in_words(text: str, *, is_network: bool = False) -> Problem:
-    """Return the problem that an error describes in words only.
+    """Return the problem that an error describes in its message only.
 
     Args:
-        text: the error's own words, in English.
-        is_network: whether it came from the network, and is worth another attempt unless the words say otherwise.
+        text: the error's message, in English.
+        is_network: whether an error without a match counts as a network failure, which is worth another attempt.
     """
     lower = text.lower()
     for pattern, problem in _BY_WORDS:
@@ -134,11 +134,11 @@ def problem_in_words(text: str, *, is_network: bool = False) -> Problem:
 
 
 def problem_by_errno(number: int, text: str) -> Problem:
-    """Return the problem that an error number of MySQL, MariaDB or their client library stands for.
+    """Return the problem for an error number of MySQL, MariaDB or their client library.
 
     Args:
         number: the error number.
-        text: the message; the client library's numbers for network trouble say little.
+        text: the message, for the client library's ambiguous numbers.
     """
     if number in LOGIN_REFUSED:
         return LOGIN
@@ -155,7 +155,7 @@ _BY_NUMBER: Final = {_UNKNOWN_DATABASE: DATABASE, _UNKNOWN_HOST: NAME, _CLIENT_T
 
 
 def problem_by_sqlstate(sqlstate: str) -> Problem:
-    """Return the problem that an SQLSTATE of PostgreSQL stands for."""
+    """Return the problem for an SQLSTATE of PostgreSQL."""
     if sqlstate[:2] == "28":
         return LOGIN
     if sqlstate == "53300":

@@ -1,7 +1,7 @@
-"""What happens between the application and its databases, as values for whoever listens.
+"""Events between the application and its databases, as values for observers.
 
-An event holds names, times and the text of a statement. It never holds a statement's parameters, and of an error only
-its class: a server's message may repeat the values that it refuses.
+An event has names, times and a statement's text. It never has a statement's parameters, and of an error only the class,
+because a server's message may repeat refused values.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class ConnectionOpened:
 
     Attributes:
         endpoint: the host, as ``name:port``.
-        seconds: what opening it took, TLS and login included.
+        seconds: how long opening it took, TLS and login included.
     """
 
     endpoint: str
@@ -26,11 +26,11 @@ class ConnectionOpened:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionFailed:
-    """An attempt to open a connection failed; another one follows if anybody waits and it may help.
+    """An attempt to open a connection failed; another one follows if a caller waits and it may succeed.
 
     Attributes:
         endpoint: the host.
-        seconds: what the attempt took.
+        seconds: how long the attempt took.
         error: the class of the error.
     """
 
@@ -41,11 +41,11 @@ class ConnectionFailed:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionClosed:
-    """A connection was given up.
+    """The pool closed a connection.
 
     Attributes:
         endpoint: the host.
-        broken: it was lost or of no use any more, and not just old or spare.
+        broken: it was lost or unusable, not just old or spare.
     """
 
     endpoint: str
@@ -58,8 +58,8 @@ class PoolWaited:
 
     Attributes:
         endpoint: the host.
-        seconds: how long.
-        error: the class of the error that ended the wait; None when it ended with a connection.
+        seconds: how long it waited.
+        error: the class of the error that ended the wait; None if it ended with a connection.
     """
 
     endpoint: str
@@ -69,12 +69,12 @@ class PoolWaited:
 
 @dataclass(frozen=True, slots=True)
 class QueryFinished:
-    """A statement has its answer.
+    """A statement has finished.
 
     Attributes:
         sql: its text as the application wrote it.
         seconds: the whole call, waiting for a connection and retries included.
-        error: the class of the error that the application sees; None when all was well.
+        error: the class of the error that the application receives; None after success.
     """
 
     sql: str
@@ -84,12 +84,12 @@ class QueryFinished:
 
 @dataclass(frozen=True, slots=True)
 class QueryRetried:
-    """A statement is sent again, or a closure given to ``run`` runs again: it cannot have happened, or only reads.
+    """A statement is retried, or a closure of ``run`` runs again: it cannot have taken effect, or only reads.
 
     Attributes:
         subject: the statement's text as the application wrote it, or the closure's name.
-        failure: what went wrong, by the name of ``rdskit.kernel.failures.Failure``.
-        attempt: how often it failed like that so far.
+        failure: the failure's name in ``rdskit.kernel.failures.Failure``.
+        attempt: how often it has failed like that so far.
     """
 
     subject: str
@@ -99,14 +99,14 @@ class QueryRetried:
 
 @dataclass(frozen=True, slots=True)
 class BulkFinished:
-    """``insert_many`` or ``execute_many`` has its answer; what they send on the way is not told one by one.
+    """``insert_many`` or ``execute_many`` has finished; their single statements cause no events.
 
     Attributes:
         method: which of the two.
         subject: the table, or the statement's text as the application wrote it.
         rows: how many were inserted, updated or matched; None after an error.
         seconds: the whole call, reading the caller's rows and retries included.
-        error: the class of the error that the application sees; None when all was well.
+        error: the class of the error that the application receives; None after success.
     """
 
     method: str
@@ -122,8 +122,8 @@ class StreamFinished:
 
     Attributes:
         sql: its text as the application wrote it.
-        rows: how many the application was given.
-        seconds: from its first row being asked for to its end, what the application did in between included.
+        rows: how many the application received.
+        seconds: from the request for its first row to its end, including the application's own work in between.
         error: the class of the error that ended it; None also for a stream that the application left early.
     """
 
@@ -135,7 +135,7 @@ class StreamFinished:
 
 @dataclass(frozen=True, slots=True)
 class FailoverStarted:
-    """The writer was lost: a failover, a restart, or the network.
+    """The writer was lost: by a failover, a restart or a network failure.
 
     Attributes:
         writer: the host that was the writer.
@@ -146,11 +146,11 @@ class FailoverStarted:
 
 @dataclass(frozen=True, slots=True)
 class FailoverCompleted:
-    """A writer answers again.
+    """A writer is reachable again.
 
     Attributes:
         writer: the host that is the writer now.
-        seconds: since it was lost.
+        seconds: how long there was no writer.
     """
 
     writer: str
@@ -159,7 +159,7 @@ class FailoverCompleted:
 
 @dataclass(frozen=True, slots=True)
 class BreakerOpened:
-    """A host has been away for so long that callers are told at once.
+    """A host has been unreachable for so long that callers now fail at once.
 
     Attributes:
         endpoint: the host.
@@ -170,7 +170,7 @@ class BreakerOpened:
 
 @dataclass(frozen=True, slots=True)
 class BreakerClosed:
-    """A host that had been away answers again.
+    """A host is reachable again after its breaker was open.
 
     Attributes:
         endpoint: the host.
@@ -181,11 +181,11 @@ class BreakerClosed:
 
 @dataclass(frozen=True, slots=True)
 class CredentialsRotated:
-    """A login was refused, and what the credentials gave next was accepted.
+    """A login was refused, and the next login of the credentials was accepted.
 
     Attributes:
         endpoint: the host.
-        user: who logs in.
+        user: the user of the login.
     """
 
     endpoint: str
@@ -194,14 +194,14 @@ class CredentialsRotated:
 
 @dataclass(frozen=True, slots=True)
 class TopologyUnavailable:
-    """The cluster that a URL's host belongs to is not known, so there is no failover to another host, and no reader.
+    """The cluster of a URL's host is unknown, so there is no failover to another host, and no reader.
 
-    Told once for each database.
+    Each database emits this event once.
 
     Attributes:
-        endpoint: the URL's host, which serves everything.
+        endpoint: the URL's host, which serves all statements.
         error: the class of the error.
-        advice: what to do about it, such as the action to allow.
+        advice: the next step, such as the IAM action to allow.
     """
 
     endpoint: str
@@ -226,4 +226,4 @@ Event: TypeAlias = (
     | TopologyUnavailable
 )
 Observer: TypeAlias = Callable[[Event], object]
-"""Called with each event, on the event loop: it must return at once."""
+"""Called with each event on the event loop; it must not block."""

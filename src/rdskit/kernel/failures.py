@@ -1,4 +1,4 @@
-"""What went wrong, and whether the work may be done again: the retry table.
+"""The retry table: what a failure means, and whether the work may be retried.
 
 Sources: PostgreSQL appendix A (error codes); ``fe-protocol`` on when CommandComplete and the commit happen.
 """
@@ -9,10 +9,10 @@ from enum import Enum
 
 
 class Failure(Enum):
-    """What an error means for the connection and for the work."""
+    """The meaning of an error for the connection and for the work."""
 
     LOST = "the connection is gone, or the server is going down"
-    UNWELL = "the server answered that it is itself in trouble"
+    UNWELL = "the server reported a fault of its own"
     READ_ONLY = "a write reached a host that is not the writer"
     CONFLICT = "concurrent work conflicts; nothing of this transaction remains"
     TIMEOUT = "the deadline passed while the server worked"
@@ -20,7 +20,7 @@ class Failure(Enum):
 
 
 class Phase(Enum):
-    """How far the work had come when it failed."""
+    """The phase of the work in which it failed."""
 
     BEFORE_SEND = "nothing was sent"
     STATEMENT = "a statement outside a transaction was sent"
@@ -30,7 +30,7 @@ class Phase(Enum):
 
 
 class Action(Enum):
-    """What may be done about it."""
+    """The action that a failure allows."""
 
     RETRY = "repeat it, because it cannot have happened"
     UNKNOWN = "it may have happened; raise `OutcomeUnknown` and never repeat it"
@@ -38,7 +38,7 @@ class Action(Enum):
     RAISE = "raise what the server answered"
 
 
-# (failure, phase) → (action for a read, action for a write). Nothing that may have happened is ever sent twice.
+# (failure, phase) → (action for a read, action for a write). Work that may have taken effect is never sent twice.
 RETRIES: dict[tuple[Failure, Phase], tuple[Action, Action]] = {
     (Failure.LOST, Phase.BEFORE_SEND): (Action.RETRY, Action.RETRY),
     (Failure.LOST, Phase.STATEMENT): (Action.RETRY, Action.UNKNOWN),
@@ -74,11 +74,11 @@ RETRIES: dict[tuple[Failure, Phase], tuple[Action, Action]] = {
 
 
 def action_for(failure: Failure, phase: Phase, *, writes: bool) -> Action:
-    """Look up the retry table.
+    """Look up the action in the retry table.
 
     Args:
-        failure: what the error means.
-        phase: how far the work had come.
+        failure: the error's meaning.
+        phase: the phase in which the work failed.
         writes: whether the statement, or anything in the transaction, can change data.
     """
     return RETRIES[failure, phase][writes]
@@ -90,9 +90,9 @@ _CONFLICTS = frozenset({"40001", "40P01"})
 
 
 def failure_of_sqlstate(sqlstate: str) -> Failure:
-    """Classify a PostgreSQL error by its SQLSTATE, by class and not by a list of exact codes.
+    """Classify a PostgreSQL error by its SQLSTATE, mostly by its class.
 
-    40003 (statement completion unknown) counts as a lost connection, because its outcome is as open.
+    40003 (statement completion unknown) counts as a lost connection, because its outcome is just as unknown.
     """
     if sqlstate in _CONFLICTS:
         return Failure.CONFLICT
@@ -106,7 +106,7 @@ def failure_of_sqlstate(sqlstate: str) -> Failure:
 
 
 def is_transient_refusal(sqlstate: str) -> bool:
-    """Tell whether a server that refused a *connection* is worth asking again.
+    """Return whether a *connection* that was refused with this SQLSTATE is worth another attempt.
 
     53xxx: out of connections, memory or disk; 57P03: starting up or shutting down; class 08: protocol trouble.
     """

@@ -1,4 +1,4 @@
-"""The logins of MySQL and MariaDB that give the password itself to the server."""
+"""Authentication plug-ins of MySQL and MariaDB that reveal the password to the server."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Final
 
 NATIVE: Final = "mysql_native_password"
 CLEAR_LOGINS: Final = frozenset({"mysql_clear_password", "dialog", "mysql_old_password"})
-"""Send the password as it is, or in a form that is as good as that."""
+"""These send the password itself, or a form that is equivalent to it."""
 KEY_LOGINS: Final = frozenset({"sha256_password", "caching_sha2_password"})
-"""Send it over TLS, or encrypted by a key that the server sends."""
+"""These send it over TLS, or encrypted with a public key that the server sends."""
 KEY_REQUESTS: Final = frozenset({b"\x01", b"\x02"})
 REFUSED: Final = 2061  # CR_AUTH_PLUGIN_ERR
 REFUSAL: Final = (

@@ -1,4 +1,4 @@
-"""What NOTIFY sends."""
+"""Messages of LISTEN and NOTIFY."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 
 class Notification(NamedTuple):
-    """A message of LISTEN and NOTIFY, or a mark in its place.
+    """A message of LISTEN and NOTIFY, or a marker of missed messages.
 
     Attributes:
         channel: the channel's name.
-        payload: what NOTIFY was given; empty if it was given nothing.
-        process_id: the server process that sent it; 0 for a mark.
-        missed: this is a mark: from here on some messages may be missing, because the connection was replaced or the
-            receiver was too slow. Read again what the messages are about.
+        payload: the payload of NOTIFY; may be empty.
+        process_id: the server process that sent it; 0 for a marker.
+        missed: this is a marker: messages may be missing here, because the connection was replaced or the receiver was
+            too slow. Read the data that the messages announce again.
     """
 
     channel: str

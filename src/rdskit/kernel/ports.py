@@ -1,4 +1,4 @@
-"""What the client asks of a driver and of credentials: the doors behind which implementations are exchanged."""
+"""Ports: the interfaces between the client and its drivers and credentials."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Setting = tuple[str, str | int | float]
 
 
 class Row(Protocol):
-    """One row: ``row["name"]``, ``row.name``, ``row[0]``; the same for every engine."""
+    """A result row: ``row["name"]``, ``row.name``, ``row[0]``; the same for every engine."""
 
     def __getitem__(self, key: Any, /) -> Any: ...
     def __getattr__(self, name: str, /) -> Any: ...
@@ -43,13 +43,13 @@ class Result(int):
     """How many rows a statement matched: an ``int``.
 
     Attributes:
-        last_id: the id that the engine generated for the last inserted row, where it tells (MySQL family); else None.
+        last_id: the id generated for the last inserted row, where the server reports it (MySQL family); else None.
     """
 
     last_id: int | None
 
     def __new__(cls, rows: int, last_id: int | None = None) -> Self:
-        """Make a result of ``rows`` matched rows."""
+        """Create a result of ``rows`` matched rows."""
         result = super().__new__(cls, rows)
         result.last_id = last_id
         return result
@@ -57,41 +57,41 @@ class Result(int):
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What to log in with."""
+    """A user name and its password."""
 
     user: str
     password: str | None = field(repr=False)
 
 
 class Credentials(Protocol):
-    """Anything that can say who to log in as."""
+    """A source of logins."""
 
     async def login(self, endpoint: Endpoint, *, refused: Login | None = None) -> Login:
         """Return user and password for a host.
 
         Args:
-            endpoint: whom to log in to; an IAM token is signed for one host and port.
-            refused: what that host has just refused. Give something else if there is: a password that was rotated. To
-                give the same again means that there is nothing else.
+            endpoint: the host to log in to; an IAM token is signed for one host and port.
+            refused: the login that the host has just refused. Return another one if there is one, such as a rotated
+                password. Returning the same login means that there is no other.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectOptions:
-    """Where and how one connection is opened.
+    """The address and settings of one connection.
 
     Attributes:
         endpoint: the host.
         database: the database to open, or None for the server's default.
-        tls: how to encrypt and verify, or None for a connection in the clear.
+        tls: how to encrypt and verify, or None for an unencrypted connection.
         timeout: seconds for the attempt.
-        application_name: what the server shows for the connection.
-        stateless: keep nothing in the session that a proxy would have to pin, such as named prepared statements.
-        read_only: have the server refuse writes, and take that for what it should do, not for a sign of a failover.
-        settings: of the server for this connection; a reset returns to them. Texts may be secret.
-        cleartext_password: an unverified server may have the password in the clear.
-        codecs: how the values of some types are written and read.
+        application_name: the connection's name in the server's views and logs.
+        stateless: keep no session state that makes a proxy pin, such as named prepared statements.
+        read_only: make the server refuse writes, and do not treat such a refusal as a sign of a failover.
+        settings: server settings for this connection; a reset returns to them. Values may be secret.
+        cleartext_password: send the password in the clear, if an unverified server asks for it.
+        codecs: the codecs of some types.
     """
 
     endpoint: Endpoint
@@ -108,12 +108,12 @@ class ConnectOptions:
 
 @dataclass(frozen=True, slots=True)
 class ServerCapacity:
-    """How many connections a server takes.
+    """How many connections a server accepts.
 
     Attributes:
-        max_connections: from everybody together.
-        reserved: of these, the ones that ordinary users never get.
-        allowed: what this user or this database may have at most; None for no limit of its own.
+        max_connections: the limit for all users together.
+        reserved: how many of these ordinary users cannot use.
+        allowed: the limit of this user or this database; None for no such limit.
     """
 
     max_connections: int
@@ -122,7 +122,7 @@ class ServerCapacity:
 
     @property
     def room(self) -> int:
-        """What an application may open at most, if nobody else is connected."""
+        """How many connections an application may open if it is the only client."""
         shared = self.max_connections - self.reserved
         return shared if self.allowed is None else min(shared, self.allowed)
 
@@ -135,10 +135,10 @@ class Capabilities:
         transactions: BEGIN, COMMIT and savepoints.
         sessions: the connection keeps what SET and the like change, until it is reset.
         cursors: results that stay on the server.
-        bulk: ``insert_many`` sends rows faster than statements do.
+        bulk: ``insert_many`` is faster than single statements.
         notifications: LISTEN and NOTIFY.
         replication: replication connections.
-        positions: the server says how far its log has come.
+        positions: the server reports its log's position.
         pipelining: several statements are under way at once.
         style: how the driver wants parameters; None for the way of its dialect.
     """
@@ -155,11 +155,11 @@ class Capabilities:
 
 
 class DriverError(Exception):
-    """What a driver reports to the client; it never reaches the application.
+    """An error that a driver reports to the client; it never reaches the application.
 
     Attributes:
-        failure: what it means.
-        public: the exception of ``rdskit.errors`` that the application would see.
+        failure: its meaning.
+        public: the exception of ``rdskit.errors`` that the application would receive.
     """
 
     def __init__(self, failure: Failure, public: Exception) -> None:
@@ -169,7 +169,7 @@ class DriverError(Exception):
 
 
 Batch = Sequence[Sequence[Any]]
-"""Rows, or parameter sets, that are handed on together."""
+"""Rows, or parameter sets, that are sent together."""
 
 
 class Batches(Protocol):
@@ -180,7 +180,7 @@ class Batches(Protocol):
     async def __anext__(self) -> Batch: ...
 
     def at_hand(self) -> Iterator[Batch] | None:
-        """All that is left, for whoever takes it without waiting; None if the source itself waits."""
+        """Return an iterator over the remaining batches that never awaits; None if the source is asynchronous."""
         ...
 
 
@@ -188,11 +188,11 @@ class Cursor(Protocol):
     """A result that stays on the server and is fetched piece by piece."""
 
     async def fetch(self, count: int, timeout: float | None) -> Sequence[Row]:
-        """The next rows; fewer than ``count`` mean that there are no more."""
+        """Return the next rows; fewer than ``count`` mean that there are no more."""
         ...
 
     async def close(self, timeout: float | None) -> None:
-        """Tell the server to drop what is left."""
+        """Close the cursor and drop the remaining rows on the server."""
         ...
 
 
@@ -203,9 +203,9 @@ class Connection(Protocol):
 
     Attributes:
         endpoint: the host.
-        broken: of no use any more. Set as well when the server ends the connection, as soon as that is noticed.
-        interrupted: a call was cancelled or timed out; the server was told, and its answer is still to come. The next
-            call waits for that first.
+        broken: the connection cannot be used any more. Also set when the server closes it, as soon as that is noticed.
+        interrupted: a call was cancelled or timed out, the server was asked to cancel it, and its response is still
+            outstanding. The next call awaits that response first.
     """
 
     endpoint: Endpoint
@@ -214,7 +214,7 @@ class Connection(Protocol):
 
     @property
     def role(self) -> Role:
-        """What the host has said it is: when the connection was opened, or later."""
+        """The role that the host has reported, when the connection was opened or later."""
         ...
 
     @property
@@ -223,15 +223,15 @@ class Connection(Protocol):
         ...
 
     async def fetch_one(self, text: str, args: Sequence[Any], timeout: float | None) -> Row | None:
-        """Run a statement and give its first row."""
+        """Run a statement and return its first row."""
         ...
 
     async def fetch_all(self, text: str, args: Sequence[Any], timeout: float | None) -> list[Row]:
-        """Run a statement and give all rows."""
+        """Run a statement and return all rows."""
         ...
 
     async def execute(self, text: str, args: Sequence[Any], timeout: float | None) -> Result:
-        """Run a statement and give the number of rows that it matched."""
+        """Run a statement and return the number of rows that it matched."""
         ...
 
     async def insert_many(self, insertion: Insertion, batches: Batches) -> int:
@@ -242,102 +242,103 @@ class Connection(Protocol):
 
         Raises:
             DriverError: the server refused them, or a value cannot be sent.
-            Exception: whatever the portions raise, as it is.
+            Exception: any exception of the source of the rows, unchanged.
         """
         ...
 
     async def execute_many(self, text: str, batches: Batches) -> int:
-        """Run a statement that gives no rows for each parameter set; give the number of rows matched in all."""
+        """Run a statement without result rows for each parameter set; return the total number of rows matched."""
         ...
 
     async def open_cursor(self, text: str, args: Sequence[Any], timeout: float | None) -> Cursor:
-        """Run a query whose rows stay on the server. Needs an open transaction, and lasts no longer than that."""
+        """Run a query whose rows stay on the server. Needs an open transaction, and ends with it."""
         ...
 
     async def control(self, text: str, timeout: float | None) -> str:
-        """Run BEGIN, COMMIT, ROLLBACK or SAVEPOINT and give the server's command tag."""
+        """Run BEGIN, COMMIT, ROLLBACK or SAVEPOINT and return the server's command tag."""
         ...
 
     async def capacity(self, timeout: float | None) -> ServerCapacity:
-        """Return how many connections the server takes."""
+        """Return how many connections the server accepts."""
         ...
 
     async def written_position(self, timeout: float | None) -> Position | None:
-        """Where the writer's log ends now, such that a replica can reach it; None if this server keeps no positions."""
+        """Return the end of the writer's log, such that a replica can reach it; None without positions."""
         ...
 
     async def reader_progress(self, timeout: float | None) -> ReaderProgress:
-        """Return how far this reader has come."""
+        """Return this reader's replay position and lag."""
         ...
 
     async def enter(self, before: Scope, after: Scope, timeout: float | None) -> None:
-        """Take the session from one scope to another; ``reset`` takes it back to no scope.
+        """Switch the session from one scope to another; ``reset`` returns it to no scope.
 
         Args:
-            before: the scope that it is in.
-            after: the one that it is to be in.
+            before: the session's current scope.
+            after: the new scope.
             timeout: seconds for all of it.
         """
         ...
 
     async def reset(self, timeout: float) -> None:
-        """Take back everything a caller changed in the session."""
+        """Undo every change that a caller made in the session."""
         ...
 
     async def ping(self, timeout: float) -> None:
-        """One round trip."""
+        """Make one round trip to the server."""
         ...
 
     async def close(self, timeout: float) -> None:
-        """Say goodbye to the server; abort when that takes longer than ``timeout`` seconds."""
+        """Send the quit message to the server; abort if that takes longer than ``timeout`` seconds."""
         ...
 
     def stop(self) -> bool:
-        """Have the server cancel the statement that runs; its call then ends with the server's answer.
+        """Ask the server to cancel the running statement; its call then ends with the server's response.
 
         Returns:
-            Whether the server is being asked for the first time; False where it cannot be, or was before.
+            Whether a request is sent now; False if the driver cannot cancel, or a request was sent before.
         """
         ...
 
     def abort(self) -> None:
-        """Drop the socket at once."""
+        """Drop the socket at once, without a quit message."""
         ...
 
 
 @runtime_checkable
 class Notifying(Protocol):
-    """What a connection has besides, if its driver has the capability ``notifications``."""
+    """Additional methods of a connection whose driver has the capability ``notifications``."""
 
     async def listen(self, channel: str, receive: Callable[[Notification], None], timeout: float | None) -> None:
-        """Have the server send a channel's messages from now on.
+        """Subscribe to a channel's messages.
 
         Args:
             channel: its name, in exact spelling.
             receive: called on the event loop with each message.
-            timeout: seconds for the server's answer.
+            timeout: seconds for the server's response.
         """
         ...
 
     async def unlisten(self, channel: str, timeout: float | None) -> None:
-        """Have the server send a channel's messages no more."""
+        """Unsubscribe from a channel's messages."""
         ...
 
     def on_end(self, call: Callable[[], None]) -> None:
-        """Have ``call`` called when the connection has ended, whatever ended it."""
+        """Call ``call`` when the connection has ended, for whatever reason."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ReaderProgress:
-    """What a reader says of itself.
+    """A reader's replay progress, as it reports it.
 
     Attributes:
         replays: whether it is a replica at all (a promoted one is not).
-        position: last position replayed.
-        received: last position received; covers ``position``. ``START`` of a reader that has the writer's storage.
-        lag: seconds that the last replayed transaction lies behind, 0 when everything received is replayed; infinite
-            while replication stands still.
+        position: the last position replayed.
+        received: the last position received; covers ``position``. ``START`` for a reader that shares the writer's
+            storage.
+        lag: the age of the last replayed transaction in seconds; 0 when everything received is replayed; infinite
+            while replication is stalled.
     """
 
     replays: bool
@@ -347,7 +348,7 @@ class ReaderProgress:
 
 
 class Driver(Protocol):
-    """Opens connections of one engine.
+    """Open connections of one engine.
 
     Attributes:
         capabilities: what its connections can do.
@@ -362,14 +363,14 @@ class Driver(Protocol):
         """Open a connection and learn its role.
 
         Raises:
-            DriverError: with ``AuthenticationError``, ``TLSError`` or ``ConnectError`` as its public face.
+            DriverError: ``public`` is an ``AuthenticationError``, ``TLSError`` or ``ConnectError``.
         """
         ...
 
 
 @runtime_checkable
 class Replicating(Protocol):
-    """What a driver has besides, if it has the capability ``replication``."""
+    """Additional methods of a driver with the capability ``replication``."""
 
     @property
     def capabilities(self) -> Capabilities:

@@ -1,6 +1,6 @@
-"""Positions as text, and back: one form for tokens, cache entries and the bookmarks of change streams.
+"""Convert positions to text and back: one format for tokens, cache entries and bookmarks of change streams.
 
-The form is ``kind:position``, such as ``wal:1@0/16B3748`` (PostgreSQL's timeline and LSN), ``xid:812``,
+The format is ``kind:position``, such as ``wal:1@0/16B3748`` (PostgreSQL's timeline and LSN), ``xid:812``,
 ``gtids:3e11fa47-…:1-5`` (MySQL), ``gtid:0-1-5`` (MariaDB) and ``start:``.
 """
 
@@ -31,27 +31,25 @@ _PARSERS: Final[dict[str, Callable[[str], Position]]] = {
 
 
 def position_to_text(position: Position) -> str:
-    """Return a position as text; `position_from_text` reads it back, history included."""
+    """Return a position as text; `position_from_text` parses it, history included."""
     shown = f"{position.timeline}@{position}" if isinstance(position, Lsn) else str(position)
     return f"{_KINDS[type(position)]}:{shown}"
 
 
 def position_from_text(text: str) -> Position:
-    """Return the position that a text stands for.
+    """Return the position for a text.
 
     Args:
-        text: what `position_to_text` gave, in this process or another one.
+        text: a result of `position_to_text`, from this process or another one.
 
     Raises:
-        ConfigError: the text is no position, or one of a kind that this version does not know.
+        ConfigError: the text is not a position, or of a kind that this version does not know.
     """
     kind, _, shown = text.partition(":")
     try:
         return _PARSERS[kind](shown)
     except (KeyError, ValueError, TypeError, IndexError):
-        raise ConfigError(
-            f"{text[:80]!r} is no position: give a text that position_to_text() made, unchanged"
-        ) from None
+        raise ConfigError(f"{text[:80]!r} is not a position: pass a text from position_to_text(), unchanged") from None
 
 
 def _lsn_of(timeline: str, lsn: str) -> Lsn:

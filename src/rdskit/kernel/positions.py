@@ -1,4 +1,4 @@
-"""How far a server has come: log sequence numbers, transaction ids and GTIDs, which know what they include.
+"""Positions of servers: log sequence numbers, transaction ids and GTIDs, and which of them include which.
 
 Sources: PostgreSQL ``access/xlog_internal.h`` and "Transaction ID and Snapshot Information Functions"; MySQL manual,
 "GTID Format and Storage" (sets, intervals, tags); MariaDB documentation, "Global Transaction ID".
@@ -15,27 +15,26 @@ if TYPE_CHECKING:
 _PAGE = 8192
 _SEGMENT = 16 * 1024 * 1024
 # A page starts with a 24-byte header, a segment with a 40-byte one (access/xlog_internal.h: XLogPageHeaderData,
-# XLogLongPageHeaderData). An insert position may stand just behind such a header.
+# XLogLongPageHeaderData). An insert position may be right after such a header.
 _PAGE_HEADER = 24
 _SEGMENT_HEADER = 40
 
 
 class Position:
-    """What a server has written or replayed. Immutable; ``str`` gives the server's own form.
+    """A position in what a server has written or replayed. Immutable; ``str`` returns the server's own format.
 
-    Positions of one engine form a lattice: ``covers`` is its order, ``merge`` its least upper bound. ``START`` lies
-    below them all.
+    Positions of one engine form a lattice: ``covers`` is its order, ``merge`` its least upper bound. ``START`` is below
+    all of them.
     """
 
     __slots__ = ()
 
     @property
     def history(self) -> str:
-        """The history that it is a place in; empty where it tells by itself what it includes, as a GTID set does.
+        """The history that the position belongs to; empty for self-contained positions such as GTID sets.
 
-        After a failover the log may go on from an earlier place than somebody has seen, and the same number then stands
-        for something else. Two positions of different histories can only be compared by who knows how these hang
-        together.
+        After a failover the log may continue from an earlier position than a client has seen. The same number then
+        means different transactions. Comparing positions of different histories needs knowledge of their relation.
         """
         return ""
 
@@ -48,7 +47,7 @@ class Position:
         raise NotImplementedError
 
     def merge(self, other: Position) -> Position:
-        """The least position that covers both.
+        """Return the least position that covers both.
 
         Raises:
             TypeError: ``other`` is a position of another engine.
@@ -58,7 +57,7 @@ class Position:
 
 @final
 class _Start(Position):
-    """Nothing has been written."""
+    """The position before everything."""
 
     __slots__ = ()
 
@@ -83,32 +82,32 @@ class Lsn(int, Position):
     """A PostgreSQL log sequence number: bytes from the start of the log.
 
     Attributes:
-        timeline: of the server whose position it is, which each promotion makes a new one; 0 where that is not told, as
-            a replica does not. It is no part of the number, and none of its order.
+        timeline: the server's timeline, which each promotion changes; 0 if unknown, because replicas do not report it.
+            It is no part of the number or of the order.
     """
 
     timeline: int
 
     def __new__(cls, value: int, timeline: int = 0) -> Lsn:
-        """Make one of a number of bytes."""
+        """Create an LSN from a number of bytes."""
         lsn = super().__new__(cls, value)
         lsn.timeline = timeline
         return lsn
 
     @classmethod
     def parse(cls, text: str, timeline: int = 0) -> Lsn:
-        """Read PostgreSQL's ``X/Y`` form.
+        """Parse PostgreSQL's ``X/Y`` format.
 
         Args:
             text: two hexadecimal halves, as ``pg_lsn`` prints them.
-            timeline: of the server.
+            timeline: the server's timeline.
         """
         high, _, low = text.partition("/")
         return cls((int(high, 16) << 32) | int(low, 16), timeline)
 
     @property
     def history(self) -> str:
-        """The timeline."""
+        """The timeline, as text."""
         return str(self.timeline)
 
     def __str__(self) -> str:
@@ -122,17 +121,17 @@ class Lsn(int, Position):
         return other is START or self >= _same(Lsn, other)
 
     def merge(self, other: Position) -> Lsn:
-        """The later of the two; a later timeline holds whatever is left of those before it."""
+        """Return the later of the two; a later timeline includes all that survives of earlier ones."""
         if other is START:
             return self
         theirs = _same(Lsn, other)
         return self if (self.timeline, self) >= (theirs.timeline, theirs) else theirs
 
-    def normalised(self, segment: int = _SEGMENT) -> Lsn:
-        """Turn an insert position into one that a replica can reach by replaying.
+    def normalized(self, segment: int = _SEGMENT) -> Lsn:
+        """Convert an insert position into one that a replica can reach by replaying.
 
-        ``pg_current_wal_insert_lsn()`` may already stand behind the header of a page on which no record ends yet; a
-        replica's replay position then stays in front of that header for as long as nothing more is written.
+        ``pg_current_wal_insert_lsn()`` may already be after the header of a page on which no record ends yet. A
+        replica's replay position then stays before that header until more is written.
 
         Args:
             segment: the server's ``wal_segment_size`` in bytes.
@@ -151,22 +150,22 @@ class Lsn(int, Position):
 class Xid(int, Position):
     """A PostgreSQL transaction id below which every transaction has ended, and is visible if it was committed.
 
-    Of a writer it is the ``xmax`` of a snapshot, which lies beyond everything that was acknowledged before; of a reader
-    the ``xmin``, below which its queries see all that there is. So it holds for readers that share the writer's
-    storage, which have no log of their own.
+    For a writer it is the ``xmax`` of a snapshot, which is beyond every transaction acknowledged before. For a reader
+    it is the ``xmin``, below which its queries see every committed transaction. It works for readers that share the
+    writer's storage, which have no log of their own.
     """
 
     @classmethod
     def parse(cls, text: str) -> Xid:
-        """Read PostgreSQL's ``xid8``, which never wraps around."""
+        """Parse PostgreSQL's ``xid8``, which never wraps around."""
         return cls(text)
 
     @property
     def history(self) -> str:
-        """The same for all: what was acknowledged has kept its id in whatever a failover leaves.
+        """One history for all: an acknowledged transaction keeps its id across failovers.
 
-        Not empty, because no position of another kind is to be compared with it, as one of the same cluster before it
-        was moved to Aurora.
+        It is not empty, because a position of another kind must not be compared with it. The same cluster may have such
+        positions from before its migration to Aurora.
         """
         return "xid"
 
@@ -181,7 +180,7 @@ class Xid(int, Position):
         return other is START or self >= _same(Xid, other)
 
     def merge(self, other: Position) -> Xid:
-        """The later of the two."""
+        """Return the later of the two."""
         return self if other is START else max(self, _same(Xid, other))
 
 
@@ -190,19 +189,19 @@ class GtidPosition(Position):
     """A MariaDB GTID position: the last transaction of each replication domain.
 
     Attributes:
-        domains: server id and sequence number by domain id. Which server wrote a transaction is kept for the text form
-            only: within a domain the sequence number orders.
+        domains: server id and sequence number by domain id. The server id is kept for the text format only: within a
+            domain the sequence number alone defines the order.
     """
 
     __slots__ = ("domains",)
 
     def __init__(self, domains: Mapping[int, tuple[int, int]]) -> None:
-        """Make a position of (server id, sequence number) by domain id."""
+        """Create a position from (server id, sequence number) by domain id."""
         self.domains = MappingProxyType(dict(domains))
 
     @classmethod
     def parse(cls, text: str) -> GtidPosition:
-        """Read ``domain-server-sequence,…``; of a domain that is named twice, the later one counts."""
+        """Parse ``domain-server-sequence,…``; of several GTIDs of one domain, the latest counts."""
         domains: dict[int, tuple[int, int]] = {}
         for gtid in text.split(",") if text.strip() else ():
             domain, server, sequence = (int(part) for part in gtid.split("-"))
@@ -224,11 +223,11 @@ class GtidPosition(Position):
 
     @property
     def history(self) -> str:
-        """Which server wrote last, in each domain: another one goes on with the same sequence numbers."""
+        """The last writing server of each domain: another server would continue with the same sequence numbers."""
         return ",".join(f"{domain}-{server}" for domain, (server, _) in sorted(self.domains.items()))
 
     def covers(self, other: Position) -> bool:
-        """Return whether each domain of ``other`` has come at least as far."""
+        """Return whether each domain of ``other`` is included at least as far."""
         if other is START:
             return True
         mine = self.domains
@@ -236,7 +235,7 @@ class GtidPosition(Position):
         return all(domain in mine and mine[domain][1] >= sequence for domain, (_, sequence) in theirs)
 
     def merge(self, other: Position) -> GtidPosition:
-        """The later transaction of each domain."""
+        """Return the later transaction of each domain."""
         if other is START:
             return self
         merged = dict(self.domains)
@@ -257,19 +256,19 @@ class GtidSet(Position):
     """A MySQL GTID set.
 
     Attributes:
-        intervals: of transaction numbers, first and last included, by source (``uuid`` or ``uuid:tag``).
+        intervals: inclusive intervals of transaction numbers, by source (``uuid`` or ``uuid:tag``).
     """
 
     __slots__ = ("intervals",)
 
     def __init__(self, intervals: Mapping[str, Iterable[_Interval]]) -> None:
-        """Make a set; intervals may overlap and need no order."""
+        """Create a set; intervals may overlap and need no order."""
         joined = {source: _joined(parts) for source, parts in intervals.items()}
         self.intervals = MappingProxyType({source: parts for source, parts in sorted(joined.items()) if parts})
 
     @classmethod
     def parse(cls, text: str) -> GtidSet:
-        """Read ``uuid:1-5:7,uuid:tag:1-3``; a tag holds for the intervals behind it."""
+        """Parse ``uuid:1-5:7,uuid:tag:1-3``; a tag applies to the intervals after it."""
         intervals: dict[str, list[_Interval]] = {}
         for entry in "".join(text.split()).lower().split(","):
             uuid, *parts = entry.split(":")
@@ -302,7 +301,7 @@ class GtidSet(Position):
         return all(source in mine and _includes(mine[source], parts) for source, parts in theirs.items())
 
     def merge(self, other: Position) -> GtidSet:
-        """The union."""
+        """Return the union of the two sets."""
         if other is START:
             return self
         mine, theirs = self.intervals, _same(GtidSet, other).intervals
@@ -319,7 +318,7 @@ def _same(kind: type[_T], other: Position) -> _T:
 
 
 def _joined(intervals: Iterable[_Interval]) -> tuple[_Interval, ...]:
-    """Sorted, with overlapping and adjacent intervals made one."""
+    """Return the intervals sorted, with overlapping and adjacent ones merged."""
     done: list[_Interval] = []
     for first, last in sorted(intervals):
         if done and first <= done[-1][1] + 1:

@@ -1,7 +1,7 @@
-"""What the host names of RDS say by themselves: which kind of endpoint, of what, in which region.
+"""Parse RDS host names: the kind of endpoint, its resource and its region.
 
-Source: Aurora User Guide, "Aurora endpoint connections"; RDS User Guide, "DB instance endpoint", "RDS Proxy endpoints";
-the second form is that of the China regions.
+Source: Aurora User Guide, "Aurora endpoint connections"; RDS User Guide, "DB instance endpoint", "RDS Proxy endpoints".
+The second format is that of the China regions.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 
 class EndpointKind(Enum):
-    """What a name leads to."""
+    """The kind of resource behind a host name."""
 
     INSTANCE = ""
     CLUSTER = "cluster-"
@@ -33,13 +33,13 @@ _FORMS: Final = tuple(
 
 
 class RdsName(NamedTuple):
-    """A host name of RDS, read.
+    """A parsed RDS host name.
 
     Attributes:
-        kind: of endpoint.
-        identifier: of the instance, the cluster, the custom endpoint or the proxy.
-        region: as in ``eu-west-1``; ``global`` for the endpoint of a global database.
-        domain: what follows an instance's identifier in its own name.
+        kind: the kind of endpoint.
+        identifier: the identifier of the instance, cluster, custom endpoint or proxy.
+        region: such as ``eu-west-1``; ``global`` for the endpoint of a global database.
+        domain: the part after the identifier in the host names of the cluster's instances.
     """
 
     kind: EndpointKind
@@ -49,19 +49,19 @@ class RdsName(NamedTuple):
 
     @property
     def has_topology(self) -> bool:
-        """Whether it stands for something with a writer and readers that clients may see.
+        """Whether the resource has a writer and readers that clients can see.
 
-        A proxy hides them, routers are all alike, and the name of a global database does not tell its regions.
+        A proxy hides them, all routers are equal, and the name of a global database does not contain its regions.
         """
         return self.kind not in {EndpointKind.PROXY, EndpointKind.ROUTER, EndpointKind.GLOBAL}
 
     def instance(self, identifier: str) -> str:
-        """The host name of an instance of the same cluster."""
+        """Return the host name of an instance of the same cluster."""
         return f"{identifier}.{self.domain}"
 
 
 def read_name(host: str) -> RdsName | None:
-    """Read a host name; None for an address, an alias, and everything else that RDS did not name."""
+    """Parse a host name; None for an address, an alias, and any other name that is not from RDS."""
     for form in _FORMS:
         if found := form.fullmatch(host.lower().rstrip(".")):
             return RdsName(EndpointKind(found["kind"]), found["identifier"], found["region"], found["domain"])

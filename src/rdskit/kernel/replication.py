@@ -1,4 +1,4 @@
-"""What replication connections send: a server's log, as it is written."""
+"""Ports and messages of replication connections, which stream a server's log."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 class System(NamedTuple):
-    """A PostgreSQL server's answer to IDENTIFY_SYSTEM.
+    """A PostgreSQL server's response to IDENTIFY_SYSTEM.
 
     Attributes:
-        identifier: tells this cluster's data from that of any other.
-        timeline: the current timeline, which each promotion makes a new one.
-        position: where its log is flushed to.
+        identifier: identifies the database cluster's data.
+        timeline: the current timeline, which each promotion changes.
+        position: the flushed end of its log.
         database: the database of the connection.
     """
 
@@ -30,9 +30,9 @@ class WalData(NamedTuple):
     """A message of PostgreSQL's output plugin.
 
     Attributes:
-        start: where its record begins; 0 for what is not in the log, such as a table's description.
-        end: where the log ended when it was sent; 0 in the same cases.
-        data: the message, as the plugin wrote it.
+        start: the start of its record; 0 for messages that are not in the log, such as a table's description.
+        end: the end of the log when it was sent; 0 in the same cases.
+        data: the plugin's message.
     """
 
     start: int
@@ -41,11 +41,11 @@ class WalData(NamedTuple):
 
 
 class Keepalive(NamedTuple):
-    """PostgreSQL's sign of life.
+    """A keepalive message of PostgreSQL.
 
     Attributes:
-        end: where the log ends; an idle consumer may confirm that.
-        wants_reply: the server closes the connection unless it gets a status soon.
+        end: the end of the log; an idle consumer may confirm it.
+        wants_reply: the server closes the connection unless it receives a status soon.
     """
 
     end: int
@@ -53,7 +53,7 @@ class Keepalive(NamedTuple):
 
 
 class BinlogFile(NamedTuple):
-    """A place in MySQL's or MariaDB's binary log: a file and the offset of an event in it."""
+    """A position in the binary log of MySQL or MariaDB: a file and the offset of an event in it."""
 
     name: str
     offset: int
@@ -67,17 +67,17 @@ class LogicalReplication(Protocol):
         ...
 
     async def identify(self, timeout: float | None) -> System:
-        """Return which server this is, and where its log is."""
+        """Return the server's identity, and its current log position."""
         ...
 
     async def start(self, slot: str, position: Lsn, options: Mapping[str, str], timeout: float | None) -> None:
-        """Begin to receive a logical slot's changes.
+        """Start receiving a logical slot's changes.
 
         Args:
             slot: its name.
-            position: where to begin; what the slot has confirmed counts if that is later.
-            options: of the output plugin, such as ``proto_version``.
-            timeout: seconds for the server's answer.
+            position: where to start; the slot's confirmed position is used if that is later.
+            options: the output plugin's options, such as ``proto_version``.
+            timeout: seconds for the server's response.
         """
         ...
 
@@ -86,11 +86,11 @@ class LogicalReplication(Protocol):
         ...
 
     def send_status(self, written: int, flushed: int, applied: int, *, wants_reply: bool = False) -> None:
-        """Confirm positions; the slot keeps no log before ``flushed``."""
+        """Confirm positions to the server; the slot then keeps no log before ``flushed``."""
         ...
 
     async def close(self, timeout: float) -> None:
-        """Close the connection; drop the socket after ``timeout`` seconds."""
+        """Close the connection; abort it after ``timeout`` seconds."""
         ...
 
 
@@ -100,13 +100,13 @@ class BinlogReplication(Protocol):
     async def start(
         self, position: BinlogFile | GtidSet | GtidPosition, *, server_id: int, heartbeat: float, timeout: float | None
     ) -> None:
-        """Register as a replica and begin to receive events.
+        """Register as a replica and start receiving events.
 
         Args:
-            position: where to begin: a file, or the transactions that are known already.
-            server_id: a number that no other replica of the server has.
+            position: where to start: a file, or the transactions that the receiver has already.
+            server_id: a number that no other replica of the server uses.
             heartbeat: seconds without events after which the server sends a heartbeat event.
-            timeout: seconds for the server's answer.
+            timeout: seconds for the server's response.
         """
         ...
 
@@ -115,5 +115,5 @@ class BinlogReplication(Protocol):
         ...
 
     async def close(self, timeout: float) -> None:
-        """Close the connection; drop the socket after ``timeout`` seconds."""
+        """Close the connection; abort it after ``timeout`` seconds."""
         ...

@@ -1,4 +1,4 @@
-"""The tenant, role and schema that the statements of a database object run with."""
+"""Scopes: the tenant, role and schema with which the statements of a database object run."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ TENANT_VARIABLE: Final = "rdskit_tenant"
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A tenant, a role and a schema; part of every cache key, and applied to each connection that is checked out.
+    """A tenant, a role and a schema; part of every cache key, and set on each connection at checkout.
 
     Attributes:
-        tenant: the tenant's id, which the server sees as a session setting; None for no tenant.
+        tenant: the tenant's id, passed to the server as a session setting; None for no tenant.
         role: the role that statements run as; None for the login's own.
-        schema: the schema that names without a schema are looked up in; None for the login's own. On MySQL and MariaDB
-            a schema is a database.
+        schema: the schema for unqualified names; None for the login's own. On MySQL and MariaDB a schema is a database.
     """
 
     tenant: str | None = None
@@ -29,7 +28,7 @@ class Scope:
     schema: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what no server could take.
+        """Refuse values that no server accepts.
 
         Raises:
             ConfigError: a part is empty, or holds a NUL byte.
@@ -37,7 +36,7 @@ class Scope:
         for name in ("tenant", "role", "schema"):
             value = getattr(self, name)
             if value is not None and (not value or "\0" in value):
-                raise ConfigError(f"Scope({name}={value!r}) is no {name}: give a text that is not empty, or None")
+                raise ConfigError(f"Scope({name}={value!r}) is not a {name}: give a text that is not empty, or None")
 
     def __str__(self) -> str:
         parts = ((name, getattr(self, name)) for name in ("tenant", "role", "schema"))
@@ -48,13 +47,13 @@ NO_SCOPE: Final = Scope()
 
 
 def change_on_postgres(before: Scope, after: Scope) -> str:
-    """Return the statements, as one text, that take a session from one scope to another.
+    """Return the statements, as one text, that switch a session from one scope to another.
 
-    The role is left first and entered last, because it may not be allowed to change the rest.
+    RESET ROLE comes first and SET ROLE last, because the role may lack the privilege to change the rest.
 
     Args:
-        before: the scope that the session is in.
-        after: the one that it is to be in.
+        before: the session's current scope.
+        after: the new scope.
     """
     changes = ["reset role"] if before.role is not None else []
     if before.schema != after.schema:
@@ -68,7 +67,7 @@ def change_on_postgres(before: Scope, after: Scope) -> str:
 
 
 def set_up_on_mysql(scope: Scope) -> tuple[str, ...]:
-    """Return the statements that put a session that has just been reset into a scope.
+    """Return the statements that set a scope in a session that was just reset.
 
     Args:
         scope: the scope.
@@ -85,7 +84,7 @@ def set_up_on_mysql(scope: Scope) -> tuple[str, ...]:
 
 
 def _escaped(text: str) -> str:
-    """Write a literal that PostgreSQL reads alike whatever ``standard_conforming_strings`` is."""
+    """Return a literal that PostgreSQL reads alike with and without ``standard_conforming_strings``."""
     return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 

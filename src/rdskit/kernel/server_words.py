@@ -1,10 +1,10 @@
-"""What a server says, made fit for a terminal, a log and an alert.
+"""Sanitize server messages for terminals, logs and alerts: escape control characters and drop values.
 
-A server's words may come from anyone: from a rogue server before TLS has shown who it is, or from rows that users
-wrote. Escape sequences in them would rewrite a terminal, line breaks would forge lines of a log, and values of rows and
+A message may contain anything: it may come from a rogue server before TLS has verified it, or quote rows that users
+wrote. Escape sequences in it would rewrite a terminal, line breaks would forge log lines, and values of rows and
 parameters would leave the database.
 
-Sources: PostgreSQL appendix A, "Error Message Style Guide" (what a DETAIL holds); MySQL "Server Error Message
+Sources: PostgreSQL appendix A, "Error Message Style Guide" (contents of a DETAIL); MySQL "Server Error Message
 Reference"; MariaDB "Error Codes".
 """
 
@@ -19,7 +19,7 @@ _QUOTED: Final = re.compile(r'"(?:[^"]|"")*"')
 _KEY: Final = re.compile(
     r"Key \(([^()]*)\)=\(.*\) ((?:already exists|is (?:not present|still referenced)|conflicts)[^()]*)"
 )
-_CONFLICTS: Final = "conflicts"  # of an exclusion constraint: what follows names the other row's values
+_CONFLICTS: Final = "conflicts"  # an exclusion constraint's detail: the text after it has the other row's values
 _PARAMETER: Final = re.compile(r"(?s)(invalid input for query argument \$\d+): .*")
 _REASON: Final = re.compile(
     r"\((expected [\w ,.]+|[\w ]*(?:is required|out of \w+ range)[\w ()]*|'\w+' object [\w ]+)\)$"
@@ -32,14 +32,13 @@ _FAMILY: Final = (
     (re.compile(r"(?s)(out of range in) '.*'"), r"\1 '…'"),
     (re.compile(r"(?s)(no partition for value) .*"), r"\1 …"),
 )
-"""The first that fits counts."""
+"""Pattern and replacement; only the first match applies."""
 
 
 def escaped(words: str) -> str:
-    r"""Return words on one line, with ``\x1b`` and the like in place of what a terminal or a log would obey.
+    r"""Return text on one line, with escapes such as ``\x1b`` for characters that a terminal or a log would interpret.
 
-    Control characters, line breaks of every kind, marks that turn the direction of writing, and halves of surrogates
-    are escaped. Overlong text is cut.
+    These are control characters, all line breaks, bidirectional marks and lone surrogates. Overlong text is truncated.
     """
     if len(words) > _LONGEST:
         words = f"{words[:_LONGEST]}…"
@@ -52,28 +51,28 @@ def escaped(words: str) -> str:
 
 
 def postgres_words(sqlstate: str, message: str, detail: str | None = None, hint: str | None = None) -> str:
-    """Return an error of PostgreSQL without values of rows and parameters.
+    """Return a PostgreSQL error's text without values of rows and parameters.
 
     Args:
         sqlstate: its code.
         message: its first line.
-        detail: where values of rows stand, as in "Key (email)=(ada@example.org) already exists."
-        hint: advice.
+        detail: the line that has values of rows, as in "Key (email)=(ada@example.org) already exists."
+        hint: the server's advice.
     """
     if sqlstate[:2] in _DATA:
         key = _KEY.match(detail or "")
-        detail = None if key is None else f"Key ({key[1]})=(…) {_end(key[2])}"
+        detail = None if key is None else f"Key ({key[1]})=(…) {_without_conflicting_row(key[2])}"
     if sqlstate.startswith("22"):  # invalid input syntax for type integer: "4x"
         message = _QUOTED.sub('"…"', argument_words(message) if _PARAMETER.match(message) else message)
     return escaped("; ".join(part for part in (message, detail, hint) if part))
 
 
-def _end(words: str) -> str:
+def _without_conflicting_row(words: str) -> str:
     return f"{_CONFLICTS} with an existing key" if words.startswith(_CONFLICTS) else words.rstrip(".")
 
 
 def family_words(message: str) -> str:
-    """Return an error of MySQL or MariaDB without values of rows and parameters."""
+    """Return a MySQL or MariaDB error's text without values of rows and parameters."""
     for pattern, without in _FAMILY:
         message, found = pattern.subn(without, message)
         if found:
@@ -82,7 +81,7 @@ def family_words(message: str) -> str:
 
 
 def argument_words(message: str) -> str:
-    """Return asyncpg's error about an argument without the argument's value."""
+    """Return asyncpg's error about an argument, without the argument's value."""
     found = _PARAMETER.match(message)
     if found is None:
         return escaped(message)

@@ -1,4 +1,4 @@
-"""The server settings that an application chooses for its connections: ``connect(settings={…})``."""
+"""Server settings that an application chooses for its connections: ``connect(settings={…})``."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 _LEXICAL: Final = "rdskit reads the text of statements in the server's default lexical modes"
-_ROLES: Final = "rdskit tells a writer from a reader by it: connect to a reader endpoint to read only"
+_ROLES: Final = "rdskit distinguishes writers from readers by it: connect to a reader endpoint to read only"
 _LOGIN: Final = "it belongs to the login: log in as that user"
-_TARGET: Final = "it is no setting but a part of the protocol: put it into the target"
-_BINARY_LOG: Final = "rdskit tells by the binary log what a replica has replayed"
+_TARGET: Final = "it is a part of the protocol, not a setting: put it into the target"
+_BINARY_LOG: Final = "rdskit reads a replica's progress from the binary log"
 _POSTGRES: Final = {
     "application_name": "pass application_name=NAME to rdskit.connect",
     "client_encoding": "the driver needs UTF8",
@@ -36,30 +36,30 @@ _POSTGRES: Final = {
 _FAMILY: Final = {
     "autocommit": "each statement outside a transaction block commits by itself",
     "completion_type": "COMMIT must not begin another transaction or end the session",
-    "sql_mode": f"{_LEXICAL}, and strict modes keep values from being cut",
+    "sql_mode": f"{_LEXICAL}, and strict modes prevent truncated values",
     "time_zone": "rdskit reads TIMESTAMP columns as UTC",
-    "sql_select_limit": "it would cut the answers to rdskit's own queries",
+    "sql_select_limit": "it would truncate the results of rdskit's own queries",
     "transaction_read_only": _ROLES,
     "tx_read_only": _ROLES,
     "sql_log_bin": _BINARY_LOG,
     "gtid_next": _BINARY_LOG,
 }
-#: By the start of the name.
+#: Reserved prefixes of names, and the reasons.
 _PREFIXES: Final = {
-    Engine.POSTGRES: {"_pq_.": _TARGET, "rdskit.": "names in front of which stands 'rdskit.' are rdskit's own"},
+    Engine.POSTGRES: {"_pq_.": _TARGET, "rdskit.": "names that begin with 'rdskit.' are rdskit's own"},
     Engine.MYSQL: dict.fromkeys(("character_set_", "collation_"), "connections use utf8mb4"),
 }
 
 
 def checked_settings(settings: Any) -> tuple[Setting, ...]:
-    """Return settings as pairs of name and value.
+    """Check the argument ``settings=`` and return pairs of name and value.
 
     Args:
-        settings: what the application passed: a mapping, or None for none.
+        settings: the application's mapping, or None for none.
 
     Raises:
-        ConfigError: they are no mapping, a name cannot be one of a setting, or a value cannot be sent. The message
-            quotes no text that is a value.
+        ConfigError: they are not a mapping, a name is not valid, or a value cannot be sent. The message never quotes a
+            value that is a text.
     """
     if settings is None:
         return ()
@@ -72,29 +72,29 @@ def _checked_name(name: Any) -> str:
     if not isinstance(name, str):
         raise wrong("settings[…]", name, "give the name of a setting as a str")
     if not _NAME.fullmatch(name):
-        raise ConfigError(f"settings: {name!r} is no name of a setting: write letters, digits, _ and dots only")
+        raise ConfigError(f"settings: {name!r} is not a name of a setting: write letters, digits, _ and dots only")
     return name
 
 
 def _checked_value(name: str, value: Any) -> str | int | float:
-    if not isinstance(value, str | int | float):  # a bool is an int, and fine
+    if not isinstance(value, str | int | float):  # a bool is an int, and allowed
         raise ConfigError(f"settings[{name!r}] is of type {type(value).__name__}: give a str, a number or a bool")
     if isinstance(value, float) and not math.isfinite(value):
-        raise ConfigError(f"settings[{name!r}]={value} is no number that a server takes: give a finite one")
+        raise ConfigError(f"settings[{name!r}]={value} is not a number that a server accepts: give a finite one")
     if isinstance(value, str) and ("\0" in value or any("\ud800" <= each <= "\udfff" for each in value)):
         raise ConfigError(f"settings[{name!r}] has a NUL character or a lone surrogate: leave it out")
     return value
 
 
 def refuse_reserved(settings: tuple[Setting, ...], engine: Engine) -> None:
-    """Refuse settings that rdskit itself relies on.
+    """Raise if a setting is reserved for rdskit itself.
 
     Args:
-        settings: checked before.
-        engine: what runs at the target.
+        settings: checked settings.
+        engine: the target's engine.
 
     Raises:
-        ConfigError: one of them is; the message says for what.
+        ConfigError: a setting is reserved; the message has the reason.
     """
     postgres = engine is Engine.POSTGRES
     reserved = _POSTGRES if postgres else _FAMILY
@@ -107,7 +107,7 @@ def refuse_reserved(settings: tuple[Setting, ...], engine: Engine) -> None:
 
 
 def as_start_up_parameters(settings: tuple[Setting, ...]) -> dict[str, str]:
-    """Return settings as PostgreSQL takes them in the start-up message, to which RESET ALL returns.
+    """Return settings as parameters of PostgreSQL's startup message; RESET ALL returns to them.
 
     Source: PostgreSQL manual, "Message Formats", StartupMessage, and "RESET".
     """
@@ -121,9 +121,9 @@ def _as_text(value: str | float) -> str:
 
 
 def as_assignments(settings: tuple[Setting, ...]) -> str:
-    """Return the statement that makes settings those of a MySQL or MariaDB session; empty where there are none.
+    """Return the SET statement for settings of a MySQL or MariaDB session; empty where there are none.
 
-    Texts are escaped for a session in which backslashes escape: it must be set up before.
+    Texts are escaped for a session without NO_BACKSLASH_ESCAPES, so the session must be set up before.
     """
     return f"set {', '.join(f'session {name} = {_as_literal(value)}' for name, value in settings)}" if settings else ""
 
@@ -135,21 +135,21 @@ def _as_literal(value: str | float) -> str:
     return str(int(value)) if isinstance(value, bool) else str(value)
 
 
-def setting_refused(endpoint: Endpoint, said: str) -> DriverError:
-    """Build the error for settings that the server does not know or take.
+def setting_refused(endpoint: Endpoint, words: str) -> DriverError:
+    """Return the error for settings that the server does not know or accept.
 
     Args:
         endpoint: the host.
-        said: the server's own words, fit for a log; they name the setting.
+        words: the server's message, sanitized; it names the setting.
     """
-    message = f"{endpoint} refused settings=: {said}; correct the name or the value, or leave the setting out"
+    message = f"{endpoint} refused settings=: {words}; correct the name or the value, or leave the setting out"
     return DriverError(Failure.REFUSED, ConfigError(message))
 
 
 def settings_pin(endpoint: Endpoint) -> DriverError:
-    """Build the error for settings behind a proxy, which would pin each session that has some."""
+    """Return the error for settings behind a proxy, which would pin every session that has some."""
     message = (
-        f"settings= cannot be used with {endpoint}, where sessions keep nothing that an RDS Proxy would pin: put them "
-        "into the proxy's initialization query, or give them to the user with ALTER ROLE … SET"
+        f"settings= cannot be used with {endpoint}, where sessions keep no state that an RDS Proxy would pin: put them "
+        "into the proxy's initialization query, or set them for the user with ALTER ROLE … SET"
     )
     return DriverError(Failure.REFUSED, ConfigError(message))

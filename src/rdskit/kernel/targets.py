@@ -1,4 +1,4 @@
-"""What the first argument of ``rdskit.connect`` names: a URL, an RDS identifier, or a secret."""
+"""Parse the first argument of ``rdskit.connect``: a URL, an RDS identifier, or a secret."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Engine(Enum):
-    """A kind of server; MySQL and MariaDB speak one protocol and differ in what lies behind it."""
+    """A kind of server; MySQL and MariaDB share one protocol but differ as servers."""
 
     POSTGRES = "postgres"
     MYSQL = "mysql"
@@ -29,12 +29,12 @@ _LAST_PORT: Final = 65_535
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """What a URL scheme tells of a target.
+    """The engine and default port behind a URL scheme.
 
     Attributes:
-        name: as it is shown, without ``://``.
-        engine: what runs there; None where AWS must be asked.
-        port: where its servers listen by default; None where the URL names the identifier of a cluster or instance.
+        name: its canonical name, without ``://``.
+        engine: the engine; None if the RDS API must be asked.
+        port: the default port; None if the URL names the identifier of a cluster or instance.
     """
 
     name: str
@@ -56,7 +56,7 @@ FORMS = (
 _SOCKETS = (
     "postgresql://user@/dbname?host=/var/run/postgresql or mysql://user@/dbname?unix_socket=/var/run/mysqld/mysqld.sock"
 )
-#: Options that drivers and libpq take from a URL, and what stands for each here.
+#: URL options of drivers and libpq, and the argument that replaces each.
 _OPTIONS: Final = {
     "sslmode": "pass tls='verify-full', 'require' or 'off' to rdskit.connect",
     "ssl": "pass tls='verify-full', 'require' or 'off' to rdskit.connect",
@@ -64,7 +64,7 @@ _OPTIONS: Final = {
     "ssl_ca": "pass ca=PATH to rdskit.connect",
     "connect_timeout": "pass connect_timeout=SECONDS to rdskit.connect",
     "application_name": "pass application_name=NAME to rdskit.connect",
-    "target_session_attrs": "leave it out, the host that takes writes is found by itself",
+    "target_session_attrs": "leave it out, rdskit finds the writer by itself",
     "charset": "leave it out, connections use utf8mb4",
 }
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -76,16 +76,16 @@ class Target:
     """A parsed target. Exactly one of ``endpoint``, ``identifier`` and ``secret`` is set.
 
     Attributes:
-        engine: known for a URL with a host; looked up otherwise.
+        engine: set for a URL with a host; looked up otherwise.
         endpoint: host and port of a URL, or its Unix socket; the first one where it names several.
         others: the further hosts of a URL that names several.
-        identifier: what ``rds://`` names: an instance, a cluster or the like.
-        secret: what follows ``secretsmanager:``. A secret's own name may hold slashes, so only whoever reads it can
-            tell whether the last part is a database name.
-        user: login name, or None where the credentials give it.
+        identifier: the name after ``rds://``: an instance's, a cluster's or the like.
+        secret: the text after ``secretsmanager:``. A secret's name may contain slashes, so only reading it shows
+            whether the last part is a database name.
+        user: login name, or None if the credentials provide it.
         password: password in the URL, or None.
         database: database name, or None for the engine's or the secret's own.
-        scheme: of a URL, ``rds`` included; None for a secret and for settings that are no URL.
+        scheme: the URL's scheme, ``rds`` included; None for a secret and for settings without a URL.
     """
 
     engine: Engine | None = None
@@ -100,11 +100,11 @@ class Target:
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
-        """Return every host of a URL."""
+        """All hosts of the URL."""
         return () if self.endpoint is None else (self.endpoint, *self.others)
 
     def __str__(self) -> str:
-        """The target without its password, for messages."""
+        """Return the target without its password, for messages."""
         if self.secret is not None:
             return f"secretsmanager:{self.secret}"
         user = f"{self.user}@" if self.user else ""
@@ -116,14 +116,14 @@ class Target:
 
 
 def parse_target(text: str, schemes: Mapping[str, Scheme] = SERVERS) -> Target:
-    """Read a target.
+    """Parse a target's text.
 
     Args:
         text: one of the forms in ``FORMS``, or a URL of another known scheme.
-        schemes: the known schemes besides ``rds``, by the name that the URL gives.
+        schemes: the known schemes besides ``rds``, by their names in URLs.
 
     Raises:
-        ConfigError: the form is not known, or a part of it is wrong. The message never repeats a password.
+        ConfigError: the form is unknown, or a part of it is wrong. The message never contains a password.
     """
     require_text("target", text, example="postgresql://user@host/dbname")
     if text.startswith("secretsmanager:"):
@@ -152,7 +152,7 @@ def _parse_identifier(text: str, scheme: Scheme) -> Target:
     if not parts.hostname:
         raise ConfigError(f"target '{name}://' names no instance; write {name}://[user[:password]@]IDENTIFIER[/dbname]")
     if _port(text) is not None:
-        raise ConfigError(f"target '{name}://{parts.hostname}' takes no port: RDS tells it; leave it out")
+        raise ConfigError(f"target '{name}://{parts.hostname}' takes no port: the RDS API has it; leave it out")
     _refuse_options(name for name, _ in parse_qsl(parts.query, keep_blank_values=True))
     return Target(
         scheme=name,
@@ -179,7 +179,7 @@ def _parse_url(text: str, scheme: Scheme, port: int) -> Target:
 
 
 def _endpoints(text: str, parts: SplitResult, engine: Engine | None, port: int) -> tuple[Endpoint, ...]:
-    """Return the hosts of a URL: before the database's name, or as options, as libpq and PyMySQL take them.
+    """Return the hosts of a URL: from its authority, or from options as in libpq and PyMySQL.
 
     Source: PostgreSQL manual, "Connection URIs": several hosts, and a socket's directory in place of a host.
     """
@@ -213,7 +213,7 @@ def _endpoint(text: str, written: str, port: int, engine: Engine | None) -> Endp
         parts = urlsplit(f"//{written}")
         name, given = parts.hostname, parts.port
     except ValueError:
-        raise _wrong_port(text) from None  # its words may hold a part of the password
+        raise _wrong_port(text) from None  # the original message may contain a part of the password
     if not name:
         raise ConfigError(f"target {_shown(text)!r} names no host; write {FORMS}; a Unix socket is {_SOCKETS}")
     return Endpoint(name, given or port)
@@ -232,12 +232,15 @@ def _written(endpoint: Endpoint) -> str:
 
 
 def _split(text: str) -> SplitResult:
-    """The parts of a URL. The parser's own words may hold a part of the password, so they are left out."""
+    """Split a URL into its parts.
+
+    The parser's own message may contain a part of the password, so it is dropped.
+    """
     try:
         parts = urlsplit(text)
     except ValueError:
         raise ConfigError(f"target {_shown(text)!r} is not a URL; write {FORMS}; {_ENCODE}") from None
-    if "#" in text or "@" in parts.path + parts.query:  # what came before it was taken for the host
+    if "#" in text or "@" in parts.path + parts.query:  # the parser took a part of the password for the host
         raise ConfigError(f"target {_shown(text)!r} cannot be read; write {FORMS}; {_ENCODE}")
     return parts
 
@@ -264,10 +267,10 @@ def _is_scheme(text: str) -> bool:
 
 
 def _decoded(part: str | None) -> str | None:
-    """Return a percent-decoded part.
+    """Return a part of the URL percent-decoded.
 
     Raises:
-        ConfigError: it holds a control character. Protocols end names at a NUL, so ``app%00x`` would log in as ``app``.
+        ConfigError: it contains a control character. A NUL ends names in the protocols: ``app%00x`` would be ``app``.
     """
     decoded = unquote(part) if part else None
     if decoded is not None and _CONTROL.search(decoded):
@@ -276,7 +279,7 @@ def _decoded(part: str | None) -> str | None:
 
 
 def _shown(text: str) -> str:
-    """The text without anything that could be a password: before the last @, or where there is none after a colon."""
+    """Return the text without a possible password: the part before the last @, else the part after a colon."""
     scheme, separator, rest = text.partition("://")
     if not separator or not _is_scheme(scheme):
         scheme, separator, rest = "", "", text

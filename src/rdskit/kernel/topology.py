@@ -1,4 +1,4 @@
-"""Who writes and who reads: one cluster's hosts at one moment."""
+"""The topology of a cluster: which hosts write and which read, at one moment."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Role(Enum):
-    """What a host may be used for."""
+    """The role of a host in its cluster."""
 
     WRITER = "writer"
     READER = "reader"
@@ -26,13 +26,13 @@ class Host(NamedTuple):
 
 
 class Topology(NamedTuple):
-    """The hosts of one cluster. A topology without a writer is legal: that is what a failover looks like.
+    """The hosts of one cluster. It may have no writer: that is normal during a failover.
 
     Attributes:
         hosts: the servers.
-        entry: where a client may only read: the reader endpoint, or the custom endpoint, that it was given. It serves
-            what needs no particular reader, and refuses writes.
-        provisional: whether more is being looked up.
+        entry: for a read-only target, the reader endpoint or custom endpoint of the target. It serves reads that need
+            no particular reader, and refuses writes.
+        provisional: whether a lookup for more hosts is running.
     """
 
     hosts: tuple[Host, ...]
@@ -41,34 +41,34 @@ class Topology(NamedTuple):
 
     @property
     def writer(self) -> Host | None:
-        """The host that takes writes, or None while there is none."""
+        """The host that accepts writes, or None while there is none."""
         return next((host for host in self.hosts if host.role is Role.WRITER), None)
 
     @property
     def readers(self) -> tuple[Host, ...]:
-        """The hosts that take reads only."""
+        """The hosts that accept reads only."""
         return tuple(host for host in self.hosts if host.role is Role.READER)
 
 
 class EpochReason(Enum):
-    """What began an epoch."""
+    """The reason for which an epoch began."""
 
     OPENED = "opened"
     """The database was opened."""
     MOVED = "moved"
-    """Another endpoint leads to the writer."""
+    """Another host became the writer."""
     RECONNECTED = "reconnected"
-    """The same endpoint answers again after connections to it were lost: a Multi-AZ failover, a restart, or the end of
-    one connection."""
+    """The same endpoint is reachable again after connections to it were lost: by a Multi-AZ failover, a restart, or the
+    end of one connection."""
 
 
 class Epoch(NamedTuple):
-    """A time in which the writer stayed the same, as far as a client can see.
+    """A period in which the writer stayed the same, as far as a client can see.
 
     Attributes:
         number: 1 when the database is opened, and one more each time that the writer was lost and is reached again.
         writer: the writer's endpoint.
-        reason: what began it.
+        reason: the reason for which it began.
     """
 
     number: int
@@ -79,14 +79,14 @@ class Epoch(NamedTuple):
 class Selection(NamedTuple):
     """The part of a cluster that one of its endpoints leads to.
 
-    Writes go to the cluster's writer, whoever that is by then, unless the endpoint is one for reading.
+    Writes go to the cluster's current writer, unless the endpoint is read-only.
 
     Source: RDS API, ``DBClusterEndpoint``.
 
     Attributes:
         readers_only: the reader endpoint, or a custom endpoint of type READER.
-        members: identifiers of the instances that a custom endpoint is limited to; empty for no limit.
-        excluded: identifiers of those that it leaves out.
+        members: the static members of a custom endpoint; empty for no limit.
+        excluded: the excluded members of a custom endpoint.
     """
 
     readers_only: bool = False
@@ -95,14 +95,14 @@ class Selection(NamedTuple):
 
     @property
     def is_everything(self) -> bool:
-        """Whether it leaves nothing out."""
+        """Whether it selects the whole cluster."""
         return self == Selection()
 
     def of(self, topology: Topology, entry: Endpoint) -> Topology:
-        """Take this part of a cluster.
+        """Return the selected part of a cluster.
 
         Args:
-            topology: of the whole cluster.
+            topology: the whole cluster's.
             entry: the endpoint.
         """
         hosts = tuple(host for host in topology.hosts if self._has(host))

@@ -1,7 +1,7 @@
-"""Values of PostgreSQL that Python's own date and time types cannot hold.
+"""PostgreSQL values outside the range of Python's date and time types.
 
-Each is read where the plain type has no room, and may be passed as a parameter: it stands for exactly what the server
-stores. ``str()`` gives the server's text in UTC and ISO style.
+A column returns them only where the plain type has no room. They are accepted as parameters too, and stand for exactly
+the stored value. ``str()`` returns the server's text in UTC and ISO style.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Final
 
 _DAY: Final = 86_400_000_000
-"""Microseconds."""
+"""Microseconds of a day."""
 
 _DATE_LIMITS: Final = {2**31 - 1: "infinity", -(2**31): "-infinity"}
 _TIME_LIMITS: Final = {2**63 - 1: "infinity", -(2**63): "-infinity"}
 _DAYS_TO_2000: Final = 730_425
-"""From 0000-03-01 of the proleptic Gregorian calendar to 2000-01-01."""
+"""Days from 0000-03-01 of the proleptic Gregorian calendar to 2000-01-01."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -59,11 +59,11 @@ class PgTimestamp:
 
 @dataclass(frozen=True, slots=True, order=True)
 class PgTime:
-    """The time 24:00, which is not 00:00.
+    """The time 24:00, which is distinct from 00:00.
 
     Attributes:
         microseconds: since midnight.
-        offset: of ``timetz``, in seconds east of UTC; None for ``time``.
+        offset: seconds east of UTC for ``timetz``; None for ``time``.
     """
 
     microseconds: int = _DAY
@@ -84,7 +84,7 @@ class PgInterval:
     Attributes:
         months: whole months; twelve make a year.
         days: whole days.
-        microseconds: the rest; it may be longer than a day.
+        microseconds: the rest; may exceed a day.
     """
 
     months: int = 0
@@ -111,10 +111,10 @@ def _clock(microseconds: int) -> str:
 
 
 def _with_era(days: int, clock: str) -> str:
-    """Write a day of the proleptic Gregorian calendar; the year before 1 is 1 BC.
+    """Format a day of the proleptic Gregorian calendar; the year before 1 is 1 BC.
 
-    Counted from March, so that the leap day is the last of its year (Howard Hinnant, "chrono-Compatible Low-Level Date
-    Algorithms").
+    Years are counted from March, so that the leap day is the last day of its year (Howard Hinnant, "chrono-Compatible
+    Low-Level Date Algorithms").
     """
     era, day_of_era = divmod(days + _DAYS_TO_2000, 146_097)
     year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36_524 - day_of_era // 146_096) // 365

@@ -1,4 +1,4 @@
-"""What write hooks receive after a commit."""
+"""The values that write hooks receive after a commit."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 class Write(NamedTuple):
-    """One autocommitted statement, or one transaction, that has written or may have written.
+    """An autocommitted statement, or a transaction, that has written or may have written.
 
     Attributes:
-        tables: the tables that were written, as the statements spell them; None if the text does not tell them all. See
+        tables: the written tables, as the statements spell them; None if the text does not show all of them. See
             ``kernel.sql.Tables``.
-        position: how far the writer's log had come after the commit; None where no hook asks for it, where the writer
-            keeps no positions, and where it could not be learned.
-        certain: it is committed. False after a lost COMMIT, a cancellation and the like: it may have happened.
+        position: the writer's position after the commit; None if no hook requests it, the writer keeps no positions, or
+            the query for it failed.
+        certain: whether it is known to be committed; False after a lost COMMIT, a cancellation and the like.
         scope: the tenant, role and schema that it ran with.
     """
 
@@ -32,10 +32,10 @@ WriteHook = Callable[[Write], Awaitable[None]]
 
 
 class TablesWritten:
-    """The tables that the statements of a transaction write.
+    """Collect the tables that the statements of a transaction write.
 
     Attributes:
-        tables: so far; None once one of them is unknown.
+        tables: the tables so far; None once one of them is unknown.
     """
 
     __slots__ = ("tables",)
@@ -44,5 +44,5 @@ class TablesWritten:
         self.tables: frozenset[str] | None = frozenset()
 
     def add(self, tables: frozenset[str] | None) -> None:
-        """Add those of one statement."""
+        """Add the tables of one statement."""
         self.tables = None if tables is None or self.tables is None else self.tables | tables

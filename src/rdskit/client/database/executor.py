@@ -168,7 +168,7 @@ class Executor:
             except RdskitError as refused:
                 if attempts is not None:
                     attempts.failed(refused)
-                    explain(refused, attempts.told("the statement", f"{type(refused).__name__} is not repeated"))
+                    explain(refused, attempts.summary("the statement", f"{type(refused).__name__} is not repeated"))
                 raise
             lease.dirty = lease.dirty or work.statement.dirties_session  # also if it fails
             try:
@@ -210,7 +210,7 @@ class Executor:
             self._written.lost_track()
         told = public_error(error, action, work.statement)
         if (attempts.total > 1 or action is Action.RETRY) and isinstance(told, RdskitError):
-            explain(told, attempts.told("the statement", _reason_to_stop(error, action, work, count)))
+            explain(told, attempts.summary("the statement", _reason_to_stop(error, action, work, count)))
         if writes and self._hooks.active and (action is Action.UNKNOWN or not work.statement.atomic):
             await self._hooks.uncertain(work.statement.tables.writes, self.scope, told)
         raise told from error.__cause__

@@ -130,7 +130,7 @@ def _explain(error: Exception, cause: Exception, attempts: Attempts, name: str, 
     """Add the attempts to the final error; skip it after a single attempt that could not be retried."""
     if attempts.total == 1 and not may_repeat(cause):
         return
-    text = attempts.told(name, reason)
+    text = attempts.summary(name, reason)
     if isinstance(error, RdskitError):
         explain(error, text)
     else:

@@ -70,7 +70,7 @@ class PositionReader:
         if await self._is_aurora(timeout):
             return Xid.parse((await self._fetch(_AURORA_WRITTEN, (), timeout))[0])
         lsn, timeline = await self._fetch(_WRITTEN, (), timeout)
-        return Lsn.parse(lsn, int(timeline, 16)).normalised()
+        return Lsn.parse(lsn, int(timeline, 16)).normalized()
 
     async def progress(self, timeout: float | None) -> ReaderProgress:
         """Return this reader's positions and lag."""
