@@ -20,7 +20,7 @@ def test_a_scope_is_a_value() -> None:
 @pytest.mark.parametrize("value", ["", "a\0b"])
 @pytest.mark.parametrize("part", ["tenant", "role", "schema"])
 def test_what_no_server_could_take_is_refused(part: str, value: str) -> None:
-    with pytest.raises(ConfigError, match=f"is no {part}: give a text"):
+    with pytest.raises(ConfigError, match=f"is not a {part}: give a text"):
         Scope(**{part: value})
 
 

@@ -1,1 +1,1 @@
-"""rdskit inside other people's frameworks. Each module needs its framework, and nothing here is imported without it."""
+"""Integrations into frameworks; each module needs its framework, which is imported only with it."""

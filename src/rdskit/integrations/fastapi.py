@@ -1,4 +1,4 @@
-"""FastAPI: the database, the session of one request, or a transaction around it, as a dependency.
+"""FastAPI dependencies for the database, for the session of a request, and for a transaction around it.
 
 app = FastAPI(
     lifespan=lifespan("rds://orders/shop", credentials="iam"), exception_handlers=exception_handlers
@@ -51,24 +51,24 @@ DatabaseDep = Annotated[rdskit.Database, Depends(database)]
 
 
 async def request_session(connection: HTTPConnection) -> AsyncIterator[Session]:
-    """The session of the request: all of its dependencies have the same one, until the answer is sent."""
+    """Yield the session of the request; all of its dependencies share it until the response is sent."""
     async with session(connection) as opened:
         yield opened
 
 
 SessionDep = Annotated[Session, Depends(request_session)]
-"""The session of the request: its reads show its own writes, and wait for nobody else's."""
+"""The session of the request: its reads show its own writes, and do not wait for writes of other requests."""
 
 
 async def transaction(db: DatabaseDep) -> AsyncIterator[Transaction]:
-    """A transaction that commits when the path operation has returned, and rolls back when it raises.
+    """Yield a transaction that commits when the path operation returns, and rolls back when it raises.
 
-    Use it as ``TransactionDep``, or with ``Depends(transaction, scope="function")``: with the default scope FastAPI
-    would send the answer before COMMIT, and an order that was confirmed could still fail.
+    Use it as ``TransactionDep``, or with ``Depends(transaction, scope="function")``. With the default scope FastAPI
+    would send the response before COMMIT, and an order that was confirmed could still fail.
     """
     async with db.transaction() as opened:
         yield opened
 
 
 TransactionDep = Annotated[Transaction, Depends(transaction, scope="function")]
-"""A transaction around the path operation, committed before the answer is sent."""
+"""A transaction around the path operation, committed before the response is sent."""

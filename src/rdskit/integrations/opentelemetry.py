@@ -1,10 +1,10 @@
-"""OpenTelemetry: what a database does, as spans and metrics, through the observer port.
+"""Export a database's events as OpenTelemetry spans and metrics.
 
 db = await rdskit.connect(target, observers=[observer(system="postgresql")])
 
 Names follow the semantic conventions for database clients, version 1.33 (``db.client.operation.duration``,
-``db.client.connection.*``); what these have no name for begins with ``rdskit.``. Nothing is sent by itself: the
-providers are the application's.
+``db.client.connection.*``); names outside of the conventions begin with ``rdskit.``. This module sends nothing by
+itself: the application configures the providers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["observer"]
 
 _SCOPE: Final = "rdskit"
 _NANOSECONDS: Final = 1_000_000_000
-# As the semantic conventions advise for seconds, and longer: a failover takes that.
+# The bucket boundaries of the semantic conventions, and longer ones for failovers.
 _SECONDS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10)
 _OUTAGES: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _VERBS: Final = frozenset(
@@ -46,22 +46,22 @@ def observer(
     tracer_provider: TracerProvider | None = None,
     meter_provider: MeterProvider | None = None,
 ) -> Callable[[events.Event], None]:
-    """Make an observer for ``rdskit.connect(…, observers=[…])``.
+    """Return an observer for ``rdskit.connect(…, observers=[…])``.
 
     Args:
         system: ``postgresql``, ``mysql`` or ``mariadb``, for the attribute ``db.system.name``.
-        spans: whether each call of the database becomes a span, below the one that is current where it was made.
-        texts: whether spans hold the text of the statement, as the application wrote it; parameters are never in it.
+        spans: whether each database call becomes a span, as a child of the caller's current span.
+        texts: whether spans contain the statement's text, as the application wrote it; it never has parameters.
         tracer_provider: by default the global one.
         meter_provider: by default the global one.
     """
     common = {} if system is None else {"db.system.name": system}
     tracer = trace.get_tracer(_SCOPE, tracer_provider=tracer_provider) if spans else None
-    return _Telemetry(common, metrics.get_meter(_SCOPE, meter_provider=meter_provider), tracer, texts=texts).tell
+    return _Telemetry(common, metrics.get_meter(_SCOPE, meter_provider=meter_provider), tracer, texts=texts).record
 
 
 class _Telemetry:
-    """The instruments, and what each event means for them."""
+    """Record each event with its instruments."""
 
     def __init__(self, common: _Attributes, meter: Meter, tracer: Tracer | None, *, texts: bool) -> None:
         self._common = common
@@ -70,59 +70,59 @@ class _Telemetry:
         self._calls = _histogram(meter, "db.client.operation.duration", "Duration of database calls.")
         self._creations = _histogram(meter, "db.client.connection.create_time", "Time to open a connection.")
         self._waits = _histogram(meter, "db.client.connection.wait_time", "Time that callers waited for a connection.")
-        self._timeouts = meter.create_counter("db.client.connection.timeouts", "{timeout}", "Waits in vain.")
+        self._timeouts = meter.create_counter("db.client.connection.timeouts", "{timeout}", "Waits that timed out.")
         self._failures = meter.create_counter("rdskit.connection.failures", "{attempt}", "Connections not opened.")
         self._losses = meter.create_counter("rdskit.connection.losses", "{connection}", "Connections lost.")
-        self._retries = meter.create_counter("rdskit.retries", "{retry}", "Statements sent again.")
+        self._retries = meter.create_counter("rdskit.retries", "{retry}", "Retried statements.")
         self._outages = _histogram(meter, "rdskit.failover.duration", "Time without a writer.", _OUTAGES)
-        self._notices = meter.create_counter("rdskit.notices", "{event}", "Everything else that was told.")
+        self._notices = meter.create_counter("rdskit.notices", "{event}", "Other events.")
 
     @singledispatchmethod
-    def tell(self, event: Any) -> None:
-        """Count an event that has no instrument of its own; by its class, so that new ones are counted too."""
+    def record(self, event: Any) -> None:
+        """Count an event without an instrument of its own, by its class, so that new classes are counted too."""
         self._notices.add(1, {**self._common, "rdskit.event": type(event).__name__})
 
-    @tell.register
+    @record.register
     def _(self, event: events.QueryFinished) -> None:
         self._called(_verb(event.sql), event.seconds, event.error, event.sql)
 
-    @tell.register
+    @record.register
     def _(self, event: events.StreamFinished) -> None:
         self._called(_verb(event.sql), event.seconds, event.error, event.sql, rows=event.rows)
 
-    @tell.register
+    @record.register
     def _(self, event: events.BulkFinished) -> None:
         text = event.subject if event.method == "execute_many" else None
         self._called(event.method, event.seconds, event.error, text, rows=event.rows)
 
-    @tell.register
+    @record.register
     def _(self, event: events.QueryRetried) -> None:
         self._retries.add(1, {**self._common, "rdskit.failure": event.failure.lower()})
 
-    @tell.register
+    @record.register
     def _(self, event: events.ConnectionOpened) -> None:
         self._creations.record(event.seconds, self._of_pool(event.endpoint))
 
-    @tell.register
+    @record.register
     def _(self, event: events.ConnectionFailed) -> None:
         self._failures.add(1, {**self._of_pool(event.endpoint), "error.type": event.error})
 
-    @tell.register
+    @record.register
     def _(self, event: events.ConnectionClosed) -> None:
         if event.broken:
             self._losses.add(1, self._of_pool(event.endpoint))
 
-    @tell.register
+    @record.register
     def _(self, event: events.PoolWaited) -> None:
         self._waits.record(event.seconds, self._of_pool(event.endpoint))
         if event.error is not None:
             self._timeouts.add(1, {**self._of_pool(event.endpoint), "error.type": event.error})
 
-    @tell.register
+    @record.register
     def _(self, event: events.FailoverCompleted) -> None:
         self._outages.record(event.seconds, self._of_pool(event.writer))
         if self._tracer is not None:
-            # Of nobody's request: the span stands by itself.
+            # A failover belongs to no request, so the span has no parent.
             self._span("failover", event.seconds, self._of_pool(event.writer), context=Context())
 
     def _called(
@@ -151,7 +151,7 @@ class _Telemetry:
         error: str | None = None,
         context: Context | None = None,
     ) -> None:
-        """A span that has just ended."""
+        """Record a span that has just ended."""
         assert self._tracer is not None
         end = time.time_ns()
         start = end - int(seconds * _NANOSECONDS)
@@ -169,6 +169,6 @@ def _histogram(meter: Meter, name: str, description: str, boundaries: tuple[floa
 
 
 def _verb(sql: str) -> str | None:
-    """The statement's first word if it is a common one: attributes of metrics must stay few."""
+    """Return the statement's first word if it is a common one: metric attributes need a low cardinality."""
     word = sql.lstrip(" \t\r\n(").partition(" ")[0].partition("\n")[0].upper()
     return word if word in _VERBS else None

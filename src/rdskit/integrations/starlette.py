@@ -1,4 +1,4 @@
-"""Starlette, and whatever is built on it: one database for each application, outages told as 503, a health endpoint.
+"""Starlette and frameworks on top of it: one database per application, 503 during outages, a health endpoint.
 
 app = Starlette(
     routes=[Route("/orders", orders), Route("/health", health)],
@@ -41,22 +41,22 @@ __all__ = ["database", "exception_handlers", "health", "health_of_hosts", "lifes
 _SESSION: Final = "rdskit.session"  # in the scope of a request
 
 _PASSING: Final = (ConnectError, FailoverError, StaleReadError, QueryTimeout)
-# A wrong password or certificate does not pass, and what may have happened must not be sent again.
+# A wrong password or certificate is permanent, and work with an unknown outcome must not be retried.
 _LASTING: Final = (AuthenticationError, TLSError, OutcomeUnknown)
 _RETRY_AFTER: Final = 2  # seconds
 
 
 class State(TypedDict):
-    """What ``lifespan`` puts into ``request.state``."""
+    """The contents of ``request.state`` that ``lifespan`` adds."""
 
     rdskit: rdskit.Database
 
 
 def lifespan(target: str, **options: Any) -> Callable[[Starlette], AbstractAsyncContextManager[State]]:
-    """An application's ``lifespan=`` that connects when it starts and closes the database when it ends.
+    """Return a ``lifespan=`` that connects when the application starts and closes the database when it ends.
 
-    The application does not start when its writer cannot be reached. With a lifespan of your own, enter this one in it
-    and yield its state together with yours: ``async with lifespan(…)(app) as state: yield {**state, "mine": …}``.
+    The application does not start if its writer cannot be reached. In a lifespan of your own, enter this one and yield
+    its state together with yours: ``async with lifespan(…)(app) as state: yield {**state, "mine": …}``.
 
     Args:
         target: as for ``rdskit.connect``.
@@ -72,28 +72,28 @@ def lifespan(target: str, **options: Any) -> Callable[[Starlette], AbstractAsync
 
 
 def database(connection: HTTPConnection) -> rdskit.Database:
-    """The database of the application that a request or a WebSocket belongs to.
+    """Return the database of the application that a request or a WebSocket belongs to.
 
     Raises:
-        ConfigError: the application was made without ``lifespan``, or its lifespan did not run.
+        ConfigError: the application was created without ``lifespan``, or its lifespan did not run.
     """
     found: rdskit.Database | None = getattr(connection.state, "rdskit", None)
     if found is None:
         raise ConfigError(
-            "the application has no database: make it with lifespan=rdskit.integrations.…lifespan(TARGET)"
+            "the application has no database: create it with lifespan=rdskit.integrations.…lifespan(TARGET)"
         )
     return found
 
 
 @contextlib.asynccontextmanager
 async def session(connection: HTTPConnection, *, after: str | None = None) -> AsyncIterator[Session]:
-    """The session of one request or WebSocket: its reads show its own writes, and wait for nobody else's.
+    """Yield the session of one request or WebSocket: its reads show its own writes, and wait for no others.
 
-    Whoever asks for it inside the block, for the same request, is given the same one.
+    Nested calls for the same request return the same session.
 
     Args:
         connection: the request.
-        after: a ``token()`` of an earlier request whose writes are to be seen too; only with the first who asks.
+        after: a ``token()`` of an earlier request whose writes must be visible too; only for the outermost call.
 
     Raises:
         ConfigError: the application has no database, or the token is not one of its own.
@@ -132,16 +132,16 @@ def _health_answer(found: Health, body: dict[str, Any]) -> JSONResponse:
 
 
 def retry_after(error: Exception) -> int | None:
-    """Seconds after which a request that failed may be sent again; None where that would not help, or do harm.
+    """Return the seconds after which a failed request may be retried; None where that is useless or unsafe.
 
-    An ``OutcomeUnknown`` may have happened: told as a 503, some client would repeat it.
+    Work behind an ``OutcomeUnknown`` may have taken effect: some clients would retry it after a 503.
     """
     passes = isinstance(error, _PASSING) and not isinstance(error, _LASTING)
     return _RETRY_AFTER if passes else None
 
 
 async def unavailable(_: Request, error: Exception) -> Response:
-    """Answer 503 with ``Retry-After`` for an outage; raise any other error again, which makes it a 500 with its trace.
+    """Respond 503 with ``Retry-After`` to an outage; raise any other error again, which leads to a 500.
 
     The error itself, which may name hosts, stays in the server's log.
     """

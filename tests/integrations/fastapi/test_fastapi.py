@@ -221,7 +221,7 @@ def test_a_websocket_has_the_same_database() -> None:
 
 
 def test_an_application_without_a_lifespan_is_told_so() -> None:
-    with pytest.raises(rdskit.ConfigError, match="make it with lifespan="):
+    with pytest.raises(rdskit.ConfigError, match="create it with lifespan="):
         database(HTTPConnection({"type": "http", "state": {}}))
 
 

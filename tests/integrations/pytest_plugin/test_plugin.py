@@ -157,7 +157,7 @@ def test_settings_reach_the_server(pytester: pytest.Pytester) -> None:
     [
         (
             "rdskit_postgres_settings = work_mem",
-            "rdskit_postgres_settings: 'work_mem' is no setting; write name = value",
+            "rdskit_postgres_settings: 'work_mem' is not a setting; write name = value",
         ),
         ("rdskit_postgres_major = newest", "rdskit_postgres_major = newest is not a major version"),
         ("rdskit_postgres_major = 7", "PostgreSQL 7 is not installed"),

@@ -85,7 +85,7 @@ def test_a_function_is_named_as_statements_spell_it() -> None:
         "shop.tax",
     ]
     for name in ("", "price()", "a..b", "a b", '"a.b"'):
-        with pytest.raises(ConfigError, match="no function's name"):
+        with pytest.raises(ConfigError, match="not a function's name"):
             function_name(name)
 
 

@@ -1,4 +1,4 @@
-"""Opens Django's connections: the host that serves now, and a login that it takes."""
+"""Open Django's connections: find the current host, and log in to it."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 
 class Connector:
-    """Opens the connections of one entry of ``DATABASES``.
+    """Open the connections of one entry of ``DATABASES``.
 
     Args:
-        settings: what the entry says.
-        dialect: of the driver.
+        settings: the entry's.
+        dialect: the driver's.
     """
 
     def __init__(self, settings: DatabaseSettings, dialect: Dialect) -> None:
@@ -40,24 +40,24 @@ class Connector:
         self._settings = settings
 
     def connect(self, opening: Callable[[dict[str, Any]], Any], *, moved: bool) -> Any:
-        """Open a connection, trying again while the hosts are away and ``timeout`` has not passed.
+        """Open a connection; retry until ``timeout`` while the hosts are unreachable.
 
         Args:
-            opening: calls the driver with arguments for host, port, user and password besides its own.
+            opening: calls the driver with the given host, port, user and password, and with its own arguments.
             moved: look the topology up even if it is known, because the last connection was lost.
 
         Raises:
-            RdskitError: the target, the credentials or AWS are at fault.
-            DriverError: no host could be connected to.
+            RdskitError: the target, the credentials or AWS failed.
+            DriverError: no host accepted a connection.
         """
         driver = _Driver(self._dialect, opening, self._settings)
         return self._search.connect(driver, self._waiting, check=self._check, moved=moved)
 
     def reach(self) -> dict[str, Any]:
-        """Return host, port, user and password for another program to connect with: a shell, a dump.
+        """Return host, port, user and password for another program, such as a shell or a dump.
 
         Raises:
-            RdskitError: the target, the credentials or AWS are at fault, or the topology shows no writer.
+            RdskitError: the target, the credentials or AWS failed, or the topology has no writer.
         """
         try:
             endpoint, login = self._search.reach(self._waiting, check=self._check)
@@ -66,7 +66,7 @@ class Connector:
         return _arguments(endpoint, login)
 
     def _check(self, located: Located) -> None:
-        """Refuse the engine of another backend."""
+        """Raise if the located engine belongs to another backend."""
         if located.engine not in self._dialect.engines:
             raise ConfigError(
                 f"{located.target} runs {located.engine.value}: ENGINE names the backend of another engine"
@@ -74,7 +74,7 @@ class Connector:
 
 
 class _Driver:
-    """Opens what Django's own backend opens, at the host that it is given."""
+    """Open a connection of Django's own backend to a given host."""
 
     def __init__(self, dialect: Dialect, opening: Callable[[dict[str, Any]], Any], settings: DatabaseSettings) -> None:
         self._dialect = dialect
@@ -82,38 +82,38 @@ class _Driver:
         self._settings = settings
 
     def open(self, endpoint: Endpoint, login: Login, _database: str | None, _timeout: float) -> Any:
-        """Connect to one host; ``NAME`` says the database, and ``OPTIONS`` the timeout."""
+        """Connect to one host; ``NAME`` has the database, and ``OPTIONS`` the timeout."""
         try:
             connection = self._dialect.open(self._opening, _arguments(endpoint, login), self._settings)
         except self._dialect.errors as error:
-            raise self._told(error, endpoint, login.user) from error
+            raise self._connect_error(error, endpoint, login.user) from error
         try:
             with cut_after(self._dialect.descriptor(connection), self._settings.connect_timeout):
-                self._dialect.await_first_answer(connection)  # what Django asks next has no limit
+                self._dialect.run_first_query(connection)  # Django's own first queries have no timeout
         except self._dialect.errors as error:
             connection.close()
-            raise self._told(error, endpoint, login.user) from error
+            raise self._connect_error(error, endpoint, login.user) from error
         keep_alive_unwatched(self._dialect.descriptor(connection))
         return connection
 
     def role(self, endpoint: Endpoint, connection: Any) -> Role | None:
-        """Return what the host says it is."""
+        """Return the role that the host reports."""
         try:
             return self._dialect.role(connection)
         except self._dialect.errors as error:
-            raise self._told(error, endpoint) from error
+            raise self._connect_error(error, endpoint) from error
 
     def close(self, connection: Any) -> None:
-        """Close a connection that the application does not get."""
+        """Close a connection that the application does not receive."""
         connection.close()
 
-    def _told(self, error: Exception, endpoint: Endpoint, user: str | None = None) -> DriverError:
+    def _connect_error(self, error: Exception, endpoint: Endpoint, user: str | None = None) -> DriverError:
         return connect_error(self._dialect.problem(error), endpoint, str(error).strip(), user)
 
 
 @functools.cache
 def _search(settings: DatabaseSettings) -> Search:
-    """One for all threads: they take turns at the readers."""
+    """Return the search of an entry, cached for all threads, so that they take turns at the readers."""
     credentials: Any = settings.credentials  # a string or an object, by whose identity it is known
     destination = _destination(settings.target, credentials)
     return Search(destination, settings.role, settings.timeout, settings.connect_timeout)
@@ -121,7 +121,7 @@ def _search(settings: DatabaseSettings) -> Search:
 
 @functools.cache
 def _destination(target: Target, credentials: Any) -> Destination:
-    """One for a writer and its readers: what has been looked up, minted or read serves all of them."""
+    """Return a destination, shared by a writer and its readers: they share lookups, tokens and secrets."""
     return Destination(target, credentials)
 
 

@@ -1,4 +1,4 @@
-"""What a backend has to know of its driver."""
+"""The interface between the Django backends and their drivers."""
 
 from __future__ import annotations
 
@@ -16,53 +16,56 @@ if TYPE_CHECKING:
 
 
 class Dialect(Protocol):
-    """One driver."""
+    """One driver, as a backend uses it."""
 
     engines: ClassVar[frozenset[Engine]]
     sql: ClassVar[sql.Dialect]
     errors: ClassVar[tuple[type[Exception], ...]]
 
     def arguments(self, settings: DatabaseSettings) -> dict[str, Any]:
-        """TLS and timeouts, in the driver's words."""
+        """Return the driver's arguments for TLS and timeouts."""
         ...
 
     def open(
         self, opening: Callable[[dict[str, Any]], Any], arguments: dict[str, Any], settings: DatabaseSettings
     ) -> Any:
-        """Have Django open a connection, within a limit for the login where the driver has none of its own."""
+        """Let Django open a connection, with a time limit for the login if the driver has none."""
         ...
 
-    def await_first_answer(self, connection: Any) -> None:
-        """Ask the server something and take the answer."""
+    def run_first_query(self, connection: Any) -> None:
+        """Send a query and await the response."""
         ...
 
     def problem(self, error: Exception) -> Problem:
-        """Return what an error of ``connect`` means."""
+        """Return the problem that an error of ``connect`` describes."""
         ...
 
     def spoils(self, connection: Any, error: BaseException) -> bool:
-        """Return whether an error of a statement means that the connection leads to no writer any more."""
+        """Return whether an error of a statement means that the connection no longer leads to a writer."""
         ...
 
     def as_lost(self, error: BaseException) -> BaseException:
-        """The error to raise: an ``OperationalError`` where the driver says otherwise that the connection is gone."""
+        """Return the error to raise: an ``OperationalError`` where the driver reports a lost connection otherwise."""
         ...
 
     def role(self, connection: Any) -> Role | None:
-        """What the host says it is; None where it does not tell."""
+        """Return the role that the host reports; None if it does not report one."""
         ...
 
     def descriptor(self, connection: Any) -> int:
-        """The file descriptor of an open connection's socket."""
+        """Return the file descriptor of an open connection's socket."""
         ...
 
     def is_gone(self, connection: Any) -> bool:
-        """Return whether an idle connection has ended; the server is asked only if it has said something."""
+        """Return whether an idle connection has ended; this queries the server only if it has sent something."""
         ...
 
 
 def is_readable(descriptor: int) -> bool:
-    """Return whether a server has said something unasked: goodbye, most of the time."""
+    """Return whether the server has sent something unasked.
+
+    On an idle connection that is nearly always the end of the connection.
+    """
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(0))

@@ -1,4 +1,4 @@
-"""Requests that read from replicas and yet see what their user has written."""
+"""Middleware that lets requests read from replicas and still see their user's writes."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ _PIN_SECONDS: Final = 10  # longer than a replica should lag
 
 @sync_and_async_middleware
 def read_your_writes(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
-    """Middleware: a request reads from replicas until it writes.
+    """Let each request read from replicas until it writes.
 
-    The answer to a request that wrote sets a cookie, with which the same browser's requests of the next
-    ``RDSKIT_PIN_SECONDS`` (10 by default, 0 sets no cookie) read from the writer: the page after a form shows what the
-    form has saved.
+    The response to a request that wrote sets a cookie. With it the same browser's requests of the next
+    ``RDSKIT_PIN_SECONDS`` (10 by default, 0 sets no cookie) read from the writer, so that the page after a form shows
+    the saved data.
     """
     if iscoroutinefunction(get_response):
 
         async def answer_later(request: HttpRequest) -> HttpResponse:
             with reading_from_replicas(pinned=COOKIE in request.COOKIES) as reading:
                 response = await get_response(request)
-            return _remembering(response, reading)
+            return _with_cookie(response, reading)
 
         return answer_later
 
     def answer(request: HttpRequest) -> HttpResponse:
         with reading_from_replicas(pinned=COOKIE in request.COOKIES) as reading:
             response = get_response(request)
-        return _remembering(response, reading)
+        return _with_cookie(response, reading)
 
     return answer
 
 
-def _remembering(response: HttpResponse, reading: Reading) -> HttpResponse:
+def _with_cookie(response: HttpResponse, reading: Reading) -> HttpResponse:
     seconds = getattr(settings, "RDSKIT_PIN_SECONDS", _PIN_SECONDS)
     if reading.wrote and seconds:
         secure = settings.SESSION_COOKIE_SECURE

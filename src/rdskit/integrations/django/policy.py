@@ -1,4 +1,4 @@
-"""Decisions on plain values: where a read goes."""
+"""Decide where a read goes, on plain values."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Reading:
-    """One stretch of work, such as a request, whose reads may go to replicas until it writes.
+    """A unit of work, such as a request, whose reads may go to replicas until it writes.
 
     Attributes:
-        pinned: aliases of writers whose reads stay with them from now on.
-        wrote: whether this stretch of work has written itself.
+        pinned: aliases of writers that serve all further reads themselves.
+        wrote: whether this unit of work has written.
     """
 
     pinned: set[str] = field(default_factory=set)
@@ -24,7 +24,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Aliases:
-    """Which entries of ``DATABASES`` read for which.
+    """The assignment of reader aliases to writer aliases in ``DATABASES``.
 
     Attributes:
         writers: writer's alias by reader's alias.
@@ -33,22 +33,23 @@ class Aliases:
     writers: Mapping[str, str]
 
     def writer_of(self, alias: str) -> str:
-        """The alias itself, unless it is a reader's."""
+        """Return the writer of a reader's alias; any other alias unchanged."""
         return self.writers.get(alias, alias)
 
     def reader_of(self, alias: str) -> str | None:
-        """The alias that reads for a writer, if there is one."""
+        """Return the alias of a writer's reader, if there is one."""
         return next((reader for reader, writer in self.writers.items() if writer == alias), None)
 
 
 def alias_for_read(aliases: Aliases, near: str, reading: Reading | None, *, in_transaction: bool) -> str | None:
-    """Where a read goes; None leaves it to the next router.
+    """Return the alias for a read; None leaves it to the next router.
 
     Args:
-        aliases: who reads for whom.
-        near: where the object comes from whose relation is followed; else the default alias.
-        reading: the stretch of work; None outside of one, where nobody can tell what must be visible: the writer then.
-        in_transaction: whether the writer has a transaction open, whose own writes must be seen.
+        aliases: the readers of writers.
+        near: the alias of the object whose relation is followed; else the default alias.
+        reading: the unit of work; None outside of one, where it is unknown which writes must be visible, so the writer
+            serves.
+        in_transaction: whether a transaction is open on the writer, whose own writes must be visible.
     """
     writer = aliases.writer_of(near)
     reader = aliases.reader_of(writer)

@@ -1,4 +1,4 @@
-"""What an entry of ``DATABASES`` says, beyond what Django itself reads there."""
+"""Parse the entries of ``DATABASES``, beyond what Django itself reads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rdskit.client.api import Iam
     from rdskit.kernel.ports import Credentials
 
-#: Keys of ``OPTIONS`` that are ours; everything else goes to the driver.
+#: Keys of ``OPTIONS`` for rdskit; all others go to the driver.
 OPTION_NAMES: Final = frozenset(
     {"credentials", "tls", "ca", "cleartext_password", "timeout", "connect_timeout", "reader_of"}
 )
@@ -31,14 +31,14 @@ class DatabaseSettings:
     """One entry of ``DATABASES``.
 
     Attributes:
-        target: where the database is.
+        target: the parsed HOST.
         credentials: as for ``rdskit.connect``.
         tls: as for ``rdskit.connect``.
         ca: as for ``rdskit.connect``.
         cleartext_password: as for ``rdskit.connect``.
-        timeout: seconds for which a host that is away is waited for.
+        timeout: seconds to wait for an unreachable host.
         connect_timeout: seconds for one attempt to connect.
-        role: which hosts serve.
+        role: the role of the hosts that serve this entry.
     """
 
     target: Target
@@ -52,19 +52,19 @@ class DatabaseSettings:
 
     @property
     def sends_password(self) -> bool:
-        """Whether an unverified server may have the password itself."""
+        """Whether the password may be sent to an unverified server."""
         return may_send_password(self.credentials, allowed=self.cleartext_password)
 
 
 def read_settings(given: dict[str, Any], engine: Engine) -> DatabaseSettings:
-    """Read an entry of ``DATABASES``.
+    """Parse an entry of ``DATABASES``.
 
     Args:
         given: the entry.
-        engine: of the backend.
+        engine: the backend's.
 
     Raises:
-        ImproperlyConfigured: something in it cannot be.
+        ImproperlyConfigured: a value is not valid.
     """
     options = {name: value for name, value in given["OPTIONS"].items() if name in OPTION_NAMES}
     _refuse_others(given["OPTIONS"])
@@ -78,7 +78,7 @@ def read_settings(given: dict[str, Any], engine: Engine) -> DatabaseSettings:
 
 
 def complete(given: dict[str, Any], others: dict[str, dict[str, Any]]) -> None:
-    """Return an entry with ``reader_of`` whatever it leaves open: what its writer has. Doing it twice changes nothing.
+    """Fill an entry that has ``reader_of`` with the values of its writer. Doing so twice changes nothing.
 
     Args:
         given: the entry.
@@ -108,7 +108,7 @@ def _target(given: dict[str, Any], engine: Engine) -> Target:
         return replace(target, user=user or target.user, password=password or target.password)
     if not host or host.startswith("/") or "://" in host:
         raise ImproperlyConfigured(
-            f"HOST = {host!r} is no host: give a host name, rds://IDENTIFIER or secretsmanager:ID; "
+            f"HOST = {host!r} is not a host: give a host name, rds://IDENTIFIER or secretsmanager:ID; "
             "for a server behind a Unix socket use Django's own backend"
         )
     endpoint = Endpoint(host, int(given["PORT"] or DEFAULT_PORTS[engine]))

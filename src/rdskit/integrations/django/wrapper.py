@@ -1,4 +1,4 @@
-"""What both backends add to Django's: connections that lead to the writer, and are dropped when they no longer do."""
+"""Common part of both backends: connections that lead to the writer, and are replaced when they no longer do."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 _unverified: dict[DatabaseSettings, dict[str, Any]] = {}
 
 
-class _Noticing(DatabaseErrorWrapper):
-    """Django's translation of errors, of which our backend takes note."""
+class _ErrorRecorder(DatabaseErrorWrapper):
+    """Django's translation of errors, extended: the backend records each error first."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -44,10 +44,10 @@ class _Noticing(DatabaseErrorWrapper):
 
 
 class RdsDatabaseWrapper(BaseDatabaseWrapper):
-    """Goes in front of one of Django's ``DatabaseWrapper`` classes.
+    """Mixin for one of Django's ``DatabaseWrapper`` classes.
 
     Outside of a transaction a connection that was lost, or whose host refuses writes, is replaced before the next
-    statement. Within one it stays, as Django's own does: whoever began the transaction has to learn of it.
+    statement. Within one it is kept, as in Django's own backend, so that the transaction's owner gets the error.
     """
 
     dialect: ClassVar[Dialect]
@@ -56,27 +56,27 @@ class RdsDatabaseWrapper(BaseDatabaseWrapper):
     def __init__(self, settings_dict: dict[str, Any], alias: str = DEFAULT_DB_ALIAS) -> None:
         complete(settings_dict, connections.settings)
         super().__init__(settings_dict, alias)
-        self._spoilt = False
+        self._spoiled = False
         if aliases().reader_of(alias):
             self.execute_wrappers.append(self._note_statement)
 
     @functools.cached_property
     def rds_settings(self) -> DatabaseSettings:
-        """What ``DATABASES`` says."""
+        """The parsed entry of ``DATABASES``."""
         return read_settings(self.settings_dict, self.engine)
 
     @functools.cached_property
     def connector(self) -> Connector:
-        """Opens our connections."""
+        """The connector that opens this alias's connections."""
         return Connector(self.rds_settings, self.dialect)
 
     @functools.cached_property
-    def wrap_database_errors(self) -> _Noticing:
+    def wrap_database_errors(self) -> _ErrorRecorder:
         """Django's context manager that translates the driver's errors."""
-        return _Noticing(self)
+        return _ErrorRecorder(self)
 
     def get_connection_params(self) -> dict[str, Any]:
-        """The driver's arguments, but for host, port and login, which each connection is given anew."""
+        """Return the driver's arguments, except for host, port and login, which are new for each connection."""
         ours = self._driver_arguments()
         given = super().get_connection_params()
         return {name: value for name, value in given.items() if name not in OPTION_NAMES} | ours
@@ -85,24 +85,24 @@ class RdsDatabaseWrapper(BaseDatabaseWrapper):
         """Connect to the host that serves now.
 
         Raises:
-            OperationalError: the driver's, where no connection could be had.
+            OperationalError: the driver's; no connection could be opened.
             ConfigError: the settings name something that does not exist.
         """
         opening = functools.partial(_open, super().get_new_connection, conn_params)
         try:
-            connection = self.connector.connect(opening, moved=self._spoilt)
+            connection = self.connector.connect(opening, moved=self._spoiled)
         except ConfigError:
             raise
         except (RdskitError, DriverError) as error:
             raise self._as_driver_error(error) from error
-        self._spoilt = False
+        self._spoiled = False
         return connection
 
     def close_if_health_check_failed(self) -> None:
-        """Let go of a connection that leads nowhere, before anything is sent on it."""
+        """Close a connection that no longer leads to the writer, before anything is sent on it."""
         idle = self.connection is not None and self.autocommit and not self.in_atomic_block
-        if idle and (self._spoilt or self.dialect.is_gone(self.connection)):
-            self._spoilt = True
+        if idle and (self._spoiled or self.dialect.is_gone(self.connection)):
+            self._spoiled = True
             self.close()
         super().close_if_health_check_failed()
 
@@ -113,8 +113,8 @@ class RdsDatabaseWrapper(BaseDatabaseWrapper):
     ) -> None:
         """Begin or end transactions, as Django does on entering and leaving ``atomic()``.
 
-        A connection that fails at this is let go. Django would keep it, with autocommit off on a connection that has
-        ended, and take every later ``atomic()`` of this thread for a savepoint within a transaction that nobody ends.
+        A connection on which this fails is closed. Django would keep the dead connection with autocommit off, and treat
+        every later ``atomic()`` of this thread as a savepoint in a transaction that never ends.
         """
         try:
             super().set_autocommit(autocommit, force_begin_transaction_with_broken_autocommit)
@@ -125,15 +125,16 @@ class RdsDatabaseWrapper(BaseDatabaseWrapper):
 
     def is_usable(self) -> bool:
         """Return whether the connection may be kept for the next request."""
-        return not self._spoilt and bool(super().is_usable())
+        return not self._spoiled and bool(super().is_usable())
 
     def note_failure(self, error: BaseException) -> None:
-        """Take note of an error of the driver's."""
+        """Record an error of the driver's, which may mean that the connection must be replaced."""
         if self.connection is not None and self.dialect.spoils(self.connection, error):
-            self._spoilt = True
+            self._spoiled = True
 
     def _driver_arguments(self) -> dict[str, Any]:
-        # Files of authorities may change; without them nothing does, and the log is told once that nobody is verified.
+        # CA files may change, so verifying arguments are built each time. The others are cached: building them logs a
+        # warning about the missing verification, which must appear only once.
         if self.rds_settings.tls == "verify-full":
             return self.dialect.arguments(self.rds_settings)
         if self.rds_settings not in _unverified:
@@ -141,7 +142,7 @@ class RdsDatabaseWrapper(BaseDatabaseWrapper):
         return _unverified[self.rds_settings]
 
     def _note_statement(self, execute: Callable[..., Any], statement: Any, *rest: Any) -> Any:
-        # psycopg composes statements from objects too; those of Django that are no text change the schema.
+        # psycopg accepts composed objects too. Django uses them only for statements that change the schema.
         if not isinstance(statement, str) or _writes(statement, self.dialect.sql):
             note_write(self.alias)
         return execute(statement, *rest)

@@ -3,8 +3,8 @@
 The types of the fixtures can be imported from here, for annotations: ``FreshDatabase``, ``LocalRds``,
 ``ThrowawayPostgres``, ``ThrowawayMySQL`` and ``ThrowawayMariaDB``.
 
-pytest loads this module in every project that has rdskit installed, so it imports nothing and starts nothing until a
-fixture is asked for. Under pytest-xdist each worker has servers of its own.
+pytest loads this module in every project that has rdskit installed. So it imports and starts nothing until a fixture is
+requested. Under pytest-xdist each worker has its own servers.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ if not TYPE_CHECKING:  # a type checker knows every name from the imports above,
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the ini options."""
+    """Add the plugin's ini options."""
     for engine in _SETTINGS:
         parser.addini(f"rdskit_{engine}_settings", f"server settings of rdskit_{engine}: name = value", "linelist")
-    parser.addini("rdskit_postgres_major", "major version of rdskit_postgres; by default the newest that is installed")
-    parser.addini("rdskit_spare_databases", "databases of each server that are made ahead of need", default="1")
+    parser.addini("rdskit_postgres_major", "major version of rdskit_postgres; by default the newest installed")
+    parser.addini("rdskit_spare_databases", "databases of each server that are created ahead of need", default="1")
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +63,7 @@ def rdskit_schema() -> Callable[[FreshDatabase], None] | None:
 def rdskit_postgres(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ThrowawayPostgres]:
-    """A PostgreSQL for the whole run: ``host``, ``port``, ``superuser``, ``password``, ``dsn``."""
+    """Start a PostgreSQL server for the whole run: ``host``, ``port``, ``superuser``, ``password``, ``dsn``."""
     from rdskit.integrations.pytest_plugin import servers  # noqa: PLC0415 - loaded when it is used
 
     with servers.postgres(request.config, tmp_path_factory.mktemp("rdskit-postgres")) as server:
@@ -72,7 +72,7 @@ def rdskit_postgres(
 
 @pytest.fixture(scope="session")
 def rdskit_mysql(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThrowawayMySQL]:
-    """A MySQL for the whole run: ``host``, ``port``, ``superuser``, ``password``, ``dsn``."""
+    """Start a MySQL server for the whole run: ``host``, ``port``, ``superuser``, ``password``, ``dsn``."""
     from rdskit.integrations.pytest_plugin import servers  # noqa: PLC0415 - loaded when it is used
 
     with servers.mysql(request.config, tmp_path_factory.mktemp("rdskit-mysql")) as server:
@@ -83,7 +83,7 @@ def rdskit_mysql(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 def rdskit_mariadb(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ThrowawayMariaDB]:
-    """A MariaDB for the whole run: ``host``, ``port``, ``superuser``, ``password``, ``dsn``."""
+    """Start a MariaDB server for the whole run: ``host``, ``port``, ``superuser``, ``password``, ``dsn``."""
     from rdskit.integrations.pytest_plugin import servers  # noqa: PLC0415 - loaded when it is used
 
     with servers.mariadb(request.config, tmp_path_factory.mktemp("rdskit-mariadb")) as server:
@@ -96,10 +96,10 @@ def rdskit_postgres_spares(
     rdskit_postgres: ThrowawayPostgres,
     rdskit_schema: Callable[[FreshDatabase], None] | None,
 ) -> Iterator[Spares]:
-    """Where the fresh databases of ``rdskit_postgres`` come from."""
+    """Prepare the fresh databases of ``rdskit_postgres`` ahead of need."""
     from rdskit.integrations.pytest_plugin.databases import PostgresDatabases  # noqa: PLC0415 - loaded when used
 
-    ahead = _ahead(request.config)
+    ahead = _spare_count(request.config)
     with PostgresDatabases(rdskit_postgres, rdskit_schema).spares(ahead) as spares:
         yield spares
 
@@ -110,10 +110,10 @@ def rdskit_mysql_spares(
     rdskit_mysql: ThrowawayMySQL,
     rdskit_schema: Callable[[FreshDatabase], None] | None,
 ) -> Iterator[Spares]:
-    """Where the fresh databases of ``rdskit_mysql`` come from."""
+    """Prepare the fresh databases of ``rdskit_mysql`` ahead of need."""
     from rdskit.integrations.pytest_plugin.databases import FamilyDatabases  # noqa: PLC0415 - loaded when used
 
-    ahead = _ahead(request.config)
+    ahead = _spare_count(request.config)
     with FamilyDatabases(rdskit_mysql, rdskit_schema).spares(ahead) as spares:
         yield spares
 
@@ -124,38 +124,38 @@ def rdskit_mariadb_spares(
     rdskit_mariadb: ThrowawayMariaDB,
     rdskit_schema: Callable[[FreshDatabase], None] | None,
 ) -> Iterator[Spares]:
-    """Where the fresh databases of ``rdskit_mariadb`` come from."""
+    """Prepare the fresh databases of ``rdskit_mariadb`` ahead of need."""
     from rdskit.integrations.pytest_plugin.databases import FamilyDatabases  # noqa: PLC0415 - loaded when used
 
-    ahead = _ahead(request.config)
+    ahead = _spare_count(request.config)
     with FamilyDatabases(rdskit_mariadb, rdskit_schema).spares(ahead) as spares:
         yield spares
 
 
 @pytest.fixture
 def rdskit_postgres_database(rdskit_postgres_spares: Spares) -> Iterator[FreshDatabase]:
-    """A PostgreSQL database for this test alone: ``url``, ``host``, ``port``, ``user``, ``password``, ``name``."""
+    """Yield a fresh PostgreSQL database: ``url``, ``host``, ``port``, ``user``, ``password``, ``name``."""
     with rdskit_postgres_spares.one() as database:
         yield database
 
 
 @pytest.fixture
 def rdskit_mysql_database(rdskit_mysql_spares: Spares) -> Iterator[FreshDatabase]:
-    """A MySQL database for this test alone: ``url``, ``host``, ``port``, ``user``, ``password``, ``name``."""
+    """Yield a fresh MySQL database: ``url``, ``host``, ``port``, ``user``, ``password``, ``name``."""
     with rdskit_mysql_spares.one() as database:
         yield database
 
 
 @pytest.fixture
 def rdskit_mariadb_database(rdskit_mariadb_spares: Spares) -> Iterator[FreshDatabase]:
-    """A MariaDB database for this test alone: ``url``, ``host``, ``port``, ``user``, ``password``, ``name``."""
+    """Yield a fresh MariaDB database: ``url``, ``host``, ``port``, ``user``, ``password``, ``name``."""
     with rdskit_mariadb_spares.one() as database:
         yield database
 
 
 @pytest.fixture(scope="session")
 def rdskit_local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRds]:
-    """A local RDS for the whole run; from its first use on, the environment points every AWS client at it."""
+    """Start a local RDS for the whole run; from its first use on, the environment points AWS clients at it."""
     from rdskit.integrations.pytest_plugin import local_rds  # noqa: PLC0415 - loaded when it is used
 
     with local_rds.running(tmp_path_factory.mktemp("rdskit-local")) as local, pytest.MonkeyPatch.context() as patch:
@@ -164,8 +164,8 @@ def rdskit_local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRds]
         yield local
 
 
-def _ahead(config: pytest.Config) -> int:
-    told = config.getini("rdskit_spare_databases")
-    if not str(told).isdecimal() or int(told) < 1:
-        raise pytest.UsageError(f"rdskit_spare_databases = {told} is not a number of databases; give 1 or more")
-    return int(told)
+def _spare_count(config: pytest.Config) -> int:
+    value = config.getini("rdskit_spare_databases")
+    if not str(value).isdecimal() or int(value) < 1:
+        raise pytest.UsageError(f"rdskit_spare_databases = {value} is not a number of databases; give 1 or more")
+    return int(value)

@@ -1,4 +1,4 @@
-"""Fresh databases, made while a test uses the last one: creating one costs some 30 ms, taking a spare one none."""
+"""Create fresh databases ahead of need: creating one takes some 30 ms, taking a spare one no time."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
     Schema = Callable[["FreshDatabase"], None]
 
-_PATIENCE = 60.0  # seconds for one database
+_TIMEOUT = 60.0  # seconds for one database
 _NO_SUCH_THREAD = 1094
 
 
 @dataclass(frozen=True, slots=True)
 class FreshDatabase:
-    """A database for one test on a server of this run; ``user`` may do everything. The server speaks no TLS.
+    """A database for one test on a server of this run. ``user`` is a superuser, and the server offers no TLS.
 
     Attributes:
         scheme: ``postgresql``, ``mysql`` or ``mariadb``.
@@ -44,7 +44,7 @@ class FreshDatabase:
 
     @property
     def url(self) -> str:
-        """For ``rdskit.connect(…, tls="off")`` and for any driver."""
+        """The URL for ``rdskit.connect(…, tls="off")`` and for any driver."""
         return f"{self.scheme}://{self.user}:{self.password}@{self.host}:{self.port}/{self.name}"
 
     def sqlalchemy_url(self, driver: str | None = None) -> str:
@@ -58,10 +58,10 @@ class FreshDatabase:
 
 
 class Administration:
-    """Our own connection to a server; opened anew when a test has ended every connection that there was.
+    """An administrative connection to a server; reopened if a test has terminated every connection.
 
     Args:
-        connect: opens it.
+        connect: opens the connection.
     """
 
     def __init__(self, connect: Callable[[], ServerSession]) -> None:
@@ -69,24 +69,24 @@ class Administration:
         self._session = connect()
 
     def execute(self, statement: str, *parameters: str) -> list[Row]:
-        """Run a statement and give its rows."""
+        """Run a statement and return its rows."""
         try:
-            return self._session.execute(statement, *parameters, timeout=_PATIENCE)
+            return self._session.execute(statement, *parameters, timeout=_TIMEOUT)
         except SessionLost:
             self._session.close()
             self._session = self._connect()
-        return self._session.execute(statement, *parameters, timeout=_PATIENCE)
+        return self._session.execute(statement, *parameters, timeout=_TIMEOUT)
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the administrative connection."""
         self._session.close()
 
 
 class Databases(ABC):
-    """The databases of one server. All but ``spares`` belongs to one thread.
+    """Create and drop the databases of one server. Only ``spares`` is thread-safe; one thread calls all else.
 
     Attributes:
-        administration: the connection on which they are made.
+        administration: the connection that creates them.
     """
 
     def __init__(self, administration: Administration) -> None:
@@ -94,11 +94,11 @@ class Databases(ABC):
 
     @abstractmethod
     def create(self, name: str) -> FreshDatabase:
-        """Make a database with the schema in it."""
+        """Create a database with the schema in it."""
 
     @abstractmethod
     def drop(self, name: str) -> None:
-        """Drop a database, whoever is still connected to it."""
+        """Drop a database and terminate its connections."""
 
     def close(self) -> None:
         """Close the connection to the server."""
@@ -106,7 +106,7 @@ class Databases(ABC):
 
     @contextlib.contextmanager
     def spares(self, ahead: int) -> Iterator[Spares]:
-        """Make databases ahead of need, for the length of the block."""
+        """Create databases ahead of need while the block runs."""
         spares = Spares(self, ahead)
         try:
             yield spares
@@ -115,7 +115,7 @@ class Databases(ABC):
 
 
 class PostgresDatabases(Databases):
-    """Databases of a PostgreSQL: copies of a template in which the schema was made once."""
+    """Databases of a PostgreSQL server: copies of a template that contains the schema."""
 
     def __init__(self, server: ThrowawayPostgres, schema: Schema | None) -> None:
         super().__init__(Administration(server.connect))
@@ -124,14 +124,14 @@ class PostgresDatabases(Databases):
         self._template: str | None = None if schema else "template1"
 
     def create(self, name: str) -> FreshDatabase:
-        """Copy the template."""
+        """Create a copy of the template."""
         if self._template is None:
             self._template = self._make_template("rdskit_template")
         self.administration.execute(f"create database {name} template {self._template}")
         return self._named(name)
 
     def drop(self, name: str) -> None:
-        """Drop it with force."""
+        """Drop the database with force."""
         self.administration.execute(f"drop database if exists {name} with (force)")
 
     def _make_template(self, name: str) -> str:
@@ -139,7 +139,7 @@ class PostgresDatabases(Databases):
         self.drop(name)
         self.administration.execute(f"create database {name}")
         self._schema(self._named(name))
-        # A database that somebody is connected to cannot be copied.
+        # A database with open connections cannot be used as a template.
         self.administration.execute(f"alter database {name} allow_connections false")
         end_all = f"select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = '{name}'"  # noqa: S608 - our own
         self.administration.execute(end_all)
@@ -151,7 +151,7 @@ class PostgresDatabases(Databases):
 
 
 class FamilyDatabases(Databases):
-    """Databases of a MySQL or MariaDB, which has no templates: the schema is made in each."""
+    """Databases of a MySQL or MariaDB server, which has no templates: the schema is created in each."""
 
     def __init__(self, server: ThrowawayFamilyServer, schema: Schema | None) -> None:
         super().__init__(Administration(server.connect))
@@ -159,7 +159,7 @@ class FamilyDatabases(Databases):
         self._schema = schema
 
     def create(self, name: str) -> FreshDatabase:
-        """Make it and fill it."""
+        """Create the database and its schema."""
         self.administration.execute(f"create database {name}")
         server = self._server
         scheme = server.installation.product.lower()
@@ -169,27 +169,27 @@ class FamilyDatabases(Databases):
         return fresh
 
     def drop(self, name: str) -> None:
-        """End its connections first: an open transaction of one that a test forgot would hold the drop up."""
+        """Kill the database's connections, then drop it: a forgotten open transaction would block the drop."""
         for (number,) in self.administration.execute(
             "select id from information_schema.processlist where db = %s", name
         ):
-            self._end(str(number))
+            self._kill(str(number))
         self.administration.execute(f"drop database {name}")
 
-    def _end(self, connection: str) -> None:
+    def _kill(self, connection: str) -> None:
         try:
             self.administration.execute(f"kill {connection}")
         except ServerRefused as refusal:
-            if refusal.errno != _NO_SUCH_THREAD:  # it has ended by itself meanwhile
+            if refusal.errno != _NO_SUCH_THREAD:  # it has ended by itself in the meantime
                 raise
 
 
 class Spares:
-    """A stock of databases, kept up by one thread.
+    """A stock of databases that one thread replenishes.
 
     Args:
-        databases: of which server; used by that thread alone.
-        ahead: how many are kept in stock.
+        databases: the server's; used by that thread only.
+        ahead: the size of the stock.
     """
 
     def __init__(self, databases: Databases, ahead: int) -> None:
@@ -201,14 +201,14 @@ class Spares:
 
     @contextlib.contextmanager
     def one(self) -> Iterator[FreshDatabase]:
-        """A database for the length of the block; it is dropped afterwards, whoever is still connected to it."""
+        """Yield a database for the block, and drop it afterwards."""
         self._stock.append(self._order())
         database = self._stock.popleft().result()
         yield database
         self._drops.append(self._thread.submit(self._databases.drop, database.name))
 
     def close(self) -> None:
-        """End the thread once it has done what it was asked; the databases that are left end with their server.
+        """Finish pending drops and end the thread; the remaining databases end with their server.
 
         Raises:
             LocalError: a database could not be dropped.

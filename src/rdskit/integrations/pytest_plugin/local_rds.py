@@ -1,4 +1,4 @@
-"""A local RDS for a test suite, and what a test asks of it."""
+"""A local RDS for a test suite, with helpers for creating and failing over instances."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ class LocalRds:
         return self.environment["AWS_ENDPOINT_URL"]
 
     def client(self, service: str) -> Any:
-        """A boto3 client of it."""
+        """Return a boto3 client of the local RDS."""
         return boto3.client(service)  # type: ignore[call-overload] # any service's name
 
     def create(self, identifier: str, *, engine: str = "postgres", database: str = "app", **arguments: Any) -> str:
-        """Make an instance with a managed master password, wait for it, and give its target for ``rdskit.connect``.
+        """Create an instance with a managed master password, wait for it, and return its target URL.
 
         Args:
-            identifier: of the DB instance.
-            engine: as the RDS API names it.
-            database: that is made in it.
-            arguments: more of ``create_db_instance``, such as ``MultiAZ=True``.
+            identifier: the DB instance's.
+            engine: the RDS API's engine name.
+            database: the initial database.
+            arguments: further arguments of ``create_db_instance``, such as ``MultiAZ=True``.
         """
         defaults = {"DBInstanceClass": "db.t4g.micro", "AllocatedStorage": 20, "MasterUsername": "app"}
         self.client("rds").create_db_instance(
@@ -63,7 +63,7 @@ class LocalRds:
         return f"rds://{identifier}/{database}"
 
     def credentials(self, identifier: str) -> str:
-        """The managed master password of an instance, as ``credentials=`` of ``rdskit.connect``."""
+        """Return an instance's managed master password as a value for ``credentials=`` of ``rdskit.connect``."""
         found = self.client("rds").describe_db_instances(DBInstanceIdentifier=identifier)
         return f"secretsmanager:{found['DBInstances'][0]['MasterUserSecret']['SecretArn']}"
 
@@ -85,7 +85,7 @@ class LocalRds:
 
 @contextlib.contextmanager
 def running(data: Path) -> Iterator[LocalRds]:
-    """A local RDS on a data directory and a port of its own, for the length of the block."""
+    """Run a local RDS on its own data directory and port while the block runs."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     try:

@@ -1,4 +1,4 @@
-"""Throw-away servers as the ini options want them."""
+"""Start throw-away servers as the ini options configure them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def postgres(config: pytest.Config, directory: Path) -> AbstractContextManager[ThrowawayPostgres]:
-    """A PostgreSQL of the wanted major version, with the settings of the ini file."""
+    """Return a PostgreSQL server of the configured major version, with the settings of the ini file."""
     major: str = config.getini("rdskit_postgres_major")
     if major and not major.isdecimal():
         raise pytest.UsageError(f"rdskit_postgres_major = {major} is not a major version; give a number such as 17")
@@ -33,34 +33,34 @@ def postgres(config: pytest.Config, directory: Path) -> AbstractContextManager[T
 
 
 def mysql(config: pytest.Config, directory: Path) -> AbstractContextManager[ThrowawayMySQL]:
-    """A MySQL with the settings of the ini file; unpacked into the user's cache where none is installed."""
+    """Return a MySQL server with the settings of the ini file; downloaded to the user's cache if not installed."""
     installation = ensure_mysql(reporter(config))
     return throwaway_mysql(directory, settings=settings(config, "mysql"), installation=installation)
 
 
 def mariadb(config: pytest.Config, directory: Path) -> AbstractContextManager[ThrowawayMariaDB]:
-    """A MariaDB with the settings of the ini file; unpacked into the user's cache where none is installed."""
+    """Return a MariaDB server with the settings of the ini file; downloaded to the user's cache if not installed."""
     installation = ensure_mariadb(reporter(config))
     return throwaway_mariadb(directory, settings=settings(config, "mariadb"), installation=installation)
 
 
 def settings(config: pytest.Config, engine: str) -> dict[str, str]:
-    """What ``rdskit_<engine>_settings`` says.
+    """Parse the ini option ``rdskit_<engine>_settings``.
 
     Raises:
-        UsageError: a line is no ``name = value``.
+        UsageError: a line is not of the form ``name = value``.
     """
     option = f"rdskit_{engine}_settings"
     found = {}
     for line in config.getini(option):
         name, equals, value = line.partition("=")
         if not equals or not name.strip():
-            raise pytest.UsageError(f"{option}: {line!r} is no setting; write name = value")
+            raise pytest.UsageError(f"{option}: {line!r} is not a setting; write name = value")
         found[name.strip()] = value.strip()
     return found
 
 
 def reporter(config: pytest.Config) -> Callable[[str], None]:
-    """Tells whoever watches the run that a server is being downloaded; a worker of xdist has nobody to tell."""
+    """Return a function that reports a download to the terminal; an xdist worker has none and reports nothing."""
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     return terminal.write_line if terminal is not None else lambda _: None

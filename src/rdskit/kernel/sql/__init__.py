@@ -1,4 +1,4 @@
-"""SQL text: ``:name`` parameters compiled to the driver's style, and what a statement does, without a parse tree.
+"""Compile SQL text with ``:name`` parameters to the driver's style, and classify its effects, without a parser.
 
 A tokenizer for PostgreSQL and for MySQL/MariaDB (`tokens`), parameters (`compile`, `bind`), and the effect of the
 statement on data and session (`effects`, over the built-in functions listed in `functions`). All of it is linear in

@@ -1,4 +1,4 @@
-"""Which columns a statement of MySQL or MariaDB assigns a parameter to, as it is."""
+"""Find the columns that a statement of MySQL or MariaDB assigns a parameter to directly, without an expression."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 _MODIFIERS: Final = frozenset({"low_priority", "delayed", "high_priority", "ignore", "into"})
 _NAMES: Final = frozenset({TokenType.WORD, TokenType.NAME})
 _ENDS: Final = frozenset({",", ")", "", ";", "where", "order", "limit", "on", "as", "returning"})
-"""What follows an assignment: the next one, or what is not one any more."""
+"""Tokens that may follow an assignment: a separator, or the start of the next clause."""
 
 
 class Assignments(NamedTuple):
-    """The parameters that become values of columns without any expression around them.
+    """The parameters that become column values without an expression around them.
 
     Attributes:
         schema: of the table; None for the session's.
@@ -31,7 +31,7 @@ class Assignments(NamedTuple):
 
 
 def assignments_of(text: str) -> Assignments | None:
-    """Return the assignments of an INSERT, REPLACE or UPDATE of one table; None where there are none to be sure of.
+    """Return the assignments of an INSERT, REPLACE or UPDATE of one table; None where they are not certain.
 
     Args:
         text: the statement, with ``?`` for its parameters.
@@ -60,7 +60,7 @@ def _numbered(tokens: Sequence[Token]) -> dict[int, int]:
 
 
 def _dotted(tokens: Sequence[Token], place: int) -> tuple[list[str], int]:
-    """Read ``a`` or ``a.b``; return its parts and the place behind it."""
+    """Parse ``a`` or ``a.b``; return its parts and the place after it."""
     names: list[str] = []
     while place < len(tokens) and tokens[place].type in _NAMES:
         names.append(_plain(tokens[place]))
@@ -80,7 +80,7 @@ def _text(tokens: Sequence[Token], place: int) -> str:
 
 
 def _set_columns(tokens: Sequence[Token], begin: int, numbers: dict[int, int]) -> Iterator[tuple[int, str]]:
-    """Yield the assignments behind SET, or ON DUPLICATE KEY UPDATE."""
+    """Yield the assignments after SET, or after ON DUPLICATE KEY UPDATE."""
     assigns = False
     for place in range(begin, len(tokens)):
         word = _text(tokens, place)

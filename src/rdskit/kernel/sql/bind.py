@@ -1,4 +1,4 @@
-"""Values for the parameters of a compiled statement."""
+"""Bind values to the parameters of a compiled statement."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rdskit.kernel.sql.model import Dialect, ParameterStyle, Statement
 from rdskit.kernel.sql.tokens import TokenType, excerpt, tokenize
 
 _EMPTY_LISTS = {Dialect.POSTGRES: "select null where false", Dialect.MYSQL: "select 1 from dual where 1 = 0"}
-"""Inside ``in (…)``: no row, so that ``in`` is false and ``not in`` true; ``in ()`` is a syntax error."""
+"""Replaces an empty list in ``in (…)``, because ``in ()`` is a syntax error: ``in`` is false, ``not in`` is true."""
 
 
 def bind(statement: Statement, values: Mapping[str, Any]) -> tuple[str, list[Any]]:
@@ -21,13 +21,13 @@ def bind(statement: Statement, values: Mapping[str, Any]) -> tuple[str, list[Any
 
     Args:
         statement: a compiled statement.
-        values: a value for each of the statement's names, and no others; a list's value is a list, tuple or set.
+        values: a value for each of the statement's names, and no others; for a list parameter a list, tuple or set.
 
     Returns:
         The text for the driver and its arguments in order; `named_arguments` pairs those of a driver that takes names.
 
     Raises:
-        ConfigError: a name is missing or unknown, or the value of a list is not one.
+        ConfigError: a name is missing or unknown, or a list parameter's value is not a list.
     """
     try:
         arguments = list(map(values.__getitem__, statement.names))
@@ -41,11 +41,11 @@ def bind(statement: Statement, values: Mapping[str, Any]) -> tuple[str, list[Any
 
 
 def named_arguments(text: str, args: Sequence[Any], dialect: Dialect) -> dict[str, Any]:
-    """Return the arguments of a call by name, for a driver that takes them so.
+    """Return the arguments of a call by name, for a driver with named parameters.
 
     Args:
-        text: what `bind` gave for a statement in the named style.
-        args: the arguments that it gave.
+        text: the text that `bind` returned for a statement in the named style.
+        args: the arguments that `bind` returned.
         dialect: the server's dialect.
     """
     return dict(zip(_names_in(text, dialect), args, strict=True))
@@ -57,13 +57,13 @@ def _names_in(text: str, dialect: Dialect) -> tuple[str, ...]:
 
 
 def expand(statement: Statement, lengths: Mapping[str, int], marker: str = "?") -> str:
-    """Write a MySQL statement for lists of given lengths.
+    """Return the text of a MySQL statement for lists of given lengths.
 
     Args:
         statement: a statement compiled for MySQL.
         lengths: the number of elements of each list.
-        marker: ``?`` for a server-side prepare, ``%s`` for a driver that wants that; with ``%s`` each literal percent
-            sign is doubled, so arguments must be given even if there are none.
+        marker: ``?`` for a server-side prepare, ``%s`` for a driver with that style. With ``%s`` each literal percent
+            sign is doubled, so arguments must be passed even if there are none.
 
     Returns:
         The text, with as many markers in each ``in (…)`` as its list has elements.
@@ -101,7 +101,7 @@ def _bind_lists(statement: Statement, values: Mapping[str, Any], arguments: list
 def _bind_named_lists(
     statement: Statement, lists: Mapping[str, list[Any]], values: Sequence[Any]
 ) -> tuple[str, list[Any]]:
-    """Write each element of a list as a parameter of its own."""
+    """Replace each list with one named parameter for each of its elements."""
     markers: list[str] = []
     arguments: list[Any] = []
     for name, value in zip(statement.names, values, strict=True):
@@ -120,7 +120,7 @@ def _bind_named_lists(
 
 
 def _with_literals(statement: Statement, lists: Mapping[str, list[Any]], arguments: list[Any]) -> tuple[str, list[Any]]:
-    """Write the lists into the text: a statement has no more markers than 16 bits can count."""
+    """Write lists into the text as literals: a statement has at most 65,535 markers."""
     texts = {
         name: ", ".join(map(mysql_literal, elements)) or _EMPTY_LISTS[Dialect.MYSQL] for name, elements in lists.items()
     }

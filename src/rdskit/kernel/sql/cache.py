@@ -1,4 +1,4 @@
-"""Compiled statements by their text, and the arguments of one call."""
+"""Cache compiled statements by their text, and bind the arguments of one call."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from rdskit.kernel.sql.model import Dialect, ParameterStyle, Statement
 
-_TEXTS = 2048  # kept; the oldest goes first. Texts built from values would otherwise fill the memory.
+_TEXTS = 2048  # the limit; the oldest is dropped first. Texts built from values would otherwise fill the memory.
 OPTIONS = frozenset({"timeout", "into", "after"})
 """Keywords of a call that are not parameters of its statement."""
 STREAM_OPTIONS = OPTIONS | {"batch"}
-"""The same for a stream."""
+"""Keywords of a stream that are not parameters of its statement."""
 
 
 class Rewriter(Protocol):
@@ -51,16 +51,16 @@ class Rewriter(Protocol):
 
 
 class StatementCache(dict[str, "Statement"]):
-    """The compiled statement of each text: ``cache[text]`` compiles what is not there.
+    """Cache of compiled statements: ``cache[text]`` compiles a missing one.
 
     A text that is not one statement with ``:name`` parameters raises ConfigError.
 
     Attributes:
-        dialect: whose texts.
-        style: how the driver wants parameters; None for the way of the dialect.
+        dialect: the texts' dialect.
+        style: the driver's parameter style; None for the dialect's own.
         readable: functions that are known to only read, besides the built-in ones.
-        session_code: what is known of the stored code behind the names in statements.
-        defined: a statement that creates, alters or drops something was asked for since this was set to False.
+        session_code: what is known about the stored code behind names in statements.
+        defined: a statement that creates, alters or drops something was compiled since this was set to False.
         rewriter: changes each text before it is compiled, and rows before they are sent; None for none.
     """
 
@@ -76,7 +76,7 @@ class StatementCache(dict[str, "Statement"]):
         self._siblings: list[StatementCache] = []
 
     def sibling(self, rewriter: Rewriter | None = None) -> StatementCache:
-        """Return an empty cache that learns nothing of functions, and knows what this one knows of stored code.
+        """Return an empty cache that shares this one's knowledge of stored code, but learns no readable functions.
 
         Args:
             rewriter: changes each text before it is compiled.
@@ -88,24 +88,24 @@ class StatementCache(dict[str, "Statement"]):
         return other
 
     def learn(self, readable: Iterable[str]) -> None:
-        """Functions turned out to only read: the statements that depend on such are compiled again."""
+        """Record functions that only read; statements that depend on them are compiled again."""
         self.readable = self.readable.union(readable)
         for source in [source for source, statement in self.items() if not self.readable.isdisjoint(statement.unknown)]:
             del self[source]
 
     def settle(self, names: frozenset[str], found: tuple[frozenset[str], frozenset[str]]) -> None:
-        """Take what the catalog told of all names that statements mention; each statement is compiled again.
+        """Record what the catalog reported for names that statements mention; all statements are compiled again.
 
         Args:
-            names: that the catalog was asked about.
-            found: those that change the session, as `session_changing` gives them.
+            names: the names that the catalog was asked about.
+            found: those that change the session, as `session_changing` returns them.
         """
         self.session_code.settle(names, found)
         for cache in (self, *self._siblings):
             cache.clear()
 
     def table_changes_session(self, table: str) -> bool:
-        """Return whether writing to a table may change the session, by a trigger for example; True if not known."""
+        """Return whether writing to a table may change the session, for example by a trigger; True if unknown."""
         names = mentioned(tokenize(table, self.dialect), self.dialect)
         return self.session_code.may_change_session(names, writes=True)
 
@@ -113,7 +113,7 @@ class StatementCache(dict[str, "Statement"]):
         """Return the compiled statement of a text.
 
         Raises:
-            ConfigError: it is no text, or not one statement with ``:name`` parameters.
+            ConfigError: it is not a text, or not one statement with ``:name`` parameters.
         """
         try:
             return self[source]
@@ -128,7 +128,7 @@ class StatementCache(dict[str, "Statement"]):
         tokens = tokenize(text, self.dialect)
         if defines(tokens):
             self._leader.defined = True
-            return statement  # not kept: each run of it makes what is known of the catalog outdated
+            return statement  # not cached: each run of it makes the known catalog outdated
         if not statement.dirties_session and statement.kind in {Kind.READ, Kind.WRITE}:
             names = mentioned(tokens, self.dialect)
             if self.session_code.may_change_session(names, writes=statement.kind is Kind.WRITE):
@@ -140,11 +140,11 @@ class StatementCache(dict[str, "Statement"]):
 
 
 def sql_expected(given: object, cause: TypeError | None = None) -> Exception:
-    """Return the error for something that is no SQL text.
+    """Return the error for an argument that is not SQL text.
 
     Args:
-        given: what was passed as the text.
-        cause: the error that it led to; it stands by itself where a text was given.
+        given: the argument.
+        cause: the error that it caused; it is returned itself if the argument is a text.
     """
     if cause is not None and isinstance(given, str):
         return cause
@@ -163,7 +163,7 @@ def bind_call(
         statement: the compiled statement.
         params: the mapping, or None.
         named: the keywords.
-        options: keywords of the call that are no parameters.
+        options: keywords of the call that are not parameters.
 
     Raises:
         ConfigError: both were given, or a parameter has the name of an option and came as a keyword.
@@ -185,7 +185,7 @@ def one_mapping(params: Mapping[str, Any] | None, named: Mapping[str, Any]) -> M
     """Return the parameters of a call, which come as keywords or as one mapping.
 
     Raises:
-        ConfigError: both were given, or the mapping is none.
+        ConfigError: both were given, or the mapping is not one.
     """
     if params is None:
         return named

@@ -1,4 +1,4 @@
-"""``:name`` parameters: found once and written in the server's style."""
+"""Compile ``:name`` parameters: find them once, and write them in the server's style."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ARRAY_CAST = r"""(?xi) \s* :: \s* [\w".]+ (?: \s+ (?: precision | varying | wit
 
 
 _OPERATOR_PARTS = frozenset("|&@#~")
-# Reserved words that no operand begins or ends with.
+# Reserved words that cannot begin or end an operand.
 _CLAUSES = frozenset(
     {
         *("all", "and", "any", "as", "asc", "between", "by", "case", "desc", "else", "end", "except", "fetch", "for"),
@@ -56,8 +56,8 @@ def compile_statement(
     Args:
         source: SQL text; one statement, a closing semicolon allowed.
         dialect: the server's dialect.
-        readable: functions besides the built-in ones that are known to only read, as `function_name` gives them.
-        style: how the driver wants parameters; None for the way of the dialect.
+        readable: functions besides the built-in ones that are known to only read, as `function_name` returns them.
+        style: the driver's parameter style; None for the dialect's own.
 
     Returns:
         The compiled statement.
@@ -137,7 +137,7 @@ def _list_use(source: str, code: Sequence[Token], token: Token, style: Parameter
 
 
 def _comments(gap: str) -> str:
-    """The text between two words if it holds a comment, else nothing."""
+    """Return the text between two words if it contains a comment, else an empty text."""
     return gap if gap.strip() else ""
 
 
@@ -192,7 +192,10 @@ def _require_one_statement(source: str, tokens: Sequence[Token], dialect: Dialec
 
 
 def _defines_routine(code: Sequence[Token]) -> bool:
-    """Whether semicolons are part of the statement: ``create procedure … begin …; …; end``; the server checks those."""
+    """Return whether semicolons are part of the statement: ``create procedure … begin …; …; end``.
+
+    The server checks the body.
+    """
     words = [token.text.lower() for token in code if token.type is TokenType.WORD]
     routine = {"procedure", "function", "trigger", "event", "package"}
     return words[:1] == ["create"] and not routine.isdisjoint(words[:12]) and "begin" in words
@@ -212,7 +215,7 @@ def _alone(tokens: Sequence[Token]) -> frozenset[str]:
 
 
 def _refuse_positions(source: str, tokens: Sequence[Token]) -> None:
-    """Refuse the parameter styles of the servers and of other drivers, with the one that is supported."""
+    """Raise for the placeholder styles of servers and other drivers; the error names the supported style."""
     found = next((token.text for token in tokens if token.type is TokenType.POSITION), None)
     found = found or _foreign_placeholder([token for token in tokens if token.type is not TokenType.COMMENT])
     if found is not None:
@@ -223,10 +226,10 @@ def _refuse_positions(source: str, tokens: Sequence[Token]) -> None:
 
 
 def _foreign_placeholder(tokens: Sequence[Token]) -> str | None:
-    """Return ``?``, ``%s`` or ``%(name)s`` where it cannot be the operator of PostgreSQL or MySQL that it looks like.
+    """Return ``?``, ``%s`` or ``%(name)s`` where it cannot be an operator of PostgreSQL or MySQL.
 
-    ``data ? 'key'`` is an operator between two operands, and ``a %s`` divides: a placeholder has an operand on neither
-    side, or none behind it.
+    ``data ? 'key'`` is an operator between two operands, and ``a %s`` is a division. A placeholder has no operand on
+    either side, or none after it.
     """
     for index, token in enumerate(tokens):
         if token.type is not TokenType.OPERATOR:

@@ -1,8 +1,7 @@
-"""What a statement does to data and session, read from its words.
+"""Classify what a statement does to data and session, from its words.
 
-Errs on the safe side: what is not known to read only is a WRITE, what is not known to leave the session alone
-dirties it. A user's own function in a SELECT is the exception (see `functions`): the server is the judge there, and so
-it is named as unknown.
+Unknown statements count as a WRITE that changes the session, which is the safe choice. A user's own function in a
+SELECT is the exception (see `functions`): the server decides there, and the function is reported as unknown.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from rdskit.kernel.sql.tokens import BLANK, Token, TokenType, tokenize
 
 
 class _Term(NamedTuple):
-    """A token that counts: a word in lower case, without its quotes if it is an identifier."""
+    """A token that is not blank: words in lower case, identifiers without their quotes."""
 
     type: TokenType
     text: str
@@ -28,7 +27,7 @@ class _Term(NamedTuple):
 
 
 _Terms = Sequence[_Term]
-_START: Final = _Term(TokenType.SPACE, "", 0)  # what stands before the first term
+_START: Final = _Term(TokenType.SPACE, "", 0)  # a placeholder before the first term
 
 _QUERIES: Final = frozenset({"select", "values", "table"})
 _CHANGES: Final = frozenset({"insert", "update", "delete", "merge", "replace"})
@@ -39,9 +38,9 @@ _LOCKS: Final = (
     ("for", "key", "share"),
     ("lock", "in", "share", "mode"),
 )
-# MariaDB's sequences; the one for reading looks at what this session took last.
+# MariaDB's sequences; PREVIOUS VALUE depends on the session's own last value.
 _SEQUENCES: Final = (("next", "value", "for"), ("previous", "value", "for"))
-# What MySQL shows of one session, and of one host.
+# SHOW statements of MySQL about one session, and about one host.
 _SHOWN_OF_SESSION: Final = frozenset({"count", "errors", "profile", "profiles", "variables", "warnings"})
 _SHOWN_OF_HOST: Final = frozenset(
     {"all", "binary", "binlog", "engine", "master", "open", "processlist", "relaylog", "replica", "slave", "status"}
@@ -61,15 +60,15 @@ _SESSION: Final = Effect(Kind.SESSION, returns_rows=False, dirties_session=True,
 
 
 def effect_of(tokens: Sequence[Token], dialect: Dialect, readable: frozenset[str] = frozenset()) -> Effect:
-    """Classify one statement.
+    """Classify one statement's effect on data and session.
 
     Args:
         tokens: all tokens of the statement.
         dialect: the server's dialect.
-        readable: functions besides the built-in ones that are known to only read; they count for ``tables`` only.
+        readable: functions besides the built-in ones that are known to only read; used for ``tables`` only.
 
     Returns:
-        What running it does.
+        The effect of running it.
     """
     terms = list(_terms(tokens, dialect))
     tables = tables_of(tokens, dialect, readable)
@@ -136,7 +135,7 @@ def _change(terms: _Terms, dialect: Dialect) -> Effect:
 
 
 def _explain(terms: _Terms, dialect: Dialect) -> Effect:
-    """As its statement: a standby refuses even to plan a change."""
+    """Classify EXPLAIN as its statement: a standby refuses even to plan a change."""
     inner = _QUERIES | _CHANGES | {"with", "execute", "create", "declare", "refresh"}
     begins = (index for index in range(1, len(terms)) if _begins(terms, index) and terms[index].text in inner)
     start = next(begins, None)
@@ -148,7 +147,7 @@ def _explain(terms: _Terms, dialect: Dialect) -> Effect:
 
 
 def _show(terms: _Terms, dialect: Dialect) -> Effect:
-    """What is shown of one host or session is asked of the writer, not of any reader."""
+    """Classify SHOW: output about one host or session must come from the writer, not from any reader."""
     general = dialect is Dialect.POSTGRES or (_SHOWN_OF_HOST | _SHOWN_OF_SESSION).isdisjoint(_words(terms, 4))
     return Effect(Kind.READ, returns_rows=True, dirties_session=False, repeatable=general)
 
@@ -162,7 +161,7 @@ def _session(_terms: _Terms, _dialect: Dialect) -> Effect:
 
 
 def _write(terms: _Terms, dialect: Dialect) -> Effect:
-    """A known statement that changes data or definitions and leaves the session as it was."""
+    """Classify a known statement that changes data or definitions but not the session."""
     called, _ = _called(terms, dialect)
     return Effect(Kind.WRITE, _returning(terms), _touches_session(terms, called, dialect), repeatable=False)
 
@@ -178,25 +177,25 @@ def _flush(terms: _Terms, dialect: Dialect) -> Effect:
 
 
 def _unknown(_terms: _Terms, _dialect: Dialect) -> Effect:
-    """Also a statement that runs code from elsewhere; rows are possible."""
+    """Classify an unknown statement, or one that runs code from elsewhere; it may return rows."""
     return Effect(Kind.WRITE, returns_rows=True, dirties_session=True, repeatable=False, atomic=False)
 
 
 def _run(_terms: _Terms, _dialect: Dialect) -> Effect:
-    """`do`: code that may do anything, without a result."""
+    """Classify `do`: code that may do anything, without a result."""
     return Effect(Kind.WRITE, returns_rows=False, dirties_session=True, repeatable=False, atomic=False)
 
 
 def _maintenance(_terms: _Terms, dialect: Dialect) -> Effect:
-    """`analyze`, `check table`…: MySQL answers with a table of findings."""
+    """Classify `analyze`, `check table` and the like: MySQL returns a table of findings."""
     return Effect(Kind.WRITE, returns_rows=dialect is Dialect.MYSQL, dirties_session=False, repeatable=False)
 
 
 def _set(terms: _Terms, dialect: Dialect) -> Effect:
-    """On PostgreSQL LOCAL, TRANSACTION and CONSTRAINTS end with the transaction.
+    """Classify the variants of SET.
 
-    On MySQL LOCAL means SESSION, and TRANSACTION outside of one is kept for the next. GLOBAL, PERSIST and PASSWORD
-    change the server, and leave the session as it was.
+    On PostgreSQL LOCAL, TRANSACTION and CONSTRAINTS end with the transaction. On MySQL LOCAL means SESSION, and SET
+    TRANSACTION outside of a transaction applies to the next one. GLOBAL, PERSIST and PASSWORD change the server only.
     """
     if dialect is Dialect.MYSQL and not _OF_THE_SERVER.isdisjoint(_words(terms, 2)):
         return _write(terms, dialect)
@@ -215,12 +214,12 @@ def _prepare(terms: _Terms, _dialect: Dialect) -> Effect:
 
 
 def _lock(terms: _Terms, dialect: Dialect) -> Effect:
-    """PostgreSQL's table lock ends with the transaction; MySQL's stays with the session."""
+    """Classify LOCK: PostgreSQL's table lock ends with the transaction, MySQL's lasts for the session."""
     return _SESSION if dialect is Dialect.MYSQL else _write(terms, dialect)
 
 
 def _load(terms: _Terms, dialect: Dialect) -> Effect:
-    """A library on PostgreSQL, a file of rows on MySQL."""
+    """Classify LOAD: a library on PostgreSQL, a file of rows on MySQL."""
     return _write(terms, dialect) if dialect is Dialect.MYSQL else _SESSION
 
 
@@ -252,7 +251,7 @@ _RULES: Final[dict[str, Callable[[_Terms, Dialect], Effect]]] = {
 }
 
 
-# --- what the rules look for --------------------------------------------------------------------------------------
+# --- conditions of the rules ----------------------------------------------------------------------------------------
 
 
 def _bare_words(terms: _Terms) -> Iterator[str]:
@@ -260,7 +259,7 @@ def _bare_words(terms: _Terms) -> Iterator[str]:
 
 
 def _main_verb(terms: _Terms, depth: int = 0) -> str:
-    """The verb after a WITH list; what stands after WITH itself, RECURSIVE or a comma is the name of a part."""
+    """Return the verb after a WITH list; a word after WITH, RECURSIVE or a comma is the name of a part."""
     verbs = _QUERIES | _CHANGES
     outer = [term for term in takewhile(lambda term: term.depth >= depth, terms) if term.depth == depth]
     named = {"with", "recursive", ","} if outer and outer[0].text == "with" else set()
@@ -271,7 +270,7 @@ def _main_verb(terms: _Terms, depth: int = 0) -> str:
 
 
 def _begins(terms: _Terms, index: int) -> bool:
-    """Return whether a statement may begin there: a word in no parenthesis, or the first one in it."""
+    """Return whether a statement may begin there: at a word outside of parentheses, or the first one inside."""
     term = terms[index]
     return term.type is TokenType.WORD and (term.depth == 0 or terms[index - 1].type is TokenType.OPEN)
 
@@ -295,7 +294,7 @@ def _has_phrase(terms: _Terms, starts: frozenset[str], phrases: Sequence[tuple[s
 
 
 def _changes_inside(terms: _Terms) -> bool:
-    """A change in a WITH query: a parenthesis and the verb, which a WITH list of its own may precede."""
+    """Return whether a WITH query changes data: a verb after a parenthesis, maybe after a WITH list of its own."""
     begins = (index for index in range(1, len(terms)) if terms[index].depth and _begins(terms, index))
     return any(
         terms[index].text in _CHANGES
@@ -305,7 +304,7 @@ def _changes_inside(terms: _Terms) -> bool:
 
 
 def _called(terms: _Terms, dialect: Dialect) -> tuple[set[str], frozenset[str]]:
-    """The functions that are called, by their last names; and those that are not known to be harmless, in full."""
+    """Return the last names of called functions, and the full names of those not known to be harmless."""
     calls = list(_calls(terms))
     harmless = HARMLESS_FUNCTIONS[dialect]
     unknown = (_in_full(path) for path in calls if len(path) > 1 or path[0] not in harmless)
@@ -313,7 +312,7 @@ def _called(terms: _Terms, dialect: Dialect) -> tuple[set[str], frozenset[str]]:
 
 
 def _calls(terms: _Terms) -> Iterator[tuple[str, ...]]:
-    """Names before a parenthesis, with what qualifies them, except those that a WITH or AS gives to columns."""
+    """Yield names before a parenthesis with their qualifiers, except names of WITH parts and of columns after AS."""
     for index, (name, opening) in enumerate(pairwise(terms)):
         if name.type in _NAMED and opening.type is TokenType.OPEN and opening.text == "(":
             start = index
@@ -328,7 +327,7 @@ def _unqualified(path: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _in_full(path: tuple[str, ...]) -> str:
-    """A name that holds a dot itself keeps its quotes, so that it is not taken for two."""
+    """Join a name's parts with dots; a part that contains a dot is quoted, so that it is not read as two."""
     return ".".join(f'"{name}"' if "." in name else name for name in path)
 
 
@@ -341,7 +340,7 @@ def _touches_session(terms: _Terms, called: set[str], dialect: Dialect) -> bool:
 
 
 def _changes_role(terms: _Terms) -> bool:
-    """The setting's name may be a parameter, so any set_config counts."""
+    """Return whether the role may change; the name in a set_config may be a parameter, so any set_config counts."""
     words = list(_bare_words(terms))
     sets = words[:1] in (["set"], ["reset"], ["discard"])
     return "set_config" in words or (sets and not _ROLES.isdisjoint(words[:4]))
@@ -355,7 +354,7 @@ def _sets_locally(terms: _Terms) -> bool:
 
 
 def _last_inside(terms: _Terms, opening: int) -> str:
-    """The last term before the parenthesis that closes the one at ``opening``."""
+    """Return the last term before the parenthesis that closes the one at ``opening``."""
     depth = terms[opening].depth
     inside = takewhile(lambda term: term.depth > depth, terms[opening + 1 :])
     return next(reversed([term.text for term in inside]), "")
@@ -368,18 +367,18 @@ def _into_temporary(terms: _Terms) -> bool:
 
 
 def _sets_variable(terms: _Terms) -> bool:
-    """MySQL: `@a := 1`, `select … into @a`."""
+    """Return whether MySQL sets a user variable: `@a := 1`, `select … into @a`."""
     pairs = pairwise(terms)
     return any(a.text == ":=" or (a.text == "into" and b.text == "@") for a, b in pairs)
 
 
 def _chooses_insert_id(terms: _Terms) -> bool:
-    """Return whether MySQL's ``last_insert_id(…)`` has an argument, which it then tells the next caller."""
+    """Return whether MySQL's ``last_insert_id(…)`` has an argument, which the session then keeps."""
     triples = zip(terms, terms[1:], terms[2:], strict=False)
     return any(a.text.lower() == "last_insert_id" and b.text == "(" != c.text != ")" for a, b, c in triples)
 
 
 def _reads_variable(terms: _Terms) -> bool:
-    """MySQL: ``@a``, a variable of the session; ``@@a`` is a setting."""
+    """Return whether MySQL reads a user variable, ``@a``; ``@@a`` is a setting."""
     texts = ["", *(term.text for term in terms), ""]
     return any(b == "@" and a != "@" and c != "@" for a, b, c in zip(texts, texts[1:], texts[2:], strict=False))

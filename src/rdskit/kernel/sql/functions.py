@@ -1,10 +1,9 @@
 """Built-in functions with an effect, and built-in functions known to have none.
 
-A function that is in neither set is a user's own, or a rare built-in one: a SELECT that calls it counts as a READ
-(the server refuses it on a read-only host if it writes) which is not repeatable, unless the user or the server's
-catalogue says that the function only reads. Sources: ``pg_proc.provolatile`` of
-PostgreSQL 18 (a test holds every volatile built-in against these sets); MySQL manual, chapter 14; MariaDB "Function
-and Operator Reference".
+A function that is in neither set is a user's own, or a rare built-in one. A SELECT that calls it counts as a READ that
+is not repeatable, unless the user or the server's catalog declares that the function only reads. If it writes, a
+read-only host refuses it. Sources: ``pg_proc.provolatile`` of PostgreSQL 18 (a test compares every volatile built-in
+with these sets); MySQL manual, chapter 14; MariaDB "Function and Operator Reference".
 """
 
 from __future__ import annotations
@@ -19,22 +18,22 @@ _PART: Final = r'(?:"[^".]+"|`[^`.]+`|[^\W\d][\w$]*)'
 
 
 def function_name(text: str) -> str:
-    """A function as a statement that calls it spells it, without quotes; in lower case where it has none.
+    """Return a function's name as in calls, without quotes; unquoted parts in lower case.
 
     Args:
         text: ``price``, ``shop.price`` or ``shop."Price"``.
 
     Raises:
-        ConfigError: it is no name.
+        ConfigError: it is not a name.
     """
     if not re.fullmatch(rf"{_PART}(?:\.{_PART})*", text.strip()):
-        raise ConfigError(f"readable={text!r} is no function's name: give names such as 'price' or 'shop.price'")
+        raise ConfigError(f"readable={text!r} is not a function's name: give names such as 'price' or 'shop.price'")
     parts = text.strip().split(".")
     return ".".join(part[1:-1] if part[0] in '"`' else part.lower() for part in parts)
 
 
 def word_set(*groups: str) -> frozenset[str]:
-    """Return the words of some texts."""
+    """Return the set of words in some texts."""
     return frozenset(" ".join(groups).split())
 
 
@@ -51,7 +50,7 @@ SESSION_FUNCTIONS: Final = word_set(
     pg_replication_origin_session_setup pg_replication_origin_session_reset
     """,
 )
-"""Functions that leave the connection in another state; each of them is one of `WRITING_FUNCTIONS` too."""
+"""Functions that change the session's state; all of them are in `WRITING_FUNCTIONS` too."""
 
 WRITING_FUNCTIONS: Final = SESSION_FUNCTIONS | word_set(
     # sequences, and what depends on the writer's own session
@@ -252,7 +251,7 @@ HARMLESS_FUNCTIONS: Final = {
     Dialect.POSTGRES: _HARMLESS_EVERYWHERE | _HARMLESS_ON_POSTGRES,
     Dialect.MYSQL: _HARMLESS_EVERYWHERE | _HARMLESS_ON_MYSQL,
 }
-"""Functions, types and keywords before a parenthesis that change nothing, however often they run.
+"""Functions, types and keywords before a parenthesis that have no effect, however often they run.
 
-One set for each dialect: what is built in on one of them may be a user's own function on the other, and write.
+Each dialect has a set of its own, because a built-in of one may be a user's own function on the other, and write.
 """

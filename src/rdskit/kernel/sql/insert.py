@@ -1,4 +1,4 @@
-"""INSERT statements of many rows, with what happens to a row that is there already."""
+"""Build INSERT statements for many rows, with a conflict clause for rows that exist already."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ MOST_MARKERS: Final = 65_535
 """Parameters of one prepared statement: 16 bits count them in both protocols (Bind, COM_STMT_PREPARE response)."""
 
 _SMALL: Final = 48
-"""Bytes of a number, date or time in a message, at most."""
+"""Largest size in bytes of a number, date or time in a message."""
 
 _UNKNOWN: Final = 64 * 1024
-"""What counts for a list, or for a value that becomes JSON."""
+"""Assumed size in bytes of a list, or of a value that becomes JSON."""
 
 STAGING: Final = "pg_temp.rdskit_staging"
-"""The temporary table of PostgreSQL through which rows with a conflict clause go."""
+"""PostgreSQL's temporary table for rows with a conflict clause."""
 
 
 class Conflict(NamedTuple):
-    """The options of an insert of many rows for rows that are there already.
+    """The options of an insert for rows that exist already.
 
     Attributes:
-        on_conflict: what happens to them.
-        key: the columns of the unique key that tells them; empty for the default.
+        on_conflict: what to do with them.
+        key: the columns of the unique key that identifies them; empty for the default.
         where: the condition of a partial index, as SQL; None for none.
-        by_index: the name of a unique index that tells them in place of a key; None for none.
+        by_index: the name of a unique index that identifies them instead of a key; None for none.
     """
 
     on_conflict: OnConflict | None = None
@@ -49,14 +49,14 @@ class Conflict(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Insertion:
-    """What an insert of many rows does.
+    """An insert of many rows.
 
     Attributes:
-        table: the table's name, with its schema in front where it needs one; in quotes if a dot is part of it.
-        columns: the columns that are given; others get their defaults.
-        on_conflict: ``ignore`` keeps the row that is there, ``update`` overwrites it, None refuses the whole insert.
-        key: the columns of the unique key that tells a row that is there; empty for any unique key.
-        target: PostgreSQL's conflict target, as SQL, where a partial or an expression index tells; else empty.
+        table: the table's name, with its schema if it needs one; in quotes if a dot is part of it.
+        columns: the columns of the rows; other columns get their defaults.
+        on_conflict: ``ignore`` keeps an existing row, ``update`` overwrites it, None refuses the whole insert.
+        key: the columns of the unique key that identifies existing rows; empty for any unique key.
+        target: PostgreSQL's conflict target, as SQL, for a partial or an expression index; else empty.
     """
 
     table: str
@@ -71,7 +71,7 @@ class Insertion:
                 f"on_conflict={self.on_conflict!r} is not known; choose 'ignore' or 'update', or leave it"
             )
         if self.key and self.on_conflict is None:
-            raise ConfigError("key= says which row is there already: it needs on_conflict='ignore' or 'update'")
+            raise ConfigError("key= identifies rows that exist already: it needs on_conflict='ignore' or 'update'")
         if missing := [name for name in self.key if name not in self.columns]:
             raise ConfigError(
                 f"the rows for {self.table!r} have no column {missing[0]!r}, which is part of the key "
@@ -85,7 +85,7 @@ class Insertion:
 
     @property
     def updated(self) -> tuple[str, ...]:
-        """The columns that are overwritten in a row that is there."""
+        """The columns that are overwritten in an existing row."""
         return tuple(name for name in self.columns if name not in self.key) if self.on_conflict == "update" else ()
 
 
@@ -116,7 +116,7 @@ def name_parts(name: str, dialect: Dialect) -> list[str]:
 
 
 def quote_part(name: str, dialect: Dialect) -> str:
-    """Quote an identifier whose dots are part of it."""
+    """Quote one identifier; dots in it are part of the name."""
     mark = _MARKS[dialect]
     return mark + name.replace(mark, mark * 2) + mark
 
@@ -129,7 +129,7 @@ _PARTS: Final = {
 
 
 def primary_key_query(dialect: Dialect, table: str) -> tuple[str, list[str | None]]:
-    """The query for the columns of a table's primary key in their order, and its arguments."""
+    """Return the query for the columns of a table's primary key in their order, and its arguments."""
     if dialect is Dialect.POSTGRES:
         return _POSTGRES_KEY, [quote_name(table, dialect)]
     *schema, name = name_parts(table, dialect)
@@ -147,12 +147,12 @@ where table_schema = coalesce(?, database()) and table_name = ? and index_name =
 
 
 def cut(rows: Sequence[Sequence[Any]], most: int, size: int) -> Iterator[Sequence[Sequence[Any]]]:
-    """Cut rows into pieces that are sent as one message.
+    """Split rows into parts that are sent as one message each.
 
     Args:
         rows: the rows.
-        most: rows in a piece.
-        size: bytes of a piece, roughly and never too few; a row that is larger has a piece of its own.
+        most: the largest number of rows in a part.
+        size: the largest size of a part in bytes, by an upper estimate; a larger row is a part of its own.
     """
     start = total = 0
     for number, values in enumerate(rows):
@@ -179,17 +179,17 @@ def _weight(value: Any) -> int:
 
 
 def staging_table(insertion: Insertion) -> str:
-    """Make the temporary table that takes the rows first: the columns that are given, and nothing that could refuse."""
+    """Return the statement for the temporary table: the given columns, without constraints that could refuse a row."""
     names, table = _names(insertion, Dialect.POSTGRES), quote_name(insertion.table, Dialect.POSTGRES)
     return f"create temporary table {STAGING} on commit drop as select {names} from {table} with no data"  # noqa: S608
 
 
 def merge_staging(insertion: Insertion, *, last_only: bool) -> str:
-    """Bring the rows over from the temporary table.
+    """Return the statement that inserts the rows of the temporary table.
 
     Args:
-        insertion: what to do.
-        last_only: of rows with the same key take the one given last. PostgreSQL refuses to update one row twice in a
+        insertion: the insert.
+        last_only: of rows with the same key insert only the last one. PostgreSQL refuses to update one row twice in a
             statement ("ON CONFLICT DO UPDATE command cannot affect row a second time", SQLSTATE 21000).
     """
     names, table = _names(insertion, Dialect.POSTGRES), quote_name(insertion.table, Dialect.POSTGRES)
@@ -199,16 +199,16 @@ def merge_staging(insertion: Insertion, *, last_only: bool) -> str:
 
 
 def key_types_query(insertion: Insertion) -> tuple[str, list[Any]]:
-    """PostgreSQL's query for the columns of an insert's key, or of the table's primary key, with their types.
+    """Return PostgreSQL's query for the key columns of an insert, or of the table's primary key, with their types.
 
-    It finds nothing where no index makes all rows with that key the same row for ON CONFLICT: the server decides there.
+    It returns no row where no index serves ON CONFLICT as an arbiter for that key.
     """
     table = quote_name(insertion.table, Dialect.POSTGRES)
     return (_KEY_TYPES, [table, list(insertion.key)]) if insertion.key else (_PRIMARY_KEY_TYPES, [table])
 
 
 _OF_THE_KEY: Final = "a.attrelid = i.indrelid and a.attnum = any((i.indkey::int2[])[0:i.indnkeyatts - 1])"
-# What a child of an inherited table has is no conflict for its parent, and yet a query of the parent gives it.
+# A child table's rows are no conflict for its parent, but a query of the parent returns them. So parents are left out.
 _ARBITER: Final = """
 select i.indexrelid from pg_index i join pg_class c on c.oid = i.indrelid
 where c.oid = $1::text::regclass and i.indisunique and i.indisvalid and i.indimmediate
@@ -225,20 +225,20 @@ _PRIMARY_KEY_TYPES: Final = f"{_TYPES_OF} = ({_ARBITER} and i.indisprimary)"
 
 
 def keys_there_query(table: str, key: Mapping[str, str]) -> str:
-    """PostgreSQL's query for the keys that a table has.
+    """Return PostgreSQL's query for the keys that a table has already.
 
     Args:
         table: the table's name.
         key: the type of each column of the key; the values of each are an argument, as an array.
 
     Returns:
-        A query for one array: of the keys themselves, or, of keys with several columns, of their places from 1.
+        A query for one array: the keys themselves; for keys of several columns their places, from 1.
     """
     kept = f"{quote_name(table, Dialect.POSTGRES)} as kept"
     names = [f"kept.{quote_part(name, Dialect.POSTGRES)}" for name in key]
-    # From a subquery the planner does not know how many there are; if it does, it may read the whole table for them.
+    # A subquery hides the array's length from the planner, which might choose to read the whole table otherwise.
     arrays = [f"(select ${number}::{kind}[])" for number, kind in enumerate(key.values(), 1)]
-    if len(names) == 1:  # one walk through the index, where a join descends into it for each
+    if len(names) == 1:  # = ANY scans the index once, where a join would descend into it for each key
         (name,), (kind,), (array,) = names, key.values(), arrays
         return f"select array_agg({name}) from {kept} where {name} = any({array}::{kind}[])"  # noqa: S608
     columns = [f"k{number}" for number in range(1, len(key) + 1)]
@@ -272,14 +272,14 @@ def drop_staging() -> str:
 
 
 def postgres_values(insertion: Insertion) -> str:
-    """The statement that inserts one row."""
+    """Return the statement that inserts one row."""
     names, table = _names(insertion, Dialect.POSTGRES), quote_name(insertion.table, Dialect.POSTGRES)
     markers = ", ".join(f"${number}" for number in range(1, len(insertion.columns) + 1))
     return f"insert into {table} ({names}) values ({markers}) {_postgres_conflict(insertion)}"  # noqa: S608
 
 
 def _later(insertion: Insertion) -> str:
-    # COPY into a table made in the same transaction only appends, so the place of a row (ctid) tells their order.
+    # COPY into a table created in the same transaction only appends, so the rows' ctid gives their order.
     same = " and ".join(f"later.{name} = given.{name}" for name in _quoted(insertion.key))
     return f"select from {STAGING} as later where {same} and later.ctid > given.ctid"
 
@@ -304,10 +304,11 @@ def _quoted(names: Sequence[str]) -> list[str]:
 
 
 def mysql_values(insertion: Insertion, rows: int) -> str:
-    """The statement that inserts a number of rows; a single one that is to be ignored is refused like any duplicate.
+    """Return the statement that inserts a number of rows.
 
-    For several rows the server tells how many were there ("Records: 3  Duplicates: 1"). For one it tells nothing, and
-    counts a row that was there like one that was not.
+    For several rows the server reports how many existed ("Records: 3  Duplicates: 1"). For one row it reports nothing,
+    and counts an existing row like a new one. So a single row with ``ignore`` has no conflict clause, and the caller
+    catches the duplicate key error.
     """
     names, table = _names(insertion, Dialect.MYSQL), quote_name(insertion.table, Dialect.MYSQL)
     values = f"({', '.join('?' * len(insertion.columns))})"
@@ -321,9 +322,9 @@ def _mysql_conflict(insertion: Insertion) -> str:
         return ""
     table = quote_name(insertion.table, Dialect.MYSQL)
     updated = [quote_part(name, Dialect.MYSQL) for name in insertion.updated]
-    # `values(…)` is what both servers know; MySQL's own row alias is unknown to MariaDB.
+    # Both servers support `values(…)`; MariaDB does not support MySQL's newer row alias.
     changes = [f"{table}.{name} = values({name})" for name in updated]
-    # INSERT IGNORE would swallow every error; a column set to itself ignores duplicates alone.
+    # INSERT IGNORE would suppress every error. A column that is set to itself ignores only duplicates.
     first = quote_part(insertion.columns[0], Dialect.MYSQL)
     return f" on duplicate key update {', '.join(changes) or f'{table}.{first} = {table}.{first}'}"
 

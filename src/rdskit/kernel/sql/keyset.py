@@ -1,7 +1,7 @@
-"""Pages by keyset: the rows behind a given row, whatever is inserted or deleted meanwhile.
+"""Keyset pagination: pages that begin after a given row, whatever is inserted or deleted between two pages.
 
-A page is asked for by the key of its neighbour instead of by an offset, so it costs an index range and not a count from
-the start, and no row is seen twice or skipped. Source: Markus Winand, "SQL Performance Explained", "Paging Through
+A page is requested by the key of a neighboring row instead of an offset. So it costs an index range and no count from
+the start, and no row is repeated or skipped. Source: Markus Winand, "SQL Performance Explained", "Paging Through
 Results".
 """
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 SIZE: Final = "rdskit_size"
-"""The parameter that says how many rows are asked for."""
+"""The parameter for the number of rows."""
 
 
 class Keyed(Protocol):
-    """A row, or anything else with values by name."""
+    """A row, or another object with values by name."""
 
     def __getitem__(self, key: Any, /) -> Any: ...
 
 
 class KeyColumn(NamedTuple):
-    """One column of the order."""
+    """One column of the sort order."""
 
     name: str
     descending: bool
@@ -46,8 +46,8 @@ class Keyset(NamedTuple):
 
     Attributes:
         source: the query, without a closing semicolon.
-        columns: the order; together they are unique and never NULL.
-        dialect: whose SQL is written.
+        columns: the sort order; together they are unique and never NULL.
+        dialect: the server's.
     """
 
     source: str
@@ -56,13 +56,13 @@ class Keyset(NamedTuple):
 
     @property
     def fingerprint(self) -> str:
-        """Tells cursors of different queries and orders apart."""
+        """A hash that distinguishes cursors of different queries and orders."""
         text = json.dumps([self.source, self.columns])
         return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 
 def keyset(source: str, key: str | Sequence[str], dialect: Dialect) -> Keyset:
-    """Read a query and its order.
+    """Return a query with its parsed sort order.
 
     Args:
         source: a query whose result has the key's columns.
@@ -79,30 +79,30 @@ def keyset(source: str, key: str | Sequence[str], dialect: Dialect) -> Keyset:
 
 
 def page_text(query: Keyset, *, bounded: bool, backward: bool) -> str:
-    """Write the query of one page.
+    """Return the query of one page.
 
     Args:
-        query: whose rows.
-        bounded: begin behind a row, whose key is given as the parameters of ``bounds``.
-        backward: the page in front of that row; its rows come in reverse order.
+        query: the query.
+        bounded: begin after the row whose key is passed as the parameters of ``bounds``.
+        backward: return the page before that row; its rows are in reverse order.
     """
     columns = [KeyColumn(name, descending != backward) for name, descending in query.columns]
-    where = f" where {_behind(columns, query.dialect)}" if bounded else ""
+    where = f" where {_after_key(columns, query.dialect)}" if bounded else ""
     order = ", ".join(f"{_quoted(name, query.dialect)}{' desc' if down else ''}" for name, down in columns)
     # Names are quoted and values are parameters; the query itself is the caller's.
     return f"select * from ({query.source}) as rdskit_page{where} order by {order} limit :{SIZE}"  # noqa: S608
 
 
 def bounds(query: Keyset, values: Sequence[Any]) -> dict[str, Any]:
-    """The parameters of a bounded page."""
+    """Return the parameters of a bounded page."""
     return {_parameter(number): value for number, value in enumerate(values[: len(query.columns)])}
 
 
 def key_of(query: Keyset, row: Keyed) -> list[Any]:
-    """The key of a row.
+    """Return the key of a row.
 
     Raises:
-        ConfigError: a column is missing or NULL, so that its place in the order is not known.
+        ConfigError: a column is missing or NULL, so that the row has no defined place in the order.
     """
     values = []
     for name, _ in query.columns:
@@ -143,14 +143,14 @@ _CODECS: Final[dict[str, tuple[type, Callable[[Any], Any], Callable[[Any], Any]]
     "u": (uuid.UUID, str, uuid.UUID),
     "x": (bytes, bytes.hex, bytes.fromhex),
 }
-"""Tag, type, to JSON and back; the first that matches counts, so subclasses come before their bases."""
+"""Tag, type, encoder to JSON and decoder; the first match counts, so subclasses come before their bases."""
 
 
 def encode_cursor(query: Keyset, values: Sequence[Any]) -> str:
-    """Write a row's key as an opaque text for URLs and JSON.
+    """Encode a row's key as an opaque text for URLs and JSON.
 
     Raises:
-        ConfigError: a value has a type that no cursor can carry.
+        ConfigError: a value has a type that cursors do not support.
     """
     tagged = [_tagged(column.name, value) for column, value in zip(query.columns, values, strict=True)]
     text = json.dumps([query.fingerprint, *tagged], separators=(",", ":"), ensure_ascii=False)
@@ -158,10 +158,10 @@ def encode_cursor(query: Keyset, values: Sequence[Any]) -> str:
 
 
 def decode_cursor(query: Keyset, cursor: str) -> list[Any]:
-    """Read a cursor.
+    """Decode a cursor into a row's key.
 
     Raises:
-        ConfigError: it is damaged, or was made for another query or key.
+        ConfigError: it is damaged, or belongs to another query or key.
     """
     try:
         if len(cursor) > _LONGEST_CURSOR:
@@ -189,10 +189,10 @@ def _tagged(name: str, value: Any) -> list[Any]:
 # -- text --------------------------------------------------------------------------------------------------------------
 
 
-def _behind(columns: Sequence[KeyColumn], dialect: Dialect) -> str:
-    """The condition that a row stands behind the given key."""
+def _after_key(columns: Sequence[KeyColumn], dialect: Dialect) -> str:
+    """Return the condition that a row comes after the given key."""
     if dialect is Dialect.POSTGRES and len({column.descending for column in columns}) == 1:
-        # One comparison of rows is one range of an index there; MySQL reads such a condition row by row.
+        # PostgreSQL uses one index range for a row comparison; MySQL evaluates such a condition row by row.
         names = ", ".join(_quoted(column.name, dialect) for column in columns)
         values = ", ".join(f":{_parameter(number)}" for number in range(len(columns)))
         return f"({names}) {_beyond(columns[0])} ({values})"
@@ -202,7 +202,7 @@ def _behind(columns: Sequence[KeyColumn], dialect: Dialect) -> str:
         rest = f" or {name} = {value} and {condition}" if condition else ""
         condition = f"({name} {_beyond(column)} {value}{rest})"
     first = columns[0]
-    # Said once more in front of the alternatives: that is the range by which an index is entered.
+    # The first column's condition is repeated before the alternatives: it gives the optimizer an index range.
     return f"{_quoted(first.name, dialect)} {_beyond(first)}= :{_parameter(0)} and {condition}"
 
 
@@ -227,7 +227,7 @@ def _column(part: str) -> KeyColumn:
 
 
 def _without_end(source: str, dialect: Dialect) -> str:
-    """The text without a closing semicolon, which cannot stand inside parentheses."""
+    """Return the text without a closing semicolon, which is not allowed inside parentheses."""
     tokens = tokenize(source, dialect)
     while tokens and (tokens[-1].type in BLANK or tokens[-1].type is TokenType.SEMICOLON):
         tokens.pop()

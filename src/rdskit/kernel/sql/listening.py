@@ -1,4 +1,4 @@
-"""LISTEN, which a statement of its own cannot do: what it announces arrives later, on the same connection."""
+"""Refuse LISTEN as a plain statement: its notifications would arrive on a connection that is back in the pool."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def refuse_listening(statement: Statement) -> None:
     Raises:
         ConfigError: the statement is one of them.
     """
-    # First what costs nothing: this runs before every call that waits for a connection.
+    # The cheap checks come first: this runs before every call that waits for a connection.
     if statement.kind is not Kind.SESSION or statement.dialect is not Dialect.POSTGRES:
         return
     words = [token.text for token in tokenize(statement.source, statement.dialect) if token.type not in BLANK]

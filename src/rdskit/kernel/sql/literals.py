@@ -1,6 +1,6 @@
-"""Values written into the text of a MySQL statement: what is left where a list is too long for parameters.
+"""Write values as literals of a MySQL statement, for lists with more elements than a statement has parameters.
 
-Each form means the same in every ``sql_mode``, and none can end the literal early: texts and bytes are hexadecimal.
+Each literal means the same in every ``sql_mode``, and none can end early: texts and bytes are hexadecimal.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def mysql_literal(value: Any) -> str:
-    """Write a value as a literal of the type that the same value has as a parameter.
+    """Return a literal of the type that the value has as a parameter.
 
     Raises:
-        StatementError: there is none for it.
+        StatementError: there is no literal for it.
     """
     if value is None:
         return "null"

@@ -1,4 +1,4 @@
-"""INSERT, UPDATE and DELETE that give a row for each row that they matched, so that the rows can be counted."""
+"""Add RETURNING to INSERT, UPDATE and DELETE, so that the matched rows can be counted."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _UNCLEAR: Final = frozenset({"merge", "returning"})  # MERGE has RETURNING since
 
 
 def with_returning(text: str) -> str | None:
-    """Write a PostgreSQL statement that returns one small row for each row that it matched.
+    """Return a PostgreSQL statement that returns one small row for each row that it matched.
 
     RETURNING is the last clause of each of them (PostgreSQL manual, "INSERT", "UPDATE", "DELETE").
 
     Args:
-        text: a statement that gives no rows.
+        text: a statement without result rows.
 
     Returns:
-        None if it is none of these, or if that cannot be told from its words.
+        The statement; None if it is another one, or if its words leave that open.
     """
     tokens = tokenize(text, Dialect.POSTGRES)
     while tokens and (tokens[-1].type in BLANK or tokens[-1].type is TokenType.SEMICOLON):

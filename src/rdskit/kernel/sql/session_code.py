@@ -1,11 +1,11 @@
-"""Which stored code can change the session that runs it, told from the code's text.
+"""Decide from the text of stored code whether it can change the session that runs it.
 
-A statement may look plain and still leave its session changed: ``select set_tenant(7)`` where the function calls
-``set_config``, an insert whose trigger takes a lock, a view over such a function. The catalog gives the code behind
+A statement may look plain and still change its session: ``select set_tenant(7)`` where the function calls
+``set_config``, an insert whose trigger takes a lock, a view over such a function. The catalog returns the code behind
 each name that a statement mentions. This module decides, on the safe side, what the code can do.
 
-Names are compared without their schema, and every identifier counts as a mention: a column that has the name of a
-function costs a reset that was not needed, and never hides one that is.
+Names are compared without their schema, and every identifier counts as a mention. A column with the name of a function
+may cost an unnecessary reset, but no necessary reset is missed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _NAMED: Final = frozenset({TokenType.WORD, TokenType.NAME})
 _CHANGES: Final = frozenset({"insert", "update", "delete", "merge", "replace", "truncate", "copy"})
-# Of the grammar, and in nearly every statement: not worth a question to the catalog.
+# Words of the grammar that are in nearly every statement: the catalog is not queried for them.
 _GRAMMAR: Final = word_set(
     """
     all and any as asc between by case current_date current_timestamp cross default delete desc distinct else end
@@ -32,7 +32,7 @@ _GRAMMAR: Final = word_set(
     order outer returning right select set then true union update using values when where with
     """
 )
-# They run text, or keep something: dynamic SQL, channels, prepared names, cursors with hold, the temporary schema.
+# Words that run text or keep state: dynamic SQL, channels, prepared names, cursors with hold, the temporary schema.
 _RUNS_TEXT: Final = word_set(
     """
     execute prepare deallocate listen unlisten discard reset hold pg_temp
@@ -62,7 +62,7 @@ class Code(NamedTuple):
 
 
 class _Reading(NamedTuple):
-    """What one text says: whether it touches the session itself, whether it writes, and which names it mentions."""
+    """The analysis of one text: whether it changes the session itself, whether it writes, and the names it mentions."""
 
     touches: bool
     writes: bool
@@ -73,8 +73,8 @@ def mentioned(tokens: Sequence[Token], dialect: Dialect) -> frozenset[str]:
     """Return the identifiers in a text, without their schemas.
 
     Args:
-        tokens: of a statement or of stored code.
-        dialect: the server's; MySQL's names are given in lower case.
+        tokens: a statement's or stored code's.
+        dialect: the server's; MySQL's names are returned in lower case.
     """
     names = {_name(token, dialect) for token in tokens if token.type in _NAMED}
     return frozenset(names - _GRAMMAR)
@@ -88,15 +88,15 @@ def _name(token: Token, dialect: Dialect) -> str:
     return name.lower() if dialect is Dialect.MYSQL else name
 
 
-_MOST_NAMES: Final = 20_000  # known; then all are forgotten: texts built from values would otherwise fill the memory
+_MOST_NAMES: Final = 20_000  # the limit; then all are dropped. Texts built from values would otherwise fill the memory
 
 
 class SessionCode:
-    """What is known of the names in the statements of one database.
+    """Track which names in a database's statements stand for code that changes the session.
 
     Attributes:
         known: names that the catalog was asked about.
-        pending: names that statements mention and that the catalog has still to be asked about.
+        pending: names in statements that the catalog must still be asked about.
     """
 
     def __init__(self) -> None:
@@ -108,14 +108,14 @@ class SessionCode:
     def may_change_session(self, names: frozenset[str], *, writes: bool) -> bool:
         """Return whether code behind one of the names can change the session, or is not known.
 
-        What is not known is noted in ``pending``.
+        Unknown names are added to ``pending``.
         """
         unknown = names - self.known
         self.pending |= unknown
         return bool(unknown) or not names.isdisjoint(self._when_written if writes else self._when_read)
 
     def settle(self, names: frozenset[str], found: tuple[frozenset[str], frozenset[str]]) -> None:
-        """Take what the catalog told; arguments as of `StatementCache.settle`."""
+        """Record what the catalog reported; arguments as for `StatementCache.settle`."""
         if len(self.known) > _MOST_NAMES:
             self.known.clear()
         self.known |= names
@@ -159,7 +159,7 @@ def _changes(reading: _Reading, changing: set[tuple[str, bool]], *, writes: bool
 
 
 def read_code(text: str, dialect: Dialect) -> _Reading:
-    """Read what stored code does by itself, and which names it mentions; a text that cannot be read touches."""
+    """Return the analysis of stored code; a text that cannot be tokenized counts as changing the session."""
     try:
         tokens = [token for token in tokenize(text, dialect) if token.type not in BLANK]
     except ConfigError:
@@ -192,7 +192,7 @@ def _runs_a_literal(tokens: Sequence[Token]) -> bool:
 
 
 def _set_statements(tokens: Sequence[Token]) -> Iterator[list[str]]:
-    """Yield what follows each SET that is a statement of its own and not a part of UPDATE or ALTER."""
+    """Yield the rest of each SET that is a statement of its own, not a part of UPDATE or ALTER."""
     texts = ["", *_texts(tokens)]
     changing = False
     for index, text in enumerate(texts):
@@ -210,7 +210,7 @@ def _session_settings(tokens: Sequence[Token]) -> Iterator[bool]:
 
 
 def _touches_in_family(tokens: Sequence[Token]) -> bool:
-    """Look for user variables, settings (``@@a``), SET of what is no local variable, and what lasts in a session."""
+    """Return whether code uses user variables, settings, SET of non-local variables, or other session state."""
     texts = _texts(tokens)
     if "@" in texts:
         return True

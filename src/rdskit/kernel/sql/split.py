@@ -1,4 +1,4 @@
-"""Splitting SQL text into statements, as the servers' own clients do.
+"""Split SQL text into statements, as the servers' own clients do.
 
 Sources: psql's ``psqlscan.l`` (``BEGIN ATOMIC … END`` nests), MySQL manual 6.5.1.4 (``DELIMITER``).
 """
@@ -22,7 +22,7 @@ def split(text: str, dialect: Dialect) -> list[tuple[str, int]]:
 
     Args:
         text: SQL, statements ended by semicolons. For MySQL and MariaDB ``DELIMITER`` lines count.
-        dialect: whose lexical rules apply.
+        dialect: the lexical rules.
 
     Raises:
         ConfigError: a quote or comment is opened and never closed.
@@ -56,7 +56,7 @@ def _by_semicolon(text: str, offset: int, dialect: Dialect) -> Iterator[tuple[st
 
 
 def _depth(depth: int, before: list[Token], token: Token) -> int:
-    """Return how deep in a ``BEGIN ATOMIC`` body the text is behind a token; ``CASE`` has an ``END`` as well."""
+    """Return the nesting depth in ``BEGIN ATOMIC`` bodies after a token; ``CASE`` has an ``END`` too."""
     if token.type is not TokenType.WORD:
         return depth
     word = token.text.lower()

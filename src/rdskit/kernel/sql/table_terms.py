@@ -1,4 +1,4 @@
-"""Terms of a statement as a tree of parentheses: what `tables` looks for tables in."""
+"""Terms of a statement as a tree of parentheses, in which `tables` searches for tables."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ SET_OPERATORS: Final = frozenset({"union", "except", "intersect", "minus"})
 
 
 class Unclear(Exception):  # noqa: N818 - a signal inside this package
-    """The text cannot be understood well enough to name its tables."""
+    """The text does not show its tables with certainty."""
 
 
 class Term(NamedTuple):
-    """A token that counts, or a parenthesis with everything in it.
+    """A token that is not blank, or a parenthesis with its contents.
 
     Attributes:
         word: a keyword or a name without quotes, in lower case; empty for everything else.
         name: the identifier that it may be; empty if it cannot be one.
         mark: an operator's or literal's text; the closing parenthesis or bracket.
-        inside: what a parenthesis holds; None for a token.
+        inside: the contents of a parenthesis; None for a token.
     """
 
     word: str = ""
@@ -43,7 +43,7 @@ def tree_of(tokens: Sequence[Token], dialect: Dialect) -> Terms:
     """Return the terms of a statement.
 
     Raises:
-        Unclear: parentheses do not match, or a part of the text is not read by every server alike.
+        Unclear: parentheses do not match, or servers read a part of the text differently.
     """
     levels: list[list[Term]] = [[]]
     for token in tokens:
@@ -52,7 +52,7 @@ def tree_of(tokens: Sequence[Token], dialect: Dialect) -> Terms:
         elif token.type is TokenType.CLOSE and len(levels) > 1:
             inside = tuple(levels.pop())
             levels[-1].append(Term(mark=token.text, inside=inside))
-        # Whether a server runs what stands in /*! … */ depends on its version.
+        # Whether a server runs the contents of /*! … */ depends on its version.
         elif token.type in {TokenType.EXECUTABLE, TokenType.CLOSE}:
             raise Unclear
         elif token.type not in BLANK and token.type is not TokenType.SEMICOLON:
@@ -86,10 +86,10 @@ def words_of(terms: Terms) -> frozenset[str]:
 
 
 def path_at(terms: Terms, index: int) -> tuple[Path, int]:
-    """Return a name with what qualifies it, and the place behind it.
+    """Return a name with its qualifiers, and the place after it.
 
     Raises:
-        Unclear: no name stands there.
+        Unclear: there is no name.
     """
     names = [at(terms, index).name]
     while at(terms, index + 1).mark == "." and at(terms, index + 2).name:
@@ -113,12 +113,12 @@ def path_before(terms: Terms, index: int) -> Path:
 
 
 def shown(path: Path) -> str:
-    """Return a name as text; a part that holds a dot keeps quotes, so that it is not taken for two."""
+    """Join a name's parts with dots; a part that contains a dot is quoted, so that it is not read as two."""
     return ".".join(f'"{name}"' if "." in name else name for name in path)
 
 
 def is_query(terms: Terms | None) -> bool:
-    """Whether a parenthesis holds a query: begins with one, or combines such that are in parentheses themselves."""
+    """Return whether a parenthesis contains a query, or a combination of queries in parentheses."""
     if not terms:
         return False
     first = terms[0]
@@ -129,7 +129,7 @@ def is_query(terms: Terms | None) -> bool:
 
 
 def with_begins(terms: Terms, index: int) -> bool:
-    """Return whether a WITH list stands here, and not WITH TIES, WITH (fillfactor = …) and the like."""
+    """Return whether a WITH list begins here, and not WITH TIES, WITH (fillfactor = …) and the like."""
     if at(terms, index).word != "with":
         return False
     index += 1 + (at(terms, index + 1).word == "recursive")
@@ -138,10 +138,10 @@ def with_begins(terms: Terms, index: int) -> bool:
 
 
 def with_list(terms: Terms, index: int) -> tuple[list[tuple[str, Terms]], int]:
-    """Return the parts of the WITH list at a place, each by its name, and where the statement goes on.
+    """Return the parts of the WITH list at a place, each with its name, and the place after the list.
 
     Raises:
-        Unclear: it is none, or has a SEARCH or CYCLE clause.
+        Unclear: there is no WITH list, or it has a SEARCH or CYCLE clause.
     """
     parts: list[tuple[str, Terms]] = []
     index += 1 + (at(terms, index + 1).word == "recursive")

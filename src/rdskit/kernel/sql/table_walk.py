@@ -1,4 +1,4 @@
-"""The walk through queries and changes that collects their tables."""
+"""Walk through queries and changes, and collect their tables."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NOT_ALIASES: Final = _LIST_ENDS | {
     *("cross", "force", "full", "ignore", "inner", "into", "join", "left", "natural", "on", "partition", "right"),
     *("straight_join", "tablesample", "use", "using", "with"),
 }
-# Words that may stand before a parenthesis and are no functions, besides those that `functions` lists.
+# Words before a parenthesis that are not functions, besides those that `functions` lists.
 _NOT_FUNCTIONS: Final = frozenset(
     {
         *("as", "conflict", "default", "ilike", "insert", "into", "is", "key", "regexp", "returning", "rlike", "row"),
@@ -52,13 +52,13 @@ class Source(NamedTuple):
 
 
 class Walk:
-    """The tables that were found so far in one statement.
+    """Collect the tables of one statement.
 
     Attributes:
         dialect: the server's dialect.
         reads: tables that are read.
         writes: tables that are written.
-        reads_more: a function that is not built in reads tables that the text does not name.
+        reads_more: a user's function may read tables that the text does not name.
     """
 
     def __init__(self, dialect: Dialect, readable: frozenset[str]) -> None:
@@ -73,16 +73,16 @@ class Walk:
         """Walk a query or a change.
 
         Args:
-            terms: the whole of it.
-            scope: names of WITH parts, which are no tables.
+            terms: all its terms.
+            scope: names of WITH parts, which are not tables.
 
         Raises:
-            Unclear: what it reads and writes is not certain.
+            Unclear: its tables are not certain.
         """
         index = 0
         if at(terms, 0).word == "with":
             parts, index = with_list(terms, 0)
-            if at(terms, 1).word == "recursive":  # there a part also knows itself and those that follow
+            if at(terms, 1).word == "recursive":  # a part may refer to itself and to later ones
                 scope = scope.union(name for name, _ in parts)
             for name, body in parts:
                 self.query(body, scope)
@@ -90,10 +90,10 @@ class Walk:
         _Level(self, terms, scope).walk(index)
 
     def expression(self, terms: Terms, scope: frozenset[str] = frozenset()) -> None:
-        """Look for queries and calls in what a parenthesis holds.
+        """Find queries and calls in the contents of a parenthesis.
 
         Raises:
-            Unclear: a function is called that may do anything.
+            Unclear: it calls a function whose effects are unknown.
         """
         if is_query(terms):
             self.query(terms, scope)
@@ -104,10 +104,10 @@ class Walk:
                 self.expression(term.inside, scope)
 
     def call(self, terms: Terms, index: int) -> None:
-        """Note the function whose arguments are at ``index``, if there is one.
+        """Record the function whose arguments are at ``index``, if there is one.
 
         Raises:
-            Unclear: it may do anything.
+            Unclear: the function's effects are unknown.
         """
         path = path_before(terms, index) if terms[index].mark == ")" else ()
         path = path[1:] if path[:1] == ("pg_catalog",) else path
@@ -122,7 +122,7 @@ class Walk:
 
 
 class _Level:
-    """One query or change, without the parts of WITH and without what its parentheses hold."""
+    """One query or change, without its WITH parts and without the contents of its parentheses."""
 
     def __init__(self, walk: Walk, terms: Terms, scope: frozenset[str]) -> None:
         self._walk = walk
@@ -130,7 +130,7 @@ class _Level:
         self._scope = scope
 
     def walk(self, start: int) -> None:
-        """Walk from the verb on."""
+        """Walk from the verb to the end."""
         verb = at(self._terms, start).word
         if verb in {"insert", "replace", "merge"}:
             start = self._target(start + 1)
@@ -143,7 +143,7 @@ class _Level:
     # -- changes -------------------------------------------------------------------------------------------------
 
     def _target(self, index: int) -> int:
-        """Take the table that INSERT, REPLACE or MERGE names, its alias and its columns."""
+        """Record the table of INSERT, REPLACE or MERGE, and skip its alias and columns."""
         terms = self._terms
         while at(terms, index).word in _MODIFIERS | {"into", "only"}:
             index += 1
@@ -162,7 +162,7 @@ class _Level:
         return index + 1
 
     def _update(self, index: int) -> int:
-        """Take what UPDATE names before SET: one table on PostgreSQL, maybe several on MySQL."""
+        """Record the tables that UPDATE names before SET: one on PostgreSQL, maybe several on MySQL."""
         sources, index = self._sources(self._after_modifiers(index))
         if len(sources) == 1:
             self._changed(sources, None)
@@ -177,7 +177,7 @@ class _Level:
         return index
 
     def _delete(self, index: int) -> int:
-        """Take what DELETE names: ``from a using b``, ``a, b from a join b``, ``from a, b using a join b``."""
+        """Record the tables of DELETE: ``from a using b``, ``a, b from a join b``, ``from a, b using a join b``."""
         terms, index = self._terms, self._after_modifiers(index)
         leads = at(terms, index).word == "from"
         targets, index = self._targets(index + leads)
@@ -199,7 +199,7 @@ class _Level:
         return index
 
     def _targets(self, index: int) -> tuple[list[Path], int]:
-        """Take a list of tables, each perhaps with ``.*``."""
+        """Parse a list of tables, each optionally with ``.*``."""
         found: list[Path] = []
         while True:
             path, index = path_at(self._terms, index + (at(self._terms, index).word == "only"))
@@ -211,25 +211,25 @@ class _Level:
             index += 1
 
     def _changed(self, sources: list[Source], targets: list[Path] | None) -> None:
-        """Divide listed tables into those that are changed and those that are read only.
+        """Divide listed tables into those that are changed and those that are only read.
 
         Args:
             sources: the tables.
-            targets: by which names the changed ones are called; None for every table.
+            targets: the names of the changed ones; None if all are changed.
         """
         if not sources:
             raise Unclear
         called = {shown(path) for path in targets or ()}
         changed = [source for source in sources if source.alias in called or source.table in called]
         if targets is None or not called <= {name for source in changed for name in source}:
-            changed = sources  # a name is spelled in another way here and there
+            changed = sources  # the two lists spell a name differently
         self._walk.writes.update(source.table for source in changed)
         self._walk.reads.update(source.table for source in sources if source not in changed)
 
     # -- lists of tables -----------------------------------------------------------------------------------------
 
     def _sources(self, index: int) -> tuple[list[Source], int]:
-        """Take a list of tables with its joins; return it and the place of the clause that ends it."""
+        """Parse a list of tables with its joins; return it and the place of the clause that ends it."""
         terms = self._terms
         sources, index = self._source(index)
         while index < len(terms) and not self._ends_list(index):
@@ -242,7 +242,7 @@ class _Level:
         return sources, index
 
     def _source(self, index: int) -> tuple[list[Source], int]:
-        """Take one table, function or query with its alias; return its tables and where the list goes on."""
+        """Parse one table, function or query with its alias; return its tables and the place after it."""
         terms, only = self._terms, False
         while at(terms, index).word == "lateral" or (at(terms, index).word == "only" and not only):
             only = only or terms[index].word == "only"
@@ -262,7 +262,7 @@ class _Level:
         return [Source(alias or path[-1], shown(path))], after
 
     def _after_alias(self, index: int) -> tuple[str, int]:
-        """Take an alias and its columns, if there are any."""
+        """Parse an alias and its columns, if there are any."""
         if at(self._terms, index).word == "with":  # WITH ORDINALITY
             index += 2
         explicit = at(self._terms, index).word == "as"
@@ -273,7 +273,7 @@ class _Level:
         return alias.name, index + 1 + (at(self._terms, index + 1).inside is not None)
 
     def _nested(self, terms: Terms) -> list[Source]:
-        """Take a query, or joins, in parentheses."""
+        """Parse a query, or joins, in parentheses."""
         if not is_query(terms):
             return _Level(self._walk, terms, self._scope)._sources(0)[0]  # noqa: SLF001 - the same class
         self._walk.query(terms, self._scope)
@@ -309,7 +309,7 @@ class _Level:
         return self._joins(index) or (verb == "merge" and self._is_word(index, "using"))
 
     def _joins(self, index: int) -> bool:
-        """Return whether this is a JOIN, and not a part of MySQL's index hints or the option of a SELECT."""
+        """Return whether this is a JOIN, not a part of MySQL's index hints or an option of SELECT."""
         before = at(self._terms, index - 1).word
         if self._is_word(index, "straight_join"):
             return before not in {"select", "distinct", "distinctrow", "all", "high_priority"}
@@ -319,7 +319,7 @@ class _Level:
         return at(self._terms, index).word == word and at(self._terms, index - 1).mark != "."
 
     def _ends_list(self, index: int) -> bool:
-        """Whether a clause begins here, and not what MySQL's index hints are for: ``use index for order by (i)``."""
+        """Return whether a clause begins here; MySQL's index hints do not count (``use index for order by (i)``)."""
         before, term = at(self._terms, index - 1), at(self._terms, index)
         hints = {"join", "order", "group"}
         is_hint = before.word == "for" or (term.word == "for" and at(self._terms, index + 1).word in hints)
@@ -337,7 +337,7 @@ class _Level:
             self._walk.expression(inside, self._scope)
 
     def _into(self, index: int) -> int:
-        """Take the target of SELECT INTO: a new table on PostgreSQL, variables or a file on MySQL."""
+        """Record the target of SELECT INTO: a new table on PostgreSQL, variables or a file on MySQL."""
         terms = self._terms
         if self._walk.dialect is Dialect.MYSQL:
             if at(terms, index).mark != "@" and at(terms, index).word not in {"outfile", "dumpfile"}:

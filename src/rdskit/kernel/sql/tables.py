@@ -1,7 +1,7 @@
-"""The tables that a statement reads and writes, as far as its text tells.
+"""Find the tables that a statement reads and writes, as far as its text shows.
 
-One pass over the tokens with a tree of parentheses, and no grammar. What it does not understand is reported as unknown:
-an invalidation that is too wide costs a look-up, and one that is too narrow serves stale rows.
+This is one pass over the tokens with a tree of parentheses, without a grammar. Text that it does not understand is
+reported as unknown: too wide an invalidation costs a lookup, too narrow a one serves stale rows.
 Sources: PostgreSQL 18 manual, "SQL Commands"; MySQL 8.4 manual, chapter 15; MariaDB documentation, "SQL Statements".
 """
 
@@ -45,7 +45,7 @@ def tables_of(tokens: Sequence[Token], dialect: Dialect, readable: frozenset[str
         readable: functions besides the built-in ones that are known to only read.
 
     Returns:
-        The tables; None in place of a set that the text does not tell.
+        The tables; None instead of a set that the text does not show completely.
     """
     try:
         return _statement(tree_of(tokens, dialect), dialect, readable)
@@ -73,7 +73,7 @@ def _statement(terms: Terms, dialect: Dialect, readable: frozenset[str]) -> Tabl
 
 
 def _explained(walk: Walk, terms: Terms) -> bool:
-    """Walk the statement behind EXPLAIN as if it ran, which ANALYZE does; False where there is none."""
+    """Walk the statement in EXPLAIN as if it ran, which ANALYZE does; return False if there is none."""
     if words_of(terms) & {"create", "execute", "declare", "refresh"}:
         raise Unclear
     verbs = QUERIES | CHANGES
@@ -94,7 +94,7 @@ def _create(walk: Walk, terms: Terms) -> None:
     if at(terms, index).word in {"unique", "index", "fulltext", "spatial"}:
         _index_of(walk, terms, index)
         return
-    # PARTITION OF and INHERITS make the rows of one table those of another too.
+    # With PARTITION OF and INHERITS the rows of one table belong to another one too.
     if at(terms, index).word != "table" or words_of(terms) & {"of", "inherits", "execute"}:
         raise Unclear
     path, index = path_at(terms, _after_if(terms, index + 1))
@@ -107,7 +107,7 @@ def _create(walk: Walk, terms: Terms) -> None:
 
 
 def _index_of(walk: Walk, terms: Terms, index: int) -> None:
-    """``create index … on table``, ``drop index … on table``."""
+    """Record the table of ``create index … on table`` or ``drop index … on table``."""
     while at(terms, index).word != "on":
         if index >= len(terms):
             raise Unclear
@@ -117,7 +117,7 @@ def _index_of(walk: Walk, terms: Terms, index: int) -> None:
 
 
 def _alter(walk: Walk, terms: Terms) -> None:
-    """ALTER TABLE, where it leaves other tables alone."""
+    """Record the table of ALTER TABLE, if the statement affects no other table."""
     others = {"rename", "attach", "detach", "inherit", "exchange", "schema", "references", "partition"}
     words = words_of(terms)
     if at(terms, 1).word != "table" or others & words:
@@ -125,7 +125,7 @@ def _alter(walk: Walk, terms: Terms) -> None:
     index = _after_if(terms, 2)
     path, index = path_at(terms, index + (at(terms, index).word == "only"))
     walk.writes.add(shown(path))
-    if words & {"using", "default"}:  # where expressions are computed
+    if words & {"using", "default"}:  # these have expressions
         walk.expression(terms[index:])
 
 
@@ -152,7 +152,7 @@ def _rename(walk: Walk, terms: Terms) -> None:
 
 
 def _load(walk: Walk, terms: Terms) -> None:
-    """``load data [local] infile '…' into table name``."""
+    """Record the table of ``load data [local] infile '…' into table name``."""
     for index in range(len(terms)):
         if (terms[index].word, at(terms, index + 1).word) == ("into", "table"):
             path, after = path_at(terms, index + 2)
@@ -163,7 +163,7 @@ def _load(walk: Walk, terms: Terms) -> None:
 
 
 def _listed(walk: Walk, terms: Terms, index: int) -> None:
-    """Names with commas between them, or with TO."""
+    """Record a list of tables, separated by commas or TO."""
     while True:
         path, index = path_at(terms, index + (at(terms, index).word == "only"))
         walk.writes.add(shown(path))

@@ -1,6 +1,6 @@
-"""A tokenizer for the SQL of PostgreSQL and of MySQL/MariaDB.
+"""Tokenize the SQL of PostgreSQL and of MySQL/MariaDB.
 
-Every character of the source belongs to exactly one token, so joining the tokens' texts gives the source back.
+Every character of the source belongs to exactly one token, so joining the tokens' texts returns the source.
 Sources: PostgreSQL manual 4.1 "Lexical Structure" and ``src/backend/parser/scan.l``; MySQL manual 11.1 "Literal
 Values", 11.2 "Schema Object Names", 11.7 "Comments"; MariaDB "Comment Syntax".
 """
@@ -17,7 +17,7 @@ from rdskit.kernel.sql.model import Dialect
 
 
 class TokenType(Enum):
-    """What a piece of SQL text is."""
+    """The type of a token."""
 
     SPACE = auto()
     COMMENT = auto()
@@ -48,13 +48,13 @@ class Token(NamedTuple):
 
     @property
     def end(self) -> int:
-        """The offset just behind the token."""
+        """The offset right after the token."""
         return self.start + len(self.text)
 
 
 BLANK = frozenset({TokenType.SPACE, TokenType.COMMENT})
 
-# Quantifiers are possessive (*+): nothing is tried twice, so even an open quote costs linear time only.
+# Quantifiers are possessive (*+) and never backtrack, so even an open quote costs only linear time.
 _SPACE = r"[ \t\n\r\f\v]++"
 # Letters, `_` and everything beyond ASCII, then digits and `$` too; written as complements, which compile faster.
 _WORD_START = r"[^\x00-@\[-^`{-\x7f]"
@@ -181,7 +181,7 @@ def _is_operand(token: Token) -> bool:
 def _separates(colon: Token, operand: Token, brackets: list[str]) -> bool:
     """Return whether a colon after ``operand`` is a separator.
 
-    A word or a parenthesis with space behind it may be a keyword (``then :x``) or a clause (``distinct on (a) :x``).
+    A word or parenthesis with a space after it may be a keyword (``then :x``) or a clause (``distinct on (a) :x``).
     """
     if operand.end == colon.start or operand.type in _ALWAYS_OPERANDS:
         return True
@@ -196,7 +196,7 @@ def _track(brackets: list[str], token: Token) -> None:
 
 
 def _block_end(source: str, start: int) -> int:
-    """The end of a PostgreSQL block comment; they nest."""
+    """Return the end of a PostgreSQL block comment; block comments nest."""
     depth = 0
     for edge in re.compile(r"/\*|\*/").finditer(source, start):
         depth += 1 if edge.group() == "/*" else -1
@@ -206,7 +206,7 @@ def _block_end(source: str, start: int) -> int:
 
 
 def excerpt(source: str, length: int = 120) -> str:
-    """The beginning of a source in one line, for a message."""
+    """Return the beginning of a source on one line, for a message."""
     text = " ".join(source.split())
     return text if len(text) <= length else f"{text[:length]}…"
 

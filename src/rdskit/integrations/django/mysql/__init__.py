@@ -1,4 +1,4 @@
-"""``ENGINE``: MySQL and MariaDB, with PyMySQL in the place of mysqlclient, for which Django's own backend looks."""
+"""The ``ENGINE`` for MySQL and MariaDB, with PyMySQL in place of mysqlclient, which Django's own backend imports."""
 
 import pymysql
 

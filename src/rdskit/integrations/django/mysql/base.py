@@ -27,13 +27,13 @@ if base.Database is not pymysql:
 
 
 class DatabaseClient(MySQLClient):
-    """``manage.py dbshell``: the mysql client at the writer, with a login that holds now."""
+    """``manage.py dbshell``: the mysql client, connected to the writer with a current login."""
 
     @classmethod
     def settings_to_cmd_args_env(
         cls, settings_dict: dict[str, Any], parameters: list[str]
     ) -> tuple[list[str], dict[str, str] | None]:
-        """The command line, and the environment with the password in it."""
+        """Return the command line, and the environment, which has the password."""
         settings = read_settings(settings_dict, Engine.MYSQL)
         reached = Connector(settings, DatabaseWrapper.dialect).reach()
         tls = {"ssl": {"ca": authority_file(settings.ca)}} if settings.tls == "verify-full" else {}
@@ -54,8 +54,8 @@ class DatabaseWrapper(RdsDatabaseWrapper, base.DatabaseWrapper):
     engine: ClassVar[Engine] = Engine.MYSQL
 
     def is_usable(self) -> bool:
-        """Return whether the connection may be kept; PyMySQL's ``ping`` would connect again by itself, to wherever."""
-        if self.connection is None or self._spoilt:
+        """Return whether the connection may be kept; PyMySQL's own ``ping`` would reconnect to any host."""
+        if self.connection is None or self._spoiled:
             return False
         try:
             self.connection.ping(reconnect=False)

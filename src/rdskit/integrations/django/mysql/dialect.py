@@ -1,4 +1,4 @@
-"""What the MySQL and MariaDB backend knows of PyMySQL."""
+"""The dialect of the MySQL and MariaDB backend, for PyMySQL."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _GONE_AWAY: Final = 2006  # CR_SERVER_GONE_ERROR
 
 
 class PyMySQL:
-    """MySQL's and MariaDB's."""
+    """The dialect of MySQL and MariaDB."""
 
     engines: ClassVar[frozenset[Engine]] = frozenset({Engine.MYSQL, Engine.MARIADB})
     sql: ClassVar[sql.Dialect] = sql.Dialect.MYSQL
     errors: ClassVar[tuple[type[Exception], ...]] = (pymysql.Error, OSError)
 
     def arguments(self, settings: DatabaseSettings) -> dict[str, Any]:
-        """TLS and timeouts."""
+        """Return PyMySQL's arguments for TLS and timeouts."""
         timeout = max(1, round(settings.connect_timeout))
         tls = tls_arguments("pymysql", settings.tls, settings.ca, cleartext_password=settings.sends_password)
         return {"connect_timeout": timeout, **tls}
@@ -44,7 +44,7 @@ class PyMySQL:
     def open(
         self, opening: Callable[[dict[str, Any]], Any], arguments: dict[str, Any], settings: DatabaseSettings
     ) -> Any:
-        """Have Django open a connection within a limit: PyMySQL has none for the login."""
+        """Let Django open a connection within a time limit: PyMySQL has none for the login."""
         return connect_within(
             lambda **given: opening(given),
             arguments,
@@ -52,32 +52,35 @@ class PyMySQL:
             cleartext_password=settings.sends_password,
         )
 
-    def await_first_answer(self, connection: Any) -> None:
-        """Ping the server."""
+    def run_first_query(self, connection: Any) -> None:
+        """Ping the server and await its response."""
         connection.ping(reconnect=False)
 
     def problem(self, error: Exception) -> Problem:
-        """Look the error number up; what PyMySQL numbers 2003 may be a certificate or a name as well."""
+        """Look up the error number; PyMySQL's 2003 may also be a certificate or a name."""
         return problem_by_errno(_number(error), str(error))
 
-    def spoils(self, connection: Any, error: BaseException) -> bool:  # noqa: ARG002 - the number says it all
-        """By error number; 1792 is a transaction that somebody has made read-only."""
+    def spoils(self, connection: Any, error: BaseException) -> bool:  # noqa: ARG002 - the number is enough
+        """Decide by the error number; 1792 is only a read-only transaction."""
         number = _number(error)
         failure = meaning_of_errno(number, "", str(error)).failure if number else Failure.REFUSED
         return failure is Failure.LOST or (failure is Failure.READ_ONLY and number != _READ_ONLY_TRANSACTION)
 
     def as_lost(self, error: BaseException) -> BaseException:
-        """PyMySQL calls it ``InterfaceError(0, "")``, which Django takes for a misuse: it is no ``DatabaseError``."""
+        """Return an ``OperationalError`` for ``InterfaceError(0, "")``, PyMySQL's error for a closed connection.
+
+        Django treats an ``InterfaceError`` as misuse, because it is not a ``DatabaseError``.
+        """
         if not isinstance(error, pymysql.InterfaceError) or error.args != _CLOSED:
             return error
         lost = pymysql.OperationalError(
-            _GONE_AWAY, "the connection was lost before, and with it what its transaction had done: begin it again"
+            _GONE_AWAY, "the connection was lost before, so its transaction was rolled back: begin it again"
         )
         lost.__cause__ = error
         return lost
 
     def role(self, connection: Any) -> Role | None:
-        """One round trip."""
+        """Query the server's read-only settings, in one round trip."""
         with connection.cursor() as cursor:
             cursor.execute(MYSQL_REFUSES_WRITES)
             (read_only,) = cursor.fetchone()
@@ -85,11 +88,11 @@ class PyMySQL:
         return Role.READER if read_only else Role.WRITER
 
     def descriptor(self, connection: Any) -> int:
-        """Of PyMySQL's socket."""
+        """Return the descriptor of PyMySQL's socket."""
         return int(connection._sock.fileno())  # noqa: SLF001 - shown nowhere else
 
     def is_gone(self, connection: Any) -> bool:
-        """Return whether it is closed, or the server has said goodbye: an idle one says nothing else."""
+        """Return whether the connection is closed, or the server has sent something, which is always its end."""
         return not connection.open or is_readable(self.descriptor(connection))
 
 

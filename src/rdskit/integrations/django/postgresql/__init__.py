@@ -1,1 +1,1 @@
-"""``ENGINE``: PostgreSQL."""
+"""The ``ENGINE`` for PostgreSQL."""

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 class DatabaseClient(PostgresClient):
-    """``manage.py dbshell``: psql at the writer, with a login that holds now."""
+    """``manage.py dbshell``: psql, connected to the writer with a current login."""
 
     @classmethod
     def settings_to_cmd_args_env(
         cls, settings_dict: dict[str, Any], parameters: list[str]
     ) -> tuple[list[str], dict[str, str] | None]:
-        """The command line, and the environment with the password in it."""
+        """Return the command line, and the environment, which has the password."""
         settings = read_settings(settings_dict, Engine.POSTGRES)
         reached = Connector(settings, DatabaseWrapper.dialect).reach()
         located = {

@@ -1,4 +1,4 @@
-"""What the PostgreSQL backend knows of psycopg."""
+"""The dialect of the PostgreSQL backend, for psycopg."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 class Psycopg:
-    """PostgreSQL's."""
+    """The dialect of PostgreSQL."""
 
     engines: ClassVar[frozenset[Engine]] = frozenset({Engine.POSTGRES})
     sql: ClassVar[sql.Dialect] = sql.Dialect.POSTGRES
     errors: ClassVar[tuple[type[Exception], ...]] = (psycopg.Error,)
 
     def arguments(self, settings: DatabaseSettings) -> dict[str, Any]:
-        """TLS and timeouts; libpq counts whole seconds, and takes 1 for 2."""
+        """Return psycopg's arguments for TLS and timeouts; libpq rounds to whole seconds, with a minimum of 2."""
         timeout = max(2, round(settings.connect_timeout))
         tls = tls_arguments("psycopg", settings.tls, settings.ca, cleartext_password=settings.sends_password)
         return {"connect_timeout": timeout, **tls}
@@ -41,20 +41,20 @@ class Psycopg:
         arguments: dict[str, Any],
         settings: DatabaseSettings,  # noqa: ARG002 - libpq has a limit of its own
     ) -> Any:
-        """Have Django open a connection; libpq's ``connect_timeout`` covers the login."""
+        """Let Django open a connection; libpq's ``connect_timeout`` covers the login."""
         return opening(arguments)
 
-    def await_first_answer(self, connection: Any) -> None:
-        """Run an empty query."""
+    def run_first_query(self, connection: Any) -> None:
+        """Run an empty query and await its response."""
         connection.execute("")
         connection.rollback()
 
     def problem(self, error: Exception) -> Problem:
-        """Go by the server's words."""
+        """Decide by the message: libpq reports no SQLSTATE for a failed connection."""
         return problem_in_words(str(error))
 
     def spoils(self, connection: Any, error: BaseException) -> bool:
-        """By SQLSTATE; 25006 counts only where the host takes no writes at all, not for a read-only transaction."""
+        """Decide by the SQLSTATE; 25006 counts only if the host refuses all writes, not for a read-only transaction."""
         failure = meaning_of_sqlstate(getattr(error, "sqlstate", None) or "").failure
         if failure is Failure.READ_ONLY:
             reported = (_reported(connection, "in_hot_standby"), _reported(connection, "default_transaction_read_only"))
@@ -62,25 +62,25 @@ class Psycopg:
         return failure is Failure.LOST
 
     def as_lost(self, error: BaseException) -> BaseException:
-        """Nothing else: psycopg raises an ``OperationalError`` by itself."""
+        """Return the error unchanged: psycopg raises an ``OperationalError`` by itself."""
         return error
 
     def role(self, connection: Any) -> Role | None:
-        """PostgreSQL ≥ 14 reports ``in_hot_standby`` by itself: asking costs no round trip."""
+        """Return the role; PostgreSQL ≥ 14 reports ``in_hot_standby`` unasked, so this needs no round trip."""
         standby = _reported(connection, "in_hot_standby")
         return None if standby is None else Role.READER if standby == "on" else Role.WRITER
 
     def descriptor(self, connection: Any) -> int:
-        """That of libpq."""
+        """Return the descriptor of libpq's socket."""
         return int(connection.fileno())
 
     def is_gone(self, connection: Any) -> bool:
-        """Return whether it is closed, or does not answer after the server has said something unasked."""
+        """Return whether it is closed, or does not respond after the server has sent something unasked."""
         return bool(connection.closed) or (is_readable(self.descriptor(connection)) and not _answers(connection))
 
 
 def _reported(connection: psycopg.Connection[Any], name: str) -> str | None:
-    """A setting that PostgreSQL reports by itself whenever it changes."""
+    """Return the value of a setting that PostgreSQL reports unasked whenever it changes."""
     return None if connection.closed else connection.info.parameter_status(name)
 
 
