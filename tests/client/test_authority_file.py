@@ -31,7 +31,7 @@ def test_a_file_that_a_cleaner_removed_is_written_anew(driver: str) -> None:
 def test_an_engine_does_not_hold_on_to_a_file_that_is_gone() -> None:
     dialect = make_url("postgresql+psycopg://db").get_dialect()()
     connector = Connector(Destination(parse_target("postgresql://app@db/shop"), None), Settings(), Role.WRITER)
-    before = connector._lasting_arguments(dialect)
-    assert connector._lasting_arguments(dialect) is before
+    before = connector._common_arguments(dialect)
+    assert connector._common_arguments(dialect) is before
     Path(before["sslrootcert"]).unlink()
-    assert Path(connector._lasting_arguments(dialect)["sslrootcert"]).exists()
+    assert Path(connector._common_arguments(dialect)["sslrootcert"]).exists()

@@ -21,13 +21,13 @@ __all__ = ["migration_lock"]
 
 @contextlib.contextmanager
 def migration_lock(engine: sqlalchemy.Engine, *, wait: float = 60.0) -> Iterator[None]:
-    """Hold the migration lock of a database for the length of the block.
+    """Hold the migration lock of a database while the block runs.
 
-    It is the lock of ``rdskit migrate up``, held by a connection of its own. Alembic has none: of two processes that
-    upgrade at once, both read the same version and run the same revision.
+    It is the lock of ``rdskit migrate up``, on a connection of its own. Alembic itself has no lock: two concurrent
+    upgrades read the same version and run the same revision.
 
     Args:
-        engine: of PostgreSQL, MySQL or MariaDB; it must be able to open two connections.
+        engine: one for PostgreSQL, MySQL or MariaDB, with a pool of at least two connections.
         wait: seconds to try for the lock.
 
     Raises:

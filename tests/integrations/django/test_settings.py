@@ -42,7 +42,7 @@ def test_an_identifier() -> None:
     [
         ({"HOST": ""}, "give a host name, rds://IDENTIFIER"),
         ({"HOST": "/var/run/postgresql"}, "use Django's own backend"),
-        ({"HOST": "mysql://db"}, "is no host"),
+        ({"HOST": "mysql://db"}, "is not a host"),
         ({"HOST": "db", "OPTIONS": {"pool": True}}, "leave it out and set CONN_MAX_AGE"),
         ({"HOST": "db", "OPTIONS": {"sslmode": "disable"}}, r"OPTIONS\['sslmode'\] is decided by OPTIONS\['tls'\]"),
         ({"HOST": "db", "OPTIONS": {"credentials": "vault"}}, "credentials='vault' is not known"),

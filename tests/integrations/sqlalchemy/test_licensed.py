@@ -77,7 +77,7 @@ def test_odbc_logs_in_as_told(tls: str, end: str, who: str) -> None:
 @pytest.mark.parametrize(
     ("url", "settings", "words"),
     [
-        ("mssql+pyodbc://db/shop", Settings(credentials="iam"), "knows no IAM tokens"),
+        ("mssql+pyodbc://db/shop", Settings(credentials="iam"), "has no IAM tokens"),
         ("oracle+oracledb://db/ORCL", Settings(target="rds://orders"), "by a host in the SQLAlchemy URL"),
         ("oracle+oracledb://", Settings(), "by a host in the SQLAlchemy URL"),
     ],

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy import func, select, text, update
 
 import rdskit
-from rdskit.integrations.sqlalchemy.policy import Reported, connect_error_of, meaning_of, told_as
+from rdskit.integrations.sqlalchemy.policy import Reported, connect_error_of, meaning_of, public_error
 from rdskit.integrations.sqlalchemy.routing import surely_reads
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.failures import Failure, Phase
@@ -49,9 +49,9 @@ def test_what_an_error_means(reported: Reported, failure: Failure, public: type[
         (Phase.STATEMENT, False, rdskit.FailoverError),
     ],
 )
-def test_what_a_lost_connection_is_told_as(phase: Phase, expected: type[Exception], *, writes: bool) -> None:
+def test_the_public_error_of_a_lost_connection(phase: Phase, expected: type[Exception], *, writes: bool) -> None:
     reported = Reported("postgresql", "gone", is_disconnect=True)
-    told = told_as(meaning_of(reported), phase, writes=writes, text="update", reported=reported)
+    told = public_error(meaning_of(reported), phase, writes=writes, text="update", reported=reported)
     assert type(told) is expected
 
 

@@ -39,7 +39,7 @@ def test_a_target_takes_user_and_database_of_the_url() -> None:
         ("postgresql+psycopg://db/shop?plugin=rdskit&tls=require&tls=off", "2 times"),
         ("postgresql+psycopg://db/shop?plugin=rdskit&credentials=what", "credentials='what' is not known"),
         ("postgresql+psycopg://db/shop?plugin=rdskit&credentials=iam&tls=off", "in the clear"),
-        ("sqlite://?plugin=rdskit", "it knows postgresql"),
+        ("sqlite://?plugin=rdskit", "it supports postgresql"),
     ],
 )
 def test_what_is_wrong_is_refused_at_once(url: str, words: str) -> None:

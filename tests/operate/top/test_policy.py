@@ -21,7 +21,18 @@ from rdskit.kernel.events import (
 from rdskit.kernel.positions import GtidPosition, GtidSet, Lsn
 from rdskit.kernel.topology import Host, Role, Topology
 from rdskit.operate.top.model import Activity, Distance, Entry, HostView, Level, OldestTransaction, Reading
-from rdskit.operate.top.policy import JOURNAL, SORTS, changes, distance, earlier, noted, ordered, rate, smoothed, told
+from rdskit.operate.top.policy import (
+    JOURNAL,
+    SORTS,
+    changes,
+    distance,
+    earlier,
+    entry_of,
+    noted,
+    ordered,
+    rate,
+    smoothed,
+)
 
 UUID = "3e11fa47-71ca-11e1-9e33-c80aa9429562"
 
@@ -129,22 +140,22 @@ def test_the_journal_is_bounded_and_in_order(entries: list[tuple[float, str]]) -
         (CredentialsRotated("w:1", "app"), "app", Level.INFO),
     ],
 )
-def test_the_clients_events_are_told(event: object, words: str, level: Level) -> None:
-    entry = told(event, 7.0)  # type: ignore[arg-type] # one of the events
+def test_entries_for_the_clients_events(event: object, words: str, level: Level) -> None:
+    entry = entry_of(event, 7.0)  # type: ignore[arg-type] # one of the events
     assert entry is not None
     assert words in entry.words
     assert (entry.at, entry.subject, entry.level) == (7.0, "w:1", level)
 
 
-def test_everyday_events_are_not_told_and_those_of_tomorrow_are() -> None:
-    assert told(ConnectionOpened("w:1", 0.1), 7.0) is None
-    assert told(QueryFinished("select 1", 0.1, None), 7.0) is None
+def test_routine_events_have_no_entry_and_unknown_ones_have() -> None:
+    assert entry_of(ConnectionOpened("w:1", 0.1), 7.0) is None
+    assert entry_of(QueryFinished("select 1", 0.1, None), 7.0) is None
 
     @dataclass(frozen=True)
     class SomethingNew:
         what: str
 
-    assert told(SomethingNew("news"), 7.0) == Entry(7.0, "client", "SomethingNew: what news")  # type: ignore[arg-type]
+    assert entry_of(SomethingNew("news"), 7.0) == Entry(7.0, "client", "SomethingNew: what news")  # type: ignore[arg-type]
 
 
 def test_changes_of_the_topology() -> None:

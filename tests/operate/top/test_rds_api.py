@@ -57,7 +57,7 @@ def test_hosts_are_asked_for_where_they_are() -> None:
 async def test_states_and_zones_are_told(rds: Any) -> None:
     rds.create_db_instance(DBInstanceIdentifier="orders-1", DBInstanceClass="db.r6g.large", Engine="postgres")
     found = RdsApi(Journal())
-    await found._unless_refused("states", lambda: found._ask_states({"orders-1": "shown", "gone": "gone"}, None))
+    await found._unless_refused("states", lambda: found._query_states({"orders-1": "shown", "gone": "gone"}, None))
     assert {name: state.status for name, state in found.states.items()} == {"shown": "available"}
     assert (found.states["shown"].zone or "").startswith(REGION)
     assert found.notes == ()
@@ -69,20 +69,20 @@ async def test_an_api_that_cannot_be_asked_is_noted_and_left_alone_for_a_while(
     configured.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     journal = Journal()
     found = RdsApi(journal)
-    await found.look([host("orders-1", "127.0.0.2")], "orders")
+    await found.poll([host("orders-1", "127.0.0.2")], "orders")
     assert found.looked.is_set()
     assert [note.rpartition(" ")[2] for note in found.notes] == ["(rds:DescribeDBInstances)", "(rds:DescribeEvents)"]
     assert all("cannot reach its endpoint" in note for note in found.notes)
     assert journal.entries == ()
     configured.setattr(rds_api, "describe_states", None)  # it would raise, if it were called
     configured.setattr(rds_api, "describe_events", None)
-    await found.look([host("orders-1", "127.0.0.2")], "orders")
+    await found.poll([host("orders-1", "127.0.0.2")], "orders")
     assert len(found.notes) == 2
 
 
 async def test_nothing_is_asked_for_a_host_without_a_name(configured: pytest.MonkeyPatch) -> None:
     configured.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     found = RdsApi(Journal())
-    await found.look([host("127.0.0.1:5432", "127.0.0.1")], "127.0.0.1:5432")
+    await found.poll([host("127.0.0.1:5432", "127.0.0.1")], "127.0.0.1:5432")
     assert found.looked.is_set()
     assert found.notes == ()

@@ -1,4 +1,4 @@
-"""SQLAlchemy 2 on RDS: engines that find the writer, keep their pool clean over a failover, and read from replicas.
+"""SQLAlchemy 2 on RDS: engines that find the writer, survive a failover, and read from replicas.
 
 ``?plugin=rdskit`` on any SQLAlchemy URL, or ``create_engine`` and ``create_async_engine`` for every target of
 ``rdskit.connect``.

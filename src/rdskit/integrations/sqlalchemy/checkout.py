@@ -1,4 +1,4 @@
-"""What a pooled connection must pass before it is lent: it is still there."""
+"""Verify pooled connections at checkout."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def watch_checkouts(engine: Engine) -> None:
-    """Have no statement sent on a connection that ended while it was idle; no round trip is spent on that."""
+    """Discard connections that ended while idle, at checkout and without a round trip."""
 
     def verify(connection: DBAPIConnection, _entry: ConnectionPoolEntry, _proxy: PoolProxiedConnection) -> None:
         if is_gone(engine.dialect, connection):

@@ -1,4 +1,4 @@
-"""How a connection that could not be opened is told to the application."""
+"""Convert errors of failed connection attempts for the application."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def as_driver_error(dialect: Dialect, refused: DriverError) -> Exception:
-    """Return what the application sees: the driver's own error where there is one, so that SQLAlchemy wraps it as ever.
+    """Return the driver's own error, if there is one, so that SQLAlchemy wraps it as usual.
 
     Args:
-        dialect: whose driver it was.
-        refused: why there is no connection.
+        dialect: the engine's.
+        refused: the error of the attempt.
     """
     cause = refused.__cause__
     if isinstance(cause, dialect.loaded_dbapi.Error):

@@ -1,4 +1,4 @@
-"""Opens the connections of an engine: the host that serves now, a login that it takes, and patience."""
+"""Open an engine's connections: find the current host, log in to it, and retry during outages."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from rdskit.integrations.sqlalchemy.connect_errors import as_driver_error
 from rdskit.integrations.sqlalchemy.driver_errors import reported_by
 from rdskit.integrations.sqlalchemy.drivers import (
     arguments_for,
-    await_first_answer,
+    common_arguments,
     connect_within_limits,
-    lasting_arguments,
     role_of,
+    run_first_query,
     seconds_in,
     watch_host,
 )
@@ -43,29 +43,29 @@ T = TypeVar("T")
 
 
 class Connector:
-    """Opens connections for one engine.
+    """Open connections for one engine.
 
     Args:
-        destination: where to.
-        settings: how.
-        role: which hosts serve this engine; readers give way to the writer where there are none.
+        destination: the target.
+        settings: the engine's settings.
+        role: the role of the hosts for this engine; without readers the writer serves instead.
     """
 
     def __init__(self, destination: Destination, settings: Settings, role: Role) -> None:
         self._search = Search(destination, role, settings.timeout, settings.connect_timeout)
         self._settings = settings
-        self._lasting: dict[int, dict[str, Any]] = {}
+        self._common: dict[int, dict[str, Any]] = {}
 
     def connect(self, dialect: Dialect, given: list[Any], arguments: dict[str, Any]) -> DBAPIConnection:
-        """Open a connection, trying again while hosts are away and ``timeout`` has not passed.
+        """Open a connection; retry until ``timeout`` while hosts are unreachable.
 
         Raises:
-            RdskitError: the target, the credentials or AWS.
-            Exception: an error of the driver, or an ``OperationalError`` of its module in place of one that is none.
+            RdskitError: the target, the credentials or AWS failed.
+            Exception: the driver's error, or an ``OperationalError`` of its module for other failures.
         """
 
         def complete() -> dict[str, Any]:
-            return arguments | self._lasting_arguments(dialect)
+            return arguments | self._common_arguments(dialect)
 
         try:
             return self._search.connect(
@@ -76,16 +76,16 @@ class Connector:
         except DriverError as refused:
             raise as_driver_error(dialect, refused) from refused.__cause__
 
-    def _lasting_arguments(self, dialect: Dialect) -> dict[str, Any]:
-        process = os.getpid()  # the file with the authorities lives no longer than the process that wrote it
-        found = self._lasting.get(process)
+    def _common_arguments(self, dialect: Dialect) -> dict[str, Any]:
+        process = os.getpid()  # the CA file is removed at the exit of the process that wrote it, so not shared by forks
+        found = self._common.get(process)
         if found is None or not Path(found.get("sslrootcert", os.curdir)).exists():
-            found = self._lasting[process] = lasting_arguments(dialect.driver, self._settings)
+            found = self._common[process] = common_arguments(dialect.driver, self._settings)
         return found
 
 
 def _check(dialect: Dialect, located: Located) -> None:
-    """Refuse another engine; MySQL's and MariaDB's dialects serve each other's servers."""
+    """Raise if the located engine needs another dialect; MySQL's and MariaDB's dialects are interchangeable."""
     if (ENGINES[dialect.name] is Engine.POSTGRES) != (located.engine is Engine.POSTGRES):
         raise ConfigError(
             f"the SQLAlchemy URL is one for {dialect.name}, and {located.target} runs {located.engine.value}: "
@@ -95,7 +95,7 @@ def _check(dialect: Dialect, located: Located) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Driver:
-    """Opens what a dialect opens, at the host that it is given."""
+    """Open a dialect's connection to a given host."""
 
     dialect: Dialect
     given: list[Any]
@@ -103,7 +103,7 @@ class _Driver:
     cleartext_password: bool
 
     def open(self, endpoint: Endpoint, login: Login, database: str | None, _timeout: float) -> DBAPIConnection:
-        """Connect to one host; ``arguments`` holds the timeout."""
+        """Connect to one host; ``arguments`` contains the timeout."""
         found = self.arguments() | arguments_for(self.dialect.driver, endpoint, login, database)
         try:
             connection = connect_within_limits(
@@ -113,24 +113,24 @@ class _Driver:
             reported = reported_by(error, self.dialect, is_disconnect=isinstance(error, OSError))
             raise connect_error_of(reported, endpoint, login.user) from error
         try:
-            self._first(watch_host, endpoint, connection)
-            answer = functools.partial(await_first_answer, seconds=seconds_in(self.dialect, found))
-            self._first(answer, endpoint, connection)
+            self._run_step(watch_host, endpoint, connection)
+            answer = functools.partial(run_first_query, seconds=seconds_in(self.dialect, found))
+            self._run_step(answer, endpoint, connection)
         except BaseException:
             self.close(connection)
             raise
         return connection
 
     def role(self, endpoint: Endpoint, connection: DBAPIConnection) -> Role | None:
-        """Return what the host says it is."""
-        return self._first(role_of, endpoint, connection)
+        """Return the role that the host reports."""
+        return self._run_step(role_of, endpoint, connection)
 
     def close(self, connection: DBAPIConnection) -> None:
-        """Close a connection that the application does not get."""
+        """Close a connection that the application does not receive."""
         self.dialect.do_terminate(connection)
 
-    def _first(self, step: Callable[[Dialect, DBAPIConnection], T], endpoint: Endpoint, made: DBAPIConnection) -> T:
-        """Take a first step on a new connection."""
+    def _run_step(self, step: Callable[[Dialect, DBAPIConnection], T], endpoint: Endpoint, made: DBAPIConnection) -> T:
+        """Run a step on a new connection and map its errors."""
         try:
             return step(self.dialect, made)
         except (self.dialect.loaded_dbapi.Error, OSError) as error:

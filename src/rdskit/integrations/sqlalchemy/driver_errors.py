@@ -1,4 +1,4 @@
-"""From a driver's exception to what it reports, whatever the driver."""
+"""Extract message, SQLSTATE and error number from a driver's exception, for every driver."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ _ATTRIBUTE: Final = "rdskit_error"
 
 
 def reported_by(error: BaseException, dialect: Dialect, *, is_disconnect: bool = False) -> Reported:
-    """What an exception tells.
+    """Return the information of an exception.
 
     Args:
         error: the driver's, or the network's.
-        dialect: whose driver it was.
-        is_disconnect: what the dialect says of it.
+        dialect: the engine's.
+        is_disconnect: whether the dialect classifies it as a disconnect.
     """
     text = escaped(" ".join(str(error).split())) or type(error).__name__
-    # A deadline that the driver was given passes as a TimeoutError too, on a connection that stays.
+    # A driver's own timeout raises TimeoutError too, and leaves the connection usable.
     is_network = isinstance(error, OSError | EOFError) and not isinstance(error, TimeoutError)
     return Reported(dialect.name, text, _sqlstate(error), _number(error), is_disconnect or is_network)
 
 
-def remember(error: BaseException, told: RdskitError) -> None:
-    """Keep with a driver's exception what it means; ``error_of`` finds it there."""
-    setattr(error, _ATTRIBUTE, told)
+def remember(error: BaseException, public: RdskitError) -> None:
+    """Attach the public exception to a driver's exception, for ``error_of``."""
+    setattr(error, _ATTRIBUTE, public)
 
 
 def error_of(error: BaseException) -> RdskitError | None:
-    """The exception of ``rdskit.errors`` that stands for one of SQLAlchemy's.
+    """Return the exception of ``rdskit.errors`` for an exception of SQLAlchemy's.
 
-    ``isinstance(error_of(e), rdskit.OutcomeUnknown)`` asks what no SQLAlchemy exception tells: whether a lost COMMIT
-    may have happened.
+    ``isinstance(error_of(e), rdskit.OutcomeUnknown)`` detects a lost COMMIT that may have taken effect. No exception of
+    SQLAlchemy's shows that.
 
     Args:
-        error: what an engine of rdskit's raised, or the driver's exception in its ``orig``.
+        error: an exception from an engine of rdskit's, or the driver's exception in its ``orig``.
 
     Returns:
-        The exception, None if the error came from another engine or from no database at all.
+        The exception; None if the error came from another engine or not from a database.
     """
     if isinstance(error, RdskitError):
         return error
@@ -66,7 +66,7 @@ def _sqlstate(error: BaseException) -> str | None:
 
 def _number(error: BaseException) -> int | None:
     first: Any = error.args[0] if error.args else None
-    code = getattr(first, "code", first)  # oracledb wraps what it has to say in an object
+    code = getattr(first, "code", first)  # oracledb wraps code and message in an object
     if isinstance(code, int) and not isinstance(error, OSError):
         return code
     if isinstance(first, str) and len(error.args) > 1 and _SQLSTATE.fullmatch(first):  # pyodbc: state, message

@@ -1,4 +1,4 @@
-"""What differs between the drivers below SQLAlchemy: names of connect arguments, sockets, and who tells the role."""
+"""Differences between the drivers below SQLAlchemy: connect arguments, sockets, and detection of the role."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ArgumentNames:
-    """How a driver calls what every driver takes."""
+    """A driver's names for common arguments."""
 
     database: str
     timeout: str
@@ -42,8 +42,8 @@ NAMES: Final = {
 }
 
 
-def lasting_arguments(driver: str, settings: Settings) -> dict[str, Any]:
-    """What the driver's ``connect`` is given each time: TLS, and how long one attempt may take.
+def common_arguments(driver: str, settings: Settings) -> dict[str, Any]:
+    """Return the connect arguments of every connection: TLS, and the timeout of one attempt.
 
     Raises:
         ConfigError: the driver is not supported, or a file of ``ca=`` cannot be read.
@@ -53,7 +53,7 @@ def lasting_arguments(driver: str, settings: Settings) -> dict[str, Any]:
         raise ConfigError(f"rdskit does not know the driver {driver!r}; use one of {', '.join(sorted(NAMES))}")
     seconds, clear = settings.connect_timeout, settings.sends_password
     if driver.startswith("psycopg"):
-        seconds = max(2, round(seconds))  # libpq counts whole seconds, and takes 1 for 2
+        seconds = max(2, round(seconds))  # libpq takes whole seconds, with a minimum of 2
     limited: dict[str, Any] = {}
     if driver == "asyncmy":
         limited["async_creator_fn"] = functools.partial(_connect_asyncmy, seconds, clear)
@@ -64,14 +64,14 @@ def lasting_arguments(driver: str, settings: Settings) -> dict[str, Any]:
 
 
 def seconds_in(dialect: Dialect, arguments: dict[str, Any]) -> float:
-    """Return how long one attempt may take, from the arguments of the driver's ``connect``."""
+    """Return the timeout of one attempt in the driver's connect arguments."""
     return float(arguments[NAMES[dialect.driver].timeout])
 
 
 def connect_within_limits(
     dialect: Dialect, given: list[Any], arguments: dict[str, Any], *, cleartext_password: bool
 ) -> DBAPIConnection:
-    """Call the driver's ``connect``, with a limit for the login where the driver has none."""
+    """Call the driver's ``connect``, with a time limit for the login where the driver has none."""
     if dialect.driver == "pymysql":
         connect: Any = functools.partial(dialect.connect, *given)
         connection: DBAPIConnection = connect_within(
@@ -81,11 +81,11 @@ def connect_within_limits(
     return dialect.connect(*given, **arguments)
 
 
-def await_first_answer(dialect: Dialect, connection: DBAPIConnection, seconds: float) -> None:
-    """Have the server answer once within a limit: what SQLAlchemy asks next has none.
+def run_first_query(dialect: Dialect, connection: DBAPIConnection, seconds: float) -> None:
+    """Ping the server within a time limit, because SQLAlchemy's own first queries have none.
 
     Raises:
-        Exception: the driver's; the connection is of no use then.
+        Exception: the driver's; the connection is unusable then.
     """
     descriptor = _descriptor(dialect.driver, dialect.get_driver_connection(connection))
     if descriptor is None:
@@ -115,7 +115,7 @@ async def _connect_asyncmy(seconds: float, cleartext_password: bool, **arguments
 
 
 def arguments_for(driver: str, endpoint: Endpoint, login: Login, database: str | None) -> dict[str, Any]:
-    """What the driver's ``connect`` is given to reach one host as one user."""
+    """Return the connect arguments for one host, user and database."""
     arguments: dict[str, Any] = {"host": endpoint.host, "port": endpoint.port, "user": login.user}
     if login.password is not None:
         arguments["password"] = login.password
@@ -125,9 +125,9 @@ def arguments_for(driver: str, endpoint: Endpoint, login: Login, database: str |
 
 
 def role_of(dialect: Dialect, connection: DBAPIConnection) -> Role | None:
-    """What the host says it is; None where it does not tell.
+    """Return the role that the host reports; None if it does not report one.
 
-    PostgreSQL ≥ 14 reports ``in_hot_standby`` by itself: asking costs no round trip (protocol: ParameterStatus).
+    PostgreSQL ≥ 14 reports ``in_hot_standby`` unasked, so this needs no round trip (protocol: ParameterStatus).
     """
     if dialect.name == "postgresql":
         standby = _reported(dialect, connection, "in_hot_standby")
@@ -138,16 +138,16 @@ def role_of(dialect: Dialect, connection: DBAPIConnection) -> Role | None:
 
 
 def refuses_writes(dialect: Dialect, connection: DBAPIConnection) -> bool:
-    """Return whether the host as a whole takes no writes, after it has refused one with SQLSTATE 25006.
+    """Return whether the host refuses all writes, after it has refused one with SQLSTATE 25006.
 
-    The alternative is a transaction that somebody has made read-only, on a host where all is well.
+    The alternative is a read-only transaction on a healthy writer.
     """
     reported = [_reported(dialect, connection, name) for name in ("in_hot_standby", "default_transaction_read_only")]
     return "on" in reported or reported == [None, None]
 
 
 def is_gone(dialect: Dialect, connection: DBAPIConnection) -> bool:
-    """Return whether an idle connection has ended, without asking the server unless something has arrived."""
+    """Return whether an idle connection has ended; this queries the server only if it has sent something."""
     raw: Any = dialect.get_driver_connection(connection)
     if _has_ended(dialect.driver, raw):
         return True
@@ -156,23 +156,23 @@ def is_gone(dialect: Dialect, connection: DBAPIConnection) -> bool:
 
 
 def watch_host(dialect: Dialect, connection: DBAPIConnection) -> None:
-    """Have the operating system find out when the host is gone."""
+    """Enable TCP keepalive, which detects that the host is gone."""
     descriptor = _descriptor(dialect.driver, dialect.get_driver_connection(connection))
     if descriptor is not None:
         keep_alive_unwatched(descriptor)
 
 
 def _has_ended(driver: str, raw: Any) -> bool:
-    """What an asynchronous driver's event loop has seen of the connection's end so far."""
+    """Return whether an asynchronous driver has noticed the connection's end already."""
     if driver == "asyncpg":
         return bool(raw.is_closed())
     if driver == "asyncmy":
-        return bool(raw._stream_broken)  # noqa: SLF001 - `connected` only tells whether somebody called close()
+        return bool(raw._stream_broken)  # noqa: SLF001 - `connected` shows only calls of close()
     return False
 
 
 def _descriptor(driver: str, raw: Any) -> int | None:
-    """The file descriptor of the connection's socket; None when it is closed."""
+    """Return the file descriptor of the connection's socket; None if it is closed."""
     if driver.startswith("psycopg"):
         return None if raw.closed else int(raw.fileno())
     if driver == "pymysql":
@@ -183,7 +183,10 @@ def _descriptor(driver: str, raw: Any) -> int | None:
 
 
 def _is_readable(descriptor: int) -> bool:
-    """Return whether the server has said something unasked: goodbye, most of the time."""
+    """Return whether the server has sent something unasked.
+
+    On an idle connection that is nearly always the end of the connection.
+    """
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(0))
@@ -197,7 +200,7 @@ def _answers(dialect: Dialect, connection: DBAPIConnection) -> bool:
 
 
 def _reported(dialect: Dialect, connection: DBAPIConnection, name: str) -> str | None:
-    """A setting that PostgreSQL reports by itself whenever it changes."""
+    """Return the value of a setting that PostgreSQL reports unasked whenever it changes."""
     raw: Any = dialect.get_driver_connection(connection)
     if dialect.driver == "asyncpg":
         return getattr(raw.get_settings(), name, None)

@@ -37,25 +37,25 @@ def create_engine(
     cleartext_password: bool = False,
     **options: Any,
 ) -> sqlalchemy.Engine:
-    """Make a SQLAlchemy engine whose connections go to the current writer.
+    """Create a SQLAlchemy engine whose connections go to the current writer.
 
     Args:
         target: as for ``rdskit.connect``, through psycopg or PyMySQL; or a SQLAlchemy URL that names a driver. For
-            ``rds://`` and ``secretsmanager:`` AWS is asked at once which engine it is.
+            ``rds://`` and ``secretsmanager:`` the engine is looked up in AWS at once.
         credentials: as for ``rdskit.connect``; a token or a rotated password is fetched at each new connection.
         tls: as for ``rdskit.connect``.
         ca: as for ``rdskit.connect``.
         cleartext_password: as for ``rdskit.connect``.
         timeout: seconds that one checkout may look for the writer, retries included.
         connect_timeout: seconds for one attempt to open a connection.
-        options: SQLAlchemy's.
+        options: further arguments for SQLAlchemy.
 
     Raises:
-        RdskitError: the target or an option is wrong, or AWS could not be asked.
+        RdskitError: the target or an option is wrong, or the lookup in AWS failed.
     """
     settings = Settings(None, credentials, tls, ca, timeout, connect_timeout, cleartext_password)
-    url, ours = _prepared(target, settings, _SYNC)
-    return sqlalchemy.create_engine(url, **options, **ours)
+    url, plugin_options = _prepared(target, settings, _SYNC)
+    return sqlalchemy.create_engine(url, **options, **plugin_options)
 
 
 def create_async_engine(
@@ -69,17 +69,17 @@ def create_async_engine(
     cleartext_password: bool = False,
     **options: Any,
 ) -> AsyncEngine:
-    """Make an asynchronous engine whose connections go to the current writer, through asyncpg or asyncmy.
+    """Create an asynchronous engine whose connections go to the current writer, through asyncpg or asyncmy.
 
     Arguments and errors are those of ``create_engine``.
     """
     settings = Settings(None, credentials, tls, ca, timeout, connect_timeout, cleartext_password)
-    url, ours = _prepared(target, settings, _ASYNC)
-    return async_sqlalchemy.create_async_engine(url, **options, **ours)
+    url, plugin_options = _prepared(target, settings, _ASYNC)
+    return async_sqlalchemy.create_async_engine(url, **options, **plugin_options)
 
 
 def _prepared(target: str | URL, settings: Settings, drivers: dict[Engine, str]) -> tuple[URL, dict[str, Any]]:
-    """The URL with our plugin, and what the plugin is given beside it."""
+    """Return the URL with the plugin, and the options that the plugin receives besides it."""
     if isinstance(target, URL) or "+" in target.partition("://")[0]:
         url = make_url(target)
         check_backend(url)
@@ -96,7 +96,7 @@ def _prepared(target: str | URL, settings: Settings, drivers: dict[Engine, str])
 
 
 def _url_of(target: Target, destination: Destination, drivers: dict[Engine, str]) -> URL:
-    """A URL for the engine that the target runs; the password stays out of it."""
+    """Return a URL for the target's engine, without the password."""
     engine, database = target.engine, target.database
     if engine is None:
         located = wait(destination.located())

@@ -1,4 +1,4 @@
-"""What happens to an engine's errors: a lost or demoted host takes its pooled connections with it."""
+"""Classify an engine's errors: a lost or demoted host invalidates its pooled connections."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from rdskit.integrations.sqlalchemy.driver_errors import remember, reported_by
 from rdskit.integrations.sqlalchemy.drivers import refuses_writes
-from rdskit.integrations.sqlalchemy.policy import meaning_of, told_as
+from rdskit.integrations.sqlalchemy.policy import meaning_of, public_error
 from rdskit.integrations.sqlalchemy.read_detection import surely_reads_text
 from rdskit.kernel.failures import Failure, Phase
 from rdskit.kernel.topology import Role
@@ -26,15 +26,15 @@ def watch_errors(engine: Engine, role: Role) -> None:
     """Classify the errors of an engine.
 
     Args:
-        engine: whose.
-        role: what its hosts are wanted for: a reader that refuses a write is as well as ever.
+        engine: the engine.
+        role: the role of its hosts; a reader that refuses a write stays in use.
     """
 
     def note_error(context: ExceptionContext) -> BaseException | None:
-        return _told(context, role)
+        return _handle_error(context, role)
 
     event.listen(engine, "handle_error", note_error, retval=True)
-    event.listen(engine, "begin", _note_open)  # the connection may have committed for others before
+    event.listen(engine, "begin", _note_open)  # the connection may have committed for another session before
     event.listen(engine, "commit", _note_commit)
     event.listen(engine, "rollback", _note_open)
 
@@ -48,28 +48,29 @@ def _note_open(connection: Connection) -> None:
 
 
 def _note(connection: Connection, *, committing: bool) -> None:
-    if not connection.invalidated:  # else there is nothing to send, and nothing to fail
+    if not connection.invalidated:  # an invalidated connection sends nothing, so nothing can fail
         connection.info[_COMMITTING] = committing
 
 
-def _told(context: ExceptionContext, role: Role) -> BaseException | None:
-    """Decide what an error means for the pool, and keep with it what it means for the application.
+def _handle_error(context: ExceptionContext, role: Role) -> BaseException | None:
+    """Decide what an error means for the pool, and attach its public exception.
 
     Returns:
-        What SQLAlchemy is to raise instead; None for what it raises anyway.
+        The exception for SQLAlchemy to raise instead; None to keep its own.
     """
-    if context.connection is None:  # while connecting, where the connector has decided everything
+    if context.connection is None:  # while connecting: the connector has classified the error already
         return None
     error = context.original_exception
     reported = reported_by(error, context.dialect, is_disconnect=context.is_disconnect)
     if context.sqlalchemy_exception is None and not reported.is_disconnect:
-        return None  # not the database's: a defect of the application, or its deadline
+        return None  # not the database's error: a defect of the application, or its deadline
     meaning = meaning_of(reported)
     remember(
-        error, told_as(meaning, _phase(context), writes=_may_write(context), text=_name(context), reported=reported)
+        error,
+        public_error(meaning, _phase(context), writes=_may_write(context), text=_name(context), reported=reported),
     )
     if not isinstance(error, Exception):
-        return None  # a task that is cancelled, or Ctrl-C, ends as such; SQLAlchemy drops the connection by itself
+        return None  # a cancellation or Ctrl-C stays as it is; SQLAlchemy drops the connection by itself
     if not _ends_connection(context, meaning, role):
         return None
     context.is_disconnect = True
@@ -89,12 +90,12 @@ def _ends_connection(context: ExceptionContext, meaning: Meaning, role: Role) ->
 
 
 def _is_transaction_read_only(error: BaseException) -> bool:
-    """MySQL and MariaDB have a number of its own (1792) for a transaction that somebody made read-only."""
+    """Return whether it is error 1792 of MySQL and MariaDB, for a read-only transaction."""
     return bool(error.args) and error.args[0] == 1792  # noqa: PLR2004 - named above
 
 
 def _as_operational_error(context: ExceptionContext) -> OperationalError | None:
-    """A lost connection is an ``OperationalError`` with every driver, as applications expect it."""
+    """Return an ``OperationalError`` for a lost connection, as applications expect it of every driver."""
     present = context.sqlalchemy_exception
     if isinstance(present, OperationalError):
         return None
@@ -125,7 +126,7 @@ def _commits_itself(context: ExceptionContext) -> bool:
     raw: Any = None if context.connection.invalidated else context.connection.connection.dbapi_connection
     try:
         return raw is not None and bool(context.dialect.detect_autocommit_setting(raw))
-    except NotImplementedError:  # SQL Server's drivers do not tell: then a lost write may have happened
+    except NotImplementedError:  # SQL Server's drivers do not report it: assume the unsafe case
         return True
 
 

@@ -1,7 +1,7 @@
-"""Oracle and SQL Server: the host is the URL's, the login and the TLS are ours.
+"""Connect to Oracle and SQL Server: the URL names the host, rdskit provides the login and TLS.
 
-Neither engine runs on a developer's machine without a licence, so nothing here has met a real server: what the drivers
-are given and what their errors mean is tested, not what a server makes of it.
+Neither engine runs on a developer's machine without a license, so nothing here was tested with a real server. The
+drivers' arguments and the meaning of their errors are tested.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _ODBC_LOGIN: Final = re.compile(r"(?:^|;)(?:UID|PWD|Trusted_Connection)=(?:\{(?:
 
 
 class OracleMssqlConnector:
-    """Opens connections of one engine of SQLAlchemy's to Oracle or SQL Server.
+    """Open connections of one SQLAlchemy engine to Oracle or SQL Server.
 
     Args:
-        url: where to, without what is ours in its query.
-        settings: how.
+        url: the URL, without the plugin's keys in its query.
+        settings: the engine's settings.
 
     Raises:
         ConfigError: an option has no meaning for this engine.
@@ -49,18 +49,18 @@ class OracleMssqlConnector:
         if settings.target is not None or not url.host:
             raise ConfigError(f"{url.get_backend_name()} is reached by a host in the SQLAlchemy URL, not by target=")
         if settings.credentials == "iam":
-            raise ConfigError(f"RDS for {url.get_backend_name()} knows no IAM tokens: use 'secretsmanager:ID' or 'env'")
+            raise ConfigError(f"RDS for {url.get_backend_name()} has no IAM tokens: use 'secretsmanager:ID' or 'env'")
         self._url = url
         self._settings = settings
         self._endpoint = Endpoint(url.host, url.port or _PORTS[url.get_backend_name()])
         self._credentials = _credentials(url, settings)
 
     def connect(self, dialect: Dialect, given: list[Any], arguments: dict[str, Any]) -> DBAPIConnection:
-        """Open a connection, trying again while the host is away and ``timeout`` has not passed.
+        """Open a connection; retry until ``timeout`` while the host is unreachable.
 
         Raises:
-            RdskitError: the credentials or AWS.
-            Exception: an error of the driver.
+            RdskitError: the credentials or AWS failed.
+            Exception: the driver's error.
         """
         waiting = waiting_for(dialect)
 
@@ -86,18 +86,18 @@ class OracleMssqlConnector:
 def driver_arguments(
     driver: str, url: URL, settings: Settings, login: Login, given: list[Any], arguments: dict[str, Any]
 ) -> tuple[list[Any], dict[str, Any]]:
-    """What a driver's ``connect`` is given.
+    """Return positional and named arguments for a driver's ``connect``.
 
     Args:
         driver: ``oracledb``, ``oracledb_async``, ``pyodbc`` or ``pymssql``.
-        url: where to.
-        settings: how.
-        login: as whom.
-        given: positional arguments that the dialect made of the URL.
-        arguments: named arguments that the dialect made of it.
+        url: the engine's URL.
+        settings: the engine's settings.
+        login: user and password.
+        given: the dialect's positional arguments for the URL.
+        arguments: the dialect's named arguments for the URL.
 
     Raises:
-        ConfigError: the driver is not supported, or cannot do what ``tls=`` asks.
+        ConfigError: the driver is not supported, or does not support this value of ``tls=``.
     """
     if driver.startswith("oracledb"):
         return given, _oracle(url, settings, login, arguments)
@@ -113,7 +113,7 @@ def _oracle(url: URL, settings: Settings, login: Login, arguments: dict[str, Any
     found = arguments | {"user": login.user, "password": login.password}
     if context is None:
         return found
-    # The dialect writes the protocol into the DSN: what goes over TLS is put together from the URL instead.
+    # The dialect's DSN has the plain TCP protocol in it. For TLS the arguments are built from the URL instead.
     found.pop("dsn", None)
     service = url.query.get("service_name")
     named = {"service_name": service} if service else {"sid": url.database}
@@ -122,7 +122,7 @@ def _oracle(url: URL, settings: Settings, login: Login, arguments: dict[str, Any
 
 
 def _odbc(text: str, settings: Settings, login: Login) -> str:
-    """The ODBC connection string with our login and TLS; the authorities are those of the system (see the docs)."""
+    """Return the ODBC connection string with login and TLS; the CA certificates are the system's (see the docs)."""
     encrypt, trust = {"verify-full": ("yes", "no"), "require": ("yes", "yes"), "off": ("no", "no")}[settings.tls]
     parts = [_ODBC_LOGIN.sub("", text), f"UID={_braced(login.user)}", f"PWD={_braced(login.password or '')}"]
     return ";".join([*parts, f"Encrypt={encrypt}", f"TrustServerCertificate={trust}"])
@@ -135,7 +135,7 @@ def _braced(value: str) -> str:
 def _pymssql(settings: Settings) -> dict[str, str]:
     if settings.tls == "verify-full":
         raise ConfigError(
-            "pymssql cannot verify a certificate: use pyodbc, or tls='require' to encrypt without knowing"
+            "pymssql cannot verify a certificate: use pyodbc, or tls='require' to encrypt without verification"
         )
     return {"encryption": "require" if settings.tls == "require" else "off"}
 

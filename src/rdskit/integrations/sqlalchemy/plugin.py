@@ -1,4 +1,4 @@
-"""The plugin: ``postgresql+psycopg://…?plugin=rdskit`` wherever a SQLAlchemy URL is taken."""
+"""The SQLAlchemy plugin: ``postgresql+psycopg://…?plugin=rdskit`` in any SQLAlchemy URL."""
 
 from __future__ import annotations
 
@@ -40,27 +40,26 @@ _DESTINATION: Final = "rdskit_destination"
 
 @dataclass(slots=True)
 class Setup:
-    """How an engine was made, so that its sister for readers is made the same way."""
+    """The creation arguments of an engine, from which its engine for readers is created too."""
 
     url: URL
     options: dict[str, Any] = field(repr=False)
     settings: Settings
-    destination: Destination | None  # none for engines that only SQLAlchemy reaches
+    destination: Destination | None  # None for Oracle and SQL Server
     role: Role
     readers: Engine | None = None
 
 
-_making_readers = threading.Lock()
-#: By dialect, because that is what all copies of an engine (``execution_options``) share.
+_readers_lock = threading.Lock()
+#: By dialect, because all copies of an engine (``execution_options``) share it.
 _setups: weakref.WeakKeyDictionary[Dialect, Setup] = weakref.WeakKeyDictionary()
 
 
 class RdskitPlugin(CreateEnginePlugin):
-    """Gives an engine rdskit's credentials, TLS, writer and error classes.
+    """Add rdskit's credentials, TLS, writer lookup and error classes to an engine.
 
-    In the URL's query: ``target``, ``credentials``, ``tls``, ``ca``, ``timeout``, ``connect_timeout`` and
-    ``cleartext_password`` (``true``), each as in
-    ``rdskit.connect``.
+    The URL's query may have ``target``, ``credentials``, ``tls``, ``ca``, ``timeout``, ``connect_timeout`` and
+    ``cleartext_password`` (``true``), each as in ``rdskit.connect``.
     """
 
     def __init__(self, url: URL, kwargs: dict[str, Any]) -> None:
@@ -79,11 +78,11 @@ class RdskitPlugin(CreateEnginePlugin):
         self._setup = Setup(url, options, settings, destination, role)
 
     def update_url(self, url: URL) -> URL:
-        """Take what is ours out of the URL."""
+        """Remove the plugin's keys from the URL."""
         return url.difference_update_query(QUERY_NAMES)
 
     def engine_created(self, engine: Engine) -> None:
-        """Hook into the engine."""
+        """Register the plugin's listeners with the engine."""
         setup = self._setup
         connector: Connector | OracleMssqlConnector
         if setup.destination is None:
@@ -104,18 +103,18 @@ class RdskitPlugin(CreateEnginePlugin):
 
 
 def is_ours(engine: Engine) -> bool:
-    """Return whether an engine is one of rdskit's, so that it may have readers."""
+    """Return whether an engine uses the plugin, so that it may have readers."""
     return engine.dialect in _setups
 
 
 def readers_of(engine: Engine) -> Engine:
-    """The engine whose connections go to the read replicas of the same target, shared evenly; made on first use.
+    """Return the engine for the read replicas of the same target, created on first use; it balances between them.
 
-    Where there is no replica, its connections go to the writer; Oracle's and SQL Server's engines are their own
-    readers. It is disposed of together with ``engine``.
+    Without replicas its connections go to the writer. For Oracle and SQL Server the engine itself is returned. It is
+    disposed of together with ``engine``.
 
     Args:
-        engine: one of rdskit's; for an ``AsyncEngine`` its ``sync_engine``.
+        engine: an engine of rdskit's; for an ``AsyncEngine`` its ``sync_engine``.
 
     Raises:
         ConfigError: the engine is not one of rdskit's.
@@ -123,12 +122,12 @@ def readers_of(engine: Engine) -> Engine:
     setup = _setups.get(engine.dialect)
     if setup is None:
         raise ConfigError(
-            f"{engine!r} is not an engine of rdskit's: make it with rdskit.integrations.sqlalchemy.create_engine, "
+            f"{engine!r} is not an engine of rdskit's: create it with rdskit.integrations.sqlalchemy.create_engine, "
             "or write ?plugin=rdskit in its URL"
         )
     if setup.role is Role.READER or setup.destination is None:
         return engine
-    with _making_readers:
+    with _readers_lock:
         if setup.readers is None:
             options = setup.options | {_ROLE: Role.READER, _SETTINGS: setup.settings, _DESTINATION: setup.destination}
             readers = setup.readers = sqlalchemy.create_engine(setup.url, **options)

@@ -1,4 +1,4 @@
-"""Decisions on plain values: what a driver's error means, and whether to connect again."""
+"""Decide on plain values what a driver's error means."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """What a driver told of an error.
+    """The information that a driver reports for an error.
 
     Attributes:
         backend: SQLAlchemy's name of the engine.
         text: the message.
-        sqlstate: where the driver gives one.
-        errno: where the driver gives one.
-        is_disconnect: the dialect, or the network, says that the connection is gone.
+        sqlstate: the SQLSTATE, if the driver reports one.
+        errno: the error number, if the driver reports one.
+        is_disconnect: whether the dialect or the network layer reports a lost connection.
     """
 
     backend: str
@@ -49,22 +49,22 @@ class Reported:
 
 
 def meaning_of(reported: Reported) -> Meaning:
-    """What the error of a statement, of COMMIT or of ROLLBACK means."""
-    told = _READERS[reported.backend](reported) if reported.backend in _READERS else _UNKNOWN
-    if reported.is_disconnect and told.failure is not Failure.LOST:
+    """Return the meaning of an error of a statement, of COMMIT or of ROLLBACK."""
+    meaning = _READERS[reported.backend](reported) if reported.backend in _READERS else _UNKNOWN
+    if reported.is_disconnect and meaning.failure is not Failure.LOST:
         return Meaning(Failure.LOST, FailoverError)
-    return told
+    return meaning
 
 
-def told_as(meaning: Meaning, phase: Phase, *, writes: bool, text: str, reported: Reported) -> RdskitError:
-    """The exception of ``rdskit.errors`` for an error.
+def public_error(meaning: Meaning, phase: Phase, *, writes: bool, text: str, reported: Reported) -> RdskitError:
+    """Return the exception of ``rdskit.errors`` for an error.
 
     Args:
-        meaning: what it means.
-        phase: how far the work had come.
+        meaning: the error's meaning.
+        phase: the phase of the work in which it occurred.
         writes: whether the statement can change data.
-        text: what was under way, for the message.
-        reported: what the driver told.
+        text: the statement or phase, for the message.
+        reported: the driver's report.
     """
     action = action_for(meaning.failure, phase, writes=writes)
     if action is Action.UNKNOWN:
@@ -99,12 +99,12 @@ _READERS: Final[dict[str, Callable[[Reported], Meaning]]] = {
 
 
 def connect_error_of(reported: Reported, endpoint: Endpoint, user: str | None = None) -> DriverError:
-    """Build the error for what a driver's ``connect`` raised.
+    """Return the error for an exception of a driver's ``connect``.
 
     Args:
         reported: what the driver reported.
         endpoint: the host, for messages.
-        user: who was to log in.
+        user: the user of the login.
     """
     return connect_error(_problem(reported), endpoint, reported.text, user)
 

@@ -1,4 +1,4 @@
-"""A unit of work that is done again as a whole after a conflict or a failover."""
+"""Retry a unit of work as a whole after a conflict or a failover."""
 
 from __future__ import annotations
 
@@ -31,30 +31,30 @@ def run(
     kwargs: dict[str, Any] | None = None,
     timeout: float = 30.0,
 ) -> T:
-    """Call ``work(session, *args, **kwargs)`` and commit; again, in a new session, where nothing of it remained.
+    """Call ``work(session, *args, **kwargs)`` and commit; retry in a new session if nothing of it remained.
 
-    That is so after a serialization failure, a deadlock, a connection that was lost before COMMIT was sent, and a write
-    that a former writer refused. A connection lost during COMMIT is raised: the work may have been done (``error_of``
-    says ``OutcomeUnknown``).
+    That is certain after a serialization failure, a deadlock, a connection lost before COMMIT was sent, and a write
+    that a former writer refused. A connection lost during COMMIT is raised, because the work may have taken effect
+    (``error_of`` returns an ``OutcomeUnknown``).
 
     Args:
-        session_factory: a ``sessionmaker``, of an engine of rdskit's.
-        work: it may run several times: what it does outside the database, it does as often.
+        session_factory: a ``sessionmaker`` with an engine of rdskit's.
+        work: may run several times, so its effects outside of the database may repeat.
         args: its positional arguments after the session.
         kwargs: its keyword arguments.
         timeout: seconds after which the last error is raised.
 
     Returns:
-        What ``work`` returned in the attempt that was committed.
+        The return value of ``work`` in the committed attempt.
     """
-    patience = _Patience(timeout)
+    limit = _RetryLimit(timeout)
     while True:
         try:
             with session_factory() as session:
                 result = work(session, *args, **kwargs or {})
                 session.commit()
         except Exception as error:
-            pause = patience.pause_after(error)
+            pause = limit.pause_after(error)
             if pause is None:
                 raise
         else:
@@ -70,15 +70,15 @@ async def run_async(
     kwargs: dict[str, Any] | None = None,
     timeout: float = 30.0,
 ) -> T:
-    """Await ``work(session, *args, **kwargs)`` and commit; everything else is as with ``run``."""
-    patience = _Patience(timeout)
+    """Await ``work(session, *args, **kwargs)`` and commit; otherwise like ``run``."""
+    limit = _RetryLimit(timeout)
     while True:
         try:
             async with session_factory() as session:
                 result = await work(session, *args, **kwargs or {})
                 await session.commit()
         except Exception as error:
-            pause = patience.pause_after(error)
+            pause = limit.pause_after(error)
             if pause is None:
                 raise
         else:
@@ -86,15 +86,15 @@ async def run_async(
         await asyncio.sleep(pause)
 
 
-class _Patience:
-    """How often and how long a unit of work is tried."""
+class _RetryLimit:
+    """Limit the attempts of a unit of work by time."""
 
     def __init__(self, timeout: float) -> None:
         self._end = time.monotonic() + timeout
         self._attempts = 0
 
     def pause_after(self, error: Exception) -> float | None:
-        """Seconds to wait before the next attempt; None if there is to be none."""
+        """Return the seconds to wait before the next attempt; None if there is none."""
         left = self._end - time.monotonic()
         if left <= 0 or not _left_nothing(error):
             return None
@@ -103,16 +103,19 @@ class _Patience:
 
 
 def _left_nothing(error: BaseException) -> bool:
-    """Whether the unit of work left nothing behind: what the database told decides, however ``work`` dressed it up."""
+    """Return whether the unit of work left nothing behind.
+
+    The database's own error decides, however ``work`` has wrapped it.
+    """
     seen: BaseException | None = error
     while seen is not None:
-        told = error_of(seen)
-        if told is not None:
-            return may_repeat(told) or (isinstance(told, ReadOnlyError) and _ended_connection(seen))
+        public = error_of(seen)
+        if public is not None:
+            return may_repeat(public) or (isinstance(public, ReadOnlyError) and _invalidated_connection(seen))
         seen = seen.__cause__ or seen.__context__
     return False
 
 
-def _ended_connection(error: BaseException) -> bool:
-    """Return whether the host itself was given up; a transaction that somebody made read-only keeps its connection."""
+def _invalidated_connection(error: BaseException) -> bool:
+    """Return whether the host itself was the cause; a read-only transaction keeps its connection."""
     return isinstance(error, DBAPIError) and error.connection_invalidated

@@ -1,4 +1,4 @@
-"""Sessions whose reads may go to replicas, and never before their own writes."""
+"""Sessions whose reads may go to replicas, but never before their own writes."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _OPTION: Final = "readers"
 
 
 class ReadRouting:
-    """Put before a session class, it sends reads to replicas: ``class Session(ReadRouting, sqlmodel.Session): …``.
+    """Mixin that sends a session's reads to replicas: ``class Session(ReadRouting, sqlmodel.Session): …``.
 
-    A session made with ``readers=True`` reads from replicas, any session does for one statement with
-    ``execution_options={"readers": True}``. Only what surely reads goes there. Once a session has written, or has
-    been asked for its connection, it stays with the writer until it is closed: a replica may lag behind. An engine that
-    is not one of rdskit's, such as SQLite's in a test, answers its reads itself.
+    A session created with ``readers=True`` reads from replicas; any session does for one statement with
+    ``execution_options={"readers": True}``. Only statements that certainly read go there. Once a session has written,
+    or its connection was requested, it stays with the writer until it is closed, because a replica may lag. An engine
+    that is not rdskit's, such as SQLite's in a test, serves its reads itself.
 
     Args:
         args: the session's.
-        readers: whether reads go to replicas unless a statement says otherwise.
+        readers: whether reads go to replicas, unless a statement's options decide otherwise.
         options: the session's.
     """
 
@@ -44,7 +44,7 @@ class ReadRouting:
     def get_bind(
         self, mapper: Any = None, clause: Any = None, bind: Any = None, *, readers: bool | None = None, **rest: Any
     ) -> Engine | Connection:
-        """The writer's engine or that of its readers; called by SQLAlchemy for each statement."""
+        """Return the writer's engine or its readers' engine; SQLAlchemy calls this for each statement."""
         base: Any = super()
         writer: Engine | Connection = base.get_bind(mapper, clause=clause, bind=bind, **rest)
         flushing = getattr(self, "_flushing", False)
@@ -56,7 +56,7 @@ class ReadRouting:
         return writer
 
     def close(self) -> None:
-        """Close the session; the next use of it may read from replicas again."""
+        """Close the session; its next use may read from replicas again."""
         base: Any = super()
         base.close()
         self._wrote = False
@@ -73,10 +73,10 @@ class AsyncSession(async_sqlalchemy.AsyncSession):
 
 
 def surely_reads(clause: Any, backend: str) -> bool:
-    """Return whether a replica may answer a statement: it changes nothing and locks nothing, as far as can be told.
+    """Return whether a replica may run a statement, because it certainly changes and locks nothing.
 
     Args:
-        clause: what is executed.
+        clause: the statement.
         backend: SQLAlchemy's name of the engine, for statements that are text.
     """
     if isinstance(clause, sqlalchemy.TextClause):

@@ -1,4 +1,4 @@
-"""What an engine of ours was told: from the URL's query, or from ``create_engine``."""
+"""Settings of an engine: from the URL's query, or from ``create_engine``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rdskit.client.api import Iam
     from rdskit.kernel.ports import Credentials
 
-#: What the plugin takes out of a URL's query; everything else is the driver's.
+#: Keys of a URL's query for the plugin; all others go to the driver.
 QUERY_NAMES: Final = ("target", "credentials", "tls", "ca", "timeout", "connect_timeout", "cleartext_password")
 LICENSED: Final = ("oracle", "mssql")
 ENGINES: Final = {"postgresql": Engine.POSTGRES, "mysql": Engine.MYSQL, "mariadb": Engine.MARIADB}
@@ -27,10 +27,10 @@ ENGINES: Final = {"postgresql": Engine.POSTGRES, "mysql": Engine.MYSQL, "mariadb
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How an engine connects.
+    """Connection settings of an engine.
 
     Attributes:
-        target: where to, as for ``rdskit.connect``; None takes it from the URL itself.
+        target: as for ``rdskit.connect``; None uses the URL itself.
         credentials: as for ``rdskit.connect``.
         tls: as for ``rdskit.connect``.
         ca: as for ``rdskit.connect``.
@@ -49,7 +49,7 @@ class Settings:
 
     @property
     def sends_password(self) -> bool:
-        """Whether an unverified server may have the password itself."""
+        """Whether the password may be sent to an unverified server."""
         return may_send_password(self.credentials, allowed=self.cleartext_password)
 
     def __post_init__(self) -> None:
@@ -62,7 +62,7 @@ class Settings:
 
 
 def settings_of(url: URL) -> Settings:
-    """Read what is ours in the query of a SQLAlchemy URL.
+    """Parse the plugin's keys in the query of a SQLAlchemy URL.
 
     Raises:
         ConfigError: a value is wrong or given twice.
@@ -76,18 +76,18 @@ def settings_of(url: URL) -> Settings:
 
 
 def check_backend(url: URL) -> None:
-    """Refuse an engine that rdskit has nothing to do with.
+    """Raise for an engine that rdskit does not support.
 
     Raises:
-        ConfigError: it is one.
+        ConfigError: rdskit does not support it.
     """
     if url.get_backend_name() not in {*ENGINES, *LICENSED}:
         known = ", ".join([*ENGINES, *LICENSED])
-        raise ConfigError(f"plugin=rdskit in a SQLAlchemy URL for {url.get_backend_name()}: it knows {known}")
+        raise ConfigError(f"plugin=rdskit in a SQLAlchemy URL for {url.get_backend_name()}: it supports {known}")
 
 
 def target_of(url: URL, settings: Settings) -> Target:
-    """What the engine connects to: ``target=``, else the host of the URL.
+    """Return the engine's target: ``target=``, else the host of the URL.
 
     Raises:
         ConfigError: the target's form is wrong, or both are given, or neither.
@@ -108,7 +108,7 @@ def target_of(url: URL, settings: Settings) -> Target:
 
 
 def refuse_tls_names(names: Iterable[str]) -> None:
-    """Refuse the driver's own TLS arguments: beside ``tls=`` nobody could tell which of the two holds.
+    """Raise for the driver's own TLS arguments: together with ``tls=`` they would be ambiguous.
 
     Raises:
         ConfigError: there is one.
@@ -119,7 +119,7 @@ def refuse_tls_names(names: Iterable[str]) -> None:
 
 
 def _completed(target: Target, url: URL) -> Target:
-    """The target, with user and database of the URL where it names none."""
+    """Return the target, completed with user and database of the URL."""
     if target.secret is not None:
         return target
     user, database = target.user or url.username, target.database or url.database
@@ -129,7 +129,7 @@ def _completed(target: Target, url: URL) -> Target:
 def _single(url: URL, name: str) -> str:
     value = url.query[name]
     if not isinstance(value, str):
-        raise ConfigError(f"{name}= stands in the SQLAlchemy URL {len(value)} times; give it once")
+        raise ConfigError(f"{name}= is in the SQLAlchemy URL {len(value)} times; give it once")
     return value
 
 

@@ -1,4 +1,4 @@
-"""How code below SQLAlchemy waits: it looks synchronous, and runs in a thread or in a greenlet of an event loop."""
+"""Waiting of code below SQLAlchemy: it looks synchronous, and runs in a thread or in a greenlet of an event loop."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ T = TypeVar("T")
 
 
 class GreenletWaiting(Waiting):
-    """Under ``AsyncEngine``: the caller's event loop goes on.
+    """Wait in a greenlet under ``AsyncEngine``, without blocking the caller's event loop.
 
-    Credentials and topology belong to rdskit's own loop even so: an engine may be used on several loops one after the
-    other, and a login that is being fetched serves all of them.
+    Credentials and topology still belong to rdskit's own loop. An engine may be used on several loops in turn, and they
+    share a login that is being fetched.
     """
 
     @override
@@ -37,5 +37,5 @@ class GreenletWaiting(Waiting):
 
 
 def waiting_for(dialect: Dialect) -> Waiting:
-    """How connections of this dialect wait."""
+    """Return the waiting strategy for connections of this dialect."""
     return GreenletWaiting() if dialect.is_async else ThreadWaiting()

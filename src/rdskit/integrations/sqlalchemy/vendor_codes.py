@@ -1,7 +1,7 @@
-"""Error numbers of Oracle and SQL Server, which only SQLAlchemy reaches.
+"""Error numbers of Oracle and SQL Server, which are reached through SQLAlchemy only.
 
-Sources: "Oracle Database Error Messages"; SQL Server "Database Engine events and errors". Written from these lists and
-tried on exceptions of the drivers; no real server of either engine has confirmed them.
+Sources: "Oracle Database Error Messages"; SQL Server "Database Engine events and errors". The numbers come from these
+lists and are tested with exceptions of the drivers; no real server of either engine has confirmed them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rdskit.kernel.failures import Failure
 
 @dataclass(frozen=True, slots=True)
 class ErrorNumbers:
-    """The numbers of one engine that mean something for the connection or for the work."""
+    """The error numbers of one engine that matter for the connection or for the work."""
 
     lost: frozenset[int]
     deadlock: frozenset[int]
@@ -33,7 +33,7 @@ class ErrorNumbers:
     login: frozenset[int]
 
     def meaning(self, number: int | None) -> Meaning:
-        """What the error with this number means."""
+        """Return the meaning of the error with this number."""
         for numbers, meaning in (
             (self.lost, Meaning(Failure.LOST, FailoverError)),
             (self.deadlock, Meaning(Failure.CONFLICT, DeadlockError)),

@@ -1,1 +1,1 @@
-"""Seeing what is the matter."""
+"""Diagnosis of connection problems."""

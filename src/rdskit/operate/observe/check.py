@@ -1,4 +1,4 @@
-"""Why can I (not) connect? One step after the other from the target's name to its replicas."""
+"""Diagnose a connection step by step, from the target's name to its replicas."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def check(
     cleartext_password: bool = False,
     timeout: float = 15.0,
 ) -> Diagnosis:
-    """Go the way to a database step by step and tell what is found.
+    """Take the steps of a connection one by one and report the findings.
 
     Args:
         target: as for ``rdskit.connect``.
@@ -57,7 +57,7 @@ async def check(
         timeout: seconds for all steps together.
 
     Returns:
-        Every step; those after a failure are ``skipped``. No finding holds a password.
+        Every step; those after a failure are ``skipped``. No finding contains a password.
 
     Raises:
         ConfigError: an option is wrong.
@@ -67,21 +67,21 @@ async def check(
         tls=tls,
         ca=ca,
         cleartext_password=cleartext_password,
-        topology="off",  # a URL's host is looked at step by step, and not connected to before its name is looked up
+        topology="off",  # a URL's host is probed step by step; nothing connects to it before DNS
         timeout=timeout,
         limits=PoolLimits(min_size=0, connect_timeout=timeout),
         application_name="rdskit check",
     )
-    way = Way(target, options, timeout)
+    walk = _Walk(target, options, timeout)
     try:
-        await way.go()
+        await walk.go()
     finally:
-        await way.close()
-    return Diagnosis(way.shown, tuple(way.steps))
+        await walk.close()
+    return Diagnosis(walk.shown, tuple(walk.steps))
 
 
-class Way:
-    """One walk through the steps, with what they have found so far."""
+class _Walk:
+    """Take the steps, and keep what they have found so far."""
 
     def __init__(self, target: str, options: Options, timeout: float) -> None:
         self.steps: list[Step] = []
@@ -96,7 +96,7 @@ class Way:
         self._connection: Connection | None = None
 
     async def go(self) -> None:
-        """Take each step, as long as none fails."""
+        """Take each step until one fails."""
         takes = (
             self._look_up,
             lambda: probe_dns(self._endpoint),
@@ -113,7 +113,7 @@ class Way:
                 self.steps.append(await self._timed(name, take))
 
     async def close(self) -> None:
-        """Close what was opened."""
+        """Close the connection and end the tasks."""
         if self._connection is not None:
             await self._connection.close(1.0)
         await self._tasks.close()
@@ -133,11 +133,11 @@ class Way:
         except Obstacle as obstacle:
             finding, advice = obstacle.finding, obstacle.next_step
         except DriverError as error:
-            finding, advice = _told(error.public)
+            finding, advice = _finding_and_advice(error.public)
         except RdskitError as error:
-            finding, advice = _told(error)
+            finding, advice = _finding_and_advice(error)
         except TimeoutError:
-            finding, advice = _silence(name)
+            finding, advice = _timeout_advice(name)
         else:
             status, finding, advice = Status.WARN if found.advice else Status.OK, found.words, found.advice
         return Step(name, status, finding, advice, round((loop.time() - started) * 1000, 1))
@@ -154,7 +154,7 @@ class Way:
         return Finding(f"{self.shown} → {self._resolved.engine.value} at {self._writer.endpoint}{zone}")
 
     async def _log_in(self) -> Finding:
-        # As a reader: the next step tells the role, this one only whether the server lets us in.
+        # As a reader, which is accepted in any role: this step only checks the login, the next one the role.
         self._connection = await self._resolved.access.open(self._writer._replace(role=Role.READER))
         user, database = await self._ask(_WHO_AM_I[self._resolved.dialect])
         return Finding(f"logged in as {user} to {f'database {database}' if database else 'no database'}")
@@ -162,11 +162,11 @@ class Way:
     async def _ask_role(self) -> Finding:
         assert self._connection is not None
         (version,) = await self._ask(_VERSION[self._resolved.dialect])
-        told = f"{_product(self._resolved.dialect, version)} {version}, {self._connection.role.value}"
+        found = f"{_product(self._resolved.dialect, version)} {version}, {self._connection.role.value}"
         if self._connection.role is Role.WRITER:
-            return Finding(f"{told}: accepts writes")
+            return Finding(f"{found}: accepts writes")
         advice = "connect to the writer; while a failover is under way, try again in a few seconds"
-        return Finding(f"{told}: refuses writes", advice)
+        return Finding(f"{found}: refuses writes", advice)
 
     async def _ask_replicas(self) -> Finding:
         readers = [host for host in self._hosts if host.role is Role.READER]
@@ -195,14 +195,14 @@ class Way:
 
 
 def _product(dialect: Dialect, version: str) -> str:
-    """What answers, whatever the target called it."""
+    """Return the product that runs there, whatever the target calls it."""
     if dialect is Dialect.POSTGRES:
         return "PostgreSQL"
     return "MariaDB" if "mariadb" in version.lower() else "MySQL"
 
 
-def _told(error: Exception) -> tuple[str, str | None]:
-    """What an error says, and what to do about it: its own words end with that, behind a semicolon."""
+def _finding_and_advice(error: Exception) -> tuple[str, str | None]:
+    """Split an error's message into the finding and the next step, which follows the last semicolon."""
     words = str(error)
     for kind, advice in _ADVICE.items():
         if isinstance(error, kind):
@@ -214,14 +214,14 @@ def _told(error: Exception) -> tuple[str, str | None]:
 def _of_replica(host: Host, progress: ReaderProgress) -> Finding:
     if not progress.replays:
         return Finding(
-            f"{host.identifier} is no replica any more", "it was promoted: take it out of the application's targets"
+            f"{host.identifier} is not a replica any more", "it was promoted: remove it from the application's targets"
         )
     words = f"{host.identifier} at {host.endpoint} replays, {progress.lag * 1000:.0f} ms behind"
     slow = progress.lag > LAG_WORTH_A_WARNING
     return Finding(words, "look for long transactions and a too small class on the replica" if slow else None)
 
 
-def _silence(step: str) -> tuple[str, str]:
+def _timeout_advice(step: str) -> tuple[str, str]:
     if step in {"dns", "tcp"}:
         return (
             "no answer in time: packets are dropped on the way",

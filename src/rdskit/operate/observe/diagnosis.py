@@ -1,4 +1,4 @@
-"""What a look at a database found, step by step."""
+"""The findings of a diagnosis, step by step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Status(Enum):
-    """How a step ended."""
+    """The status of a step."""
 
     OK = "ok"
     WARN = "warn"
@@ -16,12 +16,12 @@ class Status(Enum):
     SKIPPED = "skipped"
 
 
-class Obstacle(Exception):  # noqa: N818 - it is what stands in the way, told to a person
-    """A step cannot be taken.
+class Obstacle(Exception):  # noqa: N818 - a finding for a person, not an error of the program
+    """A step failed.
 
     Attributes:
-        finding: why.
-        next_step: what to do about it.
+        finding: the reason.
+        next_step: the advice.
     """
 
     def __init__(self, finding: str, next_step: str) -> None:
@@ -32,11 +32,11 @@ class Obstacle(Exception):  # noqa: N818 - it is what stands in the way, told to
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A step was taken.
+    """The result of a successful step.
 
     Attributes:
-        words: what was found.
-        advice: what to do all the same; makes the step a warning.
+        words: the finding.
+        advice: a recommendation, which makes the step a warning; else None.
     """
 
     words: str
@@ -45,14 +45,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step on the way to a database.
+    """One step of a diagnosis.
 
     Attributes:
-        name: what was looked at.
-        status: how it ended.
-        finding: what was found.
-        next_step: what to do about it; None where there is nothing to do.
-        ms: how long it took, in milliseconds.
+        name: the step's name.
+        status: its status.
+        finding: the finding.
+        next_step: the advice; None if there is nothing to do.
+        ms: its duration in milliseconds.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """All steps on the way to a target, the ones that were not reached included."""
+    """All steps for a target, including those that were skipped."""
 
     target: str
     steps: tuple[Step, ...]
@@ -75,6 +75,6 @@ class Diagnosis:
         return any(step.status is Status.FAIL for step in self.steps)
 
     def as_json(self) -> dict[str, Any]:
-        """The diagnosis for programs."""
+        """Return the diagnosis as plain values for JSON."""
         steps = [{**asdict(step), "status": step.status.value} for step in self.steps]
         return {"target": self.target, "ok": not self.failed, "steps": steps}

@@ -1,4 +1,4 @@
-"""How a client asks each kind of server for TLS, before the handshake."""
+"""Request TLS in the protocol of each kind of server, before the handshake."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ _NOT_OFFERED: Final = "every RDS instance does: check that this is one; a local 
 async def ask_for_tls(
     endpoint: Endpoint, engine: Engine, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
-    """Bring a new connection to where the TLS handshake begins.
+    """Bring a new connection to the start of the TLS handshake.
 
     Args:
-        endpoint: of the server.
-        engine: whose protocol it should speak.
-        reader: from the server.
-        writer: to the server.
+        endpoint: the server.
+        engine: the expected engine.
+        reader: the connection's reader.
+        writer: the connection's writer.
 
     Raises:
-        Obstacle: the server has no TLS, refuses the connection, or is of another kind.
+        Obstacle: the server has no TLS, refuses the connection, or speaks another protocol.
     """
     try:
         if engine is Engine.POSTGRES:
@@ -72,7 +72,7 @@ async def _ask_mysql(endpoint: Endpoint, reader: asyncio.StreamReader, writer: a
         raise _of_another_kind(endpoint, f"sent {size:,} bytes as its first packet", Engine.MYSQL)
     greeting = await reader.readexactly(size)
     if greeting[0] == _ERROR:
-        raise _refused_at_the_door(endpoint, greeting)
+        raise _refused_before_login(endpoint, greeting)
     try:
         if greeting[0] != _HANDSHAKE_V10:
             raise _of_another_kind(endpoint, f"greeted with {greeting[:1]!r}", Engine.MYSQL)
@@ -84,18 +84,21 @@ async def _ask_mysql(endpoint: Endpoint, reader: asyncio.StreamReader, writer: a
     writer.write(_MYSQL_REQUEST)
 
 
-def _refused_at_the_door(endpoint: Endpoint, packet: bytes) -> Obstacle:
-    """The server's own words, before it knows who comes: too many connections, or a host that is not let in."""
+def _refused_before_login(endpoint: Endpoint, packet: bytes) -> Obstacle:
+    """Return the obstacle for an error packet in place of the greeting.
+
+    The server sends one before the login: for too many connections, or for a client host that it does not allow.
+    """
     number = int.from_bytes(packet[1:3], "little")
     words = escaped(packet[3:].decode(errors="replace"))
     return Obstacle(
         f"{endpoint} refuses the connection: {words} ({number})",
-        "look at max_connections and at who holds them, or at which hosts the server lets in",
+        "check max_connections and the open connections, or which client hosts the server allows",
     )
 
 
-def _of_another_kind(endpoint: Endpoint, told: str, engine: Engine) -> Obstacle:
+def _of_another_kind(endpoint: Endpoint, behavior: str, engine: Engine) -> Obstacle:
     kind = "PostgreSQL" if engine is Engine.POSTGRES else "MySQL or MariaDB"
     return Obstacle(
-        f"{endpoint} {told} when asked for TLS", f"check that a {kind} server listens there, and not something else"
+        f"{endpoint} {behavior} when asked for TLS", f"check that a {kind} server listens there, and no other program"
     )

@@ -1,4 +1,4 @@
-"""The way to a database server, below any driver: DNS, TCP, TLS."""
+"""Probe a database server below any driver: DNS, TCP, TLS."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rdskit.kernel.endpoints import Endpoint
     from rdskit.kernel.targets import Engine
 
-_EXPIRES_SOON = 30  # days before a certificate's end at which it is worth a warning
+_EXPIRES_SOON = 30  # days before a certificate's end from which there is a warning
 
 # OpenSSL's verify codes (x509_vfy.h)
 _MISMATCHES = frozenset({62, 64})
@@ -27,12 +27,12 @@ _UNKNOWN_AUTHORITIES = frozenset({18, 19, 20, 21})
 
 
 async def probe_dns(endpoint: Endpoint) -> Finding:
-    """Look the host's addresses up.
+    """Resolve the host's addresses.
 
     Raises:
         Obstacle: the name does not resolve.
     """
-    with contextlib.suppress(ValueError):  # it is a name then, which is the rule
+    with contextlib.suppress(ValueError):  # raised for a name, which is the usual case
         ipaddress.ip_address(endpoint.host)
         return Finding(f"{endpoint.host} is an address; there is no name to look up")
     loop = asyncio.get_running_loop()
@@ -52,7 +52,7 @@ async def probe_tcp(endpoint: Endpoint) -> Finding:
     """Open a TCP connection and close it again.
 
     Raises:
-        Obstacle: nobody answers, or somebody refuses.
+        Obstacle: the host does not answer, or refuses.
     """
     async with connected(endpoint) as (_, writer):
         local = writer.get_extra_info("sockname")[0]
@@ -60,18 +60,18 @@ async def probe_tcp(endpoint: Endpoint) -> Finding:
 
 
 async def probe_tls(endpoint: Endpoint, engine: Engine, context: ssl.SSLContext | None) -> Finding:
-    """Ask the server for TLS and shake hands.
+    """Request TLS from the server and complete the handshake.
 
     Args:
-        endpoint: of a server.
-        engine: whose protocol it should speak.
-        context: how to verify; None when TLS is off.
+        endpoint: the server.
+        engine: the expected engine.
+        context: how to verify; None if TLS is off.
 
     Raises:
         Obstacle: the server has no TLS, or its certificate is refused.
     """
     if context is None:
-        return Finding("TLS is off: everything goes in the clear", "use tls='verify-full', which is the default")
+        return Finding("TLS is off: the connection is not encrypted", "use tls='verify-full', which is the default")
     async with connected(endpoint) as (reader, writer):
         await ask_for_tls(endpoint, engine, reader, writer)
         try:
@@ -81,7 +81,7 @@ async def probe_tls(endpoint: Endpoint, engine: Engine, context: ssl.SSLContext 
         except (ssl.SSLError, ConnectionError) as error:
             raise Obstacle(
                 f"the TLS handshake with {endpoint} failed: {error}",
-                "check that nothing between here and the server speaks for it, and that its TLS version is not retired",
+                "check that no proxy in between answers for the server, and that its TLS version is supported",
             ) from error
         protocol = writer.get_extra_info("ssl_object").version()
         return _certificate(protocol, writer.get_extra_info("peercert"), dt.datetime.now(dt.UTC))
@@ -89,10 +89,10 @@ async def probe_tls(endpoint: Endpoint, engine: Engine, context: ssl.SSLContext 
 
 @contextlib.asynccontextmanager
 async def connected(endpoint: Endpoint) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A plain TCP connection for the length of the block.
+    """Yield a plain TCP connection, and close it after the block.
 
     Raises:
-        Obstacle: nobody answers, or somebody refuses.
+        Obstacle: the host does not answer, or refuses.
     """
     try:
         reader, writer = await asyncio.open_connection(*endpoint)
@@ -110,7 +110,7 @@ async def connected(endpoint: Endpoint) -> AsyncIterator[tuple[asyncio.StreamRea
         yield reader, writer
     finally:
         writer.close()
-        with contextlib.suppress(OSError):  # it is being thrown away
+        with contextlib.suppress(OSError):  # the connection is not used any more
             await writer.wait_closed()
 
 

@@ -1,1 +1,1 @@
-"""A cluster watched live: its hosts, their load, and what happens to them."""
+"""``rdskit top``: a live view of a cluster's hosts, their load, and their events."""

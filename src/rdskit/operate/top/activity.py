@@ -1,8 +1,8 @@
-"""What a server says of its own load, in the fewest questions, and which grant is missing where it says nothing.
+"""Query a server's load with few queries, and find the missing grant where it reports nothing.
 
-Sources: PostgreSQL, "The Cumulative Statistics System" (``pg_stat_activity`` hides other users' sessions from whoever
-is not in ``pg_read_all_stats``); MySQL, "Server Status Variables", "The INFORMATION_SCHEMA INNODB_TRX Table" (needs
-PROCESS), "Transaction Summary Tables"; MariaDB keeps no count of transactions unless its Performance Schema is on.
+Sources: PostgreSQL, "The Cumulative Statistics System" (``pg_stat_activity`` hides other users' sessions from users
+outside of ``pg_read_all_stats``); MySQL, "Server Status Variables", "The INFORMATION_SCHEMA INNODB_TRX Table" (needs
+PROCESS), "Transaction Summary Tables"; MariaDB counts transactions only if its Performance Schema is on.
 """
 
 from __future__ import annotations
@@ -51,27 +51,27 @@ T = TypeVar("T")
 
 
 async def activity_of(connection: Connection, engine: Engine, timeout: float) -> Activity:
-    """Ask a server for its load.
+    """Query a server's load.
 
     Args:
-        connection: to it; outside a transaction.
-        engine: the kind of server.
-        timeout: seconds for each question.
+        connection: a connection to it, outside of a transaction.
+        engine: the server's engine.
+        timeout: seconds for each query.
 
     Raises:
-        DriverError: it did not answer; what it refuses to tell is noted in the result.
+        DriverError: it did not answer. Refused queries are noted in the result instead.
     """
     asked = _of_postgres if engine is Engine.POSTGRES else _of_mysql
     return await asked(connection, timeout)
 
 
 class Progress(NamedTuple):
-    """How far a reader has come.
+    """A reader's replay progress.
 
     Attributes:
-        position: what it has replayed; None where it does not tell.
-        lag: seconds behind, infinite while replication stands still; None where it does not tell.
-        hidden: the grant without which its lag is not told.
+        position: the replayed position; None if unknown.
+        lag: seconds behind, infinite while replication is stalled; None if unknown.
+        hidden: the missing grant for reading its lag.
     """
 
     position: Position | None = None
@@ -80,22 +80,25 @@ class Progress(NamedTuple):
 
 
 async def progress_of(connection: Connection, engine: Engine, timeout: float) -> Progress:
-    """Ask a reader how far it has come.
+    """Query a reader's replay progress.
 
     Raises:
-        DriverError: it did not answer; what it refuses to tell is noted in the result.
+        DriverError: it did not answer. Refused queries are noted in the result instead.
     """
     progress = await _unless_refused(connection.reader_progress(timeout))
     if progress is None or not progress.replays:
         return Progress()
-    if progress.position is START:  # Aurora MySQL, whose own view tells the lag
+    if progress.position is START:  # Aurora MySQL: only its own view has the lag
         return Progress(lag=progress.lag)
     hidden = None if engine is Engine.POSTGRES else await _hidden_lag(connection, engine, timeout)
     return Progress(progress.position, None if hidden else progress.lag, hidden)
 
 
 async def _hidden_lag(connection: Connection, engine: Engine, timeout: float) -> str | None:
-    """The grant without which a reader's progress is known by its transactions alone, and its lag looks like 0."""
+    """Return the missing grant for reading a reader's lag; None if it has it.
+
+    Without that grant the progress comes from the set of transactions alone, and the lag looks like 0.
+    """
     if await _unless_refused(connection.fetch_all(_MYSQL_REPLICATION, (), timeout)) is not None:
         return None
     user = await connection.fetch_one("select current_user()", (), timeout)
@@ -104,7 +107,7 @@ async def _hidden_lag(connection: Connection, engine: Engine, timeout: float) ->
 
 
 async def position_of(connection: Connection, timeout: float) -> Position | None:
-    """Ask a writer where it is; None where it does not tell.
+    """Query a writer's position; None if it reports none.
 
     Raises:
         DriverError: it did not answer.
@@ -162,13 +165,13 @@ def _oldest(rows: list[Row] | None) -> OldestTransaction | None:
 
 
 def _account(user: str) -> str:
-    """``current_user()`` as GRANT takes it."""
+    """Return the result of ``current_user()`` in the syntax of GRANT."""
     name, _, host = user.rpartition("@")
     return f"'{name}'@'{host}'"
 
 
 async def _unless_refused(asking: Awaitable[T]) -> T | None:
-    """An answer; None where the server refuses to give one."""
+    """Return the result of a query; None if the server refuses it."""
     try:
         return await asking
     except DriverError as error:

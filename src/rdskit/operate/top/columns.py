@@ -1,4 +1,4 @@
-"""The columns of the table of hosts, and how figures read."""
+"""The columns of the host table, and the formatting of figures."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from rdskit.operate.top.model import HostView
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
-_LAGGING: Final = 1.0  # seconds from which a lag is coloured
-_BUSY: Final = 0.8  # share of the connections from which their number is coloured
-_SHORT: Final = 0.1  # seconds below which a transaction is everyday and not shown
-_LONG: Final = 60.0  # seconds from which a transaction is coloured
+_LAGGING: Final = 1.0  # seconds from which a lag is colored
+_BUSY: Final = 0.8  # share of the connections from which their number is colored
+_SHORT: Final = 0.1  # seconds below which a transaction is not shown
+_LONG: Final = 60.0  # seconds from which a transaction is colored
 _UNITS: Final = {"bytes": ("B", "KiB", "MiB", "GiB", "TiB"), "transactions": (" tx", "k tx", "M tx")}
 _MINUTE, _HOUR = 60.0, 3600.0
 
@@ -29,9 +29,9 @@ class Column(NamedTuple):
 
     Attributes:
         heading: its name.
-        rank: what has the highest goes first where there is no room.
-        right: figures stand to the right.
-        cell: what it shows of a host, at a moment in seconds since 1970.
+        rank: on a narrow terminal the columns with the highest rank are dropped first.
+        right: whether it is aligned to the right.
+        cell: returns the cell of a host, for a time in seconds since 1970.
     """
 
     heading: str
@@ -41,7 +41,7 @@ class Column(NamedTuple):
 
 
 def duration(seconds: float) -> str:
-    """A duration for people: three digits are enough."""
+    """Format a duration with about three digits."""
     if seconds < 0.1:  # noqa: PLR2004 - below it, milliseconds read better
         return f"{seconds * 1e3:.1f} ms"
     if seconds < _MINUTE:
@@ -52,7 +52,7 @@ def duration(seconds: float) -> str:
 
 
 def amount(number: float, unit: str) -> str:
-    """An amount of bytes or transactions with the unit that reads best."""
+    """Format an amount of bytes or transactions with a suitable unit."""
     units = _UNITS[unit]
     step = 1024.0 if unit == "bytes" else 1000.0
     power = 0
@@ -62,7 +62,7 @@ def amount(number: float, unit: str) -> str:
 
 
 def history(rates: tuple[float | None, ...]) -> Text:
-    """Rates as bars as high as the share of the greatest; a look without an answer is a red x."""
+    """Draw rates as bars relative to the largest; a failed poll is a red x."""
     most = max((rate for rate in rates if rate is not None), default=0.0) or 1.0
     bars = Text()
     for rate in rates:

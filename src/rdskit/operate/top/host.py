@@ -1,4 +1,4 @@
-"""One host, looked at again and again."""
+"""Poll one host of the cluster."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ if TYPE_CHECKING:
     from rdskit.kernel.topology import Host
     from rdskit.operate.top.journal import Journal
 
-_ANSWER: Final = 2.0  # seconds for one answer
-_HISTORY: Final = 30  # looks of which the rate is remembered
+_ANSWER: Final = 2.0  # seconds for one response
+_HISTORY: Final = 30  # polls whose rate is kept
 
 
 class WatchedHost:
-    """What is known of one host.
+    """Poll one host and keep its recent readings.
 
     Args:
-        host: as the topology names it now.
-        pool: lends connections to it.
-        engine: the kind of server.
-        journal: hears when it is lost and when it is back.
+        host: the host in the current topology.
+        pool: the pool of connections to it.
+        engine: the server's engine.
+        journal: receives an entry when the host is lost and when it is back.
 
     Attributes:
-        host: as it was named last.
-        pool: of its present role.
-        wake: set to look now.
-        problem: why there is no sign of life.
-        hidden: what the user may not see.
+        host: the host in the last topology.
+        pool: the pool for its current role.
+        wake: set to poll now.
+        problem: why it does not respond; None while it does.
+        hidden: values that the user may not see, with the missing grants.
     """
 
     def __init__(self, host: Host, pool: Pool, engine: Engine, journal: Journal) -> None:
         self.host = host
         self.pool = pool
         self.wake = asyncio.Event()
-        self._looks = 0
-        self._looked = asyncio.Condition()
+        self._polls = 0
+        self._polled = asyncio.Condition()
         self.problem: str | None = None
         self.hidden: tuple[str, ...] = ()
         self._engine = engine
@@ -62,22 +62,22 @@ class WatchedHost:
 
     @property
     def position(self) -> Position | None:
-        """Where its log ends, or what it has replayed."""
+        """The end of a writer's log, or a reader's replayed position."""
         return self._readings[-1].position if self._readings and self.problem is None else None
 
-    def take(self, host: Host, pool: Pool) -> None:
-        """Go on with what the topology says now; what was seen of it in another role counts no more."""
+    def update(self, host: Host, pool: Pool) -> None:
+        """Update host and pool from the topology; readings in another role are dropped."""
         if host.role is not self.host.role:
             self._readings.clear()
         self.host, self.pool = host, pool
         self.wake.set()
 
-    async def look(self) -> DriverError | None:
-        """Look at it once; what stands in the way is noted, and given where a connection was lost over it."""
+    async def poll(self) -> DriverError | None:
+        """Poll the host once; a failure is recorded, and returned if it cost a connection."""
         try:
-            self._keep(await self._read())
+            self._record(await self._read())
         except Retired:
-            return None  # its role changes: the next look goes by its next pool
+            return None  # its role changes: the next poll goes by its next pool
         except RdskitError as error:
             self.lost(str(error))
         except DriverError as error:
@@ -88,37 +88,37 @@ class WatchedHost:
         return None
 
     async def compared(self) -> None:
-        """Wait until two looks can be compared; no longer than the second look."""
-        async with self._looked:
-            await self._looked.wait_for(lambda: self._looks > 1)
+        """Wait until two polls can be compared, at most until the second one has ended."""
+        async with self._polled:
+            await self._polled.wait_for(lambda: self._polls > 1)
 
     async def _count(self) -> None:
-        self._looks += 1
-        async with self._looked:
-            self._looked.notify_all()
+        self._polls += 1
+        async with self._polled:
+            self._polled.notify_all()
 
     def lost(self, problem: str) -> None:
-        """Note that it gives no sign of life."""
+        """Record that it does not respond."""
         if self.problem is None:
             self._since = time.time()
-            if self.host.role is not Role.WRITER:  # of the writer's loss the client itself tells
+            if self.host.role is not Role.WRITER:  # the client itself reports the loss of a writer
                 self._journal.note(self.host.identifier, f"gives no sign of life: {problem}", Level.BAD)
         self.problem = problem
         self._readings.clear()
         self._history.append(None)
 
     async def _read(self) -> Reading:
-        lease = await self.pool.acquire(Deadline.after(_ANSWER if self._looks else self._patience))
+        lease = await self.pool.acquire(Deadline.after(_ANSWER if self._polls else self._first_timeout))
         try:
-            return await self._asked(lease.connection)
+            return await self._query(lease.connection)
         finally:
             lease.give_back()
 
     @property
-    def _patience(self) -> float:
+    def _first_timeout(self) -> float:
         return self.pool.limits.connect_timeout
 
-    async def _asked(self, connection: Connection) -> Reading:
+    async def _query(self, connection: Connection) -> Reading:
         loop = asyncio.get_running_loop()
         started = loop.time()
         await connection.ping(_ANSWER)
@@ -131,7 +131,7 @@ class WatchedHost:
         self.hidden += (progress.hidden,) if progress.hidden else ()
         return Reading(now, now - started, activity, progress.position, progress.lag)
 
-    def _keep(self, reading: Reading) -> None:
+    def _record(self, reading: Reading) -> None:
         if self.problem is not None and self._since is not None:
             away = time.time() - self._since
             self._journal.note(self.host.identifier, f"answers again, after {away:.1f} s", Level.GOOD)
@@ -155,12 +155,12 @@ class WatchedHost:
         )
 
     def view(self, writer: Position | None, zone: str | None, status: str | None) -> HostView:
-        """What is shown of it.
+        """Return the host's data for display.
 
         Args:
-            writer: where the writer's log ends.
-            zone: as the API tells it.
-            status: as the API tells it.
+            writer: the writer's position.
+            zone: the zone from the RDS API.
+            status: the status from the RDS API.
         """
         reading = self._readings[-1] if self._readings else None
         activity = reading.activity if reading else None

@@ -1,4 +1,4 @@
-"""What the keys do."""
+"""Handle the keys of the live view."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Final
 from rdskit.operate.top.policy import SORTS
 
 INTERVALS: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
-"""Seconds between two looks, through which + and - go."""
+"""Seconds between two polls, selected by + and -."""
 _SEQUENCE: Final = re.compile(r"\x1b(\[[0-9;?]*[ -/]*[@-~]|O.)")  # ECMA-48: what arrows and the like send
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How the watcher wants to see it.
+    """The display settings that the keys change.
 
     Attributes:
-        interval: seconds between two looks at a host.
+        interval: seconds between two polls of a host.
         sort: one of ``SORTS``.
-        paused: the frame is an old one on purpose.
-        help: show what the keys and columns mean.
-        ended: the watcher has seen enough.
+        paused: the display is frozen.
+        help: show the help on keys and columns.
+        ended: the user has quit.
     """
 
     interval: float = 1.0
@@ -33,11 +33,11 @@ class Look:
 
 
 def pressed(look: Look, keys: str) -> Look:
-    """What follows from keys; one that means nothing, such as an arrow, changes nothing.
+    """Return the settings after some keys; a key without a meaning, such as an arrow, changes nothing.
 
     Args:
-        look: before.
-        keys: as the terminal sends them; empty when it has gone.
+        look: the settings before.
+        keys: the terminal's input; empty if the terminal is gone.
     """
     if not keys:
         return replace(look, ended=True)

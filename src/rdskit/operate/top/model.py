@@ -1,4 +1,4 @@
-"""What ``rdskit top`` shows at one moment."""
+"""The data that ``rdskit top`` shows at one moment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Level(Enum):
-    """How an entry of the journal is to be taken."""
+    """The severity of a journal entry."""
 
     INFO = "info"
     GOOD = "good"
@@ -23,14 +23,14 @@ class Level(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Something that happened.
+    """One entry of the journal.
 
     Attributes:
         at: seconds since 1970.
-        subject: the host, cluster or part that it happened to.
-        words: what happened.
-        level: how to take it.
-        count: how often in a row.
+        subject: the host, cluster or part that it concerns.
+        words: the text.
+        level: its severity.
+        count: how often it repeated.
     """
 
     at: float
@@ -42,13 +42,13 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class OldestTransaction:
-    """The transaction of a client that has been open for longest.
+    """The client transaction that has been open longest.
 
     Attributes:
-        seconds: for how long.
-        process: the server's number of its connection.
-        user: whose it is; None where the server does not tell.
-        state: what it does, in the server's own words; None where the server does not tell.
+        seconds: its age.
+        process: the server's id of its connection.
+        user: its user; None if the server does not report it.
+        state: its state, as the server calls it; None if the server does not report it.
     """
 
     seconds: float
@@ -59,15 +59,15 @@ class OldestTransaction:
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What a server says of itself; None where it does not tell.
+    """A server's load; None where the server reports nothing.
 
     Attributes:
-        transactions: ended since the server counts.
-        statements: answered since the server counts.
-        connections: of clients, open now.
-        max_connections: that it takes.
-        oldest: the transaction that has been open for longest; None also when there is none.
-        hidden: what the user may not see, each with the grant that is missing.
+        transactions: the counter of ended transactions.
+        statements: the counter of statements.
+        connections: open client connections.
+        max_connections: the limit of connections.
+        oldest: the transaction that has been open longest; None also if there is none.
+        hidden: values that the user may not see, each with the missing grant.
     """
 
     transactions: int | None = None
@@ -80,15 +80,14 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One look at a host.
+    """The result of one poll of a host.
 
     Attributes:
         at: seconds on the loop's clock.
         latency: seconds for a round trip on an open connection.
-        activity: what the server said.
-        position: of a writer, where its log ends; of a reader, what it has replayed; None where that is not told.
-        lag: of a reader, seconds behind, infinite while replication stands still; None for a writer, and where it is
-            not told.
+        activity: the server's load.
+        position: the end of a writer's log, or a reader's replayed position; None if unknown.
+        lag: a reader's seconds behind, infinite while replication is stalled; None for a writer, and if unknown.
     """
 
     at: float
@@ -100,10 +99,10 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Distance:
-    """How much log a reader has still to replay.
+    """The amount of log that a reader has not replayed yet.
 
     Attributes:
-        amount: how much.
+        amount: the number of units.
         unit: ``bytes`` or ``transactions``.
     """
 
@@ -113,21 +112,21 @@ class Distance:
 
 @dataclass(frozen=True, slots=True)
 class HostView:
-    """One host as it is seen now; None where something is not known.
+    """One host's current data; None for unknown values.
 
     Attributes:
         zone: the availability zone.
-        status: what the RDS API calls its state, as in ``available``.
-        problem: why it gives no sign of life; None while it gives one.
-        since: seconds since 1970 when the problem began.
+        status: the RDS API's status, such as ``available``.
+        problem: why it does not respond; None while it does.
+        since: when the problem began, in seconds since 1970.
         latency: seconds for a round trip, smoothed.
-        transactions: each second.
-        statements: each second.
-        lag: seconds behind the writer; infinite while replication stands still.
+        transactions: transactions per second.
+        statements: statements per second.
+        lag: seconds behind the writer; infinite while replication is stalled.
         behind: log behind the writer.
-        history: transactions, or else statements, each second at the last looks, the newest last; None where there was
-            no answer.
-        pool: of the watching client.
+        history: transactions, or else statements, per second at the last polls, the newest last; None for a failed
+            poll.
+        pool: the statistics of the watching client's pool.
     """
 
     identifier: str
@@ -150,24 +149,24 @@ class HostView:
 
     @property
     def rate(self) -> float | None:
-        """Work each second: transactions where they are counted, else statements."""
+        """Transactions per second where they are counted, else statements per second."""
         return self.statements if self.transactions is None else self.transactions
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Everything that is shown at one moment.
+    """All data of one screen.
 
     Attributes:
         at: seconds since 1970.
-        target: what is watched, without a password.
-        engine: the kind of server.
-        interval: seconds between two looks at a host.
-        hosts: the writer first.
-        failing_since: seconds since 1970 when the writer was lost; None while there is one.
-        retries_left: what the watching client may still repeat.
-        notes: what cannot be seen, and which grant or permission is missing.
-        journal: what happened, the newest last.
+        target: the watched target, without a password.
+        engine: the server's engine.
+        interval: seconds between two polls of a host.
+        hosts: the hosts, the writer first.
+        failing_since: when the writer was lost, in seconds since 1970; None while there is one.
+        retries_left: the watching client's retry budget.
+        notes: values that cannot be read, with the missing grant or permission.
+        journal: the entries, the newest last.
     """
 
     at: float
@@ -182,11 +181,11 @@ class Frame:
 
     @property
     def ok(self) -> bool:
-        """Whether there is a writer, and every host gives a sign of life."""
+        """Whether there is a writer, and every host responds."""
         return self.failing_since is None and bool(self.hosts) and not any(host.problem for host in self.hosts)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the same as plain values for JSON, with the units in the names."""
+        """Return the frame as plain values for JSON, with units in the names."""
         hosts = [_plain(host) for host in self.hosts]
         journal = [{**asdict(entry), "level": entry.level.value} for entry in self.journal]
         plain = {**asdict(self), "ok": self.ok, "hosts": hosts, "journal": journal}
@@ -195,7 +194,7 @@ class Frame:
 
 
 def _plain(host: HostView) -> dict[str, Any]:
-    """A host for JSON, which knows no infinity."""
+    """Return a host for JSON, which has no infinity."""
     stopped = host.lag is not None and math.isinf(host.lag)
     plain = {**asdict(host), "role": host.role.value, "replication_stopped": stopped}
     del plain["lag"], plain["latency"]

@@ -1,4 +1,4 @@
-"""What follows from two looks at a cluster: rates, distances, and what has changed."""
+"""Derive rates, distances and changes from two polls of a cluster."""
 
 from __future__ import annotations
 
@@ -32,16 +32,21 @@ if TYPE_CHECKING:
     from rdskit.operate.top.model import HostView, Reading
 
 SORTS: Final = ("role", "name", "rate", "latency", "connections", "transaction", "lag")
-JOURNAL: Final = 200  # entries that are kept
-_SHORTEST: Final = 0.9  # seconds between two readings of which a rate is made: servers publish their counters in beats
-_SMOOTHING: Final = 5.0  # seconds over which a latency is forgotten
-_FOLD_ENTRIES: Final = 8  # entries among which a repetition is looked for
-_FOLD_SECONDS: Final = 60.0  # for which it counts as one
+JOURNAL: Final = 200  # the limit of entries
+_SHORTEST: Final = (
+    0.9  # seconds between the two readings of a rate, because servers publish counters about once a second
+)
+_SMOOTHING: Final = 5.0  # time constant of the latency's average, in seconds
+_FOLD_ENTRIES: Final = 8  # a repetition is folded into one of this many last entries
+_FOLD_SECONDS: Final = 60.0  # if it is not older than this
 _QUIET: Final = (ConnectionOpened, ConnectionClosed, PoolWaited, QueryFinished, QueryRetried)
 
 
 def earlier(readings: Sequence[Reading]) -> Reading | None:
-    """The newest reading that is old enough for a rate against the last one, else the oldest; None if there is none."""
+    """Return the reading to compare the last one with; None if there is none.
+
+    It is the newest that is old enough for a rate, else the oldest.
+    """
     if len(readings) < 2:  # noqa: PLR2004 - a rate needs two
         return None
     old_enough = (one for one in reversed(readings[:-1]) if readings[-1].at - one.at >= _SHORTEST)
@@ -49,19 +54,22 @@ def earlier(readings: Sequence[Reading]) -> Reading | None:
 
 
 def rate(before: int | None, after: int | None, seconds: float) -> float | None:
-    """How much was counted each second; None where that is unknown, as after a restart, which resets the counter."""
+    """Return how much a counter grew each second; None if unknown.
+
+    A smaller value than before means a restart, which resets the counter.
+    """
     if before is None or after is None or seconds <= 0 or after < before:
         return None
     return (after - before) / seconds
 
 
 def smoothed(average: float | None, sample: float, elapsed: float) -> float:
-    """Fold one latency into an exponentially weighted average.
+    """Update an exponentially weighted average of latencies.
 
     Args:
-        average: so far, in seconds; None for none.
-        sample: in seconds.
-        elapsed: seconds since the sample before.
+        average: the average so far, in seconds; None for none.
+        sample: the new latency, in seconds.
+        elapsed: seconds since the previous sample.
     """
     if average is None:
         return sample
@@ -86,7 +94,7 @@ def _size(gtids: GtidSet) -> int:
 
 
 def ordered(hosts: Iterable[HostView], sort: str) -> list[HostView]:
-    """Hosts in the order in which they are shown: by one of ``SORTS``, the greatest figure first."""
+    """Return the hosts in display order: by one of ``SORTS``, the largest figure first."""
     by_role = sorted(hosts, key=lambda host: (host.role is not Role.WRITER, host.identifier))
     if sort == "role":
         return by_role
@@ -111,7 +119,7 @@ def _figure(host: HostView, sort: str) -> float:
 
 
 def noted(journal: tuple[Entry, ...], entry: Entry) -> tuple[Entry, ...]:
-    """Add an entry in its place in time; what only repeats one of the last is counted there."""
+    """Add an entry at its place in time; a repetition of a recent entry is counted there instead."""
     for index in range(len(journal) - 1, max(-1, len(journal) - 1 - _FOLD_ENTRIES), -1):
         known = journal[index]
         if _same(known, entry) and abs(entry.at - known.at) < _FOLD_SECONDS:
@@ -126,11 +134,11 @@ def _same(one: Entry, other: Entry) -> bool:
     return (one.subject, one.words, one.level) == (other.subject, other.words, other.level)
 
 
-def told(event: Event, at: float) -> Entry | None:
-    """What the client's own event says to a person; None for the everyday ones.
+def entry_of(event: Event, at: float) -> Entry | None:
+    """Return the journal entry for an event of the client; None for routine events.
 
     Args:
-        event: as an observer hears it.
+        event: the event.
         at: seconds since 1970.
     """
     if isinstance(event, _QUIET):
@@ -154,17 +162,17 @@ def told(event: Event, at: float) -> Entry | None:
 
 
 def _unnamed(event: Any) -> str:
-    """An event that is not named above, in its own words."""
+    """Format an event that has no text of its own."""
     values = ", ".join(f"{name} {value}" for name, value in asdict(event).items())
     return f"{type(event).__name__}: {values}"
 
 
 def changes(before: Topology, after: Topology, at: float) -> list[Entry]:
-    """What has changed between two topologies.
+    """Return entries for the differences between two topologies.
 
     Args:
-        before: the one before.
-        after: the one now.
+        before: the previous topology.
+        after: the current topology.
         at: seconds since 1970.
     """
     old = {host.identifier: host for host in before.hosts}

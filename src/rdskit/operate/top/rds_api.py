@@ -1,4 +1,4 @@
-"""What the RDS API says of the hosts that are watched: how they are, where they are, and what happened to them."""
+"""Poll the RDS API for the watched hosts: status, availability zone and events."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     from rdskit.kernel.topology import Host
     from rdskit.operate.top.journal import Journal
 
-_LOOKS_BACK: Final = timedelta(minutes=10)  # at first
-_OVERLAP: Final = timedelta(minutes=2)  # an event may be told later than it happened, and clocks differ
-_PAUSE: Final = timedelta(minutes=1)  # after a refusal: each one is an entry in the account's audit trail
+_LOOKS_BACK: Final = timedelta(minutes=10)  # for events of the first poll
+_OVERLAP: Final = timedelta(minutes=2)  # the API reports events late, and clocks differ
+_PAUSE: Final = timedelta(minutes=1)  # after a refusal, because each one is an entry in the account's audit trail
 _BAD: Final = frozenset({"failure", "low storage"})
 
 
 class RdsApi:
-    """The API's side of the picture. It is left out where the API cannot be asked, which is noted.
+    """Poll the RDS API. Where it refuses or cannot be reached, a note says so.
 
     Args:
-        journal: where events go.
+        journal: receives the events.
 
     Attributes:
-        states: by the host's identifier, as they were told last.
-        looked: set once the API was asked, or need not be.
+        states: by host identifier, the last known states.
+        looked: set after the first poll.
     """
 
     def __init__(self, journal: Journal) -> None:
@@ -47,19 +47,19 @@ class RdsApi:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Why the API cannot be asked."""
+        """Why polling the API fails, for each action."""
         return tuple(f"{words} ({action})" for action, (_, words) in self._refusals.items())
 
-    async def look(self, hosts: Iterable[Host], cluster: str) -> None:
-        """Ask the API.
+    async def poll(self, hosts: Iterable[Host], cluster: str) -> None:
+        """Poll states and events.
 
         Args:
-            hosts: those that are named by nothing but their endpoints are no instances that the API knows.
-            cluster: whose events are of interest too.
+            hosts: the hosts; those without an identifier of their own are unknown to the API and left out.
+            cluster: the cluster, whose events are collected too.
         """
         for region, names in places(hosts).items():
-            await self._unless_refused("rds:DescribeDBInstances", partial(self._ask_states, names, region))
-            await self._unless_refused("rds:DescribeEvents", partial(self._hear, {*names, cluster}, region))
+            await self._unless_refused("rds:DescribeDBInstances", partial(self._query_states, names, region))
+            await self._unless_refused("rds:DescribeEvents", partial(self._query_events, {*names, cluster}, region))
         self.looked.set()
 
     async def _unless_refused(self, action: str, ask: Callable[[], Awaitable[None]]) -> None:
@@ -70,13 +70,13 @@ class RdsApi:
             await ask()
             self._refusals.pop(action, None)
         except RdskitError as error:
-            self._refusals[action] = (datetime.now(UTC), f"the RDS API tells less: {error}")
+            self._refusals[action] = (datetime.now(UTC), f"the RDS API cannot be read: {error}")
 
-    async def _ask_states(self, names: dict[str, str], region: str | None) -> None:
-        told = await describe_states(names, region)
-        self.states |= {names[name]: state for name, state in told.items() if name in names}
+    async def _query_states(self, names: dict[str, str], region: str | None) -> None:
+        states = await describe_states(names, region)
+        self.states |= {names[name]: state for name, state in states.items() if name in names}
 
-    async def _hear(self, sources: Collection[str], region: str | None) -> None:
+    async def _query_events(self, sources: Collection[str], region: str | None) -> None:
         for event in await describe_events(self._since, region):
             if event.source in sources and event not in self._seen:
                 self._seen.add(event)
@@ -87,16 +87,16 @@ class RdsApi:
 
 
 def places(hosts: Iterable[Host]) -> dict[str | None, dict[str, str]]:
-    """Hosts as the API calls them, by region; None is the configured one.
+    """Return hosts by region, with the identifiers that the API uses; None is the configured region.
 
     Returns:
-        By region, the host's identifier by the instance's.
+        For each region, host identifiers by instance identifier.
     """
     found: dict[str | None, dict[str, str]] = defaultdict(dict)
     for host in hosts:
         if host.identifier == str(host.endpoint):
             continue
-        region, slash, instance = host.identifier.rpartition("/")  # as hosts of a global database are called
+        region, slash, instance = host.identifier.rpartition("/")  # a global database's hosts are REGION/NAME
         name = read_name(host.endpoint.host)
         found[region if slash else name.region if name else None][instance] = host.identifier
     return dict(found)

@@ -1,4 +1,4 @@
-"""A frame as lines of text: what a terminal of a given size shows of it."""
+"""Render a frame as lines of text for a terminal of a given size."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ if TYPE_CHECKING:
 
 _GAP: Final = 2  # blanks between two columns
 _LEVELS: Final = {Level.INFO: "", Level.GOOD: "green", Level.BAD: "red"}
-_ALWAYS_EVENTS: Final = 4  # lines that the journal gets even where there are many hosts
+_ALWAYS_EVENTS: Final = 4  # lines reserved for the journal, even with many hosts
 _HELP: Final = (
     "q  quit          p  pause, and go on          s  sort by the next of: " + ", ".join(SORTS),
-    "+  look less often    -  look more often      ?  this help",
-    "tx/s, stmt/s  transactions and statements each second; the looks of this view are among them",
+    "+  poll less often    -  poll more often      ?  this help",
+    "tx/s, stmt/s  transactions and statements per second, including the polls of this view",
     "latency  a round trip on an open connection, smoothed over 5 s      conn  connections open / allowed",
     "oldest  the transaction open for longest, and its connection's number on the server",
     "lag, behind  time and log that a reader has still to replay         pool  of this view: in use/open, breaker",
-    "history  the rate at the last looks; a red x is a look without an answer",
+    "history  the rate at the last polls; a red x is a poll without an answer",
 )
 
 
 def render(frame: Frame, look: Look, width: int, height: int | None = None) -> list[Text]:
-    """Draw a frame.
+    """Render a frame as styled lines.
 
     Args:
-        frame: what to show.
-        look: how.
-        width: in cells; no line is longer.
-        height: lines at most; None for as many as there are.
+        frame: the data.
+        look: the display settings.
+        width: the largest width of a line in cells.
+        height: the largest number of lines; None for no limit.
     """
     lines = [
         _title(frame, look, None if height is None else width),
@@ -60,7 +60,7 @@ def render(frame: Frame, look: Look, width: int, height: int | None = None) -> l
 
 
 def _remarks(frame: Frame) -> list[Text]:
-    """What is wrong with a host, and what cannot be seen."""
+    """Return lines for hosts that do not respond and for values that cannot be read."""
     lost = (host for host in frame.hosts if host.problem)
     away = [Text(f"✗ {escaped(host.identifier)}: {escaped(host.problem or '')}", "red") for host in lost]
     hidden = [Text(f"! {escaped(note)}", "yellow") for note in frame.notes]
@@ -77,7 +77,7 @@ def _cut(line: Text, width: int) -> Text:
 
 
 def _title(frame: Frame, look: Look, width: int | None) -> Text:
-    """The first line; where there are keys, it names the one that explains the others."""
+    """Return the first line; in a terminal it ends with the key for help."""
     title = Text.assemble(("rdskit top", "bold"), f"  {escaped(frame.target)}  {frame.engine}  {_clock(frame.at)}")
     title.append(f"  every {duration(frame.interval)}")
     if look.sort != "role":
@@ -123,7 +123,7 @@ def _table(hosts: Sequence[HostView], frame: Frame, width: int) -> list[Text]:
 
 
 def _fitting(hosts: Sequence[HostView], now: float, width: int) -> list[tuple[Column, int]]:
-    """The columns that say something, with their widths; what matters least goes where there is no room."""
+    """Return the non-empty columns with their widths; on a narrow terminal the least important are dropped."""
     chosen = []
     for column in COLUMNS:
         cells = [column.cell(host, now).plain for host in hosts]
@@ -154,7 +154,7 @@ def _aligned(words: str, size: int, column: Column) -> str:
 
 
 def _events(journal: Sequence[Entry], room: int | None) -> list[Text]:
-    """The newest entries that fit, the newest last, below their heading."""
+    """Return the newest entries that fit, the newest last, below a heading."""
     shown = journal if room is None else journal[len(journal) - min(room, len(journal)) :]
     return [Text(), Text("what happened", "dim"), *(_entry(entry) for entry in shown)] if shown else []
 

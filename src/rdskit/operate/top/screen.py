@@ -1,4 +1,4 @@
-"""The terminal: it is borrowed for the length of a watch, and given back as it was."""
+"""Take over the terminal for the live view, and restore it afterwards."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _ENDINGS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Screen:
-    """Shows a watch until the watcher has seen enough.
+    """Show a watch until the user quits.
 
     Args:
-        watch: what to show.
-        console: a terminal.
+        watch: the watch.
+        console: the terminal.
     """
 
     def __init__(self, watch: Watch, console: Console) -> None:
@@ -51,7 +51,7 @@ class Screen:
             The exit status: 0 after a key, 128 and the signal's number after a signal.
         """
         with self._signals(), self._terminal:
-            self._take()
+            self._take_terminal()
             while not self._look.ended:
                 self._draw()
                 await asyncio.sleep(_REDRAW_AT_MOST_EVERY)
@@ -69,8 +69,8 @@ class Screen:
 
     # -- the terminal ----------------------------------------------------------------------------------------------
 
-    def _take(self) -> None:
-        """Take the terminal: keys come one by one and unechoed, and the screen is one of our own."""
+    def _take_terminal(self) -> None:
+        """Set the terminal to single unechoed keys and an alternate screen, and register the undo of both."""
         descriptor = sys.stdin.fileno()
         before = termios.tcgetattr(descriptor)
         self._terminal.callback(termios.tcsetattr, descriptor, termios.TCSADRAIN, before)
@@ -107,8 +107,8 @@ class Screen:
         self._watch.changed.set()
 
     def _suspend(self) -> None:
-        """Ctrl-Z: the shell gets its terminal back; ``fg`` goes on here."""
+        """Handle Ctrl-Z: restore the terminal for the shell, stop, and take it over again after ``fg``."""
         self._terminal.close()
         os.kill(os.getpid(), signal.SIGSTOP)
-        self._take()
+        self._take_terminal()
         self._watch.changed.set()

@@ -1,4 +1,4 @@
-"""The watch over one cluster: it sees what an application with rdskit would see, from a client of its own."""
+"""Watch one cluster through a client of its own, so that it sees what an application with rdskit sees."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ if TYPE_CHECKING:
     from rdskit.kernel.topology import Host
     from rdskit.operate.top.model import HostView
 
-_FOLLOW_EVERY: Final = 0.1  # seconds between two comparisons with the client's topology, which costs nothing
+_FOLLOW_EVERY: Final = 0.1  # seconds between two comparisons with the client's topology, which is in memory
 _ASK_API_EVERY: Final = 5.0  # seconds
-_HURRY: Final = 0.2  # seconds between two looks while there is no writer
+_HURRY: Final = 0.2  # seconds between two polls while there is no writer
 _log = logging.getLogger("rdskit")
 
 
 class Watch:
-    """Looks at every host of a cluster again and again. Made by ``watching``; used by ``async with``.
+    """Poll every host of a cluster. Created by ``watching``; used by ``async with``.
 
     Args:
         resolved: the cluster.
-        limits: of the pool of each host.
-        interval: seconds between two looks at a host.
-        journal: of what happens.
-        owner: of the tasks.
+        limits: the limits of each host's pool.
+        interval: seconds between two polls of a host.
+        journal: receives the entries.
+        owner: the owner of the tasks.
 
     Attributes:
-        changed: set when something has happened that is worth showing at once.
+        changed: set when a change should be shown at once.
         interval: may be changed at any time.
     """
 
@@ -60,21 +60,21 @@ class Watch:
         self.interval = interval
         self._resolved = resolved
         self._journal = journal
-        self._bulletin = RdsApi(journal)
-        observers = Observers([journal.hear, self._hear])
+        self._rds_api = RdsApi(journal)
+        observers = Observers([journal.observe, self._observe])
         self._cluster = Cluster(resolved.source, resolved.access, limits, readers=True, observers=observers)
         self._tasks = owner
         self._hosts: dict[str, WatchedHost] = {}
-        self._looking: dict[str, asyncio.Task[Any]] = {}
+        self._polling: dict[str, asyncio.Task[Any]] = {}
         self._topology = Topology(())
         self._failing_since: float | None = None
         self._ask_api = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        """Connect and begin to look.
+        """Connect and start polling.
 
         Raises:
-            RdskitError: the target cannot be used. A cluster whose writer alone is away is watched all the same.
+            RdskitError: the target cannot be used. A cluster whose writer is lost can still be watched.
         """
         try:
             await self._connect()
@@ -84,25 +84,25 @@ class Watch:
         await self._cluster.settled()
         self._follow()
         self._tasks.spawn(every(_FOLLOW_EVERY, self._follow_on, asyncio.Event()), "follow the topology")
-        self._tasks.spawn(every(_ASK_API_EVERY, self._look_at_api, self._ask_api), "ask the API")
+        self._tasks.spawn(every(_ASK_API_EVERY, self._poll_api, self._ask_api), "ask the API")
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close all connections."""
+        """Close all connections and end the tasks."""
         await self._close()
 
     async def compared(self) -> Frame:
-        """A frame with rates: what is seen once every host was looked at twice, with or without an answer."""
-        looks = (self._bulletin.looked.wait(), *(host.compared() for host in self._hosts.values()))
-        with contextlib.suppress(TimeoutError):  # a host that has left meanwhile is not looked at any more
-            async with asyncio.timeout(2 * self._patience + self.interval):
+        """Return a frame with rates, once every host was polled twice, successfully or not."""
+        looks = (self._rds_api.looked.wait(), *(host.compared() for host in self._hosts.values()))
+        with contextlib.suppress(TimeoutError):  # a host that has left in the meantime is not polled any more
+            async with asyncio.timeout(2 * self._connect_timeout + self.interval):
                 await asyncio.gather(*looks)
         return self.frame()
 
     def frame(self) -> Frame:
-        """What is seen now."""
+        """Return the current data for one screen."""
         hosts = [self._view(watched) for watched in self._hosts.values()]
         return Frame(
             time.time(),
@@ -131,7 +131,7 @@ class Watch:
             self._tasks.spawn(self._start_anyway(), "wait for the writer")
 
     async def _start(self) -> None:
-        await self._cluster.start(Deadline.after(self._patience))
+        await self._cluster.start(Deadline.after(self._connect_timeout))
 
     async def _start_anyway(self) -> None:
         while True:
@@ -144,7 +144,7 @@ class Watch:
                 return
 
     @property
-    def _patience(self) -> float:
+    def _connect_timeout(self) -> float:
         return self._resolved.access.connect_timeout
 
     async def _close(self) -> None:
@@ -157,7 +157,7 @@ class Watch:
         self._follow()
 
     def _follow(self) -> None:
-        """Look at the hosts that the client knows now, and at no others."""
+        """Poll the hosts of the client's current topology, and stop polling others."""
         topology = self._cluster.topology
         if topology is self._topology:
             return
@@ -167,7 +167,7 @@ class Watch:
         self._topology = topology
         hosts = topology.hosts or ((topology.entry,) if topology.entry else ())
         for gone in self._hosts.keys() - {host.identifier for host in hosts}:
-            self._looking.pop(gone).cancel()
+            self._polling.pop(gone).cancel()
             del self._hosts[gone]
         pools = {pool.endpoint: pool for pool in (*self._cluster.readers.values(), self._cluster.writer)}
         self._journal.names |= {str(host.endpoint): host.identifier for host in hosts}
@@ -179,14 +179,14 @@ class Watch:
         watched = self._hosts.get(host.identifier)
         if watched is None:
             watched = self._hosts[host.identifier] = WatchedHost(host, pool, self._resolved.engine, self._journal)
-            self._looking[host.identifier] = self._tasks.spawn(self._look_on(watched), f"look at {host.identifier}")
+            self._polling[host.identifier] = self._tasks.spawn(self._poll_host(watched), f"look at {host.identifier}")
             return
-        watched.take(host, pool)
+        watched.update(host, pool)
 
-    async def _look_on(self, watched: WatchedHost) -> None:
+    async def _poll_host(self, watched: WatchedHost) -> None:
         while True:
             watched.wake.clear()
-            error = await watched.look()
+            error = await watched.poll()
             if error is not None and watched.host.role is Role.WRITER:
                 self._cluster.report(error.failure)
             self.changed.set()
@@ -194,11 +194,11 @@ class Watch:
                 async with asyncio.timeout(self.interval if self._failing_since is None else _HURRY):
                     await watched.wake.wait()
 
-    async def _look_at_api(self) -> None:
-        await self._bulletin.look(self._topology.hosts, self._resolved.source.cluster)
+    async def _poll_api(self) -> None:
+        await self._rds_api.poll(self._topology.hosts, self._resolved.source.cluster)
         self.changed.set()
 
-    def _hear(self, event: Event) -> None:
+    def _observe(self, event: Event) -> None:
         if isinstance(event, FailoverStarted):
             self._failing_since = time.time()
             for watched in self._hosts.values():
@@ -215,24 +215,24 @@ class Watch:
     # -- showing ---------------------------------------------------------------------------------------------------
 
     def _view(self, watched: WatchedHost) -> HostView:
-        state = self._bulletin.states.get(watched.host.identifier)
+        state = self._rds_api.states.get(watched.host.identifier)
         writer = next((each.position for each in self._hosts.values() if each.host.role is Role.WRITER), None)
         return watched.view(writer, state.zone if state else None, state.status if state else None)
 
     def _notes(self) -> tuple[str, ...]:
         hidden = {note: None for watched in self._hosts.values() for note in watched.hidden}
-        return (*hidden, *self._bulletin.notes)
+        return (*hidden, *self._rds_api.notes)
 
 
 @contextlib.asynccontextmanager
 async def watching(
     target: str, *, interval: float = 1.0, connect_timeout: float = 5.0, **options: Any
 ) -> AsyncIterator[Watch]:
-    """Watch a cluster for the length of the block.
+    """Watch a cluster while the block runs.
 
     Args:
         target: as for ``rdskit.connect``.
-        interval: seconds between two looks at a host.
+        interval: seconds between two polls of a host.
         connect_timeout: seconds for one attempt to connect.
         options: ``credentials``, ``tls``, ``ca`` and ``readers``, as for ``rdskit.connect``.
 
@@ -242,10 +242,10 @@ async def watching(
     Raises:
         RdskitError: the target cannot be used.
     """
-    # Looks come one at a time; the second connection is for the moment when the first one is being given up.
+    # One poll runs at a time; the second connection is needed while the first one is being discarded.
     limits = PoolLimits(min_size=1, max_size=2, connect_timeout=connect_timeout, check_after=3600.0)
     journal = Journal()
-    given = Options(limits=limits, application_name="rdskit top", observers=(journal.hear,), **options)
+    given = Options(limits=limits, application_name="rdskit top", observers=(journal.observe,), **options)
     owner = TaskOwner("top")
     _log.addHandler(journal)
     try:
