@@ -133,7 +133,7 @@ async def test_what_is_no_such_server_is_told_at_tls(scheme: str, words: bytes) 
         name, _, advice = failure(await check(f"{scheme}://u:{PASSWORD}@127.0.0.1:{port}/x"))
     assert name == "tls"
     product = "PostgreSQL" if scheme == "postgresql" else "MySQL or MariaDB"
-    assert advice == f"check that a {product} server listens there, and not something else"
+    assert advice == f"check that a {product} server listens there, and no other program"
 
 
 async def test_a_server_that_refuses_before_it_greets_is_quoted() -> None:
