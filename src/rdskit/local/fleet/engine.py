@@ -285,7 +285,7 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """Name in RDS."""
+        """Name of the engine in RDS."""
         ...
 
     @property

@@ -44,7 +44,7 @@ class FaultTimers:
         timer.start()
 
     def close(self) -> None:
-        """Cancel all timers."""
+        """Cancel the timers of all faults."""
         with self._lock:
             for timer in self._timers:
                 timer.cancel()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_IN_SYNC: Final = 120.0  # seconds; a copy of a large database takes most of them
+_IN_SYNC: Final = 120.0  # seconds, including the copy of the database
 _WRITABLE: Final = 30.0  # seconds until a promoted replica must accept a write
 
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_PARALLEL: Final = 4  # starts and stops at once; each of them keeps about one core busy
+_PARALLEL: Final = 4  # starts or stops at once, so that many instances do not recover at the same time
 
 
 class Fleet:
@@ -136,7 +136,7 @@ class Fleet:
         membership.fail_over(self._clusters.find(resource_id), target_id, self._supervisor)
 
     def delete_cluster(self, resource_id: str) -> None:
-        """Remove a cluster.
+        """Remove a DB cluster without instances.
 
         Raises:
             LocalError: there is no such cluster, or it has instances: delete those first.
@@ -152,7 +152,7 @@ class Fleet:
         self._clusters.find(cluster_id).remove_custom(name)
 
     def create(self, spec: InstanceSpec) -> Endpoint:
-        """Create an instance.
+        """Create a DB instance and start its servers.
 
         Returns:
             Its endpoint, which accepts the master user's login. A standby is in sync.
@@ -304,7 +304,7 @@ class Fleet:
         return self._started_context
 
     def _bring_up(self) -> None:
-        # Before anything starts: an orphan still holds its port, its data directory and, as a primary, its clients.
+        # Before anything starts: an orphan still has its port and its data directory, and may still accept commits.
         left = end_orphans(self._store.root)
         if left:
             _log.warning("killed %d processes that an earlier local RDS left running", len(left))

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _RETRY: Final = 5.0  # seconds between attempts after an error, so that a server that cannot start does not fill the log
-# Seconds after a failover before the old primary is rewound. Rewinding takes a whole core and the disk, just when every
-# client reconnects.
+# Seconds after a failover before the old primary is rewound. Rewinding needs processor and disk just when every client
+# reconnects.
 _CLIENTS_FIRST: Final = 0.75
 
 
