@@ -94,7 +94,7 @@ def test_a_bare_password_is_taken_as_it_is(text: str) -> None:
     [
         ('{"username": "app", "password": "hunter2",}', "looks like a JSON object but is not valid JSON"),
         ('{"user": "app", "pass": "hunter2"}', "has no 'username' and 'password'; its keys are: pass, user"),
-        ('{"username": "app", "password": ["hunter2"]}', "has a 'password' that is no text but list"),
+        ('{"username": "app", "password": ["hunter2"]}', "has a 'password' of type list"),
         ('{"username": "app", "password": "hunter2", "port": "x"}', "has a 'port' that is not a number"),
         ("{}", "its keys are: none"),
     ],

@@ -101,7 +101,7 @@ async def test_what_is_not_known_is_named(clock: Clock, owner: TaskOwner, monkey
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
     alias = Endpoint("db.example.com", 5432)
-    with pytest.raises(rdskit.ConfigError, match=r"region of 'db\.example\.com' is not known.*AWS_REGION"):
+    with pytest.raises(rdskit.ConfigError, match=r"region of 'db\.example\.com' is unknown.*AWS_REGION"):
         await IamCredentials(Iam(), "app", owner, now=clock).login(alias)
     monkeypatch.setenv("AWS_REGION", "ap-southeast-2")
     login = await IamCredentials(Iam(), "app", owner, now=clock).login(alias)
