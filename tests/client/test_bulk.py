@@ -338,7 +338,7 @@ async def test_one_statement_for_many_parameter_sets(items: rdskit.Database) -> 
     large = [{"id": 10_000 + number, "name": "y" * 40 + str(number), "p": 0.0} for number in range(3)]
     with pytest.raises(rdskit.ConfigError, match=r"parameter set 1: .* has no parameter 'p'"):
         await items.execute_many(insert, large)
-    with pytest.raises(rdskit.ConfigError, match="this statement gives rows"):
+    with pytest.raises(rdskit.ConfigError, match="this statement returns rows"):
         await items.execute_many("select :a", [{"a": 1}])
 
 

@@ -109,7 +109,7 @@ def test_columns_that_do_not_fit_are_named_with_the_type(kind: Any) -> None:
         into_one(row(id=7), kind)
     with pytest.raises(rdskit.ConfigError, match=rf"into={kind.__name__} does not fit .* no field for column 'age'"):
         into_all([row(id=7, name="Ada", age=36)], kind)
-    with pytest.raises(rdskit.ConfigError, match="column 'id' is there twice"):
+    with pytest.raises(rdskit.ConfigError, match="column 'id' occurs twice"):
         into_one(row_class(("id", "id", "name"))((1, 2, "x")), kind)
 
 
@@ -127,7 +127,7 @@ def test_no_row_stays_none_and_no_rows_stay_no_rows() -> None:
 
 @pytest.mark.parametrize("kind", [int, list, str, object, None.__class__])
 def test_other_types_are_refused(kind: Any) -> None:
-    with pytest.raises(rdskit.ConfigError, match="cannot be made of rows"):
+    with pytest.raises(rdskit.ConfigError, match="cannot convert rows to a"):
         into_one(row(id=1), kind)
 
 

@@ -13,7 +13,7 @@ import rdskit
 from rdskit.client.credentials import log_in, log_in_here
 from rdskit.client.credentials.attempts import GiveUp, Pause, Reply, Try, login_steps
 from rdskit.client.targets.policy import hosts_for
-from rdskit.client.targets.search import patiently
+from rdskit.client.targets.search import retry_while_away
 from rdskit.kernel.endpoints import Endpoint
 from rdskit.kernel.failures import Failure
 from rdskit.kernel.ports import DriverError, Login
@@ -157,7 +157,7 @@ def test_a_host_that_is_away_is_tried_again_while_there_is_time() -> None:
         return "connected"
 
     waits = Waits()
-    assert patiently(attempt, 60.0, waits) == "connected"
+    assert retry_while_away(attempt, 60.0, waits) == "connected"
     assert left[0] == 60.0
     assert left == sorted(left, reverse=True)
     assert len(waits.pauses) == 2
@@ -171,5 +171,5 @@ def test_patience_ends(error: DriverError, timeout: float) -> None:
         raise error
 
     with pytest.raises(DriverError):
-        patiently(attempt, timeout, waits)
+        retry_while_away(attempt, timeout, waits)
     assert waits.pauses == []

@@ -106,7 +106,7 @@ async def test_what_is_streamed_is_one_moment(filled: rdskit.Database) -> None:
 async def test_only_reads_are_streamed_outside_a_transaction(filled: rdskit.Database) -> None:
     for text, told in (
         ("select id from items where id = 1 for update", "does more than read"),
-        ("delete from items", "gives no rows to stream"),
+        ("delete from items", "returns no rows to stream"),
     ):
         with pytest.raises(rdskit.ConfigError, match=told):
             filled.stream(text)

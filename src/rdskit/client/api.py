@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from rdskit.client.targets.location import Located
     from rdskit.client.targets.options import Options
     from rdskit.client.targets.resolve import Resolved, resolve
-    from rdskit.client.targets.search import Search, patiently
+    from rdskit.client.targets.search import Search, retry_while_away
     from rdskit.client.tls import MODES, authority_file, tls_context
     from rdskit.client.tls.arguments import TLS_NAMES, tls_arguments
     from rdskit.client.transactions import TABLES, Transaction, fingerprint_of, name_of
@@ -123,10 +123,10 @@ __all__ = [
     "on_write",
     "open_target",
     "parse",
-    "patiently",
     "reader_progress",
     "replication",
     "resolve",
+    "retry_while_away",
     "rewriting",
     "routed",
     "routes_reads",
@@ -199,7 +199,7 @@ _MODULES: Final = {
     ),
     "rdskit.client.targets.search": (
         "Search",
-        "patiently",
+        "retry_while_away",
     ),
     "rdskit.client.tls": (
         "MODES",

@@ -1,4 +1,4 @@
-"""Statements beyond a single one: many rows in, many rows out, pages, and rows as the caller's own types."""
+"""Insert and stream many rows, read pages, and convert rows to the caller's own types."""
 
 from rdskit.client.statements.batches import Pace, Source
 from rdskit.client.statements.bulk import execute_many, insert_many

@@ -1,4 +1,4 @@
-"""The portions in which many rows are sent: read from whatever the caller has, each with its time."""
+"""Read many rows from any source in batches, each with a timeout of its own."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Source = Iterable[Mapping[str, Any]] | Iterable[Row] | AsyncIterable[Mapping[str
 
 
 class Pace:
-    """Until when the call that sends rows must have ended: the server has its time for each portion anew.
+    """Moves the deadline of a bulk call: the server gets ``timeout`` for each batch.
 
-    While the caller's own source makes rows, only the deadline of the whole counts.
+    While the caller's own source produces rows, only the deadline of the whole call applies.
 
     Args:
         lease: the connection.
-        due: when everything must have ended, on the loop's clock; infinite for no limit.
-        timeout: seconds for each portion; None for no limit.
+        due: deadline of the whole call, on the loop's clock; infinite for no limit.
+        timeout: seconds for each batch; None for no limit.
     """
 
     def __init__(self, lease: Lease, due: float, timeout: float | None) -> None:
@@ -40,28 +40,28 @@ class Pace:
         self._loop = asyncio.get_running_loop()
 
     def source_works(self) -> None:
-        """The caller's source is asked for rows."""
+        """Set the deadline before reading from the caller's source."""
         self._watchdog.extend(self._lease, self.due)
 
     def server_works(self) -> None:
-        """Rows are sent, or all were."""
+        """Set the deadline before sending a batch, or waiting for the server."""
         self._watchdog.extend(self._lease, min(self.due, self._loop.time() + self._timeout))
 
 
 class Batches:
-    """Batches of a source, converted while they are taken; a portion smaller than ``BATCH_ROWS`` is the last.
+    """Batches of a source, converted while they are taken; a batch smaller than ``BATCH_ROWS`` is the last.
 
     Attributes:
-        convert: makes of a portion what the driver is given; its second argument is how many rows came before.
+        convert: makes of a batch what the driver is given; its second argument is how many rows came before.
     """
 
     def __init__(self, rows: object, pace: Pace) -> None:
-        """Begin to read.
+        """Open the source.
 
         Raises:
-            ConfigError: it is not a source of rows.
+            ConfigError: ``rows`` is not a source of rows.
         """
-        self.convert: Callable[[Sequence[Any], int], Batch] = lambda portion, _before: portion
+        self.convert: Callable[[Sequence[Any], int], Batch] = lambda batch, _before: batch
         self._pace = pace
         self._before = 0
         self._first: Sequence[Any] | None = None
@@ -69,7 +69,7 @@ class Batches:
         self._at_hand: Iterator[Sequence[Any]] = iter(()) if self._waits is not None else _read(rows)
 
     async def first(self) -> Sequence[Any] | None:
-        """The first portion as the source gave it; it is still to be taken. None if there are no rows."""
+        """Read the first batch without consuming it; return None if there are no rows."""
         self._first = await self._read()
         return self._first
 
@@ -77,40 +77,40 @@ class Batches:
         return self
 
     async def __anext__(self) -> Batch:
-        portion = await self._read()
-        if portion is None:
+        batch = await self._read()
+        if batch is None:
             raise StopAsyncIteration
-        return self._converted(portion)
+        return self._converted(batch)
 
     def at_hand(self) -> Iterator[Batch] | None:
-        """All that is left, for whoever takes it without waiting; None if the source itself waits."""
+        """Return the remaining batches as a plain iterator; None if the source is asynchronous."""
         return None if self._waits is not None else self._take()
 
     def _take(self) -> Iterator[Batch]:
-        while (portion := self._next()) is not None:
-            yield self._converted(portion)
+        while (batch := self._next()) is not None:
+            yield self._converted(batch)
 
     async def _read(self) -> Sequence[Any] | None:
         if self._waits is None or self._first is not None:
             return self._next()
         self._pace.source_works()
-        portion = await anext(self._waits, None)
+        batch = await anext(self._waits, None)
         self._pace.server_works()
-        return portion
+        return batch
 
     def _next(self) -> Sequence[Any] | None:
         if self._first is not None:
             first, self._first = self._first, None
             return first
         self._pace.source_works()
-        portion = next(self._at_hand, None)
+        batch = next(self._at_hand, None)
         self._pace.server_works()
-        return portion
+        return batch
 
-    def _converted(self, portion: Sequence[Any]) -> Batch:
+    def _converted(self, batch: Sequence[Any]) -> Batch:
         before = self._before
-        self._before += len(portion)
-        return self.convert(portion, before)
+        self._before += len(batch)
+        return self.convert(batch, before)
 
 
 def _read(rows: object) -> Iterator[list[Any]]:
@@ -121,11 +121,11 @@ def _read(rows: object) -> Iterator[list[Any]]:
 
 
 async def _read_async(rows: AsyncIterable[Any]) -> AsyncIterator[list[Any]]:
-    portion: list[Any] = []
+    batch: list[Any] = []
     async for row in rows:
-        portion.append(row)
-        if len(portion) == BATCH_ROWS:
-            yield portion
-            portion = []
-    if portion:
-        yield portion
+        batch.append(row)
+        if len(batch) == BATCH_ROWS:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

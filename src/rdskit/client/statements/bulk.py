@@ -1,4 +1,4 @@
-"""Many rows, and one statement with many parameter sets: all or nothing, in bounded memory."""
+"""Insert many rows, and run one statement with many parameter sets, in bounded memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from rdskit.client.statements.batches import Batches
-from rdskit.client.statements.conflicts import checked_conflict, located
+from rdskit.client.statements.conflicts import checked_conflict, conflict_key
 from rdskit.client.statements.rows import Columns
 from rdskit.errors import ConfigError
 from rdskit.kernel.arguments import require_text
@@ -38,26 +38,26 @@ async def insert_many(
         dialect: the server's.
         table: the table's name.
         rows: mappings with the same keys.
-        conflict: what happens to a row that is there, and what tells it.
+        conflict: what to do with rows that exist already, and how to recognize them.
 
     Returns:
         How many rows were inserted or updated.
 
     Raises:
-        ConfigError: rows or options do not fit.
-        DriverError: the server refused them.
+        ConfigError: a row or an option is invalid.
+        DriverError: the server refused the rows.
     """
     require_text("table", table, example="orders")
     conflict = checked_conflict(conflict, dialect)
-    portions = Batches(rows, pace)
-    first = await portions.first()
+    batches = Batches(rows, pace)
+    first = await batches.first()
     if first is None:
         return 0
     columns = Columns(first[0])
-    portions.convert = columns.values
-    key, target = await located(lease, dialect, table, conflict)
+    batches.convert = columns.values
+    key, target = await conflict_key(lease, dialect, table, conflict)
     insertion = Insertion(table, columns.names, conflict.on_conflict, key, target)
-    return await lease.connection.insert_many(insertion, portions)
+    return await lease.connection.insert_many(insertion, batches)
 
 
 async def execute_many(lease: Lease, pace: Pace, statement: Statement, sets: Source) -> int:
@@ -67,19 +67,21 @@ async def execute_many(lease: Lease, pace: Pace, statement: Statement, sets: Sou
         How many rows it matched in all.
 
     Raises:
-        ConfigError: the statement gives rows, or a parameter set does not fit it.
-        DriverError: the server refused one of them.
+        ConfigError: the statement returns rows, or a parameter set does not fit it.
+        DriverError: the server refused a parameter set.
     """
     if statement.returns_rows:
         raise ConfigError(
-            "execute_many gives a number, and this statement gives rows: use fetch_all, or leave them out"
+            "execute_many returns a number, and this statement returns rows: use fetch_all, or remove its RETURNING"
         )
     if statement.lists and statement.dialect is Dialect.MYSQL:
         name = min(statement.lists)
-        raise ConfigError(f"execute_many runs one text, and `in :{name}` has another for each length: use execute")
-    portions = Batches(sets, pace)
-    portions.convert = functools.partial(_arguments, statement)
-    return await lease.connection.execute_many(statement.text, portions)
+        raise ConfigError(
+            f"execute_many needs one text for all sets, and `in :{name}` varies with its length: use execute"
+        )
+    batches = Batches(sets, pace)
+    batches.convert = functools.partial(_arguments, statement)
+    return await lease.connection.execute_many(statement.text, batches)
 
 
 def _arguments(statement: Statement, sets: Sequence[Any], before: int) -> Batch:

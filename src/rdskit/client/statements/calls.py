@@ -1,4 +1,4 @@
-"""The three ways to run one statement on a connection, as functions that the executor and transactions are given."""
+"""Run one statement on a connection in one of three ways, as functions to pass to the executor."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Call(Protocol[T_co]):
-    """Starts one statement on a connection; the result is what the statement answers.
+    """Starts one statement on a connection, and returns its result.
 
-    A function and not the name of a method: a debugger can step into it, and a type checker knows what comes back.
+    A function instead of a method's name, so that a debugger can step into it and a type checker knows its result.
     """
 
     def __call__(self, connection: Connection, text: str, args: Sequence[Any], /) -> Coroutine[Any, Any, T_co]:

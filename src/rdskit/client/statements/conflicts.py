@@ -1,4 +1,4 @@
-"""What tells an insert of many rows which rows are there already: a key, a condition, or the name of an index."""
+"""Check and resolve how an insert of many rows recognizes existing rows: by key, condition or index name."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def checked_conflict(given: Conflict, dialect: Dialect) -> Conflict:
-    """Return what to do about rows that are there, with the key as a tuple.
+    """Check the options for existing rows, and return them with the key as a tuple.
 
     Raises:
-        ConfigError: an option is of a wrong type, does not go with another, or is not for this engine.
+        ConfigError: an option has a wrong type, does not fit another one, or is not supported on this engine.
     """
     given = given._replace(key=require_texts("key", given.key))
     if given.where is None and given.by_index is None:
@@ -27,11 +27,11 @@ def checked_conflict(given: Conflict, dialect: Dialect) -> Conflict:
     name = "index" if given.where is None else "conflict_where"
     if dialect is Dialect.MYSQL:
         raise ConfigError(
-            f"{name}= is for PostgreSQL: MySQL and MariaDB have no partial indexes, and take a row that is there by "
-            "any unique key; leave it out, and make a unique key over a generated column"
+            f"{name}= is for PostgreSQL: MySQL and MariaDB have no partial indexes, and recognize an existing row by "
+            "any unique key; leave it out, and create a unique key over a generated column"
         )
     if given.on_conflict is None:
-        raise ConfigError(f"{name}= says which row is there already: it needs on_conflict='ignore' or 'update'")
+        raise ConfigError(f"{name}= identifies existing rows: it needs on_conflict='ignore' or 'update'")
     if given.by_index is not None and (given.key or given.where is not None):
         raise ConfigError("index= names an index with its columns and condition: leave key= and conflict_where= out")
     if given.where is not None:
@@ -42,8 +42,8 @@ def checked_conflict(given: Conflict, dialect: Dialect) -> Conflict:
     return given
 
 
-async def located(lease: Lease, dialect: Dialect, table: str, conflict: Conflict) -> tuple[tuple[str, ...], str]:
-    """Return the key by which a row is there, and PostgreSQL's conflict target where the key alone does not tell.
+async def conflict_key(lease: Lease, dialect: Dialect, table: str, conflict: Conflict) -> tuple[tuple[str, ...], str]:
+    """Return the key that identifies existing rows, and PostgreSQL's conflict target if the key is not enough.
 
     Raises:
         StatementError: the table has no primary key, or no such index.

@@ -1,4 +1,4 @@
-"""Write hooks: functions that are awaited after each commit, before the call that wrote returns."""
+"""Await write hooks after each commit, before the call that wrote returns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rdskit.kernel.writes import WriteHook
     from rdskit.runtime.tasks import TaskOwner
 
-_POSITION_TIMEOUT = 2.0  # seconds to learn how far the writer has come
+_POSITION_TIMEOUT = 2.0  # seconds to read the writer's position
 _log = logging.getLogger("rdskit.hooks")
 
 
@@ -28,15 +28,15 @@ class WriteHooks:
     """The write hooks of one database, its sessions and its scoped views.
 
     Attributes:
-        active: there is at least one; a plain attribute, as every write reads it.
+        active: whether there is at least one; a plain attribute, as every write reads it.
     """
 
     def __init__(self, cluster: Cluster, owner: TaskOwner) -> None:
-        """Begin without a hook.
+        """Create the object without a hook.
 
         Args:
-            cluster: whose writer is asked for positions.
-            owner: of the tasks that call hooks for callers that were cancelled.
+            cluster: the cluster whose writer is asked for positions.
+            owner: owns the tasks that call hooks for cancelled callers.
         """
         self._cluster = cluster
         self._owner = owner
@@ -44,11 +44,11 @@ class WriteHooks:
         self.active = False
 
     def add(self, hook: WriteHook, *, position: bool) -> Callable[[], None]:
-        """Have a hook awaited after each commit from now on; return what removes it.
+        """Await a hook after each commit from now on; return a function that removes it.
 
         Args:
             hook: an async function.
-            position: learn the commit position for it, which costs a round trip a write where it is not known.
+            position: read the commit position for it, which costs a round trip per write if it is not known.
         """
         entry = (hook, position)
         self._set((*self._hooks, entry))
@@ -59,12 +59,12 @@ class WriteHooks:
         self.active = bool(hooks)
 
     async def committed(self, tables: frozenset[str] | None, written: WritePosition, scope: Scope) -> None:
-        """Await every hook after a commit; one that raises does not keep the others from being called.
+        """Await every hook after a commit; if one raises, the others are called all the same.
 
         Args:
-            tables: what was written; None if that is unknown. Nothing is called for no table.
-            written: the record of the session that wrote, which knows or learns the position.
-            scope: what it ran with.
+            tables: the tables written; None if unknown. If empty, no hook is called.
+            written: the write position of the session that wrote.
+            scope: the scope that it ran with.
 
         Raises:
             HookError: a hook raised.
@@ -81,14 +81,14 @@ class WriteHooks:
         await self._notify(write)
 
     async def uncertain(self, tables: frozenset[str] | None, scope: Scope, error: BaseException) -> None:
-        """Await every hook after a write of which it is not known whether it happened.
+        """Await every hook after a write with an unknown outcome.
 
-        What a hook raises is added to the caller's error as a note: that says already that the outcome is unknown.
+        What a hook raises is added as a note to the caller's error, which already says that the outcome is unknown.
 
         Args:
-            tables: what may have been written; None if that is unknown.
-            scope: what it ran with.
-            error: what the caller gets. If that is a cancellation, a background task calls the hooks.
+            tables: the tables that may have been written; None if unknown.
+            scope: the scope that it ran with.
+            error: the error that the caller gets. After a cancellation, a background task calls the hooks.
         """
         if tables is not None and not tables:
             return
@@ -102,7 +102,7 @@ class WriteHooks:
             error.add_note(f"rdskit: {failed}")
 
     def notify_later(self, write: Write) -> None:
-        """Call every hook in the background, for a caller that was cancelled."""
+        """Call every hook in a background task, for a caller that was cancelled."""
         self._owner.spawn(self._notify_logged(write), "write hooks")
 
     async def _notify(self, write: Write) -> None:
@@ -111,6 +111,7 @@ class WriteHooks:
             try:
                 await hook(write)
             except asyncio.CancelledError:
+                # The write stays committed when its caller is cancelled, so the remaining hooks must still run.
                 later = self._hooks[index + 1 :]
                 if later:
                     self._owner.spawn(self._notify_logged(write, later), "write hooks")
@@ -131,7 +132,7 @@ class WriteHooks:
         try:
             return await written.settled(self._cluster, Deadline.after(_POSITION_TIMEOUT))
         except RdskitError as error:
-            _log.info("the commit position is not known: %s", error)
+            _log.info("the commit position is unknown: %s", error)
             return None
 
 

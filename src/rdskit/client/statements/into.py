@@ -1,7 +1,7 @@
-"""Rows as the caller's own types: ``into=User``.
+"""Convert rows to the caller's own types: ``into=User``.
 
-How a row becomes a value is worked out once for each type and list of columns. Neither msgspec nor pydantic is needed:
-a caller whose type is theirs has imported them.
+The conversion is built once per type and list of columns. msgspec and pydantic are optional: a caller that passes one
+of their types has imported them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Columns = tuple[str, ...]
 
 
 class _Fields(NamedTuple):
-    """The fields of a type, by the names that columns must have."""
+    """The fields of a type, by the column names that they take."""
 
     names: tuple[str, ...]
     required: frozenset[str]
@@ -32,10 +32,10 @@ class _Fields(NamedTuple):
 
 
 def into_one(row: Row | None, kind: type[T]) -> T | None:
-    """Make a value of a row, if there is one.
+    """Convert a row to a type; return None if there is no row.
 
     Raises:
-        ConfigError: the type cannot be made of rows, or not of rows with these columns.
+        ConfigError: rows cannot be converted to this type, or not with these columns.
     """
     if row is None:
         return None
@@ -44,7 +44,7 @@ def into_one(row: Row | None, kind: type[T]) -> T | None:
 
 
 def into_value(row: Row | None, kind: type[T]) -> T | None:
-    """Return the first column of a row, if there is one and it is not NULL, as a value of a type; nothing is converted.
+    """Return the first column of a row, and check its type without converting it; None for no row or NULL.
 
     Raises:
         ConfigError: the value is of another type.
@@ -55,7 +55,7 @@ def into_value(row: Row | None, kind: type[T]) -> T | None:
     try:
         if isinstance(value, kind):
             return value
-    except TypeError:  # no type that a value can be tested for, such as a number or list[int]
+    except TypeError:  # not a type for isinstance, such as a number or list[int]
         raise ConfigError("into= of fetch_value takes a type of one value, such as int, str or Decimal") from None
     raise ConfigError(
         f"into={kind.__name__} does not fit the value, which is of type {type(value).__name__}: name that type, or "
@@ -64,7 +64,7 @@ def into_value(row: Row | None, kind: type[T]) -> T | None:
 
 
 def into_all(rows: Sequence[Row], kind: type[T] | None) -> list[T]:
-    """Make a value of each row; None leaves them rows.
+    """Convert each row to a type; return the rows themselves for None.
 
     Raises:
         ConfigError: as for ``into_one``.
@@ -84,7 +84,9 @@ def _conversion(kind: Any, columns: Columns) -> Callable[[Row], Any]:
 def _converter(kind: Any, columns: Columns) -> Callable[[Row], Any]:
     if len(set(columns)) < len(columns):
         twice = next(name for name in columns if columns.count(name) > 1)
-        raise ConfigError(f"column {twice!r} is there twice, so into={kind.__name__} is not clear: rename one with AS")
+        raise ConfigError(
+            f"column {twice!r} occurs twice, so into={kind.__name__} is ambiguous: rename one of them with AS"
+        )
     for is_kind, make in _KINDS:
         if is_kind(kind):
             return make(kind, columns)
@@ -94,7 +96,7 @@ def _converter(kind: Any, columns: Columns) -> Callable[[Row], Any]:
 def _not_made_of_rows(kind: Any) -> ConfigError:
     name = kind.__name__ if isinstance(kind, type) else f"{type(kind).__name__} object"
     return ConfigError(
-        f"into= a {name} cannot be made of rows: give a dataclass, a msgspec.Struct, a pydantic model, a NamedTuple, "
+        f"into= cannot convert rows to a {name}: give a dataclass, a msgspec.Struct, a pydantic model, a NamedTuple, "
         "a TypedDict or dict"
     )
 
@@ -120,6 +122,7 @@ def _dataclass(kind: type[Any], columns: Columns) -> Callable[[Row], Any]:
     names = tuple(field.name for field in fields)
     _require_match(kind, columns, _Fields(names, frozenset(field.name for field in required)))
     positional = tuple(field.name for field in fields if not field.kw_only)
+    # Positional arguments are faster than keywords. They work if the columns are the first fields, in any order.
     if set(positional[: len(columns)]) == set(columns):
         return _by_position(kind, columns, positional[: len(columns)])
     return lambda row: kind(**dict(zip(columns, row, strict=True)))
@@ -201,7 +204,7 @@ def _model_fields(kind: Any) -> _Fields:
 
 
 def _without_values(error: Any) -> str:
-    """What is wrong with which field; pydantic's own text repeats the values."""
+    """Return the fields with their errors; pydantic's own text would repeat the row's values."""
     details: Iterable[Any] = error.errors(include_url=False, include_context=False, include_input=False)
     return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in details)
 

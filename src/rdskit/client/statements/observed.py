@@ -1,4 +1,4 @@
-"""Many rows in and many rows out, told to observers once they are through."""
+"""Notify observers of bulk calls and streams when they end."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 async def observe_bulk(observers: Observers, method: str, subject: str, call: Coroutine[Any, Any, Result]) -> Result:
-    """Await a call that sends many rows, and tell how it went.
+    """Await a bulk call, and notify the observers of its result.
 
     Args:
-        observers: who hears of it.
+        observers: the observers.
         method: ``insert_many`` or ``execute_many``.
         subject: the table, or the statement.
-        call: what is awaited.
+        call: the call.
     """
     if not observers:
         return await call
@@ -43,7 +43,7 @@ async def observe_bulk(observers: Observers, method: str, subject: str, call: Co
 async def observe_stream(
     observers: Observers, sql: str, stream: AsyncGenerator[Any, None]
 ) -> AsyncGenerator[Any, None]:
-    """Hand the rows of a stream on, and tell at its end how it went; a caller who leaves early is no error."""
+    """Yield the rows of a stream, and notify the observers at its end; leaving it early is no error."""
     clock = asyncio.get_running_loop().time
     started, rows, error = clock(), 0, None
     try:

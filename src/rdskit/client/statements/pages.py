@@ -1,4 +1,4 @@
-"""Pages of a query by keyset: one statement each, and nothing kept in between."""
+"""Read a query in pages by keyset: one statement per page, without state between the pages."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """One page.
+    """One page of rows, with the cursors of its neighbors.
 
     Attributes:
         rows: its rows, in the order of the key.
-        next: the cursor for ``after=`` that gives the page behind it; None if there was none when it was read.
-        previous: the cursor for ``before=`` that gives the page in front of it; None on the first page.
+        next: the cursor for ``after=`` that gives the next page; None if there was none when this one was read.
+        previous: the cursor for ``before=`` that gives the previous page; None on the first page.
     """
 
     rows: list[T]
@@ -38,14 +38,14 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """What is paged, and from where.
+    """A query to read in pages, and where to start.
 
     Attributes:
         query: the query and its order.
         params: the query's own parameters.
         size: rows on a page.
-        after: begin behind the row of this cursor.
-        before: begin in front of the row of this cursor, and go backward.
+        after: start after the row of this cursor.
+        before: start before the row of this cursor, and go backward.
     """
 
     query: Keyset
@@ -66,18 +66,18 @@ class Pages:
     async def read(
         self, fetch: Callable[[str, Mapping[str, Any]], Awaitable[list[Row]]], into: type[T] | None
     ) -> AsyncGenerator[Page[T], None]:
-        """Read page after page; the first one is given even if it is empty.
+        """Yield page after page; the first one even if it is empty.
 
         Args:
             fetch: runs a statement with its parameters.
-            into: what each row becomes; None leaves it a row.
+            into: the type to convert each row to; None for a plain row.
         """
         backward = self.before is not None
         cursor = self.before if backward else self.after
         while True:
             key = None if cursor is None else decode_cursor(self.query, cursor)
             page_sql = page_text(self.query, bounded=key is not None, backward=backward)
-            # One row more than asked tells whether there is another page.
+            # One extra row shows whether there is another page.
             params = {**self.params, **bounds(self.query, key or ()), SIZE: self.size + 1}
             page = self._page(await fetch(page_sql, params), bounded=key is not None, backward=backward)
             cursor = page.previous if backward else page.next

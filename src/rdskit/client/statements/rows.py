@@ -1,4 +1,4 @@
-"""The rows of an insert, held to the columns of the first one."""
+"""Check that all rows of an insert have the columns of the first one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Columns:
-    """The columns of the first row, which every other must have: no more, no fewer, in any order.
+    """The columns of the first row, which all others must have too, in any order.
 
     Attributes:
         names: the columns.
@@ -35,11 +35,11 @@ class Columns:
         self._values: Callable[[Any], tuple[Any, ...]] = _getter(self.names)
 
     def values(self, rows: Sequence[Any], before: int) -> Batch:
-        """The values of rows, in the order of the columns.
+        """Return the values of rows, in the order of the columns.
 
         Args:
             rows: mappings.
-            before: how many rows came before these.
+            before: number of rows before these, for messages.
 
         Raises:
             ConfigError: a row has other columns.
@@ -48,7 +48,7 @@ class Columns:
             if set(map(len, rows)) == self._widths:
                 return list(map(self._values, rows))
         except (KeyError, TypeError, IndexError):
-            pass  # looked for below
+            pass  # find the row below
         raise self._difference(rows, before)
 
     def _difference(self, rows: Sequence[Any], before: int) -> ConfigError:
@@ -57,11 +57,13 @@ class Columns:
                 return ConfigError(f"row {number} is a {type(row).__name__}: give mappings of column names to values")
             given = set(row.keys())
             if given != set(self.names):
-                return ConfigError(f"row {number} {_told(self.names, given)} than row 1; nothing was inserted")
+                return ConfigError(
+                    f"row {number} {_difference_text(self.names, given)} than row 1; nothing was inserted"
+                )
         raise AssertionError("rows with the same columns were refused")
 
 
-def _told(names: Sequence[str], given: set[str]) -> str:
+def _difference_text(names: Sequence[str], given: set[str]) -> str:
     lacks = [f"lacks {name!r}" for name in names if name not in given]
     more = [f"has {name!r} besides" for name in sorted(given - set(names), key=str)]
     return f"has other columns ({', '.join(lacks + more)})"

@@ -1,9 +1,8 @@
-"""Asks the catalog what stored code stands behind the names in statements: once for each name, and kept current.
+"""Look up which names in statements refer to stored code that changes the session (functions, triggers, views…).
 
-A statement whose names are not known yet counts as one that changes its session. So its connection is reset after the
-answer, and on that connection, before the next caller gets it, the catalog is asked. Plain statements on known tables
-cost nothing. What another client changes in the catalog is noticed within a minute, what is changed through this
-database object at once.
+A statement with unknown names counts as one that changes its session. So its connection is reset after the answer. The
+catalog is queried on that connection, before the next caller gets it. Statements with known names cost nothing. Changes
+through this database object are noticed at once, those of other clients within a minute.
 
 Sources: PostgreSQL manual, "System Catalogs"; MySQL manual, "INFORMATION_SCHEMA Tables"; MariaDB, "Information Schema".
 """
@@ -26,14 +25,16 @@ if TYPE_CHECKING:
     from rdskit.kernel.ports import Connection
     from rdskit.kernel.sql import StatementCache
 
-_TIMEOUT: Final = 5.0  # seconds for one answer of the catalog
-_CURRENT_FOR: Final = 60.0  # seconds after which it is asked again
-_ROUNDS: Final = 12  # code that mentions code that mentions code: beyond this depth it counts as changing the session
-_UNREADABLE: Final = "execute"  # stands for code that is not in SQL, or that this user may not see
+_TIMEOUT: Final = 5.0  # seconds for one catalog query
+_CURRENT_FOR: Final = 60.0  # seconds after which known names are looked up again
+_MAX_DEPTH: Final = 12  # levels of code that refers to other code; deeper code counts as changing the session
+# Replaces code in other languages than SQL, or code that this user may not see: `read_code` takes it for dynamic SQL,
+# which may change the session.
+_UNREADABLE: Final = "execute"
 _log = logging.getLogger("rdskit.statements")
 
-# Every row: a name, whether the code runs only when data is changed there, and the code. C functions belong to the
-# server's administrator and count as built in; code in other languages counts as changing the session.
+# Each row: a name, whether the code runs on writes only, and the code. C functions are installed by the server's
+# administrator and count as built in. Code in other languages counts as changing the session.
 _POSTGRES: Final = f"""
 with asked as (select unnest($1::text[]) as name),
 spaces as (select oid from pg_catalog.pg_namespace
@@ -86,7 +87,8 @@ _ME: Final = (
     "concat('''', substring_index(current_user(), '@', 1), '''@''', substring_index(current_user(), '@', -1), '''')"
 )
 _MAY: Final = "privilege_type = 'TRIGGER' and grantee = me.grantee"
-# Who has no privilege TRIGGER on a table sees none of its triggers, and who may not see a routine or view gets no text.
+# Without the privilege TRIGGER on a table, a user sees none of its triggers. Without privileges on a routine or view,
+# its text is NULL or empty.
 _MYSQL: Final = f"""
 select lower(r.routine_name), 0, coalesce(concat('declare ', coalesce(
            (select group_concat(p.parameter_name) from information_schema.parameters p
@@ -109,26 +111,28 @@ and not exists (select 1 from information_schema.table_privileges p
 
 
 class StoredCode:
-    """Learns, for the statements of one database, which of their names stand for code that changes the session.
+    """Looks up which names in the statements of one database refer to code that changes the session.
 
     Args:
-        statements: whose names; told of the answers.
+        statements: the compiled statements, which receive the answers.
     """
 
     def __init__(self, statements: StatementCache) -> None:
         self._statements = statements
-        self._changing_until = 0.0  # on the loop's clock: a definition was changed through us, and may not be committed
+        # On the loop's clock. A definition was changed through this client, but its transaction may commit later. Until
+        # then each look-up repeats all names.
+        self._changing_until = 0.0
         self._asked_at = 0.0
 
     async def ask(self, connection: Connection) -> None:
-        """Ask the catalog about all names that are not known, and about those that may have changed.
+        """Look up all unknown names in the catalog, and those that may have changed.
 
         Args:
             connection: a connection that no one else uses now.
 
         Raises:
-            DriverError: the connection was lost. If the server refuses the question, the names stay unknown, and the
-                statements that mention them reset their session each time.
+            DriverError: the connection was lost. If the server refuses the query, the names stay unknown, and the
+                statements that contain them reset their session each time.
         """
         now = asyncio.get_running_loop().time()
         if self._statements.defined:
@@ -138,7 +142,7 @@ class StoredCode:
         await self._ask(connection, code.pending | code.known if now < self._changing_until else set(code.pending))
 
     async def keep_current(self, cluster: Cluster) -> None:
-        """Ask again about every known name once a minute, while the database is used; runs until cancelled."""
+        """Look up every known name again once a minute while the database is in use; runs until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_CURRENT_FOR)
@@ -147,7 +151,7 @@ class StoredCode:
                 continue
             lease = cluster.writer.take(loop.time())
             if lease is None:
-                continue  # all connections are in use; no caller is to wait for this
+                continue  # all connections are in use, and no caller should wait for this
             try:
                 await self._ask(lease.connection, known)
             except DriverError as error:
@@ -160,20 +164,20 @@ class StoredCode:
         if not names:
             return
         try:
-            codes, asked = await self._behind(connection, names)
+            codes, asked = await self._collect_code(connection, names)
         except DriverError as error:
             if error.failure is not Failure.REFUSED:
                 raise
-            _log.debug("the catalog refused to tell which functions and triggers change a session: %s", error)
+            _log.debug("the server refused the catalog query for stored code: %s", error)
             return
         self._statements.settle(frozenset(asked), session_changing(codes, self._statements.dialect))
 
-    async def _behind(self, connection: Connection, names: set[str]) -> tuple[list[Code], set[str]]:
-        """Return the code behind names, and behind what that code mentions; and all names that were asked about."""
+    async def _collect_code(self, connection: Connection, names: set[str]) -> tuple[list[Code], set[str]]:
+        """Return the code that names refer to, directly and through other code, and all names that were looked up."""
         codes: list[Code] = []
         asked: set[str] = set()
-        for _ in range(_ROUNDS):
-            found = await self._codes(connection, sorted(names))
+        for _ in range(_MAX_DEPTH):
+            found = await self._fetch_code(connection, sorted(names))
             codes += found
             asked |= names
             mentioned = (read_code(code.text, self._statements.dialect).names for code in found)
@@ -182,11 +186,11 @@ class StoredCode:
                 return codes, asked
         return [*codes, *(Code(name, False, _UNREADABLE) for name in names)], asked
 
-    async def _codes(self, connection: Connection, names: list[str]) -> Iterable[Code]:
+    async def _fetch_code(self, connection: Connection, names: list[str]) -> Iterable[Code]:
         if self._statements.dialect is Dialect.POSTGRES:
             rows = await connection.fetch_all(_POSTGRES, [names], _TIMEOUT)
         else:
-            # As many places as a power of two, so that few texts are prepared.
+            # Pad to a power of two, so that there are few different texts in the cache of prepared statements.
             names += [names[0]] * ((1 << (len(names) - 1).bit_length()) - len(names))
             text = _MYSQL.replace("ASKED", ", ".join("?" * len(names)))
             rows = await connection.fetch_all(text, names * _MYSQL.count("ASKED"), _TIMEOUT)

@@ -1,4 +1,4 @@
-"""Rows that are read while they are used, from a cursor on the server."""
+"""Stream the rows of a query in batches from a cursor on the server."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def require_stream(statement: Statement, batch: int) -> None:
-    """Refuse what cannot be streamed.
+    """Refuse a statement that cannot be streamed.
 
     Raises:
-        ConfigError: the statement gives no rows, or the batch is empty.
+        ConfigError: the statement returns no rows, or the batch size is less than one.
     """
     if not statement.returns_rows:
-        raise ConfigError(f"{statement.source.strip()[:60]!r} gives no rows to stream: use execute")
+        raise ConfigError(f"{statement.source.strip()[:60]!r} returns no rows to stream: use execute")
     require_whole("batch", batch, least=1)
 
 
@@ -39,11 +39,11 @@ async def stream(
 
     Args:
         lease: the connection.
-        text: what the driver is given.
+        text: the statement's text for the driver.
         args: its arguments.
-        batch: rows fetched at a time, which is what is kept in memory.
-        due: gives the moment when the next round trip must have ended, on the loop's clock.
-        ended: whether the transaction is over, and the connection perhaps somebody else's.
+        batch: rows fetched and kept in memory at a time.
+        due: returns the deadline of the next round trip, on the loop's clock.
+        ended: whether the transaction has ended, so that the connection may belong to another caller.
 
     Raises:
         DriverError: the server refused it, or was lost.
@@ -52,15 +52,15 @@ async def stream(
     full, reader = True, asyncio.current_task()
     try:
         while full:
-            until = due()  # before there is a call that nobody would await
+            until = due()  # may raise: call it before the coroutine exists, which would never be awaited
             rows = await lease.run(cursor.fetch(batch, None), until)
             full = len(rows) == batch
             if rows:
                 yield rows
                 reader = asyncio.current_task()
     except GeneratorExit:
-        # A generator that nobody holds any more is closed by a task of the event loop's, beside whatever the reader
-        # does by then on the same connection. The reset that a dirty session gets closes the cursor as well.
+        # The event loop closes an abandoned generator in a task of its own, while its former reader may be using the
+        # connection. Do not touch the connection then: the reset of a dirty session closes the cursor as well.
         if asyncio.current_task() is reader and not ended():
             await lease.run(cursor.close(None), due())
         else:

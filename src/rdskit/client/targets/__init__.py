@@ -1,1 +1,1 @@
-"""From the target that an application names to a host that serves it and a login that it takes."""
+"""Resolve the target that an application names to a host and a login."""

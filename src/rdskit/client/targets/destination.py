@@ -1,4 +1,4 @@
-"""A target for connections that our own drivers do not open: which host to connect to now, and with which login."""
+"""Find the host and login of a target for connections that our own drivers do not open."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from rdskit.kernel.targets import Target
     from rdskit.kernel.topology import Topology
 
-_TOPOLOGY_SERVES: Final = 30.0  # seconds between two looks at the API while all is well
+_TOPOLOGY_SERVES: Final = 30.0  # seconds between two refreshes of the topology while all is well
 _log = logging.getLogger("rdskit.failover")
 
 
 class _State:
-    """What one process has found out; tasks and loops do not survive a fork."""
+    """The cached results of one process; tasks and event loops do not survive a fork."""
 
     def __init__(self) -> None:
         owner = self.owner = TaskOwner("destination")
@@ -36,10 +36,10 @@ class _State:
 
 
 class Destination:
-    """Where one target is. All calls of a process run on one and the same event loop.
+    """Looks up one target, and caches the result. All calls of a process must run on the same event loop.
 
     Args:
-        target: as parsed.
+        target: the parsed target.
         option: ``credentials=`` of ``rdskit.connect``, checked.
     """
 
@@ -49,11 +49,11 @@ class Destination:
         self._states: dict[int, _State] = {}
 
     async def located(self) -> Located:
-        """Look the target up, once.
+        """Return the target's location, which is looked up once.
 
         Raises:
             ConfigError: it names something that does not exist.
-            RdskitError: AWS could not be asked.
+            RdskitError: a request to AWS failed.
         """
         state = self._state()
         if state.located is None:
@@ -61,13 +61,13 @@ class Destination:
         return state.located
 
     async def topology(self, *, look: bool = False) -> Topology:
-        """Return the hosts.
+        """Return the hosts of the target.
 
         Args:
-            look: look again, because a host did not answer as it should.
+            look: refresh the topology, because a host did not answer as expected.
 
         Raises:
-            RdskitError: they cannot be found out, and never were before.
+            RdskitError: the topology cannot be read, and never was before.
         """
         state, now = self._state(), asyncio.get_running_loop().time()
         source = (await self.located()).source
@@ -79,16 +79,16 @@ class Destination:
         except (AwsError, ConnectError) as error:
             if known is None:
                 raise
-            _log.warning("the topology could not be read, the last one stays in use: %s", error)
+            _log.warning("the topology could not be read; the last one stays in use: %s", error)
             return known
         state.looked_at = now
         return state.topology
 
     async def login(self, endpoint: Endpoint, refused: Login | None = None) -> Login:
-        """Return user and password for a host; ``refused`` is what it has just refused.
+        """Return user and password for a host; ``refused`` is the login that it has just refused.
 
         Raises:
-            RdskitError: the credentials cannot be had.
+            RdskitError: the credentials gave no login.
         """
         return await (await self.located()).credentials.login(endpoint, refused=refused)
 

@@ -1,6 +1,6 @@
-"""Which driver serves a target: by the scheme of its URL, or else by the engine that runs there.
+"""Choose the driver of a target, by the scheme of its URL or by its engine.
 
-A driver is loaded when the first target needs it, so that an extra that is not installed is missed by nothing else.
+A driver is imported when the first target needs it, so a missing extra affects its own targets only.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class DriverEntry:
     """One registered driver.
 
     Attributes:
-        scheme: of its URLs, with the default port.
-        dialect: the SQL that its servers understand; None where that depends on the engine that runs there.
-        load: imports the driver and returns one.
-        package: what ``load`` needs, as people call it.
+        scheme: the scheme of its URLs, with the default port.
+        dialect: the SQL dialect of its servers; None if that depends on the engine.
+        load: imports the driver and returns an instance.
+        package: name of the package that ``load`` imports.
         extra: the extra of rdskit that installs it.
     """
 
@@ -54,25 +54,25 @@ _entries: Final[dict[str, DriverEntry]] = {}
 
 
 def register(entry: DriverEntry) -> None:
-    """Have targets of a scheme served by a driver from now on; the last one registered for a scheme counts."""
+    """Register a driver for a scheme, in place of any earlier one."""
     _entries[entry.scheme.name] = entry
 
 
 def parse(text: str) -> Target:
-    """Read a target, the URLs of all registered drivers included.
+    """Parse a target, including the URLs of all registered drivers.
 
     Raises:
-        ConfigError: the form is not known, or a part of it is wrong. The message never repeats a password.
+        ConfigError: the form is unknown, or a part of it is invalid. The message never contains a password.
     """
     return parse_target(text, {**SERVERS, **{name: entry.scheme for name, entry in _entries.items()}})
 
 
 def driver_for(target: Target, engine: Engine) -> tuple[DriverEntry, Dialect]:
-    """Return the driver for a target, and the SQL that its server understands.
+    """Return the driver for a target, and the SQL dialect of its server.
 
     Args:
-        target: as parsed.
-        engine: what runs there.
+        target: the parsed target.
+        engine: the engine of its server.
     """
     own = _entries[_OWN_SCHEMES[engine].name]
     entry = _entries.get(target.scheme or own.scheme.name, own)

@@ -1,4 +1,4 @@
-"""Where a target is, and who logs in to it: what every way of connecting needs, whatever the driver."""
+"""Look up a target's engine, hosts and credentials, for all drivers and frameworks."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from rdskit.kernel.ports import Credentials
     from rdskit.runtime.tasks import TaskOwner
 
-_ANY: Final = Endpoint("", 0)  # the environment says the same for every host
+_ANY: Final = Endpoint("", 0)  # the environment has the same login for every host
 _ENGINES = {
     "postgres": Engine.POSTGRES,
     "postgresql": Engine.POSTGRES,
@@ -50,12 +50,12 @@ _ENGINES = {
 
 
 class _Found(NamedTuple):
-    """What a target leads to.
+    """The server of a target, without its credentials.
 
     Attributes:
         engine: the kind of server.
-        database: the initial one, or None.
-        source: tells the topology.
+        database: the initial database, or None.
+        source: the source of the topology.
         secret: ARN of the master user's secret, if RDS manages it.
     """
 
@@ -67,14 +67,14 @@ class _Found(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A target, looked up.
+    """A target that has been looked up.
 
     Attributes:
-        target: what was asked for; for a secret, what the secret says.
+        target: the given target; for a secret, the target that the secret describes.
         engine: the kind of server.
-        database: the target's own, else the instance's initial one.
-        source: tells the topology.
-        credentials: who logs in.
+        database: the target's database, else the instance's initial one.
+        source: the source of the topology.
+        credentials: the source of logins.
     """
 
     target: Target
@@ -85,21 +85,21 @@ class Located:
 
 
 async def locate(target: Target, option: str | Credentials | Iam | None, owner: TaskOwner) -> Located:
-    """Look a target up; nothing is connected yet.
+    """Look a target up, without connecting to it.
 
     Args:
-        target: as parsed.
+        target: the parsed target.
         option: ``credentials=`` of ``rdskit.connect``, checked.
-        owner: keeps background work, such as reading a secret for many callers at once.
+        owner: owns background work, such as reading a secret for many callers at once.
 
     Raises:
         ConfigError: the target names something that does not exist.
-        RdskitError: AWS could not be asked.
+        RdskitError: a request to AWS failed.
     """
     credentials: Credentials | None = None
     if target.secret is not None:
         target, credentials = await _from_secret(target.secret, owner)
-    found = await _found(target)
+    found = await _look_up_target(target)
     if credentials is None or option is not None:
         credentials = choose_credentials(option, target, found.engine, owner)
     if option is None and found.secret is not None and await _names_no_user(credentials):
@@ -109,7 +109,7 @@ async def locate(target: Target, option: str | Credentials | Iam | None, owner: 
 
 
 async def _names_no_user(credentials: Credentials) -> bool:
-    """Return whether neither the target nor the environment says who logs in."""
+    """Return whether neither the target nor the environment names a user."""
     if not isinstance(credentials, EnvironmentCredentials):
         return False
     try:
@@ -119,7 +119,7 @@ async def _names_no_user(credentials: Credentials) -> bool:
     return False
 
 
-async def _found(target: Target) -> _Found:
+async def _look_up_target(target: Target) -> _Found:
     if target.identifier is None:
         assert target.engine is not None, target
         return _Found(target.engine, None, StaticSource(*target.endpoints))
@@ -127,7 +127,8 @@ async def _found(target: Target) -> _Found:
         instance = await describe_instance(target.identifier)
     except ConfigError as no_instance:
         for look_up in (_of_cluster, _of_global_cluster, _of_custom_endpoint):
-            with contextlib.suppress(AwsError, ConfigError):  # the first refusal says most: it names what there is
+            # Of several failures, raise that of the instance: its message lists the existing identifiers.
+            with contextlib.suppress(AwsError, ConfigError):
                 return await look_up(target.identifier)
         raise no_instance from None
     if instance.cluster is not None:
@@ -137,9 +138,9 @@ async def _found(target: Target) -> _Found:
 
 
 async def _secret_of(instance: InstanceDescription) -> str | None:
-    """Return the ARN of the master user's secret; a read replica has the users of its source."""
+    """Return the ARN of the master user's secret; for a read replica that of its source, whose users it has."""
     if instance.secret is None and instance.source is not None and not instance.source.startswith("arn:"):
-        with contextlib.suppress(AwsError, ConfigError):  # it is not needed where something else says who logs in
+        with contextlib.suppress(AwsError, ConfigError):  # optional: the target or the environment may name a user
             return (await describe_instance(instance.source)).secret
     return instance.secret
 
@@ -163,7 +164,7 @@ async def _of_global_cluster(identifier: str) -> _Found:
 
 
 async def _from_secret(identifier: str, owner: TaskOwner) -> tuple[Target, Credentials]:
-    """Return the target that a secret describes; the last part is a database name if no secret is called so."""
+    """Return the target that a secret describes; ``ID/DBNAME`` names a database unless there is such a secret."""
     database = None
     try:
         secret = await read_content(identifier)
@@ -192,10 +193,10 @@ async def _target_of(secret: SecretContent, identifier: str, database: str | Non
 
 
 async def _guessed_engine(host: str, port: int | None, secret: str) -> Engine:
-    """Return the engine of a secret that does not name it: by its port, or else by how its server greets.
+    """Return the engine of a secret that does not name it, by its port or by its server's greeting.
 
     Raises:
-        ConfigError: neither tells.
+        ConfigError: neither identifies the engine.
     """
     for engine in (Engine.POSTGRES, Engine.MYSQL):
         if port == DEFAULT_PORTS[engine]:

@@ -1,4 +1,4 @@
-"""The options of ``rdskit.connect``."""
+"""Define and check the options of ``rdskit.connect``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CHOICES = {
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Everything but the target. See ``connect`` for what each means."""
+    """The checked options of ``connect``, where each is documented."""
 
     credentials: str | Credentials | Iam | None = field(default=None, repr=False)
     tls: str = "verify-full"

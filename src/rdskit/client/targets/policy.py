@@ -1,4 +1,4 @@
-"""Decisions on plain values: which hosts are tried, and for how long."""
+"""Decide which hosts to try, in which order, and for how long."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def hosts_for(role: Role, topology: Topology, turn: int) -> tuple[Host, ...]:
-    """Return the hosts that may serve, in the order in which to try them; the writer stands in for its readers.
+    """Return the hosts that may serve, in the order in which to try them; for readers, the writer comes last.
 
     Args:
-        role: what is wanted.
-        topology: what there is.
-        turn: how many connections were opened before: readers share them evenly.
+        role: the required role.
+        topology: the known topology.
+        turn: number of connections opened before, so that readers get equal shares.
     """
     writers = tuple(host for host in topology.hosts if host.role is Role.WRITER)
     readers = topology.readers
@@ -29,13 +29,13 @@ def hosts_for(role: Role, topology: Topology, turn: int) -> tuple[Host, ...]:
 
 
 def pause_while_away(error: DriverError, elapsed: float, limit: float, chance: float) -> float | None:
-    """Return the seconds to wait before the hosts are tried again; None when the error is final.
+    """Return the seconds to wait before the next attempt; None if the error is final.
 
     Args:
-        error: what the last attempt ended with.
+        error: the error of the last attempt.
         elapsed: seconds since the first attempt began.
-        limit: seconds that all attempts may take together.
-        chance: random, from 0 to 1.
+        limit: seconds for all attempts together.
+        chance: a random number from 0 to 1.
     """
     if error.failure is not Failure.LOST or elapsed >= limit:
         return None

@@ -1,4 +1,4 @@
-"""From a target and options to what a connection needs: driver, credentials, TLS, and where the topology comes from."""
+"""Resolve a target and options to a driver, credentials, TLS settings and a source of the topology."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A target, looked up."""
+    """A resolved target: everything that is needed to connect."""
 
     target: Target
     engine: Engine
@@ -39,16 +39,16 @@ class Resolved:
 
 
 async def resolve(text: str, options: Options, owner: TaskOwner) -> Resolved:
-    """Look a target up; nothing is connected yet.
+    """Resolve a target, without connecting to it.
 
     Args:
         text: the target.
         options: how to connect.
-        owner: keeps background work, such as reading a secret for many callers at once.
+        owner: owns background work, such as reading a secret for many callers at once.
 
     Raises:
-        ConfigError: the target or an option is wrong, or names something that does not exist.
-        RdskitError: AWS could not be asked.
+        ConfigError: the target or an option is invalid, or names something that does not exist.
+        RdskitError: a request to AWS failed.
     """
     target = parse(text)
     current_tls = CurrentContext(options.tls, options.ca)
@@ -71,19 +71,19 @@ async def resolve(text: str, options: Options, owner: TaskOwner) -> Resolved:
         pipeline=options.pipeline,
         cleartext_password=may_send_password(options.credentials, allowed=options.cleartext_password),
     )
-    source = _looking(located, access, options)
+    source = _chosen_source(located, access, options)
     source = _with_readers(source, options.readers, DEFAULT_PORTS[located.engine])
     return Resolved(located.target, located.engine, dialect, source, access)
 
 
 def _access(located: Located) -> type[Access]:
-    """How connections are opened: behind the name of a shard group there are routers to choose from."""
+    """Return the class that opens connections; a shard group's endpoint has routers to choose from."""
     name = located.target.endpoint and read_name(located.target.endpoint.host)
     return LimitlessAccess if name and name.kind is EndpointKind.ROUTER else Access
 
 
-def _looking(located: Located, access: Access, options: Options) -> Source:
-    """Return the source with the servers' own knowledge; for a URL, with what its host turns out to belong to."""
+def _chosen_source(located: Located, access: Access, options: Options) -> Source:
+    """Return the source of the topology: the servers themselves if possible; for a URL, its discovered cluster."""
     endpoint = located.target.endpoint
     if located.target.others:
         return ListedHosts(located.target.endpoints, access)

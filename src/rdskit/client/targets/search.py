@@ -1,4 +1,4 @@
-"""The search for a host that serves a connection which a synchronous driver opens, with a login that it takes."""
+"""Search for a host and a login that work, for connections that a synchronous driver opens."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ C = TypeVar("C")
 
 
 class SyncDriver(Protocol[C]):
-    """Opens connections of a driver without ``async``: the driver's own, which the application gets."""
+    """Opens the connections of a synchronous driver, which the application gets as they are."""
 
     def open(self, endpoint: Endpoint, login: Login, database: str | None, timeout: float, /) -> C:
         """Connect to one host.
 
         Args:
             endpoint: the host.
-            login: who logs in.
-            database: the target's; None where it names none.
+            login: user and password.
+            database: the target's database, or None.
             timeout: seconds for the attempt. A framework that configures its driver itself may ignore it.
 
         Raises:
-            DriverError: it could not be connected to, as `kernel.connect_errors` describes.
+            DriverError: the attempt failed, as `kernel.connect_errors` describes.
         """
         ...
 
     def role(self, endpoint: Endpoint, connection: C, /) -> Role | None:
-        """Return what the host says it is; None where it does not tell.
+        """Return the role that the host reports; None if it reports none.
 
         Raises:
-            DriverError: the connection was lost over it.
+            DriverError: the connection was lost during the query.
         """
         ...
 
@@ -61,13 +61,13 @@ class SyncDriver(Protocol[C]):
 
 
 class Search:
-    """Finds the host that serves, for each connection again. Threads share it, so that readers get equal shares.
+    """Finds a host for each new connection. Threads share one object, so that readers get equal shares.
 
     Args:
-        destination: where to.
-        role: which hosts serve; readers give way to the writer where there are none.
-        timeout: seconds for which hosts that are away are tried again.
-        connect_timeout: seconds for one attempt, and for which refused logins are tried again.
+        destination: the target.
+        role: the required role; without readers, the writer serves in their place.
+        timeout: seconds for which unreachable hosts are retried.
+        connect_timeout: seconds for one attempt, and for retries of refused logins.
     """
 
     def __init__(self, destination: Destination, role: Role, timeout: float, connect_timeout: float) -> None:
@@ -76,7 +76,7 @@ class Search:
         self._timeout = timeout
         self._connect_timeout = connect_timeout
         self._turns = itertools.count()
-        self._met: set[Endpoint] = set()  # answered as they should, or were asked what they are
+        self._identified: set[Endpoint] = set()  # hosts that accepted a connection, or whose greeting was read
 
     def connect(
         self,
@@ -86,34 +86,34 @@ class Search:
         check: Callable[[Located], None],
         moved: bool = False,
     ) -> C:
-        """Open a connection, trying again while the hosts are away and ``timeout`` has not passed.
+        """Open a connection, and retry while the hosts are unreachable, for ``timeout`` seconds.
 
         Args:
-            driver: opens it.
+            driver: opens the connection.
             waiting: how the caller waits.
-            check: raises ``ConfigError`` for a target that the driver does not serve.
-            moved: look the topology up even if it is known, because the last connection was lost.
+            check: raises ``ConfigError`` for a target that the driver does not support.
+            moved: refresh the topology even if it is known, because the last connection was lost.
 
         Raises:
-            RdskitError: the target, the credentials or AWS are at fault.
-            DriverError: no host could be connected to.
+            RdskitError: the target, the credentials or a request to AWS failed.
+            DriverError: no host accepted a connection.
         """
         turn, look = next(self._turns), moved
 
         def attempt(left: float) -> C:
             nonlocal look
-            found_out, look = look, True  # what the first attempt knew may be out of date for the next one
+            found_out, look = look, True  # if this attempt fails, the next one refreshes the topology
             timeout = min(self._connect_timeout, left)
             return self._try_hosts(driver, waiting, check, turn, timeout, look=found_out)
 
-        return patiently(attempt, self._timeout, waiting)
+        return retry_while_away(attempt, self._timeout, waiting)
 
     def reach(self, waiting: Waiting, *, check: Callable[[Located], None]) -> tuple[Endpoint, Login]:
-        """Return host and login for another program to connect with: a shell, a dump.
+        """Return host and login for another program, such as a shell or a dump.
 
         Raises:
-            RdskitError: the target, the credentials or AWS are at fault.
-            DriverError: the topology shows no host.
+            RdskitError: the target, the credentials or a request to AWS failed.
+            DriverError: the topology has no suitable host.
         """
         check(waiting.run(self._destination.located))
         for host in self._hosts(waiting, 0, look=True):
@@ -135,31 +135,32 @@ class Search:
         errors: list[DriverError] = []
         for host in self._hosts(waiting, turn, look=look):
             try:
-                return self._opened(driver, host, located, timeout, waiting)
+                return self._connect(driver, host, located, timeout, waiting)
             except DriverError as failed:
-                errors.append(self._other_protocol(failed, host.endpoint, located, timeout, waiting) or failed)
-        # Another host of a list may serve although the first one refuses; if none does, a refusal says most.
+                errors.append(self._wrong_protocol(failed, host.endpoint, located, timeout, waiting) or failed)
+        # Another host of a list may accept the connection although the first refuses. If none does, raise a refusal
+        # rather than an unreachable host's error: a refusal is final, and says what to change.
         raise min(errors, key=lambda each: each.failure is Failure.LOST, default=no_writer_known())
 
-    def _other_protocol(
+    def _wrong_protocol(
         self, error: DriverError, endpoint: Endpoint, located: Located, timeout: float, waiting: Waiting
     ) -> DriverError | None:
-        """Return the error for a server of another kind, by its greeting; each host is asked once at most."""
-        if endpoint in self._met or isinstance(error.public, AuthenticationError):
+        """Return the error for a server of another engine, found by its greeting; check each host once at most."""
+        if endpoint in self._identified or isinstance(error.public, AuthenticationError):
             return None
-        self._met.add(endpoint)
+        self._identified.add(endpoint)
         found = waiting.run(lambda: engine_at(endpoint, min(DETECTION_TIMEOUT, timeout / 4)))
         return other_protocol(found, located.engine, endpoint)
 
     def _hosts(self, waiting: Waiting, turn: int, *, look: bool) -> tuple[Host, ...]:
         return hosts_for(self._role, waiting.run(lambda: self._destination.topology(look=look)), turn)
 
-    def _opened(self, driver: SyncDriver[C], host: Host, located: Located, timeout: float, waiting: Waiting) -> C:
+    def _connect(self, driver: SyncDriver[C], host: Host, located: Located, timeout: float, waiting: Waiting) -> C:
         def connect(login: Login) -> C:
             return driver.open(host.endpoint, login, located.database, timeout)
 
         connection = log_in_here(connect, located.credentials, host.endpoint, self._connect_timeout, waiting)
-        self._met.add(host.endpoint)
+        self._identified.add(host.endpoint)
         if host.role is not Role.WRITER:
             return connection
         try:
@@ -173,11 +174,11 @@ class Search:
         raise no_writer_there(host.endpoint)
 
 
-def patiently(attempt: Callable[[float], C], timeout: float, waiting: Waiting) -> C:
-    """Try until the hosts are there.
+def retry_while_away(attempt: Callable[[float], C], timeout: float, waiting: Waiting) -> C:
+    """Retry while the hosts are unreachable.
 
     Args:
-        attempt: opens a connection within the seconds that are left.
+        attempt: opens a connection within the given seconds.
         timeout: seconds after which the last error is raised.
         waiting: how the caller waits.
 

@@ -10,7 +10,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from rdskit.client.api import EnvironmentCredentials, choose_credentials, log_in_here, patiently, tls_context
+from rdskit.client.api import EnvironmentCredentials, choose_credentials, log_in_here, retry_while_away, tls_context
 from rdskit.errors import ConfigError
 from rdskit.integrations.sqlalchemy.connect_errors import as_driver_error
 from rdskit.integrations.sqlalchemy.driver_errors import reported_by
@@ -71,7 +71,7 @@ class OracleMssqlConnector:
             return log_in_here(opening, self._credentials, self._endpoint, self._settings.connect_timeout, waiting)
 
         try:
-            return patiently(attempt, self._settings.timeout, waiting)
+            return retry_while_away(attempt, self._settings.timeout, waiting)
         except DriverError as refused:
             raise as_driver_error(dialect, refused) from refused.__cause__
 
