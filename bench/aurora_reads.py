@@ -120,7 +120,7 @@ async def measure_all(cluster: LocalCluster, data: Path, pairs: int) -> list[Rea
 
 
 def missed_gates(reads: list[Reads]) -> list[str]:
-    """What is not as claimed."""
+    """Return the claims that did not hold."""
     near, unrelated, _, unrelated_late = reads
     claims = {
         "no stale read": not any(each.stale for each in reads),

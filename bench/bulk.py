@@ -164,7 +164,7 @@ class Bench:
         await (self.raw.close() if self.is_postgres else self.raw.ensure_closed())
 
     def contender(self, runner: asyncio.Runner, name: str, insert: Insert, there: float = 0.0) -> harness.Contender:
-        """A contender whose block inserts that many rows; ``there`` is the share of those that are there already."""
+        """Return a contender whose block inserts that many rows, of which the share ``there`` exists already."""
 
         async def block(rows: int) -> float:
             await self.db.execute("truncate table payments")
@@ -219,7 +219,7 @@ class Bench:
         return harness.Contender("UPDATE alone of half the rows", lambda rows: runner.run(block(rows)))
 
     async def executemany(self, rows: int) -> object:
-        """The driver's executemany."""
+        """Run the driver's executemany."""
         if self.is_postgres:
             return await self.raw.executemany("insert into payments values ($1, $2, $3, $4, $5)", made_tuples(rows))
         async with self.raw.cursor() as cursor:

@@ -1,7 +1,7 @@
 """How long an application is without its writer: rdskit beside the AWS wrapper on a local Aurora PostgreSQL cluster.
 
 A writer and two synchronous readers, made by the RDS API; a load of 20 connections; and in each round one of: kill -9,
-a hang (SIGSTOP), a black hole (packets are dropped, nobody is told), a planned failover. Each contender runs in a fresh
+a hang (SIGSTOP), a black hole (packets are dropped silently), a planned failover. Each contender runs in a fresh
 process for every round, on the CPU that the servers do not use. What counts is the longest time without an
 acknowledged write over all writers, beside what the local RDS itself needed to detect the fault and to promote.
 """
@@ -55,7 +55,7 @@ class LoadProcess:
     """A contender's process, as the benchmark steers it.
 
     Args:
-        entrance: what it is told.
+        entrance: its settings.
     """
 
     def __init__(self, entrance: Entrance) -> None:
@@ -120,7 +120,7 @@ class LoadProcess:
 
 
 def entrance_of(cluster: LocalCluster, contender: str, writers: int, journal: Path) -> Entrance:
-    """What a contender needs to know of the cluster."""
+    """Return what a contender needs to connect to the cluster."""
     return Entrance(
         contender=contender,
         writers=writers,
@@ -138,7 +138,7 @@ def entrance_of(cluster: LocalCluster, contender: str, writers: int, journal: Pa
 
 @contextlib.contextmanager
 def load(cluster: LocalCluster, contender: str, writers: int) -> Iterator[LoadProcess]:
-    """A contender at work."""
+    """Run a contender while the block runs."""
     with tempfile.TemporaryDirectory() as directory:
         process = LoadProcess(entrance_of(cluster, contender, writers, Path(directory) / "journal.json"))
         try:
@@ -164,12 +164,12 @@ def play(cluster: LocalCluster, contender: str, fault: str, writers: int) -> Rou
 
 
 def nothing_but(error: str) -> Journal:
-    """The journal of a load that has nothing else to tell."""
+    """Return the journal of a load that has only one error."""
     return Journal([], [(time.monotonic(), error)], [], time.monotonic())
 
 
 def never_opened(contender: str, fault: str, why: str) -> Round:
-    """A round that did not come to its fault."""
+    """Return a round that failed before its fault."""
     unplayed = round_of(contender, Event(fault, 0.0, None, None), nothing_but(why), {}, back=False, left_over=0)
     return replace(unplayed, opened=False)
 
@@ -193,7 +193,7 @@ def measure(cluster: LocalCluster, options: argparse.Namespace, played: list[Rou
 
 
 def earlier_rounds(file: Path | None) -> list[Round]:
-    """The rounds in a file that ``--json`` wrote; none without one."""
+    """Return the rounds of a file that ``--json`` wrote; none without a file."""
     return [] if file is None else [Round(**each) for each in json.loads(file.read_text())["rows"]]
 
 
@@ -260,7 +260,7 @@ def _line(each: Round) -> str:
 
 
 def arguments() -> argparse.Namespace:
-    """The options."""
+    """Return the parsed command-line options."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     parser.add_argument("--merge", type=Path, metavar="FILE", help="count the rounds in an earlier --json file as well")

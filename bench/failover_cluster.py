@@ -144,7 +144,7 @@ class LocalCluster:
             return Counter(key for (key,) in connection.execute("select key from load"))
 
     def left_over(self) -> int:
-        """Connections of the user on all servers, once those that are just leaving have left."""
+        """Return the number of the user's connections on all servers, once closing ones have ended."""
         poll(lambda: not self._connections(), timeout=_LEAVING, interval=0.1)
         return self._connections()
 
@@ -195,7 +195,7 @@ class LocalCluster:
         return available == len(INSTANCES) and len(lifecycle.clusters(self._data)[0]["in_sync"]) == len(INSTANCES) - 1
 
     def _connections(self) -> int:
-        """Clients of the user; each server is asked at its own endpoint, whoever writes."""
+        """Clients of the user; each server is asked at its own endpoint, whatever its role."""
         hosts = [each["Endpoint"]["Address"] for each in self._rds.describe_db_instances()["DBInstances"]]
         return sum(self._connections_at(host) for host in hosts)
 
@@ -204,7 +204,7 @@ class LocalCluster:
         try:
             with self._connect(host) as connection:
                 row = connection.execute(asked).fetchone()
-        except psycopg.OperationalError:  # it is on its way back: nobody is connected
+        except psycopg.OperationalError:  # the server is restarting: it has no connections
             return 0
         return int(row[0]) if row else 0
 

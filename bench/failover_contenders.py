@@ -1,7 +1,7 @@
-"""Who is measured under a failover: each opens a number of connections to the cluster and writes on them.
+"""The contenders under a failover: each opens a number of connections to the cluster and writes on them.
 
-Every contender is used as its documentation tells: rdskit's ``execute`` and ``run``; the AWS wrapper's connections,
-which after a ``FailoverSuccessError`` are usable again, and after any other loss are opened anew by the application.
+Every contender is used as its documentation describes: rdskit's ``execute`` and ``run``; the AWS wrapper's connections,
+which stay usable after a ``FailoverSuccessError``, and which the application reopens after any other loss.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Rdskit:
         self._db = await rdskit.connect(target, max_size=writers)
 
     async def write(self, writer: int, key: int) -> None:  # noqa: ARG002 - the pool knows no writers
-        """An autocommit statement."""
+        """Run an autocommit statement."""
         await self._db.execute(INSERT.format(":key"), key=key)
 
     async def recover(self, writer: int, error: Exception) -> None:
@@ -107,7 +107,7 @@ class RdskitRun(Rdskit):
         await self._db.setup()
 
     async def write(self, writer: int, key: int) -> None:  # noqa: ARG002 - the pool knows no writers
-        """A transaction of one statement."""
+        """Run a transaction of one statement."""
         await self._db.run(_insert, args=(key,))
 
 
@@ -133,11 +133,11 @@ class SyncWrapper:
             self._connections.append(await self._in_thread(number, self._connect))
 
     async def write(self, writer: int, key: int) -> None:
-        """An autocommit statement."""
+        """Run an autocommit statement."""
         await self._in_thread(writer, self._write, writer, key)
 
     async def recover(self, writer: int, error: Exception) -> None:
-        """Go on with a connection that says it has failed over; open any other anew."""
+        """Keep a connection that reports a failover of its own; reopen any other."""
         from aws_advanced_python_wrapper.errors import FailoverSuccessError
 
         if isinstance(error, FailoverSuccessError):
@@ -198,12 +198,12 @@ class AsyncWrapper:
             self._connections.append(await self._connect())
 
     async def write(self, writer: int, key: int) -> None:
-        """An autocommit statement."""
+        """Run an autocommit statement."""
         async with self._connections[writer].cursor() as cursor:
             await cursor.execute(INSERT.format("%s"), (key,))
 
     async def recover(self, writer: int, error: Exception) -> None:
-        """Go on with a connection that says it has failed over; open any other anew."""
+        """Keep a connection that reports a failover of its own; reopen any other."""
         from aws_advanced_python_wrapper.errors import FailoverSuccessError
 
         if isinstance(error, FailoverSuccessError):

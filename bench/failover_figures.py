@@ -29,7 +29,7 @@ class Journal:
         acknowledged: writer, key and moment of each write that was acknowledged.
         errors: moment and class of each exception that the application saw.
         attempts: moments at which the driver was asked to connect.
-        end: when the load was told to end.
+        end: when the load was asked to end.
     """
 
     acknowledged: Sequence[tuple[int, int, float]]
@@ -217,7 +217,7 @@ def _died(played: Round) -> bool:
 
 
 def missed_gates(summaries: Sequence[Summary], ours: str) -> list[str]:
-    """What does not hold: our own limits, and being ahead of every other contender in every column.
+    """Return the limits that did not hold: rdskit's own, and being ahead of every other contender in every column.
 
     Args:
         summaries: of all contenders and faults.
@@ -232,7 +232,7 @@ def missed_gates(summaries: Sequence[Summary], ours: str) -> list[str]:
 
 
 def _is_a_rival(other: Summary, ours: str) -> bool:
-    """Whether it is somebody else's, and came back at all."""
+    """Return whether it is another project's contender that came back in at least one round."""
     return not other.contender.startswith(ours) and other.never < other.rounds
 
 

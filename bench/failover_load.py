@@ -1,7 +1,7 @@
 """The load of one contender, in a process of its own that the benchmark steers over its standard streams.
 
 It is given an :class:`Entrance` as JSON on the command line, says how far it is on standard output, a JSON object a
-line, and is told ``stop`` and ``exit`` on standard input. Its journal goes into a file.
+line, and receives ``stop`` and ``exit`` on standard input. Its journal goes into a file.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Entrance:
 
 
 class Load:
-    """Writers that write until they are told to stop.
+    """Writers that write until they receive ``stop``.
 
     Args:
         contender: on which they write.
@@ -89,7 +89,7 @@ class Load:
         return min(self._latest)
 
     def journal(self) -> Journal:
-        """What was seen so far."""
+        """Return what was observed so far."""
         return Journal(self._acknowledged, self._errors, self._contender.attempts, time.monotonic())
 
     async def _write(self, writer: int) -> None:
@@ -166,7 +166,7 @@ async def _told(orders: asyncio.StreamReader, order: str) -> None:
     while line := await orders.readline():
         if line.decode().strip() == order:
             return
-    os._exit(1)  # whoever steers is gone, and a contender's threads may hang
+    os._exit(1)  # the controlling process is gone, and a contender's threads may hang
 
 
 def main() -> None:

@@ -118,7 +118,7 @@ def _round(baseline: Contender, contender: Contender, calls: int, number: int) -
 
 
 def async_contender(runner: asyncio.Runner, name: str, call: Callable[[], Awaitable[object]]) -> Contender:
-    """A contender whose calls are awaited one after the other on the runner's loop."""
+    """Return a contender whose calls are awaited one after the other on the runner's loop."""
 
     async def repeat(calls: int) -> float:
         start = time.perf_counter()
@@ -130,7 +130,7 @@ def async_contender(runner: asyncio.Runner, name: str, call: Callable[[], Awaita
 
 
 def sync_contender(name: str, call: Callable[[], object]) -> Contender:
-    """A contender whose calls block."""
+    """Return a contender whose calls block."""
 
     def repeat(calls: int) -> float:
         start = time.perf_counter()
@@ -178,7 +178,7 @@ _CPUS = os.sched_getaffinity(0)
 
 
 def arguments(description: str) -> argparse.ArgumentParser:
-    """The options of every benchmark."""
+    """Return a parser with the options of every benchmark."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="alternations (default: %(default)s)")

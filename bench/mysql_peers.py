@@ -34,7 +34,7 @@ SETUP = (
 
 
 def started(run: Callable[[Path], AbstractContextManager[Any]]) -> Callable[[Path], AbstractContextManager[Any]]:
-    """A server of one product with the table that every query here reads."""
+    """Return a function that starts a server of one product, with the table that every query here reads."""
 
     @contextlib.contextmanager
     def start(directory: Path) -> Iterator[ThrowawayFamilyServer]:

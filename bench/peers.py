@@ -74,7 +74,7 @@ class Engine:
 
 
 def cursor_call(connection: Any, text: str) -> Callable[[], object]:
-    """A call of a synchronous DBAPI connection, with a cursor of its own."""
+    """Return a call that runs a query on a synchronous DBAPI connection, with a cursor of its own."""
 
     def call() -> object:
         with connection.cursor() as cursor:
@@ -85,7 +85,7 @@ def cursor_call(connection: Any, text: str) -> Callable[[], object]:
 
 
 def wrapper_peer(connect: Any, server: Server, text: str, **options: Any) -> SyncPeer:
-    """The AWS wrapper around a synchronous driver's ``connect``, and how to close it."""
+    """Return the AWS wrapper around a synchronous driver's ``connect``, and how to close it."""
     connection = AwsWrapperConnection.connect(
         connect,
         host=server.host,

@@ -191,7 +191,7 @@ def compare(baseline: tuple[str, Crowd], contender: tuple[str, Crowd], effort: h
 
 
 def _percentiles(latencies: list[float]) -> tuple[float, float]:
-    """The 50th and the 99th."""
+    """Return the 50th and the 99th percentile."""
     cuts = statistics.quantiles(latencies, n=100)
     return cuts[49], cuts[98]
 

@@ -80,7 +80,7 @@ Chooser = Callable[[list[Backend], float], Backend]
 
 
 def choosers(seed: int) -> dict[str, Chooser]:
-    """The policies, by name."""
+    """Return the policies by name."""
     chance, turns = random.Random(seed), itertools.count()  # noqa: S311 - a simulation that can be repeated
     two = random.Random(seed)  # noqa: S311 - as above
     return {
@@ -241,7 +241,7 @@ def _balance(name: str, latencies: list[float]) -> Balance:
 
 
 def missed_gates(microseconds: float, pairs: list[Pairs], balances: list[Balance]) -> list[str]:
-    """What is not as claimed."""
+    """Return the claims that did not hold."""
     *others, ours = balances
     claims = {
         f"decision within {DECISION_GATE} µs": microseconds <= DECISION_GATE,

@@ -121,7 +121,7 @@ async def update(tx: Transaction) -> None:
 
 
 def calls(db: rdskit.Database) -> dict[str, Callable[[], Awaitable[None]]]:
-    """What is measured of rdskit, by name."""
+    """Return the measured calls of rdskit by name."""
 
     async def block() -> None:
         async with db.transaction() as tx:

@@ -75,7 +75,7 @@ CASES = {
 
 
 def make_cluster(fleet: Fleet, engine: str) -> dict[str, str]:
-    """A writer and two readers; the addresses of their names."""
+    """Create a writer and two readers; return the addresses of their names."""
     fleet.create_cluster(CLUSTER, engine, CASES[engine].port)
     addresses = {}
     for name in ("one", "two", "three"):
@@ -97,7 +97,7 @@ def make_cluster(fleet: Fleet, engine: str) -> dict[str, str]:
 
 
 def open_wrapper(case: Case, facts: ClusterFacts, addresses: dict[str, str]) -> AwsWrapperConnection:
-    """A connection of the wrapper with its failover plugin."""
+    """Open a connection of the wrapper with its failover plugin."""
 
     def connect(conninfo: str = "", **options: Any) -> Any:  # noqa: ARG001 - psycopg's first parameter
         return case.connect(addresses, options)

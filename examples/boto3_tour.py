@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def create(rds: RDSClient) -> str:
-    """A Multi-AZ instance whose master password is a managed secret; returns how to connect to it."""
+    """Create a Multi-AZ instance with a managed master password, and return how to connect to it."""
     rds.create_db_instance(
         DBInstanceIdentifier=ORDERS,
         DBInstanceClass="db.t4g.micro",

@@ -78,7 +78,7 @@ def count(outcomes: dict[str, str]) -> collections.Counter[str]:
 
 @contextlib.contextmanager
 def server_url(driver: str, directory: Path) -> Iterator[URL]:
-    """A server as the suite wants it, for the length of the block."""
+    """Start a server as the suite needs it, and yield its URL."""
     backend = driver.partition("+")[0]
     if backend == "postgresql":
         with throwaway_postgres(directory, settings=TWO_PHASE) as postgres:
@@ -169,7 +169,7 @@ def main() -> int:
 
 
 def as_json(each: Comparison) -> dict[str, Any]:
-    """A comparison for machines."""
+    """Return a comparison as plain values for JSON."""
     return {"driver": each.driver, "plain": each.plain, "rdskit": each.ours, "different": each.different}
 
 

@@ -61,7 +61,7 @@ class Outcome:
 
 
 def sources(folder: Path) -> Path:
-    """The directory of Django's tests."""
+    """Download Django's source and return the directory of its tests."""
     wanted = f"django=={django.__version__}"
     command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:", wanted]
     subprocess.run(command, cwd=folder, check=True)
@@ -72,7 +72,7 @@ def sources(folder: Path) -> Path:
 
 
 def settings(entry: dict[str, Any]) -> str:
-    """A settings module of two databases."""
+    """Return the text of a settings module for two databases."""
     names = {"default": {**entry, "NAME": "one"}, "other": {**entry, "NAME": "two"}}
     return (
         "import pymysql\npymysql.install_as_MySQLdb()\n"
@@ -96,7 +96,7 @@ def run(tests: Path, entry: dict[str, Any], labels: list[str]) -> Outcome:
 
 @contextlib.contextmanager
 def entries(engine: str, folder: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """The entries of DATABASES for Django's backend and for ours, on a server of their own."""
+    """Yield entries of DATABASES for Django's backend and for rdskit's, on a server of their own."""
     folder.mkdir()
     with SERVERS[engine](folder) as server:
         login = {"USER": server.superuser, "PASSWORD": server.password, "HOST": server.host, "PORT": server.port}

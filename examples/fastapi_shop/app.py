@@ -1,4 +1,4 @@
-"""A shop's API: an order is placed once, whatever happens to the database meanwhile.
+"""A shop's API: an order is placed once, even if the database fails over.
 
 uvicorn --app-dir examples/fastapi_shop app:app
 """
@@ -76,6 +76,6 @@ async def put_order(order_id: UUID, order: Order, session: SessionDep) -> Placed
 @app.get("/")
 @app.get("/orders")
 async def get_orders(session: SessionDep) -> dict[str, int]:
-    """How many pieces were ordered of each item, from a replica if there is one, which waits for nobody's order."""
+    """Return how many pieces were ordered of each item, from a replica if there is one."""
     rows = await session.fetch_all("select item, sum(pieces)::int as pieces from orders group by item")
     return {row.item: row.pieces for row in rows}

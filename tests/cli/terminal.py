@@ -41,7 +41,7 @@ class Terminal:
         os.write(self._descriptor, keys.encode())
 
     def resize(self, columns: int, lines: int) -> None:
-        """Make the window another size; the program is told by the kernel."""
+        """Resize the window; the kernel signals the program."""
         set_size(self._descriptor, columns, lines)
 
     def until(self, shown: Callable[[str], object]) -> str:
@@ -53,7 +53,7 @@ class Terminal:
         return frame
 
     def frame(self) -> str:
-        """The last whole frame as text; empty before there is one."""
+        """Return the last complete frame as text; empty before there is one."""
         frames = self.written.split(_HOME)
         return _SEQUENCE.sub("", frames[-2]).replace("\r", "") if len(frames) > 2 else ""
 
@@ -88,7 +88,7 @@ class Terminal:
         return True
 
     def settings(self) -> list[object]:
-        """The terminal's settings: echo, signals, line by line or key by key."""
+        """Return the terminal's settings: echo, signals, line by line or key by key."""
         return termios.tcgetattr(self._descriptor)
 
     def _read(self, timeout: float) -> bool:
@@ -96,7 +96,7 @@ class Terminal:
             return False
         try:
             found = os.read(self._descriptor, 65536)
-        except OSError:  # Linux: nobody holds the other side any more
+        except OSError:  # Linux: the other side is closed
             return False
         self.written += found.decode(errors="replace")
         return bool(found)

@@ -55,7 +55,7 @@ class Orders:
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """What leads to a local RDS."""
+    """Start a local RDS and return the variables that point AWS clients at it."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     data = tmp_path_factory.mktemp("rds") / "data"

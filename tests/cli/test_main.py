@@ -50,7 +50,7 @@ def test_help_imports_neither_drivers_nor_servers() -> None:
 
 @pytest.fixture
 def failing_command(monkeypatch: pytest.MonkeyPatch) -> str:
-    """A command that ends in an error of ours."""
+    """Register a command that ends in an error of rdskit's."""
 
     def fail() -> None:
         raise LocalError("port 4566 is taken by [someone]; use --port N")

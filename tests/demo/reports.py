@@ -1,4 +1,4 @@
-"""A made-up run, for the tests of how a run is told."""
+"""A made-up run, for the tests of the demo's report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SECONDS = 15.0
 
 
 def made_up_journal(failover: Failover, *, seed: int = 7) -> Journal:
-    """A plausible load: short waits, and one long one for each writer while there is no primary."""
+    """Return a plausible journal: short latencies, and a long one for each writer while there is no primary."""
     chance = random.Random(seed)
     journal = Journal()
     for writer in range(WRITERS):
@@ -29,7 +29,7 @@ def made_up_journal(failover: Failover, *, seed: int = 7) -> Journal:
 
 
 def made_up_report(*, lose: int = 0) -> Report:
-    """The report of a made-up run in which ``lose`` acknowledged orders are absent."""
+    """Return the report of a made-up run in which ``lose`` acknowledged orders are absent."""
     failover = Failover(at=5.2, promotion=0.128)
     journal = made_up_journal(failover)
     orders = {write.key: 1 for write in journal.writes[lose:]}

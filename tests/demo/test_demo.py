@@ -105,7 +105,7 @@ def processes_of(data: Path) -> list[str]:
         try:
             if any(str(data) in word for word in process.cmdline()) and process.pid != os.getpid():
                 found.append(" ".join(process.cmdline()))
-        except psutil.Error:  # it has ended meanwhile
+        except psutil.Error:  # it has ended in the meantime
             continue
     return found
 
@@ -129,7 +129,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def fresh_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A data directory in which no demo ran before."""
+    """Return a data directory in which no demo ran before."""
     directory = tmp_path_factory.mktemp("fresh")
     yield directory
     lifecycle.reset(directory / "data")

@@ -1,4 +1,4 @@
-"""The shop and its customers on a real PostgreSQL: what the books hold is what the customers were told."""
+"""The shop and its customers on a real PostgreSQL: the books agree with the outcomes that the customers received."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def test_a_failed_order_that_is_there_all_the_same_is_a_broken_promise() -> None
     assert complaints(settle(journal, books)) == []
     broken = settle(journal, replace(books, orders={**books.orders, "f": 1}))
     assert broken.failed_present == 1
-    assert complaints(broken) == ["1 orders are there although the application was told they were not"]
+    assert complaints(broken) == ["1 orders are there although their calls reported a failure"]
 
 
 def test_an_answered_read_without_the_order_is_stale_and_an_unanswered_one_is_not() -> None:

@@ -11,7 +11,7 @@ CALLS = st.lists(st.sampled_from(["retry", "timeout", "success"]), max_size=400)
 
 
 def play(budget: RetryBudget, calls: list[str]) -> tuple[RetryBudget, int]:
-    """The budget after some calls, and how many retries it allowed."""
+    """Return the budget after some calls, and how many retries it allowed."""
     allowed = 0
     for call in calls:
         if call == "retry":

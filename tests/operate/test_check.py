@@ -26,7 +26,7 @@ SCHEMES = ("postgresql", "mysql", "mariadb")
 
 @pytest.fixture(params=["database", "mysql_database", "mariadb_database"])
 def server(request: pytest.FixtureRequest) -> TestDatabase | FamilyDatabase:
-    """A fresh database on each engine."""
+    """Return a fresh database on each engine."""
     database: TestDatabase | FamilyDatabase = request.getfixturevalue(request.param)
     return database
 
@@ -49,14 +49,14 @@ def failure(found: Diagnosis) -> tuple[str, str, str]:
 
 @pytest.fixture
 def silent_server() -> Iterator[int]:
-    """A port on which connections are accepted by the kernel and nobody ever answers."""
+    """Listen on a port where the kernel accepts connections and no program answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
 
 @contextlib.asynccontextmanager
 async def saying(words: bytes) -> AsyncIterator[int]:
-    """A port at which every connection is greeted with these bytes and closed."""
+    """Listen on a port that greets every connection with these bytes and closes it."""
 
     async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(words)

@@ -38,7 +38,7 @@ def command(
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for all steps together.")] = 15.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Why can I (not) connect? DNS, TCP, TLS, login, role and replicas, step by step.
+    """Diagnose a connection step by step: DNS, TCP, TLS, login, role and replicas.
 
     Exit status 1 when a step failed.
     """

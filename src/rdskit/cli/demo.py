@@ -44,7 +44,7 @@ def command(
     writers: Annotated[int, typer.Option(min=1, help="How many customers order at the same time.")] = 8,
     readers: Annotated[int, typer.Option(min=0, help="How many visitors look at the same time.")] = 4,
 ) -> None:
-    """A shop on a local RDS survives a real failover, and the figures prove it.
+    """Run a shop on a local RDS through a real failover, and count what is lost.
 
     Starts a local RDS with a Multi-AZ instance and a read replica, runs a shop on it, forces a failover in the
     middle, and counts. Exit status 1 when an order is lost or doubled, a read is stale, or no failover happened.
@@ -65,11 +65,7 @@ def command(
 
 
 async def run(plan: Plan, console: Console) -> Report:
-    """Run the plan; Ctrl-C ends it early and clean.
-
-    Raises:
-        typer.Exit: interrupted before there was anything to report.
-    """
+    """Run the plan; Ctrl-C ends it early and cleanly."""
     with view_for(console) as view:
         demo = Demo(plan, view)
         loop = asyncio.get_running_loop()

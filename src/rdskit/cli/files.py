@@ -1,4 +1,4 @@
-"""Files that a command writes: looked at before its work begins."""
+"""Output files of commands, checked before the work begins."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SarifFile = Annotated[
 
 
 def write(path: Path, content: str) -> None:
-    """Write a file.
+    """Write a file of text.
 
     Raises:
         ConfigError: it cannot be written after all.

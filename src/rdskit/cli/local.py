@@ -181,7 +181,7 @@ def fault(
 
 
 def named_fault(kind: str, amount: str | None, path: str | None) -> faults.Fault:
-    """The fault of these words; :class:`ConfigError` says what is wrong with them."""
+    """Return the fault for the words of the command line; raise :class:`ConfigError` if they are wrong."""
     return faults.Fault(
         cast("faults.FaultKind", kind),
         parse_seconds(amount) if amount else 0.0,

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 #: name → (module that holds the Typer ``app``, what it is for)
 COMMANDS = {
-    "demo": ("rdskit.cli.demo", "A shop on a local RDS survives a real failover, and the figures prove it."),
-    "check": ("rdskit.cli.check", "Why can I (not) connect? DNS, TCP, TLS, login, role and replicas, step by step."),
+    "demo": ("rdskit.cli.demo", "Run a shop on a local RDS through a real failover, and count what is lost."),
+    "check": ("rdskit.cli.check", "Diagnose a connection step by step: DNS, TCP, TLS, login, role and replicas."),
     "shell": ("rdskit.cli.shell", "SQL prompt on the writer, with the target's credentials and TLS."),
-    "setup": ("rdskit.cli.setup", "Make the tables of rdskit in a database: fences, idempotency keys, outbox."),
+    "setup": ("rdskit.cli.setup", "Create rdskit's tables in a database: commit markers, idempotency keys, outbox."),
     "topology": (
         "rdskit.cli.topology",
-        "Who writes and who reads? The hosts of a cluster, each with its sign of life.",
+        "List the hosts of a cluster with their roles and whether they respond.",
     ),
     "top": ("rdskit.cli.top", "Watch a cluster live: roles, rates, latency, lag, and failovers while they happen."),
     "migrate": ("rdskit.cli.migrate", "Schema migrations: new, status, plan, lint, up, down."),

@@ -22,7 +22,7 @@ def command(
     options: dict[str, Any],
     as_json: Annotated[bool, typer.Option("--json", help="Print the tables as JSON.")] = False,
 ) -> None:
-    """Make the tables of rdskit in a database: fences, idempotency keys, outbox. May be run again."""
+    """Create rdskit's tables in a database: commit markers, idempotency keys, outbox. May be run again."""
     made = asyncio.run(_set_up(target, options))
     if as_json:
         typer.echo(json.dumps({"tables": list(made)}))

@@ -41,7 +41,7 @@ def command(
     """Watch a cluster live: roles, rates, latency, connections, lag, and failovers while they happen.
 
     Keys: q quit, p pause, s sort, + and - look less and more often, ? help. Exit status of --once and --json: 1 when a
-    host gives no sign of life.
+    host does not respond.
     """
     options |= {"connect_timeout": timeout, "readers": tuple(reader or ()) or "auto"}
     console = Console(highlight=False, soft_wrap=True)

@@ -24,9 +24,9 @@ def command(
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for one attempt to connect.")] = 5.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the hosts as JSON.")] = False,
 ) -> None:
-    """Who writes and who reads? The hosts of a cluster, each with its sign of life.
+    """List the hosts of a cluster with their roles and whether they respond.
 
-    Exit status 1 when a host gives none.
+    Exit status 1 when a host does not.
     """
     topology, health = asyncio.run(_look(target, options | {"connect_timeout": timeout}))
     hosts = described(topology, health)
@@ -43,7 +43,7 @@ async def _look(target: str, options: dict[str, Any]) -> tuple[Topology, Health]
 
 
 def described(topology: Topology, health: Health) -> list[dict[str, Any]]:
-    """One mapping for each host, the writer first."""
+    """Return one mapping for each host, the writer first."""
     signs = {reader.name: reader for reader in health.readers}
     ordered = sorted(topology.hosts, key=lambda host: host.role is not Role.WRITER)
     return [_described(host, health.writer if host.role is Role.WRITER else signs[host.identifier]) for host in ordered]
@@ -71,4 +71,4 @@ def _show(hosts: list[dict[str, Any]]) -> None:
         )
         for host in hosts
     ]
-    print_table(("identifier", "role", "endpoint", "zone", "sign of life"), rows)
+    print_table(("identifier", "role", "endpoint", "zone", "response"), rows)

@@ -1,1 +1,1 @@
-"""A small shop on a local RDS, a real failover in the middle of its day, and the accounts afterwards."""
+"""``rdskit demo``: a shop on a local RDS, a real failover while it is open, and the accounts afterwards."""

@@ -1,4 +1,4 @@
-"""The shop's customers: they order, and look whether their order is there, until they are told to stop."""
+"""The load of the demo: customers who place orders and check that they are visible, until the load is stopped."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
     from rdskit import Database
 
-THINK = 0.02  # seconds that a customer thinks between two steps, on average
+THINK = 0.02  # average pause of a customer between two steps, in seconds
 _RECENT = 100  # orders from which a reader chooses
 
 
 class Load:
-    """Concurrent writers and readers on one ``Database``, and the journal of what they saw.
+    """Run concurrent writers and readers on one ``Database``, and record what they observe.
 
     Args:
-        db: with session consistency: what was acknowledged through it must be seen through it.
+        db: a database with session consistency: acknowledged orders must be visible through it.
         run: distinguishes this run's orders.
         clock: seconds since the run began.
     """
@@ -36,61 +36,61 @@ class Load:
         self._clock = clock
         self._stop = asyncio.Event()
         self._recent: deque[str] = deque(maxlen=_RECENT)
-        self._chance = random.Random(run)  # noqa: S311 - which article a customer likes is no secret
+        self._chance = random.Random(run)  # noqa: S311 - the choice of articles is no secret
 
     async def run(self, writers: int, readers: int) -> None:
-        """Work until ``stop``; every call that is under way then is seen to its end."""
+        """Run the load until ``stop``; calls that are running then are awaited."""
         async with asyncio.TaskGroup() as group:
             for writer in range(writers):
                 group.create_task(self._order(writer), name=f"writer {writer}")
             for reader in range(readers):
-                group.create_task(self._look(), name=f"reader {reader}")
+                group.create_task(self._read_recent(), name=f"reader {reader}")
 
     def stop(self) -> None:
-        """Let everybody finish."""
+        """Let all workers finish their current calls."""
         self._stop.set()
 
     async def _order(self, writer: int) -> None:
-        """One customer: places an order, then looks whether it is there."""
+        """Run one customer, who places orders and checks that each is visible."""
         number = 0
         while not self._stop.is_set():
             number += 1
-            order = self._wish(f"{self._run}-{writer}-{number}")
+            order = self._new_order(f"{self._run}-{writer}-{number}")
             if await self._place(writer, order):
-                await self._look_for(order.key)
+                await self._read_order(order.key)
             await self._pause()
 
-    async def _look(self) -> None:
-        """One visitor: looks at orders that were acknowledged a moment ago."""
+    async def _read_recent(self) -> None:
+        """Run one visitor, who reads orders that were acknowledged recently."""
         while not self._stop.is_set():
             if self._recent:
-                await self._look_for(self._chance.choice(self._recent))
+                await self._read_order(self._chance.choice(self._recent))
             await self._pause()
 
     async def _place(self, writer: int, order: Order) -> bool:
         started = self._clock()
-        outcome, told = Outcome.ACKNOWLEDGED, None
+        outcome, error_name = Outcome.ACKNOWLEDGED, None
         try:
             await self._db.run(place_order, args=(order,))
         except OutcomeUnknown as error:
-            outcome, told = Outcome.UNKNOWN, type(error).__name__
+            outcome, error_name = Outcome.UNKNOWN, type(error).__name__
         except RdskitError as error:
-            outcome, told = Outcome.FAILED, type(error).__name__
-        self.journal.note_write(Write(order.key, writer, started, self._clock(), outcome, told))
+            outcome, error_name = Outcome.FAILED, type(error).__name__
+        self.journal.note_write(Write(order.key, writer, started, self._clock(), outcome, error_name))
         if outcome is Outcome.ACKNOWLEDGED:
             self._recent.append(order.key)
         return outcome is Outcome.ACKNOWLEDGED
 
-    async def _look_for(self, key: str) -> None:
+    async def _read_order(self, key: str) -> None:
         started = self._clock()
-        found, told = None, None
+        found, error_name = None, None
         try:
             found = await is_placed(self._db, key)
         except RdskitError as error:
-            told = type(error).__name__
-        self.journal.note_read(Read(started, self._clock(), found, told))
+            error_name = type(error).__name__
+        self.journal.note_read(Read(started, self._clock(), found, error_name))
 
-    def _wish(self, key: str) -> Order:
+    def _new_order(self, key: str) -> Order:
         chance = self._chance
         return Order(key, chance.randint(1, ARTICLES), chance.randint(1, 5), chance.randint(100, 20_000))
 

@@ -1,4 +1,4 @@
-"""What a run of the demo observes, and the figures that come of it. Times are seconds on the run's own clock."""
+"""The observations of a demo run and the figures derived from them. Times are seconds on the run's own clock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Outcome(Enum):
-    """How a write ended for the application."""
+    """The outcome of a write for the application."""
 
     ACKNOWLEDGED = "acknowledged"
     UNKNOWN = "unknown"
@@ -24,11 +24,11 @@ class Write:
     """One order, as its writer saw it.
 
     Attributes:
-        key: the order's business key, unique to the intention to place it.
+        key: the order's business key, the same for all attempts.
         writer: number of the writer.
         started: when the call was made.
         ended: when it returned or raised.
-        outcome: what the application was told.
+        outcome: the outcome.
         error: class of the exception, None when it returned.
     """
 
@@ -47,12 +47,12 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """One look for an order that had been acknowledged to the same session before.
+    """One read of an order that was acknowledged to the same session before.
 
     Attributes:
         started: when the call was made.
         ended: when it returned or raised.
-        found: whether the order was there; None when the call raised.
+        found: whether the order was visible; None if the call raised.
         error: class of the exception, None when it returned.
     """
 
@@ -72,9 +72,9 @@ class Failover:
     """A failover, as the local RDS recorded it.
 
     Attributes:
-        at: when the signal was sent that ended the old primary.
+        at: when the old primary was killed.
         promotion: seconds from there to the first write that the new primary accepted from the local RDS's own probe.
-        rebuilt: when the old primary was back, as a standby in sync; None if that took longer than the run.
+        rebuilt: when the old primary was a standby in sync again; None if that took longer than the run.
     """
 
     at: float
@@ -89,10 +89,10 @@ class Failover:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """What the database holds at the end.
+    """The contents of the database at the end.
 
     Attributes:
-        orders: how often each business key of the run is there.
+        orders: by business key of the run, the number of its rows.
         unpaid: orders without exactly one payment.
         stock_difference: articles that left the stock without an order, or the other way round.
     """
@@ -104,11 +104,11 @@ class Books:
 
 @dataclass(slots=True)
 class Journal:
-    """Everything a run observes, in the order in which it ended.
+    """All observations of a run, in the order in which the calls ended.
 
     Attributes:
         writes: each order.
-        reads: each look for one.
+        reads: each read of one.
         outcomes: how many writes ended how, so far.
         stale_reads: how many reads did not find their order, so far.
     """
@@ -119,12 +119,12 @@ class Journal:
     stale_reads: int = 0
 
     def note_write(self, write: Write) -> None:
-        """Enter a write that has just ended."""
+        """Record a write that has just ended."""
         self.writes.append(write)
         self.outcomes[write.outcome] += 1
 
     def note_read(self, read: Read) -> None:
-        """Enter a read that has just ended."""
+        """Record a read that has just ended."""
         self.reads.append(read)
         self.stale_reads += read.found is False
 
@@ -137,14 +137,14 @@ class Figures:
         acknowledged: writes that returned to the application.
         present: orders of this run that the database holds.
         lost: acknowledged and absent.
-        duplicated: business keys that are there more than once.
+        duplicated: business keys with more than one row.
         unknown: writes that ended in ``OutcomeUnknown``.
-        unknown_present: how many of those did happen.
-        failed: writes that ended in any other error, which promises that nothing was done.
+        unknown_present: how many of those took effect.
+        failed: writes that ended in any other error, which promises that they had no effect.
         failed_present: how many of those broke that promise.
-        reads: looks for an acknowledged order of one's own session that were answered.
-        stale_reads: answered, and the order was absent.
-        failed_reads: not answered.
+        reads: successful reads of an acknowledged order of the same session.
+        stale_reads: reads that did not find the order.
+        failed_reads: reads that raised.
         outage_ms: longest interval without an acknowledged write over all writers together.
         promotion_ms: from the signal that ends the old primary to the first write that the new one accepts from the
             local RDS's own probe; None when there was no failover.
@@ -183,7 +183,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """What happened in one short slice of time; latencies in milliseconds, None when nothing ended in it."""
+    """The figures of a short interval; latencies in milliseconds, None if no call ended in it."""
 
     start: float
     writes: int
@@ -195,7 +195,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A run with its accounts, ready to be told.
+    """A run and its figures, as the reports need them.
 
     Attributes:
         title: what ran, in one line.
@@ -203,10 +203,10 @@ class Report:
         seconds: how long the load lasted.
         writers: how many wrote.
         readers: how many read.
-        interrupted: whether somebody ended it early.
+        interrupted: whether it was interrupted.
         figures: the accounts.
-        complaints: why the run may not be called good.
-        failover: when it happened; None when it did not.
+        complaints: the reasons why the run failed.
+        failover: the failover; None if there was none.
         outage: where the longest interval without an acknowledged write starts and ends.
         zones: availability zone of the primary before and after.
         slices: the run in short slices.
@@ -230,14 +230,14 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One server of the demo's estate, as shown while it runs.
+    """One server of the demo, as shown while it runs.
 
     Attributes:
-        identifier: of the DB instance.
-        part: what it does, such as ``"writer"`` or ``"reader"``.
+        identifier: the DB instance's.
+        part: its role, ``"writer"`` or ``"reader"``.
         zone: its availability zone, if it is known.
-        status: as RDS calls it.
-        lag_ms: how far a reader is behind; None for the writer, or when it is not known.
+        status: RDS's status.
+        lag_ms: a reader's lag; None for the writer, or if unknown.
     """
 
     identifier: str
@@ -249,7 +249,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """The load over the last second, and what it has come to so far."""
+    """The load of the last second, and the counts so far."""
 
     elapsed: float
     orders_per_second: float

@@ -1,6 +1,6 @@
-"""The picture of a run: latency over time, orders per second, and a close-up of the failover, as one SVG.
+"""Draw a run as one SVG: latency over time, orders per second, and a close-up of the failover.
 
-Self-contained: its styles come with it, for light and dark. It stands alone in a README as well as inside a page.
+The SVG contains its styles, for light and dark mode, so it works in a README as well as in a page.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 LATENCY = (64, 244)  # top and bottom of each panel
 ORDERS = (290, 360)
 CLOSE_UP = (454, 574)
-_LABEL = 224  # how far the label of the background work reaches
-FLOOR, CEILING = 0.3, 30_000.0  # milliseconds that the latency axis never leaves
+_LABEL = 224  # width of the label of the background work
+FLOOR, CEILING = 0.3, 30_000.0  # limits of the latency axis in milliseconds
 
 
 def draw(report: Report) -> str:
@@ -37,7 +37,7 @@ def draw(report: Report) -> str:
 
 
 def decades(lowest: float, highest: float) -> tuple[float, float]:
-    """The powers of ten around two latencies in milliseconds."""
+    """Return the exponents of the powers of ten around two latencies in milliseconds."""
     low = math.floor(math.log10(min(max(lowest, FLOOR), CEILING)))
     high = math.ceil(math.log10(min(max(highest, FLOOR), CEILING)))
     return low, max(high, low + 1)
@@ -117,7 +117,7 @@ def _band(report: Report, time: Scale, panel: tuple[int, int], *, label: bool = 
 
 
 def _background(report: Report, time: Scale, panel: tuple[int, int], *, label: bool = False) -> Iterator[str]:
-    """Draw when the old primary is made a standby again, until it is in sync or the run ends."""
+    """Draw the interval in which the old primary is rebuilt as a standby, until it is in sync or the run ends."""
     failover = report.failover
     if failover is None:
         return

@@ -1,4 +1,4 @@
-"""The accounting: pure functions from what was observed to what may be claimed."""
+"""Compute the figures of a run from its observations, by pure functions."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 SLICE = 0.1  # seconds of a slice of the timeline, longer when there would be more than MOST_SLICES
 MOST_SLICES = 300
-CLOSE_UP = (0.4, 0.9)  # seconds before and after the failover whose single writes the report keeps
+CLOSE_UP = (0.4, 0.9)  # seconds before and after the failover for which the report keeps each write
 
 _Call = TypeVar("_Call", Write, Read)
 
 
 def percentile(values: Iterable[float], share: float) -> float:
-    """The smallest value that at least ``share`` of all values do not exceed (nearest rank); 0 for no values."""
+    """Return the smallest value that at least ``share`` of all values do not exceed (nearest rank); 0 for no values."""
     ordered = sorted(values)
     if not ordered:
         return 0.0
@@ -31,11 +31,11 @@ def percentile(values: Iterable[float], share: float) -> float:
 
 
 def longest_gap(moments: Sequence[float], end: float) -> tuple[float, float]:
-    """The longest interval without a moment, from the first moment to ``end``.
+    """Return the longest interval without a write, from the first one to ``end``.
 
     Args:
         moments: when writes were acknowledged, in any order.
-        end: when the load ended: a silence that lasts until then counts too.
+        end: when the load ended; an interval that lasts until then counts too.
 
     Returns:
         Where the interval starts and ends; two equal moments where there is none.
@@ -46,9 +46,9 @@ def longest_gap(moments: Sequence[float], end: float) -> tuple[float, float]:
 
 
 def first_writes_after(writes: Iterable[Write], failover: Failover, writers: int) -> tuple[float | None, ...]:
-    """For each writer, seconds from the end of the old primary to its first acknowledged write on the new one.
+    """Return each writer's seconds from the failover to its first acknowledged write on the new primary.
 
-    An answer that was on its way when the old primary died does not count: only what returns once the new primary
+    A response that was in transit when the old primary died does not count, only writes that end after the new primary
     accepts writes.
     """
     firsts: dict[int, float] = {}
@@ -59,13 +59,13 @@ def first_writes_after(writes: Iterable[Write], failover: Failover, writers: int
 
 
 def figures_of(journal: Journal, books: Books, failover: Failover | None, *, writers: int, end: float) -> Figures:
-    """Settle the accounts.
+    """Compute the figures of a run.
 
     Args:
-        journal: what the application saw.
-        books: what the database holds.
-        failover: the failover of the run, None when none happened.
-        writers: how many writers there were.
+        journal: the application's observations.
+        books: the database's contents.
+        failover: the failover of the run; None if there was none.
+        writers: the number of writers.
         end: when the load ended.
     """
     keys = {outcome: {w.key for w in journal.writes if w.outcome is outcome} for outcome in Outcome}
@@ -101,20 +101,18 @@ def figures_of(journal: Journal, books: Books, failover: Failover | None, *, wri
 
 
 def errors_of(journal: Journal) -> dict[str, int]:
-    """How often each class of exception reached the application, the most frequent first."""
-    told = Counter(write.error for write in journal.writes) + Counter(read.error for read in journal.reads)
-    return {error: count for error, count in told.most_common() if error is not None}
+    """Count the exceptions that reached the application by class, the most frequent first."""
+    counts = Counter(write.error for write in journal.writes) + Counter(read.error for read in journal.reads)
+    return {error: count for error, count in counts.most_common() if error is not None}
 
 
 def complaints(figures: Figures) -> list[str]:
-    """Why a run may not be called good; empty when it may."""
+    """Return the reasons why a run failed; empty if it succeeded."""
     found = {
         f"{figures.lost} acknowledged orders are lost": figures.lost,
         f"{figures.duplicated} orders are there twice": figures.duplicated,
         f"{figures.stale_reads} reads did not see an order acknowledged before": figures.stale_reads,
-        f"{figures.failed_present} orders are there although the application was told they were not": (
-            figures.failed_present
-        ),
+        f"{figures.failed_present} orders are there although their calls reported a failure": (figures.failed_present),
         f"{figures.unpaid} orders have no payment, or several": figures.unpaid,
         f"the stock is off by {figures.stock_difference}": figures.stock_difference,
         "nothing was written": figures.acknowledged == 0,
@@ -125,14 +123,14 @@ def complaints(figures: Figures) -> list[str]:
 
 
 def slices(journal: Journal, width: float, end: float) -> list[Slice]:
-    """Cut the run into slices of ``width`` seconds, by when each call returned."""
+    """Divide the run into intervals of ``width`` seconds, by the end of each call."""
     writes = _by_slice((w for w in journal.writes if w.outcome is Outcome.ACKNOWLEDGED), width)
     reads = _by_slice((read for read in journal.reads if read.found is not None), width)
     return [_slice(number * width, writes[number], reads[number]) for number in range(int(end / width) + 1)]
 
 
 def close_up(journal: Journal, failover: Failover | None, around: tuple[float, float]) -> tuple[tuple[int, float], ...]:
-    """Writer and moment of each write that was acknowledged around a failover, from so long before to so long after."""
+    """Return writer and time of each write that was acknowledged around a failover."""
     if failover is None:
         return ()
     start, end = failover.at - around[0], failover.at + around[1]
@@ -153,18 +151,18 @@ def report_of(
     interrupted: bool,
     zones: tuple[str, str],
 ) -> Report:
-    """Settle the accounts of a run and say what they mean.
+    """Compute the report of a run.
 
     Args:
-        journal: what the application saw.
-        books: what the database holds.
-        failover: the failover of the run, None when none happened.
+        journal: the application's observations.
+        books: the database's contents.
+        failover: the failover of the run; None if there was none.
         title: what ran.
         started_at: UTC, ISO 8601.
         writers: how many writers there were.
         readers: how many readers.
         seconds: how long the load lasted.
-        interrupted: whether somebody ended it early.
+        interrupted: whether it was interrupted.
         zones: availability zone of the primary before and after.
     """
     figures = figures_of(journal, books, failover, writers=writers, end=seconds)
@@ -187,7 +185,7 @@ def report_of(
 
 
 def pulse_of(journal: Journal, now: float) -> Pulse:
-    """The load over the last second before ``now``, and the counts so far."""
+    """Return the load over the last second before ``now``, and the counts so far."""
     writes = [w for w in _since(journal.writes, now - 1.0) if w.outcome is Outcome.ACKNOWLEDGED]
     span = min(max(now, 0.1), 1.0)
     return Pulse(
@@ -204,17 +202,17 @@ def pulse_of(journal: Journal, now: float) -> Pulse:
 
 
 def latency(calls: Sequence[Write | Read], share: float) -> float:
-    """A percentile of the calls' latency, in milliseconds."""
+    """Return a percentile of the calls' latency in milliseconds."""
     return milliseconds(percentile([call.latency for call in calls], share))
 
 
 def milliseconds(seconds: float) -> float:
-    """Seconds as milliseconds, to the microsecond."""
+    """Convert seconds to milliseconds, rounded to the microsecond."""
     return round(seconds * 1000, 3)
 
 
 def _since(calls: Sequence[_Call], moment: float) -> Sequence[_Call]:
-    """The calls that ended after a moment; calls stand in the order in which they ended."""
+    """Return the calls that ended after a time; calls are in the order in which they ended."""
     return calls[bisect.bisect_right(calls, moment, key=lambda call: call.ended) :]
 
 

@@ -1,4 +1,4 @@
-"""The demo's servers: a Multi-AZ instance and a read replica, asked for by the AWS API as anyone would."""
+"""Provision the demo's servers through the AWS API: a Multi-AZ instance and a read replica."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ DemoEngine = Literal["postgres", "mysql", "mariadb"]
 DATABASE = "shop"
 _TITLES: dict[DemoEngine, str] = {"postgres": "PostgreSQL", "mysql": "MySQL", "mariadb": "MariaDB"}
 _READY = 120.0  # seconds for an instance to become available
-_LAG_TIMEOUT = 2.0  # seconds for one question to the primary
-_LOOK = 0.1  # seconds between two looks while waiting
+_LAG_TIMEOUT = 2.0  # seconds for one query of the primary
+_POLL = 0.1  # seconds between two polls while waiting
 _REBUILT = "Recovery of standby DB instance has completed"
-_HOPELESS = frozenset({"failed", "incompatible-parameters", "storage-full", "restore-error"})
+_FINAL_STATUSES = frozenset({"failed", "incompatible-parameters", "storage-full", "restore-error"})
 
 
 @dataclass(frozen=True, slots=True)
 class Entrance:
-    """What the application needs to know.
+    """The application's connection settings.
 
     Attributes:
         target: for ``rdskit.connect``.
         credentials: for ``rdskit.connect``.
-        title: what it is, in words.
+        title: a description of the servers.
     """
 
     target: str
@@ -43,10 +43,10 @@ class Entrance:
 
 
 class Provisioning:
-    """The instance and its replica.
+    """Provision the instance and its replica.
 
     Args:
-        engine: what they run.
+        engine: their engine.
 
     Attributes:
         primary: the instance's identifier.
@@ -59,18 +59,18 @@ class Provisioning:
         self.replica = f"{self.primary}-replica"
 
     async def prepare(self, say: Callable[[str], None]) -> Entrance:
-        """Have both available, made now or left by an earlier run.
+        """Make both available, created now or left by an earlier run.
 
         Args:
-            say: is told what takes time.
+            say: called with a message before each slow step.
 
         Raises:
             LocalError: one of them does not become available.
             AwsError: a request was refused.
         """
-        await _have(self.primary, self._create_primary, say)
+        await _ensure(self.primary, self._create_primary, say)
         await available(self.primary)
-        await _have(self.replica, self._create_replica, say)
+        await _ensure(self.replica, self._create_replica, say)
         await available(self.replica)
         found = await available(self.primary)
         secret = found["MasterUserSecret"]["SecretArn"]
@@ -78,7 +78,7 @@ class Provisioning:
         return Entrance(f"rds://{self.primary}/{DATABASE}", f"secretsmanager:{secret}", title)
 
     async def fail_over(self) -> None:
-        """Ask for a failover, as an operator would.
+        """Request a failover, as an operator would.
 
         Raises:
             AwsError: the request was refused.
@@ -86,7 +86,7 @@ class Provisioning:
         await call("rds", "reboot_db_instance", DBInstanceIdentifier=self.primary, ForceFailover=True)
 
     async def rebuilt(self, since: dt.datetime) -> dt.datetime | None:
-        """Return when the standby was in sync again after a failover, or None if it is not yet.
+        """Return when the standby was in sync again after a failover; None if it is not yet.
 
         Args:
             since: when the failover began.
@@ -105,12 +105,12 @@ class Provisioning:
         )
 
     async def zone(self) -> str:
-        """The primary's availability zone."""
+        """Return the primary's availability zone."""
         found = await _describe(self.primary)
         return str(found["AvailabilityZone"]) if found else "?"
 
     async def members(self) -> tuple[Member, ...]:
-        """The servers as the API describes them now."""
+        """Return the servers as the API describes them now."""
         primary, replica = await asyncio.gather(_describe(self.primary), _describe(self.replica))
         return tuple(
             Member(found["DBInstanceIdentifier"], part, found.get("AvailabilityZone"), found["DBInstanceStatus"])
@@ -119,10 +119,10 @@ class Provisioning:
         )
 
     async def replica_lag(self, db: Database) -> float | None:
-        """Seconds that the replica is behind, as the primary sees it; None where a primary does not know.
+        """Return the replica's lag in seconds, as the primary reports it; None if it reports none.
 
-        Source: PostgreSQL documentation, ``pg_stat_replication.replay_lag``. The synchronous standby is no reader. A
-        primary of MySQL or MariaDB knows who is connected, and not how far behind.
+        Source: PostgreSQL documentation, ``pg_stat_replication.replay_lag``. The synchronous standby is not a reader. A
+        primary of MySQL or MariaDB knows its replicas, but not their lag.
         """
         if self._engine != "postgres":
             return None
@@ -157,10 +157,10 @@ class Provisioning:
 
 
 async def available(identifier: str) -> dict[str, Any]:
-    """Wait until an instance is available, and give its description.
+    """Wait until an instance is available, and return its description.
 
     Raises:
-        LocalError: it is not within two minutes, or will never be.
+        LocalError: it is not available within two minutes, or its status is final.
     """
     status = "missing"
     try:
@@ -170,22 +170,22 @@ async def available(identifier: str) -> dict[str, Any]:
                 status = found["DBInstanceStatus"] if found else "missing"
                 if found is not None and status == "available":
                     return found
-                if status in _HOPELESS:
+                if status in _FINAL_STATUSES:
                     break
-                await asyncio.sleep(_LOOK)
+                await asyncio.sleep(_POLL)
     except TimeoutError:
-        pass  # told below, together with the statuses that nothing changes
-    raise LocalError(f"{identifier} is {status!r} and not available: `rdskit local reset --yes` begins anew")
+        pass  # reported below, together with the final statuses
+    raise LocalError(f"{identifier} is {status!r} and not available: `rdskit local reset --yes` starts with empty data")
 
 
-async def _have(identifier: str, create: Callable[[], Any], say: Callable[[str], None]) -> None:
+async def _ensure(identifier: str, create: Callable[[], Any], say: Callable[[str], None]) -> None:
     found = await _describe(identifier)
     if found is None:
         say(f"creating {identifier}")
         try:
             await create()
         except AwsError as error:
-            # The AWS client asks again when an answer is late, and then hears of what its first question has made.
+            # The AWS client retries a request whose response is late, and then finds what the first one has created.
             if error.code != "DBInstanceAlreadyExists":
                 raise
     elif found["DBInstanceStatus"] == "stopped":

@@ -1,4 +1,4 @@
-"""Telling a run: as text, as JSON, as one self-contained page."""
+"""Format a run as text, as JSON, and as one self-contained page."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 
 def verdict(report: Report) -> str:
-    """The result in one sentence."""
+    """Return the result of a run in one sentence."""
     if report.complaints:
         return "Not good: " + "; ".join(report.complaints) + "."
     unknown = report.figures.unknown
-    told = f"; {unknown} outcome{'s' if unknown > 1 else ''} unknown, and told so" if unknown else ""
-    return f"Nothing lost, nothing doubled, nothing stale{told}."
+    unknowns = f"; {unknown} outcome{'s' if unknown > 1 else ''} unknown, and reported so" if unknown else ""
+    return f"Nothing lost, nothing doubled, nothing stale{unknowns}."
 
 
 def rows(figures: Figures) -> list[tuple[str, str, str]]:
-    """Name, value and meaning of each figure, in the order of telling."""
+    """Return name, value and meaning of each figure, in the order of the report."""
     happened = f"; {figures.unknown_present} of them did happen" if figures.unknown else ""
     return [
         ("acknowledged", f"{figures.acknowledged:,}", "orders that returned to the application"),
@@ -31,7 +31,7 @@ def rows(figures: Figures) -> list[tuple[str, str, str]]:
         ("duplicated", f"{figures.duplicated:,}", "one business key twice"),
         ("unknown", f"{figures.unknown:,}", f"ended in OutcomeUnknown{happened}"),
         ("failed", f"{figures.failed:,}", "calls with another error, nothing done"),
-        ("reads", f"{figures.reads:,}", "looks for an acknowledged order"),
+        ("reads", f"{figures.reads:,}", "reads of an acknowledged order"),
         ("stale reads", f"{figures.stale_reads:,}", "answered without it"),
         ("outage", _ms(figures.outage_ms), "longest time without an acknowledged order"),
         ("promotion", _ms(figures.promotion_ms), "of it the engine's: signal to first write"),
@@ -42,7 +42,7 @@ def rows(figures: Figures) -> list[tuple[str, str, str]]:
 
 
 def report_of(report: Report) -> reports.Report:
-    """Return the run in the form that all reports have."""
+    """Convert the run to the common report format."""
     figures = report.figures
     errors = [f"errors seen by the application: {_counts(report)}"] if figures.errors else []
     return reports.Report(
@@ -63,7 +63,7 @@ def as_text(report: Report) -> str:
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    """The report for programs: the figures under their own names, then the run."""
+    """Return the report as plain values for JSON: the figures under their own names, then the run."""
     failover = report.failover
     return {
         **asdict(report.figures),
@@ -87,7 +87,7 @@ def as_json(report: Report) -> dict[str, Any]:
 
 
 def as_page(report: Report) -> str:
-    """Return the report as one HTML page without any other file."""
+    """Return the report as one self-contained HTML page."""
     return reports.as_page(report_of(report))
 
 
@@ -110,16 +110,16 @@ def _when(report: Report) -> str:
 
 
 def _background(report: Report) -> list[str]:
-    """Say what the grey part of the picture is: the load meets it, and it is no fault of the application."""
+    """Explain the grey part of the picture: the rebuild of the standby, which slows the load for a moment."""
     failover = report.failover
     if failover is None:
         return []
     end = f"{failover.rebuilt:.1f} s" if failover.rebuilt is not None else "the end"
-    told = (
-        f"{failover.accepted:.1f} s to {end}: the old primary is made a standby again in the background; orders wait a "
+    note = (
+        f"{failover.accepted:.1f} s to {end}: the old primary is rebuilt as a standby in the background; orders wait a "
         "moment when it begins, and when commits wait for it again (grey in the picture)"
     )
-    return [told]
+    return [note]
 
 
 def _counts(report: Report) -> str:

@@ -1,4 +1,4 @@
-"""What is known of the servers while the load runs; asked in the background, so that nobody waits for it."""
+"""Poll the servers' status and lag in the background while the load runs."""
 
 from __future__ import annotations
 
@@ -15,47 +15,47 @@ if TYPE_CHECKING:
     from rdskit.demo.model import Member
     from rdskit.demo.provisioning import Provisioning
 
-_ASK_API = 2.0  # seconds between two questions to the API: answering costs it as much as many orders
-_ASK_PRIMARY = 0.5  # seconds between two questions to the primary
+_ASK_API = 2.0  # seconds between two polls of the API, whose response costs as much CPU as many orders
+_ASK_PRIMARY = 0.5  # seconds between two polls of the primary
 
 
 class ServerMonitor:
-    """The servers' statuses, and how far the readers are behind.
+    """Poll the servers' status, and the lag of the readers.
 
     Args:
         db: the application's own database.
-        estate: the servers.
+        servers: the servers.
     """
 
-    def __init__(self, db: Database, estate: Provisioning) -> None:
+    def __init__(self, db: Database, servers: Provisioning) -> None:
         self._db = db
-        self._estate = estate
+        self._servers = servers
         self._members: tuple[Member, ...] = ()
         self._lag_ms: float | None = None
         self._wake = asyncio.Event()
 
     @property
     def members(self) -> tuple[Member, ...]:
-        """The servers as they were seen last."""
+        """The servers at the last poll."""
         return tuple(replace(seen, lag_ms=self._lag_ms if seen.part == "reader" else None) for seen in self._members)
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Poll until the task is cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(every(_ASK_API, self._ask_api, self._wake), name="ask the API")
             group.create_task(every(_ASK_PRIMARY, self._ask_primary, asyncio.Event()), name="ask the primary")
 
-    def look_again(self) -> None:
-        """Ask the API now: something has changed."""
+    def poll_now(self) -> None:
+        """Poll the API now, because something has changed."""
         self._wake.set()
 
     async def _ask_api(self) -> None:
-        with contextlib.suppress(RdskitError):  # what was seen last stays until there is an answer
-            self._members = await self._estate.members()
+        with contextlib.suppress(RdskitError):  # the last result stays until the next successful poll
+            self._members = await self._servers.members()
 
     async def _ask_primary(self) -> None:
         try:
-            lag = await self._estate.replica_lag(self._db)
+            lag = await self._servers.replica_lag(self._db)
             self._lag_ms = None if lag is None else lag * 1000
-        except RdskitError:  # it is failing over: nobody knows
+        except RdskitError:  # during a failover the lag is unknown
             self._lag_ms = None

@@ -1,4 +1,4 @@
-"""A small shop: orders, stock, payments. Its customers know nothing of failovers."""
+"""A small shop with orders, stock and payments; its code contains nothing about failovers."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from rdskit.client.api import Transaction
 
 ARTICLES = 500
-STOCK = 1_000_000  # of each article, at the beginning
+STOCK = 1_000_000  # initial stock of each article
 _NUMBER_BITS = 62
 
-# One SQL for all engines. An order's key is not unique on purpose: an order that is placed twice must be able to show.
+# The same SQL for all engines. The order's key is deliberately not unique, so that a duplicated order is visible.
 _SCHEMA = (
     "drop table if exists payments, orders, stock",
     "create table stock (article int primary key, on_hand int not null check (on_hand >= 0))",
@@ -38,7 +38,7 @@ _SCHEMA = (
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a customer wants; ``key`` is the same however often it is tried."""
+    """An order to place; ``key`` is the same for all attempts."""
 
     key: str
     article: int
@@ -47,20 +47,21 @@ class Order:
 
 
 async def open_shop(db: Database) -> None:
-    """Make the tables anew and fill the shelves; ours too, so that ``run`` finds out about a lost COMMIT."""
+    """Create the shop's tables and its stock, and rdskit's tables, so that ``run`` resolves a lost COMMIT."""
     for statement in _SCHEMA:
         await db.execute(statement)
     await db.setup()
 
 
 async def place_order(tx: Transaction, order: Order) -> int:
-    """Take the articles from the stock, enter an order and book the payment: all of it, or nothing.
+    """Take the articles from the stock, insert an order and its payment: all of it, or nothing.
 
     Returns:
-        The order's number: the shop's own, and another one at each attempt.
+        The order's number, which is different at each attempt.
     """
     number = secrets.randbits(_NUMBER_BITS)
-    # The stock first: an order that locks its article as a foreign key, and then to change it, may meet its twin there.
+    # The stock comes first. Inserting the order first would lock the article by the foreign key, and updating it then
+    # could deadlock with a concurrent order.
     await tx.execute(
         "update stock set on_hand = on_hand - :quantity where article = :article",
         quantity=order.quantity,
@@ -80,12 +81,12 @@ async def place_order(tx: Transaction, order: Order) -> int:
 
 
 async def is_placed(db: Database, key: str) -> bool:
-    """Return whether an order can be seen."""
+    """Return whether an order is visible."""
     return bool(await db.fetch_value("select exists (select 1 from orders where order_key = :key)", key=key))
 
 
 async def read_books(db: Database) -> Books:
-    """What the database holds; ask the writer."""
+    """Read the contents of the database for the accounts; must run on the writer."""
     orders = await db.fetch_all("select order_key, count(*) as copies from orders group by order_key")
     unpaid: int = await db.fetch_value(
         """select count(*) from (

@@ -1,4 +1,4 @@
-"""What one sees while the demo runs: a live view in a terminal, one line a second elsewhere."""
+"""Show the demo while it runs: a live view in a terminal, one line a second elsewhere."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STEP = 1.0  # seconds between two lines of the plain view
 
 
 class View(Protocol):
-    """Shows a run to whoever watches; entered before the first word, left after the last."""
+    """Show a run to the user; entered before its first output, left after its last."""
 
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -31,7 +31,7 @@ class View(Protocol):
     ) -> None: ...
 
     def say(self, words: str) -> None:
-        """Tell what begins now."""
+        """Show a message about the next step."""
         ...
 
     def show(self, pulse: Pulse, members: Iterable[Member]) -> None:
@@ -44,12 +44,12 @@ class View(Protocol):
 
 
 def view_for(console: Console) -> View:
-    """The live view where the console is a terminal, else the plain one."""
+    """Return the live view if the console is a terminal, else the plain one."""
     return LiveView(console) if console.is_terminal else PlainView(console)
 
 
 class PlainView:
-    """One line a second, for logs and pipes."""
+    """Print one line a second, for logs and pipes."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -61,10 +61,10 @@ class PlainView:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing is open."""
+        """Do nothing: there is nothing to restore."""
 
     def say(self, words: str) -> None:
-        """Print a line."""
+        """Print the message on one line."""
         self._print(words)
 
     def show(self, pulse: Pulse, members: Iterable[Member]) -> None:
@@ -75,8 +75,8 @@ class PlainView:
         self._print(f"{pulse.elapsed:5.1f} s  {rates(pulse)}  {servers(members)}")
 
     def mark(self, failover: Failover, zones: tuple[str, str]) -> None:
-        """Print a line."""
-        self._print(f"{failover.at:5.1f} s  {told(failover, zones)}")
+        """Print the failover on one line."""
+        self._print(f"{failover.at:5.1f} s  {failover_text(failover, zones)}")
 
     def _print(self, words: str) -> None:
         self._console.print(words, markup=False, highlight=False, soft_wrap=True)
@@ -99,7 +99,7 @@ class LiveView:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take the view away; what was said stays."""
+        """Remove the view; printed messages stay."""
         self._live.stop()
 
     def say(self, words: str) -> None:
@@ -107,7 +107,7 @@ class LiveView:
         self._console.print(Text(words, style="dim"))
 
     def show(self, pulse: Pulse, members: Iterable[Member]) -> None:
-        """Draw the view anew."""
+        """Redraw the view with the new figures."""
         elapsed, acknowledged = pulse.elapsed - self._seen[0], pulse.acknowledged - self._seen[1]
         self._seen = (pulse.elapsed, pulse.acknowledged)
         if elapsed > 0:
@@ -117,8 +117,8 @@ class LiveView:
         self._live.update(Group("", server_table(members), "", Text(f"  {rates(pulse)}"), strip, fell))
 
     def mark(self, failover: Failover, zones: tuple[str, str]) -> None:
-        """Mark the failover in the strip, and say what it was."""
-        self._failover = (failover, told(failover, zones))
+        """Mark the failover in the strip, and show its text."""
+        self._failover = (failover, failover_text(failover, zones))
 
     def _strip(self) -> Text:
         most = max((rate for _, rate in self._rates), default=0) or 1
@@ -132,7 +132,7 @@ class LiveView:
 
 
 def server_table(members: Iterable[Member]) -> Table:
-    """The servers, one a row."""
+    """Return a table with a row for each server."""
     table = Table(box=None, pad_edge=False, padding=(0, 2), header_style="dim")
     for heading in ("  instance", "part", "zone", "status", "lag"):
         table.add_column(heading)
@@ -145,7 +145,7 @@ def server_table(members: Iterable[Member]) -> Table:
 
 
 def rates(pulse: Pulse) -> str:
-    """The load in one line."""
+    """Format the load on one line."""
     apart = f"  unknown {pulse.unknown}" if pulse.unknown else ""
     apart += f"  failed {pulse.failed}" if pulse.failed else ""
     apart += f"  STALE {pulse.stale_reads}" if pulse.stale_reads else ""
@@ -156,7 +156,7 @@ def rates(pulse: Pulse) -> str:
 
 
 def servers(members: Iterable[Member]) -> str:
-    """The servers in one line."""
+    """Format the servers on one line."""
     return "  ".join(
         " ".join(part for part in (member.identifier, member.zone, member.status, lag(member)) if part)
         for member in members
@@ -164,16 +164,16 @@ def servers(members: Iterable[Member]) -> str:
 
 
 def lag(member: Member) -> str:
-    """Return how far a reader is behind, in words."""
+    """Format a reader's lag."""
     return "" if member.lag_ms is None else f"{member.lag_ms:.0f} ms behind"
 
 
-def told(failover: Failover, zones: tuple[str, str]) -> str:
-    """A failover in words."""
+def failover_text(failover: Failover, zones: tuple[str, str]) -> str:
+    """Format a failover on one line."""
     return f"failover: {zones[0]} → {zones[1]}, promoted in {failover.promotion * 1000:.0f} ms"
 
 
 def bar(share: float) -> str:
-    """A block as high as the share of the most; a rate that is not zero is always seen."""
+    """Return a block whose height is the share; a rate above zero is always visible."""
     filled = round(min(max(share, 0.0), 1.0) * (len(BARS) - 1))
     return BARS[max(filled, 1 if share > 0 else 0)]

@@ -21,7 +21,7 @@ ENGINES = {"postgres": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
 
 
 def entry(engine: str, database: TestDatabase | FamilyDatabase, **options: Any) -> dict[str, Any]:
-    """An entry of DATABASES."""
+    """Return an entry of DATABASES."""
     return {
         "ENGINE": f"rdskit.integrations.django.{ENGINES[engine]}",
         "HOST": database.host,
@@ -47,7 +47,7 @@ def django(databases: dict[str, Any], *words: str) -> subprocess.CompletedProces
 
 @pytest.fixture(params=["postgres", "mysql", "mariadb"])
 def default(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """The entry of a fresh database on each engine."""
+    """Return the entry of a fresh database on each engine."""
     name = "database" if request.param == "postgres" else f"{request.param}_database"
     return entry(request.param, request.getfixturevalue(name))
 

@@ -24,7 +24,7 @@ BACKENDS = {"postgres": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
 
 @pytest.fixture(scope="module", params=["postgres", "mariadb", *soak("mysql")])
 def told(request: pytest.FixtureRequest, local_rds: LocalRds) -> Iterator[dict[str, Any]]:
-    """What the process has seen."""
+    """Return the observations of the process that ran the project."""
     identifier = f"django-{request.param}"
     local_rds.create(identifier, engine=request.param, MultiAZ=True, EnableIAMDatabaseAuthentication=True, replicas=1)
     engine = f"rdskit.integrations.django.{BACKENDS[request.param]}"

@@ -17,7 +17,7 @@ from rdskit.kernel.topology import Role
 
 
 def entry(**given: Any) -> dict[str, Any]:
-    """An entry as Django completes it."""
+    """Return an entry as Django completes it."""
     empty: dict[str, Any] = dict.fromkeys(("HOST", "PORT", "NAME", "USER", "PASSWORD"), "")
     return {**empty, "OPTIONS": {}, "TEST": {"MIRROR": None}, **given}
 
@@ -66,8 +66,8 @@ def test_a_reader_has_what_its_writer_has() -> None:
     assert read_settings(reader, Engine.POSTGRES).role is Role.READER
 
 
-@pytest.mark.parametrize("named", ["nobody", "reader"])
-def test_a_reader_of_nobody_is_refused(named: str) -> None:
+@pytest.mark.parametrize("named", ["unknown", "reader"])
+def test_a_reader_of_no_writer_is_refused(named: str) -> None:
     reader = entry(OPTIONS={"reader_of": named})
     with pytest.raises(ImproperlyConfigured, match="names no writer in DATABASES"):
         complete(reader, {"default": entry(), "reader": reader})
@@ -94,7 +94,7 @@ def test_where_a_read_goes(near: str, reading: Reading | None, in_transaction: b
 
 
 def test_pinning_by_hand_is_no_write() -> None:
-    pin()  # nobody reads from replicas: nothing to do
+    pin()  # no unit of work reads from replicas: nothing to do
     with reading_from_replicas() as reading:
         pin()
     assert (reading.pinned, reading.wrote) == ({"default"}, False)

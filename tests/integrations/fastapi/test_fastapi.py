@@ -44,7 +44,7 @@ TABLE = "create table orders (id int primary key deferrable initially deferred)"
 
 
 def application(url: str, **options: Any) -> FastAPI:
-    """What a user writes."""
+    """Return an application as a user writes it."""
     app = FastAPI(lifespan=lifespan(url, tls="off", **options), exception_handlers=exception_handlers)
     app.add_api_route("/health", health)
     app.add_api_route("/health-of-hosts", health_of_hosts)
@@ -87,7 +87,7 @@ async def app(database: TestDatabase) -> FastAPI:
 
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[ThrowawayPostgres]:
-    """A server that the test may stop."""
+    """Start a server that the test may stop."""
     with throwaway_postgres(tmp_path) as server:
         with server.connect() as session:
             session.execute(TABLE)

@@ -35,7 +35,7 @@ def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
 
 @pytest.fixture
 def project(pytester: pytest.Pytester) -> Path:
-    """A project whose four tests each make the same table in what should be a database of their own."""
+    """Write a project whose four tests each create the same table, in what should be a database of their own."""
     pytester.makeini("[pytest]\naddopts = --strict-config -p no:cacheprovider\n")
     return pytester.path
 

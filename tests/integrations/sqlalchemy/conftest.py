@@ -16,23 +16,23 @@ FIXTURES = {"postgresql": "database", "mysql": "mysql_database", "mariadb": "mar
 
 
 def url_for(request: pytest.FixtureRequest, drivername: str) -> URL:
-    """The URL of a fresh database, without our plugin."""
+    """Return the URL of a fresh database, without the plugin."""
     database = request.getfixturevalue(FIXTURES[drivername.partition("+")[0]])
     return make_url(database.url).set(drivername=drivername)
 
 
 def plugged(url: URL, **query: str) -> URL:
-    """The same with our plugin; the throw-away servers speak without TLS."""
+    """Return the URL with the plugin; the throw-away servers offer no TLS."""
     return url.update_query_dict({"plugin": "rdskit", "tls": "off", **query})
 
 
 @pytest.fixture(params=SYNC)
 def sync_url(request: pytest.FixtureRequest) -> URL:
-    """A fresh database behind each synchronous driver in turn."""
+    """Return a fresh database for each synchronous driver in turn."""
     return plugged(url_for(request, request.param))
 
 
 @pytest.fixture(params=ASYNC)
 def async_url(request: pytest.FixtureRequest) -> URL:
-    """A fresh database behind each asynchronous driver in turn."""
+    """Return a fresh database for each asynchronous driver in turn."""
     return plugged(url_for(request, request.param))

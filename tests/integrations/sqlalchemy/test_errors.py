@@ -1,4 +1,4 @@
-"""Errors of real servers are classified, and a connection that ended is never lent again."""
+"""Errors of real servers are classified, and the pool never returns a connection that has ended."""
 
 from __future__ import annotations
 

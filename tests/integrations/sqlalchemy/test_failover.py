@@ -47,7 +47,7 @@ ASYNC = {
 
 @pytest.fixture(scope="module")
 def shop(local_rds: LocalRds) -> Iterator[str]:
-    """An instance with a standby and a read replica; gives its target."""
+    """Create an instance with a standby and a read replica; return its target."""
     local_rds.create("alchemy", MultiAZ=True, replicas=1, EnableIAMDatabaseAuthentication=True)
     yield "rds://alchemy"
     local_rds.delete("alchemy-r1", "alchemy")
@@ -55,7 +55,7 @@ def shop(local_rds: LocalRds) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def mysql_shop(local_rds: LocalRds) -> Iterator[str]:
-    """A MySQL instance with a standby; gives its target."""
+    """Create a MySQL instance with a standby; return its target."""
     local_rds.create("alchemy-mysql", engine="mysql", MultiAZ=True)
     yield "rds://alchemy-mysql"
     local_rds.delete("alchemy-mysql")
@@ -63,14 +63,14 @@ def mysql_shop(local_rds: LocalRds) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def mariadb_shop(local_rds: LocalRds) -> Iterator[str]:
-    """A MariaDB instance with a standby; gives its target."""
+    """Create a MariaDB instance with a standby; return its target."""
     local_rds.create("alchemy-mariadb", engine="mariadb", MultiAZ=True)
     yield "rds://alchemy-mariadb"
     local_rds.delete("alchemy-mariadb")
 
 
 def secret_of(local_rds: LocalRds, target: str) -> str:
-    """The credentials of an instance's master."""
+    """Return the credentials of an instance's master user."""
     return f"secretsmanager:{local_rds.secret(target.removeprefix('rds://'))}"
 
 
@@ -153,7 +153,7 @@ class Load:
         """Every error was one of a statement under way, and none of them lied about its outcome."""
         assert self.others == []
         assert len(self.lost) + len(self.unknown) <= WORKERS, "what is under way is lost once, and nothing in the pool"
-        assert self.discarded, "the failover was not noticed by anybody"
+        assert self.discarded, "no worker noticed the failover"
         assert self.acknowledged <= keys <= self.acknowledged | self.unknown
 
 

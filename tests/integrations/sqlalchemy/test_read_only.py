@@ -28,7 +28,7 @@ HELD = 3
 
 @contextlib.contextmanager
 def pooled(url: str | URL) -> Iterator[tuple[Engine, list[Connection]]]:
-    """An engine with a table, and several connections of its pool."""
+    """Yield an engine with a table, and several connections of its pool."""
     engine = sqlalchemy.create_engine(url, pool_size=HELD)
     with engine.begin() as connection:
         connection.execute(text("create table note (id int)"))

@@ -44,7 +44,7 @@ def balance(engine: sqlalchemy.Engine) -> int:
 
 @pytest.fixture
 def account(sync_url: URL) -> sqlalchemy.Engine:
-    """An engine and one account in its database; serializable, so that concurrent units of work conflict."""
+    """Return a serializable engine with one account in its database, so that concurrent units of work conflict."""
     engine = sqlalchemy.create_engine(sync_url, isolation_level="SERIALIZABLE", poolclass=NullPool)
     with engine.begin() as connection:
         connection.execute(text(TABLE))

@@ -196,7 +196,7 @@ def _string_end(source: str, i: int) -> int:
 
 
 def _continued(source: str, j: int) -> int:
-    """An E'…' goes on after space with a line break (comments to the end of the line count as space)."""
+    """Return the end of an E'…' literal, which continues after space with a line break (line comments count)."""
     k, broken = j, False
     while k < len(source) and (source[k].isspace() or source.startswith("--", k)):
         if source.startswith("--", k):

@@ -115,7 +115,7 @@ async def test_a_reader_that_cannot_be_reached_is_told_and_not_raised(database: 
     assert reader.problem is not None
     assert "127.0.0.1:1" in reader.problem
     assert None in reader.history
-    assert any("gives no sign of life" in entry.words for entry in frame.journal)
+    assert any("does not respond" in entry.words for entry in frame.journal)
 
 
 async def test_a_writer_that_is_away_does_not_hide_the_others(database: TestDatabase) -> None:
@@ -132,7 +132,7 @@ REFUSED = "revoke execute on function pg_current_wal_insert_lsn(), pg_last_wal_r
 
 
 def other_name(database: TestDatabase) -> str:
-    """The server's address as another name, which resolvers read as well."""
+    """Return the server's address as a decimal number, which resolvers accept as another name."""
     return f"{int(ipaddress.ip_address(database.host))}:{database.port}"
 
 

@@ -52,7 +52,7 @@ FRAME = Frame(
     1.0,
     (WRITER, READER),
     notes=('transactions of other users are hidden: grant pg_read_all_stats to "app"',),
-    journal=(Entry(999.0, "orders-2", "gives no sign of life", Level.BAD, 3),),
+    journal=(Entry(999.0, "orders-2", "does not respond", Level.BAD, 3),),
 )
 
 
@@ -80,7 +80,7 @@ def test_a_host_is_shown_with_everything_that_is_known_of_it() -> None:
         assert words in row(text, "orders-2")
     assert "▂x█" in text
     assert 'grant pg_read_all_stats to "app"' in text
-    assert "gives no sign of life (3 times)" in text
+    assert "does not respond (3 times)" in text
     assert "writer orders-1, 1 reader" in text
 
 
@@ -94,7 +94,7 @@ def test_a_failover_heads_the_frame() -> None:
 
 def test_a_reader_that_is_away_is_named_and_replication_that_stands_still_is_told() -> None:
     text = shown(replace(FRAME, hosts=(WRITER, replace(READER, problem="refused"))))
-    assert "no sign of life from orders-2" in text.splitlines()[1]
+    assert "no response from orders-2" in text.splitlines()[1]
     assert "stopped" in row(shown(replace(FRAME, hosts=(WRITER, replace(READER, lag=math.inf)))), "orders-2")
 
 

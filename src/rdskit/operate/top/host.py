@@ -102,7 +102,7 @@ class WatchedHost:
         if self.problem is None:
             self._since = time.time()
             if self.host.role is not Role.WRITER:  # the client itself reports the loss of a writer
-                self._journal.note(self.host.identifier, f"gives no sign of life: {problem}", Level.BAD)
+                self._journal.note(self.host.identifier, f"does not respond: {problem}", Level.BAD)
         self.problem = problem
         self._readings.clear()
         self._history.append(None)

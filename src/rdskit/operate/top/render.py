@@ -101,7 +101,7 @@ def _state(frame: Frame) -> Text:
     readers = _readers(sum(host.role is Role.READER for host in frame.hosts))
     words = f"writer {writer.identifier}, {readers}" if writer else f"no writer, {readers}"
     if away:
-        return Text(f"{words}; no sign of life from {', '.join(away)}", "bold red")
+        return Text(f"{words}; no response from {', '.join(away)}", "bold red")
     return Text.assemble((words, "bold green"), (f"; retry budget of this client {frame.retries_left}", "dim"))
 
 

@@ -175,7 +175,7 @@ class Transactions(TransactionTestCase):
 
 class LostConnections(TransactionTestCase):
     def session(self) -> int:
-        """The number of our connection's session."""
+        """Return the id of the connection's session."""
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_backend_pid()" if connection.vendor == "postgresql" else "SELECT connection_id()")
             return int(cursor.fetchone()[0])

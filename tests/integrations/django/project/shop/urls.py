@@ -18,7 +18,7 @@ def served_by(_: HttpRequest) -> JsonResponse:
 
 
 def write_and_read(request: HttpRequest, name: str) -> JsonResponse:
-    """A write, by the ORM or by SQL, between two reads."""
+    """Write by the ORM or by SQL, between two reads."""
     before = Customer.objects.all().db
     if request.GET.get("raw"):
         with connection.cursor() as cursor:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def greet(apps: Any, schema_editor: BaseDatabaseSchemaEditor) -> None:
     alias = schema_editor.connection.alias
-    apps.get_model("shop", "Customer").objects.using(alias).filter(name="").update(name="nobody")
+    apps.get_model("shop", "Customer").objects.using(alias).filter(name="").update(name="unknown")
 
 
 class Migration(migrations.Migration):
