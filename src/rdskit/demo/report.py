@@ -17,7 +17,7 @@ def verdict(report: Report) -> str:
     if report.complaints:
         return "Not good: " + "; ".join(report.complaints) + "."
     unknown = report.figures.unknown
-    unknowns = f"; {unknown} outcome{'s' if unknown > 1 else ''} unknown, and reported so" if unknown else ""
+    unknowns = f"; {unknown} outcome{'s' if unknown > 1 else ''} reported as unknown" if unknown else ""
     return f"Nothing lost, nothing doubled, nothing stale{unknowns}."
 
 

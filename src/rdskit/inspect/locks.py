@@ -1,4 +1,4 @@
-"""Who waits for a lock, who holds it, and which transactions have been open for long."""
+"""Query lock waits and old transactions: who waits, who blocks, and for how long."""
 
 from __future__ import annotations
 
@@ -83,10 +83,10 @@ class LongTransaction(NamedTuple):
     """A transaction that has been open for long.
 
     Attributes:
-        session: by the server's number.
+        session: the server's id of the session.
         seconds: since it began.
         application: the name that the session gave itself.
-        user: who opened it.
+        user: the session's user.
         idle: whether it runs no statement now.
     """
 

@@ -1,4 +1,4 @@
-"""Which schemas there are; on MySQL and MariaDB a schema is a database."""
+"""List schemas; on MySQL and MariaDB a schema is a database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How large tables are: estimates that cost no scan."""
+"""Query the sizes of tables: estimates that need no scan."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which product answers, and in which version."""
+"""Query the server's product and version."""
 
 from __future__ import annotations
 

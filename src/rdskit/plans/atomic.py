@@ -1,4 +1,4 @@
-"""Steps that happen in one transaction together with their mark, so that their outcome can always be found out."""
+"""Atomic steps: each commits together with its mark, so that its outcome can always be determined."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def atomic(
         summary: what it will do, in one line.
         db: where; the tables of ``TableJournal(db).setup()`` must exist.
         run: ``async def run(tx, context)``; it may run again after a conflict or a failover.
-        undo: takes it back, or None if it cannot be.
+        undo: undoes it; None if that is not possible.
         group: as for ``Step``.
     """
     marked = _Marked(db, run, undo)

@@ -1,4 +1,4 @@
-"""Journals in files: one JSON line an entry, flushed to the disk, with a lock that dies with its process."""
+"""Journals in files: one JSON line per entry, synced to disk, with a lock that ends with its process."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class FileJournal(Journal):
         descriptor = await asyncio.to_thread(_open_locked, path, job)
         try:
             entries, length = await asyncio.to_thread(_read, path, job)
-            # A crash in the middle of a write leaves a part of a line: nothing depended on it yet.
+            # A crash during a write leaves an incomplete line. It was not acknowledged, so no work depends on it.
             await asyncio.to_thread(os.ftruncate, descriptor, length)
             yield _FileLog(descriptor, entries)
         finally:

@@ -1,4 +1,4 @@
-"""Where the entries of a job are kept: the port, its text format, and what is refused as a secret."""
+"""The journal port, its text format, and the refusal of secrets."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ class Journal(Protocol):
         ...
 
 
-class OwnershipLost(PlanError):  # noqa: N818 - it says what happened
-    """The ownership of a job was lost while it ran; the same process may take it up again."""
+class OwnershipLost(PlanError):  # noqa: N818 - the name describes the event
+    """The ownership of a job was lost while it ran; the same process may acquire it again."""
 
 
 def encode(entry: Entry) -> str:
@@ -105,7 +105,7 @@ def decode(line: str, job: str) -> Entry:
 
 
 def refuse_secrets(value: Any, where: str) -> None:
-    """Refuse what looks like a secret: journals are kept, and read by many.
+    """Raise if a value looks like a secret: journals are kept and widely readable.
 
     Args:
         value: what a journal would keep.

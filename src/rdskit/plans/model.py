@@ -1,4 +1,4 @@
-"""Plans, steps and jobs as values, and how a job's state follows from its journal."""
+"""Plans, steps and jobs as values, and the state of a job from its journal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Json = Any
 
 
 class ProbeState(Enum):
-    """What the server or AWS says about a step whose journal entry is not final."""
+    """The outcome of a step whose journal entry is not final, as the server or AWS reports it."""
 
     DONE = "done"
     NOT_DONE = "not done"
@@ -35,7 +35,7 @@ class Probe:
     Attributes:
         state: what was found.
         result: what ``run`` would have returned, where the step is done.
-        reason: why it is unknown, or what still runs.
+        reason: why it is unknown, or what is still running.
     """
 
     state: ProbeState
@@ -150,7 +150,9 @@ class Plan:
                     f"step name {name!r} cannot be kept: use 1 to 120 printable characters, without blanks at the ends"
                 )
             if names.count(name) > 1:
-                raise ConfigError(f"step name {name!r} stands twice in plan {self.kind!r}: a journal tells steps by it")
+                raise ConfigError(
+                    f"step name {name!r} occurs twice in plan {self.kind!r}: its journal needs unique names"
+                )
 
     def groups(self) -> list[list[Step]]:
         """Return the steps that are not ``always``, with neighbours of one group together."""
@@ -170,7 +172,7 @@ class Plan:
 
 
 class StepState(Enum):
-    """How far a step has come, by its journal."""
+    """The state of a step in the journal."""
 
     PENDING = "pending"
     STARTED = "started"
@@ -182,7 +184,7 @@ class StepState(Enum):
 
 
 class JobState(Enum):
-    """How a job ended, or that it has not."""
+    """The state of a job."""
 
     OPEN = "interrupted or running"
     STOPPED = "stopped"
@@ -194,7 +196,7 @@ class JobState(Enum):
 
 
 class Event(Enum):
-    """What a journal entry says."""
+    """The kind of a journal entry."""
 
     CREATED = "created"
     STARTED = "started"
@@ -227,7 +229,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """What the journal says of one step."""
+    """The journal's record of one step."""
 
     summary: str
     reversible: bool
@@ -241,7 +243,7 @@ class StepRecord:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A plan that was applied, as its journal tells it."""
+    """An applied plan, from its journal."""
 
     id: str
     kind: str
@@ -289,7 +291,7 @@ def created(plan: Plan, job: str, at: str) -> Entry:
 
 
 class History:
-    """What a journal says, kept up to date while entries are added.
+    """The state of a journal, updated while entries are added.
 
     Args:
         job: the job's id.
@@ -326,7 +328,7 @@ class History:
             self.add(entry)
 
     def add(self, entry: Entry) -> None:
-        """Take one more entry into account."""
+        """Update the state by one more entry."""
         if entry.event is Event.ENDED:
             self._state = JobState(entry.body)
         elif entry.event is Event.UNDO_BEGUN:

@@ -1,4 +1,4 @@
-"""What is to be done with a step: pure decisions on what the journal and the probe say."""
+"""Decide the next action for a step, from its journal record and its probe."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from rdskit.plans.model import Job, Plan, Probe, Step, StepRecord
 
 ATTEMPTS: Final = 8
-"""How often a step is tried in one run while connections are lost; the pauses between add up to about 25 s."""
+"""Attempts of a step in one run while connections are lost; the pauses between them add up to about 25 s."""
 
 _THROTTLED: Final = frozenset({"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"})
 
 
 class Move(Enum):
-    """What happens next to a step."""
+    """The next action for a step."""
 
     SKIP = "its state is final"
     PROBE = "an earlier attempt may have had an effect: ask"

@@ -1,4 +1,4 @@
-"""Running plans: forward, forward again after an interruption, and back."""
+"""Run plans: forward, resumed after an interruption, and undone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rdskit.plans.journal import Journal, Log
     from rdskit.plans.model import Plan, Step
 
-_REOWNS = 10  # how often a job whose owner's lock was lost is taken up again by the same process
+_REOWNS = 10  # how often the same process acquires a job again after the loss of its lock
 
 
 class Stop:
@@ -119,7 +119,7 @@ def new_id(kind: str) -> str:
 
 
 class _Direction:
-    """Which way a job goes: decides the order of its steps and what is done with each."""
+    """The direction of a job, which decides the order of its steps and the action for each."""
 
     def __init__(self, *, forward: bool) -> None:
         self.forward = forward
@@ -158,7 +158,7 @@ async def _owned(
     stop: Stop,
     begin: Callable[[Log], Coroutine[Any, Any, None]],
 ) -> Job:
-    """Own the job and run it; when a failover took the owner's lock, take the job up again."""
+    """Acquire the job and run it; after a failover that cost the lock, acquire it again."""
     begun = False
     for attempt in range(_REOWNS):
         try:
@@ -210,7 +210,7 @@ class _Run:
         for group in self._direction.groups(self._plan):
             if self._stop.requested:
                 return True
-            # Siblings of a step that fails go on to their end: to cancel one would make its outcome unknown.
+            # Siblings of a failing step run to their end, because cancelling one would make its outcome unknown.
             answers = await asyncio.gather(*(self._in_turn(step) for step in group), return_exceptions=True)
             for answer in answers:
                 if isinstance(answer, BaseException):
@@ -234,12 +234,12 @@ class _Run:
     async def _failed(self, halted: Halted, others: list[Halted]) -> PlanError:
         """End the job in the state of its failure; return the error for the caller."""
         await self._end(JobState.UNKNOWN if halted.state is StepState.UNKNOWN else JobState.FAILED)
-        error = PlanError(self._told(halted), job=self._job, step=halted.step)
+        error = PlanError(self._failure_text(halted), job=self._job, step=halted.step)
         for each in others:
             error.add_note(f"besides, step {each.step!r} {each.state.value}: {each.reason}")
         return error
 
-    def _told(self, halted: Halted) -> str:
+    def _failure_text(self, halted: Halted) -> str:
         if halted.state is StepState.UNKNOWN:
             return (
                 f"job {self._job} stopped: what became of step {halted.step!r} is unknown "

@@ -1,4 +1,4 @@
-"""One step of a running job: started, probed, repeated, recorded."""
+"""Run one step of a job: start, probe, retry and record it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Halted(Exception):  # noqa: N818 - a signal to the runner, never seen outs
 
 
 class Execution:
-    """Runs single steps for the owner of a job.
+    """Run single steps for the owner of a job.
 
     Args:
         plan: whose steps.
@@ -94,7 +94,7 @@ class Execution:
                 if await self._happened(step, after=error):
                     return
                 if not may_repeat(error, attempt):
-                    await self._halt(step, StepState.FAILED, _told(error), error)
+                    await self._halt(step, StepState.FAILED, _error_text(error), error)
             else:
                 await self._record_done(step, result)
                 return
@@ -128,7 +128,7 @@ class Execution:
                 if await self._has_no_effect(step, self._record(step), after=error):
                     break
                 if not may_repeat(error, attempt):
-                    await self._halt(step, StepState.FAILED, _told(error), error)
+                    await self._halt(step, StepState.FAILED, _error_text(error), error)
             else:
                 break
             await asyncio.sleep(pause(attempt, self._chance()))
@@ -166,7 +166,7 @@ class Execution:
         """
         if step.done is None:
             if after is not None:
-                await self._halt(step, StepState.FAILED, _told(after), after)
+                await self._halt(step, StepState.FAILED, _error_text(after), after)
             await self._halt(step, StepState.UNKNOWN, "it was interrupted, and nothing can tell whether it happened")
             raise AssertionError("unreachable: _halt raises")
         failures = 0
@@ -178,7 +178,9 @@ class Execution:
             except Exception as error:  # noqa: BLE001 - a probe may raise anything: it is recorded and told
                 failures += 1
                 if not may_repeat(error, failures):
-                    await self._halt(step, StepState.UNKNOWN, f"it could not be asked about: {_told(error)}", error)
+                    await self._halt(
+                        step, StepState.UNKNOWN, f"it could not be asked about: {_error_text(error)}", error
+                    )
                 await asyncio.sleep(pause(failures, self._chance()))
                 continue
             match after_probe(probe):
@@ -233,8 +235,8 @@ class Execution:
         self._progress(Progress(step.name, state, fraction, text, undo))
 
 
-def _told(error: Exception) -> str:
-    """Return an error's words for the journal. Those of foreign exceptions may hold row data or secrets."""
+def _error_text(error: Exception) -> str:
+    """Return an error's text for the journal; other libraries' texts are dropped, as they may contain secrets."""
     if isinstance(error, RdskitError | PlanError):
         return f"{type(error).__name__}: {error}"
     return f"it raised {type(error).__name__}"

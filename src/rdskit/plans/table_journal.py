@@ -1,4 +1,4 @@
-"""Journals in a table of the database concerned: the job is resumed from anywhere, and its owner holds a lock there."""
+"""Journals in a table of the affected database: any machine can resume a job, and its owner holds a lock there."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LOCK_TIMEOUT = 1.0  # seconds: a live owner keeps its lock for the whole job
 
 
 class TableJournal(Journal):
-    """Journals in the table ``rdskit_journal``.
+    """Keep journals in the table ``rdskit_journal``.
 
     Args:
         db: the database; its tables are made by ``setup``.
@@ -128,7 +128,7 @@ class _TableLog(Log):
 
             async def insert(tx: Transaction) -> None:
                 text = "insert into rdskit_journal (job, seq, entry) values (:job, :seq, :entry)"
-                # A COMMIT whose answer was lost is repeated: the row is ours if it says the same.
+                # A COMMIT with a lost response is retried. An equal row is this attempt's own.
                 there = await tx.fetch_value(
                     "select entry from rdskit_journal where job = :job and seq = :seq", job=self._job, seq=seq
                 )

@@ -1,4 +1,4 @@
-"""Charts as SVG elements that need no other file: their styles come with them, for light and dark."""
+"""Draw charts as self-contained SVG elements with their own styles, for light and dark mode."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ STYLE = """
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Maps values between ``low`` and ``high`` to pixels between ``start`` and ``stop``."""
+    """Map values between ``low`` and ``high`` to pixels between ``start`` and ``stop``."""
 
     low: float
     high: float

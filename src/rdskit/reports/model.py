@@ -1,4 +1,4 @@
-"""What is reported: findings with their evidence, figures with their meaning."""
+"""The contents of a report: findings with their evidence, figures with their meaning."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Severity(Enum):
-    """How much a finding matters; in order of telling."""
+    """The severity of a finding, in the order of the report."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -43,7 +43,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Waiver:
-    """Why a finding does not count.
+    """The waiver of a finding.
 
     Attributes:
         reason: as the user wrote it.

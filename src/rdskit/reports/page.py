@@ -1,4 +1,4 @@
-"""A report as one HTML page without any other file: no script, no link; readable in light, dark and without color."""
+"""Format a report as one self-contained HTML page without scripts or links, for light and dark mode."""
 
 from __future__ import annotations
 

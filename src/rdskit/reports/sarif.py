@@ -1,4 +1,4 @@
-"""A report as SARIF 2.1.0, which code hosts and editors show beside the code."""
+"""Format a report as SARIF 2.1.0, which code hosts and editors show beside the code."""
 
 from __future__ import annotations
 

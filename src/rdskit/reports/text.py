@@ -1,4 +1,4 @@
-"""A report for a terminal or a log."""
+"""Format a report as text for a terminal or a log."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def as_text(report: Report) -> str:
 
 
 def _figures(figures: Sequence[Figure]) -> Iterator[str]:
-    """Lay the figures out as a table that fits a terminal; a long meaning goes on in the next line."""
+    """Format the figures as a table that fits a terminal; a long meaning continues on the next line."""
     names, values = (max(map(len, column)) for column in zip(*((f.name, f.value) for f in figures), strict=True))
     for each in figures:
         start = f"  {each.name:<{names}}  {each.value:>{values}}  "

@@ -79,7 +79,7 @@ class Action:
         return self.words[: len(words)] == words
 
     def has(self, *words: str) -> bool:
-        """Return whether these words stand in it, next to each other."""
+        """Return whether it contains these words, next to each other."""
         length = len(words)
         return any(self.words[index : index + length] == words for index in range(len(self.words) - length + 1))
 
@@ -124,7 +124,7 @@ def read_ddl(text: str, dialect: Dialect) -> Ddl | None:
 
 
 class _Reader:
-    """Reads one statement from left to right."""
+    """Parse one statement from left to right."""
 
     def __init__(self, tokens: Sequence[Token]) -> None:
         self._tokens = tokens

@@ -1,4 +1,4 @@
-"""Running one migration: in one transaction where the server can, else statement by statement with a journal."""
+"""Run one migration: in one transaction where the server can, else statement by statement with a journal."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ _ATTEMPTS = 8  # of one transaction whose connection is lost
 
 
 class Execution:
-    """Runs migrations under the lock.
+    """Run migrations under the migration lock.
 
     Args:
         db: the database, without a limit for a statement's time.
-        product: of ``server_version``.
+        product: the product from ``server_version``.
         lock: verified before each statement.
         patience: how long statements wait for locks.
         progress: called with the version, the direction, and what is being done.
-        finished: where the versions that were applied or taken back are added, in order.
+        finished: receives the versions that were applied or undone, in order.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Execution:
                 await repeated(attempt, patience, lambda text: self._progress(migration.version, direction, text))
             except FailoverError:
                 lost += 1
-                # The row of the history has committed with the rest, or nothing has.
+                # The row of the history is in the same transaction: it shows whether the lost COMMIT took effect.
                 if (migration.version in await read_history(self._db)) is (direction is Direction.UP):
                     return
                 await self._lock.verify()
@@ -203,7 +203,7 @@ class Execution:
             async with self._db.connection() as connection:
                 await connection.execute(statement.text, timeout=None)
 
-        # CALL and the like: nothing can tell what an interrupted one has done.
+        # CALL and the like: the effect of an interrupted one cannot be determined.
         return Step(name, summary, run)
 
     def _ddl_step(self, name: str, summary: str, statement: Statement, patience: Patience) -> Step:
@@ -213,7 +213,7 @@ class Execution:
             if context.checkpoint is None:
                 await context.save(await fingerprint(db, statement.text))
             async with db.connection() as connection:
-                lifted = "concurrently" in statement.text.lower()  # its waits hold up nothing
+                lifted = "concurrently" in statement.text.lower()  # it blocks no other statement while it waits
                 await limit_locks(connection, dialect_of(db), 0 if lifted else patience.lock_timeout)
 
                 async def attempt() -> None:

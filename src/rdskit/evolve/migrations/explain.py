@@ -1,4 +1,4 @@
-"""What pending statements would lock, how large their tables are, and who would wait."""
+"""Explain pending statements: their locks, the sizes of their tables, and who would wait."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Explained(NamedTuple):
         line: in the file.
         sql: the statement.
         table: the table concerned; None if it is not about one.
-        rows: estimated rows of that table; None for a table that is not there yet.
+        rows: estimated rows of that table; None for a table that does not exist yet.
         table_bytes: its size.
         lock: the strongest lock on PostgreSQL; on MySQL and MariaDB what is tried, in order.
         blocks: what waits while the statement runs.

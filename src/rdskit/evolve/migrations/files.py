@@ -1,4 +1,4 @@
-"""Reading a directory of migrations.
+"""Parse a directory of migrations.
 
 A file is called ``YYYYMMDD_HHMM_name.sql`` or ``.py``. ``.postgres.sql``, ``.mysql.sql`` and ``.mariadb.sql`` are
 variants for one product; the closest is taken. A SQL file has the sections ``-- up`` and ``-- down``; without either,
@@ -32,7 +32,7 @@ _LOCK_TIMEOUT: Final = re.compile(
 _WAIVER: Final = re.compile(
     r"^[ \t]*--[ \t]*waive[ \t]+(?P<rule>[a-z0-9-]+)[ \t]*:[ \t]*(?P<reason>\S.*)$", re.IGNORECASE
 )
-#: Lines that look like a directive and are none would be silently without effect.
+#: Lines that look like a directive but are misspelled: without an error they would have no effect.
 _NEARLY: Final = re.compile(r"^[ \t]*--[ \t]*(?:waive\b|lock[ \t]+timeout\b|no[ \t]+transaction\b)", re.IGNORECASE)
 _STAMP: Final = "%Y%m%d_%H%M"
 #: Which variants a product takes, the closest first; None is the file without one.
@@ -78,14 +78,14 @@ def read_directory(directory: Path, product: str) -> list[Migration]:
 
 
 def read_file(path: Path, product: str) -> Migration:
-    """Read one migration.
+    """Parse one migration's file.
 
     Args:
         path: its file.
-        product: whose SQL it is.
+        product: the product whose SQL it contains.
 
     Raises:
-        ConfigError: it is no UTF-8, has two sections of one kind, or a directive that is not understood.
+        ConfigError: it is not UTF-8, has two sections of one kind, or a directive that is not understood.
     """
     found = _FILE.fullmatch(path.name)
     version = found["version"] if found else path.stem

@@ -1,4 +1,4 @@
-"""Schema changes that may be repeated, and filling a column in batches: for Python migrations and scripts."""
+"""Repeatable schema changes, and filling a column in batches, for Python migrations and scripts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rdskit.client.api import Database
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(?:\.[A-Za-z_][A-Za-z0-9_$]*)?")
-_LAG_LOOKS: Final = 0.5  # seconds between two looks at readers that are behind
+_LAG_LOOKS: Final = 0.5  # seconds between two checks of readers that lag
 
 _POSTGRES_COLUMN: Final = (
     "select count(*) from pg_attribute where attrelid = to_regclass(:table) and attname = :column and not attisdropped"

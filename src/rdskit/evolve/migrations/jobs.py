@@ -1,4 +1,4 @@
-"""Jobs of migrations whose statements commit one by one: how they are called, and which have not ended."""
+"""Jobs of migrations whose statements commit one by one: their ids, and which have not ended."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ MYSQL_LOCK: Final = (f"select get_lock({_NAME}, 0)", f"select release_lock({_NAM
 
 
 class MigrationLock:
-    """A lock that is held.
+    """The held migration lock.
 
     Args:
         connection: the connection that holds it.
@@ -74,7 +74,7 @@ async def migration_lock(db: Database, wait: float) -> AsyncIterator[MigrationLo
         try:
             yield MigrationLock(connection)
         finally:
-            with contextlib.suppress(FailoverError):  # a lost connection has lost the lock as well
+            with contextlib.suppress(FailoverError):  # the server has released the lock with the lost connection
                 await connection.fetch_value(release)
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Direction(Enum):
-    """Which way a migration goes."""
+    """The direction of a migration."""
 
     UP = "up"
     DOWN = "down"
@@ -101,7 +101,7 @@ class Applied:
 
 
 class State(Enum):
-    """How a migration stands in a database."""
+    """The state of a migration in a database."""
 
     APPLIED = "applied"
     PENDING = "pending"

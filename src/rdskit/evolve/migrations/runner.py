@@ -1,4 +1,4 @@
-"""Migrating a database: up, down, and what would happen."""
+"""Migrate a database up and down, and explain what would happen."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rdskit.client.api import Database
     from rdskit.evolve.migrations.model import Applied, Entry, Migration
 
-_FAILOVERS = 10  # how often one call goes on after the connection with its lock was lost
+_FAILOVERS = 10  # how often one call continues after the connection with its lock was lost
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Running one statement of a migration gently: with a short lock timeout, again and again, on MySQL without a copy."""
+"""Run one statement of a migration gently: short lock timeouts, retries, and on MySQL no table copy if possible."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ async def repeated(attempt: Callable[[], Awaitable[None]], patience: Patience, w
         else:
             return
         waiting(f"a lock was not free within {patience.lock_timeout:g} s; trying again")
-        # At least as long as others have waited behind the attempt.
+        # The pause is at least as long as other statements have queued behind the attempt, so that they all run.
         await asyncio.sleep(patience.lock_timeout * (1 + random.random()))  # noqa: S311 - jitter, not a secret
 
 

@@ -1,4 +1,4 @@
-"""Finding statements that stop production before they run there: rules for PostgreSQL, MySQL and MariaDB."""
+"""Lint migrations for statements that would block production: rules for PostgreSQL, MySQL and MariaDB."""
 
 from rdskit.evolve.migrations.lint.check import lint_migrations, lint_sql
 from rdskit.evolve.migrations.lint.rules import RULES, Rule

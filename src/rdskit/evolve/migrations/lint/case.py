@@ -1,4 +1,4 @@
-"""What a rule of lint looks at: one statement with what is known around it."""
+"""The input of a lint rule: one statement and its context."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Case:
 
     @property
     def dialect(self) -> Dialect:
-        """Whose lexical rules apply."""
+        """The lexical rules."""
         return Dialect.POSTGRES if self.product == "postgres" else Dialect.MYSQL
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Running the rules over migrations, and over SQL from elsewhere."""
+"""Run the rules on migrations, and on SQL from other sources."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def required_column(case: Case) -> str | None:
 
 
 def locks_table(case: Case) -> str | None:
-    """Find LOCK TABLE."""
+    """Find statements that lock a table: LOCK TABLE."""
     return "the table is locked as a whole" if case.begins("lock", "table") or case.begins("lock", "tables") else None
 
 
@@ -57,7 +57,7 @@ def drop_column(case: Case) -> str | None:
 
 
 def drop_table(case: Case) -> str | None:
-    """Find DROP TABLE."""
+    """Find statements that drop tables: DROP TABLE."""
     ddl = case.ddl
     if ddl is None or ddl.verb != "drop" or ddl.kind != "table" or "temporary" in ddl.flags:
         return None
@@ -97,7 +97,7 @@ def whole_table_write(case: Case) -> str | None:
 
 
 def truncate(case: Case) -> str | None:
-    """Find TRUNCATE."""
+    """Find statements that empty tables: TRUNCATE."""
     ddl = case.ddl
     if ddl is None or ddl.verb != "truncate" or not case.on_old_table:
         return None
