@@ -76,8 +76,10 @@ def status(
     """
     entries = _run(target, options, lambda db: migrations.status(db, directory))
     if as_json:
-        told = [{"version": each.version, "state": each.state.value, "applied_at": each.applied_at} for each in entries]
-        typer.echo(json.dumps({"migrations": told}, indent=2))
+        listed = [
+            {"version": each.version, "state": each.state.value, "applied_at": each.applied_at} for each in entries
+        ]
+        typer.echo(json.dumps({"migrations": listed}, indent=2))
     else:
         for each in entries:
             typer.echo(f"{_MARKS[each.state]} {each.version}  {each.state.value}  {each.applied_at or ''}".rstrip())

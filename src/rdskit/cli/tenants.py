@@ -75,7 +75,7 @@ def add(
 
     known = asyncio.run(work())
     if as_json:
-        typer.echo(json.dumps(_told(known)))
+        typer.echo(json.dumps(_as_mapping(known)))
     elif known is not None:
         typer.echo(f"✓ {known.id}: {known.target or known.schema or 'rows'}")
 
@@ -109,7 +109,7 @@ def list_tenants(target: Target, *, options: dict[str, Any], as_json: AsJson = F
 
     found = asyncio.run(look())
     if as_json:
-        typer.echo(json.dumps({"tenants": [_told(each) for each in found]}, indent=2))
+        typer.echo(json.dumps({"tenants": [_as_mapping(each) for each in found]}, indent=2))
         return
     for each in found:
         typer.echo(f"{each.id:<24}{'ready' if each.ready else 'adding':<8}{each.target or each.schema or 'rows'}")
@@ -184,7 +184,7 @@ def _opened(target: str, options: dict[str, Any], most: int = 5) -> Any:
     )
 
 
-def _told(known: KnownTenant | None) -> dict[str, Any] | None:
+def _as_mapping(known: KnownTenant | None) -> dict[str, Any] | None:
     if known is None:
         return None
     return {"id": known.id, "target": known.target, "schema": known.schema, "ready": known.ready}

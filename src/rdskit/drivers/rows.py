@@ -1,4 +1,4 @@
-"""Rows that are tuples and know the names of their columns."""
+"""Rows that are tuples with the names of their columns."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _METHODS = frozenset({"get", "items", "keys", "values"})
 
 
 class Row(tuple[Any, ...]):
-    """One row: ``row["name"]``, ``row.name``, ``row[0]``.
+    """A result row: ``row["name"]``, ``row.name``, ``row[0]``.
 
-    Each prepared statement has a subclass with its own columns. A column whose name is a method's (``keys``) is reached
-    as ``row["keys"]``; of columns with the same name the last one counts.
+    Each prepared statement has a subclass with its own columns. A column with the name of a method (``keys``) is
+    available as ``row["keys"]``. Of columns with the same name the last one counts.
     """
 
     __slots__ = ()
@@ -54,12 +54,12 @@ class Row(tuple[Any, ...]):
         return zip(self._columns, self, strict=True)
 
     def get(self, key: str, default: Any = None, /) -> Any:
-        """Return the value of a column, or the default where there is none of that name."""
+        """Return the value of a column, or the default where no column has that name."""
         return self[key] if key in self._index else default
 
 
 def row_class(columns: tuple[str, ...]) -> type[Row]:
-    """Return the class of rows with these columns."""
+    """Return the subclass of `Row` for these columns."""
     index = {name: number for number, name in enumerate(columns)}
     namespace: dict[str, Any] = {"__slots__": (), "_columns": columns, "_index": index}
     for name, number in index.items():

@@ -90,7 +90,7 @@ class Execution:
                 result = await step.run(self._context(step))
             except OwnershipLost:
                 raise
-            except Exception as error:  # noqa: BLE001 - a step may raise anything: it is recorded and told
+            except Exception as error:  # noqa: BLE001 - a step may raise anything: it is recorded and reported
                 if await self._happened(step, after=error):
                     return
                 if not may_repeat(error, attempt):
@@ -124,7 +124,7 @@ class Execution:
                 await step.undo(self._context(step))
             except OwnershipLost:
                 raise
-            except Exception as error:  # noqa: BLE001 - a step may raise anything: it is recorded and told
+            except Exception as error:  # noqa: BLE001 - a step may raise anything: it is recorded and reported
                 if await self._has_no_effect(step, self._record(step), after=error):
                     break
                 if not may_repeat(error, attempt):
@@ -175,7 +175,7 @@ class Execution:
                 probe = await step.done(self._context(step))
             except OwnershipLost:
                 raise
-            except Exception as error:  # noqa: BLE001 - a probe may raise anything: it is recorded and told
+            except Exception as error:  # noqa: BLE001 - a probe may raise anything: it is recorded and reported
                 failures += 1
                 if not may_repeat(error, failures):
                     await self._halt(

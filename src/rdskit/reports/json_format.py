@@ -10,15 +10,15 @@ if TYPE_CHECKING:
 
 def as_json(report: Report) -> dict[str, Any]:
     """Return a report as a mapping that ``json.dumps`` takes: the run's own data first, then what all reports have."""
-    told: dict[str, Any] = {**report.data, "title": report.title, "good": report.good, "verdict": report.verdict}
+    fields: dict[str, Any] = {**report.data, "title": report.title, "good": report.good, "verdict": report.verdict}
     if report.findings is not None:
-        told["checked"] = report.checked
-        told["findings"] = [_finding(each) for each in report.findings]
-    return told
+        fields["checked"] = report.checked
+        fields["findings"] = [_finding(each) for each in report.findings]
+    return fields
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "rule": finding.rule,
         "severity": finding.severity.value,
         "unknown": finding.unknown,
@@ -29,8 +29,8 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "counts": finding.counts,
     }
     if finding.place is not None:
-        told["path"], told["line"] = finding.place.path, finding.place.line
+        fields["path"], fields["line"] = finding.place.path, finding.place.line
     if finding.waiver is not None:
         until = finding.waiver.until
-        told["waiver"] = {"reason": finding.waiver.reason, "until": until.isoformat() if until else None}
-    return told
+        fields["waiver"] = {"reason": finding.waiver.reason, "until": until.isoformat() if until else None}
+    return fields

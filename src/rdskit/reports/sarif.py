@@ -32,7 +32,7 @@ def as_sarif(report: Report, *, version: str, rules: Mapping[str, str] | None = 
 
 def _result(finding: Finding, index: int) -> dict[str, Any]:
     text = f"{finding.subject}: {finding.message}" + (f" {finding.remedy}" if finding.remedy else "")
-    told: dict[str, Any] = {
+    result: dict[str, Any] = {
         "ruleId": finding.rule,
         "ruleIndex": index,
         "level": finding.severity.value,  # SARIF has the same three levels
@@ -43,9 +43,9 @@ def _result(finding: Finding, index: int) -> dict[str, Any]:
     }
     if finding.place is not None:
         region = {"region": {"startLine": finding.place.line}} if finding.place.line else {}
-        told["locations"] = [{"physicalLocation": {"artifactLocation": {"uri": finding.place.path}, **region}}]
+        result["locations"] = [{"physicalLocation": {"artifactLocation": {"uri": finding.place.path}, **region}}]
     else:
-        told["locations"] = [{"logicalLocations": [{"fullyQualifiedName": finding.subject}]}]
+        result["locations"] = [{"logicalLocations": [{"fullyQualifiedName": finding.subject}]}]
     if finding.waiver is not None:
-        told["suppressions"] = [{"kind": "inSource", "justification": finding.waiver.reason}]
-    return told
+        result["suppressions"] = [{"kind": "inSource", "justification": finding.waiver.reason}]
+    return result

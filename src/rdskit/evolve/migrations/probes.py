@@ -48,10 +48,12 @@ async def fingerprint(db: Database, text: str) -> dict[str, str]:
 def _concerns(ddl: Ddl, name: str) -> bool:
     if ddl.verb == "rename" or not ddl.names or any(action.has("rename") for action in ddl.actions):
         return True
-    told = {each.rpartition(".")[2].lower() for each in (*ddl.names, ddl.table or "") if each}
+    known_names = {each.rpartition(".")[2].lower() for each in (*ddl.names, ddl.table or "") if each}
     bare = name.partition(" ")[2].partition("(")[0].rpartition(".")[2].lower()
     # Constraints, checks and triggers are objects of their own, called otherwise than their table.
-    return bare in told or (ddl.table is not None and name.startswith(("check ", "trigger ", "policy ", "sequence ")))
+    return bare in known_names or (
+        ddl.table is not None and name.startswith(("check ", "trigger ", "policy ", "sequence "))
+    )
 
 
 async def has_happened(db: Database, text: str, context: StepContext) -> Probe:

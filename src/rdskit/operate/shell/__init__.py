@@ -1,1 +1,1 @@
-"""An SQL prompt on a target: one session of the writer, opened again after a failover."""
+"""``rdskit shell``: an SQL prompt in one session of the writer, which is reopened after a failover."""

@@ -1,4 +1,4 @@
-"""What may come next in a statement: tables behind FROM, columns of the tables that it names, keywords."""
+"""Completion candidates: tables after FROM, columns of the named tables, keywords."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _WORD: Final = re.compile(r"[\w.\"`\\]*$")
 
 
 class Candidates:
-    """The names of a database, ordered by what a statement needs next.
+    """Propose names of a database, the likeliest for the position in the statement first.
 
     Args:
-        columns: of the tables; in the order in which they are proposed.
+        columns: the tables' columns, in the order of the proposals.
     """
 
     def __init__(self, columns: Sequence[Column] = ()) -> None:

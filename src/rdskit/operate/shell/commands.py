@@ -1,4 +1,7 @@
-r"""Commands of the prompt itself: ``\d`` and the like. Few, the same for every engine, and named as in psql."""
+r"""Commands of the prompt itself, such as ``\d``.
+
+They are few, the same for every engine, and named as in psql.
+"""
 
 from __future__ import annotations
 
@@ -29,17 +32,17 @@ HELP: Final = {
 async def run_command(
     text: str, session: ShellSession, settings: Settings, width: int | None
 ) -> tuple[list[str], Settings]:
-    """Run a command, and return the lines that it prints and the settings from now on.
+    """Run a command; return the lines to print and the new settings.
 
     Args:
-        text: as it was typed; not one of ``QUIT``.
-        session: of the server.
-        settings: as they are.
-        width: of the terminal; None where there is none.
+        text: the typed text; not one of ``QUIT``.
+        session: the session.
+        settings: the current settings.
+        width: the terminal's width; None without a terminal.
 
     Raises:
         ConfigError: there is no such command, or its argument is wrong.
-        RdskitError: the server could not answer.
+        RdskitError: a query failed.
     """
     word, _, rest = text.strip().rstrip(";").strip().partition(" ")
     rest = rest.strip()
@@ -65,7 +68,7 @@ async def run_command(
         room = max(map(len, HELP))
         return [f"{name:<{room}}  {about}" for name, about in HELP.items()], settings
     near = difflib.get_close_matches(word, [name.split()[0] for name in HELP], 1)
-    raise ConfigError(f"{word} is no command here: {f'did you mean {near[0]}, or ' if near else ''}see \\?")
+    raise ConfigError(f"{word} is not a command here: {f'did you mean {near[0]}, or ' if near else ''}see \\?")
 
 
 def _set(settings: Settings, name: str, chosen: str, choices: tuple[str, ...]) -> tuple[list[str], Settings]:

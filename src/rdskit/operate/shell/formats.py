@@ -1,4 +1,4 @@
-"""Answers as text: a table, one line for each value, CSV, JSON."""
+"""Format answers as text: a table, one line for each value, CSV, JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NUMBERS = (int, float, Decimal)
 
 
 def text_of(value: Any) -> str:
-    """Return a value as a person and a CSV file read it; never with a control character for a terminal to obey."""
+    """Format a value for people and CSV files, without control characters that a terminal would interpret."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, bytes | bytearray | memoryview):
@@ -36,7 +36,7 @@ def text_of(value: Any) -> str:
 
 
 def json_of(value: Any) -> Any:
-    """Return a value as JSON has it: numbers stay numbers, except decimals, which would lose digits."""
+    """Convert a value for JSON: numbers stay numbers, except decimals, which would lose digits."""
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
@@ -49,12 +49,16 @@ def json_of(value: Any) -> Any:
 
 
 def as_object(answer: Answer) -> dict[str, Any]:
-    """Return an answer for JSON."""
-    told: dict[str, Any] = {"statement": answer.verb, "seconds": round(answer.seconds, 6), "count": answer.affected}
+    """Return an answer as a mapping for JSON."""
+    formatted: dict[str, Any] = {
+        "statement": answer.verb,
+        "seconds": round(answer.seconds, 6),
+        "count": answer.affected,
+    }
     if answer.returns_rows:
-        told["columns"] = list(answer.columns)
-        told["rows"] = [[json_of(value) for value in row] for row in answer.rows]
-    return told
+        formatted["columns"] = list(answer.columns)
+        formatted["rows"] = [[json_of(value) for value in row] for row in answer.rows]
+    return formatted
 
 
 def as_csv(rows: Sequence[Sequence[Any]]) -> str:
@@ -66,12 +70,12 @@ def as_csv(rows: Sequence[Sequence[Any]]) -> str:
 
 
 def as_lines(answer: Answer, settings: Settings, width: int | None) -> Iterator[str]:
-    """Yield the lines that a person reads.
+    """Yield an answer's lines for a person.
 
     Args:
-        answer: of one statement.
-        settings: how to show it.
-        width: of the terminal; None where there is none.
+        answer: the answer of one statement.
+        settings: the display settings.
+        width: the terminal's width; None without a terminal.
     """
     if answer.columns and settings.form != "table":
         yield from _data(answer, settings)
@@ -89,7 +93,7 @@ def as_lines(answer: Answer, settings: Settings, width: int | None) -> Iterator[
 
 
 def _data(answer: Answer, settings: Settings) -> Iterator[str]:
-    """Yield CSV or JSON as a terminal may show it; JSON escapes control characters by itself."""
+    """Yield CSV or JSON that is safe for a terminal; JSON escapes control characters by itself."""
     if settings.form == "json":
         yield from json.dumps(as_object(answer), indent=2, ensure_ascii=False).splitlines()
         return

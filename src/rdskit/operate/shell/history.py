@@ -1,4 +1,4 @@
-"""Where the prompt remembers what was typed: a file of this user alone."""
+"""The file of the prompt's history, readable by its user only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ VARIABLE: Final = "RDSKIT_HISTORY"
 
 
 def history_file() -> Path | None:
-    """Return the file, made with mode 0600 where it is missing; None where the variable is set and empty.
+    """Return the file, created with mode 0600 if it is missing; None if the variable is set and empty.
 
     Raises:
         ConfigError: it cannot be written.

@@ -1,4 +1,4 @@
-"""The values of the SQL prompt."""
+"""Value types of the SQL prompt."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ Format = Literal["table", "csv", "json"]
 
 
 class Answer(NamedTuple):
-    """What one statement answered.
+    """The result of one statement.
 
     Attributes:
-        verb: what the statement did, as in ``SELECT`` or ``CREATE TABLE``.
+        verb: the statement's verb, such as ``SELECT`` or ``CREATE TABLE``.
         seconds: how long it took.
         columns: their names; empty where the statement returns no rows.
         rows: the rows, each with as many values as there are columns.
-        affected: rows that were returned, or that a write matched.
+        affected: how many rows were returned, or matched by a write.
         returns_rows: whether the statement has a result set.
-        more: there are further rows, which were not fetched.
+        more: whether there are further rows, which were not fetched.
     """
 
     verb: str
@@ -33,13 +33,13 @@ class Answer(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """What the person at the prompt has chosen.
+    """The display settings of the prompt.
 
     Attributes:
         timing: show how long each statement took.
         expanded: a line for each value: ``on``, ``off``, or ``auto`` where a row is wider than the terminal.
         limit: rows shown of a query; 0 for all.
-        form: how rows are written.
+        form: the format of rows.
     """
 
     timing: bool = True

@@ -1,4 +1,4 @@
-"""The engine's own client, with our target, credentials and TLS: ``psql``, ``mysql`` or ``mariadb``."""
+"""Run the engine's own client, ``psql``, ``mysql`` or ``mariadb``, with rdskit's target, credentials and TLS."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ class Program(NamedTuple):
     environment: dict[str, str]
 
     def __repr__(self) -> str:
-        """Leave the environment out: it has the password."""
+        """Return the arguments only, because the environment has the password."""
         return f"Program({self.arguments!r})"
 
 
 async def native_program(target: str, options: dict[str, Any], statements: str | None) -> Program:
-    """Return the engine's own client for the writer of a target.
+    """Return the command of the engine's own client, connected to the writer of a target.
 
     Args:
         target: as for ``rdskit.connect``.
         options: ``credentials``, ``tls``, ``ca`` and ``cleartext_password`` of ``rdskit.connect``, where given.
-        statements: what it runs; None for its own prompt.
+        statements: the statements to run; None for an interactive prompt.
 
     Raises:
         ConfigError: no client is installed, or an option is wrong.
@@ -99,6 +99,6 @@ def _mysql(
     return Program(arguments, {"MYSQL_PWD": login.password or ""})
 
 
-def _cleartext(program: str, allowed: bool) -> list[str]:  # noqa: FBT001 - one decision, told by its name
-    """Return the option by which MySQL's client sends a token as it is; MariaDB's does so by itself over TLS."""
+def _cleartext(program: str, allowed: bool) -> list[str]:  # noqa: FBT001 - the one flag, named by the parameter
+    """Return the option that lets MySQL's client send a token in the clear; MariaDB's does so over TLS by itself."""
     return ["--enable-cleartext-plugin"] if allowed and not program.endswith("mariadb") else []

@@ -1,4 +1,4 @@
-"""Decisions on the text that was typed: is a statement complete, what does it do, may history keep it."""
+"""Decisions on typed text: whether a statement is complete, what it does, and whether history may keep it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def is_command(text: str) -> bool:
 
 
 def is_complete(text: str, dialect: Dialect) -> bool:
-    """Return whether Enter runs a text: it is a command, is empty, or its last statement has ended."""
+    """Return whether Enter runs a text: it is a command, is empty, or its last statement is terminated."""
     if not text.strip() or is_command(text):
         return True
     try:
@@ -53,7 +53,7 @@ def words_of(statement: str, dialect: Dialect) -> list[str]:
 
 
 def verb_of(statement: str, dialect: Dialect) -> str:
-    """Return what a statement does, for the line below its result: ``INSERT``, ``CREATE TABLE``."""
+    """Return a statement's verb for the line below its result: ``INSERT``, ``CREATE TABLE``."""
     words = words_of(statement, dialect)
     if not words:
         return "OK"
@@ -64,7 +64,7 @@ def verb_of(statement: str, dialect: Dialect) -> str:
 
 
 def leaves_state(statement: Statement) -> bool:
-    """Return whether later statements may depend on what a statement left in its session."""
+    """Return whether later statements may depend on the session state that a statement leaves."""
     words = words_of(statement.source, statement.dialect)
     if words[:1] == ["create"]:
         return bool({"temp", "temporary"}.intersection(words[:4]))
@@ -78,5 +78,5 @@ def isolation_of(statement: str) -> str | None:
 
 
 def may_be_kept(text: str) -> bool:
-    """Return whether history may keep a text: one that sets a password is forgotten."""
+    """Return whether history may keep a text: False if it sets a password."""
     return _SECRET.search(text) is None

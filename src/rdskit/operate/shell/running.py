@@ -1,4 +1,4 @@
-"""Statements one after the other, with Ctrl-C for the one that runs."""
+"""Run statements one by one, and let Ctrl-C cancel the running one."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     from rdskit.operate.shell.session import ShellSession
 
 
-_PATIENCE: Final = 2.0  # seconds for a request to cancel whose statement has ended
+_CANCEL_TIMEOUT: Final = 2.0  # seconds to wait for a cancel request after its statement has ended
 
 
 class GivenUpError(Exception):
-    """The person at the prompt did not wait for the server to cancel a statement."""
+    """The user interrupted a second time, before the server had cancelled the statement."""
 
 
 async def interruptible(
     session: ShellSession, call: Coroutine[Any, Any, Answer], say: Callable[[str], None], *, stops: bool = False
 ) -> Answer:
-    """Run a statement; the first Ctrl-C has the server cancel it, the second one gives the session up.
+    """Run a statement; the first Ctrl-C asks the server to cancel it, the second one abandons the session.
 
     Args:
-        session: where it runs.
-        call: runs it.
-        say: called with each notice for the person at the prompt.
-        stops: whether Ctrl-C ends what comes after the statement as well, whatever the server makes of it.
+        session: the session.
+        call: the call that runs it.
+        say: called with each notice for the user.
+        stops: whether Ctrl-C also skips later statements, even if this one completes.
 
     Raises:
         RdskitError: the statement failed, or was canceled.
@@ -45,32 +45,34 @@ async def interruptible(
         try:
             await session.cancel()
         except RdskitError as error:
-            say(f"the server cannot be asked to cancel it ({error}); Ctrl-C once more gives the session up")
+            say(f"the cancel request failed ({error}); Ctrl-C once more abandons the session")
 
     def interrupt() -> None:
         if requests:
             task.cancel()
             return
-        say("canceling; Ctrl-C once more gives the session up")
+        say("canceling; Ctrl-C once more abandons the session")
         requests.add(asyncio.get_running_loop().create_task(cancel()))
 
     with _on_interrupt(interrupt):
         try:
             await asyncio.wait([task])
         finally:
-            task.cancel()  # of no effect on one that has ended
+            task.cancel()  # has no effect on a finished task
             await _finished(requests)
     if requests and (stops or task.cancelled()):
-        with contextlib.suppress(asyncio.CancelledError, RdskitError):  # sleep() of MySQL even answers with a row
+        with contextlib.suppress(
+            asyncio.CancelledError, RdskitError
+        ):  # MySQL's sleep() returns a row when it is cancelled
             task.result()
         raise GivenUpError
     return task.result()
 
 
 async def _finished(requests: set[asyncio.Task[None]]) -> None:
-    """Wait for requests to cancel: cut off, they would cost the pool a connection."""
+    """Wait for cancel requests to end: cancelling one would cost the pool a connection."""
     if requests:
-        await asyncio.wait(requests, timeout=_PATIENCE)
+        await asyncio.wait(requests, timeout=_CANCEL_TIMEOUT)
         for request in requests:
             request.cancel()
 
@@ -83,4 +85,4 @@ def _on_interrupt(call: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         loop.remove_signal_handler(signal.SIGINT)
-        signal.signal(signal.SIGINT, before)  # asyncio's own, which removing ours does not bring back
+        signal.signal(signal.SIGINT, before)  # asyncio's own handler, which remove_signal_handler does not restore

@@ -1,4 +1,4 @@
-"""What a database has: tables, the columns of one, its indexes; the same columns for every engine."""
+"""Query a database's tables, and a table's columns and indexes, with the same result columns for every engine."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ async def described(session: ShellSession, name: str) -> tuple[Answer, Answer]:
     """Return the columns and the indexes of a table.
 
     Args:
-        session: of the database.
-        name: the table's, with its schema in front where it needs one.
+        session: the session.
+        name: the table's name, with its schema if it needs one.
 
     Raises:
         ConfigError: there is no such table.
@@ -104,7 +104,7 @@ async def described(session: ShellSession, name: str) -> tuple[Answer, Answer]:
 
 
 async def known_columns(session: ShellSession) -> list[Column]:
-    """Return the columns that can be completed."""
+    """Return the columns that completion proposes."""
     return [Column(*map(str, row)) for row in await session.query(_KNOWN_COLUMNS[session.dialect])]
 
 

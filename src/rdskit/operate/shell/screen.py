@@ -1,4 +1,4 @@
-"""The prompt in a terminal: editing over many lines, completion, history."""
+"""The prompt in a terminal: multi-line editing, completion, history."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ _DEFINING: Final = ("CREATE", "ALTER", "DROP", "RENAME")
 
 
 class NameCompleter(Completer):
-    """Proposes names of the database; they are replaced when they have changed."""
+    """Propose names of the database; the names are replaced when they change."""
 
     def __init__(self) -> None:
         self.candidates = Candidates()
 
     @override
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
-        """Yield what the word before the cursor may become."""
+        """Yield completions of the word before the cursor."""
         word, names = self.candidates.for_text(document.text_before_cursor, document.text_after_cursor)
         if not word and not complete_event.completion_requested:
             return
@@ -57,22 +57,22 @@ class NameCompleter(Completer):
 
 
 class DiscreetHistory(FileHistory):
-    """History in a file, without statements that set a password."""
+    """Keep history in a file, without statements that set a password."""
 
     @override
     def store_string(self, string: str) -> None:
-        """Write what was typed, unless it holds a secret."""
+        """Write a typed text, unless it may contain a secret."""
         if may_be_kept(string):
             super().store_string(string)
 
 
 class Screen:
-    """A conversation at the prompt, until the person leaves.
+    """Run the prompt until the user leaves.
 
     Args:
-        session: of the server, opened.
-        name: of the database, for the prompt.
-        settings: to begin with.
+        session: an open session.
+        name: the database's name, for the prompt.
+        settings: the initial settings.
     """
 
     def __init__(self, session: ShellSession, name: str, settings: Settings) -> None:
@@ -84,7 +84,7 @@ class Screen:
         self._refresh: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        """Read and run until the person leaves."""
+        """Read and run statements until the user leaves."""
         self._learn_names()
         while True:
             try:
@@ -103,7 +103,7 @@ class Screen:
                 await self._refresh
 
     def say(self, words: str) -> None:
-        """Print a notice."""
+        """Print a notice to the terminal."""
         print(f"-- {escaped(words)}", flush=True)  # noqa: T201 - a prompt talks to its terminal
 
     async def _run(self, text: str) -> None:
@@ -137,10 +137,10 @@ class Screen:
         return f"{self._name}{'*' if self._session.in_transaction else ''}> "
 
     def _learn_names(self) -> None:
-        """Read the names of tables and columns, while the person types on."""
+        """Load the names of tables and columns in the background."""
 
         async def learn() -> None:
-            with contextlib.suppress(RdskitError):  # no completion is better than a complaint in mid-sentence
+            with contextlib.suppress(RdskitError):  # a failure only means no completion
                 self._completer.candidates = Candidates(await schema.known_columns(self._session))
 
         if self._refresh is None or self._refresh.done():

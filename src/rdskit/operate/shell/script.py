@@ -1,4 +1,4 @@
-"""Statements without a person: from ``-c``, or from standard input; the first error ends them."""
+"""Run statements non-interactively, from ``-c`` or standard input; the first error ends the run."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ async def run_script(
     say: Callable[[str], None],
     width: int | None,
 ) -> None:
-    r"""Run the statements of a text, and write what they answer.
+    r"""Run the statements of a text, and write their answers.
 
     Args:
-        session: of the server.
+        session: the session.
         text: statements, or one command such as ``\d``.
-        form: how answers are written; JSON is one document.
-        write: takes a text with its line breaks.
-        say: called with each notice, which is no part of the output.
-        width: of the terminal; None where there is none.
+        form: the format of answers; JSON is one document.
+        write: called with text that includes its line breaks.
+        say: called with each notice, which is not part of the output.
+        width: the terminal's width; None without a terminal.
 
     Raises:
         RdskitError: a statement failed; those before it are written, except as JSON.

@@ -1,4 +1,4 @@
-"""One session of the writer, with its transaction; after a failover another one, and a word about it."""
+"""One session of the writer with its transaction; after a failover it is replaced, and a notice says so."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rdskit.client.api import Database, HeldConnection, Transaction
     from rdskit.kernel.sql import Statement
 
-_PATIENCE: Final = 120.0  # seconds for the next writer: a failover of Amazon RDS takes 60 to 120
+_WRITER_TIMEOUT: Final = 120.0  # seconds for the next writer: a failover of Amazon RDS takes 60 to 120
 _CANCEL_TIMEOUT: Final = 10.0  # seconds for the request to cancel a statement
 _BATCH: Final = 500
 _BEGIN: Final = ("begin", "start")
@@ -31,16 +31,16 @@ _PROCESS: Final = {
 
 
 class _RolledBackError(Exception):
-    """Ends the block of a transaction that the person at the prompt takes back."""
+    """Exit the block of a transaction that the user rolls back."""
 
 
 class _Open(NamedTuple):
-    """One session of the server.
+    """One open session.
 
     Attributes:
-        block: gives the connection back.
-        connection: of the session.
-        process: its number on the server.
+        block: checks the connection in.
+        connection: the session's connection.
+        process: the server's id of the session.
     """
 
     block: contextlib.AsyncExitStack
@@ -49,14 +49,14 @@ class _Open(NamedTuple):
 
 
 class ShellSession:
-    """Runs statements one after the other in one session of the server.
+    """Run statements one by one in one session of the server.
 
     A session that is lost is replaced at once. A statement that had no effect is run again in the new session, unless
     the old one had a transaction, settings or temporary tables that it may depend on.
 
     Args:
-        db: with two connections at least: one is for the request to cancel a statement.
-        say: called with each notice for the person at the prompt.
+        db: a database with at least two connections, because a cancel request needs its own.
+        say: called with each notice for the user.
     """
 
     def __init__(self, db: Database, say: Callable[[str], None]) -> None:
@@ -79,14 +79,14 @@ class ShellSession:
         return "" if self._open is None else str(self._open.connection.endpoint)
 
     async def open(self) -> None:
-        """Open a session.
+        """Open a session on the writer.
 
         Raises:
             RdskitError: no writer was found in time.
         """
         block = contextlib.AsyncExitStack()
         try:
-            connection = await block.enter_async_context(self._db.connection(timeout=_PATIENCE))
+            connection = await block.enter_async_context(self._db.connection(timeout=_WRITER_TIMEOUT))
             process = await connection.fetch_value(_PROCESS[self.dialect][0])
         except BaseException:
             await block.aclose()
@@ -94,10 +94,10 @@ class ShellSession:
         self._open, self._has_state = _Open(block, connection, int(process)), False
 
     async def close(self) -> None:
-        """End the session; a transaction that is open is taken back."""
+        """Close the session; an open transaction is rolled back."""
         if self._transaction is not None:
             self._say("the open transaction was rolled back")
-        with contextlib.suppress(RdskitError):  # it is over either way
+        with contextlib.suppress(RdskitError):  # the session ends in any case
             await self._leave(_RolledBackError())
         opened, self._open = self._open, None
         if opened is not None:
@@ -105,7 +105,7 @@ class ShellSession:
                 await opened.block.aclose()
 
     async def run(self, sql: str, limit: int = 0) -> Answer:
-        """Run one statement.
+        """Run one statement and return its answer.
 
         Args:
             sql: the statement.
@@ -127,7 +127,7 @@ class ShellSession:
                 raise
             if not was_safe:
                 raise FailoverError(
-                    "the statement had no effect, and may depend on what was lost: run it again when that is there"
+                    "the statement had no effect, and may depend on what was lost: restore that, then run it again"
                 ) from error
             self._say(f"nothing had happened on {lost}: running the statement again")
             answer = await self._answer(statement, limit)
@@ -135,7 +135,7 @@ class ShellSession:
         return answer._replace(seconds=time.monotonic() - begun, verb=verb_of(sql, self.dialect))
 
     async def cancel(self) -> None:
-        """Ask the server to cancel the statement that runs; it ends with the server's answer, and the session stays.
+        """Ask the server to cancel the running statement; it ends with the server's response, and the session stays.
 
         Raises:
             RdskitError: the server cannot be asked.
@@ -147,7 +147,7 @@ class ShellSession:
                 await other.execute(_PROCESS[self.dialect][1].format(self._open.process), timeout=_CANCEL_TIMEOUT)
 
     async def replace(self) -> None:
-        """Open another session in place of one whose statement was given up.
+        """Replace the session after its statement was abandoned.
 
         Raises:
             RdskitError: no writer was found in time.
@@ -155,7 +155,7 @@ class ShellSession:
         await self._reopen()
 
     async def query(self, sql: str, **values: Any) -> list[tuple[Any, ...]]:
-        """Return the rows of a query of our own, in another session and outside any transaction.
+        """Run an internal query in another session, outside of any transaction, and return its rows.
 
         Raises:
             RdskitError: it failed.
@@ -163,11 +163,11 @@ class ShellSession:
         return [tuple(row) for row in await self._db.fetch_all(sql, values)]
 
     async def _reopen(self) -> str:
-        """Replace the session, say what was lost with it, and return the host where it was."""
+        """Replace the session, report what was lost with it, and return its former host."""
         lost, had = self.host, self._lost_with_it()
         self._transaction, opened, self._open = None, self._open, None
         if opened is not None:
-            with contextlib.suppress(RdskitError):  # the connection is gone, and so is what would be reset
+            with contextlib.suppress(RdskitError):  # the connection is gone, so there is nothing to reset
                 await opened.block.aclose()
         self._say(f"the session on {lost} was lost{had}; connecting again")
         await self.open()
@@ -216,21 +216,21 @@ class ShellSession:
         return rows, False
 
     async def _columns(self, statement: Statement) -> tuple[str, ...]:
-        """Return the columns of a query that found no rows: an outer join that runs nothing of it has them."""
+        """Return the columns of a query without rows, from an outer join in which the query runs on no row."""
         if not statement.repeatable or words_of(statement.source, self.dialect)[0] not in {"select", "with"}:
             return ()
         try:
-            # The person's own statement, as it was run before; S608 means text from strangers.
+            # The user's own statement, which has run before; S608 is about untrusted text.
             heading = f"select q.* from (select 1 as one) o left join ({statement.source}\n) q on false"  # noqa: S608
             rows = await self._db.fetch_all(heading)
-        except RdskitError:  # a name that is no longer valid here, as of a temporary table: then there is no heading
+        except RdskitError:  # a name that another session does not have, such as a temporary table: no heading then
             return ()
         return tuple(rows[0].keys()) if rows else ()
 
     # -- transactions ----------------------------------------------------------------------------------------------
 
     async def _marks_transaction(self, statement: Statement) -> bool:
-        """Begin or end a transaction where a statement says so; return False if it only sets something."""
+        """Begin or end a transaction if a statement says so; return False if it only sets something."""
         words = words_of(statement.source, self.dialect)
         if words[0] == "set":
             return False
