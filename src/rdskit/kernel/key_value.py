@@ -1,4 +1,4 @@
-"""The port to a Redis or Valkey server, which caches and message buses use."""
+"""The port of a Redis or Valkey server, for caches and message buses."""
 
 from __future__ import annotations
 

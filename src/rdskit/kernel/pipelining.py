@@ -1,4 +1,4 @@
-"""What the client asks of a pipelined connection: the reads of many tasks on one, each answered in order of arrival."""
+"""The port of pipelined connections: one connection for the reads of many tasks, answered in order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Elsewhere(Exception):  # noqa: N818 - a signal to the client, not a failure
-    """Run the read on a pooled connection: a pipelined one does not answer it. Never reaches the application."""
+    """Run the read on a pooled connection, because a pipelined one cannot. Never reaches the application."""
 
 
 class Answer(Protocol):
@@ -33,7 +33,7 @@ class Answer(Protocol):
 
 
 class Read:
-    """One statement that only reads, on its way through a pipelined connection.
+    """One read-only statement on a pipelined connection.
 
     Attributes:
         text: the statement, as the driver takes it.

@@ -1,4 +1,4 @@
-"""PostgreSQL's arrays as text."""
+"""Encode and decode PostgreSQL's arrays as text."""
 
 from __future__ import annotations
 

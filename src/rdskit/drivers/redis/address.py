@@ -1,4 +1,4 @@
-"""Where a Redis or Valkey server is, read from a URL."""
+"""Parse the URL of a Redis or Valkey server."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ class Redis:
 
     async def _stay_connected(self) -> None:
         clock = asyncio.get_running_loop().time
-        lost_at, told = clock(), ""
+        lost_at, logged = clock(), ""
         while True:
             connection = Connection(self._silence, lambda: self._is_away("it does not answer"))
             try:
@@ -113,7 +113,7 @@ class Redis:
             except (OSError, TimeoutError, KeyValueError) as error:
                 connection.abort()
                 self._address = self._configured
-                told = self._tell(error, told)
+                logged = self._log_once(error, logged)
                 self._changed.set()  # a caller that waits for the first attempt need not wait for the others
                 self._changed.clear()
                 await asyncio.sleep(_RECONNECT.delay(clock() - lost_at, random.random()))  # noqa: S311 - jitter
@@ -124,7 +124,7 @@ class Redis:
             if server is None:  # another node of the cluster has the slot
                 connection.abort()
                 continue
-            told, connection.timeout = "", self._timeout
+            logged, connection.timeout = "", self._timeout
             self._begin(connection, server)
             try:
                 await connection.lost
@@ -150,9 +150,9 @@ class Redis:
         for function in self._outage:
             function(reason)
 
-    def _tell(self, error: BaseException, told: str) -> str:
+    def _log_once(self, error: BaseException, logged: str) -> str:
         text = f"{type(error).__name__}: {error}"
-        if text != told:
+        if text != logged:
             _log.warning("no connection to the cache at %s (%s): reads go to the database", self._address, text)
         return text
 

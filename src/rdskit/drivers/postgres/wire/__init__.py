@@ -1,7 +1,7 @@
-"""PostgreSQL's protocol for pipelined reads: framing, binary codecs and prepared statements of our own.
+"""PostgreSQL's protocol for pipelined reads: framing, binary codecs and prepared statements.
 
-asyncpg logs in, with its TLS, SCRAM and error meanings; then this package takes over the socket. It gives the values
-that the pooled path gives; a type, value or argument for which it has no codec goes to the pooled path.
+asyncpg logs in, with its TLS, SCRAM and error handling; then this package uses the socket. It returns the same values
+as the pooled path. A type, value or argument for which it has no codec goes to the pooled path.
 """
 
 from rdskit.drivers.postgres.wire.opening import open_pipeline

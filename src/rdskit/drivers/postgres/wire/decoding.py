@@ -1,7 +1,7 @@
-"""Rows from DataRow messages: one generated function for each shape of a result.
+"""Decode rows from DataRow messages, with one generated function for each shape of a result.
 
-The values are those of the pooled path: of asyncpg, of ``values`` for dates and times, and of the chosen codecs. The
-formats are those of PostgreSQL's ``*_send`` functions.
+The values equal those of the pooled path: asyncpg's, those of ``values`` for dates and times, and those of the
+application's codecs. The formats are those of PostgreSQL's ``*_send`` functions.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ _IPV4, _IPV4_BITS, _IPV6_BITS = 2, 32, 128  # PostgreSQL source, ``PGSQL_AF_INET
 
 
 class Reading(NamedTuple):
-    """How the values of a type are read.
+    """The decoder of a type.
 
     Attributes:
-        format: the one to ask the server for.
-        decode: makes a value of its bytes.
-        layout: the ``struct`` code of a type of fixed size, whose one value needs no function.
+        format: the format to request from the server.
+        decode: returns the value for its bytes.
+        layout: the ``struct`` code of a type of fixed size, which needs no function.
     """
 
     format: int

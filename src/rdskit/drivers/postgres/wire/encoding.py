@@ -1,6 +1,6 @@
-"""Arguments as Bind messages: only values of the exact types that need no rule, and no coercion by asyncpg.
+"""Encode arguments as Bind messages, for values of exact types that need no rule and no coercion by asyncpg.
 
-Every other argument sends its call to the pooled path, which converts or refuses it. So there is one set of rules.
+A call with any other argument goes to the pooled path, which converts or refuses it. So there is one set of rules.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ class Unfit(Exception):  # noqa: N818 - a signal, not a failure
 
 
 class Writing(NamedTuple):
-    """How the arguments of a type are written.
+    """The encoder of a type.
 
     Attributes:
-        kinds: the exact Python types that are; empty where ``encode`` decides.
-        encode: makes the bytes of a value of these; it may raise for one that the server would not take.
-        format: of these bytes.
-        layout: the ``struct`` code where it alone makes them.
+        kinds: the exact Python types that it accepts; empty if ``encode`` decides.
+        encode: returns the bytes of a value; may raise for a value that the server would not accept.
+        format: the format of these bytes.
+        layout: the ``struct`` code, where it is the whole encoder.
     """
 
     kinds: tuple[type, ...]
@@ -131,7 +131,7 @@ WRITINGS: Final[dict[int, Writing]] = {
 
 
 def bind_of(name: bytes, oids: Sequence[int], columns: Sequence[int], writings: Mapping[int, Writing]) -> Bind | None:
-    """Return what makes the messages of one call: Bind, Execute and Sync; None if a parameter's type has no codec.
+    """Return a function that builds the messages of one call: Bind, Execute and Sync; None without a codec.
 
     Args:
         name: of the prepared statement.
@@ -153,7 +153,7 @@ def bind_of(name: bytes, oids: Sequence[int], columns: Sequence[int], writings: 
 
 
 def _generated(head: bytes, tail: bytes, writings: Sequence[Writing]) -> Bind:
-    """Write and compile the function. Only numbers and names made here become part of its text."""
+    """Generate and compile the function. Its text contains only numbers and names that are created here."""
     names: dict[str, Any] = {
         "head": head,
         "fixed": len(head) + len(tail) + 4,

@@ -33,7 +33,7 @@ class Column(NamedTuple):
 
 
 def parse_and_describe(name: bytes, text: str) -> bytes:
-    """Return the messages that prepare a statement and ask for its parameters and columns."""
+    """Return the messages that prepare a statement and request its parameters and columns."""
     parse = name + b"\0" + text.encode() + b"\0" + _SHORT.pack(0)
     describe = b"S" + name + b"\0"
     return b"P" + _INT.pack(len(parse) + 4) + parse + b"D" + _INT.pack(len(describe) + 4) + describe + SYNC
@@ -46,19 +46,19 @@ def close_statement(name: bytes) -> bytes:
 
 
 def formats(codes: Sequence[int]) -> bytes:
-    """Return format codes as Bind has them: one for all where they are the same."""
+    """Return format codes as Bind encodes them: a single one if all are the same."""
     shown = codes[:1] if len(set(codes)) == 1 else codes
     return _SHORT.pack(len(shown)) + b"".join(map(_SHORT.pack, shown))
 
 
 def parameter_types(payload: bytes) -> list[int]:
-    """Read ParameterDescription."""
+    """Parse the types in a ParameterDescription."""
     (count,) = struct.unpack_from("!H", payload)
     return list(struct.unpack_from(f"!{count}I", payload, 2))
 
 
 def columns(payload: bytes) -> list[Column]:
-    """Read RowDescription."""
+    """Parse the columns in a RowDescription."""
     (count,) = struct.unpack_from("!H", payload)
     found, place = [], 2
     for _ in range(count):
@@ -70,12 +70,12 @@ def columns(payload: bytes) -> list[Column]:
 
 
 def parameter_status(payload: bytes) -> tuple[str, str]:
-    """Read ParameterStatus: the name of a setting and its value."""
+    """Parse a ParameterStatus into a setting's name and value."""
     name, value, _ = payload.split(b"\0", 2)
     return name.decode(), value.decode(errors="replace")
 
 
 def server_error(payload: bytes) -> PostgresError:
-    """Read ErrorResponse as asyncpg's exception for its SQLSTATE."""
+    """Parse an ErrorResponse into asyncpg's exception for its SQLSTATE."""
     fields = {part[:1].decode(): part[1:].decode(errors="replace") for part in payload.split(b"\0") if part}
     return PostgresError.new(fields)

@@ -1,4 +1,4 @@
-"""From asyncpg's connection, which is logged in, to a pipelined one on its socket."""
+"""Convert asyncpg's logged-in connection to a pipelined one on the same socket."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _UTF8 = frozenset({"utf8", "utf-8"})
 
 
 def open_pipeline(raw: Raw, endpoint: Endpoint) -> PostgresPipeline:
-    """Take over the socket of a connection that is logged in, idle, and has its codecs.
+    """Use the socket of a connection that is logged in, idle, and has its codecs.
 
     Raises:
-        DriverError: the session's encoding is not UTF-8, the only one that is read here.
+        DriverError: the session's encoding is not UTF-8, the only one that is supported here.
     """
     if str(raw.get_settings().client_encoding).lower() not in _UTF8:
         raw.terminate()

@@ -1,8 +1,8 @@
 """One PostgreSQL connection that carries the reads of many tasks.
 
-Each read is Bind, Execute and Sync, so that an error stays with its own read. The server answers in the order in which
-it was asked, and ends each answer by ReadyForQuery: positions are counted, and whatever else arrives ends the
-connection, so that no answer can reach another caller. Source: PostgreSQL manual, "Extended Query" and "Pipelining".
+Each read is Bind, Execute and Sync, so that an error affects its own read only. The server answers in the order of the
+requests, and ends each response by ReadyForQuery. Responses are matched by their order. Any unexpected message ends the
+connection, so that no response can reach another caller. Source: PostgreSQL manual, "Extended Query" and "Pipelining".
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ _SHORTEST: Final = 4
 _BIND_COMPLETE, _DATA_ROW, _COMPLETE, _SUSPENDED, _READY, _ERROR = b"2DCsZE"
 _ASIDE: Final = frozenset(b"NSA")  # notices, settings and notifications arrive at any time
 _IDLE: Final = ord("I")
-# Where the answer to a read is.
+# The stage of the response to a read.
 _BEGINNING, _ROWS, _ENDED = range(3)
-#: What the pool answers better: the statement may be out of date, or was cancelled for another read's sake.
+#: Errors for which the read goes to the pool: the statement may be out of date, or was cancelled for another read.
 _OUTDATED: Final = frozenset({"0A000", "26000", "42P05", "XX000", "57014"})
 _HARMLESS: Final = frozenset({Failure.REFUSED, Failure.CONFLICT})
 
@@ -60,7 +60,7 @@ class _Prepared(NamedTuple):
 
 
 class _Step:
-    """A request of the connection's own among the reads: to prepare a statement, or to drop one."""
+    """An internal request among the reads: it prepares a statement, or drops one."""
 
     def __init__(self, expected: bytes, answer: asyncio.Future[dict[int, bytes]] | None) -> None:
         self.expected = expected
@@ -77,7 +77,7 @@ class _Step:
 
 
 class PostgresPipeline(asyncio.Protocol):
-    """One pipelined connection behind the port; see `Pipeline` for its attributes."""
+    """Implement the port with one pipelined connection; see `Pipeline` for its attributes."""
 
     def __init__(
         self,
@@ -86,13 +86,13 @@ class PostgresPipeline(asyncio.Protocol):
         readings: Mapping[int, Reading],
         writings: Mapping[int, Writing],
     ) -> None:
-        """Take over a connection that is logged in and idle.
+        """Use the socket of a connection that is logged in and idle.
 
         Args:
             raw: asyncpg's connection.
             endpoint: the host.
-            readings: how columns are read, by the oids of their types.
-            writings: how arguments are written, by the oids of their types.
+            readings: by type oid, the decoders of columns.
+            writings: by type oid, the encoders of arguments.
         """
         self.endpoint = endpoint
         self.broken = False
@@ -100,7 +100,7 @@ class PostgresPipeline(asyncio.Protocol):
         self.batch = 0
         self.answered = 0
         self._raw = raw
-        self._before = raw._protocol  # noqa: SLF001 - it must learn of the end, or asyncpg warns of an open connection
+        self._before = raw._protocol  # noqa: SLF001 - must see connection_lost, or asyncpg warns of an open connection
         self._transport: Any = raw._transport  # noqa: SLF001 - asyncpg has no way to give it up
         self._readings = readings
         self._writings = writings
@@ -173,13 +173,13 @@ class PostgresPipeline(asyncio.Protocol):
             self._request(messages.close_statement(name), _Step(b"3", None))
 
     def send(self, read: Read) -> bool:
-        """Send a read with what else this turn of the loop sends; False if an argument needs a pooled connection."""
+        """Send a read with this loop turn's other requests; return False if an argument needs a pooled connection."""
         prepared = self._statements.get(read.text)
         if prepared is None:
             return False
         try:
             request = prepared.bind(read.args, read.one)
-        except Exception as error:  # noqa: BLE001 - the pooled path says what is wrong with an argument, or converts it
+        except Exception as error:  # noqa: BLE001 - the pooled path converts the argument, or raises the right error
             _log.debug("an argument needs a pooled connection: %s", type(error).__name__)
             return False
         read.row = prepared.row
@@ -202,25 +202,25 @@ class PostgresPipeline(asyncio.Protocol):
             self._transport.write(b"".join(out))
 
     def pause_writing(self) -> None:
-        """Hear that the network takes no more for now."""
+        """Record that the network accepts no more data for now."""
         self.writable = False
 
     def resume_writing(self) -> None:
-        """Hear that the network takes more again."""
+        """Record that the network accepts data again."""
         self.writable = True
 
     # -- receiving -------------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        """Expect the next answer."""
+        """Reset the state for the next response."""
         self._stage = _BEGINNING
         self._row: Callable[[bytes, int], Any] | None = None
         self._rows: list[Any] = []
         self._size = 0
         self._error: Exception | None = None
 
-    def data_received(self, data: bytes) -> None:  # noqa: C901, PLR0912 - each message comes by here, in one piece
-        """Read the messages that have arrived; a partial one waits for its rest."""
+    def data_received(self, data: bytes) -> None:  # noqa: C901, PLR0912 - the hot path of each message, so in one piece
+        """Parse the received messages; a partial one is kept until its rest arrives."""
         if self._rest:
             data = self._rest + data
         place, end = 0, len(data)
@@ -237,7 +237,7 @@ class PostgresPipeline(asyncio.Protocol):
                     return
                 break
             if length < _SHORTEST:
-                self._surprise()
+                self._protocol_violation()
                 return
             head = pending[0] if pending else None
             if type(head) is not Read or kind == _ERROR or kind in _ASIDE:
@@ -247,7 +247,7 @@ class PostgresPipeline(asyncio.Protocol):
                 if self._row is not None:
                     try:
                         self._rows.append(self._row(data, place + 7))
-                    except Exception as error:  # noqa: BLE001 - the pooled path says what is wrong with a value
+                    except Exception as error:  # noqa: BLE001 - the pooled path raises the right error
                         self._row, self._error = None, error
                     if self._size > LARGEST_RESULT:
                         self._too_large(kind)
@@ -268,13 +268,13 @@ class PostgresPipeline(asyncio.Protocol):
             elif kind in {_COMPLETE, _SUSPENDED} and self._stage == _ROWS:
                 self._stage = _ENDED
             else:
-                self._surprise()
+                self._protocol_violation()
                 return
             place = after
         self._rest = data[place:]
 
     def _take(self, kind: int, payload: bytes, head: Read | _Step | None) -> None:
-        """Take a message that is no usual part of a read's answer."""
+        """Handle a message that is not a normal part of a read's response."""
         if kind in _ASIDE:
             if kind == ord("S"):
                 self._learn(*messages.parameter_status(payload))
@@ -288,16 +288,16 @@ class PostgresPipeline(asyncio.Protocol):
             elif kind in head.expected:
                 head.taken[kind] = payload
             else:
-                self._surprise()
+                self._protocol_violation()
         else:
-            self._surprise()
+            self._protocol_violation()
 
     def _learn(self, name: str, value: str) -> None:
         if name == "in_hot_standby":
             self.role = Role.READER if value == "on" else Role.WRITER
-            self._lost()  # a promoted or restarted host is looked at afresh
+            self._lost()  # a promoted or restarted host needs a new connection
         elif name == "client_encoding":
-            self._surprise()
+            self._protocol_violation()
 
     def _refused(self, payload: bytes, head: Read | _Step | None) -> None:
         error = messages.server_error(payload)
@@ -321,16 +321,16 @@ class PostgresPipeline(asyncio.Protocol):
     def _too_large(self, kind: int) -> None:
         head = self.head
         if kind != _DATA_ROW or head is None:
-            self._surprise()
+            self._protocol_violation()
         else:
             self._on_large(head)
 
-    def _surprise(self) -> None:
-        """End the connection over a message that the protocol does not have in this place."""
+    def _protocol_violation(self) -> None:
+        """End the connection over a message that the protocol does not allow at this point."""
         self._lost()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Note the end."""
+        """Record the end of the connection."""
         self._before.connection_lost(error)
         if not self._gone.done():
             self._gone.set_result(None)
@@ -352,7 +352,7 @@ class PostgresPipeline(asyncio.Protocol):
         return [each for each in self._pending if isinstance(each, Read) and not each.future.done()]
 
     def release(self) -> list[Read]:
-        """Return the reads behind the head, and discard their answers when they arrive."""
+        """Return the reads after the head, and discard their responses when they arrive."""
         released: list[Read] = []
         for place in range(1, len(self._pending)):
             read = self._pending[place]
@@ -371,14 +371,14 @@ class PostgresPipeline(asyncio.Protocol):
         reads = self.reads()
         self._cancels = cancel
         if not self.broken:
-            self._on_end = lambda: None  # the caller knows
+            self._on_end = lambda: None  # the caller itself ends it
             self._lost()
         self._pending.clear()
         self._rest = b""
         return reads
 
     async def close(self, timeout: float) -> None:
-        """Wait until the socket is closed; drop it after ``timeout`` seconds."""
+        """Wait until the socket is closed; abort it after ``timeout`` seconds."""
         self.end(cancel=self._cancels)  # unless it was ended before
         try:
             if self._cancels and not self._gone.done():
