@@ -89,7 +89,7 @@ class PoolTimeout(ConnectError):  # noqa: N818 - the public name says what happe
 
 
 class TooManyConnections(ConnectError):  # noqa: N818 - the public name says what happened
-    """The server takes no more connections, from anybody or for this user."""
+    """The server accepts no more connections, in total or for this user."""
 
 
 class CircuitOpen(ConnectError):  # noqa: N818 - the public name says what happened
