@@ -71,6 +71,7 @@ class Pipeline(Protocol):
         writable: the network takes what is sent; False while too much of it waits.
         batch: how many reads the last write to the network had.
         answered: how many reads were answered so far.
+        round_trip: seconds of the fastest answer that was measured; infinite before the first.
         in_flight: reads sent and not answered.
     """
 
@@ -79,6 +80,7 @@ class Pipeline(Protocol):
     writable: bool
     batch: int
     answered: int
+    round_trip: float
 
     @property
     def role(self) -> Role:

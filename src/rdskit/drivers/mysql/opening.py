@@ -13,6 +13,7 @@ from rdskit.drivers.greeting import DETECTION_TIMEOUT, engine_at, other_protocol
 from rdskit.drivers.mysql.binlog import BinlogConnection
 from rdskit.drivers.mysql.connection import MysqlConnection
 from rdskit.drivers.mysql.failures import number_of, refused
+from rdskit.drivers.mysql.pipeline import MysqlPipeline
 from rdskit.drivers.mysql.session import PreparedSession, new_connection, offers_tls, open_session
 from rdskit.kernel.connect_errors import NO_TLS, TLS_DEMANDED, connect_error
 from rdskit.kernel.ports import Capabilities, DriverError
@@ -34,7 +35,7 @@ class AsyncmyDriver:
         self._known_mysql: set[Endpoint] = set()
         keep_receive_buffers()
 
-    capabilities: Final = Capabilities(replication=True)
+    capabilities: Final = Capabilities(replication=True, pipelining=True)
 
     async def connect(self, options: ConnectOptions, login: Login) -> MysqlConnection:
         """Open a connection and read its role from the server's read-only settings."""
@@ -48,6 +49,11 @@ class AsyncmyDriver:
             return session
 
         return MysqlConnection(await reopen(), options, reopen)
+
+    async def pipeline(self, options: ConnectOptions, login: Login) -> MysqlPipeline:
+        """Open a pipelined connection, with the session that the pooled ones have."""
+        session = await _session(options, login)
+        return MysqlPipeline(session, options.endpoint, lambda: _session(options, login))
 
     async def _other_protocol(self, error: DriverError, options: ConnectOptions) -> DriverError | None:
         """Return the error for a server that waits for the client's first message, as PostgreSQL does."""

@@ -18,7 +18,6 @@ class Lane:
         pipeline: the driver's connection.
         opened_at: when it was opened, on the loop's clock.
         expires_at: when it is due for replacement, on the same clock.
-        round_trip: seconds of the fastest answer so far; infinite before the first.
         late: its oldest read holds up others, or the host is in doubt, until the next answer.
         preparing: statements that are being prepared.
     """
@@ -32,14 +31,12 @@ class Lane:
         "opened_at",
         "pipeline",
         "preparing",
-        "round_trip",
     )
 
     def __init__(self, pipeline: Pipeline, now: float, lifetime: float) -> None:
         self.pipeline = pipeline
         self.opened_at = self._used_at = now
         self.expires_at = now + lifetime
-        self.round_trip = math.inf
         self.late = False
         self.preparing: set[str] = set()
         self._seen = pipeline.answered
@@ -64,7 +61,8 @@ class Lane:
 
     def waited(self, now: float) -> float:
         """Return for how many seconds its oldest read has waited, beyond what the network takes."""
-        patience = 0.0 if self.round_trip == math.inf else _ROUND_TRIPS * self.round_trip
+        round_trip = self.pipeline.round_trip
+        patience = 0.0 if round_trip == math.inf else _ROUND_TRIPS * round_trip
         return now - self._waits_since - patience
 
     def is_unused(self, now: float, limit: float) -> bool:

@@ -252,9 +252,7 @@ class Lanes:
     async def _join(self, lane: Lane) -> None:
         """Prepare what has earned it, and take the connection into use."""
         for text in self.standings.earned():
-            asked_at = self._clock()
             await self._prepared(lane, text)
-            lane.round_trip = min(lane.round_trip, self._clock() - asked_at)
         if self._closing or lane.pipeline.broken:
             await lane.pipeline.close(_CLOSE_TIMEOUT)
             return

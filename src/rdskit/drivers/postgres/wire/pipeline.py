@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import struct
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -99,6 +100,7 @@ class PostgresPipeline(asyncio.Protocol):
         self.writable = True
         self.batch = 0
         self.answered = 0
+        self.round_trip = math.inf
         self._raw = raw
         self._before = raw._protocol  # noqa: SLF001 - must see connection_lost, or asyncpg warns of an open connection
         self._transport: Any = raw._transport  # noqa: SLF001 - asyncpg has no way to give it up
@@ -149,7 +151,9 @@ class PostgresPipeline(asyncio.Protocol):
         name = b"p%d" % self._made
         taken: asyncio.Future[dict[int, bytes]] = self._loop.create_future()
         self._request(messages.parse_and_describe(name, text), _Step(b"1tTn", taken))
+        asked_at = self._loop.time()
         answer = await taken
+        self.round_trip = min(self.round_trip, self._loop.time() - asked_at)
         described = answer.get(ord("T"))
         shape = None if described is None else shape_of(messages.columns(described), self._readings)
         oids = messages.parameter_types(answer[ord("t")])
