@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 import rdskit
+from rdskit.client.pool.lanes.lane import Lane
 from rdskit.client.pool.lanes.policy import Standings
 from rdskit.events import QueryFinished
 from tests.plugins.lanes import lanes_of, pipelined
@@ -271,3 +273,24 @@ def test_a_barred_statement_stays_with_the_pool() -> None:
     for _ in range(20):
         standings.ran("read", 0.001, 1)
     assert standings.earned() == []
+
+
+def test_an_idle_connection_becomes_no_younger_by_being_looked_at() -> None:
+    lane = Lane(cast("Any", SimpleNamespace(answered=0, in_flight=0, round_trip=0.001)), 0.0, 1800.0)
+    lane.note(10.0, loop_lagged=False)
+    assert lane.is_unused(30.0, 30.0)
+    lane.pipeline.answered = 1
+    lane.note(31.0, loop_lagged=False)
+    assert not lane.is_unused(60.0, 30.0)
+    assert lane.is_unused(61.0, 30.0)
+
+
+def test_the_oldest_read_is_late_only_while_nothing_is_answered_and_the_loop_had_time() -> None:
+    pipeline = SimpleNamespace(answered=0, in_flight=2, round_trip=0.001)
+    lane = Lane(cast("Any", pipeline), 0.0, 1800.0)
+    lane.note(1.0, loop_lagged=False)
+    lane.note(2.0, loop_lagged=True)
+    assert lane.waited(2.010) == pytest.approx(0.006), "four round trips are the network's"
+    pipeline.answered = 1
+    lane.note(3.0, loop_lagged=False)
+    assert lane.waited(3.0) < 0

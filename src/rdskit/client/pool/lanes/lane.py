@@ -54,8 +54,10 @@ class Lane:
             loop_lagged: this process was busy for so long that an answer may have arrived and not been read.
         """
         answered = self.pipeline.answered
-        if answered != self._seen or not self.pipeline.in_flight:
+        if answered != self._seen:
             self._seen, self._waits_since, self.late, self._used_at = answered, math.inf, False, now
+        elif not self.pipeline.in_flight:
+            self._waits_since, self.late = math.inf, False
         elif loop_lagged or self._waits_since == math.inf:
             self._waits_since = now
 
