@@ -1,4 +1,4 @@
-"""One of everything that the AWS API of the local RDS can keep, and what it says of that afterwards."""
+"""Create one resource of each kind in the local RDS, and read all of them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.local.control.conftest import LocalSite
+    from tests.local.control.conftest import LocalRdsDaemon
 
 ROLE = "arn:aws:iam::123456789012:role/toured"
 POLICY = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})
 TAGS: Any = [{"Key": "team", "Value": "shop"}]
 
 
-def secrets(local: LocalSite) -> None:
+def secrets(local: LocalRdsDaemon) -> None:
     client = local.client("secretsmanager")
     arn = client.create_secret(Name="tour/db", SecretString="one", Tags=TAGS)["ARN"]
     client.put_secret_value(SecretId=arn, SecretString="two", VersionStages=["AWSPENDING"])
@@ -26,7 +26,7 @@ def secrets(local: LocalSite) -> None:
     client.put_resource_policy(SecretId=arn, ResourcePolicy=POLICY)
 
 
-def parameters(local: LocalSite) -> None:
+def parameters(local: LocalRdsDaemon) -> None:
     client = local.client("ssm")
     for number in range(3):
         client.put_parameter(Name="/tour/limit", Value=str(number), Type="String", Overwrite=True)
@@ -40,7 +40,7 @@ def parameters(local: LocalSite) -> None:
     client.create_patch_baseline(Name="tour")
 
 
-def messages(local: LocalSite) -> None:
+def messages(local: LocalRdsDaemon) -> None:
     sns, sqs = local.client("sns"), local.client("sqs")
     topic = sns.create_topic(Name="tour.fifo", Attributes={"FifoTopic": "true"}, Tags=TAGS)["TopicArn"]
     plain = sns.create_topic(Name="tour")["TopicArn"]
@@ -66,7 +66,7 @@ def messages(local: LocalSite) -> None:
     sns.create_platform_application(Name="tour", Platform="GCM", Attributes={"PlatformCredential": "x"})
 
 
-def people(local: LocalSite) -> None:
+def people(local: LocalRdsDaemon) -> None:
     iam = local.client("iam")
     iam.create_user(UserName="tourist", Tags=TAGS)
     iam.create_access_key(UserName="tourist")
@@ -89,7 +89,7 @@ def people(local: LocalSite) -> None:
     local.client("sts").assume_role(RoleArn=ROLE, RoleSessionName="tour", Policy=POLICY)
 
 
-def keys(local: LocalSite) -> None:
+def keys(local: LocalRdsDaemon) -> None:
     client, key = local.client("kms"), {}
     for spec, usage in (
         ("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT"),
@@ -102,7 +102,7 @@ def keys(local: LocalSite) -> None:
     client.create_grant(KeyId=key["KeyId"], GranteePrincipal=ROLE, Operations=["GenerateMac"])
 
 
-def networks(local: LocalSite) -> None:
+def networks(local: LocalRdsDaemon) -> None:
     client = local.client("ec2")
     vpc = client.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
     subnets = [
@@ -130,7 +130,7 @@ def networks(local: LocalSite) -> None:
     local.rds.create_db_subnet_group(DBSubnetGroupName="tour", DBSubnetGroupDescription="tour", SubnetIds=identifiers)
 
 
-def observations(local: LocalSite) -> None:
+def observations(local: LocalRdsDaemon) -> None:
     metrics, logs = local.client("cloudwatch"), local.client("logs")
     dimensions = [{"Name": "d", "Value": "v"}]
     data = [{"MetricName": "Orders", "Value": 1.5, "Unit": "Count", "Dimensions": dimensions}]
@@ -162,7 +162,7 @@ def observations(local: LocalSite) -> None:
     )
 
 
-def databases(local: LocalSite) -> None:
+def databases(local: LocalRdsDaemon) -> None:
     rds = local.rds
     rds.create_db_parameter_group(
         DBParameterGroupName="tour", DBParameterGroupFamily="postgres18", Description="tour", Tags=TAGS
@@ -199,7 +199,7 @@ def databases(local: LocalSite) -> None:
         local.settle(identifier)
 
 
-TOUR: tuple[Callable[[LocalSite], None], ...] = (
+TOUR: tuple[Callable[[LocalRdsDaemon], None], ...] = (
     *(secrets, parameters, messages, people, keys, networks, observations, databases),
 )
 
@@ -282,14 +282,14 @@ READS: dict[str, tuple[tuple[str, dict[str, Any], str], ...]] = {
 }
 
 
-def take(local: LocalSite) -> None:
-    """Make one of everything."""
+def take(local: LocalRdsDaemon) -> None:
+    """Create one resource of each kind."""
     for stop in TOUR:
         stop(local)
 
 
-def seen(local: LocalSite) -> dict[str, Any]:
-    """Return what the API says of it."""
+def seen(local: LocalRdsDaemon) -> dict[str, Any]:
+    """Return the resources as the API shows them."""
     found = {}
     for service, reads in READS.items():
         client = local.client(service)

@@ -1,4 +1,4 @@
-"""A local RDS of the test's own: its own directory, port, daemon and servers; nothing is left of it."""
+"""Start a local RDS for tests, with its own directory, port, daemon and servers, and remove it afterwards."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def free_port() -> int:
 
 
 def until(condition: Callable[[], bool], timeout: float = 60.0) -> None:
-    """Poll until something becomes true, or fail."""
+    """Poll until a condition is true, or fail."""
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, f"not true within {timeout} s"
@@ -45,8 +45,8 @@ def until(condition: Callable[[], bool], timeout: float = 60.0) -> None:
 
 
 @dataclass(frozen=True)
-class LocalSite:
-    """A running local RDS and ways to talk to it."""
+class LocalRdsDaemon:
+    """A running local RDS and its clients."""
 
     data: Path
     port: int
@@ -104,43 +104,43 @@ class LocalSite:
         )
 
     def secret(self, instance: DBInstanceTypeDef) -> dict[str, str]:
-        """The credentials in the instance's managed secret."""
+        """Return the credentials in the instance's managed secret."""
         text = self.client("secretsmanager").get_secret_value(SecretId=instance["MasterUserSecret"]["SecretArn"])
         value: dict[str, str] = json.loads(text["SecretString"])
         return value
 
     def memory(self) -> int:
-        """Return the bytes of memory that the daemon holds."""
+        """Return the resident memory of the daemon in bytes."""
         pid = lifecycle.status(self.data).pid
         assert pid is not None
         held: int = psutil.Process(pid).memory_info().rss
         return held
 
     def messages(self, identifier: str) -> list[str]:
-        """The events of an instance, oldest first."""
+        """Return the events of an instance, oldest first."""
         events = self.rds.describe_events(SourceIdentifier=identifier, SourceType="db-instance")
         return [each["Message"] for each in events["Events"]]
 
 
 @contextlib.contextmanager
-def running_site(data: Path) -> Iterator[LocalSite]:
+def running_daemon(data: Path) -> Iterator[LocalRdsDaemon]:
     share_templates(data / "fleet")
     started = lifecycle.up(data, free_port())
     try:
-        yield LocalSite(data, started.port)
+        yield LocalRdsDaemon(data, started.port)
     finally:
         lifecycle.reset(data)
 
 
 @pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSite]:
-    """One local RDS for a module's tests; each uses instances of its own."""
-    with running_site(tmp_path_factory.mktemp("rds") / "data") as found:
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRdsDaemon]:
+    """Start one local RDS for a module's tests; each test uses its own instances."""
+    with running_daemon(tmp_path_factory.mktemp("rds") / "data") as found:
         yield found
 
 
 @pytest.fixture
-def fresh(tmp_path: Path) -> Iterator[LocalSite]:
-    """A local RDS for one test, which may do to it what it likes."""
-    with running_site(tmp_path / "data") as found:
+def fresh(tmp_path: Path) -> Iterator[LocalRdsDaemon]:
+    """Start a local RDS for one test, which may change or kill it."""
+    with running_daemon(tmp_path / "data") as found:
         yield found

@@ -1,4 +1,4 @@
-"""Raw HTTP: what no SDK would send, and signed requests that are changed on their way."""
+"""Send raw HTTP: requests that no SDK would send, and signed requests that are changed afterwards."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from rdskit.local import lifecycle
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tests.local.control.conftest import LocalSite
+    from tests.local.control.conftest import LocalRdsDaemon
 
 FORM = "application/x-www-form-urlencoded"
 
 
 def exchange(port: int, request: bytes, *, end: bool = True, timeout: float = 20.0) -> bytes:
-    """Send bytes on a connection of their own, and return all that comes back."""
+    """Send bytes on a new connection, and return everything that the server sends."""
     answer = b""
     with socket.create_connection(("127.0.0.1", port), timeout=timeout) as client, contextlib.suppress(OSError):
         client.sendall(request)
@@ -39,12 +39,12 @@ def status_of(answer: bytes) -> int:
     return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/1.") else 0
 
 
-def send(local: LocalSite, body: str | bytes = b"", **changes: Any) -> tuple[int, str]:
+def send(local: LocalRdsDaemon, body: str | bytes = b"", **changes: Any) -> tuple[int, str]:
     """Send a signed request, and return its status and body.
 
     Args:
-        local: receives it.
-        body: of the request.
+        local: the local RDS that receives the request.
+        body: body of the request.
         changes: ``service``, ``key`` and ``secret`` that sign; ``sent`` is the body that is sent instead of the signed
             one; ``headers`` are signed too, ``forged`` are not; ``presigned`` signs in the query.
     """
@@ -68,7 +68,7 @@ def send(local: LocalSite, body: str | bytes = b"", **changes: Any) -> tuple[int
 def plain(
     port: int, target: str, body: str | bytes = b"", headers: Mapping[str, Any] | None = None, method: str = "POST"
 ) -> tuple[int, str]:
-    """Send a request as it is."""
+    """Send a request without a signature or changes."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     try:
         connection.request(method, target, body, dict(headers or {}))

@@ -1,4 +1,4 @@
-"""Who may talk to the local RDS: no caller without its keys, no web page, and none that names itself in a header."""
+"""Callers of the local RDS: keys, web pages, and headers that claim an identity."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rdskit.cli.local import app
 from rdskit.errors import LocalError
 from rdskit.local import lifecycle
 from rdskit.local.lifecycle import Guard
-from tests.local.control.conftest import RETRY, LocalSite, free_port
+from tests.local.control.conftest import RETRY, LocalRdsDaemon, free_port
 from tests.local.control.http_client import FORM, plain, send
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ CALLS: dict[str, Any] = {
 }
 
 
-def stranger(local: LocalSite, service: str, **keys: str) -> Any:
+def other_client(local: LocalRdsDaemon, service: str, **keys: str) -> Any:
     return boto3.client(
         service,  # type: ignore[call-overload]  # a service's name at run time
         endpoint_url=lifecycle.env(local.data)["AWS_ENDPOINT_URL"],
@@ -53,20 +53,20 @@ def stranger(local: LocalSite, service: str, **keys: str) -> Any:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_every_service_answers_its_own_keys_and_no_others(local: LocalSite, service: str) -> None:
+def test_every_service_answers_its_own_keys_and_no_others(local: LocalRdsDaemon, service: str) -> None:
     CALLS[service](local.client(service))
     with pytest.raises(ClientError, match=r'eval "\$\(rdskit local env\)"') as unknown:
-        CALLS[service](stranger(local, service))
+        CALLS[service](other_client(local, service))
     assert unknown.value.response["Error"]["Code"] in (
         *("InvalidClientTokenId", "UnrecognizedClientException", "AuthFailure"),
     )
     own = lifecycle.env(local.data)["AWS_ACCESS_KEY_ID"]
     with pytest.raises(ClientError) as mismatch:
-        CALLS[service](stranger(local, service, aws_access_key_id=own))
+        CALLS[service](other_client(local, service, aws_access_key_id=own))
     assert mismatch.value.response["Error"]["Code"] in ("SignatureDoesNotMatch", "InvalidSignatureException")
 
 
-def test_a_request_that_was_changed_on_its_way_is_refused(local: LocalSite) -> None:
+def test_a_request_that_was_changed_on_its_way_is_refused(local: LocalRdsDaemon) -> None:
     assert send(local, DESCRIBE)[0] == 200
     for changes in (
         {"sent": "Action=DeleteDBInstance&DBInstanceIdentifier=a"},
@@ -80,7 +80,7 @@ def test_a_request_that_was_changed_on_its_way_is_refused(local: LocalSite) -> N
         assert "DBInstances" not in text
 
 
-def test_a_presigned_request_is_verified_too(local: LocalSite) -> None:
+def test_a_presigned_request_is_verified_too(local: LocalRdsDaemon) -> None:
     asked: dict[str, Any] = {
         "method": "GET",
         "path": f"/?{DESCRIBE}",
@@ -98,7 +98,7 @@ def test_a_presigned_request_is_verified_too(local: LocalSite) -> None:
 
 @pytest.mark.parametrize(("minutes", "reason"), [(-16, "Signature expired"), (16, "not yet current")])
 def test_a_clock_that_is_wrong_by_more_than_a_quarter_of_an_hour_is_named(
-    local: LocalSite, minutes: int, reason: str
+    local: LocalRdsDaemon, minutes: int, reason: str
 ) -> None:
     def at(shift: int) -> tuple[int, str]:
         now = dt.datetime.now(dt.UTC).replace(tzinfo=None) + dt.timedelta(minutes=shift)
@@ -112,21 +112,23 @@ def test_a_clock_that_is_wrong_by_more_than_a_quarter_of_an_hour_is_named(
     assert "clock" in text
 
 
-def test_keys_of_a_role_come_with_their_session_token(local: LocalSite) -> None:
+def test_keys_of_a_role_come_with_their_session_token(local: LocalRdsDaemon) -> None:
     role = local.client("iam").create_role(RoleName="assumed", AssumeRolePolicyDocument="{}")["Role"]
     keys = local.client("sts").assume_role(RoleArn=role["Arn"], RoleSessionName="one")["Credentials"]
     given = {"aws_access_key_id": keys["AccessKeyId"], "aws_secret_access_key": keys["SecretAccessKey"]}
-    assert stranger(local, "rds", **given, aws_session_token=keys["SessionToken"]).describe_db_instances()
+    assert other_client(local, "rds", **given, aws_session_token=keys["SessionToken"]).describe_db_instances()
     for token in ({}, {"aws_session_token": "another"}):
         with pytest.raises(ClientError, match="InvalidClientTokenId"):
-            stranger(local, "rds", **given, **token).describe_db_instances()
+            other_client(local, "rds", **given, **token).describe_db_instances()
 
 
-def test_an_inactive_key_is_refused(local: LocalSite) -> None:
+def test_an_inactive_key_is_refused(local: LocalRdsDaemon) -> None:
     iam = local.client("iam")
     iam.create_user(UserName="former")
     key = iam.create_access_key(UserName="former")["AccessKey"]
-    client = stranger(local, "rds", aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"])
+    client = other_client(
+        local, "rds", aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"]
+    )
     assert client.describe_db_instances()
     iam.update_access_key(UserName="former", AccessKeyId=key["AccessKeyId"], Status="Inactive")
     with pytest.raises(ClientError, match="InvalidClientTokenId"):
@@ -147,7 +149,7 @@ def test_an_inactive_key_is_refused(local: LocalSite) -> None:
     ],
     ids=str,
 )
-def test_no_web_page_is_answered(local: LocalSite, headers: dict[str, str]) -> None:
+def test_no_web_page_is_answered(local: LocalRdsDaemon, headers: dict[str, str]) -> None:
     for target in ("/", "/_rdskit/health", "/moto-api/reset"):
         status, text = plain(local.port, target, DESCRIBE, {"Content-Type": FORM, **headers})
         assert status == 403, target
@@ -155,12 +157,12 @@ def test_no_web_page_is_answered(local: LocalSite, headers: dict[str, str]) -> N
     assert send(local, DESCRIBE, forged=headers)[0] == 403
 
 
-def test_local_names_are_answered(local: LocalSite) -> None:
+def test_local_names_are_answered(local: LocalRdsDaemon) -> None:
     for host in (f"127.0.0.1:{local.port}", f"localhost:{local.port}", "LOCALHOST"):
         assert send(local, DESCRIBE, headers={"Host": host})[0] == 200
 
 
-def test_own_pages_need_the_key(local: LocalSite) -> None:
+def test_own_pages_need_the_key(local: LocalRdsDaemon) -> None:
     for page in ("health", "instances", "clusters", "failovers", "nonsense"):
         for headers in ({}, {"Authorization": "Bearer 0"}):
             status, text = plain(local.port, f"/_rdskit/{page}", headers=headers, method="GET")
@@ -170,7 +172,7 @@ def test_own_pages_need_the_key(local: LocalSite) -> None:
     assert plain(local.port, "/_rdskit/faults", fault, {"Content-Type": "application/json"})[0] == 401
 
 
-def test_no_service_is_reached_that_is_not_offered(local: LocalSite) -> None:
+def test_services_that_are_not_offered_are_refused(local: LocalRdsDaemon) -> None:
     for service in ("s3", "dynamodb", "lambda", "moto_api", "moto-api", "execute-api", "instance_metadata"):
         status, text = send(local, DESCRIBE, service=service)
         assert status == 400, service
@@ -181,8 +183,8 @@ def test_no_service_is_reached_that_is_not_offered(local: LocalSite) -> None:
         assert "<Code>" in text, target
 
 
-def test_the_action_that_is_checked_is_the_one_that_runs(local: LocalSite) -> None:
-    """The emulation looks for an action in the query, the body and the headers, in another order for each."""
+def test_the_action_that_is_checked_is_the_one_that_runs(local: LocalRdsDaemon) -> None:
+    """Run the checked action, although moto would search query, body and headers in another order."""
     create = "Action=CreateUser&UserName=smuggled"
     assert send(local, "Action=ListUsers", path=f"/?{create}", service="iam")[0] == 200
     assert send(local, "Action=ListUsers", headers={"Content-Type": ""}, path=f"/?{create}", service="iam")[0] == 200
@@ -196,8 +198,8 @@ def test_the_action_that_is_checked_is_the_one_that_runs(local: LocalSite) -> No
     assert local.client("secretsmanager").list_secrets()["SecretList"] == []
 
 
-def test_saml_opens_only_what_was_opened_to_it(local: LocalSite) -> None:
-    """Unsigned by its nature: each caller gets a key, so the role must trust the provider."""
+def test_saml_needs_a_role_that_trusts_the_provider(local: LocalRdsDaemon) -> None:
+    """Require a role that trusts the provider, as AssumeRoleWithSAML is unsigned and returns a key."""
     from tests.aws.saml import saml_request
 
     client = boto3.client(
@@ -217,7 +219,7 @@ def test_saml_opens_only_what_was_opened_to_it(local: LocalSite) -> None:
         assert "AccessKeyId" not in text
 
 
-def test_no_header_chooses_the_account(local: LocalSite) -> None:
+def test_no_header_chooses_the_account(local: LocalRdsDaemon) -> None:
     before = sorted(local.data.rglob("*.state"))
     for account in ("../../../../etc/x", "999999999999", "a.b.c.d", "\u00e9"):
         forged = {"X-Moto-Account-Id": account.encode("latin-1")}
@@ -238,39 +240,39 @@ def test_no_header_chooses_the_account(local: LocalSite) -> None:
 
 
 @pytest.fixture(scope="module")
-def open_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSite]:
+def unverified(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRdsDaemon]:
     data = tmp_path_factory.mktemp("open") / "data"
     started = lifecycle.up(data, free_port(), Guard(verify_signatures=False))
     try:
-        yield LocalSite(data, started.port)
+        yield LocalRdsDaemon(data, started.port)
     finally:
         lifecycle.reset(data)
 
 
-def test_signatures_can_be_left_unverified_loudly(open_site: LocalSite) -> None:
-    assert stranger(open_site, "rds").describe_db_instances()["DBInstances"] == []
-    assert "signatures are not verified" in (open_site.data / "daemon.log").read_text()
-    health = lifecycle.status(open_site.data).health
+def test_signatures_can_be_left_unverified_loudly(unverified: LocalRdsDaemon) -> None:
+    assert other_client(unverified, "rds").describe_db_instances()["DBInstances"] == []
+    assert "signatures are not verified" in (unverified.data / "daemon.log").read_text()
+    health = lifecycle.status(unverified.data).health
     assert health is not None
     assert health["guard"] == {"verify_signatures": False, "enforce_iam": False}
-    shown = CliRunner().invoke(app, ["status", "--data", str(open_site.data)])
+    shown = CliRunner().invoke(app, ["status", "--data", str(unverified.data)])
     assert "signatures are not verified" in shown.output
     with pytest.raises(LocalError, match="already up with other options"):
-        lifecycle.up(open_site.data, guard=Guard())
-    assert lifecycle.up(open_site.data).already
-    assert plain(open_site.port, "/", DESCRIBE, {"Host": "evil.example"})[0] == 403
+        lifecycle.up(unverified.data, guard=Guard())
+    assert lifecycle.up(unverified.data).already
+    assert plain(unverified.port, "/", DESCRIBE, {"Host": "evil.example"})[0] == 403
 
 
 def test_policies_decide_when_they_are_enforced(tmp_path_factory: pytest.TempPathFactory) -> None:
     data = tmp_path_factory.mktemp("strict") / "data"
-    local = LocalSite(data, lifecycle.up(data, free_port(), Guard(enforce_iam=True)).port)
+    local = LocalRdsDaemon(data, lifecycle.up(data, free_port(), Guard(enforce_iam=True)).port)
     try:
         _check_policies(local)
     finally:
         lifecycle.reset(data)
 
 
-def _check_policies(local: LocalSite) -> None:
+def _check_policies(local: LocalRdsDaemon) -> None:
     iam = local.client("iam")
     iam.create_user(UserName="reader")
     statements = [
@@ -282,7 +284,7 @@ def _check_policies(local: LocalSite) -> None:
     iam.put_user_policy(UserName="reader", PolicyName="reads", PolicyDocument=document)
     key = iam.create_access_key(UserName="reader")["AccessKey"]
     keys = {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
-    rds, secrets = stranger(local, "rds", **keys), stranger(local, "secretsmanager", **keys)
+    rds, secrets = other_client(local, "rds", **keys), other_client(local, "secretsmanager", **keys)
     rds.describe_db_instances()
     secrets.create_secret(Name="shop/db", SecretString="x")
     secrets.get_secret_value(SecretId="shop/db")
@@ -291,8 +293,8 @@ def _check_policies(local: LocalSite) -> None:
         lambda: rds.delete_db_instance(DBInstanceIdentifier="x", SkipFinalSnapshot=True),
         lambda: secrets.create_secret(Name="bank/db", SecretString="x"),
         secrets.list_secrets,
-        lambda: stranger(local, "iam", **keys).create_access_key(UserName="rdskit"),
-        lambda: stranger(local, "ec2", **keys).describe_vpcs(),
+        lambda: other_client(local, "iam", **keys).create_access_key(UserName="rdskit"),
+        lambda: other_client(local, "ec2", **keys).describe_vpcs(),
     ):
         with pytest.raises(ClientError, match="is not authorized to perform"):
             refused()

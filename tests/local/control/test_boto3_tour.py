@@ -1,4 +1,4 @@
-"""The example that drives the local RDS with plain boto3, run as a user runs it."""
+"""The example that uses the local RDS with plain boto3, run as a user runs it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from rdskit.local import lifecycle
 
 if TYPE_CHECKING:
-    from tests.local.control.conftest import LocalSite
+    from tests.local.control.conftest import LocalRdsDaemon
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "boto3_tour.py"
 
@@ -27,7 +27,7 @@ def test_the_tour_creates_nothing_where_no_local_endpoint_is_set() -> None:
     assert "rdskit local env" in run.stderr
 
 
-def test_the_tour_runs_to_its_end(local: LocalSite) -> None:
+def test_the_tour_runs_to_its_end(local: LocalRdsDaemon) -> None:
     run = subprocess.run(
         [sys.executable, EXAMPLE],
         env={**os.environ, **lifecycle.env(local.data)},

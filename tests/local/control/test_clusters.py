@@ -1,4 +1,4 @@
-"""DB clusters by the API: created, described, failed over by hand and by fault, deleted."""
+"""DB clusters by the API: create, describe, fail over on request and after a fault, delete."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import pytest
 from botocore.exceptions import ClientError
 
 from rdskit.local import faults, lifecycle
-from tests.local.control.conftest import PASSWORD, LocalSite, until
+from tests.local.control.conftest import PASSWORD, LocalRdsDaemon, until
 
 NAME = "orders"
 
 
 @pytest.fixture(scope="module")
-def cluster(local: LocalSite) -> str:
+def cluster(local: LocalRdsDaemon) -> str:
     rds = local.rds
     rds.create_db_cluster(
         DBClusterIdentifier=NAME,
@@ -42,16 +42,16 @@ def cluster(local: LocalSite) -> str:
     return NAME
 
 
-def described(local: LocalSite) -> Any:
+def described(local: LocalRdsDaemon) -> Any:
     return local.rds.describe_db_clusters(DBClusterIdentifier=NAME)["DBClusters"][0]
 
 
-def writer(local: LocalSite) -> str:
+def writer(local: LocalRdsDaemon) -> str:
     (name,) = [each["DBInstanceIdentifier"] for each in described(local)["DBClusterMembers"] if each["IsClusterWriter"]]
     return str(name)
 
 
-def connect(local: LocalSite, host: str, user: str = "app", password: str = PASSWORD) -> psycopg.Connection:
+def connect(local: LocalRdsDaemon, host: str, user: str = "app", password: str = PASSWORD) -> psycopg.Connection:
     return psycopg.connect(
         host=host,
         port=described(local)["Port"],
@@ -65,14 +65,14 @@ def connect(local: LocalSite, host: str, user: str = "app", password: str = PASS
     )
 
 
-def asked(local: LocalSite, host: str, sql: str, *login: str) -> object:
+def asked(local: LocalRdsDaemon, host: str, sql: str, *login: str) -> object:
     with connect(local, host, *login) as connection:
         row = connection.execute(sql).fetchone()
         return row[0] if row else None
 
 
-def settled(local: LocalSite, host: str, sql: str, expected: object) -> None:
-    """Ask until an endpoint leads where it should."""
+def settled(local: LocalRdsDaemon, host: str, sql: str, expected: object) -> None:
+    """Wait until a query at an endpoint has the expected result."""
     end, answer = time.monotonic() + 60, None
     while answer != expected:
         assert time.monotonic() < end, f"{host} leads to {answer}"
@@ -83,7 +83,7 @@ def settled(local: LocalSite, host: str, sql: str, expected: object) -> None:
             time.sleep(0.05)
 
 
-def test_a_cluster_has_a_writer_a_reader_and_their_endpoints(local: LocalSite, cluster: str) -> None:
+def test_a_cluster_has_a_writer_a_reader_and_their_endpoints(local: LocalRdsDaemon, cluster: str) -> None:
     found = described(local)
     assert (found["DBClusterIdentifier"], found["Engine"], found["Status"]) == (
         cluster,
@@ -101,7 +101,7 @@ def test_a_cluster_has_a_writer_a_reader_and_their_endpoints(local: LocalSite, c
     assert local.describe(other)["DBClusterIdentifier"] == cluster
 
 
-def test_failover_db_cluster_and_a_killed_writer_change_the_writer(local: LocalSite, cluster: str) -> None:
+def test_failover_db_cluster_and_a_killed_writer_change_the_writer(local: LocalRdsDaemon, cluster: str) -> None:
     before = writer(local)
     assert local.rds.failover_db_cluster(DBClusterIdentifier=cluster)["DBCluster"]["Status"] == "failing-over"
     local.rds.get_waiter("db_cluster_available").wait(DBClusterIdentifier=cluster)
@@ -116,14 +116,14 @@ def test_failover_db_cluster_and_a_killed_writer_change_the_writer(local: LocalS
     assert [each["cause"] for each in lifecycle.failovers(local.data, cluster)] == ["requested", "primary-ended"]
 
 
-def reachable(local: LocalSite) -> bool:
+def reachable(local: LocalRdsDaemon) -> bool:
     try:
         return asked(local, described(local)["Endpoint"], "select count(*) from kept") == 0
     except psycopg.OperationalError:
         return False
 
 
-def test_another_class_restarts_a_member_in_its_place(local: LocalSite, cluster: str) -> None:
+def test_another_class_restarts_a_member_in_its_place(local: LocalRdsDaemon, cluster: str) -> None:
     rds, before = local.rds, writer(local)
     assert cluster == NAME
     started = {}
@@ -137,7 +137,7 @@ def test_another_class_restarts_a_member_in_its_place(local: LocalSite, cluster:
     assert writer(local) == before
 
 
-def test_a_custom_endpoint_leads_to_the_members_it_names(local: LocalSite, cluster: str) -> None:
+def test_a_custom_endpoint_leads_to_the_members_it_names(local: LocalRdsDaemon, cluster: str) -> None:
     rds, who = local.rds, "select aurora_db_instance_identifier()"
     made = rds.create_db_cluster_endpoint(
         DBClusterIdentifier=cluster,
@@ -146,7 +146,7 @@ def test_a_custom_endpoint_leads_to_the_members_it_names(local: LocalSite, clust
         StaticMembers=["orders-b"],
     )
     assert (made["EndpointType"], made["CustomEndpointType"], made["Status"]) == ("CUSTOM", "ANY", "available")
-    settled(local, made["Endpoint"], who, "orders-b")  # a reader that is late for a moment is led to a little later
+    settled(local, made["Endpoint"], who, "orders-b")  # a reader that lags joins the endpoint later
     assert asked(local, made["Endpoint"], who) == "orders-b"
     changed = rds.modify_db_cluster_endpoint(DBClusterEndpointIdentifier="reports", ExcludedMembers=["orders-b"])
     assert (changed["Endpoint"], changed["StaticMembers"]) == (made["Endpoint"], [])
@@ -164,7 +164,7 @@ def test_a_custom_endpoint_leads_to_the_members_it_names(local: LocalSite, clust
         rds.describe_db_cluster_endpoints(DBClusterEndpointIdentifier="reports")
 
 
-def test_tokens_open_every_endpoint_of_a_cluster(local: LocalSite, cluster: str) -> None:
+def test_tokens_open_every_endpoint_of_a_cluster(local: LocalRdsDaemon, cluster: str) -> None:
     rds, found = local.rds, described(local)
     made = rds.create_db_cluster_endpoint(
         DBClusterIdentifier=cluster, DBClusterEndpointIdentifier="tokens", EndpointType="ANY"
@@ -181,7 +181,7 @@ def test_tokens_open_every_endpoint_of_a_cluster(local: LocalSite, cluster: str)
     rds.delete_db_cluster_endpoint(DBClusterEndpointIdentifier="tokens")
 
 
-def test_what_happens_to_a_cluster_is_told(local: LocalSite, cluster: str) -> None:
+def test_events_of_a_cluster(local: LocalRdsDaemon, cluster: str) -> None:
     topic = local.client("sns").create_topic(Name="happenings")["TopicArn"]
     sqs = local.client("sqs")
     queue = sqs.create_queue(QueueName="happenings")["QueueUrl"]
@@ -206,7 +206,7 @@ def test_what_happens_to_a_cluster_is_told(local: LocalSite, cluster: str) -> No
     assert events[-1]["SourceArn"] == described(local)["DBClusterArn"]
 
 
-def test_a_managed_password_of_a_cluster_opens_it_and_is_rotated(local: LocalSite) -> None:
+def test_a_managed_password_of_a_cluster_opens_it_and_is_rotated(local: LocalRdsDaemon) -> None:
     rds, name = local.rds, "managed"
     rds.create_db_cluster(
         DBClusterIdentifier=name, Engine="aurora-postgresql", MasterUsername="app", ManageMasterUserPassword=True
@@ -234,13 +234,13 @@ def test_a_managed_password_of_a_cluster_opens_it_and_is_rotated(local: LocalSit
     ("operation", "settings", "code"),
     [
         ("delete_db_cluster", {"DBClusterIdentifier": NAME, "SkipFinalSnapshot": True}, "InvalidDBClusterStateFault"),
-        ("describe_db_clusters", {"DBClusterIdentifier": "nobody"}, "DBClusterNotFoundFault"),
+        ("describe_db_clusters", {"DBClusterIdentifier": "missing"}, "DBClusterNotFoundFault"),
         ("stop_db_instance", {"DBInstanceIdentifier": "orders-a"}, "InvalidParameterCombination"),
         ("modify_db_cluster", {"DBClusterIdentifier": NAME, "EngineVersion": "9"}, "InvalidParameterCombination"),
     ],
 )
-def test_what_cannot_be_is_refused(
-    local: LocalSite, cluster: str, operation: str, settings: dict[str, Any], code: str
+def test_invalid_requests_are_refused(
+    local: LocalRdsDaemon, cluster: str, operation: str, settings: dict[str, Any], code: str
 ) -> None:
     assert cluster
     with pytest.raises(ClientError) as refused:
@@ -248,7 +248,7 @@ def test_what_cannot_be_is_refused(
     assert refused.value.response["Error"]["Code"] == code
 
 
-def test_an_aurora_mysql_cluster_answers_what_its_clients_ask(local: LocalSite) -> None:
+def test_an_aurora_mysql_cluster_answers_statements_of_aurora(local: LocalRdsDaemon) -> None:
     rds, name = local.rds, "ledger"
     rds.create_db_cluster(
         DBClusterIdentifier=name, Engine="aurora-mysql", MasterUsername="app", MasterUserPassword=PASSWORD

@@ -1,4 +1,4 @@
-"""No setting and no statement of the master user makes a server run a program, load a library or touch a file."""
+"""No setting and no statement of the master user makes a server run a program, load a library or use a file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_rds.type_defs import DBInstanceTypeDef
 
-    from tests.local.control.conftest import LocalSite
+    from tests.local.control.conftest import LocalRdsDaemon
 
 PARAMETERS = {
     "postgres18": (
@@ -101,7 +101,7 @@ PARAMETERS = {
 
 
 @pytest.mark.parametrize("family", PARAMETERS)
-def test_parameters_that_rds_lets_no_user_change(local: LocalSite, family: str) -> None:
+def test_parameters_that_rds_lets_no_user_change(local: LocalRdsDaemon, family: str) -> None:
     engine = "postgres" if family.startswith("postgres") else family
     versions = local.rds.describe_db_engine_versions(Engine=engine)["DBEngineVersions"]
     name = f"evil-{family}"
@@ -129,7 +129,7 @@ def test_parameters_that_rds_lets_no_user_change(local: LocalSite, family: str) 
             )
 
 
-def test_useful_parameters_can_still_be_changed(local: LocalSite) -> None:
+def test_useful_parameters_can_still_be_changed(local: LocalRdsDaemon) -> None:
     rds = local.rds
     rds.create_db_parameter_group(DBParameterGroupName="useful", DBParameterGroupFamily="postgres18", Description="x")
     for parameter, value in {
@@ -151,7 +151,7 @@ def test_useful_parameters_can_still_be_changed(local: LocalSite) -> None:
 
 def test_the_fleet_refuses_them_too() -> None:
     for parameter, value in PARAMETERS["postgres18"][:22]:
-        if parameter.startswith("ssl_"):  # the endpoint speaks TLS: nothing of it reaches the server
+        if parameter.startswith("ssl_"):  # the endpoint terminates TLS: these settings do not matter to the server
             assert parameter in translate({parameter: value}).ignored
             continue
         with pytest.raises(LocalError, match=parameter):
@@ -164,12 +164,12 @@ def test_the_fleet_refuses_them_too() -> None:
 
 
 @pytest.fixture(scope="module")
-def postgres(local: LocalSite) -> DBInstanceTypeDef:
+def postgres(local: LocalRdsDaemon) -> DBInstanceTypeDef:
     return local.create("victim")
 
 
 def test_statements_of_the_master_user_of_postgresql(
-    local: LocalSite, postgres: DBInstanceTypeDef, tmp_path: Path
+    local: LocalRdsDaemon, postgres: DBInstanceTypeDef, tmp_path: Path
 ) -> None:
     trap = tmp_path / "trap"
     with local.connect(postgres) as connection:
@@ -185,7 +185,7 @@ def test_statements_of_the_master_user_of_postgresql(
     assert not trap.exists()
 
 
-def test_startup_options_are_no_way_in(local: LocalSite, postgres: DBInstanceTypeDef) -> None:
+def test_startup_options_run_no_code(local: LocalRdsDaemon, postgres: DBInstanceTypeDef) -> None:
     for option in ("session_preload_libraries=/evil/evil", "log_statement=all", "session_authorization=rdsadmin"):
         with pytest.raises(psycopg.OperationalError, match=r"permission denied|does not exist"):
             local.connect(postgres, options=f"-c {option}")
@@ -197,8 +197,8 @@ FUNCTIONS = (
 )
 
 
-def test_the_supervisor_runs_no_function_of_the_user(local: LocalSite, postgres: DBInstanceTypeDef) -> None:
-    """The master user owns the database that the superuser's own sessions use, and may set its search path."""
+def test_the_supervisor_runs_no_function_of_the_user(local: LocalRdsDaemon, postgres: DBInstanceTypeDef) -> None:
+    """Run no function of the master user, who owns the superuser's database and may set its search path."""
     with local.connect(postgres) as connection:
         connection.execute("create schema evil")
         connection.execute("create table evil.witness (who text)")
@@ -230,8 +230,8 @@ def test_the_supervisor_runs_no_function_of_the_user(local: LocalSite, postgres:
     local.settle("victim")
 
 
-def test_functions_of_aurora_read_no_view_of_the_user(local: LocalSite) -> None:
-    """A temporary view once came before the catalog's in a function that runs as the superuser."""
+def test_functions_of_aurora_read_no_view_of_the_user(local: LocalRdsDaemon) -> None:
+    """Read the catalog's view in a function of the superuser, not a temporary one of the same name."""
     local.rds.create_db_cluster(
         DBClusterIdentifier="aurora", Engine="aurora-postgresql", MasterUsername="app", MasterUserPassword=PASSWORD
     )
@@ -259,7 +259,7 @@ def test_functions_of_aurora_read_no_view_of_the_user(local: LocalSite) -> None:
 
 
 @contextlib.contextmanager
-def family_login(local: LocalSite, engine: str) -> Iterator[Any]:
+def family_login(local: LocalRdsDaemon, engine: str) -> Iterator[Any]:
     instance = local.create(f"victim-{engine}", Engine=engine, DBName="shop")
     connection = pymysql.connect(
         host=instance["Endpoint"]["Address"],
@@ -275,7 +275,7 @@ def family_login(local: LocalSite, engine: str) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("engine", ["mysql", "mariadb"])
-def test_statements_of_the_master_user_of_the_mysql_family(local: LocalSite, engine: str, tmp_path: Path) -> None:
+def test_statements_of_the_master_user_of_the_mysql_family(local: LocalRdsDaemon, engine: str, tmp_path: Path) -> None:
     trap = tmp_path / "trap"
     with family_login(local, engine) as cursor:
         cursor.execute("create table shop.loot (t text)")
@@ -303,8 +303,8 @@ def test_statements_of_the_master_user_of_the_mysql_family(local: LocalSite, eng
     assert not trap.exists()
 
 
-def test_the_superuser_has_no_endpoint(local: LocalSite, postgres: DBInstanceTypeDef) -> None:
-    """Its password is in the data directory, and it comes from this machine's own supervisor alone."""
+def test_the_superuser_has_no_endpoint(local: LocalRdsDaemon, postgres: DBInstanceTypeDef) -> None:
+    """Refuse the superuser at an endpoint, even with the password from the data directory."""
     assert Layout(local.data).fleet.exists()
     with pytest.raises(psycopg.OperationalError, match=r'user "rdsadmin".*rejected|rejects connection.*"rdsadmin"'):
         local.connect(postgres, user="rdsadmin", password="x")

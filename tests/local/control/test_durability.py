@@ -1,4 +1,4 @@
-"""The control plane under kill -9 and under many threads: nothing that was answered is lost, nothing is mixed up."""
+"""The control plane under kill -9 and with many threads: no answered change is lost, and no two are mixed."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from rdskit.local import lifecycle
 from tests.local.control.conftest import PASSWORD, until
 
 if TYPE_CHECKING:
-    from tests.local.control.conftest import LocalSite
+    from tests.local.control.conftest import LocalRdsDaemon
 
 THREADS = 20
 
 
-def kill_daemon(local: LocalSite) -> None:
+def kill_daemon(local: LocalRdsDaemon) -> None:
     pid = lifecycle.status(local.data).pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     until(lambda: not lifecycle.status(local.data).running)
 
 
-def everything(local: LocalSite) -> dict[str, Any]:
-    """What one client can see of every service."""
+def everything(local: LocalRdsDaemon) -> dict[str, Any]:
+    """Return what a client sees of every service."""
     secrets, ssm, sns, sqs = (local.client(name) for name in ("secretsmanager", "ssm", "sns", "sqs"))
     kms, iam, ec2, logs = (local.client(name) for name in ("kms", "iam", "ec2", "logs"))
     metrics = local.client("cloudwatch").list_metrics(Namespace="Shop")["Metrics"]
@@ -48,8 +48,8 @@ def everything(local: LocalSite) -> dict[str, Any]:
     }
 
 
-def furnish(local: LocalSite) -> None:
-    """Make something in every service."""
+def create_in_every_service(local: LocalRdsDaemon) -> None:
+    """Create a resource in every service."""
     local.client("secretsmanager").create_secret(Name="api-key", SecretString="s3cr3t")
     local.client("ssm").put_parameter(
         Name="/shop/limit", Value="10", Type="SecureString", Tags=[{"Key": "a", "Value": "b"}]
@@ -68,8 +68,8 @@ def furnish(local: LocalSite) -> None:
     local.rds.create_event_subscription(SubscriptionName="all", SnsTopicArn=topic, SourceType="db-instance")
 
 
-def test_kill_and_restart_lose_nothing_that_was_answered(fresh: LocalSite) -> None:
-    furnish(fresh)
+def test_kill_and_restart_lose_nothing_that_was_answered(fresh: LocalRdsDaemon) -> None:
+    create_in_every_service(fresh)
     instance = fresh.create("survivor", ManageMasterUserPassword=True)
     with fresh.connect(instance, fresh.secret(instance)["password"]) as connection:
         connection.execute("create table kept as select 1 as id")
@@ -89,7 +89,7 @@ def test_kill_and_restart_lose_nothing_that_was_answered(fresh: LocalSite) -> No
         assert connection.execute("select id from kept").fetchone() == (1,)
 
 
-def test_creation_that_was_interrupted_is_finished_after_the_restart(fresh: LocalSite) -> None:
+def test_creation_that_was_interrupted_is_finished_after_the_restart(fresh: LocalRdsDaemon) -> None:
     rds = fresh.rds
     rds.create_db_instance(
         DBInstanceIdentifier="halfway",
@@ -104,7 +104,7 @@ def test_creation_that_was_interrupted_is_finished_after_the_restart(fresh: Loca
     fresh.connect(fresh.settle("halfway")).close()
 
 
-def test_threads_that_modify_one_instance_are_served_one_after_the_other(local: LocalSite) -> None:
+def test_modifications_of_one_instance_are_serialized(local: LocalRdsDaemon) -> None:
     local.create("busy")
     begin = threading.Barrier(THREADS)
     clients = [local.rds for _ in range(THREADS)]
@@ -124,7 +124,7 @@ def test_threads_that_modify_one_instance_are_served_one_after_the_other(local: 
     local.delete("busy")
 
 
-def test_a_waiting_consumer_holds_nobody_up(local: LocalSite) -> None:
+def test_a_waiting_consumer_delays_no_other_call(local: LocalRdsDaemon) -> None:
     sqs = local.client("sqs")
     queue = sqs.create_queue(QueueName="slow")["QueueUrl"]
     with ThreadPoolExecutor(1) as pool:

@@ -1,4 +1,4 @@
-"""RDS events on plain values: subscriptions, periods, and the text that SNS gets."""
+"""RDS events as plain values: subscriptions, periods, and the text for SNS."""
 
 from __future__ import annotations
 

@@ -18,16 +18,16 @@ from tests.local.control.conftest import until
 from tests.local.control.http_client import plain
 
 if TYPE_CHECKING:
-    from tests.local.control.conftest import LocalSite
+    from tests.local.control.conftest import LocalRdsDaemon
 
 
 @pytest.fixture(scope="module")
-def orders(local: LocalSite) -> str:
+def orders(local: LocalRdsDaemon) -> str:
     local.create("orders")
     return "orders"
 
 
-def test_a_block_is_a_fault_long(local: LocalSite, orders: str) -> None:
+def test_a_fault_lasts_for_a_block(local: LocalRdsDaemon, orders: str) -> None:
     with local.connect(local.describe(orders)) as connection:
         with (
             faults.injected(orders, faults.blackhole(path="client"), data=local.data),
@@ -38,12 +38,12 @@ def test_a_block_is_a_fault_long(local: LocalSite, orders: str) -> None:
     assert faults.clear(orders, data=local.data) == {"identifier": orders, "cleared": []}
 
 
-async def test_an_async_block_is_a_fault_long(local: LocalSite, orders: str) -> None:
+async def test_a_fault_lasts_for_an_async_block(local: LocalRdsDaemon, orders: str) -> None:
     async with faults.injected(orders, faults.latency(0.1), data=local.data):
         assert faults.clear(orders, data=local.data)["cleared"] == ["latency"]
 
 
-def test_an_instance_is_storage_full_until_it_is_given_more(local: LocalSite, orders: str) -> None:
+def test_an_instance_is_storage_full_until_it_is_given_more(local: LocalRdsDaemon, orders: str) -> None:
     faults.inject(orders, faults.full_disk(), data=local.data)
     until(lambda: local.describe(orders)["DBInstanceStatus"] == "storage-full")
     for asked in ({"DeletionProtection": True}, {"AllocatedStorage": 20, "ApplyImmediately": True}):
@@ -63,16 +63,16 @@ def test_an_instance_is_storage_full_until_it_is_given_more(local: LocalSite, or
     assert "Finished applying modification to allocated storage." in messages
 
 
-def test_what_makes_no_sense_is_one_clear_error(local: LocalSite, orders: str) -> None:
-    with pytest.raises(LocalError, match="no DB instance nobody: this local RDS has orders"):
-        faults.inject("nobody", faults.hang(), data=local.data)
+def test_wrong_use_is_one_clear_error(local: LocalRdsDaemon, orders: str) -> None:
+    with pytest.raises(LocalError, match="no DB instance missing: this local RDS has orders"):
+        faults.inject("missing", faults.hang(), data=local.data)
     with pytest.raises(LocalError, match="no read replica"):
         faults.inject(orders, faults.lag(2), data=local.data)
     with pytest.raises(ConfigError, match="--for"):
         faults.inject(orders, faults.reset(), lasting=1, data=local.data)
 
 
-def test_the_command_line(local: LocalSite, orders: str) -> None:
+def test_the_command_line(local: LocalRdsDaemon, orders: str) -> None:
     def invoke(words: tuple[str, ...], status: int) -> str:
         done = CliRunner().invoke(app, ["fault", *words, "--data", str(local.data), "--json"], catch_exceptions=False)
         assert done.exit_code == status
@@ -100,7 +100,7 @@ def test_the_command_line(local: LocalSite, orders: str) -> None:
             run(orders, *words)
 
 
-def test_no_web_page_can_break_anything(local: LocalSite, orders: str) -> None:
+def test_no_web_page_can_break_anything(local: LocalRdsDaemon, orders: str) -> None:
     body = json.dumps({"identifier": orders, "kind": "kill"})
     key = lifecycle.page_key_of(Layout(local.data))
     for method, content_type in (("GET", "application/json"), ("POST", "text/plain")):

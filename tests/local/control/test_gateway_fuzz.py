@@ -1,4 +1,4 @@
-"""Whatever is sent to the AWS API, the answer is AWS's, in time, and the local RDS goes on."""
+"""Malformed requests: each gets an answer of AWS's form in time, and the local RDS goes on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.plugins.rounds import for_seconds
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tests.local.control.conftest import LocalSite
+    from tests.local.control.conftest import LocalRdsDaemon
 
 SECONDS = 240.0  # of soak, for each kind
 MEBIBYTE = 1024**2
@@ -38,7 +38,7 @@ PIECES = ("%00", "%ff", "&", "=", ".1", ".member.99999", "Action", "\r\n", "'", 
 
 
 def mutated(chance: random.Random, text: str) -> bytes:
-    """Return a text with a few pieces cut out, doubled, or put in."""
+    """Return a text with some pieces removed, doubled or inserted."""
     for _ in range(chance.randint(1, 5)):
         at, length = chance.randrange(len(text) + 1), chance.randint(0, 8)
         piece = chance.choice((*PIECES, text[at : at + length] * 2, ""))
@@ -47,7 +47,7 @@ def mutated(chance: random.Random, text: str) -> bytes:
     return bytes(chance.randrange(256) if chance.random() < 0.01 else each for each in data)
 
 
-def check(local: LocalSite, chance: random.Random, rounds: Iterable[int]) -> int:
+def check(local: LocalRdsDaemon, chance: random.Random, rounds: Iterable[int]) -> int:
     for number in rounds:
         service = chance.choice((*TARGETS, *FORMS))
         if service in TARGETS:
@@ -65,7 +65,7 @@ def check(local: LocalSite, chance: random.Random, rounds: Iterable[int]) -> int
 
 
 def raw(chance: random.Random) -> Iterator[bytes]:
-    """Yield requests that are hardly HTTP."""
+    """Yield requests that are barely HTTP."""
     head = b"POST /?a=b HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n"
     whole = head + b"\r\n3\r\nabc\r\n0\r\n\r\n"
     while True:
@@ -83,7 +83,7 @@ def raw(chance: random.Random) -> Iterator[bytes]:
         yield bytes(data)
 
 
-def check_raw(local: LocalSite, chance: random.Random, rounds: Iterable[int]) -> int:
+def check_raw(local: LocalRdsDaemon, chance: random.Random, rounds: Iterable[int]) -> int:
     requests = raw(chance)
     for number in rounds:
         request = next(requests)
@@ -94,7 +94,7 @@ def check_raw(local: LocalSite, chance: random.Random, rounds: Iterable[int]) ->
     return number + 1
 
 
-def test_malformed_requests(local: LocalSite) -> None:
+def test_malformed_requests(local: LocalRdsDaemon) -> None:
     check(local, random.Random(7), range(150))
     check_raw(local, random.Random(7), range(150))
     assert local.client("iam").list_users()["Users"]
@@ -104,7 +104,7 @@ def test_malformed_requests(local: LocalSite) -> None:
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("kind", [check, check_raw])
 def test_malformed_requests_for_long(
-    local: LocalSite, kind: Callable[..., int], record_property: Callable[[str, object], None]
+    local: LocalRdsDaemon, kind: Callable[..., int], record_property: Callable[[str, object], None]
 ) -> None:
     seed = random.SystemRandom().randrange(10**6)
     record_property("seed", seed)
@@ -139,7 +139,7 @@ def test_malformed_requests_for_long(
     ],
 )
 def test_malformed_bodies_are_answered_with_an_aws_error(
-    local: LocalSite, service: str, headers: dict[str, str], body: str | bytes, code: str
+    local: LocalRdsDaemon, service: str, headers: dict[str, str], body: str | bytes, code: str
 ) -> None:
     status, text = send(local, body, service=service, headers=headers)
     assert 400 <= status < 500

@@ -1,4 +1,4 @@
-"""What one client can use up: the HTTP server alone, with small limits, and the whole local RDS."""
+"""Limits for clients: of the HTTP server alone, with small limits, and of the whole local RDS."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.local.control.http_client import exchange, send, status_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.local.control.conftest import LocalSite
+    from tests.local.control.conftest import LocalRdsDaemon
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 SMALL = Limits(line=200, head=500, fields=10, body=1000, bodies=20_000, connections=4, head_time=0.3, body_time=0.3)
@@ -84,7 +84,7 @@ def post(*lines: bytes, body: bytes = b"") -> bytes:
         (post(b"Content-Length: 3", body=b"ab"), 400),
     ],
 )
-def test_each_length_has_a_limit_and_nothing_is_read_in_two_ways(port: int, request_: bytes, status: int) -> None:
+def test_each_length_has_a_limit_and_ambiguous_requests_are_refused(port: int, request_: bytes, status: int) -> None:
     answer = exchange(port, request_)
     assert status_of(answer) == status
     if status >= 400:
@@ -99,7 +99,7 @@ def test_a_slow_client_is_cut_off_at_the_head_and_at_the_body(port: int) -> None
         assert time.monotonic() - begin < 5
 
 
-def test_dripping_bytes_do_not_move_the_deadline(port: int) -> None:
+def test_single_bytes_do_not_extend_the_deadline(port: int) -> None:
     stop = threading.Event()
 
     def drip(client: socket.socket) -> None:
@@ -118,7 +118,7 @@ def test_dripping_bytes_do_not_move_the_deadline(port: int) -> None:
             thread.join()
 
 
-def test_silent_connections_keep_nobody_out(port: int) -> None:
+def test_silent_connections_make_room(port: int) -> None:
     with contextlib.ExitStack() as stack:
         for begun in (b"", b"GET", b"", b"POST / HTTP/1.1\r\n", b"", b"", b"GET /"):
             client = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
@@ -157,7 +157,7 @@ def test_all_bodies_together_have_a_limit() -> None:
         until(lambda: status_of(exchange(port, begun + b"x")) == 200, timeout=5)
 
 
-def test_a_client_that_takes_no_answer_is_let_go() -> None:
+def test_a_client_that_reads_no_answer_is_disconnected() -> None:
     big = Answer(200, (), b"x" * (32 * MEBIBYTE))
     limits = Limits(connections=1, answer_time=0.2)
     with serving(lambda _: big, limits) as port, socket.create_connection(("127.0.0.1", port)) as client:
@@ -172,8 +172,8 @@ def test_requests_follow_one_another_on_one_connection(port: int) -> None:
     assert b"100 Continue" in exchange(port, post(b"Expect: 100-continue", b"Content-Length: 1", body=b"x"))
 
 
-def test_one_small_request_does_not_grow_the_daemon(local: LocalSite) -> None:
-    """68 bytes once took 300 MB each second."""
+def test_one_small_request_does_not_grow_the_daemon(local: LocalRdsDaemon) -> None:
+    """Keep the daemon's memory when 68 bytes are sent that once cost 300 MB each second."""
     before = local.memory()
     attack = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n7fffffff\r\nx"
     answers = [exchange(local.port, attack, timeout=4) for _ in range(3)]
@@ -182,7 +182,7 @@ def test_one_small_request_does_not_grow_the_daemon(local: LocalSite) -> None:
     assert [status_of(each) for each in answers] == [413] * 3
 
 
-def test_a_compressed_body_is_not_inflated_without_end(local: LocalSite) -> None:
+def test_a_compressed_body_is_not_inflated_without_end(local: LocalRdsDaemon) -> None:
     import gzip
 
     headers = {"Content-Encoding": "gzip"}

@@ -1,4 +1,4 @@
-"""IAM authentication, enforced: who gets in with a token, and in which words everyone else is refused."""
+"""IAM authentication: logins with tokens, and the reasons of refused ones."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ PROTOCOLS = {"postgres": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
 
 
 @dataclass(frozen=True)
-class Estate:
-    """An instance with IAM users, seen from its clients."""
+class IamInstance:
+    """An instance with IAM users, and logins of its clients."""
 
     engine: str
     identifier: str
@@ -53,16 +53,16 @@ class Estate:
         return f"{SCHEMES[self.engine]}://{user}@{endpoint or self.endpoint}/app"
 
     async def whoami(self, user: str, credentials: Any, **options: Any) -> str:
-        """Log in and ask the server who that is."""
+        """Log in and return the user's name on the server."""
         url = self.url(user, options.pop("endpoint", None))
         async with rdskit.connect(url, credentials=credentials, min_size=0, timeout=10, **options) as db:
             return str(await db.fetch_value("select current_user")).partition("@")[0]
 
     async def refusal(self, user: str, credentials: Any, **options: Any) -> str:
-        """Try to log in and give the words of the refusal."""
+        """Try to log in and return the reason of the refusal."""
         with pytest.raises((rdskit.AuthenticationError, rdskit.TLSError)) as caught:
             await self.whoami(user, credentials, **options)
-        await goodbyes()
+        await refused_connections_ended()
         return str(caught.value)
 
     def resource(self, user: str) -> str:
@@ -70,7 +70,7 @@ class Estate:
 
 
 @pytest.fixture(scope="module", params=ENGINES)
-def estate(request: pytest.FixtureRequest, local_rds: LocalRds) -> Iterator[Estate]:
+def iam_instance(request: pytest.FixtureRequest, local_rds: LocalRds) -> Iterator[IamInstance]:
     engine = request.param
     identifier = f"iam-{engine}"
     rds = local_rds.rds
@@ -89,7 +89,7 @@ def estate(request: pytest.FixtureRequest, local_rds: LocalRds) -> Iterator[Esta
     assert found["IAMDatabaseAuthenticationEnabled"]
     endpoint = Endpoint(found["Endpoint"]["Address"], found["Endpoint"]["Port"])
     asyncio.run(make_users(engine, endpoint))
-    yield Estate(engine, identifier, found["DbiResourceId"], endpoint)
+    yield IamInstance(engine, identifier, found["DbiResourceId"], endpoint)
     local_rds.delete(identifier)
 
 
@@ -101,7 +101,7 @@ async def make_users(engine: str, endpoint: Endpoint) -> None:
 
 
 def principal(name: str, *statements: dict[str, Any]) -> AwsKeys:
-    """A new IAM user with a policy of its own, and its access key."""
+    """Create an IAM user with a policy, and return its access key."""
     iam = boto3.client("iam")
     iam.create_user(UserName=name)
     if statements:
@@ -127,7 +127,7 @@ def signed_by(keys: AwsKeys, **options: Any) -> Iam:
 
 @dataclass(frozen=True)
 class Forged:
-    """Credentials that sign for whom and when the test says."""
+    """Credentials that sign for the user and the time that the test sets."""
 
     keys: AwsKeys
     user: str | None = None
@@ -143,12 +143,12 @@ class Forged:
 
 @pytest.fixture
 async def own_keys() -> AwsKeys:
-    """The key pair of the local RDS, which may do everything."""
+    """Return the key pair of the local RDS, which may do everything."""
     return await resolve_keys()
 
 
-async def goodbyes() -> None:
-    """Wait until refused connections have ended: TLS takes a round trip for it, and the driver does not wait."""
+async def refused_connections_ended() -> None:
+    """Wait until refused connections have ended: TLS needs a round trip, and the driver does not wait for it."""
     loop = asyncio.get_running_loop()
 
     async def ended() -> bool:
@@ -158,117 +158,119 @@ async def goodbyes() -> None:
     await eventually(ended)
 
 
-async def test_a_token_of_the_administrator(estate: Estate) -> None:
-    assert await estate.whoami("ada", "iam") == "ada"
-    assert await estate.whoami("ada", Iam(region=REGION), endpoint=estate.endpoint, tls="require") == "ada"
+async def test_a_token_of_the_administrator(iam_instance: IamInstance) -> None:
+    assert await iam_instance.whoami("ada", "iam") == "ada"
+    assert await iam_instance.whoami("ada", Iam(region=REGION), endpoint=iam_instance.endpoint, tls="require") == "ada"
 
 
-async def test_a_policy_for_one_user_of_one_instance(estate: Estate) -> None:
-    keys = principal(f"{estate.engine}-one", allow(estate.resource("ada")))
-    assert await estate.whoami("ada", signed_by(keys)) == "ada"
-    assert f"rds-db:connect on {estate.resource('bob')} is allowed by no policy of arn:aws:iam::" in (
-        await estate.refusal("bob", signed_by(keys))
+async def test_a_policy_for_one_user_of_one_instance(iam_instance: IamInstance) -> None:
+    keys = principal(f"{iam_instance.engine}-one", allow(iam_instance.resource("ada")))
+    assert await iam_instance.whoami("ada", signed_by(keys)) == "ada"
+    assert f"rds-db:connect on {iam_instance.resource('bob')} is allowed by no policy of arn:aws:iam::" in (
+        await iam_instance.refusal("bob", signed_by(keys))
     )
 
 
-async def test_policies_of_a_group_and_a_managed_one(estate: Estate) -> None:
-    iam, keys = boto3.client("iam"), principal(f"{estate.engine}-member")
-    group, wide = f"{estate.engine}-group", estate.resource("*").replace(estate.resource_id, "*")
+async def test_policies_of_a_group_and_a_managed_one(iam_instance: IamInstance) -> None:
+    iam, keys = boto3.client("iam"), principal(f"{iam_instance.engine}-member")
+    group, wide = f"{iam_instance.engine}-group", iam_instance.resource("*").replace(iam_instance.resource_id, "*")
     iam.create_group(GroupName=group)
-    iam.add_user_to_group(GroupName=group, UserName=f"{estate.engine}-member")
+    iam.add_user_to_group(GroupName=group, UserName=f"{iam_instance.engine}-member")
     policy = iam.create_policy(PolicyName=group, PolicyDocument=document(allow(wide)))["Policy"]["Arn"]
     iam.attach_group_policy(GroupName=group, PolicyArn=policy)
-    assert await estate.whoami("bob", signed_by(keys)) == "bob"
+    assert await iam_instance.whoami("bob", signed_by(keys)) == "bob"
     iam.put_group_policy(
-        GroupName=group, PolicyName="not-bob", PolicyDocument=document(allow(estate.resource("bob"), "Deny"))
+        GroupName=group, PolicyName="not-bob", PolicyDocument=document(allow(iam_instance.resource("bob"), "Deny"))
     )
-    assert "is denied by a policy of arn:aws:iam::" in await estate.refusal("bob", signed_by(keys))
-    assert await estate.whoami("ada", signed_by(keys)) == "ada"
+    assert "is denied by a policy of arn:aws:iam::" in await iam_instance.refusal("bob", signed_by(keys))
+    assert await iam_instance.whoami("ada", signed_by(keys)) == "ada"
 
 
-async def test_an_assumed_role(estate: Estate) -> None:
-    iam, name = boto3.client("iam"), f"{estate.engine}-role"
+async def test_an_assumed_role(iam_instance: IamInstance) -> None:
+    iam, name = boto3.client("iam"), f"{iam_instance.engine}-role"
     role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document())["Role"]["Arn"]
     assert "is allowed by no policy of arn:aws:sts::123456789012:assumed-role/" in (
-        await estate.refusal("ada", Iam(role_arn=role))
+        await iam_instance.refusal("ada", Iam(role_arn=role))
     )
-    iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=document(allow(estate.resource("ada"))))
-    assert await estate.whoami("ada", Iam(role_arn=role, session_name="orders")) == "ada"
+    iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=document(allow(iam_instance.resource("ada"))))
+    assert await iam_instance.whoami("ada", Iam(role_arn=role, session_name="orders")) == "ada"
     keys = await assume_role(role, session_name="orders")
     without = AwsKeys(keys.access_key_id, keys.secret_access_key)
-    assert "comes with another session token, or with none" in await estate.refusal("ada", signed_by(without))
+    assert "comes with another session token, or with none" in await iam_instance.refusal("ada", signed_by(without))
 
 
-async def test_keys_that_open_nothing(estate: Estate, own_keys: AwsKeys) -> None:
+async def test_keys_that_are_refused(iam_instance: IamInstance, own_keys: AwsKeys) -> None:
     wrong = AwsKeys(own_keys.access_key_id, "another secret access key")
-    assert f"key {wrong.access_key_id} has another secret access key" in await estate.refusal("ada", signed_by(wrong))
+    assert f"key {wrong.access_key_id} has another secret access key" in await iam_instance.refusal(
+        "ada", signed_by(wrong)
+    )
     unknown = AwsKeys("AKIAUNKNOWN", own_keys.secret_access_key)
-    assert "access key AKIAUNKNOWN is not known" in await estate.refusal("ada", signed_by(unknown))
-    nothing = principal(f"{estate.engine}-nothing")
-    assert "is allowed by no policy of" in await estate.refusal("ada", signed_by(nothing))
+    assert "access key AKIAUNKNOWN is not known" in await iam_instance.refusal("ada", signed_by(unknown))
+    nothing = principal(f"{iam_instance.engine}-nothing")
+    assert "is allowed by no policy of" in await iam_instance.refusal("ada", signed_by(nothing))
     boto3.client("iam").update_access_key(
-        UserName=f"{estate.engine}-nothing", AccessKeyId=nothing.access_key_id, Status="Inactive"
+        UserName=f"{iam_instance.engine}-nothing", AccessKeyId=nothing.access_key_id, Status="Inactive"
     )
-    assert f"access key {nothing.access_key_id} is inactive" in await estate.refusal("ada", signed_by(nothing))
+    assert f"access key {nothing.access_key_id} is inactive" in await iam_instance.refusal("ada", signed_by(nothing))
 
 
-async def test_tokens_for_something_else(estate: Estate, own_keys: AwsKeys) -> None:
-    assert "is for user 'bob', the login is by 'ada'" in await estate.refusal("ada", Forged(own_keys, user="bob"))
+async def test_tokens_for_something_else(iam_instance: IamInstance, own_keys: AwsKeys) -> None:
+    assert "is for user 'bob', the login is by 'ada'" in await iam_instance.refusal("ada", Forged(own_keys, user="bob"))
     assert f"is for region us-east-1, the instance is in {REGION}" in (
-        await estate.refusal("ada", Iam(region="us-east-1"))
+        await iam_instance.refusal("ada", Iam(region="us-east-1"))
     )
-    assert f"is for host db.example.com:{estate.endpoint.port}, this is {estate.endpoint}" in (
-        await estate.refusal("ada", Iam(host="db.example.com"))
+    assert f"is for host db.example.com:{iam_instance.endpoint.port}, this is {iam_instance.endpoint}" in (
+        await iam_instance.refusal("ada", Iam(host="db.example.com"))
     )
 
 
-async def test_tokens_out_of_their_time(estate: Estate, own_keys: AwsKeys) -> None:
-    assert "the token expired " in await estate.refusal("ada", Forged(own_keys, ahead=-1000))
-    assert "this machine's clock" in await estate.refusal("ada", Iam(user="ada", region="us-east-1"))
-    assert "the token is not yet valid" in await estate.refusal("ada", Forged(own_keys, ahead=1000))
+async def test_expired_and_early_tokens(iam_instance: IamInstance, own_keys: AwsKeys) -> None:
+    assert "the token expired " in await iam_instance.refusal("ada", Forged(own_keys, ahead=-1000))
+    assert "this machine's clock" in await iam_instance.refusal("ada", Iam(user="ada", region="us-east-1"))
+    assert "the token is not yet valid" in await iam_instance.refusal("ada", Forged(own_keys, ahead=1000))
 
 
-async def test_what_is_no_token(estate: Estate, own_keys: AwsKeys) -> None:
+async def test_texts_that_are_not_tokens(iam_instance: IamInstance, own_keys: AwsKeys) -> None:
     password = Forged(own_keys, change=lambda _: PASSWORD)
-    assert "that is a password, not a token" in await estate.refusal("ada", password)
+    assert "that is a password, not a token" in await iam_instance.refusal("ada", password)
     cut = Forged(own_keys, change=lambda token: token[:-80])
-    assert "the token is malformed: X-Amz-Signature is missing" in await estate.refusal("ada", cut)
+    assert "the token is malformed: X-Amz-Signature is missing" in await iam_instance.refusal("ada", cut)
 
 
-async def test_no_token_without_tls(estate: Estate, own_keys: AwsKeys) -> None:
-    message = await estate.refusal("ada", Forged(own_keys), tls="off")
+async def test_no_token_without_tls(iam_instance: IamInstance, own_keys: AwsKeys) -> None:
+    message = await iam_instance.refusal("ada", Forged(own_keys), tls="off")
     assert "TLS" in message
     assert "X-Amz-Signature" not in message
 
 
-async def test_the_master_user_has_a_password(estate: Estate) -> None:
-    url = estate.url("keeper").replace("keeper@", f"keeper:{PASSWORD}@")
+async def test_the_master_user_has_a_password(iam_instance: IamInstance) -> None:
+    url = iam_instance.url("keeper").replace("keeper@", f"keeper:{PASSWORD}@")
     async with rdskit.connect(url, min_size=0) as db:
         assert str(await db.fetch_value("select current_user")).startswith("keeper")
-    assert "X-Amz-Signature" not in await estate.refusal("keeper", "iam")
+    assert "X-Amz-Signature" not in await iam_instance.refusal("keeper", "iam")
 
 
-async def test_an_instance_without_iam_authentication(estate: Estate, local_rds: LocalRds) -> None:
+async def test_an_instance_without_iam_authentication(iam_instance: IamInstance, local_rds: LocalRds) -> None:
     def switch(*, on: bool) -> dict[str, Any]:
         local_rds.rds.modify_db_instance(
-            DBInstanceIdentifier=estate.identifier, EnableIAMDatabaseAuthentication=on, ApplyImmediately=True
+            DBInstanceIdentifier=iam_instance.identifier, EnableIAMDatabaseAuthentication=on, ApplyImmediately=True
         )
-        local_rds.await_available(estate.identifier)
-        found: dict[str, Any] = local_rds.rds.describe_db_instances(DBInstanceIdentifier=estate.identifier)
+        local_rds.await_available(iam_instance.identifier)
+        found: dict[str, Any] = local_rds.rds.describe_db_instances(DBInstanceIdentifier=iam_instance.identifier)
         instance: dict[str, Any] = found["DBInstances"][0]
         return instance
 
     try:
         assert not switch(on=False)["IAMDatabaseAuthenticationEnabled"]
-        assert "IAM authentication is not enabled" in await estate.refusal("ada", "iam")
+        assert "IAM authentication is not enabled" in await iam_instance.refusal("ada", "iam")
     finally:
         assert switch(on=True)["IAMDatabaseAuthenticationEnabled"]
-    assert await estate.whoami("ada", "iam") == "ada"
+    assert await iam_instance.whoami("ada", "iam") == "ada"
 
 
-@pytest.mark.parametrize("estate", ["postgres"], indirect=True)  # what could make them wait knows no engine
-async def test_logins_while_the_control_plane_is_busy(estate: Estate, local_rds: LocalRds) -> None:
-    name = f"busy-{estate.engine}"
+@pytest.mark.parametrize("iam_instance", ["postgres"], indirect=True)  # the monitor is the same for all engines
+async def test_logins_while_the_control_plane_is_busy(iam_instance: IamInstance, local_rds: LocalRds) -> None:
+    name = f"busy-{iam_instance.engine}"
     rds = local_rds.rds
 
     def status() -> str:
@@ -278,7 +280,7 @@ async def test_logins_while_the_control_plane_is_busy(estate: Estate, local_rds:
     rds.create_db_instance(
         DBInstanceIdentifier=name,
         DBInstanceClass="db.t3.micro",
-        Engine=estate.engine,
+        Engine=iam_instance.engine,
         AllocatedStorage=20,
         MasterUsername="keeper",
         MasterUserPassword=PASSWORD,
@@ -286,25 +288,25 @@ async def test_logins_while_the_control_plane_is_busy(estate: Estate, local_rds:
     )
     logins = 0
     while await asyncio.to_thread(status) == "creating":
-        assert await estate.whoami("ada", "iam") == "ada"
+        assert await iam_instance.whoami("ada", "iam") == "ada"
         logins += 1
     assert logins > 1, "the first login waited for the creation"
     await asyncio.to_thread(local_rds.await_available, name)
     await asyncio.to_thread(local_rds.delete, name)
 
 
-async def test_another_authority(estate: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_another_authority(iam_instance: IamInstance, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RDSKIT_CA")
     with pytest.raises(rdskit.TLSError, match=r"certificate of .* was refused: .*; pass ca=PATH or set RDSKIT_CA"):
-        await estate.whoami("ada", "iam")
+        await iam_instance.whoami("ada", "iam")
 
 
 @pytest.fixture
-async def alias(estate: Estate) -> AsyncIterator[Endpoint]:
-    """Another address of the instance, which its certificate does not name."""
+async def alias(iam_instance: IamInstance) -> AsyncIterator[Endpoint]:
+    """Open another address of the instance, which its certificate does not name."""
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection(*estate.endpoint)
+        there, back = await asyncio.open_connection(*iam_instance.endpoint)
         await asyncio.gather(pump(reader, back), pump(there, writer))
 
     server = await asyncio.start_server(relay, "127.0.0.1", 0)
@@ -323,14 +325,16 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
         writer.close()
 
 
-async def test_another_host_name(estate: Estate, alias: Endpoint) -> None:
+async def test_another_host_name(iam_instance: IamInstance, alias: Endpoint) -> None:
     with pytest.raises(rdskit.TLSError, match=r"IP address mismatch.*; connect by the name that RDS gives"):
-        await estate.whoami("ada", "iam", endpoint=alias)
-    real = Iam(host=estate.endpoint.host, port=estate.endpoint.port)
-    assert await estate.whoami("ada", real, endpoint=alias, tls="require") == "ada"
+        await iam_instance.whoami("ada", "iam", endpoint=alias)
+    real = Iam(host=iam_instance.endpoint.host, port=iam_instance.endpoint.port)
+    assert await iam_instance.whoami("ada", real, endpoint=alias, tls="require") == "ada"
 
 
-async def test_an_expired_certificate(estate: Estate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_expired_certificate(
+    iam_instance: IamInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     authority = LocalAuthority(tmp_path)
     authority.ensure()
     monkeypatch.setattr("rdskit.local.certificates._TEN_YEARS", dt.timedelta(minutes=-1))
@@ -345,12 +349,12 @@ async def test_an_expired_certificate(estate: Estate, tmp_path: Path, monkeypatc
                 address,
                 str(files.certificate),
                 str(files.key),
-                backend=estate.endpoint,
-                protocol=PROTOCOLS[estate.engine],  # type: ignore[arg-type]  # one of the two
+                backend=iam_instance.endpoint,
+                protocol=PROTOCOLS[iam_instance.engine],  # type: ignore[arg-type]  # one of the two
             )
         )
         with pytest.raises(rdskit.TLSError, match=r"certificate has expired; check this machine's clock"):
-            await estate.whoami("ada", "iam", endpoint=address, ca=authority.certificate_file)
+            await iam_instance.whoami("ada", "iam", endpoint=address, ca=authority.certificate_file)
     finally:
         process.close()
 

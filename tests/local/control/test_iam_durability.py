@@ -1,4 +1,4 @@
-"""IAM authentication after the local RDS went down and came up again."""
+"""IAM authentication after a restart of the local RDS."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from rdskit.local import lifecycle
 if TYPE_CHECKING:
     from mypy_boto3_rds.type_defs import DBInstanceTypeDef
 
-    from tests.local.control.conftest import LocalSite
+    from tests.local.control.conftest import LocalRdsDaemon
 
 
-def whoami(local: LocalSite, instance: DBInstanceTypeDef) -> str:
+def whoami(local: LocalRdsDaemon, instance: DBInstanceTypeDef) -> str:
     endpoint = instance["Endpoint"]
     token = local.rds.generate_db_auth_token(endpoint["Address"], endpoint["Port"], "ada")
     with local.connect(instance, token, user="ada") as connection:
@@ -25,7 +25,7 @@ def whoami(local: LocalSite, instance: DBInstanceTypeDef) -> str:
 
 
 @pytest.mark.timeout(240)
-def test_users_keys_and_policies_survive_a_restart(fresh: LocalSite) -> None:
+def test_users_keys_and_policies_survive_a_restart(fresh: LocalRdsDaemon) -> None:
     instance = fresh.create("kept", EnableIAMDatabaseAuthentication=True)
     with fresh.connect(instance) as connection:
         connection.execute("create user ada")

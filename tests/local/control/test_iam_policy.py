@@ -1,4 +1,4 @@
-"""What IAM policies permit, on plain documents."""
+"""Decisions of IAM policies, on plain documents."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def document(statements: dict[str, Any] | list[dict[str, Any]]) -> str:
         statement(Condition={"Null": {"aws:MultiFactorAuthAge": "true"}}),
     ],
 )
-def test_what_allows(allowing: dict[str, Any]) -> None:
+def test_statements_that_allow(allowing: dict[str, Any]) -> None:
     assert decision(allowing) is Decision.ALLOWED
     assert decision(allowing, statement("Deny")) is Decision.DENIED
 
@@ -76,7 +76,7 @@ def test_what_allows(allowing: dict[str, Any]) -> None:
         statement(Condition={"IpAddress": {"aws:SourceIp": "127.0.0.0/8"}}),
     ],
 )
-def test_what_does_not_concern_the_login(other: dict[str, Any]) -> None:
+def test_statements_that_do_not_match(other: dict[str, Any]) -> None:
     assert decision(other) is Decision.NOT_ALLOWED
     assert decision(other, statement()) is Decision.ALLOWED
 

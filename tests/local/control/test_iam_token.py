@@ -1,4 +1,4 @@
-"""Tokens that the AWS SDK made, judged by what they say, by their date and by their signature."""
+"""Verification of tokens of the AWS SDK: claims, dates and signatures."""
 
 from __future__ import annotations
 
@@ -80,12 +80,12 @@ def test_another_service_or_action() -> None:
 
 
 @pytest.mark.parametrize("later", [-299, 0, 899, 900])
-def test_a_token_in_its_time(later: int) -> None:
+def test_a_token_within_its_lifetime(later: int) -> None:
     parsed = parse_token(token())
     check_claims(parsed, EXPECTED, parsed.signed_at + dt.timedelta(seconds=later))
 
 
-def test_a_token_out_of_its_time() -> None:
+def test_a_token_outside_its_lifetime() -> None:
     assert refusal(token(), later=901) == "the token expired 1 s ago: it serves for 900 s"
     assert "not yet valid: it was signed 301 s ahead; check the client's clock" in refusal(token(), later=-301)
     stretched = token().replace("X-Amz-Expires=900", "X-Amz-Expires=604800")
@@ -98,7 +98,7 @@ def test_another_secret_key() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "correct-horse", "host/?", "db/?Action=connect", "postgres://x/?y=z"])
-def test_a_password_is_told_from_a_token(text: str) -> None:
+def test_a_password_is_recognized(text: str) -> None:
     assert "that is a password, not a token" in refusal(text)
 
 
@@ -124,7 +124,7 @@ def test_a_damaged_token(damaged: object, reason: str) -> None:
 
 @settings(deadline=None)
 @given(st.text() | st.text().map(lambda text: f"db:5432/?Action=connect&X-Amz-{text}"))
-def test_whatever_is_sent_gets_an_answer_that_does_not_repeat_it(text: str) -> None:
+def test_the_reason_never_repeats_the_text(text: str) -> None:
     assert len(text) < 12 or text not in answer(text)
 
 

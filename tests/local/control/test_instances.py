@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_rds.type_defs import DBInstanceTypeDef
 
-    from tests.local.control.conftest import LocalSite
+    from tests.local.control.conftest import LocalRdsDaemon
 
 
 def code_of(call: Callable[[], Any]) -> str:
@@ -31,8 +31,8 @@ def code_of(call: Callable[[], Any]) -> str:
     return refused.value.response["Error"]["Code"]
 
 
-def started(local: LocalSite, instance: DBInstanceTypeDef) -> datetime:
-    """When the server that answers was started."""
+def started(local: LocalRdsDaemon, instance: DBInstanceTypeDef) -> datetime:
+    """Return the start time of the server that answers."""
     with local.connect(instance) as connection:
         row = connection.execute("select pg_postmaster_start_time()").fetchone()
     assert row is not None
@@ -40,7 +40,7 @@ def started(local: LocalSite, instance: DBInstanceTypeDef) -> datetime:
     return moment
 
 
-def test_created_means_that_logins_work(local: LocalSite) -> None:
+def test_created_means_that_logins_work(local: LocalRdsDaemon) -> None:
     rds = local.rds
     answer = rds.create_db_instance(
         DBInstanceIdentifier="born",
@@ -69,7 +69,7 @@ def test_created_means_that_logins_work(local: LocalSite) -> None:
     assert code_of(lambda: local.describe("born")) == "DBInstanceNotFound"
 
 
-def test_managed_password_is_random_and_opens_the_database(local: LocalSite) -> None:
+def test_managed_password_is_random_and_opens_the_database(local: LocalRdsDaemon) -> None:
     instance = local.create("managed", ManageMasterUserPassword=True)
     secret = instance["MasterUserSecret"]
     assert secret["SecretStatus"] == "active"
@@ -102,7 +102,7 @@ def test_managed_password_is_random_and_opens_the_database(local: LocalSite) -> 
     assert code_of(lambda: secrets.describe_secret(SecretId=secret["SecretArn"])) == "ResourceNotFoundException"
 
 
-def test_password_is_reset(local: LocalSite) -> None:
+def test_password_is_reset(local: LocalRdsDaemon) -> None:
     instance = local.create("reset")
     changed = local.rds.modify_db_instance(DBInstanceIdentifier="reset", MasterUserPassword="another-secret")
     assert changed["DBInstance"]["DBInstanceStatus"] == "resetting-master-credentials"
@@ -114,7 +114,7 @@ def test_password_is_reset(local: LocalSite) -> None:
     local.delete("reset")
 
 
-def test_failover_swaps_the_zones_and_keeps_the_data(local: LocalSite) -> None:
+def test_failover_swaps_the_zones_and_keeps_the_data(local: LocalRdsDaemon) -> None:
     instance = local.create("twins", MultiAZ=True)
     assert (instance["AvailabilityZone"], instance["SecondaryAvailabilityZone"]) == ("eu-west-1a", "eu-west-1b")
     with local.connect(instance) as connection:
@@ -132,7 +132,7 @@ def test_failover_swaps_the_zones_and_keeps_the_data(local: LocalSite) -> None:
     local.delete("twins")
 
 
-def test_conversion_to_multi_az_waits_for_apply_immediately(local: LocalSite) -> None:
+def test_conversion_to_multi_az_waits_for_apply_immediately(local: LocalRdsDaemon) -> None:
     local.create("single")
     assert (
         code_of(lambda: local.rds.reboot_db_instance(DBInstanceIdentifier="single", ForceFailover=True))
@@ -150,7 +150,7 @@ def test_conversion_to_multi_az_waits_for_apply_immediately(local: LocalSite) ->
     local.delete("single")
 
 
-def test_another_class_restarts_the_server_and_the_same_one_does_not(local: LocalSite) -> None:
+def test_another_class_restarts_the_server_and_the_same_one_does_not(local: LocalRdsDaemon) -> None:
     instance = local.create("grown")
     before = started(local, instance)
     change = partial(
@@ -177,7 +177,7 @@ def test_another_class_restarts_the_server_and_the_same_one_does_not(local: Loca
     local.delete("grown")
 
 
-def test_another_class_fails_a_multi_az_instance_over(local: LocalSite) -> None:
+def test_another_class_fails_a_multi_az_instance_over(local: LocalRdsDaemon) -> None:
     local.create("pair", MultiAZ=True)
     local.rds.modify_db_instance(
         DBInstanceIdentifier="pair", DBInstanceClass="db.r6g.large", MultiAZ=True, ApplyImmediately=True
@@ -190,7 +190,7 @@ def test_another_class_fails_a_multi_az_instance_over(local: LocalSite) -> None:
     local.delete("pair")
 
 
-def test_stop_and_start(local: LocalSite) -> None:
+def test_stop_and_start(local: LocalRdsDaemon) -> None:
     instance = local.create("sleeper")
     with local.connect(instance) as connection:
         connection.execute("create table kept (id int)")
@@ -206,7 +206,7 @@ def test_stop_and_start(local: LocalSite) -> None:
     local.delete("sleeper")
 
 
-def test_read_replica_streams_refuses_writes_and_is_promoted(local: LocalSite) -> None:
+def test_read_replica_streams_refuses_writes_and_is_promoted(local: LocalRdsDaemon) -> None:
     source = local.create("origin")
     with local.connect(source) as connection:
         connection.execute("create table kept (id int)")
@@ -234,7 +234,7 @@ def test_read_replica_streams_refuses_writes_and_is_promoted(local: LocalSite) -
     local.delete("origin")
 
 
-def test_deleting_a_source_leaves_its_replica_as_an_instance_of_its_own(local: LocalSite) -> None:
+def test_deleting_a_source_promotes_its_replica(local: LocalRdsDaemon) -> None:
     local.create("parent")
     local.rds.create_db_instance_read_replica(DBInstanceIdentifier="child", SourceDBInstanceIdentifier="parent")
     local.settle("child")
@@ -246,7 +246,7 @@ def test_deleting_a_source_leaves_its_replica_as_an_instance_of_its_own(local: L
     local.delete("child")
 
 
-def test_deletion_rules(local: LocalSite) -> None:
+def test_deletion_rules(local: LocalRdsDaemon) -> None:
     local.create("guarded", DeletionProtection=True)
     rds = local.rds
     delete: Any = {"DBInstanceIdentifier": "guarded"}
@@ -260,7 +260,7 @@ def test_deletion_rules(local: LocalSite) -> None:
     local.delete("guarded")
 
 
-def test_rename_keeps_endpoint_and_replicas(local: LocalSite) -> None:
+def test_rename_keeps_endpoint_and_replicas(local: LocalRdsDaemon) -> None:
     before = local.create("old-name")
     local.rds.modify_db_instance(
         DBInstanceIdentifier="old-name", NewDBInstanceIdentifier="new-name", ApplyImmediately=True
@@ -272,7 +272,7 @@ def test_rename_keeps_endpoint_and_replicas(local: LocalSite) -> None:
     local.delete("new-name")
 
 
-def test_creation_that_is_refused(local: LocalSite) -> None:
+def test_creation_that_is_refused(local: LocalRdsDaemon) -> None:
     create: Any = local.rds.create_db_instance
     good = {
         "DBInstanceIdentifier": "fine",
@@ -298,18 +298,18 @@ def test_creation_that_is_refused(local: LocalSite) -> None:
     assert code_of(lambda: local.describe("fine")) == "DBInstanceNotFound"
 
 
-def test_action_that_would_only_pretend_is_refused_as_an_aws_error(local: LocalSite) -> None:
+def test_an_action_without_real_servers_is_refused_as_an_aws_error(local: LocalRdsDaemon) -> None:
     with pytest.raises(ClientError, match="does not implement rds:CreateDBClusterSnapshot"):
         local.rds.create_db_cluster_snapshot(DBClusterIdentifier="c", DBClusterSnapshotIdentifier="s")
     with pytest.raises(ClientError, match="does not serve 'dynamodb'"):
         local.client("dynamodb").list_tables()
     with pytest.raises(ClientError, match="valid region, not 'mars-1'"):
         local.client("rds", "mars-1").describe_db_instances()
-    arn = "arn:aws:rds:eu-west-1:123456789012:db:nobody"
+    arn = "arn:aws:rds:eu-west-1:123456789012:db:missing"
     assert code_of(lambda: local.rds.list_tags_for_resource(ResourceName=arn)) == "DBInstanceNotFound"
 
 
-def test_events_reach_the_topics_of_subscriptions(local: LocalSite) -> None:
+def test_events_reach_the_topics_of_subscriptions(local: LocalRdsDaemon) -> None:
     sns, sqs, rds = local.client("sns"), local.client("sqs"), local.rds
     topic = sns.create_topic(Name="rds-events")["TopicArn"]
     queue = sqs.create_queue(QueueName="rds-events")["QueueUrl"]
@@ -331,20 +331,20 @@ def test_events_reach_the_topics_of_subscriptions(local: LocalSite) -> None:
     assert "Messages" not in sqs.receive_message(QueueUrl=queue), "deletion is another category"
 
 
-def test_slow_receiver_of_a_notification_holds_nobody_up(local: LocalSite) -> None:
+def test_slow_receiver_of_a_notification_delays_no_other_call(local: LocalRdsDaemon) -> None:
     received: queue.Queue[str] = queue.Queue()
 
     class Receiver(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             told = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            # The receiver calls back before it answers: this works only if nobody waits for its answer.
+            # The receiver calls the API before it answers: this works only if the API does not wait for its answer.
             local.client("sts").get_caller_identity()
             self.send_response(200)
             self.end_headers()
             received.put(told["Type"])
 
         def log_message(self, *_: object) -> None:
-            """Silence."""
+            """Log nothing, unlike the default."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
         serving = threading.Thread(target=server.serve_forever)
@@ -360,7 +360,7 @@ def test_slow_receiver_of_a_notification_holds_nobody_up(local: LocalSite) -> No
             serving.join()
 
 
-def test_regions_are_apart(local: LocalSite) -> None:
+def test_regions_are_separate(local: LocalRdsDaemon) -> None:
     elsewhere = local.client("rds", "us-east-2")
     elsewhere.create_db_instance(
         DBInstanceIdentifier="abroad",

@@ -1,4 +1,4 @@
-"""Up, down, crashes and taken ports: the daemon of a local RDS, from outside."""
+"""The daemon of a local RDS from outside: start, stop, crashes and taken ports."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from rdskit.errors import LocalError
 from rdskit.local import doctor, lifecycle
 from rdskit.local.control.layout import Layout
 from rdskit.local.control.state.place import check_place, settle
-from tests.local.control.conftest import PASSWORD, free_port, running_site, until
+from tests.local.control.conftest import PASSWORD, free_port, running_daemon, until
 from tests.local.control.http_client import plain, send
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.local.control.conftest import LocalSite
+    from tests.local.control.conftest import LocalRdsDaemon
 
 DEAD_PROXY = "http://127.0.0.1:9"  # nothing listens on the discard port
 
 
 def processes_of(data: Path) -> list[psutil.Process]:
-    """Everything that runs on a data directory."""
+    """Return every process that uses a data directory."""
     found = []
     for each in psutil.process_iter():
         try:
@@ -43,17 +43,17 @@ def processes_of(data: Path) -> list[psutil.Process]:
 
 
 def family(pid: int | None) -> set[int]:
-    """A process and its descendants."""
+    """Return a process and its descendants."""
     process = psutil.Process(pid)
     return {process.pid, *(each.pid for each in process.children(recursive=True))}
 
 
-def page(local: LocalSite, path: str) -> Any:
+def page(local: LocalRdsDaemon, path: str) -> Any:
     key = lifecycle.page_key_of(Layout(local.data))
     return json.loads(plain(local.port, path, headers={"Authorization": key}, method="GET")[1])
 
 
-def test_up_is_ready_and_a_second_up_finds_it(local: LocalSite) -> None:
+def test_up_is_ready_and_a_second_up_finds_it(local: LocalRdsDaemon) -> None:
     again = lifecycle.up(local.data)
     assert again.already
     assert again.port == local.port
@@ -77,7 +77,7 @@ def test_two_ups_at_once_start_one_daemon(tmp_path: Path) -> None:
 
 def test_down_leaves_no_process_and_the_port_is_remembered(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    with running_site(data) as local:
+    with running_daemon(data) as local:
         local.create("quiet", MultiAZ=True)
         down = lifecycle.down(data)
         assert not down.running
@@ -88,7 +88,7 @@ def test_down_leaves_no_process_and_the_port_is_remembered(tmp_path: Path) -> No
         local.connect(local.settle("quiet")).close()
 
 
-def test_kill_9_leaves_nothing_that_stops_the_next_start(fresh: LocalSite) -> None:
+def test_kill_9_leaves_nothing_that_stops_the_next_start(fresh: LocalRdsDaemon) -> None:
     instance = fresh.create("orphan", MultiAZ=True)
     pid = lifecycle.status(fresh.data).pid
     assert pid is not None
@@ -99,7 +99,7 @@ def test_kill_9_leaves_nothing_that_stops_the_next_start(fresh: LocalSite) -> No
     until(lambda: {each.pid for each in processes_of(fresh.data)} <= family(lifecycle.status(fresh.data).pid))
 
 
-def test_down_after_kill_9_ends_the_orphans(fresh: LocalSite) -> None:
+def test_down_after_kill_9_ends_the_orphans(fresh: LocalRdsDaemon) -> None:
     fresh.create("orphan")
     pid = lifecycle.status(fresh.data).pid
     assert pid is not None
@@ -117,7 +117,7 @@ def test_taken_port_names_the_listener_and_the_next_step(tmp_path: Path) -> None
     assert not lifecycle.status(tmp_path / "data").running
 
 
-def test_env_points_an_sdk_at_it(local: LocalSite, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_env_points_an_sdk_at_it(local: LocalRdsDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", DEAD_PROXY)
     monkeypatch.setenv("no_proxy", "corp.example")  # preferred to the other spelling by most programs
     monkeypatch.setenv("AWS_SESSION_TOKEN", "of-the-users-own-account")
@@ -134,7 +134,9 @@ def test_env_points_an_sdk_at_it(local: LocalSite, monkeypatch: pytest.MonkeyPat
     assert (local.data / "key-pair.json").stat().st_mode & 0o777 == 0o600
 
 
-async def test_our_own_clients_ask_no_proxy_for_this_machine(local: LocalSite, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_our_own_clients_use_no_proxy_for_this_machine(
+    local: LocalRdsDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in lifecycle.env(local.data).items():
         monkeypatch.setenv(name, value)
     for name in ("NO_PROXY", "no_proxy"):
@@ -145,7 +147,7 @@ async def test_our_own_clients_ask_no_proxy_for_this_machine(local: LocalSite, m
     assert lifecycle.status(local.data).running
 
 
-def test_a_copied_directory_is_refused_while_its_original_is_there(local: LocalSite, tmp_path: Path) -> None:
+def test_a_copied_directory_is_refused_while_its_original_is_there(local: LocalRdsDaemon, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     copy.mkdir(mode=0o700)
     for name in ("cloud.json", "key-pair.json", "settings.json", "daemon.json"):
@@ -177,7 +179,7 @@ def test_env_before_the_first_up_says_what_to_do(tmp_path: Path) -> None:
         lifecycle.env(tmp_path)
 
 
-def test_failovers_are_recorded_with_their_promotion_time(local: LocalSite) -> None:
+def test_failovers_are_recorded_with_their_promotion_time(local: LocalRdsDaemon) -> None:
     local.create("moving", MultiAZ=True)
     local.rds.reboot_db_instance(DBInstanceIdentifier="moving", ForceFailover=True)
     local.settle("moving")
@@ -191,7 +193,7 @@ def test_failovers_are_recorded_with_their_promotion_time(local: LocalSite) -> N
     local.delete("moving")
 
 
-def test_primary_that_dies_is_failed_over_and_the_api_says_so(local: LocalSite) -> None:
+def test_primary_that_dies_is_failed_over_and_the_api_says_so(local: LocalRdsDaemon) -> None:
     before = local.create("dying", MultiAZ=True)
     with local.connect(before) as connection:
         row = connection.execute("select pg_backend_pid()").fetchone()
@@ -221,7 +223,7 @@ def test_reset_refuses_a_directory_that_is_not_its_own(tmp_path: Path) -> None:
     assert precious.exists()
 
 
-def test_secrets_are_not_in_the_log(local: LocalSite) -> None:
+def test_secrets_are_not_in_the_log(local: LocalRdsDaemon) -> None:
     local.create("discreet")
     local.rds.modify_db_instance(DBInstanceIdentifier="discreet", MasterUserPassword="very-private-word")
     local.settle("discreet")
@@ -231,14 +233,14 @@ def test_secrets_are_not_in_the_log(local: LocalSite) -> None:
     local.delete("discreet")
 
 
-def test_pages_that_steer_the_emulation_are_closed(local: LocalSite) -> None:
+def test_pages_that_control_moto_are_closed(local: LocalRdsDaemon) -> None:
     for target in ("/moto-api/reset", "/moto-api/data.json", "/latest/meta-data/"):
         status, text = send(local, "Action=DescribeDBInstances", path=target)
         assert status == 400
         assert "InvalidAction" in text
 
 
-def test_state_of_another_version_says_what_to_do(fresh: LocalSite) -> None:
+def test_state_of_another_version_says_what_to_do(fresh: LocalRdsDaemon) -> None:
     fresh.client("ssm").put_parameter(Name="/x", Value="1", Type="String")
     lifecycle.down(fresh.data)
     (file,) = (fresh.data / "services").glob("iam.*.aws.state")
@@ -248,7 +250,7 @@ def test_state_of_another_version_says_what_to_do(fresh: LocalSite) -> None:
     assert not lifecycle.status(fresh.data).running
 
 
-def test_single_primary_that_dies_is_brought_back_and_the_api_says_so(local: LocalSite) -> None:
+def test_single_primary_that_dies_is_brought_back_and_the_api_says_so(local: LocalRdsDaemon) -> None:
     instance = local.create("alone")
     with local.connect(instance) as connection:
         connection.execute("create table kept as select 1 as id")

@@ -1,4 +1,4 @@
-"""What a ModifyDBInstance request comes to, on plain values."""
+"""Plans of ModifyDBInstance requests, as plain values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Multi-AZ DB clusters by the API: made with their three instances, failed over, deleted with them."""
+"""Multi-AZ DB clusters by the API: created with their three instances, failed over, deleted with them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from rdskit.local import lifecycle
-from tests.local.control.conftest import PASSWORD, LocalSite, until
+from tests.local.control.conftest import PASSWORD, LocalRdsDaemon, until
 
 NAME = "orders"
 CLUSTER: dict[str, Any] = {
@@ -21,16 +21,16 @@ CLUSTER: dict[str, Any] = {
 }
 
 
-def described(local: LocalSite) -> Any:
+def described(local: LocalRdsDaemon) -> Any:
     return local.rds.describe_db_clusters(DBClusterIdentifier=NAME)["DBClusters"][0]
 
 
-def writer(local: LocalSite) -> str:
+def writer(local: LocalRdsDaemon) -> str:
     (name,) = [each["DBInstanceIdentifier"] for each in described(local)["DBClusterMembers"] if each["IsClusterWriter"]]
     return str(name)
 
 
-def asked(local: LocalSite, host: str, sql: str) -> object:
+def asked(local: LocalRdsDaemon, host: str, sql: str) -> object:
     with psycopg.connect(
         host=host,
         user="app",
@@ -44,7 +44,7 @@ def asked(local: LocalSite, host: str, sql: str) -> object:
         return row[0] if row else None
 
 
-def test_a_cluster_comes_with_three_instances_and_goes_with_them(local: LocalSite) -> None:
+def test_a_cluster_comes_with_three_instances_and_goes_with_them(local: LocalRdsDaemon) -> None:
     rds = local.rds
     with pytest.raises(ClientError, match="DBClusterInstanceClass is required"):
         rds.create_db_cluster(**CLUSTER)

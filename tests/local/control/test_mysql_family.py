@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_rds.type_defs import DBInstanceTypeDef
 
-    from tests.local.control.conftest import LocalSite
+    from tests.local.control.conftest import LocalRdsDaemon
 
 
 @pytest.fixture(params=["mariadb", *soak("mysql")])
@@ -28,7 +28,7 @@ def engine(request: pytest.FixtureRequest) -> str:
     return engine
 
 
-def connect(local: LocalSite, instance: DBInstanceTypeDef, password: str) -> Connection[Any]:
+def connect(local: LocalRdsDaemon, instance: DBInstanceTypeDef, password: str) -> Connection[Any]:
     """Log in over verified TLS."""
     endpoint = instance["Endpoint"]
     return Connection(
@@ -45,14 +45,14 @@ def connect(local: LocalSite, instance: DBInstanceTypeDef, password: str) -> Con
     )
 
 
-def ask(local: LocalSite, instance: DBInstanceTypeDef, sql: str) -> Any:
+def ask(local: LocalRdsDaemon, instance: DBInstanceTypeDef, sql: str) -> Any:
     with connect(local, instance, local.secret(instance)["password"]) as connection, connection.cursor() as cursor:
         cursor.execute(sql)
         row = cursor.fetchone()
         return row[0] if row else None
 
 
-def test_the_life_of_a_multi_az_instance(fresh: LocalSite, engine: str) -> None:
+def test_the_life_of_a_multi_az_instance(fresh: LocalRdsDaemon, engine: str) -> None:
     rds = fresh.rds
     settings = {"Engine": engine, "MasterUsername": "admin", "DBName": "shop", "ManageMasterUserPassword": True}
     instance = fresh.create("orders", MultiAZ=True, **settings)
@@ -94,7 +94,7 @@ def test_the_life_of_a_multi_az_instance(fresh: LocalSite, engine: str) -> None:
     fresh.settle("copy")
 
 
-def test_parameter_groups_reach_the_server(fresh: LocalSite) -> None:
+def test_parameter_groups_reach_the_server(fresh: LocalRdsDaemon) -> None:
     rds, engine = fresh.rds, "mysql"
     settings = {"Engine": engine, "MasterUsername": "admin", "DBName": "shop", "ManageMasterUserPassword": True}
     instance = fresh.create("tuned", **settings)
@@ -140,7 +140,7 @@ def test_parameter_groups_reach_the_server(fresh: LocalSite) -> None:
     assert ask(fresh, instance, "select 1") == 1
 
 
-def test_a_user_of_postgres_alone_pays_nothing_for_mysql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_local_rds_with_postgres_only_loads_nothing_of_mysql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(doctor, "MYSQL_PROVIDERS", (UNPACKED_MYSQL,))
     monkeypatch.setattr(doctor, "MARIADB_PROVIDERS", (UNPACKED_MARIADB,))

@@ -1,4 +1,4 @@
-"""Parameter groups whose values are really in force."""
+"""Parameter groups: their values are in force on real servers."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from tests.local.control.conftest import PASSWORD, until
 if TYPE_CHECKING:
     from mypy_boto3_rds.type_defs import DBInstanceTypeDef
 
-    from tests.local.control.conftest import LocalSite
+    from tests.local.control.conftest import LocalRdsDaemon
 
 
 @pytest.fixture
-def group(local: LocalSite) -> str:
+def group(local: LocalRdsDaemon) -> str:
     family = local.rds.describe_db_engine_versions(Engine="postgres")["DBEngineVersions"][0]["DBParameterGroupFamily"]
     local.rds.create_db_parameter_group(DBParameterGroupName="tuned", DBParameterGroupFamily=family, Description="x")
     return "tuned"
 
 
-def setting(local: LocalSite, instance: DBInstanceTypeDef, name: str) -> str:
+def setting(local: LocalRdsDaemon, instance: DBInstanceTypeDef, name: str) -> str:
     with local.connect(instance) as connection:
         row = connection.execute("select current_setting(%s)", (name,)).fetchone()
     assert row is not None
     return str(row[0])
 
 
-def apply_status(local: LocalSite, identifier: str) -> str:
+def apply_status(local: LocalRdsDaemon, identifier: str) -> str:
     return local.describe(identifier)["DBParameterGroups"][0]["ParameterApplyStatus"]
 
 
-def parameter(local: LocalSite, group: str, name: str) -> dict[str, Any]:
+def parameter(local: LocalRdsDaemon, group: str, name: str) -> dict[str, Any]:
     pages = local.rds.get_paginator("describe_db_parameters").paginate(DBParameterGroupName=group)
     return next(dict(each) for page in pages for each in page["Parameters"] if each["ParameterName"] == name)
 
 
-def test_values_are_in_force_from_creation_on_and_change(local: LocalSite, group: str) -> None:
+def test_values_are_in_force_from_creation_on_and_change(local: LocalRdsDaemon, group: str) -> None:
     rds = local.rds
 
     def assign(name: str, value: str, method: Any) -> None:
@@ -75,7 +75,7 @@ def test_values_are_in_force_from_creation_on_and_change(local: LocalSite, group
     rds.delete_db_parameter_group(DBParameterGroupName=group)
 
 
-def test_default_group_describes_the_engine_and_cannot_be_modified(local: LocalSite) -> None:
+def test_default_group_describes_the_engine_and_cannot_be_modified(local: LocalRdsDaemon) -> None:
     instance = local.create("plain")
     name = instance["DBParameterGroups"][0]["DBParameterGroupName"]
     assert parameter(local, name, "work_mem")["Source"] == "engine-default"
@@ -88,7 +88,7 @@ def test_default_group_describes_the_engine_and_cannot_be_modified(local: LocalS
     local.delete("plain")
 
 
-def test_values_that_no_server_can_run_with_are_told_and_repaired(local: LocalSite) -> None:
+def test_values_that_no_server_can_run_with_are_reported_and_repaired(local: LocalRdsDaemon) -> None:
     rds = local.rds
     family = rds.describe_db_engine_versions(Engine="postgres")["DBEngineVersions"][0]["DBParameterGroupFamily"]
     rds.create_db_parameter_group(DBParameterGroupName="greedy", DBParameterGroupFamily=family, Description="x")

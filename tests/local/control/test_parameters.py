@@ -1,4 +1,4 @@
-"""Parameter groups: what the installed PostgreSQL says of itself, and what may be set."""
+"""Parameters of the installed PostgreSQL, and the values that a group may set."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_engine_describes_its_own_parameters(binaries: Binaries) -> None:
 @pytest.mark.parametrize(
     "name", ["port", "data_directory", "synchronous_standby_names", "hba_file", "primary_conninfo", "ssl"]
 )
-def test_what_holds_the_servers_together_cannot_be_modified(binaries: Binaries, name: str) -> None:
+def test_parameters_of_the_local_rds_cannot_be_modified(binaries: Binaries, name: str) -> None:
     known = parameters_of(binaries)
     with pytest.raises(InvalidValueError, match=f"{name} cannot be modified"):
         check_assignment(known[name], Assignment(name, "1", "pending-reboot"))
@@ -97,7 +97,7 @@ def test_engine_versions_are_those_installed(binaries: Binaries) -> None:
 
 
 class SlowOffer:
-    """An engine that is fetched for as long as nobody lets it come."""
+    """An engine whose installation waits until the test sets ``here``."""
 
     engine = "mysql"
     title = "MySQL"
@@ -117,7 +117,7 @@ class SlowOffer:
         raise LocalError(f"MySQL {version} does not start")
 
 
-def test_the_monitor_is_free_while_an_engine_is_fetched_and_a_failure_is_told() -> None:
+def test_the_monitor_is_free_while_an_engine_is_fetched_and_a_failure_is_reported() -> None:
     offer, monitor = SlowOffer(), Monitor()
     engines = Engines([offer], monitor)
 
@@ -128,7 +128,7 @@ def test_the_monitor_is_free_while_an_engine_is_fetched_and_a_failure_is_told() 
     waiting = threading.Thread(target=want)
     waiting.start()
     assert offer.asked.wait(5)
-    with monitor:  # the one who waits has given it back
+    with monitor:  # the waiting thread has released it
         engines.close(timeout=0.01)
         assert engines.versions() == {}
         offer.here.set()

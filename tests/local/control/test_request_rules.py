@@ -1,4 +1,4 @@
-"""Names and sizes that RDS refuses are refused, before anything is made."""
+"""Names and sizes that RDS refuses are refused, before anything is created."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rdskit.local.control.rds.request_rules import check_request
 from rdskit.local.control.rds.rules import check_database_name, check_master_credentials
 
 if TYPE_CHECKING:
-    from tests.local.control.conftest import LocalSite
+    from tests.local.control.conftest import LocalRdsDaemon
 
 NAMES = {
     "CreateDBInstance": "DBInstanceIdentifier",
@@ -113,7 +113,7 @@ def test_names_of_databases(engine: str, name: str) -> None:
         check_database_name(name, engine)
 
 
-def test_the_api_refuses_them(local: LocalSite) -> None:
+def test_the_api_refuses_them(local: LocalRdsDaemon) -> None:
     rds = local.rds
     common: dict[str, Any] = {"DBInstanceClass": "db.t4g.micro", "Engine": "postgres"}
     login: dict[str, Any] = {"MasterUsername": "app", "MasterUserPassword": "correct-horse"}

@@ -1,4 +1,4 @@
-"""What RDS refuses, on plain values."""
+"""Refusals of RDS, as plain values."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_zones_of_a_region() -> None:
 
 
 @pytest.mark.parametrize("engine", ["mysql", "mariadb"])
-def test_what_mysql_and_mariadb_ask_of_the_master_user(engine: str) -> None:
+def test_rules_of_mysql_and_mariadb_for_the_master_user(engine: str) -> None:
     rules.check_master_credentials("admin", "long-enough", engine, managed=False)
     for user in ("rdsadmin", "root", "x" * 17):
         with pytest.raises(InvalidValueError, match="MasterUsername"):

@@ -1,4 +1,4 @@
-"""What a local RDS keeps in its directory: all that its API answered, as data, and only where it may trust it."""
+"""State in the data directory: complete, stored as data, and accepted only from a trusted directory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rdskit.errors import LocalError
 from rdskit.local import lifecycle
 from rdskit.local.control.layout import Layout
 from tests.local.control import api_tour
-from tests.local.control.conftest import LocalSite, free_port
+from tests.local.control.conftest import LocalRdsDaemon, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.timeout(240)
-def test_everything_comes_back_for_every_service(fresh: LocalSite) -> None:
+def test_everything_comes_back_for_every_service(fresh: LocalRdsDaemon) -> None:
     api_tour.take(fresh)
     before = api_tour.seen(fresh)
     assert [name for name, found in before.items() if not found] == []
@@ -49,26 +49,26 @@ def test_everything_comes_back_for_every_service(fresh: LocalSite) -> None:
 
 @pytest.fixture(scope="module")
 def was_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the directory of a local RDS that was up, and is down, to be copied."""
+    """Return the directory of a stopped local RDS, for copies."""
     data = tmp_path_factory.mktemp("was-up") / "data"
-    local = LocalSite(data, lifecycle.up(data, free_port()).port)
+    local = LocalRdsDaemon(data, lifecycle.up(data, free_port()).port)
     local.client("ssm").put_parameter(Name="/x", Value="1", Type="String")
     lifecycle.down(data)
-    # Without its marker it is no original: a copy of one would be refused as such.
+    # Without its marker it is not an original: a copy of an original would be refused.
     Layout(data).marker.rename(data.parent / "marker")
     return data
 
 
 @pytest.fixture
 def stopped(was_up: Path, tmp_path: Path) -> Path:
-    """Return the directory of a local RDS that was up, and is down."""
+    """Return a copy of the directory of a stopped local RDS."""
     data = shutil.copytree(was_up, tmp_path / "data", symlinks=True)
     shutil.copy2(was_up.parent / "marker", Layout(data).marker)
     return data
 
 
 class Trap:
-    """Makes a file when it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, target: Path) -> None:
         self.target = target
@@ -78,7 +78,7 @@ class Trap:
 
 
 def refused(data: Path, *words: str) -> None:
-    """Expect a start to be refused with each of these words, and nothing to run."""
+    """Expect a start to be refused with each of these words, without a running process."""
     with pytest.raises(LocalError) as caught:
         lifecycle.up(data)
     for word in words:
@@ -168,7 +168,7 @@ def test_a_directory_that_others_can_write_to_is_refused(
     stopped: Path, name: str, change: Callable[[Path], None]
 ) -> None:
     if name == "." and change is _by_link:
-        return  # a data directory may be reached by a link: what is behind it is what counts
+        return  # the data directory may be a link: its target counts
     change(stopped / name)
     for call in (lifecycle.up, lifecycle.down, lifecycle.env, lifecycle.status, lifecycle.reset):
         if name.startswith("services/") and call is not lifecycle.up:

@@ -1,4 +1,4 @@
-"""State as data: what comes back is what went in, and no text can name anything but data."""
+"""State as data: a round trip keeps every value, and no text can name anything but data."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Color(Enum):
 
 
 class Node:
-    """Whatever attributes it is given."""
+    """An object with any attributes."""
 
     calls: int = 0
 
@@ -66,7 +66,7 @@ CLASSES = {each.__name__: each for each in (Node, Point, Names, Color, Guarded)}
 
 
 def again(owner: Node, fresh: Node | None = None) -> Node:
-    """Return what a new owner has after a round trip."""
+    """Encode an owner, and return a new one with the decoded attributes."""
     fresh = Node() if fresh is None else fresh
     decode(encode(owner, CLASSES, NOTHING), fresh, CLASSES, NOTHING)
     return fresh
@@ -109,7 +109,7 @@ def test_shared_references_and_cycles_are_kept() -> None:
     assert found.point.other is found.one
 
 
-def test_a_long_chain_is_no_deep_one() -> None:
+def test_a_long_chain_needs_no_recursion() -> None:
     first = last = Node()
     for number in range(20_000):
         last.next = Node(number=number)  # type: ignore[attr-defined]
@@ -209,7 +209,7 @@ def test_a_forged_document_is_refused(objects: Any) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "null", "[]", '{"root": {}}', "[" * 100_000, '{"root": 1, "objects": []}'])
-def test_what_is_no_document_is_refused(text: str) -> None:
+def test_texts_that_are_not_documents_are_refused(text: str) -> None:
     with pytest.raises(StateFormatError):
         decode(text, Node(), CLASSES, NOTHING)
 
@@ -226,7 +226,7 @@ def test_no_code_of_a_class_runs() -> None:
 
 
 def test_changed_documents_are_refused_or_describe_data() -> None:
-    """Random changes of a document: nothing but a `StateFormatError` comes out."""
+    """Decode randomly changed documents: each raises `StateFormatError` or describes data."""
     chance = random.Random(11)
     text = encode(Node(a=[Node(b={"c": (1, b"x")}), Point(1)], d=dt.date(2026, 1, 1)), CLASSES, NOTHING)
     for _ in range(2000):

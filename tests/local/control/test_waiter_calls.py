@@ -1,4 +1,4 @@
-"""Waiters are known by what botocore itself writes into the User-Agent."""
+"""Waiters are recognized by the User-Agent of botocore."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOTHING_THERE = (
 
 
 class Body:
-    """A raw response body, as botocore reads it."""
+    """A raw response body in the form that botocore reads."""
 
     def stream(self, *_: Any, **__: Any) -> list[bytes]:
         return [NOTHING_THERE]
@@ -42,7 +42,7 @@ def rds(agents: list[str]) -> Any:
     return client
 
 
-def test_a_waiter_is_told_from_a_plain_call(rds: Any, agents: list[str]) -> None:
+def test_a_waiter_is_distinguished_from_a_plain_call(rds: Any, agents: list[str]) -> None:
     rds.describe_db_instances()
     with pytest.raises(WaiterError):
         rds.get_waiter("db_instance_available").wait(WaiterConfig={"Delay": 0, "MaxAttempts": 1})

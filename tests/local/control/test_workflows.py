@@ -1,4 +1,4 @@
-"""What an instance's status is after a step that its servers could not do."""
+"""The status of an instance after a step that failed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DOWN = "parameters-refused: db-ORDERS cannot start"
 
 
 class Servers:
-    """Take every parameter, and cannot restart."""
+    """Servers that accept every parameter and fail to restart."""
 
     def apply_parameters(self, resource_id: str, parameters: dict[str, str]) -> frozenset[str]:
         assert resource_id
@@ -31,20 +31,20 @@ class Servers:
 
 
 class Recorder:
-    """What became of the steps, in words."""
+    """Collects the results of steps as texts."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.results: list[str] = []
 
     def record(self, _: object, kind: str, *, reason: str = "") -> None:
         assert (kind, reason) == ("class-started", "")
 
     def give_up(self, _: object, step: steps.Step, reason: str) -> None:
-        self.told.append(f"{step.failed}: {reason}")
+        self.results.append(f"{step.failed}: {reason}")
 
 
 @pytest.mark.parametrize(
-    ("step", "meanwhile", "status", "told"),
+    ("step", "during", "status", "result"),
     [
         (steps.FailOver(PARAMETERS), "rebooting", "available", OVER),
         (steps.Reboot(PARAMETERS), "rebooting", "incompatible-parameters", DOWN),
@@ -52,8 +52,8 @@ class Recorder:
         (steps.Scale(PARAMETERS, "db.r6g.large"), "modifying", "incompatible-parameters", DOWN),
     ],
 )
-def test_a_failover_that_cannot_be_done_is_no_fault_of_the_parameters(
-    step: steps.Step, meanwhile: str, status: str, told: str
+def test_a_failed_failover_is_not_blamed_on_the_parameters(
+    step: steps.Step, during: str, status: str, result: str
 ) -> None:
     recorder, monitor = Recorder(), Monitor()
     workflows = Workflows(cast("Any", Servers()), monitor, lambda: None)
@@ -68,7 +68,7 @@ def test_a_failover_that_cannot_be_done_is_no_fault_of_the_parameters(
     )
     with monitor:
         workflows.begin(instance, step)
-        assert instance.status == meanwhile
+        assert instance.status == during
     until(lambda: not instance.steps)
     workflows.close(10)
-    assert (instance.status, recorder.told) == (status, [told])
+    assert (instance.status, recorder.results) == (status, [result])

@@ -86,6 +86,6 @@ def test_statements_without_aurora_names_are_unchanged(sql: bytes) -> None:
 
 @given(st.text("ab'\"`\\;(), .@-#/*\n", max_size=30), st.sampled_from([each.decode() for each in MARKS]))
 def test_the_rest_of_a_statement_is_unchanged(text: str, name: str) -> None:
-    """A name without the signs before it is no variable: quotes and comments of any kind do not matter."""
+    """Leave a name without ``@@`` alone, whatever quotes and comments surround it."""
     sql = f"select x{name} from t where {text}".encode()
     assert rewrite(sql) == sql

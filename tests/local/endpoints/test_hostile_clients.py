@@ -104,7 +104,7 @@ def test_nonsense_for_long(endpoint: IamEndpoint, record_property: Callable[[str
 
 
 def test_silent_clients_make_room(bench: Bench) -> None:
-    """MySQL's server waits ten seconds for a silent client, and each one takes one of its connections."""
+    """Replace silent clients, for which MySQL's server would wait ten seconds each."""
     address = (bench.address.host, bench.address.port)
     with contextlib.ExitStack() as stack:
         first = stack.enter_context(socket.create_connection(address, timeout=10))
@@ -131,7 +131,7 @@ def test_a_long_statement_is_not_held_back() -> None:
 
 
 async def test_late_answers_have_a_limit() -> None:
-    """With a latency of a minute a server could fill the memory of the endpoint."""
+    """Stop reading from a server whose answers wait for a latency of a minute."""
     loop = asyncio.get_running_loop()
     backend, source = socket.socketpair()
     target, client = socket.socketpair()
