@@ -93,7 +93,7 @@ def test_the_command_line(local: LocalRdsDaemon, orders: str) -> None:
     assert "'sunspots' is not one of 'kill'" in invoke((orders, "sunspots"), 2)
     for words, message in {
         ("latency",): "needs a duration",
-        ("latency", "soon"): "no duration",
+        ("latency", "soon"): "not a duration",
         ("hang", "--path", "client"): "has no path",
     }.items():
         with pytest.raises(ConfigError, match=message):
