@@ -128,7 +128,7 @@ def test_tls_is_demanded_by_default(database: TestDatabase) -> None:
     [
         ({"host": "elsewhere"}, "host= comes from the target"),
         ({"password": "x"}, "password= comes from the target"),
-        ({"sslmode": "require"}, "sslmode= is what tls= and ca= decide"),
+        ({"sslmode": "require"}, "sslmode= is set by tls= and ca="),
     ],
 )
 def test_arguments_that_would_contradict(option: dict[str, str], message: str) -> None:

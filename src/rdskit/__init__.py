@@ -1,6 +1,6 @@
-"""Python applications at home on Amazon RDS.
+"""Connect Python applications to Amazon RDS.
 
-``rdskit.connect`` gives a ``Database``; every exception is an ``RdskitError``.
+``rdskit.connect`` returns a ``Database``; every exception is an ``RdskitError``.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,6 +1,6 @@
-"""What ``rdskit.connect(…, credentials=…)`` takes besides a string: IAM with options, and keys from elsewhere.
+"""Provide the types for ``rdskit.connect(…, credentials=…)``: IAM with options, and AWS keys from other sources.
 
-Everything else is an object with one method, ``async def login(endpoint, *, refused=None) -> rdskit.Login``.
+An object of the application's own needs one method, ``async def login(endpoint, *, refused=None) -> rdskit.Login``.
 """
 
 from rdskit.aws.keys import AwsKeys

@@ -1,4 +1,4 @@
-"""``rdskit.dbapi_connect``: a plain driver connection, opened our way."""
+"""Open plain driver connections with rdskit's targets, credentials and TLS: ``rdskit.dbapi_connect``."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ def dbapi_connect(
 ) -> Any:
     """Open a plain psycopg or PyMySQL connection to the current writer.
 
-    What comes back is the driver's own: no call of it passes through rdskit, and it does not follow a failover. Open
-    another one then; this function waits for the new writer.
+    The result is the driver's own connection: its calls do not pass through rdskit, and it does not follow a failover.
+    After one, open another connection; this function waits for the new writer.
 
     Args:
-        target: as for ``rdskit.connect``; the engine decides on the driver.
+        target: as for ``rdskit.connect``; its engine determines the driver.
         credentials: as for ``rdskit.connect``.
         tls: as for ``rdskit.connect``.
         ca: as for ``rdskit.connect``.
         cleartext_password: as for ``rdskit.connect``.
         timeout: seconds until a writer must have answered.
         connect_timeout: seconds for one attempt.
-        application_name: what the server shows for the connection.
+        application_name: name of the connection in the server's views.
         options: further arguments of ``psycopg.connect`` or ``pymysql.connect``.
 
     Returns:
@@ -86,7 +86,7 @@ def dbapi_connect(
 
 
 def _any_engine(_located: Located) -> None:
-    """Take every engine: the driver was chosen for it."""
+    """Accept every engine, because the driver was chosen for it."""
 
 
 def _refuse_ours(options: dict[str, Any]) -> None:
@@ -94,4 +94,4 @@ def _refuse_ours(options: dict[str, Any]) -> None:
         if name in _OURS:
             raise ConfigError(f"{name}= comes from the target and its credentials: leave it out")
         if name in TLS_NAMES:
-            raise ConfigError(f"{name}= is what tls= and ca= decide: leave it out")
+            raise ConfigError(f"{name}= is set by tls= and ca=: leave it out")

@@ -1,4 +1,4 @@
-"""Every public exception.
+"""Define every public exception.
 
 RdskitError
 ├── ConfigError                 the call or the settings are wrong; nothing was sent
@@ -143,14 +143,14 @@ class FailoverError(RdskitError):
 
 
 class OutcomeUnknown(FailoverError):  # noqa: N818 - the public name says what happened
-    """It may have happened: a write was sent, and the connection or the deadline was lost before its answer.
+    """A write may have taken effect: it was sent, and the connection or the deadline was lost before its answer.
 
-    Also where a procedure that was called outside a transaction fails: it may have committed a part of its work.
+    Also raised if a procedure fails outside a transaction, because it may have committed a part of its work.
     """
 
 
 class HookError(RdskitError):
-    """A write hook raised after the commit, which stands: do not repeat the write.
+    """A write hook raised after the commit. The write stays committed: do not repeat it.
 
     The hook's own exception is the cause.
     """
@@ -174,11 +174,11 @@ class AwsError(RdskitError):
     def __init__(self, operation: str, code: str, message: str) -> None:
         super().__init__(f"AWS {operation} was refused: {message} [{code}]")
         self.code = code
-        self._told = (operation, code, message)
+        self._arguments = (operation, code, message)
 
     def __reduce__(self) -> tuple[type[AwsError], tuple[str, str, str]]:
-        """Survive pickling, which crosses process pools."""
-        return type(self), self._told
+        """Support pickling, as for process pools: the default would call ``__init__`` with the message only."""
+        return type(self), self._arguments
 
 
 class PlanError(RdskitError):

@@ -1,4 +1,4 @@
-"""What ``rdskit.connect(…, observers=[…])`` calls its functions with."""
+"""Define the events that ``rdskit.connect(…, observers=[…])`` passes to its functions."""
 
 from rdskit.kernel.events import (
     BreakerClosed,

@@ -1,4 +1,4 @@
-"""The outbox: ``tx.publish`` writes a message with the data that it reports, and a relay delivers it.
+"""Deliver outbox messages: ``tx.publish`` writes one in the transaction that it reports, and a relay delivers it.
 
 Example::
 

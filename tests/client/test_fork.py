@@ -56,7 +56,7 @@ def test_a_database_is_refused_in_a_child_and_unharmed_in_the_parent(database: T
         for _ in range(3):
             said = in_forked_child(lambda: use_and_close(db))
             assert said.startswith("ConfigError"), said
-            assert "connect anew after the fork" in said
+            assert "connect again after the fork" in said
         assert runner.run(_pids(db)) == before
         assert db.stats().failures == 0
         runner.run(db.close())

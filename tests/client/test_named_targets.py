@@ -67,7 +67,7 @@ def test_the_defaults_are_those_of_connect() -> None:
         ('[targets.orders]\nurl = "rds://orders"\nmax_size = true', "targets.orders.max_size", "whole number"),
         ('[targets.orders]\nurl = "rds://orders"\nmin_size = 9\nmax_size = 2', "targets.orders", "larger"),
         ('[targets.orders]\nurl = "oracle://x"', "targets.orders.url", "scheme 'oracle'"),
-        ('[targets.orders]\nurl = "postgresql://u:hunter2@h/x"', "targets.orders.url", "holds a password"),
+        ('[targets.orders]\nurl = "postgresql://u:hunter2@h/x"', "targets.orders.url", "contains a password"),
         ('[targets.orders]\ncredentials = "iam"', "targets.orders.url", "missing"),
         ('[targets]\norders = "rds://orders"', "targets.orders", "[targets.orders]"),
         ('[target.orders]\nurl = "rds://orders"', "target ", "[targets.NAME]"),

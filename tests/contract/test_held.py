@@ -109,7 +109,7 @@ async def test_the_connections_are_those_of_the_pool(db: rdskit.Database) -> Non
         with pytest.raises(PoolTimeout):
             async with db.connection(timeout=0.1):
                 raise AssertionError
-    with pytest.raises(ConfigError, match="'nothing' is no reader of"):
+    with pytest.raises(ConfigError, match="'nothing' is not a reader of"):
         async with db.connection("nothing"):
             raise AssertionError
     async with db.connections() as hosts:

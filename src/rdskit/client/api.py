@@ -1,6 +1,6 @@
-"""The door into the client for the rooms above it: what they may use, and nothing else of it.
+"""Export what packages above the client may use; they import nothing else of it.
 
-Names are loaded when they are first used, so that a room pays only for what it needs. The functions here are for rooms
+Names are loaded at their first use, so that a package imports only what it needs. The functions here are for packages
 that extend the client: caches, change streams, gateways, tenancy. ``docs/internal-api.md`` shows each in use.
 """
 
@@ -232,14 +232,14 @@ if not TYPE_CHECKING:  # a type checker knows every name from the imports above,
 
 
 class ReaderState(NamedTuple):
-    """What is known of one reader.
+    """The last known state of one reader.
 
     Attributes:
         identifier: its name in the topology.
         endpoint: the host.
-        position: the last position that it said it has replayed; None while it is unknown.
-        lag: seconds that it lies behind; infinite while it is unknown.
-        serves: reads are sent to it.
+        position: the last position that it is known to have replayed; None if unknown.
+        lag: its lag in seconds; infinite if unknown.
+        serves: whether reads are sent to it.
         reads: reads that it has answered so far.
     """
 
@@ -266,20 +266,19 @@ def rewriting(db: Database, rewriter: Rewriter) -> StatementCache:
 def scoped(db: Database, scope: Scope, *, statements: StatementCache | None = None) -> Database:
     """Return a view of a database whose statements all run with a tenant, role and schema.
 
-    The view shares pools, write hooks and the record of what was written. A session of the server is set up when a
-    connection that was used with another scope is checked out: in one round trip on PostgreSQL, one for each part on
-    MySQL and MariaDB.
+    The view shares the pools, the write hooks and the write position. When a connection was last used with another
+    scope, its session is set up at check-out: in one round trip on PostgreSQL, in one per part on MySQL and MariaDB.
 
     Args:
         db: the database, or a view of it.
-        scope: what the statements of the view run with; it replaces that of ``db``.
-        statements: what ``rewriting`` returned, for a view that changes texts; None for none.
+        scope: the scope of the view; it replaces that of ``db``.
+        statements: the result of ``rewriting``, for a view that changes texts; or None.
     """
     return _view(db, scope=scope, statements=statements)
 
 
 def routed(db: Database, router: Router) -> Database:
-    """Return a view of a database that asks a function where each statement goes that is not in a transaction.
+    """Return a view of a database that lets a function choose the host of each statement outside a transaction.
 
     Args:
         db: the database, or a view of it.
@@ -289,7 +288,7 @@ def routed(db: Database, router: Router) -> Database:
 
 
 def without_timeout(db: Database) -> Database:
-    """Return a view of a database whose calls have no limit of time unless they name one: DDL may take hours.
+    """Return a view of a database whose calls have no timeout by default, because DDL may take hours.
 
     Args:
         db: the database, or a view of it.
@@ -305,7 +304,7 @@ def _view(db: Database, **changes: Any) -> Database:
 
 
 def on_write(db: Database, hook: WriteHook, *, position: bool = False) -> Callable[[], None]:
-    """Have a hook awaited after each commit of a database, its sessions and its views; return what removes it.
+    """Await a hook after each commit of a database, its sessions and its views; return a function that removes it.
 
     It is called for autocommitted statements, transactions, ``run`` and ``run_once``, bulk inserts and held
     connections, after COMMIT and before the call returns. What it raises reaches the caller as ``HookError``.
@@ -313,7 +312,7 @@ def on_write(db: Database, hook: WriteHook, *, position: bool = False) -> Callab
     Args:
         db: the database, or a view of it.
         hook: an async function that takes a `Write`.
-        position: learn the commit position for it; where no reader needed it anyway, that is a round trip a write.
+        position: read the commit position for it, which costs a round trip per write unless a reader needs it anyway.
     """
     return db.context.shared.hooks.add(hook, position=position)
 
@@ -327,7 +326,7 @@ def statement_of(db: Database, sql: str) -> Statement:
     """Return the compiled statement of a text, as the database itself would run it.
 
     Raises:
-        ConfigError: it is no text, or not one statement with ``:name`` parameters.
+        ConfigError: it is not a text, or not a single statement with ``:name`` parameters.
     """
     return db.context.shared.statements.of(sql)
 
@@ -340,7 +339,7 @@ async def learn_functions(db: Database, sql: str) -> Statement:
 
 
 def routes_reads(db: Database) -> bool:
-    """Return whether reads may be answered by readers now."""
+    """Return whether readers may serve reads now."""
     return db.context.shared.cluster.routes_reads
 
 
@@ -349,22 +348,22 @@ def token_at(db: Database, position: Position | None) -> str:
 
     Args:
         db: the database, or a view of it.
-        position: what the host must have replayed; None for the writer.
+        position: the position that the host must have replayed; None for the writer.
     """
     return db.context.shared.tokens.issue(position)
 
 
 async def writer_position(db: Database, timeout: float) -> Position | None:
-    """Ask the writer how far its log has come; None where it keeps no positions.
+    """Read the writer's position; return None if it keeps no positions.
 
-    The position covers every transaction that was acknowledged before this call, to whatever client.
+    The position covers every transaction that was acknowledged to any client before this call.
 
     Args:
         db: the database, or a view of it.
         timeout: seconds for the connection, and again for the answer.
 
     Raises:
-        RdskitError: the writer could not be asked.
+        RdskitError: the query failed.
     """
     from rdskit.client.failover import writer_position as asking  # noqa: PLC0415 - with the database
 
@@ -374,13 +373,13 @@ async def writer_position(db: Database, timeout: float) -> Position | None:
 def epochs(db: Database) -> AsyncGenerator[Epoch, None]:
     """Yield the current epoch of a database's writer, then each later one; ends when the database is closed.
 
-    An epoch begins when the writer is reached after it was lost, so it is usable by then.
+    An epoch begins when the writer is reached after a loss, so the writer is usable by then.
     """
     return db.context.shared.cluster.epochs.follow()
 
 
 def reader_progress(db: Database) -> tuple[ReaderState, ...]:
-    """Return what was last seen of each reader."""
+    """Return the last known state of each reader."""
     readers = db.context.shared.readers
     return tuple(
         ReaderState(
@@ -402,11 +401,11 @@ def capabilities(db: Database) -> Capabilities:
 
 @contextlib.asynccontextmanager
 async def replication(db: Database) -> AsyncIterator[LogicalReplication | BinlogReplication]:
-    """Open a replication connection to the writer for the length of the block; it belongs to no pool.
+    """Open a replication connection to the writer, outside the pools, for the length of a block.
 
     Raises:
         ConfigError: the driver has none.
-        RdskitError: the connection could not be made.
+        RdskitError: the connection could not be opened.
     """
     from rdskit.client.failover.replication import open_replication  # noqa: PLC0415 - with the database
 
@@ -418,7 +417,7 @@ async def replication(db: Database) -> AsyncIterator[LogicalReplication | Binlog
 
 
 def observe_all(observer: NamedObserver) -> Callable[[], None]:
-    """Have a function called with each event of all databases of this process; return what removes it.
+    """Call a function with each event of all databases of this process; return a function that removes it.
 
     Args:
         observer: called with the database's name (its target without the password) and the event, on the event loop of

@@ -1,7 +1,7 @@
-"""The sync facade: the same database for code without an event loop.
+"""Provide the same database for code without an event loop.
 
-One background thread runs the event loop of all databases of the process. Callers wait in their own threads, and code
-given to ``run`` and inside ``transaction`` runs in the caller's thread.
+One background thread runs the event loop of all databases of the process. Callers wait in their own threads. Closures
+passed to ``run``, and code inside ``transaction``, run in the caller's thread.
 """
 
 from rdskit.sync.calls import call

@@ -1,4 +1,4 @@
-"""What ``on_commit`` was given, called in the caller's thread."""
+"""Call the callbacks of ``on_commit`` in the caller's thread."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _log = logging.getLogger("rdskit.transactions")
 
 
 def call_all(callbacks: Iterable[Callable[[], Any]]) -> None:
-    """Call what ``on_commit`` was given; an error must not look as if the transaction had failed."""
+    """Call the callbacks, and log errors, which must not look as if the transaction had failed."""
     for callback in callbacks:
         try:
             callback()

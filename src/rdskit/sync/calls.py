@@ -1,4 +1,4 @@
-"""Asynchronous code of rdskit, and of rooms above the client, called without an event loop."""
+"""Call asynchronous code of rdskit without an event loop."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def call(work: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: 
 def call(work: Any, /, *args: Any, **kwargs: Any) -> Any:
     """Run a coroutine on the event loop of the databases of ``rdskit.sync``, and return its result.
 
-    All such databases of a process share that loop, which runs in a thread of its own: what is opened by one call may
-    be used by the next one. Ctrl-C in the calling thread cancels the work, not only the waiting.
+    All such databases of a process share that loop, which runs in a thread of its own. So one call may use what an
+    earlier one has opened. Ctrl-C in the calling thread also cancels the work.
 
     Args:
         work: a coroutine, or a function that returns one. The function is called on the loop, so it may use

@@ -1,4 +1,4 @@
-"""``rdskit.sync.connect`` and the database that it returns."""
+"""Define ``rdskit.sync.connect`` and the database that it returns."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 
 class Database(Session):
-    """``rdskit.Database`` without ``await``; safe for use by many threads.
+    """``rdskit.Database`` without ``await``; many threads may share it.
 
-    A forked child that uses it connects again, so that a server may open it before it forks its workers.
+    A forked child connects again at its first use, so a server may open the database before it forks its workers.
     """
 
     def __init__(self, target: str, options: Options) -> None:
@@ -54,8 +54,8 @@ class Database(Session):
         return self._opened
 
     def _leave_to_parent(self) -> None:
-        """Open again on the next use: this process was forked. Called by the fork itself."""
-        self._opening = threading.Lock()  # another thread of the parent may have held the old one
+        """Reopen at the next use in a forked child; called right after the fork."""
+        self._opening = threading.Lock()  # another thread of the parent may have held the old lock during the fork
         if self._opened is not None and not self._was_closed:
             self._opened = None
         belongs_to_this_process(self, Database._leave_to_parent)
@@ -70,7 +70,7 @@ class Database(Session):
 
     @contextlib.contextmanager
     def session(self, *, after: str | None = None) -> Iterator[Session]:
-        """Narrow "read your writes" to one user or one request; ``after`` is a ``token()`` to begin with."""
+        """Narrow "read your writes" to one user or one request; its reads see the writes that ``after`` covers."""
         with held_open(self._database.session(after=after)) as session:
             yield Session(session)
 
@@ -91,11 +91,11 @@ class Database(Session):
         return Listening(self._database.listen(*channels, queue=queue, timeout=timeout))
 
     def topology(self) -> Topology:
-        """Return the hosts of the cluster as they were last seen."""
+        """Return the last known hosts of the cluster."""
         return wait(self._database.topology())
 
     def stats(self) -> Stats:
-        """Counters and sizes of every pool."""
+        """Return counters and sizes of every pool."""
 
         async def ask() -> Stats:
             return self._database.stats()
@@ -103,12 +103,12 @@ class Database(Session):
         return wait(ask())
 
     def health(self) -> Health:
-        """Ask every host for a sign of life."""
+        """Ping every host of the cluster."""
         return wait(self._database.health())
 
     @property
     def closed(self) -> bool:
-        """Whether it can be used no more."""
+        """Whether it is closed."""
         return self._was_closed
 
     def close(self) -> None:
@@ -147,7 +147,7 @@ def connect(
     """Connect to a database; the arguments are those of ``rdskit.connect``.
 
     Raises:
-        RdskitError: an option is wrong, or the writer cannot be used.
+        RdskitError: an option is invalid, or the writer cannot be used.
     """
     given = ConnectArguments(
         credentials=credentials,

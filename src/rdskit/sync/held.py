@@ -1,4 +1,4 @@
-"""A connection that a block holds, and messages of NOTIFY, for code without an event loop."""
+"""Hold connections and receive notifications in code without an event loop."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class HeldConnection:
 
     @property
     def role(self) -> Role:
-        """What the host said it is."""
+        """The role that the host reported."""
         return self._connection.role
 
     @overload
@@ -173,7 +173,7 @@ class HeldConnection:
 
 
 class Listening:
-    """Messages of some channels, as ``rdskit.Database.listen`` gives them: iterate over it, or enter it first."""
+    """An iterator over the messages of some channels, like that of ``rdskit.Database.listen``."""
 
     def __init__(self, listening: AsyncListening) -> None:
         self._listening = listening
@@ -188,5 +188,5 @@ class Listening:
         wait(self._listening.__aexit__(kind, error, trace))
 
     def __iter__(self) -> Generator[Notification, None, None]:  # noqa: PYI058 - the caller may close it
-        """Yield each message as it comes; ``close()`` the iterator to end it early."""
+        """Yield each message as it arrives; ``close()`` the iterator to end it early."""
         return iterate(self._listening.__aiter__, 1)

@@ -1,4 +1,4 @@
-"""A session for code without an event loop."""
+"""Define the session for code without an event loop."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Session:
         after: str | None = None,
         **named: Any,
     ) -> Any:
-        """Run a statement and give its first row, or None; arguments and errors as for the async method."""
+        """Run a statement and return its first row, or None; arguments and errors as for the async method."""
         return wait(self._database.fetch_one(sql, params, into=into, timeout=timeout, after=after, **named))
 
     @overload
@@ -114,7 +114,7 @@ class Session:
         after: str | None = None,
         **named: Any,
     ) -> Any:
-        """Run a statement and give all its rows."""
+        """Run a statement and return all its rows."""
         return wait(self._database.fetch_all(sql, params, into=into, timeout=timeout, after=after, **named))
 
     @overload
@@ -158,7 +158,7 @@ class Session:
     def execute(
         self, sql: str, params: Params | None = None, /, *, timeout: float | None = DEFAULT, **named: Any
     ) -> Result:
-        """Run a statement and give the number of rows that it matched."""
+        """Run a statement and return the number of rows that it matched."""
         return wait(self._database.execute(sql, params, timeout=timeout, **named))
 
     def insert_many(
@@ -337,7 +337,7 @@ class Session:
         exactly_once: bool | None = None,
         timeout: float | None = DEFAULT,
     ) -> T:
-        """Run ``closure(tx, *args, **kwargs)`` in a transaction, again as a whole after a conflict or a failover."""
+        """Run ``closure(tx, *args, **kwargs)`` in a transaction, and retry all of it after a conflict or failover."""
         options: dict[str, Any] = {"isolation": isolation, "exactly_once": exactly_once, "timeout": timeout}
         called, named = call_arguments(args, kwargs)
         call = functools.partial(_call_with, require_function("closure", closure), called, named)
@@ -356,7 +356,7 @@ class Session:
         keep: float = KEEP,
         timeout: float | None = DEFAULT,
     ) -> Any:
-        """Run ``closure(tx, *args, **kwargs)`` like ``run``, but once for each key; later calls get the same answer."""
+        """Run ``closure(tx, *args, **kwargs)`` like ``run``, but once per key; later calls get the same answer."""
         called, named = call_arguments(args, kwargs)
         told = fingerprint or fingerprint_of(called, named)
         options: dict[str, Any] = {"scope": scope, "fingerprint": told, "keep": keep, "timeout": timeout}
@@ -369,7 +369,7 @@ class Session:
         call: Callable[[Transaction], T],
         start: Callable[[Callable[[AsyncTransaction], Coroutine[Any, Any, T]]], Coroutine[Any, Any, T]],
     ) -> T:
-        """Let the loop run transactions, and this thread what happens inside them."""
+        """Run transactions on the background loop, and their closures in this thread."""
         turns: queue.SimpleQueue[tuple[AsyncTransaction, asyncio.Future[T]] | None] = queue.SimpleQueue()
         committed: list[Callable[[], Any]] = []
 
@@ -395,25 +395,25 @@ class Session:
 
     @contextlib.contextmanager
     def lock(self, name: str, *, timeout: float | None = DEFAULT) -> Iterator[None]:
-        """Hold an advisory lock for the length of the block; if it is lost, the block ends with ``FailoverError``."""
+        """Hold an advisory lock for the length of a block, which ends with ``FailoverError`` if the lock is lost."""
         with held_open(self._database.lock(name, timeout=timeout)):
             yield
 
     @property
     def closed(self) -> bool:
-        """Whether it can be used no more."""
+        """Whether it is closed."""
         return self._session.closed
 
     def close(self) -> None:
-        """End the session: it takes no more calls; those under way go on."""
+        """End the session: it refuses further calls; running ones continue."""
         wait(self._session.close())
 
     def setup(self) -> tuple[str, ...]:
-        """Make the tables of rdskit that this database has not, and give their names; may be run again."""
+        """Create the tables of rdskit that are missing in this database, and return their names; may be repeated."""
         return wait(self._database.setup())
 
     def token(self, *, timeout: float | None = DEFAULT) -> str:
-        """Return what was written through this object so far, for others to read: ``fetch_all(…, after=token)``."""
+        """Return a token for all writes through this object so far: ``fetch_all(…, after=token)`` sees them."""
         return wait(self._database.token(timeout=timeout))
 
 

@@ -1,4 +1,4 @@
-"""A transaction for code without an event loop."""
+"""Define the transaction for code without an event loop."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Transaction:
     @overload
     def fetch_one(self, sql: str, params: Params | None = None, /, *, into: type[T], **named: Any) -> T | None: ...
     def fetch_one(self, sql: str, params: Params | None = None, /, *, into: Any = None, **named: Any) -> Any:
-        """Run a statement and give its first row, or None."""
+        """Run a statement and return its first row, or None."""
         return wait(self._transaction.fetch_one(sql, params, into=into, **named))
 
     @overload
@@ -45,7 +45,7 @@ class Transaction:
     @overload
     def fetch_all(self, sql: str, params: Params | None = None, /, *, into: type[T], **named: Any) -> list[T]: ...
     def fetch_all(self, sql: str, params: Params | None = None, /, *, into: Any = None, **named: Any) -> Any:
-        """Run a statement and give all its rows."""
+        """Run a statement and return all its rows."""
         return wait(self._transaction.fetch_all(sql, params, into=into, **named))
 
     @overload
@@ -57,7 +57,7 @@ class Transaction:
         return wait(self._transaction.fetch_value(sql, params, into=into, **named))
 
     def execute(self, sql: str, params: Params | None = None, /, **named: Any) -> Result:
-        """Run a statement and give the number of rows that it matched."""
+        """Run a statement and return the number of rows that it matched."""
         return wait(self._transaction.execute(sql, params, **named))
 
     def insert_many(
@@ -94,7 +94,7 @@ class Transaction:
         return iterate(lambda: self._transaction.stream(sql, params, batch=batch, into=into, **named), batch)
 
     def on_commit(self, callback: Callable[[], Any]) -> None:
-        """Have a function called in this thread once the transaction is committed; what it raises is logged."""
+        """Call a function in this thread after the commit; what it raises is logged."""
         if inspect.iscoroutinefunction(require_function("callback", callback)):
             raise ConfigError(
                 f"{name_of(callback)} is an `async def` function: give on_commit of rdskit.sync a plain one"
@@ -102,15 +102,15 @@ class Transaction:
         self._transaction.on_commit(lambda: self._committed.append(callback))
 
     def lock(self, name: str, *, timeout: float | None = None) -> None:
-        """Take an advisory lock, held until this transaction has ended."""
+        """Take an advisory lock, and hold it until this transaction ends."""
         wait(self._transaction.lock(name, timeout=timeout))
 
     def publish(self, topic: str, key: str | None, payload: Any, headers: Mapping[str, str] | None = None) -> int:
-        """Write a message into the outbox, delivered if this transaction commits; give its id."""
+        """Write a message into the outbox, to be delivered if this transaction commits; return its id."""
         return wait(self._transaction.publish(topic, key, payload, headers))
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """Open a savepoint: what happens inside is undone alone when the block ends with an exception."""
+        """Open a savepoint; if the block ends with an exception, only its own changes are rolled back."""
         with held_open(self._transaction.transaction()):
             yield self

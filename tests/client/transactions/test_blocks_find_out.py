@@ -47,7 +47,8 @@ async def test_one_that_took_effect_ends_without_an_error(db: rdskit.Database) -
 async def test_one_that_did_not_ends_with_an_error_that_says_so(db: rdskit.Database) -> None:
     told: list[str] = []
     with pytest.raises(
-        rdskit.FailoverError, match="the connection was cut; COMMIT had been sent and did not take effect"
+        rdskit.FailoverError,
+        match="the connection was cut; COMMIT had been sent, but its commit marker shows that it did not take effect",
     ):
         async with db.transaction() as tx:
             tx.on_commit(lambda: told.append("committed"))
@@ -107,7 +108,7 @@ async def test_what_cannot_be_found_out_in_time_stays_unknown(
         raise rdskit.QueryTimeout("no answer")
 
     monkeypatch.setattr("rdskit.client.transactions.commit_marking.resolve", never)
-    with pytest.raises(rdskit.OutcomeUnknown, match=r"it could not be found out in time.*\[no answer\]"):
+    with pytest.raises(rdskit.OutcomeUnknown, match=r"its outcome could not be found out in time.*\[no answer\]"):
         async with db.transaction() as tx:
             await take(tx, done=True)
 
@@ -121,7 +122,7 @@ async def test_the_question_has_as_long_as_the_block_or_a_statement(target: Test
         await db.setup()
         for timeout in (None, 0.4):
             async with other.transaction(exactly_once=False) as holder:
-                with pytest.raises(rdskit.OutcomeUnknown, match="it could not be found out in time"):
+                with pytest.raises(rdskit.OutcomeUnknown, match="its outcome could not be found out in time"):
                     async with db.transaction(timeout=timeout) as tx:
                         await tx.execute(TAKE)
                         assert tx.commit_marker is not None

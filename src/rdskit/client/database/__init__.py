@@ -1,6 +1,6 @@
-"""``rdskit.connect`` and the database object that it gives.
+"""Provide ``rdskit.connect`` and the database object that it returns.
 
-Only `connect` is imported with the package; `opening`, and all that it needs, is imported by the first connection.
+`import rdskit` imports `connect` only. The first connection imports `opening` and everything that it needs.
 """
 
 from rdskit.client.database.connect import Connecting, connect

@@ -1,4 +1,4 @@
-"""The arguments of ``rdskit.connect`` and ``rdskit.sync.connect`` as the application gave them."""
+"""Define the unchecked arguments of ``rdskit.connect`` and ``rdskit.sync.connect``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ConnectArguments(NamedTuple):
-    """Everything but the target, not yet checked. See ``connect``, which has the same defaults, for what each means.
+    """All arguments except the target, unchecked. They have the defaults of ``connect``, where each is documented.
 
     A named tuple, because this module is imported with the package: a dataclass would import ``inspect``.
     """

@@ -1,4 +1,4 @@
-"""Whether the server has room for the pools of all processes; asked once, when a database is opened."""
+"""Check once, when a database is opened, whether the server has room for the pools of all processes."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _log = logging.getLogger("rdskit.pool")
 
 
 async def check_budget(cluster: Cluster, limits: PoolLimits, processes: int) -> None:
-    """Compare what all processes may open with what the writer takes, and say so if it is too much.
+    """Compare the pools of all processes with the writer's connection limit, and warn if they exceed it.
 
-    Behind a proxy nothing is asked: sharing few server connections is what it is there for.
+    Behind RDS Proxy nothing is checked, because the proxy shares few server connections among many clients.
 
     Raises:
-        ConfigError: not even the connections that are always kept open fit.
+        ConfigError: even the connections that are always kept open exceed the limit.
     """
     if cluster.is_stateless:
         return
@@ -32,7 +32,7 @@ async def check_budget(cluster: Cluster, limits: PoolLimits, processes: int) -> 
     try:
         capacity = await lease.connection.capacity(_TIMEOUT)
     except DriverError as error:
-        _log.info("how many connections %s takes is not known: %s", cluster.writer.endpoint, error)
+        _log.info("the connection limit of %s is unknown: %s", cluster.writer.endpoint, error)
         return
     finally:
         lease.give_back()

@@ -1,4 +1,4 @@
-"""The types of what ``rdskit.connect`` is given; what the values mean is checked by ``Options``."""
+"""Check the types of the arguments of ``rdskit.connect``; ``Options`` checks their values."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 def with_checked_types(given: ConnectArguments) -> ConnectArguments:
-    """Refuse arguments of a wrong type; return the others with tuples in place of what can be read only once.
+    """Refuse arguments of a wrong type; return the others, with iterables converted to tuples.
 
     Raises:
-        ConfigError: one of them is. The message quotes no credentials and no key.
+        ConfigError: an argument has a wrong type. The message contains no credentials and no key.
     """
     for name in ("tls", "consistency", "topology", "pinning", "pipeline", "application_name"):
         require_text(name, getattr(given, name))
@@ -51,7 +51,7 @@ def check_plain_types(timeout: Any, connect_timeout: Any, application_name: Any,
     """Refuse arguments of ``dbapi_connect`` of a wrong type.
 
     Raises:
-        ConfigError: one of them is.
+        ConfigError: an argument has a wrong type.
     """
     require_seconds("timeout", timeout, or_none=False)
     require_seconds("connect_timeout", connect_timeout, or_none=False)

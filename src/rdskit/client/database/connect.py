@@ -1,4 +1,4 @@
-"""``rdskit.connect``."""
+"""Define ``rdskit.connect`` and the object that it returns."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class Connecting:
     def __await__(self) -> Generator[Any, None, Database]:
         return self._open().__await__()
 
-    if not TYPE_CHECKING:  # a type checker tells of a forgotten await by itself
+    if not TYPE_CHECKING:  # a type checker reports a missing await by itself
 
         def __getattr__(self, name: str) -> NoReturn:
-            """Say what is missing to a caller who uses what has not been awaited; only reached by a wrong name.
+            """Explain a missing ``await`` to a caller that uses a method of the database on this object.
 
             Raises:
                 ConfigError: the database has such a method.
-                AttributeError: it has not.
+                AttributeError: it has none.
             """
             from rdskit.client.database.database import Database  # noqa: PLC0415 - see `_open`
 
@@ -62,7 +62,7 @@ class Connecting:
             await self._database.close()
 
     async def _open(self) -> Database:
-        # Imported by whoever connects: `import rdskit` alone stays cheap, which counts where processes are short-lived.
+        # Imported here, so that `import rdskit` alone stays cheap, which matters for short-lived processes.
         from rdskit.client.database.named import expanded  # noqa: PLC0415
         from rdskit.client.database.opening import checked, open_target  # noqa: PLC0415
 
@@ -112,7 +112,7 @@ def connect(
             object with ``login()``; None: the target's user, the environment's, or the managed master user.
         tls: ``"verify-full"``, ``"require"`` or ``"off"``; a Unix socket needs none.
         ca: a PEM file with an authority to trust besides those of RDS; ``RDSKIT_CA`` adds another.
-        cleartext_password: an unverified server may have the password in the clear, or encrypted by a key it sends.
+        cleartext_password: send the password to an unverified server in the clear, or encrypted by a key it sends.
         consistency: of reads: ``"session"`` (sees own writes), ``"strong"`` (the writer) or ``"eventual"`` (any host).
         readers: ``"auto"`` uses the topology's replicas, ``"off"`` only the writer; a list names hosts (``host:port``).
         readable: functions that only read besides those that the catalog declares so, as in ``shop.price``.
@@ -122,18 +122,18 @@ def connect(
         max_size: connections open at most to each host.
         max_waiting: callers that may wait for one at most; ten for each connection if None.
         connect_timeout: seconds for one attempt to open a connection.
-        application_name: what the server shows for these connections.
+        application_name: name of these connections in the server's views.
         settings: server settings of these connections, as in ``{"statement_timeout": "5s"}``; a reset returns to them.
         codecs: how types are written and read, as in ``{"json": rdskit.Codec(orjson.dumps, orjson.loads)}``.
         observers: called with each event of ``rdskit.events`` on the event loop; must return at once.
-        processes: how many connect like this one, for the server's budget; None takes ``WEB_CONCURRENCY``, else 1.
-        pinning: ``"avoid"`` keeps nothing that an RDS Proxy would pin, ``"auto"`` at a proxy's name, ``"allow"`` never.
-        pipeline: ``"auto"`` has quick reads of many tasks share a connection, see docs/pipelining.md; or ``"off"``.
-        spill: the share of reads (0 to 1) that the writer takes over; more end in ``StaleReadError``. None: no limit.
+        processes: number of processes like this one, for the connection budget; None: ``WEB_CONCURRENCY``, else 1.
+        pinning: ``"avoid"`` uses no session state, which RDS Proxy would pin; ``"auto"`` only at a proxy; ``"allow"``.
+        pipeline: ``"auto"`` lets quick reads of many tasks share a connection, see docs/pipelining.md; or ``"off"``.
+        spill: largest share of reads (0 to 1) for the writer; others raise ``StaleReadError``. None: no limit.
         token_key: signs ``token()``: 16 characters or more, the same everywhere; None: ``RDSKIT_TOKEN_KEY``, or random.
 
     Raises:
-        RdskitError: when the result is awaited or entered: an option is wrong, or the writer cannot be used.
+        RdskitError: when the result is awaited or entered: an option is invalid, or the writer cannot be used.
     """
     given = ConnectArguments(credentials, tls, ca, cleartext_password, consistency)._replace(
         readers=readers,

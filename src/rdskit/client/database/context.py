@@ -1,4 +1,4 @@
-"""What a session works with, built in one step: no object of this room is usable before all of it is there."""
+"""Build the objects that a session needs, in one step, so that none exists half-built."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ class DatabaseContext:
         name: the target without its password, for messages.
         cluster: the started cluster.
         statements: compiled statements.
-        tokens: makes and reads tokens.
-        marker_table: where the database keeps its commit markers.
-        readers: the watched readers; None where every read goes to the writer.
-        routines: learns which functions only read.
+        tokens: issues and reads tokens.
+        marker_table: the database's table of commit markers.
+        readers: the readers; None if every read goes to the writer.
+        routines: looks up which functions only read.
         consistency: where reads may go, as for ``connect``.
         timeout: seconds for each call that names no timeout of its own; None for no limit.
         hooks: write hooks of the database and all its sessions.
-        only_reads: the target led to readers when it was opened, so that there is nothing to write.
-        owner: of the background tasks.
+        only_reads: the target led to readers only when it was opened, so the client cannot write.
+        owner: owns the background tasks.
         hub: listens for notifications.
         variants: what differs between scopes.
         scope: the tenant, role and schema that statements run with.
-        router: chooses between writer and readers for each statement; None for the usual rule.
+        router: chooses between writer and readers for each statement; None for the default rule.
     """
 
     name: str
@@ -67,19 +67,19 @@ class DatabaseContext:
     router: Router | None = None
 
     def nothing_written(self) -> WritePosition:
-        """Return the record of a session that has written nothing so far."""
+        """Return the write position of a session that has written nothing so far."""
         return NoWritePosition(self.owner) if self.only_reads else WritePosition(self.owner)
 
 
 @dataclass(frozen=True, slots=True)
 class SessionContext:
-    """What one session works with.
+    """What one session needs.
 
     Attributes:
-        shared: the part that is the same for all sessions of the database.
-        written: what this session has written, and its reads must see.
+        shared: the part that all sessions of the database share.
+        written: how far this session has written, which its reads must see.
         executor: runs statements outside transactions.
-        transactions: what its transactions are opened with.
+        transactions: what its transactions need.
         marking: resolves COMMITs whose answer was lost.
     """
 
@@ -94,12 +94,12 @@ def session_context(shared: DatabaseContext, written: WritePosition) -> SessionC
     """Build the context of one session.
 
     Args:
-        shared: the database's.
-        written: what the session has written so far.
+        shared: the part that all sessions share.
+        written: how far the session has written.
     """
     cluster, statements = shared.cluster, shared.statements
     transactions = TransactionContext(cluster, statements, written, shared.timeout, shared.hooks, shared.scope)
-    # What rdskit itself writes to resolve a lost COMMIT is not the application's write.
+    # rdskit's own writes, to resolve a lost COMMIT, must not call the application's write hooks.
     own = functools.partial(TransactionScope, transactions._replace(hooks=WriteHooks(cluster, shared.owner)))
     return SessionContext(
         shared=shared,
@@ -121,16 +121,16 @@ def view_context(
     """Build the context of a view of a database, which shares everything else with it.
 
     Args:
-        of: the database's.
+        of: the database's context.
         scope: the tenant, role and schema that its statements run with; None for those of ``of``.
-        router: chooses where they go; None for that of ``of``.
-        unlimited: its calls have no limit of time unless they name one.
-        statements: compiles its statements, in place of the cache that its scope shares with others.
+        router: chooses the host of each statement; None for the router of ``of``.
+        unlimited: its calls have no timeout by default.
+        statements: a cache of compiled statements to use instead of the scope's shared one.
     """
     shared = of.shared
     if scope is not None:
         scope = shared.variants.scope(scope)
-        if statements is None:  # an empty cache counts too
+        if statements is None:  # compared with None, because an empty cache is false
             statements = shared.variants.statements(scope)
         learns = statements is shared.variants.statements(NO_SCOPE)
         shared = replace(

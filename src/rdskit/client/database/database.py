@@ -1,4 +1,4 @@
-"""The database object that an application talks to."""
+"""Define the database object that an application uses."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from rdskit.kernel.topology import Topology
     from rdskit.runtime.deadlines import Deadline
 
-_HEALTH_TIMEOUT = 2.0  # seconds for one host's sign of life
+_HEALTH_TIMEOUT = 2.0  # seconds for one host's health check
 
 
 class Database(Session):
-    """A cluster with its pools. Made by ``rdskit.connect``; safe for use by many tasks of one event loop.
+    """A cluster with its pools, as returned by ``rdskit.connect``; many tasks of one event loop may share it.
 
-    All methods that talk to the server take ``timeout=``: seconds for the whole call, waiting for a connection and
-    retries included; None for no limit. Parameters are keywords, or one mapping as second argument.
+    All methods that use the server take ``timeout=``: seconds for the whole call, including retries and the wait for a
+    connection; None for no limit. Parameters are keywords, or one mapping as second argument.
     """
 
     def __init__(self, context: SessionContext) -> None:
@@ -46,14 +46,14 @@ class Database(Session):
     async def session(self, *, after: str | None = None) -> AsyncIterator[Session]:
         """Narrow "read your writes" to one user or one request: ``async with db.session() as s``.
 
-        Reads through the session wait for its own writes, and not for those of the whole application, so that more of
-        them are answered by readers. It uses the connections of the database and costs nothing to open.
+        Reads through the session wait for its own writes only, and not for those of the whole application. So readers
+        can serve more of them. A session uses the connections of the database, and is cheap to open.
 
         Args:
-            after: a ``token()`` whose writes all of its reads shall see too.
+            after: a ``token()``; all reads of the session also see the writes that it covers.
 
         Raises:
-            ConfigError: the token is not one of ours, or of another cluster.
+            ConfigError: the token's signature is wrong, or it is of another cluster.
             StaleReadError: it has expired, and this database leads to readers only.
         """
         self._require_open()
@@ -73,7 +73,7 @@ class Database(Session):
 
     @property
     def context(self) -> SessionContext:
-        """What it works with: for the rooms of rdskit itself, by way of ``rdskit.client.api``."""
+        """The context of this object, for other packages of rdskit by way of ``rdskit.client.api``."""
         return self._context
 
     # -- sessions of the server ------------------------------------------------------------------------------------
@@ -84,8 +84,8 @@ class Database(Session):
     ) -> AsyncIterator[HeldConnection]:
         """Hold one connection for the length of the block: ``async with db.connection() as c``.
 
-        It is for what belongs to a session of the server: SET, temporary tables, CREATE INDEX CONCURRENTLY. Afterwards
-        the session is reset, and the connection goes back to the pool, whatever happened in the block.
+        Use it for the state of a server session: SET, temporary tables, CREATE INDEX CONCURRENTLY. At the end of the
+        block, the session is reset and the connection goes back to the pool.
 
         Args:
             host: the identifier of a reader, as ``topology()`` gives it; None for the writer.
@@ -133,24 +133,24 @@ class Database(Session):
         pool = self._cluster.readers.get(host)
         if pool is None:
             known = ", ".join(self._cluster.readers) or "none"
-            raise ConfigError(f"{host!r} is no reader of {self._name}; its readers are: {known}")
+            raise ConfigError(f"{host!r} is not a reader of {self._name}; its readers are: {known}")
         try:
             return await pool.acquire(deadline, scope)
         except Retired:
-            raise ConnectError(f"the reader {host!r} left the cluster: look at topology() again") from None
+            raise ConnectError(f"the reader {host!r} left the cluster: call topology() again") from None
 
     def listen(self, *channels: str, queue: int = 1000, timeout: float | None = DEFAULT) -> Listening:
         """Listen to channels of NOTIFY: ``async for note in db.listen("jobs")``; PostgreSQL only.
 
-        It goes on after failovers, on a connection of its own that all listeners of the database share. Messages that
-        were sent while there was no connection are lost: a message with ``missed=True`` then says so for each channel,
-        as soon as the server is listened to again. The same stands in the place of messages that a slow receiver had no
-        room for. The loop ends when the database is closed.
+        It continues after failovers. All listeners of the database share one connection outside the pool. Messages sent
+        while there is no connection are lost: once the server is connected again, each channel gets a message with
+        ``missed=True``. Such a message also replaces those that did not fit into a slow receiver's queue. The loop ends
+        when the database is closed.
 
         Args:
             channels: their names, in exact spelling.
             queue: messages that may wait for this receiver.
-            timeout: seconds until the server must have begun to send.
+            timeout: seconds until the server must have answered LISTEN.
 
         Raises:
             ConfigError: the engine has no LISTEN, or no channel is given.
@@ -168,12 +168,12 @@ class Database(Session):
     # -- what it is and how it does --------------------------------------------------------------------------------
 
     async def topology(self) -> Topology:
-        """The hosts of the cluster as they were last seen; just after connecting, once they have been looked up."""
+        """Return the last known hosts of the cluster; just after connecting, wait until they have been looked up."""
         self._require_open()
         return await self._cluster.settled()
 
     def stats(self) -> Stats:
-        """Counters and sizes of every pool, and how reads were spread."""
+        """Return counters and sizes of every pool, and the reads that each reader has served."""
         served = {reader.identifier: reader.served for reader in self._readers.known()} if self._readers else {}
         return Stats(
             writer=self._cluster.writer.stats(),
@@ -185,7 +185,7 @@ class Database(Session):
         )
 
     async def health(self) -> Health:
-        """Ask every host for a sign of life; never raises for a host that gives none."""
+        """Ping every host; a host that does not answer is part of the result, and raises no error."""
         self._require_open()
         writer, *readers = await asyncio.gather(
             HostHealth.of("writer" if self._cluster.takes_writes else "entry", self._cluster.writer, _HEALTH_TIMEOUT),
@@ -194,7 +194,7 @@ class Database(Session):
         return Health(writer=writer, readers=tuple(readers))
 
     async def close(self) -> None:
-        """Close all connections; calls under way get a moment to end. May be called twice."""
+        """Close all connections; running calls get two seconds to end. May be called twice."""
         if self._refusal is None:
             self._refusal = f"the database {self._name} is closed; open it again with rdskit.connect"
             await self._shared.owner.close()
@@ -202,8 +202,8 @@ class Database(Session):
 
 
 class View(Database):
-    """The same database in another scope, or with a router: it shares the pools, and closing it closes none of them."""
+    """A database in another scope or with a router; it shares the pools, and closing it does not close them."""
 
     async def close(self) -> None:
-        """End the view; the database goes on."""
-        self._refusal = self._refusal or f"this view of {self._name} has ended; make another one of the database"
+        """End the view; the database stays open."""
+        self._refusal = self._refusal or f"this view of {self._name} has ended; create another one of the database"

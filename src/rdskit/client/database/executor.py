@@ -1,4 +1,4 @@
-"""One statement outside a transaction: the right host, and the retry table when something goes wrong."""
+"""Run one statement outside a transaction on the right host, and retry it by the retry table."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from rdskit.kernel.endpoints import Endpoint
     from rdskit.kernel.ports import Params
 
-_KNOWN_WITHIN = 0.05  # seconds that a read waits to learn what it must see, before it goes to the writer
-# How often a failure may be answered by doing the statement again; a lost connection by the deadline alone. All calls
-# together share the cluster's retry budget, conflicts excepted: a server that reports one is well.
+_KNOWN_WITHIN = 0.05  # seconds that a read waits for the position it must see, before it goes to the writer
+# Retries per statement and kind of failure; after a lost connection only the deadline limits them. All calls share the
+# cluster's retry budget. Conflicts do not count against it, because a server that reports one is healthy.
 _REPEATS = {Failure.LOST: math.inf, Failure.READ_ONLY: 8, Failure.CONFLICT: 8, Failure.UNWELL: 1}
 
 T = TypeVar("T")
@@ -54,10 +54,10 @@ class Work(NamedTuple, Generic[T]):
     Attributes:
         call: starts it on a connection.
         statement: the compiled statement.
-        text: what the driver is given.
+        text: its text for the driver.
         args: its arguments.
-        deadline: of the whole call.
-        after: what a read must see besides the session's own writes; None where only the writer surely shows it.
+        deadline: deadline of the whole call.
+        after: the position that a read must see besides the session's own writes; None if only the writer shows it.
     """
 
     call: Call[T]
@@ -104,7 +104,7 @@ class Executor:
         timeout: float | None,
         after: Position | None = START,
     ) -> T:
-        """Run a statement on the right host. Every query comes by here: the usual case is short, and in one piece.
+        """Run a statement on the right host. Every query passes here, so the usual case is inlined.
 
         Args:
             call: starts the statement on a connection, one of ``statements.calls``.
@@ -112,10 +112,10 @@ class Executor:
             params: its parameters as a mapping, or None.
             named: its parameters as keywords.
             timeout: seconds for the whole call, retries included; None for no limit.
-            after: what a read must see besides the session's own writes; None where only the writer surely shows it.
+            after: the position that a read must see besides the session's own writes; None if only the writer shows it.
 
         Raises:
-            ConfigError: statement and parameters do not fit.
+            ConfigError: the parameters do not fit the statement.
         """
         text, args = text_and_arguments(statement, params, named)
         started = self._clock()
@@ -129,7 +129,7 @@ class Executor:
             if lease is not None:
                 lease.give_back()
             return await self._write(Work(call, statement, text, args, _until(started, timeout)), None)
-        lease.dirty = statement.dirties_session  # before it is sent: what fails may leave a lock or transaction
+        lease.dirty = statement.dirties_session  # before it is sent: a failed call may leave a lock or a transaction
         lease.settles = not statement.repeatable
         try:
             writer.watchdog.begin(lease, math.inf if timeout is None else started + timeout)
@@ -155,14 +155,14 @@ class Executor:
     # -- the writer ------------------------------------------------------------------------------------------------
 
     async def _write(self, work: Work[T], error: DriverError | None) -> T:
-        """Run on the writer, again and again where the retry table allows it."""
+        """Run on the writer, and retry while the retry table allows it."""
         _require_plain(work.statement)
         repeats: dict[Failure, int] = {}
         attempts: Attempts | None = None
         while True:
             if error is not None:
                 attempts = attempts or Attempts()
-                await self._consider(work, error, repeats, attempts)
+                await self._retry_or_raise(work, error, repeats, attempts)
             try:
                 lease = await self._cluster.acquire_writer(work.deadline, self.scope)
             except RdskitError as refused:
@@ -187,10 +187,10 @@ class Executor:
                     self._retries.succeeded()
                 return answer
 
-    async def _consider(
+    async def _retry_or_raise(
         self, work: Work[Any], error: DriverError, repeats: dict[Failure, int], attempts: Attempts
     ) -> None:
-        """Return if the statement may be run again, after a pause; raise what the caller must know otherwise."""
+        """Wait, and return if the statement may be retried; otherwise raise the caller's error."""
         writes = not work.statement.repeatable
         self._cluster.report(error.failure)
         action = self._action(work.statement, error)
@@ -202,31 +202,33 @@ class Executor:
             if error.failure is not Failure.CONFLICT and not self._retries.may_retry():
                 raise _budget_is_spent(error) from error.__cause__
             self._retrying(work.statement, error.failure, count)
-            if error.failure is not Failure.LOST:  # a lost host is waited for where connections are opened
+            if error.failure is not Failure.LOST:  # after a lost connection, the pool's opener paces the attempts
                 pause = TRANSACTION.delay(count, random.random())  # noqa: S311 - jitter, not a secret
                 await asyncio.sleep(work.deadline.bounded(pause))
             return
         if writes and (action is Action.UNKNOWN or isinstance(error.public, ResultError) or not work.statement.atomic):
             self._written.lost_track()
-        told = public_error(error, action, work.statement)
-        if (attempts.total > 1 or action is Action.RETRY) and isinstance(told, RdskitError):
-            explain(told, attempts.summary("the statement", _reason_to_stop(error, action, work, count)))
+        raised = public_error(error, action, work.statement)
+        if (attempts.total > 1 or action is Action.RETRY) and isinstance(raised, RdskitError):
+            explain(raised, attempts.summary("the statement", _reason_to_stop(error, action, work, count)))
         if writes and self._hooks.active and (action is Action.UNKNOWN or not work.statement.atomic):
-            await self._hooks.uncertain(work.statement.tables.writes, self.scope, told)
-        raise told from error.__cause__
+            await self._hooks.uncertain(work.statement.tables.writes, self.scope, raised)
+        raise raised from error.__cause__
 
     def _action(self, statement: Statement, error: DriverError) -> Action:
-        if statement.atomic or not self._cluster.takes_writes:  # what reads only commits nothing
+        if statement.atomic or not self._cluster.takes_writes:  # a read-only host commits nothing
             return action_for(error.failure, Phase.STATEMENT, writes=not statement.repeatable)
-        if isinstance(error.public, QueryTimeout):  # also a limit of the server's own, which it answers as a refusal
+        # A procedure may have committed before its timeout; also before one of the server's own limits, which the
+        # server reports as an ordinary error.
+        if isinstance(error.public, QueryTimeout):
             return Action.UNKNOWN
         return action_for(error.failure, Phase.PROCEDURE, writes=True)
 
     def _retrying(self, statement: Statement, failure: Failure, count: int) -> None:
-        """A statement is about to be sent again; for whoever wants to know."""
+        """Notify observers before a retry; this executor has none."""
 
     async def _abandon(self, lease: Lease, statement: Statement, error: BaseException) -> None:
-        """Give up in mid-flight, because the caller was cancelled: a write may have happened."""
+        """Check the connection in after the caller was cancelled; a write may have happened."""
         if not statement.repeatable:
             self._written.lost_track()
         lease.give_back()
@@ -234,10 +236,10 @@ class Executor:
             await self._hooks.uncertain(statement.tables.writes, self.scope, error)
 
     def _settle(self, lease: Lease, statement: Statement) -> None:
-        """Give a connection back after its answer; where readers exist, learn first how far the writer has come."""
+        """Check a connection in after its answer; if there are readers, read the writer's position first."""
         if not self._cluster.readers:
             if not statement.repeatable:
-                self._written.lost_track()  # asked for when there are readers, or when a token is wanted
+                self._written.lost_track()  # read later, if a reader joins or the application asks for a token
             lease.give_back()
         elif statement.repeatable:
             self._written.capture(lease)
@@ -249,7 +251,7 @@ class Executor:
     # -- the readers -----------------------------------------------------------------------------------------------
 
     async def borrow(self, statement: Statement, deadline: Deadline, after: Position | None = START) -> Borrowed | None:
-        """Lend a reader that shows what a statement must see; None sends it to the writer."""
+        """Check out a connection to a reader that shows what a statement must see; None sends it to the writer."""
         if statement.unknown and self._cluster.routes_reads:
             self._routines.learn(statement)
         if not self._cluster.routes_reads or self._consistency == "strong":
@@ -259,7 +261,7 @@ class Executor:
         return await self._borrow(after, deadline)
 
     def needs_reader(self, statement: Statement, after: Position | None) -> bool:
-        """Whether only a reader that was seen to be fresh may answer: without a writer, the entry is any of them."""
+        """Return whether a known reader has to serve it: without a writer, the entry may lead to any reader."""
         if statement.kind is not Kind.READ or self._cluster.takes_writes:
             return False
         return after is not START or self._written.position is not START
@@ -282,11 +284,11 @@ class Executor:
                 answer = await _run(borrowed.lease, work)
             except DriverError as error:
                 failures += 1
-                self._consider_reader(work, borrowed, error, failures)
+                self._retry_read_or_raise(work, borrowed, error, failures)
                 if self._cluster.takes_writes and (error.failure is not Failure.CONFLICT or failures > 1):
                     break
-                # Replaying was in its way (a hot standby cancels the query), and another reader may be at another
-                # place; or there is no writer to go to.
+                # Either a hot standby canceled the query because of a recovery conflict, and another reader may have
+                # replayed less or more; or there is no writer to retry on.
                 borrowed = await self._borrow(work.after, work.deadline, avoid=borrowed.reader)
             except BaseException:
                 borrowed.given_up()
@@ -300,13 +302,13 @@ class Executor:
         return await self._write(work, None)
 
     def count_sent_to_writer(self) -> None:
-        """Count a read that a reader might have answered."""
+        """Count a read that a reader might have served."""
         if self._readers is not None and self._cluster.takes_writes:
             self._readers.sent_to_writer += 1
 
-    def _consider_reader(self, work: Work[Any], borrowed: ReaderCall, error: DriverError, failures: int) -> None:
-        """Return if a read may be sent elsewhere; raise what the caller must know otherwise."""
-        if error.failure is Failure.REFUSED:  # the reader did as it should
+    def _retry_read_or_raise(self, work: Work[Any], borrowed: ReaderCall, error: DriverError, failures: int) -> None:
+        """Return if a read may be retried on another host; otherwise raise the caller's error."""
+        if error.failure is Failure.REFUSED:  # an error of the statement, not of the reader
             borrowed.give_back()
         else:
             borrowed.failed(error.failure)
@@ -320,7 +322,7 @@ class Executor:
         self._retrying(work.statement, error.failure, failures)
 
     async def _position_to_see(self, after: Position | None) -> Position | None:
-        """What the read must see; None when only the writer can tell."""
+        """Return the position that a read must see; None if only the writer is sure to show it."""
         if after is None or (after is not START and self._readers is not None and not self._readers.can_tell(after)):
             return None
         if self._consistency == "eventual":
@@ -331,15 +333,15 @@ class Executor:
 
 
 def writer_is_elsewhere(entry: Endpoint) -> StaleReadError:
-    """Only the writer surely shows what a read wants to see, and this client came to readers."""
+    """Return the error for a read that only the writer could serve, on a target that leads to readers only."""
     return StaleReadError(
-        f"no reader shows what this read must see, and {entry} leads to no writer: try again in a moment, or connect "
-        "by the cluster's own endpoint"
+        f"no reader shows what this read must see, and {entry} leads to no writer: retry in a moment, or connect by "
+        "the cluster's own endpoint"
     )
 
 
 def text_and_arguments(statement: Statement, params: Params | None, named: dict[str, Any]) -> tuple[str, Sequence[Any]]:
-    """Return what the driver is given for a call; the usual cases by a short way."""
+    """Return the text and arguments for the driver, with shortcuts for the usual cases."""
     if params is None and len(named) == 1 and statement.only in named:  # comparing sets of names costs 3 µs
         return statement.text, [named[statement.only]]
     if params is None and named.keys() == statement.parameters and statement.plain:
@@ -353,7 +355,7 @@ def _run(lease: Lease, work: Work[T]) -> Coroutine[Any, Any, T]:
 
 
 def _may_go_on(work: Work[Any], failure: Failure, failures: int) -> bool:
-    """Whether one more reader may be asked, where there is no writer."""
+    """Return whether to retry on one more reader, if there is no writer."""
     return failure is not Failure.READ_ONLY and failures <= _REPEATS[failure] and not work.deadline.passed
 
 
@@ -362,10 +364,10 @@ def _until(started: float, timeout: float | None) -> Deadline:
 
 
 def public_error(error: DriverError, action: Action, statement: Statement) -> Exception:
-    """Return what the caller gets for an error after which its statement is not run again."""
+    """Return the caller's exception for an error after which the statement is not retried."""
     if action is Action.UNKNOWN:
         happened = "may have happened" if statement.atomic else "may have committed a part of its work, or all"
-        return OutcomeUnknown(f"{error.public}; the statement had been sent and {happened}: look before you repeat it")
+        return OutcomeUnknown(f"{error.public}; the statement had been sent and {happened}: check before you repeat it")
     if isinstance(error.public, ReadOnlyError):
         return ReadOnlyError(
             f"{error.public}; the writer itself refuses writes: is default_transaction_read_only or read_only set?",
@@ -387,8 +389,7 @@ def _reason_to_stop(error: DriverError, action: Action, work: Work[Any], count: 
 
 def _budget_is_spent(error: DriverError) -> FailoverError:
     return FailoverError(
-        f"{error.public}; nothing was changed, and it is not tried again: too many calls fail, and the retry budget is "
-        "spent"
+        f"{error.public}; nothing was changed, and it is not retried: too many calls fail, so the retry budget is spent"
     )
 
 

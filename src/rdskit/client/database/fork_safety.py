@@ -1,7 +1,7 @@
-"""What a forked child finds: databases that belong to its parent.
+"""Make open databases unusable in a forked child, because they belong to its parent.
 
-Parent and child share the sockets, and even the event loop's list of them, so whatever the child did there would
-disturb the parent. The child's copies are therefore closed without a word to anybody: to use one says what to do.
+Parent and child share the sockets, and even the event loop's epoll set. So nothing in the child may touch them: it
+would disturb the parent. The child's databases refuse every call, with an error that says what to do.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ _left_to_parent: list[Any] = []
 
 
 def belongs_to_this_process(one: T, leave: Callable[[T], None]) -> None:
-    """Have something open left to the parent in every child that is forked from now on.
+    """Register an open object that a forked child must not use.
 
     Args:
-        one: a fork must not share it.
-        leave: called with it in the child, to make it useless there without touching a socket. A function and no bound
-            method, which would keep it alive.
+        one: the object; it is held by a weak reference.
+        leave: called with the object in the child, to disable it without touching a socket. A plain function, because a
+            bound method would keep the object alive.
     """
     _open[one] = leave
 
 
 def _leave_all_to_parent() -> None:
-    # They are kept alive: collecting a transport would take its socket out of the list that the parent's loop waits on.
+    # Keep them alive: a collected transport would remove its socket from the epoll set that the parent's loop uses too.
     inherited = list(_open.items())
     _left_to_parent.extend(one for one, _ in inherited)
     _open.clear()

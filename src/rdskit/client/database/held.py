@@ -1,4 +1,4 @@
-"""One connection that a block holds: for SET, LISTEN, CREATE INDEX CONCURRENTLY and other work of a session."""
+"""Hold one connection for a block that needs a session: SET, LISTEN, CREATE INDEX CONCURRENTLY."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ if TYPE_CHECKING:
     from rdskit.kernel.topology import Role
 
 T = TypeVar("T")
-_MESSAGES = 10_000  # that wait for a receiver
-_ROLLBACK_TIMEOUT = 2.0  # seconds; then the connection is dropped, which rolls back as well
+_MESSAGES = 10_000  # messages that may wait for a receiver
+_ROLLBACK_TIMEOUT = 2.0  # seconds; then the connection is closed, which rolls back as well
 
 
 class HeldConnection:
     """A connection of the pool, for the length of ``async with db.connection() as c``.
 
-    What a statement changes in the session holds for the block, and is taken back at its end. A connection that is lost
-    is not replaced, because its session would be another one: the call raises, and the block must be run again.
+    Changes to the session last for the block, and are reset at its end. A lost connection is not replaced, because the
+    new session would lack those changes: the call raises, and the application has to run the block again.
     """
 
     def __init__(self, lease: Lease, context: TransactionContext) -> None:
@@ -53,7 +53,7 @@ class HeldConnection:
         self._ended = False
         self._lost = False
         self._in_transaction = False
-        lease.dirty = True  # whatever happens: the session is reset afterwards
+        lease.dirty = True  # always reset the session afterwards, whatever the statements did
 
     def __repr__(self) -> str:
         return f"<rdskit.HeldConnection {self.endpoint}>"
@@ -65,7 +65,7 @@ class HeldConnection:
 
     @property
     def role(self) -> Role:
-        """What the host said it is."""
+        """The role that the host reported."""
         return self._lease.connection.role
 
     @overload
@@ -244,12 +244,12 @@ class HeldConnection:
             raise error.public from error.__cause__
         finally:
             if not (connection.broken or self._ended):
-                with contextlib.suppress(DriverError):  # the connection is broken then, and the pool drops it
+                with contextlib.suppress(DriverError):  # the connection is broken then, and the pool closes it
                     for channel in channels:
                         await connection.unlisten(channel, self._timeout)
 
     def end(self) -> None:
-        """Take no more calls; called by the block that holds it."""
+        """Refuse further calls; called at the end of the block."""
         self._ended = True
 
     # -- one statement ---------------------------------------------------------------------------------------------
@@ -282,7 +282,7 @@ class HeldConnection:
         return answer
 
     async def _failed(self, error: DriverError, statement: Statement) -> Exception:
-        """Return what the caller gets, after the hooks have received what may have happened."""
+        """Return the caller's error, after calling the hooks if the statement may have taken effect."""
         context = self._context
         self._lost = self._lost or error.failure is Failure.LOST or self._lease.connection.interrupted
         context.cluster.report(error.failure)
@@ -320,8 +320,8 @@ async def held(lease: Lease, context: TransactionContext) -> AsyncIterator[HeldC
     """Hold a connection for the length of the block; its session is reset afterwards.
 
     Args:
-        lease: the connection; it is given back.
-        context: of the session that holds it.
+        lease: the connection, which is checked in at the end.
+        context: context of the session that holds it.
     """
     connection, hold = HeldConnection(lease, context), Hold(lease.pool)
     try:

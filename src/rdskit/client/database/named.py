@@ -1,4 +1,4 @@
-"""Targets by name: ``rdskit.toml`` says where each is and how it is reached.
+"""Look up targets by name in ``rdskit.toml``, which holds their URLs and options.
 
 ```toml
 [targets.orders]
@@ -6,7 +6,7 @@ url = "rds://orders/shop"
 credentials = "secretsmanager:prod/orders"
 ```
 
-The file is looked for in the working directory and then upwards; ``RDSKIT_CONFIG`` names another one.
+The file is searched in the working directory and its parents; ``RDSKIT_CONFIG`` names another one.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _SIZES: Final = frozenset({"min_size", "max_size"})
 
 
 class NamedTarget(NamedTuple):
-    """What a file says of one target.
+    """One target of the file.
 
     Attributes:
         url: the target itself.
@@ -67,18 +67,18 @@ class NamedTarget(NamedTuple):
 
 
 def is_name(target: object) -> bool:
-    """Return whether a target can be a name of the file: it is neither a URL nor a secret."""
+    """Return whether a target can be a name in the file: it is neither a URL nor a secret."""
     return isinstance(target, str) and _NAME.fullmatch(target) is not None
 
 
 def find_file(directory: Path | None = None) -> Path | None:
-    """Return the file that counts here; None where there is none.
+    """Return the file that applies here; None if there is none.
 
     Args:
-        directory: where to begin; the working directory if None.
+        directory: where to start the search; the working directory if None.
 
     Raises:
-        ConfigError: ``RDSKIT_CONFIG`` names a file that does not exist, or another user can have written the file.
+        ConfigError: ``RDSKIT_CONFIG`` names a file that does not exist, or the file belongs to another user.
     """
     if chosen := os.environ.get(VARIABLE):
         path = Path(chosen).expanduser()
@@ -95,7 +95,7 @@ def find_file(directory: Path | None = None) -> Path | None:
 
 
 def target_names(directory: Path | None = None) -> tuple[str, ...]:
-    """Return the names of all targets of the file that counts here; empty where there is none.
+    """Return the names of all targets of the file that applies here; empty if there is none.
 
     Raises:
         ConfigError: the file cannot be used.
@@ -105,14 +105,14 @@ def target_names(directory: Path | None = None) -> tuple[str, ...]:
 
 
 def named_target(name: str, directory: Path | None = None) -> NamedTarget | None:
-    """Return what the file says of a target; None where there is no file.
+    """Return a target of the file; None if there is no file.
 
     Args:
-        name: of the target.
-        directory: where to begin to look for the file; the working directory if None.
+        name: name of the target.
+        directory: where to start the search for the file; the working directory if None.
 
     Raises:
-        ConfigError: the file cannot be used, has no such target, or a key of it is wrong.
+        ConfigError: the file cannot be used, has no such target, or one of its keys is invalid.
     """
     path = find_file(directory)
     if path is None:
@@ -126,9 +126,9 @@ def named_target(name: str, directory: Path | None = None) -> NamedTarget | None
 
 
 def expanded(target: str, given: ConnectArguments) -> tuple[str, ConnectArguments]:
-    """Return the URL of a target and how it is reached; what is no name stays as it is.
+    """Replace a named target by its URL and options; return any other target unchanged.
 
-    An argument that is not its default counts over the file.
+    An argument that differs from its default takes precedence over the file.
 
     Raises:
         ConfigError: as for `named_target`.
@@ -144,7 +144,7 @@ def expanded(target: str, given: ConnectArguments) -> tuple[str, ConnectArgument
 
 
 def _check_owner(path: Path) -> None:
-    """Refuse a file that another user put above the working directory: it says where passwords are sent."""
+    """Refuse a file of another user, who could redirect passwords by a file above the working directory."""
     owner = path.stat().st_uid
     if hasattr(os, "geteuid") and owner not in {0, os.geteuid()}:
         raise ConfigError(f"{path} belongs to another user: if you trust it, set {VARIABLE}={path}")
@@ -157,9 +157,9 @@ def _targets(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             content = tomllib.load(file)
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}; mend its permissions, or remove it") from error
+        raise ConfigError(f"{path} cannot be read: {error.strerror}; correct its permissions, or remove it") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}; mend that line") from error
+        raise ConfigError(f"{path} is not TOML: {error}; correct that line") from error
     for key in content:
         if key != "targets":
             raise ConfigError(f"{path}: {key} is not known; write targets as [targets.NAME]")
@@ -183,7 +183,7 @@ def _read(path: Path, name: str, table: Mapping[str, Any]) -> NamedTarget:
             raise ConfigError(f"{where} is not known; {f'did you mean {near}?' if near else _known()}")
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             wanted = " or ".join(_KINDS.get(kind, "a table") for kind in kinds)
-            raise ConfigError(f"{where} is of a wrong type: give {wanted}")
+            raise ConfigError(f"{where} has a wrong type: give {wanted}")
     if "url" not in table:
         raise ConfigError(f"{path}: targets.{name}.url is missing; write where the database is, as in rds://{name}")
     options = {key: value for key, value in table.items() if key != "url"}
@@ -194,7 +194,7 @@ def _read(path: Path, name: str, table: Mapping[str, Any]) -> NamedTarget:
 
 
 def _check(path: Path, name: str, url: str, options: dict[str, Any]) -> None:
-    """Refuse now what ``connect`` would refuse, so that the error can name the file and the key."""
+    """Refuse here what ``connect`` would refuse later, so that the error can name the file and the key."""
     from rdskit.client.credentials import check_credentials  # noqa: PLC0415 - not with the package
     from rdskit.client.database.opening import checked  # noqa: PLC0415 - same
     from rdskit.client.targets.drivers import parse  # noqa: PLC0415 - same
@@ -206,7 +206,7 @@ def _check(path: Path, name: str, url: str, options: dict[str, Any]) -> None:
         raise ConfigError(f"{where}.url: {error}") from error
     if password is not None:
         raise ConfigError(
-            f"{where}.url holds a password, and such files are shared: leave it out, and set credentials to 'env', "
+            f"{where}.url contains a password, and such files are shared: leave it out, and set credentials to 'env', "
             "'iam', 'secretsmanager:ID' or 'ssm:/path'"
         )
     defaults = ConnectArguments()
@@ -234,7 +234,7 @@ def _check_tls(mode: str) -> None:
 
 
 def _nearest(word: str, words: Iterable[str]) -> str:
-    """Return the word that is nearly the one that was written; empty if there is none."""
+    """Return the known word that is most similar to a misspelled one; empty if there is none."""
     import difflib  # noqa: PLC0415 - only after a mistake
 
     return next(iter(difflib.get_close_matches(word, list(words), 1)), "")

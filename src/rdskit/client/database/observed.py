@@ -1,4 +1,4 @@
-"""The executor that tells observers what it does; chosen only when somebody listens."""
+"""Notify observers of each statement outside a transaction; used only if there are observers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class ObservedExecutor(Executor):
-    """Runs statements like its base, and tells of each."""
+    """Runs statements like its base, and notifies the observers of each."""
 
     async def run(
         self,
@@ -30,7 +30,7 @@ class ObservedExecutor(Executor):
         timeout: float | None,
         after: Position | None = START,
     ) -> T:
-        """Run a statement on the right host, and tell how it went."""
+        """Run a statement on the right host, and notify the observers of its duration and error."""
         started, error = self._clock(), None
         try:
             return await super().run(call, statement, params, named, timeout, after)

@@ -1,4 +1,4 @@
-"""From the arguments of ``rdskit.connect`` to a database whose writer has answered."""
+"""Open a database from the arguments of ``rdskit.connect``, and wait until its writer has answered."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from rdskit.client.database.arguments import ConnectArguments
     from rdskit.client.targets.resolve import Resolved
 
-_MIN_SIZE = 2  # connections kept open to each host, where the application does not say
-_START_TIMEOUT = 30.0  # seconds for the first connection to the writer, where the application sets no limit
+_MIN_SIZE = 2  # default number of connections kept open to each host
+_START_TIMEOUT = 30.0  # seconds for the first connection to the writer, if the application sets no limit
 
 
 async def open_target(target: str, options: Options) -> Database:
@@ -44,7 +44,7 @@ async def open_target(target: str, options: Options) -> Database:
         options: the checked arguments.
 
     Raises:
-        RdskitError: the target cannot be resolved, or its writer not be used. Nothing stays open then.
+        RdskitError: the target cannot be resolved, or its writer cannot be used. Nothing stays open then.
     """
     owner = TaskOwner("database")
     try:
@@ -65,7 +65,7 @@ async def open_database(resolved: Resolved, options: Options, owner: TaskOwner) 
     Raises:
         RdskitError: the writer cannot be used. Nothing stays open then, except what ``owner`` had begun before.
     """
-    tokens = Tokens(resolved.source.cluster, options.token_key)  # first: a bad key needs no connection to be refused
+    tokens = Tokens(resolved.source.cluster, options.token_key)  # first: it may refuse the key before anything is sent
     statements = StatementCache(resolved.dialect, options.readable)
     stored_code = StoredCode(statements)
     cluster = Cluster(
@@ -89,7 +89,7 @@ async def open_database(resolved: Resolved, options: Options, owner: TaskOwner) 
 
 
 class _Opening:
-    """A cluster that is being started for a database: a child that is forked meanwhile leaves its sockets alone."""
+    """A cluster that is being started; a child that is forked in the meantime must not touch its sockets."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
@@ -101,7 +101,7 @@ class _Opening:
 async def _started(
     cluster: Cluster, tokens: Tokens, statements: StatementCache, name: str, options: Options, owner: TaskOwner
 ) -> DatabaseContext:
-    """Start the cluster, check what it turned out to be, and return what the database's sessions share."""
+    """Start the cluster, check the options against it, and return what the database's sessions share."""
     await cluster.start(Deadline.after(min(options.timeout or _START_TIMEOUT, options.limits.connect_timeout * 2)))
     only_reads = not cluster.takes_writes
     if only_reads and options.consistency == "strong":
@@ -166,5 +166,5 @@ def checked(given: ConnectArguments) -> Options:
 
 
 def _processes(concurrency: str | None) -> int:
-    """Return what Gunicorn, Uvicorn and platforms set to the number of worker processes; 1 where it is not set."""
+    """Return the number of worker processes, which Gunicorn, Uvicorn and platforms set; 1 if unset."""
     return int(concurrency) if concurrency and concurrency.isdecimal() and int(concurrency) else 1

@@ -1,7 +1,7 @@
-"""The executor that sends quick reads of many tasks through shared connections; see docs/pipelining.md.
+"""Send quick reads of many tasks through shared, pipelined connections; see docs/pipelining.md.
 
-Where few tasks ask, a free pooled connection answers sooner, and nothing is pipelined. A read that finds none free, or
-comes among many, takes a pipelined connection if its statement has earned that.
+With few concurrent tasks, a free pooled connection answers sooner, so nothing is pipelined. A read that finds no free
+connection, or is one of many, is pipelined if its statement has proved quick enough.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class PipelinedExecutor(Executor):
         except Elsewhere:
             asked.given_up()
         except DriverError as error:
-            self._consider_reader(work, asked, error, 1)
+            self._retry_read_or_raise(work, asked, error, 1)
         except BaseException:
             asked.given_up()
             raise

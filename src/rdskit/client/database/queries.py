@@ -1,4 +1,4 @@
-"""The statements that a database runs one at a time."""
+"""Run single statements, streams and pages outside a transaction of the caller."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ T = TypeVar("T")
 
 
 class _Default(float):
-    """The timeout of ``connect``; told apart from None, which means no limit."""
+    """Stands for the timeout of ``connect``, because None means no limit."""
 
 
 DEFAULT = _Default()
 
 
 class Queries:
-    """What a database answers without a transaction of the caller's.
+    """The methods of a database for statements outside a transaction.
 
-    All methods that talk to the server take ``timeout=``: seconds for the whole call, waiting for a connection and
-    retries included; None for no limit. Parameters are keywords, or one mapping as second argument.
+    All methods that use the server take ``timeout=``: seconds for the whole call, including retries and the wait for a
+    connection; None for no limit. Parameters are keywords, or one mapping as second argument.
     """
 
     def __init__(self, context: SessionContext) -> None:
@@ -46,7 +46,7 @@ class Queries:
         self._tokens = shared.tokens
         self._timeout = shared.timeout
         self._executor = context.executor
-        self._refusal: str | None = None  # why it takes no calls, once it does not
+        self._refusal: str | None = None  # why it refuses calls, once it does
 
     def _require_open(self) -> None:
         if self._refusal is not None:
@@ -87,22 +87,22 @@ class Queries:
         after: str | None = None,
         **named: Any,
     ) -> Coroutine[Any, Any, Any]:
-        """Run a statement and give its first row, or None.
+        """Run a statement and return its first row, or None.
 
         Args:
             sql: one statement with ``:name`` parameters.
             params: its parameters as a mapping, instead of keywords.
-            into: what the row becomes: a dataclass, ``msgspec.Struct``, pydantic model, named tuple, typed dictionary
-                or ``dict``. Its fields are the columns.
+            into: the type to convert the row to: a dataclass, ``msgspec.Struct``, pydantic model, named tuple, typed
+                dictionary or ``dict``. Its fields are the columns.
             timeout: seconds for the whole call.
-            after: a ``token()`` of this cluster, of whatever process: the statement sees what that had written.
+            after: a ``token()`` of this cluster from any process: the statement sees all writes that it covers.
             named: its parameters.
 
         Raises:
-            ConfigError: text and parameters do not fit, or ``into`` and the columns.
+            ConfigError: the parameters do not fit the text, or the columns do not fit ``into``.
             QueryError: the server refused it.
-            ConnectError: no connection could be had before the deadline.
-            OutcomeUnknown: it may have changed something, and the answer was lost.
+            ConnectError: there was no connection before the deadline.
+            OutcomeUnknown: it may have changed data, and the answer was lost.
         """
         if self._refusal is not None:
             self._require_open()
@@ -155,7 +155,7 @@ class Queries:
         after: str | None = None,
         **named: Any,
     ) -> Coroutine[Any, Any, Any]:
-        """Run a statement and give all its rows; arguments and errors as for ``fetch_one``."""
+        """Run a statement and return all its rows; arguments and errors as for ``fetch_one``."""
         if self._refusal is not None:
             self._require_open()
         try:
@@ -212,7 +212,7 @@ class Queries:
         Args:
             sql: as for ``fetch_one``.
             params: as for ``fetch_one``.
-            into: the type that the value must have, such as ``int``; it is checked and not converted.
+            into: the type that the value must have, such as ``int``; it is checked, not converted.
             timeout: seconds for the whole call.
             after: as for ``fetch_one``.
             named: as for ``fetch_one``.
@@ -228,7 +228,7 @@ class Queries:
     def execute(
         self, sql: str, params: Params | None = None, /, *, timeout: float | None = DEFAULT, **named: Any
     ) -> Coroutine[Any, Any, Result]:
-        """Run a statement and give the number of rows that it matched; otherwise like ``fetch_one``."""
+        """Run a statement and return the number of rows that it matched; otherwise like ``fetch_one``."""
         if self._refusal is not None:
             self._require_open()
         try:
@@ -278,22 +278,23 @@ class Queries:
     ) -> AsyncGenerator[Any, None]:
         """Read a query row by row, from a cursor on the server: ``async for row in db.stream("select …")``.
 
-        All rows are those of one moment. A connection is held until the stream ends; leaving the loop early gives it
-        back as soon as the generator is closed: at once with ``async with contextlib.aclosing(db.stream(…)) as rows``.
+        All rows come from one snapshot. The stream holds a connection until it ends. After leaving the loop early, the
+        connection goes back when the generator is closed: at once with
+        ``async with contextlib.aclosing(db.stream(…)) as rows``.
 
         Args:
-            sql: one query with ``:name`` parameters; it only reads (``tx.stream`` may do more).
+            sql: one query with ``:name`` parameters that only reads (``tx.stream`` may do more).
             params: its parameters as a mapping, instead of keywords.
-            into: what each row becomes, as for ``fetch_one``.
-            batch: rows fetched at a time; no more are kept in memory.
-            timeout: seconds for the whole stream, the caller's own work between the rows included. Without it, the
-                timeout of ``connect`` counts for each batch, and the caller's own work does not count.
+            into: the type to convert each row to, as for ``fetch_one``.
+            batch: rows fetched and kept in memory at a time.
+            timeout: seconds for the whole stream, including the caller's own work between the rows. Without it, the
+                timeout of ``connect`` applies to each batch, and the caller's own work does not count.
             after: a ``token()``, as for ``fetch_one``.
             named: its parameters.
 
         Raises:
-            ConfigError: text and parameters do not fit, or the statement does not only read.
-            FailoverError: the connection was lost after the first batch; before it, another host is asked.
+            ConfigError: the parameters do not fit the text, or the statement writes.
+            FailoverError: the connection was lost after the first batch; before it, the stream retries.
         """
         self._require_open()
         statement = self._statements.of(sql)
@@ -302,7 +303,7 @@ class Queries:
         require_plain_read(statement)
         deadline = Deadline.after(None if timeout is DEFAULT else require_seconds("timeout", timeout))
         reading = Reading(statement, sent, args, batch, deadline, self._timeout, self._tokens.read(after))
-        rows = Streaming(self._cluster, self._executor).rows(reading, into, self._patience(deadline))
+        rows = Streaming(self._cluster, self._executor).rows(reading, into, self._connect_deadline(deadline))
         return observe_stream(self._cluster.observers, sql, rows) if self._cluster.observers else rows
 
     @overload
@@ -351,22 +352,22 @@ class Queries:
     ) -> AsyncGenerator[Page[Any], None]:
         """Read a query page by page: ``async for page in db.pages("select …", key=("created_at desc", "id"))``.
 
-        A page begins behind the last row of the one before, not at an offset: it costs the same wherever it is, and
-        rows that are inserted or deleted meanwhile neither repeat nor hide others. No connection is held in between.
+        A page starts after the last row of the previous one, not at an offset. So all pages cost the same, and rows
+        inserted or deleted in between neither repeat nor hide others. No connection is held between two pages.
 
         Args:
             sql: one query with ``:name`` parameters, without an order of its own.
             params: its parameters as a mapping, instead of keywords.
             key: the order: columns of the result, each optionally with ``desc``; unique together and never NULL.
-            into: what each row becomes, as for ``fetch_one``.
+            into: the type to convert each row to, as for ``fetch_one``.
             size: rows on a page.
-            after: ``page.next`` of an earlier page, to go on behind it. (A token goes to ``db.session``.)
+            after: ``page.next`` of an earlier page, to continue after it. (For a token, use ``db.session``.)
             before: ``page.previous`` of an earlier page, to go backward from it.
             timeout: seconds for each page.
             named: its parameters.
 
         Raises:
-            ConfigError: the key, a cursor or the parameters do not fit.
+            ConfigError: the key, a cursor or a parameter is invalid.
         """
         self._require_open()
         limit = timeout if timeout is DEFAULT else require_seconds("timeout", timeout)
@@ -378,8 +379,8 @@ class Queries:
 
         return pages.read(fetch, into)
 
-    def _patience(self, deadline: Deadline) -> Deadline:
-        """When waiting for a connection ends."""
+    def _connect_deadline(self, deadline: Deadline) -> Deadline:
+        """Return when waiting for a connection ends."""
         return deadline.within(self._timeout)
 
 
@@ -392,5 +393,5 @@ async def _all(call: Coroutine[Any, Any, list[Row]], kind: type[T]) -> list[T]:
 
 
 def dialect_of(db: Queries) -> Dialect:
-    """Return whose SQL a database speaks."""
+    """Return the SQL dialect of a database."""
     return db._statements.dialect  # noqa: SLF001 - a function of this class, which is not on its public surface

@@ -1,4 +1,4 @@
-"""The executor that asks a function where each statement goes; chosen only for databases that have one."""
+"""Let a function of the application choose the host of each statement; used only if there is one."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ T = TypeVar("T")
 
 
 class Route(Enum):
-    """Where a statement goes."""
+    """The host that a statement goes to."""
 
     AUTO = "auto"
-    """As without a router."""
+    """The default rule, as without a router."""
     WRITER = "writer"
-    """To the writer."""
+    """The writer."""
     READER = "reader"
-    """To a reader that is fresh enough, if the statement only reads as far as its text tells; else as without one."""
+    """A reader that is fresh enough, if the statement's text only reads; else the default rule."""
 
 
 Router = Callable[[Statement, Scope], Route]
 
 
 class RoutedExecutor(Executor):
-    """Runs statements where a router sends them."""
+    """Runs each statement on the host that a router chooses."""
 
     router: Router
 
@@ -61,7 +61,7 @@ class RoutedExecutor(Executor):
         return await self._write(work, None)
 
     async def borrow(self, statement: Statement, deadline: Deadline, after: Position | None = START) -> Borrowed | None:
-        """Check out a reader for a stream, if the router sends it there."""
+        """Check out a connection to a reader for a stream, if the router allows it."""
         route = self.router(statement, self.scope)
         if route is Route.WRITER and self._cluster.takes_writes:
             return None

@@ -1,4 +1,4 @@
-"""What one user of a database does, and must see: the whole application, or one request of it."""
+"""Define the session of a database: reads see what was written through the same object."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ T = TypeVar("T")
 
 
 class Session(Transactional):
-    """Reads that show at least what was written through the same object, and transactions.
+    """Reads that see at least what was written through the same object, and transactions.
 
-    ``Database`` is the session of a whole application; ``db.session()`` gives one for a request. Both share the
+    ``Database`` is the session of the whole application; ``db.session()`` returns one for a request. All share the
     connections of the database.
     """
 
@@ -42,31 +42,31 @@ class Session(Transactional):
 
     @property
     def closed(self) -> bool:
-        """Whether it can be used no more."""
+        """Whether it is closed."""
         return self._refusal is not None
 
     def _leave_to_parent(self) -> None:
-        """Be of no use in this process, which was forked from the one that opened it; called by the fork itself."""
+        """Refuse all calls in a forked child; called right after the fork."""
         self._refusal = self._refusal or (
             f"the database {self._name} was opened by the process that this one was forked from, and its connections "
-            "belong there: connect anew after the fork"
+            "belong there: connect again after the fork"
         )
 
     async def close(self) -> None:
-        """End the session: it takes no more calls; those under way go on."""
+        """End the session: it refuses further calls; running ones continue."""
         self._refusal = self._refusal or f"this session of {self._name} has ended; open another with db.session()"
 
     async def token(self, *, timeout: float | None = DEFAULT) -> str:
-        """What was written through this object so far, for others to read: ``fetch_all(…, after=token)``.
+        """Return a token for all writes through this object so far: ``fetch_all(…, after=token)`` sees them.
 
-        The token is a short text for a cookie or a header. It says how far the writer's log has come, and until when
-        it counts: an hour. It is signed with ``token_key=`` of ``connect``, and only read where that key is the same.
+        The token is a short text for a cookie or a header. It contains the writer's position, and is valid for an hour.
+        It is signed with ``token_key=`` of ``connect``; a process needs the same key to read it.
 
         Args:
-            timeout: seconds to learn how far the writer has come, if that is not known yet.
+            timeout: seconds to read the writer's position, if it is not known yet.
 
         Raises:
-            ConnectError: the writer cannot be reached to ask it.
+            ConnectError: the writer cannot be reached.
         """
         self._require_open()
         return self._tokens.issue(await self._written.settled(self._cluster, self._limit(timeout)))
@@ -87,20 +87,20 @@ class Session(Transactional):
         """Insert many rows, all or none: by COPY on PostgreSQL, by statements of many rows on MySQL and MariaDB.
 
         Args:
-            table: its name, with the schema in front where it needs one (``sales.orders``), in exact spelling.
+            table: its name in exact spelling, with its schema if needed (``sales.orders``).
             rows: mappings with the same keys, which are the columns: any iterable or async iterable, read while the
-                rows are sent. If it can be read again, the whole insert is repeated after a failover.
-            on_conflict: what happens to a row that is there already: ``"ignore"`` keeps it, ``"update"`` overwrites its
+                rows are sent. If it is a collection, the whole insert is retried after a failover.
+            on_conflict: what to do with a row that exists already: ``"ignore"`` keeps it, ``"update"`` overwrites the
                 given columns; None refuses the whole insert.
-            key: the columns of the unique key that tells a row that is there; by default the primary key for
-                ``"update"`` and any unique key for ``"ignore"``. MySQL and MariaDB look at every unique key in any
-                case; there it only says which columns are not overwritten.
-            conflict_where: PostgreSQL: the condition of a partial unique index over ``key``, as SQL that is not made
-                from anyone's input: ``"deleted_at is null"``.
-            index: PostgreSQL: the name of a unique index that tells a row that is there, in place of ``key``; it may be
+            key: the columns of the unique key that identifies existing rows; by default the primary key for
+                ``"update"`` and any unique key for ``"ignore"``. MySQL and MariaDB always check every unique key;
+                there it only names the columns not to overwrite.
+            conflict_where: PostgreSQL: the condition of a partial unique index over ``key``, such as
+                ``"deleted_at is null"``. It is SQL, so never build it from user input.
+            index: PostgreSQL: the name of a unique index that identifies existing rows, instead of ``key``; it may be
                 partial, or over expressions.
-            timeout: seconds for the whole call. Without it, the timeout of ``connect`` counts for each portion that
-                the server is sent, and the time that ``rows`` take does not count.
+            timeout: seconds for the whole call. Without it, the timeout of ``connect`` applies to each batch, and the
+                time that ``rows`` takes does not count.
 
         Returns:
             How many rows were inserted or updated.
@@ -108,10 +108,10 @@ class Session(Transactional):
         Raises:
             ConfigError: a row has other keys than the first one; nothing was inserted.
             IntegrityError: a constraint refused a row; nothing was inserted.
-            OutcomeUnknown: the connection was lost while the insert was committed, and it cannot be found out what
-                became of it: the database has no tables of ``setup``, or nobody could be asked in time.
-            FailoverError: the connection was lost and nothing was inserted; ``rows`` can be read only once, so it is
-                not tried again.
+            OutcomeUnknown: the connection was lost during COMMIT, and the outcome could not be found out: the database
+                has no tables of ``setup``, or no writer answered in time.
+            FailoverError: the connection was lost, and nothing was inserted. It is not retried, because ``rows`` can be
+                read only once.
         """
 
         async def send(tx: Transaction) -> Result:
@@ -124,12 +124,12 @@ class Session(Transactional):
         """Run a statement for each parameter set, all in one transaction; pipelined on PostgreSQL.
 
         Args:
-            sql: one statement with ``:name`` parameters that gives no rows.
+            sql: one statement with ``:name`` parameters that returns no rows.
             sets: mappings of its parameters: any iterable or async iterable, read while they are sent.
             timeout: as for ``insert_many``.
 
         Returns:
-            How many rows it matched in all.
+            The total number of rows matched.
         """
 
         async def send(tx: Transaction) -> Result:
@@ -142,7 +142,7 @@ class Session(Transactional):
         self, send: Callable[[Transaction], Coroutine[Any, Any, Result]], source: Source, timeout: float | None
     ) -> Result:
         limit = None if timeout is DEFAULT else require_seconds("timeout", timeout)
-        if isinstance(source, Collection):  # what can be read once only is sent once only
+        if isinstance(source, Collection):  # a retry reads the rows again, which an iterator does not allow
             return await self.run(send, timeout=limit)
         async with self.transaction(timeout=limit) as tx:
             return await send(tx)

@@ -1,4 +1,4 @@
-"""What a database says of itself."""
+"""Define the statistics and health of a database."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Counters and sizes at one moment. Counters never fall, except where a host gets another pool.
+    """Counters and sizes at one moment. Counters never decrease, unless a host gets a new pool.
 
     Attributes:
         writer: the writer's pool. After a failover it is another host's, with counters of its own.
         readers: the readers' pools, by identifier.
-        reads_by_reader: reads that each reader has answered, with rows or with an error of the statement. Reads that
-            were lost, ran out of time or were cancelled are not counted.
-        reads_sent_to_writer: reads that a reader might have answered and that went to the writer: no reader was fresh
-            enough, or the one that was asked failed.
-        failures: how often the writer was found to have failed: a call or an idle connection was lost, a write was
-            refused because the host only reads, or the host was silent.
-        retries_left: how many more calls may be sent again now, as far as the retry budget goes.
+        reads_by_reader: reads that each reader has answered, with rows or with an error of the statement. Lost,
+            timed-out and cancelled reads are not counted.
+        reads_sent_to_writer: reads that a reader might have served, but that went to the writer: no reader was fresh
+            enough, or the chosen one failed.
+        failures: how often the writer failed: a call or an idle connection was lost, a write was refused because the
+            host is read-only, or the host did not answer.
+        retries_left: how many more retries the retry budget allows now.
     """
 
     writer: PoolStats
@@ -41,14 +41,14 @@ class Stats:
 
 @dataclass(frozen=True, slots=True)
 class HostHealth:
-    """One host's sign of life.
+    """The result of one host's health check.
 
     Attributes:
         name: the host's identifier; ``writer`` for the writer.
         endpoint: as ``name:port``.
-        latency: seconds for a round trip, waiting for a connection included; None when there was no answer.
-        pool: what its pool held when it was asked.
-        problem: why there was no answer.
+        latency: seconds for a round trip, including the wait for a connection; None without an answer.
+        pool: statistics of its pool after the check.
+        problem: why there was no answer, or None.
     """
 
     name: str
@@ -64,7 +64,7 @@ class HostHealth:
 
     @classmethod
     async def of(cls, name: str, pool: Pool, timeout: float) -> HostHealth:
-        """Ask one host, for ``timeout`` seconds at most."""
+        """Ping one host, for ``timeout`` seconds at most."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
@@ -80,23 +80,23 @@ class HostHealth:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Signs of life of all hosts, for a load balancer's check and for whoever is on call."""
+    """The health of all hosts, for a load balancer's check and for operators."""
 
     writer: HostHealth
     readers: tuple[HostHealth, ...]
 
     @property
     def ok(self) -> bool:
-        """Whether the application can write: what a load balancer should go by."""
+        """Whether the application can write; a load balancer should use this."""
         return self.writer.reachable
 
     @property
     def status(self) -> str:
-        """``ok``; ``degraded`` when a reader gives no sign of life; ``down`` when the writer gives none."""
+        """``ok``; ``degraded`` if a reader does not answer; ``down`` if the writer does not."""
         if not self.ok:
             return "down"
         return "ok" if all(reader.reachable for reader in self.readers) else "degraded"
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain values, for JSON."""
+        """Return the same as plain values, for JSON."""
         return {"status": self.status, **asdict(self)}

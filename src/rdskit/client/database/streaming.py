@@ -1,4 +1,4 @@
-"""A stream outside a transaction: a host, a read-only transaction of its own, and the connection back in any case."""
+"""Stream a query outside a transaction of the caller, in a read-only transaction of its own."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
     from rdskit.kernel.sql import Statement
     from rdskit.runtime.deadlines import Deadline
 
-_ROLLBACK_TIMEOUT = 2.0  # seconds; then the pool cleans the connection, or drops it
+_ROLLBACK_TIMEOUT = 2.0  # seconds; then the pool cleans or closes the connection
 
 
 class Reading(NamedTuple):
-    """What is streamed.
+    """A query to stream.
 
     Attributes:
-        statement: the query.
-        text: what the driver is given.
+        statement: the compiled query.
+        text: its text for the driver.
         args: its arguments.
         batch: rows fetched at a time.
-        deadline: of the whole stream.
+        deadline: deadline of the whole stream.
         timeout: seconds for each round trip; None for no limit.
-        after: what it must show besides the session's own writes; None where only the writer surely does.
+        after: the position that it must see besides the session's own writes; None if only the writer shows it.
     """
 
     statement: Statement
@@ -49,12 +49,12 @@ class Reading(NamedTuple):
     after: Position | None = START
 
     def due(self) -> float:
-        """When the next round trip must have ended, on the loop's clock."""
+        """Return the deadline of the next round trip, on the loop's clock."""
         own = math.inf if self.timeout is None else asyncio.get_running_loop().time() + self.timeout
         return min(own, self.deadline.due)
 
 
-class _Loan(NamedTuple):
+class _CheckedOut(NamedTuple):
     lease: Lease
     give_back: Callable[[], None]
     failed: Callable[[Failure], None]
@@ -67,15 +67,15 @@ class Streaming:
         self._cluster = cluster
         self._executor = executor
 
-    async def rows(self, reading: Reading, into: Any, patience: Deadline) -> AsyncGenerator[Any, None]:
+    async def rows(self, reading: Reading, into: Any, connect_deadline: Deadline) -> AsyncGenerator[Any, None]:
         """Read a query row by row.
 
         Args:
-            reading: what.
-            into: what each row becomes; None leaves it a row.
-            patience: when waiting for a connection ends, and trying again before there was a row.
+            reading: the query.
+            into: the type to convert each row to; None for a plain row.
+            connect_deadline: when waiting for a connection, and retrying before the first row, ends.
         """
-        loan, batches, first = await self._begun(reading, patience)
+        checked_out, batches, first = await self._open(reading, connect_deadline)
         try:
             for row in into_all(first, into):
                 yield row
@@ -89,50 +89,51 @@ class Streaming:
             try:
                 await batches.aclose()
             finally:
-                loan.give_back()
+                checked_out.give_back()
 
-    async def _begun(
-        self, reading: Reading, patience: Deadline
-    ) -> tuple[_Loan, AsyncGenerator[Sequence[Row], None], Sequence[Row]]:
-        """Open the stream and read its first batch; on another host, or again, if the first one is lost."""
+    async def _open(
+        self, reading: Reading, connect_deadline: Deadline
+    ) -> tuple[_CheckedOut, AsyncGenerator[Sequence[Row], None], Sequence[Row]]:
+        """Open the stream and read its first batch; on a failure before that, retry, if possible on another host."""
         may_read = True
         while True:
-            loan = await self._lend(reading, patience, from_reader=may_read)
-            batches = _batches(loan.lease, reading)
+            checked_out = await self._check_out(reading, connect_deadline, from_reader=may_read)
+            batches = _batches(checked_out.lease, reading)
             try:
-                return loan, batches, await anext(batches, None) or ()  # CPython's anext takes no tuple as default
+                # `or ()`, because CPython's anext accepts no tuple as its default.
+                return checked_out, batches, await anext(batches, None) or ()
             except DriverError as error:
-                loan.failed(error.failure)
-                if not self._may_repeat(error, patience):
+                checked_out.failed(error.failure)
+                if not self._may_repeat(error, connect_deadline):
                     raise _refused(error) from error.__cause__
                 may_read = False
             except BaseException:
-                loan.give_back()
+                checked_out.give_back()
                 raise
 
-    def _may_repeat(self, error: DriverError, patience: Deadline) -> bool:
-        if error.failure is not Failure.READ_ONLY:  # which here is the transaction's own, and not the host's
+    def _may_repeat(self, error: DriverError, connect_deadline: Deadline) -> bool:
+        if error.failure is not Failure.READ_ONLY:  # here the transaction is read-only, which says nothing of the host
             self._cluster.report(error.failure)
         lost = action_for(error.failure, Phase.STATEMENT, writes=False) is Action.RETRY
-        if not lost or patience.passed:
+        if not lost or connect_deadline.passed:
             return False
-        if error.failure is Failure.CONFLICT:  # a hot standby that replays; on a server that is well
+        if error.failure is Failure.CONFLICT:  # a recovery conflict on a healthy hot standby
             return True
         return error.failure is Failure.LOST and self._cluster.retries.may_retry()
 
-    async def _lend(self, reading: Reading, patience: Deadline, *, from_reader: bool) -> _Loan:
+    async def _check_out(self, reading: Reading, connect_deadline: Deadline, *, from_reader: bool) -> _CheckedOut:
         borrows = from_reader or self._executor.needs_reader(reading.statement, reading.after)
-        borrowed = await self._executor.borrow(reading.statement, patience, reading.after) if borrows else None
+        borrowed = await self._executor.borrow(reading.statement, connect_deadline, reading.after) if borrows else None
         if borrowed is not None:
-            return _Loan(borrowed.lease, borrowed.give_back, borrowed.failed)
+            return _CheckedOut(borrowed.lease, borrowed.give_back, borrowed.failed)
         if self._cluster.routes_reads:
             self._executor.count_sent_to_writer()
-        lease = await self._cluster.acquire_writer(patience, self._executor.scope)
-        return _Loan(lease, lease.give_back, lambda _: lease.give_back())
+        lease = await self._cluster.acquire_writer(connect_deadline, self._executor.scope)
+        return _CheckedOut(lease, lease.give_back, lambda _: lease.give_back())
 
 
 async def _batches(lease: Lease, reading: Reading) -> AsyncGenerator[Sequence[Row], None]:
-    """Read in a transaction of its own, which PostgreSQL's portals need; what it sees is one moment."""
+    """Read in a transaction of its own: PostgreSQL's portals need one, and it gives all rows one snapshot."""
     connection = lease.connection
     lease.dirty = lease.dirty or reading.statement.dirties_session
     await lease.run(connection.control("begin read only", None), reading.due())
@@ -143,12 +144,12 @@ async def _batches(lease: Lease, reading: Reading) -> AsyncGenerator[Sequence[Ro
                 yield rows
     finally:
         if not (connection.broken or connection.interrupted):
-            with contextlib.suppress(DriverError):  # the connection is broken then, and the pool drops it
+            with contextlib.suppress(DriverError):  # the connection is broken then, and the pool closes it
                 await connection.control("rollback", _ROLLBACK_TIMEOUT)
 
 
 def require_plain_read(statement: Statement) -> None:
-    """Refuse what needs a transaction of the caller's.
+    """Refuse a statement that needs a transaction of the caller.
 
     Raises:
         ConfigError: the statement writes, or locks rows.

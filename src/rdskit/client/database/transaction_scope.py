@@ -1,4 +1,4 @@
-"""The block of one transaction: from BEGIN until its connection is given back."""
+"""Run the block of one transaction, from BEGIN until its connection is checked in."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _TOO_LATE = "rdskit: COMMIT had been sent when this was cancelled, so the transa
 
 
 class TransactionContext(NamedTuple):
-    """What the transactions of one session are opened with.
+    """What the transactions of one session need.
 
     Attributes:
-        cluster: whose writer.
+        cluster: the cluster whose writer runs them.
         statements: compiled statements.
-        written: hears of what was written.
+        written: tracks the position of the session's writes.
         timeout: seconds for each statement; None for no limit.
         hooks: awaited after each commit.
         scope: the tenant, role and schema that transactions run with.
@@ -53,12 +53,12 @@ class TransactionContext(NamedTuple):
 
 
 class TransactionScope(AbstractAsyncContextManager[Transaction, None]):
-    """Begins, and commits or rolls back; the connection goes back in any case.
+    """Begins a transaction, commits or rolls it back, and checks the connection in.
 
-    With marker_table it finds out what became of a COMMIT whose answer was lost: it ends without an error if that took
+    With commit markers it resolves a COMMIT whose answer was lost: the block ends without an error if the COMMIT took
     effect, and with ``FailoverError`` if not.
 
-    A class and no generator, and in few pieces: every transaction comes this way.
+    A class instead of a generator, with few calls, because every transaction passes here.
     """
 
     _deadline: Deadline
@@ -77,10 +77,10 @@ class TransactionScope(AbstractAsyncContextManager[Transaction, None]):
         """Prepare a block; nothing happens before it is entered.
 
         Args:
-            context: what it is opened with.
+            context: what it needs.
             text: the BEGIN statement.
-            limit: when all of it must have ended, or after how many seconds; None for no limit.
-            marking: makes marker_table, and knows what they say; None for a block without one.
+            limit: deadline of the whole block, or its seconds; None for no limit.
+            marking: creates and resolves commit markers; None for a block without one.
             exactly_once: as for ``run``.
         """
         self._context = context
@@ -112,7 +112,7 @@ class TransactionScope(AbstractAsyncContextManager[Transaction, None]):
     ) -> None:
         self._hold.end()
         if self._lease.busy:
-            self._leave(error)
+            self._end_running_statement(error)
             return
         transaction = self._transaction
         if error is not None:
@@ -122,9 +122,9 @@ class TransactionScope(AbstractAsyncContextManager[Transaction, None]):
             return
         try:
             await transaction.commit()
-        except BaseException as failed:  # noqa: BLE001 - raised there, unless it has committed all the same
+        except BaseException as failed:  # noqa: BLE001 - raised below, unless the transaction has committed
             await self._undo(failed)
-            await self._consider(failed)
+            await self._resolve_or_raise(failed)
         else:
             self._settle()
         if transaction.touched is not None and transaction.writes:
@@ -133,7 +133,7 @@ class TransactionScope(AbstractAsyncContextManager[Transaction, None]):
             await self._follow_up()
 
     async def _call_hooks(self, touched: TablesWritten) -> None:
-        """Call the write hooks, and only then what the transaction itself has ordered."""
+        """Call the write hooks, and then the transaction's own callbacks."""
         context = self._context
         try:
             await context.hooks.committed(touched.tables, context.written, context.scope)
@@ -147,12 +147,12 @@ class TransactionScope(AbstractAsyncContextManager[Transaction, None]):
         if self._marking is not None and transaction.commit_marker is not None and transaction.commit_marker.used:
             await self._marking.purge(self._deadline.within(self._context.timeout))
 
-    async def _consider(self, failed: BaseException) -> None:
-        """Return if a transaction whose COMMIT failed has committed all the same; raise what the caller gets if not."""
+    async def _resolve_or_raise(self, failed: BaseException) -> None:
+        """Return if a transaction whose COMMIT failed has committed after all; otherwise raise the caller's error."""
         error = failed
         if self._marking is not None and isinstance(failed, OutcomeUnknown):
             try:
-                await self._find_out(self._marking, failed)
+                await self._resolve_commit(self._marking, failed)
             except BaseException as found:  # noqa: BLE001 - raised below
                 error = found
             else:
@@ -163,18 +163,19 @@ class TransactionScope(AbstractAsyncContextManager[Transaction, None]):
             await context.hooks.uncertain(touched.tables, context.scope, error)
         raise error
 
-    async def _find_out(self, marking: CommitMarking, unknown: OutcomeUnknown) -> None:
-        """Return if the transaction has committed.
+    async def _resolve_commit(self, marking: CommitMarking, unknown: OutcomeUnknown) -> None:
+        """Return if the transaction has committed, as its commit marker shows.
 
         Raises:
-            FailoverError: it has not, and cannot any more.
-            OutcomeUnknown: nobody could say.
+            FailoverError: it has not committed, and never will.
+            OutcomeUnknown: the outcome could not be found out.
         """
         transaction = self._transaction
         marker = transaction.commit_marker
-        if marker is None or not transaction.may_have_committed:  # a procedure's, which the block had swallowed
+        # Without a COMMIT, the outcome unknown is that of a procedure, whose error the block had caught.
+        if marker is None or not transaction.may_have_committed:
             raise unknown
-        # A block without a limit waits for the answer as long as for a statement.
+        # A block without a limit waits as long as for a statement.
         deadline = self._deadline.within(self._context.timeout) if self._limit is None else self._deadline
         try:
             took_effect = await marking.took_effect(marker, deadline)
@@ -183,23 +184,23 @@ class TransactionScope(AbstractAsyncContextManager[Transaction, None]):
             raise
         except RdskitError as error:
             transaction.failure = OutcomeUnknown(
-                f"{transaction.reason}; COMMIT had been sent, so the transaction may have happened, and it could not "
-                f"be found out in time: look for its rows [{error}]"
+                f"{transaction.reason}; COMMIT had been sent, so the transaction may have happened, and its outcome "
+                f"could not be found out in time: check for its rows [{error}]"
             )
             raise transaction.failure from error
         if not took_effect:
             transaction.failure = FailoverError(
-                f"{transaction.reason}; COMMIT had been sent and did not take effect, as was found out afterwards: run "
-                "the transaction again (db.run does so by itself)"
+                f"{transaction.reason}; COMMIT had been sent, but its commit marker shows that it did not take effect: "
+                "run the transaction again (db.run retries by itself)"
             )
             raise transaction.failure from unknown.__cause__
         transaction.failure = None
 
-    def _leave(self, error: BaseException | None) -> None:
+    def _end_running_statement(self, error: BaseException | None) -> None:
         """End the statement that another task still runs here; the server rolls back when its session ends.
 
         Raises:
-            ConfigError: the block itself ended well.
+            ConfigError: the block itself raised nothing.
         """
         self._transaction.abandon()
         if self._transaction.writes:
@@ -220,16 +221,16 @@ class TransactionScope(AbstractAsyncContextManager[Transaction, None]):
             cluster, _, written, *_ = self._context
             if transaction.may_have_committed:
                 written.lost_track()
-            if transaction.met_read_only and lease.pool is cluster.writer:  # by now the writer may be another
+            if transaction.met_read_only and lease.pool is cluster.writer:  # unless another host is the writer by now
                 cluster.report(Failure.READ_ONLY)
             lease.give_back()
 
     def _settle(self) -> None:
-        """Give the connection back; where readers exist, learn first how far the writer has come."""
+        """Check the connection in; if there are readers, read the writer's position first."""
         cluster, _, written, *_ = self._context
         if self._transaction.writes and cluster.readers:
             written.wrote(self._lease)
             return
         if self._transaction.writes:
-            written.lost_track()  # asked for when there are readers, or when a token is wanted
+            written.lost_track()  # read later, if a reader joins or the application asks for a token
         self._lease.give_back()

@@ -1,4 +1,4 @@
-"""Blocks and closures whose statements happen together: transactions, locks, and work that is done once."""
+"""Provide transactions, retried closures, idempotent calls and locks."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ KEEP = 24 * 3600.0
 
 
 class Transactional(Queries):
-    """What happens together, or once, or by one at a time."""
+    """The methods of a database for transactions, idempotent calls and locks."""
 
     def __init__(self, context: SessionContext) -> None:
         super().__init__(context)
@@ -58,20 +58,20 @@ class Transactional(Queries):
     ) -> AbstractAsyncContextManager[Transaction, None]:
         """Open a transaction on the writer; it commits when the block ends, and rolls back when it raises.
 
-        A COMMIT whose answer was lost is looked for on the writer of that moment, where the database has the tables of
-        ``setup``: the block ends without an error if it took effect, and with ``FailoverError`` if not.
+        If the answer to COMMIT is lost and the database has the tables of ``setup``, the current writer is asked for
+        the outcome: the block ends without an error if the COMMIT took effect, and with ``FailoverError`` if not.
 
         Args:
             isolation: ``read committed``, ``repeatable read``, ``serializable``; None for the server's default.
             read_only: refuse writes.
             deferrable: wait for a snapshot that cannot fail; needs serializable and read_only, and PostgreSQL.
-            exactly_once: True refuses to work without those tables; False does not look, and spares the row that it
-                takes in each transaction that writes.
-            timeout: seconds for the whole transaction; each statement has the timeout of ``connect`` besides.
+            exactly_once: True requires those tables; False does not use them, which saves a row in each transaction
+                that writes.
+            timeout: seconds for the whole transaction; each statement also has the timeout of ``connect``.
 
         Raises:
-            OutcomeUnknown: the connection or the deadline was lost after COMMIT was sent, and it could not be found out
-                whether it took effect.
+            OutcomeUnknown: the connection or the deadline was lost after COMMIT was sent, and the outcome could not be
+                found out.
             QueryTimeout: the deadline passed before that; nothing was changed.
             FailoverError: the connection was lost before that, or COMMIT had no effect; nothing was changed.
             ConfigError: ``exactly_once=True`` without the tables of ``setup``; nothing was changed.
@@ -125,24 +125,24 @@ class Transactional(Queries):
         exactly_once: bool | None = None,
         timeout: float | None = DEFAULT,
     ) -> T:
-        """Run ``closure(tx, *args, **kwargs)`` in a transaction, as a whole again after a conflict or a failover.
+        """Run ``closure(tx, *args, **kwargs)`` in a transaction, and retry it as a whole after a conflict or failover.
 
         Args:
-            closure: an async function; it may run several times, so it must do nothing outside the transaction that
-                cannot be repeated: that belongs into ``tx.on_commit`` or ``tx.publish``.
+            closure: an async function. It may run several times, so side effects outside the transaction belong into
+                ``tx.on_commit`` or ``tx.publish``.
             args: its positional arguments after the transaction.
             kwargs: its keyword arguments.
             isolation: as for ``transaction``.
-            exactly_once: find out what became of a COMMIT whose answer was lost, and run again if it had no effect.
-                None does so where the database has the tables of ``setup``, True refuses to work without them, and
-                False spares the row that it takes in each transaction that writes.
+            exactly_once: find out the outcome of a COMMIT whose answer was lost, and retry if it had no effect.
+                None does so if the database has the tables of ``setup``. True requires them. False does not use them,
+                which saves a row in each transaction that writes.
             timeout: seconds for all attempts together.
 
         Returns:
             What the closure returned in the attempt that committed.
 
         Raises:
-            OutcomeUnknown: the connection was lost after COMMIT was sent; it is not run again. With ``exactly_once``:
+            OutcomeUnknown: the connection was lost after COMMIT was sent, so it is not retried. With ``exactly_once``:
                 the outcome could not be found out before the deadline.
             ConfigError: ``exactly_once=True`` without the tables of ``setup``; nothing was changed.
             RdskitError: the last attempt's error, once the deadline has passed.
@@ -171,27 +171,27 @@ class Transactional(Queries):
         keep: float = KEEP,
         timeout: float | None = DEFAULT,
     ) -> Any:
-        """Run ``closure(tx, *args, **kwargs)`` like ``run``, but once for each key; later calls get the same answer.
+        """Run ``closure(tx, *args, **kwargs)`` like ``run``, but once per key; later calls get the same answer.
 
-        The key is written in the transaction of the work. A call with the same key waits until the one before it has
-        ended; after an error the key is free again. It needs no ``exactly_once``: the key does the same.
+        The key is written in the same transaction as the work. A call with the same key waits until the earlier one has
+        ended; after an error the key is free again. It needs no ``exactly_once``, because the key has the same effect.
 
         Args:
             key: the caller's idempotency key.
-            closure: as for ``run``; what it returns must be something that JSON can hold.
+            closure: as for ``run``; its result must be a value that JSON can represent.
             args: its positional arguments after the transaction.
             kwargs: its keyword arguments.
-            scope: whose keys these are, such as a tenant or an operation.
-            fingerprint: what tells the request from another one; by default a hash of ``args`` and ``kwargs``.
+            scope: namespace of the key, such as a tenant or an operation.
+            fingerprint: identifies the content of the request; by default a hash of ``args`` and ``kwargs``.
             keep: seconds for which the answer is kept.
             timeout: seconds for all attempts together.
 
         Returns:
-            What the closure returned for this key, as JSON gives it back.
+            What the closure returned for this key, decoded from JSON.
 
         Raises:
             IntegrityError: the key was used for another request.
-            ConfigError: something is no JSON, or the tables of ``setup`` are missing; nothing was changed.
+            ConfigError: a value cannot be written as JSON, or the tables of ``setup`` are missing; nothing was changed.
         """
         called, named = call_arguments(args, kwargs)
         once = Call(require_function("closure", closure), called, named)
@@ -212,18 +212,18 @@ class Transactional(Queries):
 
     @contextlib.asynccontextmanager
     async def lock(self, name: str, *, timeout: float | None = DEFAULT) -> AsyncIterator[None]:
-        """Hold an advisory lock for the length of the block: nobody else who asks for the name has it meanwhile.
+        """Hold an advisory lock for the length of the block, so that no other session holds the same name.
 
-        It takes a connection of the pool. If that is lost, somebody else may have the lock, so the block is cancelled
-        within about a second and ends with ``FailoverError``. A block that must not go on even so long writes in a
-        transaction with ``tx.lock``, which is lost together with its lock.
+        It uses a connection of the pool. If that is lost, another session may get the lock, so the block is cancelled
+        within about a second and ends with ``FailoverError``. If even that second matters, write in a transaction with
+        ``tx.lock``: it is lost together with its lock.
 
         Args:
-            name: any text; it counts for this database.
-            timeout: seconds to wait for the lock; None for ever.
+            name: any text; it applies to this database.
+            timeout: seconds to wait for the lock; None for no limit.
 
         Raises:
-            QueryTimeout: somebody else had it all the time.
+            QueryTimeout: another session held it all the time.
             FailoverError: the connection was lost, and the lock with it.
         """
         self._require_open()
@@ -238,10 +238,10 @@ class Transactional(Queries):
             lease.give_back()
 
     async def setup(self) -> tuple[str, ...]:
-        """Make the tables of rdskit that this database has not; may be run again.
+        """Create the tables of rdskit that are missing in this database; may be repeated.
 
-        They are needed by ``run_once`` and ``tx.publish``, and by ``run`` and ``transaction`` to find out what became
-        of a lost COMMIT; they are never made by themselves.
+        ``run_once`` and ``tx.publish`` need them, as do ``run`` and ``transaction`` to resolve a lost COMMIT. rdskit
+        never creates them by itself.
 
         Returns:
             Their names.

@@ -1,4 +1,4 @@
-"""What differs between the scopes of one database."""
+"""Keep what differs between the scopes of one database."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 V = TypeVar("V")
 
-_KEPT: Final = 4096  # scopes; the oldest go first
+_KEPT: Final = 4096  # scopes to keep; the oldest are dropped first
 
 
 class Variants:
-    """Keeps what views of the same scope share, so that a view costs next to nothing."""
+    """Keeps what views of the same scope share, so that creating a view is cheap."""
 
     def __init__(self, statements: StatementCache, marker_table: MarkerTable) -> None:
-        """Begin with what the database itself uses.
+        """Start with the objects of the database itself.
 
         Args:
-            statements: compiled statements, which may learn which of the user's functions only read.
-            marker_table: where the database keeps its commit markers.
+            statements: compiled statements, which learn which user-defined functions only read.
+            marker_table: the database's table of commit markers.
         """
         self._statements = statements
-        # By what name a function is found depends on the schema, so nothing is learned here.
+        # In another schema the same function name may refer to another function, so this cache learns nothing.
         self._in_schemas = statements.sibling()
         self._marker_tables: dict[tuple[str | None, str | None], MarkerTable] = {(None, None): marker_table}
         self._scopes: dict[Scope, Scope] = {NO_SCOPE: NO_SCOPE}
 
     def scope(self, scope: Scope) -> Scope:
-        """Return one object for all equal scopes: connections are compared by identity first."""
+        """Return one object for all equal scopes, because leases compare scopes by identity first."""
         return _kept(self._scopes, scope, lambda: scope)
 
     def marker_table(self, scope: Scope) -> MarkerTable:
-        """Return where a scope has its commit markers: another schema may have none, and another role no right."""
+        """Return a scope's table of commit markers; another schema may have none, or another role no privilege."""
         return _kept(self._marker_tables, (scope.role, scope.schema), MarkerTable)
 
     def statements(self, scope: Scope) -> StatementCache:

@@ -37,7 +37,7 @@ class LaneStats:
         in_flight: reads sent and not answered.
         statements: statements whose reads are pipelined, as far as their costs are known now.
         answered: reads answered.
-        moved: reads sent once more, on another connection, because the one that had them was late or was lost.
+        moved: reads sent once more, on another connection, because the first one was late or was lost.
         sent_to_pool: reads that went to a pooled connection after all.
         late: how often the oldest read held up others for too long.
         closed: connections that were ended before their time: lost, or with a result that was too large or given up.
