@@ -11,8 +11,8 @@ from rdskit.local.endpoints.model import Link
 if TYPE_CHECKING:
     from rdskit.kernel.endpoints import Endpoint
 
-#: Linux queues backlog + 1 connections: with a backlog of 0 the first filler takes the only place. The second one
-#: stands in for it where a client is accepted between the two.
+#: Linux queues backlog + 1 connections: with a backlog of 0 the first filler takes the only place. The second is a
+#: spare.
 _FILLERS: Final = 2
 
 

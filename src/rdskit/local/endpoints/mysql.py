@@ -175,7 +175,7 @@ class _Reader:
 
     def text(self) -> bytes:
         """Return the text up to a zero byte, or to the end of the payload."""
-        # Some clients leave out the last zero byte.
+        # The last text of a packet may have no zero byte.
         end = self._payload.find(b"\0", self._at)
         value = self._payload[self._at : end if end >= 0 else None]
         self._at = min(self._at + len(value) + 1, len(self._payload))

@@ -41,7 +41,7 @@ class ParameterGroups:
         """Set values, and apply the immediate ones to running servers of all instances that use the group."""
         group = self._changeable(name)
         known = self._backend.engines.parameters(group.family or "")
-        # All are checked before any is set: RDS changes all or none.
+        # All are checked before any is set: a refused request must change nothing.
         for each in assignments:
             check_assignment(known.get(each.name), each)
         for each in assignments:

@@ -184,7 +184,7 @@ class ResetPassword(Step):
 
     def perform(self, fleet: Fleet, subject: Subject) -> None:
         """Set the password of the master user."""
-        # The secret follows in settle(): it must never have a password that the database does not accept yet.
+        # A managed secret becomes active in settle(), after the database has accepted the password.
         fleet.set_master_password(subject.resource_id, self.password)
 
 
