@@ -50,7 +50,7 @@ class Cluster:
         return list(found["in_sync"])
 
     async def has_heir(self) -> bool:
-        """Whether a reader may be promoted."""
+        """Return whether a reader may be promoted."""
         return bool(await asyncio.to_thread(lambda: self.heirs))
 
     async def inject(self, instance: str, fault: faults.Fault) -> None:

@@ -33,7 +33,7 @@ class MultiAz(NamedTuple):
         faults.inject(self.identifier, faults.kill(), data=self.local.data)
 
     def recoveries(self) -> int:
-        """How often the standby was brought back into sync."""
+        """Return how often the standby was brought back into sync."""
         events = self.local.rds.describe_events(SourceIdentifier=self.identifier, SourceType="db-instance")["Events"]
         return sum(event["Message"] == _STANDBY_RECOVERED for event in events)
 

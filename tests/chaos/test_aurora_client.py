@@ -100,7 +100,7 @@ async def test_the_next_writer_is_found_and_nothing_acknowledged_is_lost(
 
 
 async def moved(db: rdskit.Database, before: str) -> bool:
-    """Whether the client has another writer, by the servers' own word."""
+    """Return whether the client has another writer, by the servers' own word."""
     writer = (await db.topology()).writer
     return writer is not None and writer.identifier != before
 

@@ -69,7 +69,7 @@ async def finds(db: rdskit.Database, key: int) -> bool:
 
 
 async def shows_late(db: rdskit.Database, keys: Iterator[int]) -> bool:
-    """Whether what was just written is missing on a reader."""
+    """Return whether what was just written is missing on a reader."""
     key = next(keys)
     assert await finds(db, key)
     before = by_readers(db)

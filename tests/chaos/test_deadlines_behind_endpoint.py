@@ -55,7 +55,7 @@ class Clients:
         )
 
     async def write(self, number: int) -> None:
-        """One writer, until told to stop; its keys are its own."""
+        """Run one writer until it is stopped; its keys are its own."""
         keys = iter(range(number, 10**9, WRITERS))
         while not self._stop.is_set():
             try:

@@ -52,7 +52,7 @@ async def late(identifier: str, _region: str | None) -> object:
 
 
 async def all_back(db: rdskit.Database, cluster: Cluster, old: Host) -> bool:
-    """Whether the old writer is a reader of the new one, which the client can only know from the servers."""
+    """Return whether the old writer is a reader of the new one, which the client can only know from the servers."""
     found = await db.topology()
     names = {host.identifier for host in found.hosts}
     return found.writer is not None and old.identifier != found.writer.identifier and names == set(cluster.instances)

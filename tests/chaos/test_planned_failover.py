@@ -98,7 +98,7 @@ class Application:
             self.raised += [each for each in await asyncio.gather(*tasks, return_exceptions=True) if each is not None]
 
     async def has_done_more(self, than: tuple[int, int] = (0, 0)) -> bool:
-        """Whether more was written and read since, or something was raised."""
+        """Return whether more was written and read since, or something was raised."""
         return bool(self.raised) or (len(self.placed) > than[0] + 50 and self.reads > than[1] + 50)
 
     async def more(self) -> None:

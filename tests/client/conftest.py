@@ -33,5 +33,5 @@ async def items(target: TestDatabase | FamilyDatabase) -> AsyncIterator[rdskit.D
 
 
 async def is_at_rest(db: rdskit.Database) -> bool:
-    """Whether none of its connections is in use."""
+    """Return whether none of its connections is in use."""
     return db.stats().writer.in_use == 0

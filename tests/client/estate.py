@@ -206,7 +206,7 @@ class Estate:
         server.silent = server.down = False
 
     def attempts_since(self, moment: float) -> Counter[str]:
-        """How often each host was asked for a connection."""
+        """Return how often each host was asked for a connection."""
         return Counter(name for at, name in self.attempts if at >= moment)
 
 
@@ -236,7 +236,7 @@ class Application:
             await asyncio.gather(*tasks)
 
     async def write(self, timeout: float = 30.0) -> None:
-        """One write."""
+        """Make one write."""
         await self.db.execute("insert into load values (1)", timeout=timeout)
 
     async def all_wrote(self, within: float) -> float:

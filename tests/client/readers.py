@@ -51,7 +51,7 @@ class Replicated(NamedTuple):
             self._on_replicas("alter system reset max_standby_streaming_delay", "select pg_reload_conf()")
 
     def running(self, words: str) -> int:
-        """How many queries with these words run on the replicas now."""
+        """Count how many queries with these words run on the replicas now."""
         text = f"select 1 from pg_stat_activity where state = 'active' and query like '{words}%'"
         found = 0
         for replica in self.replicas:

@@ -200,7 +200,7 @@ async def written_and_read(db: rdskit.Database, key: int) -> bool:
 
 
 async def lags_behind(db: rdskit.Database, watching: rdskit.Database) -> bool:
-    """Whether the replicas have begun to apply late: what was just written is not there."""
+    """Return whether the replicas have begun to apply late: what was just written is not there."""
     await db.execute("insert into note values (999, 'x') on conflict (key) do update set text = note.text || 'x'")
     async with db.session(after=await db.token()) as session, watching.session() as any_of_them:
         written = await session.fetch_value("select length(text) from note where key = 999")

@@ -49,7 +49,7 @@ def cluster(local_rds: LocalRds) -> Iterator[Cluster]:
 
 
 def endpoints(cluster: Cluster) -> dict[str, tuple[str, int]]:
-    """Where the cluster's endpoints and instances are, by what they are."""
+    """Return where the cluster's endpoints and instances are, by what they are."""
     rds = cluster.local_rds.rds
     raw = rds.describe_db_clusters(DBClusterIdentifier=cluster.identifier)["DBClusters"][0]
     found = {"cluster": (raw["Endpoint"], raw["Port"]), "reader": (raw["ReaderEndpoint"], raw["Port"])}

@@ -44,7 +44,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replicated]:
 
 
 async def is_learnt(db: rdskit.Database, sql: str) -> bool:
-    """Whether the statement, which is run for it, may go to a reader."""
+    """Return whether the statement, which is run for it, may go to a reader."""
     await db.fetch_value(sql)
     return db._statements[sql].repeatable
 

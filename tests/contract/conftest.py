@@ -105,7 +105,7 @@ SQL: dict[str, dict[str, str]] = {
 
 @pytest.fixture(params=sorted(FIXTURES))
 def engine(request: pytest.FixtureRequest, mariadb: ThrowawayMariaDB, mysql: ThrowawayMySQL) -> Engine:  # noqa: ARG001 - started before a test's own clock runs
-    """Each engine in turn, with a fresh database."""
+    """Return each engine in turn, with a fresh database."""
     database = request.getfixturevalue(FIXTURES[request.param])
     return Engine(request.param, database, **SQL["postgres" if request.param == "postgres" else "family"])
 

@@ -101,7 +101,7 @@ def split(text: str, by: str = ";") -> list[str]:
 
 @pytest.fixture
 async def db(engine: Engine, watcher: Connection) -> AsyncIterator[rdskit.Database]:
-    """One connection, so that what one call leaves the next one finds."""
+    """Yield one connection, so that what one call leaves the next one finds."""
     definitions = split(engine.pick(POSTGRES, FAMILY), ";\n")
     for definition in definitions:
         await watcher.control(definition, 10.0)

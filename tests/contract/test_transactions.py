@@ -154,7 +154,7 @@ async def test_a_statement_that_commits_by_itself_is_told(engine: Engine, db: rd
 
 
 async def no_more_than(engine: Engine, db: rdskit.Database, most: int) -> bool:
-    """Whether the server has at most so many other sessions for this database."""
+    """Return whether the server has at most so many other sessions for this database."""
     return len(await db.fetch_all(engine.sessions)) <= most
 
 

@@ -177,7 +177,7 @@ ANY: dict[str, tuple[tuple[str, str], st.SearchStrategy[Any]]] = {
 
 @pytest.fixture
 def keeper(engine: Engine) -> Iterator[rdskit.sync.Database]:
-    """One row that holds a value of each type; a facade, because hypothesis calls plain functions."""
+    """Yield one row that holds a value of each type; a facade, because hypothesis calls plain functions."""
     columns = ", ".join(f"{name} {engine.pick(*kinds)}" for name, (kinds, _) in ANY.items())
     with rdskit.sync.connect(engine.database.url, tls="off", min_size=1, max_size=1) as db:
         db.execute(f"create table kept (id int primary key, {columns})")

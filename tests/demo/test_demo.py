@@ -120,7 +120,7 @@ def assert_nothing_runs_on(data: Path) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """One data directory for all runs: each finds what the last one left, as a user's does."""
+    """Return one data directory for all runs: each finds what the last one left, as a user's does."""
     directory = tmp_path_factory.mktemp("demo")
     share_templates(directory / "data/fleet")
     yield directory

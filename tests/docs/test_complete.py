@@ -23,7 +23,7 @@ TARGET_OPTIONS = {"--credentials", "--tls", "--ca", "--cleartext-password"}  # t
 
 
 def commands(name: str) -> Iterator[tuple[str, Any]]:
-    """Each command below ``rdskit NAME``, with its words."""
+    """Yield each command below ``rdskit NAME``, with its words."""
     found: Any = typer.main.get_command(importlib.import_module(COMMANDS[name][0]).app)
     if not hasattr(found, "commands"):
         yield f"rdskit {name}", found

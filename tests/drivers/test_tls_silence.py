@@ -99,7 +99,7 @@ def options(endpoint: Endpoint, timeout: float) -> ConnectOptions:
 
 
 def open_sockets(endpoint: Endpoint) -> int:
-    """How many of this process lead to a server."""
+    """Count how many of this process lead to a server."""
     return sum(each.raddr == tuple(endpoint) for each in psutil.Process().net_connections("tcp4"))
 
 

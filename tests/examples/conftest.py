@@ -38,7 +38,7 @@ class Shop:
 
     @property
     def target(self) -> str:
-        """Where the database is."""
+        """Return where the database is."""
         return f"rds://{self.identifier}/app"
 
     @property
@@ -51,7 +51,7 @@ class Shop:
         return {**os.environ, "SHOP_DATABASE": self.target, **more}
 
     def count(self, statement: str) -> int:
-        """One number from the writer."""
+        """Return one number from the writer."""
         with sync.connect(self.target, credentials=self.credentials, readers="off") as db:
             found: int = db.fetch_value(statement)
         return found

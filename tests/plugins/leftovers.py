@@ -36,7 +36,7 @@ def watch_writes(event: str, arguments: tuple[object, ...]) -> None:
 
 
 def belongs_to_run(process: psutil.Process) -> bool:
-    """Whether a process descends from this run, or works in its directory."""
+    """Return whether a process descends from this run, or works in its directory."""
     directory = str(run_directory())
     try:
         return process.environ().get(MARK) == directory or any(directory in word for word in process.cmdline())
@@ -53,7 +53,7 @@ def surviving_processes() -> list[psutil.Process]:
 
 
 def is_resource_tracker(process: psutil.Process) -> bool:
-    """Whether this is multiprocessing's own process, which ends after us."""
+    """Return whether this is multiprocessing's own process, which ends after us."""
     try:
         return any("resource_tracker" in word for word in process.cmdline())
     except psutil.Error:

@@ -36,7 +36,7 @@ def pytest_report_header() -> str:
 
 
 def needs_server(item: pytest.Item) -> bool:
-    """Whether a test is about these servers, by its file or by its fixtures."""
+    """Return whether a test is about these servers, by its file or by its fixtures."""
     names = (item.name, item.path.stem, *getattr(item, "fixturenames", ()))
     return any("mysql" in name or "mariadb" in name for name in names)
 
@@ -67,14 +67,14 @@ def mysql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThrowawayMySQL]:
 
 @pytest.fixture(scope="session")
 def mariadb_spares(mariadb: ThrowawayMariaDB) -> Iterator[Spares]:
-    """Where the fresh databases of the run's MariaDB come from."""
+    """Return where the fresh databases of the run's MariaDB come from."""
     with FamilyDatabases(mariadb, None).spares(AHEAD) as spares:
         yield spares
 
 
 @pytest.fixture(scope="session")
 def mysql_spares(mysql: ThrowawayMySQL) -> Iterator[Spares]:
-    """Where the fresh databases of the run's MySQL come from."""
+    """Return where the fresh databases of the run's MySQL come from."""
     with FamilyDatabases(mysql, None).spares(AHEAD) as spares:
         yield spares
 

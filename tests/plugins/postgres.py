@@ -39,7 +39,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThrowawayPost
 
 @pytest.fixture(scope="session")
 def spare_databases(postgres: ThrowawayPostgres) -> Iterator[Spares]:
-    """Where fresh databases come from."""
+    """Return where fresh databases come from."""
     with PostgresDatabases(postgres, None).spares(ahead=1) as spares:
         yield spares
 

@@ -84,7 +84,7 @@ async def _count(db: rdskit.Database) -> int:
 
 
 async def _is_followed(db: rdskit.Database) -> bool:
-    """Whether the last row has arrived, and the snapshot is complete."""
+    """Return whether the last row has arrived, and the snapshot is complete."""
     if not await db.fetch_value("select count(*) from copied where id = -1"):
         return False
     return not any(each.snapshot_runs for each in await status(db))

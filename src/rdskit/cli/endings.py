@@ -55,7 +55,7 @@ def missing_extra(error: ModuleNotFoundError, command: str = "") -> ConfigError 
 
     Args:
         error: the import that failed.
-        command: the one that runs, if it is known.
+        command: the running command, if it is known.
     """
     module = (error.name or "").partition(".")[0]
     extra = _EXTRAS.get(module)

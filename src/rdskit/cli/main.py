@@ -128,7 +128,7 @@ def installed_extras(command: str = "") -> Iterator[None]:
     """Turn a missing module of a third party into an error that names the extra.
 
     Args:
-        command: the one that runs, if it is known.
+        command: the running command, if it is known.
 
     Raises:
         ConfigError: an extra is not installed.

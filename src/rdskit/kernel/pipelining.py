@@ -125,7 +125,7 @@ class Pipeline(Protocol):
         ...
 
     def release(self) -> list[Read]:
-        """Return the reads behind the one that runs, and discard their answers when they arrive."""
+        """Return the reads behind the running one, and discard their answers when they arrive."""
         ...
 
     def end(self, *, cancel: bool = False) -> list[Read]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 WIDTH = 960
 LEFT, RIGHT = 64, 936
 TOP, BOTTOM = 40, 220
-#: One for each series, in order; the first is the one that matters.
+#: One for each series, in order; the first is the most important.
 KINDS = ("median", "tail", "third", "fourth")
 
 STYLE = """
@@ -100,7 +100,7 @@ def line_chart(
 
     Args:
         title: what it shows.
-        series: the lines; the first is the one that matters.
+        series: the lines; the first is the most important.
         x: how a value of the horizontal axis is written.
         y: how a value of the vertical axis is written; that axis begins at 0.
     """

@@ -40,7 +40,7 @@ class Journal:
     surprises: list[str] = field(default_factory=list)
 
     def acknowledged(self, kind: str = "") -> int:
-        """How many writes of a kind were acknowledged so far; of every kind by default."""
+        """Count how many writes of a kind were acknowledged so far; of every kind by default."""
         return sum(name.startswith(kind) and outcome is Outcome.ACKNOWLEDGED for name, outcome in self.writes.items())
 
     def names(self, outcome: Outcome) -> set[str]:
@@ -66,7 +66,7 @@ class Books:
 
 
 def violations(journal: Journal, books: Books) -> list[str]:
-    """Every promise that was broken, in words."""
+    """Return every broken promise in words."""
     return [*_of_writes(journal, books.copies), *_of_money(books), *_of_reads(journal)]
 
 

@@ -74,7 +74,7 @@ async def _read_books(tx: Transaction) -> Books:
 
 
 async def enter(tx: Transaction, name: str) -> None:
-    """One entry."""
+    """Make one entry."""
     await tx.execute(INSERT, name=name)
 
 
@@ -175,7 +175,7 @@ class Load:
             self.journal.errors["cancelled"] += 1
 
     async def _write(self, name: str, call: Awaitable[object]) -> bool:
-        """Whether it was acknowledged."""
+        """Return whether it was acknowledged."""
         self.journal.writes[name] = Outcome.UNKNOWN
         try:
             await call

@@ -57,7 +57,7 @@ class Site:
 
     @property
     def is_cluster(self) -> bool:
-        """Whether it is a DB cluster, whose writer changes among its instances."""
+        """Return whether it is a DB cluster, whose writer changes among its instances."""
         return self.engine.startswith(("aurora-", _MULTI_AZ))
 
     @property

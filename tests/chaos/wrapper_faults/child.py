@@ -36,7 +36,7 @@ class Child:
         assert self._heard() == "connected"
 
     def asked_again(self) -> str:
-        """Who writes, as the child finds out."""
+        """Return who writes, as the child finds out."""
         os.write(self._tell, b"go")
         return self._heard()
 

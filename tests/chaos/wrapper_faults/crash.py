@@ -141,7 +141,7 @@ async def _recovered(seen: Seen, cluster: Cluster) -> bool:
 
 
 async def writer_of(db: rdskit.Database) -> str:
-    """Who writes, as a database has found out."""
+    """Return who writes, as a database has found out."""
     writer = (await db.topology()).writer
     return writer.identifier if writer else ""
 
@@ -154,7 +154,7 @@ def counted_attempts() -> Iterator[Callable[[], int]]:
 
 
 def backends(cluster: Cluster) -> int:
-    """How many connections the twenty callers' database has on all servers of the cluster."""
+    """Count how many connections the twenty callers' database has on all servers of the cluster."""
     found = 0
     for name in cluster.instances:
         with connected_to(cluster, name) as connection:
@@ -182,7 +182,7 @@ def connected_to(cluster: Cluster, instance: str) -> Iterator[psycopg.Connection
 
 
 async def _none(cluster: Cluster) -> bool:
-    """Whether the servers have noticed that all connections are closed; one that still starts is asked again."""
+    """Return whether the servers have noticed that all connections are closed; one that still starts is asked again."""
     try:
         return await asyncio.to_thread(backends, cluster) == 0
     except psycopg.OperationalError:

@@ -32,7 +32,7 @@ def cluster(local_rds: LocalRds) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def seen(local_rds: LocalRds, cluster: Cluster) -> Iterator[Seen]:
-    """One crash, for all tests that are about one."""
+    """Crash once, for all tests that are about one crash."""
     with (
         aurora(local_rds, "neighbour", readers=0) as neighbour,
         # Otherwise the child's question may go to the reader that was promoted, before the child knows of that.

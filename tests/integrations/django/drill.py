@@ -78,7 +78,7 @@ def eventually(question: Callable[[], object], told: object) -> None:
 
 
 def route() -> dict[str, Any]:
-    """Where requests read, before and after they write."""
+    """Return where requests read, before and after they write."""
     from tests.integrations.django.project.shop.models import Customer
 
     stranger, author = Client(), Client()

@@ -53,7 +53,7 @@ def kill(engine: Engine, *sessions: int) -> None:
 
 
 def left(engine: Engine) -> TextClause:
-    """How many of the sessions are left."""
+    """Count how many of the sessions are left."""
     return text(words(engine, COUNT)).bindparams(bindparam("sessions", expanding=True))
 
 

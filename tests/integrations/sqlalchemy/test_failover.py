@@ -101,7 +101,7 @@ class Load:
         self.discarded += 1
 
     def write(self, engine: sqlalchemy.Engine) -> None:
-        """One worker, in a thread."""
+        """Run one worker in a thread."""
         while not self.over.is_set():
             key = next(self.keys)
             try:
@@ -114,7 +114,7 @@ class Load:
                 self.acknowledged.add(key)
 
     async def write_in_task(self, engine: asyncio_of_sqlalchemy.AsyncEngine) -> None:
-        """One worker, in a task."""
+        """Run one worker in a task."""
         while not self.over.is_set():
             key = next(self.keys)
             try:

@@ -187,7 +187,7 @@ def test_harmless_functions_are_not_names_that_users_give_to_their_own(connectio
 
 
 def _is_free(connection: Connection, name: str) -> bool:
-    """Whether the server looks for a stored function of that name."""
+    """Return whether the server looks for a stored function of that name."""
     with connection.cursor() as cursor:
         try:
             cursor.execute(f"select {name}()")

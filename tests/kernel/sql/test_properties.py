@@ -137,7 +137,7 @@ def _quoted_postgres(source: str) -> set[int] | None:
 
 
 def _quoted_end(source: str, i: int) -> int:
-    """Where what opens at ``i`` ends; ``i`` if nothing opens there, -1 if it has no end."""
+    """Return where what opens at ``i`` ends; ``i`` if nothing opens there, -1 if it has no end."""
     if source.startswith("--", i):
         return min((n for n in (source.find("\n", i),) if n >= 0), default=len(source))
     if source.startswith("/*", i):

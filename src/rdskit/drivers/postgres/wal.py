@@ -180,7 +180,7 @@ class WalConnection:
             raise
 
     async def _answer(self, text: str, timeout: float | None, last: bytes) -> list[_Message]:
-        """Send a simple query and return the messages up to the one that ends its answer."""
+        """Send a simple query and return the messages up to the end of its answer."""
         self._wire.send(b"Q", text.encode() + b"\0")
         answer: list[_Message] = []
         error: DriverError | None = None

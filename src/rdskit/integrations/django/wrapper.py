@@ -62,12 +62,12 @@ class RdsDatabaseWrapper(BaseDatabaseWrapper):
 
     @functools.cached_property
     def rds_settings(self) -> DatabaseSettings:
-        """The parsed entry of ``DATABASES``."""
+        """Return the parsed entry of ``DATABASES``."""
         return read_settings(self.settings_dict, self.engine)
 
     @functools.cached_property
     def connector(self) -> Connector:
-        """The connector that opens this alias's connections."""
+        """Return the connector that opens this alias's connections."""
         return Connector(self.rds_settings, self.dialect)
 
     @functools.cached_property

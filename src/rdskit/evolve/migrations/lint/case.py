@@ -45,7 +45,7 @@ class Case:
 
     @cached_property
     def words(self) -> tuple[str, ...]:
-        """The statement's tokens in lower case, quoted names without quotes."""
+        """Return the statement's tokens in lower case, quoted names without quotes."""
         return tuple(unquoted(token) for token in tokenize(self.text, self.dialect) if token.type not in BLANK)
 
     def begins(self, *words: str) -> bool:

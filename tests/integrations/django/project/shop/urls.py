@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def served_by(_: HttpRequest) -> JsonResponse:
-    """Where this request reads."""
+    """Return where this request reads."""
     return JsonResponse({"alias": Customer.objects.all().db})
 
 
