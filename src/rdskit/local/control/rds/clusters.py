@@ -100,12 +100,12 @@ class Clusters:
     def create(self, request: Mapping[str, Any]) -> dict[str, object]:
         """Create a cluster without servers; these come with its instances."""
         identifier, engine = str(request["DBClusterIdentifier"]).lower(), request["Engine"]
-        if identifier in self._kept:
-            raise ClusterExistsError(identifier)
         if engine not in _PORTS:
             raise InvalidValueError(f"The local RDS has no clusters of engine {engine}: use {' or '.join(_PORTS)}.")
-        # May release the monitor while the engine is fetched.
+        # May release the monitor while the engine is fetched: only what is checked after it still holds below.
         self._backend.engines.require(engine)
+        if identifier in self._kept:
+            raise ClusterExistsError(identifier)
         managed = bool(request.get("ManageMasterUserPassword"))
         version = rules.check_engine(engine, request.get("EngineVersion"), self._backend.engines.versions())
         user, password = request.get("MasterUsername"), request.get("MasterUserPassword")
