@@ -51,7 +51,7 @@ def wants_json(arguments: Sequence[str]) -> bool:
 
 
 def missing_extra(error: ModuleNotFoundError, command: str = "") -> ConfigError | None:
-    """Return the error that tells how to install what is missing; None where it is a module of our own.
+    """Return the error that names the extra to install; None if the missing module is rdskit's own.
 
     Args:
         error: the import that failed.

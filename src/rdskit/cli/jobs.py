@@ -112,7 +112,7 @@ def undo_job(
     options: dict[str, Any],
     as_json: AsJson = False,
 ) -> None:
-    """Take back what a job has done, last step first. Changes nothing without --yes."""
+    """Undo what a job has done, last step first. Changes nothing without --yes."""
     if yes:
         _finish(job, place, options, undo, as_json=as_json)
         return

@@ -108,7 +108,7 @@ def env(
 
 @app.command(epilog=examples("rdskit local doctor"))
 def doctor(*, data: Data = None, as_json: AsJson = False) -> None:
-    """Look at what this machine offers, and say what to install. Exit status 1 when nothing would work."""
+    """Check this machine's prerequisites, and report what to install. Exit status 1 when nothing would work."""
     findings = examination.examine(lifecycle.data_directory(data))
     if as_json:
         print_json([asdict(each) for each in findings])

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rdskit.local.lifecycle import LocalStatus
 
 _SCHEMES = {"postgres": "postgresql", "mysql": "mysql", "mariadb": "mariadb"}
-_POLL = 0.2  # seconds between two looks at a log that is followed
+_POLL = 0.2  # seconds between two polls of a followed log
 
 
 def status(*, data: Data = None, as_json: AsJson = False) -> None:

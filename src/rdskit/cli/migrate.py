@@ -116,8 +116,8 @@ def down(
     target: Target,
     *,
     to: To = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="How many to take back; 1 by default.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Take back even what drops tables, columns or rows.")] = False,
+    steps: Annotated[int | None, typer.Option(min=1, help="How many to undo; 1 by default.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Undo even migrations that drop tables, columns or rows.")] = False,
     directory: Dir = Path("migrations"),
     lock_timeout: LockTimeout = 2.0,
     patience: Patience = 600.0,
@@ -125,7 +125,7 @@ def down(
     options: dict[str, Any],
     as_json: AsJson = False,
 ) -> None:
-    """Take back the latest migration, or those behind --to. What drops data changes nothing without --yes."""
+    """Undo the latest migration, or those after --to. Migrations that drop data change nothing without --yes."""
     settings = Settings(lock_timeout, patience, wait, _progress(as_json=as_json))
     losing = [] if yes else _run(target, options, lambda db: _losing(db, directory, to, steps))
     if losing:
@@ -134,7 +134,7 @@ def down(
             typer.echo(f"  {line}", err=True)
         raise typer.Exit(1)
     done = _run(target, options, lambda db: migrations.down(db, directory, to=to, steps=steps, settings=settings))
-    _tell("taken back", done, as_json=as_json)
+    _tell("undone", done, as_json=as_json)
 
 
 @app.command("plan", epilog=examples("rdskit migrate plan orders"))

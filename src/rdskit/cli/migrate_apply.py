@@ -48,7 +48,7 @@ def apply(
 ) -> None:
     """Apply what is pending to many databases or schemas: a canary first, then in waves.
 
-    When one fails, its wave is finished and no other begins. Call it again to go on.
+    When one fails, its wave is finished and no other begins. Run it again to continue.
     """
     waves = Waves(canary, wave, workers)
     settings = Settings(lock_timeout, patience)
@@ -144,6 +144,6 @@ def _targets(urls: list[str], databases: list[Database], places: list[tuple[int,
 
 
 def _name(urls: list[str], number: int, schema: str | None) -> str:
-    """Return how a target is called: what tells it apart, and nothing of its login."""
+    """Return a target's name, which identifies it and contains nothing of its login."""
     parts = [_USER.sub("//", urls[number])] if len(urls) > 1 or schema is None else []
     return " ".join([*parts, *([schema] if schema is not None else [])])

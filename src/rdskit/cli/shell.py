@@ -51,7 +51,7 @@ def command(
     native: Annotated[bool, typer.Option("--native", help="Run psql, mysql or mariadb instead.")] = False,
     options: dict[str, Any],
 ) -> None:
-    r"""Open an SQL prompt on the writer of a target, with its credentials and TLS; it goes on after a failover.
+    r"""Open an SQL prompt on the writer of a target, with its credentials and TLS; it continues after a failover.
 
     Without a terminal it reads statements from standard input. \? at the prompt lists its commands; the first Ctrl-C
     cancels the statement that runs. Exit status 1 when a statement failed.

@@ -130,7 +130,7 @@ def migrate(
     options: dict[str, Any],
     as_json: AsJson = False,
 ) -> None:
-    """Apply what is pending to all tenants: a canary first, then in waves. Call it again to go on.
+    """Apply what is pending to all tenants: a canary first, then in waves. Run it again to continue.
 
     Tenants with databases of their own are reached fifty at a time.
     """

@@ -195,7 +195,7 @@ class Demo:
 
     async def _recorded(self) -> Failover | None:
         """Return the failover of this run, once the local RDS has recorded it; None after a timeout."""
-        with contextlib.suppress(TimeoutError):  # None tells that there is none
+        with contextlib.suppress(TimeoutError):  # the result is then None
             async with asyncio.timeout(_RECORD):
                 while True:
                     await asyncio.sleep(_RECORD_POLL)

@@ -1,4 +1,4 @@
-"""The queries that give the objects of MySQL and MariaDB: rows of name and definition, in a fixed order.
+"""The queries for the objects of MySQL and MariaDB: rows of name and definition, in a fixed order.
 
 They use what the information schemas of both have. Row counts, AUTO_INCREMENT values and the tables of rdskit are left
 out.

@@ -1,4 +1,4 @@
-"""The queries that give PostgreSQL's objects: rows of name and definition, in a fixed order.
+"""The queries for PostgreSQL's objects: rows of name and definition, in a fixed order.
 
 System schemas, objects of extensions and the tables of rdskit are left out. With a namespace its own name is left out
 of the objects' names and definitions, so that schemas of many tenants can be compared.

@@ -43,7 +43,7 @@ def schema_hash(objects: Mapping[str, str]) -> str:
     """Return a hash over all definitions.
 
     Args:
-        objects: as ``schema`` gives them.
+        objects: the result of ``schema``.
     """
     digest = hashlib.sha256()
     for name in sorted(objects):

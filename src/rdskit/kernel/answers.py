@@ -91,7 +91,7 @@ def meaning_of_errno(number: int, state: str, text: str) -> Meaning:
 
     Args:
         number: the error number.
-        state: the SQLSTATE, or the empty string where the driver gives none.
+        state: the SQLSTATE, or the empty string if the driver reports none.
         text: the message; it names the option for 1290, and the storage engine's error for 1030.
     """
     if number in _LOST or number in _CLIENT_ERRORS:

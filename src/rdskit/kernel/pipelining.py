@@ -20,15 +20,15 @@ class Answer(Protocol):
     """The future of one read's answer."""
 
     def done(self) -> bool:
-        """Return whether it has a result or an error, or its caller has given up."""
+        """Return whether it has a result or an error, or was cancelled by its caller."""
         ...
 
     def set_result(self, result: Any, /) -> None:
-        """Give the answer to the caller."""
+        """Set the result for the caller."""
         ...
 
     def set_exception(self, exception: BaseException, /) -> None:
-        """Give an error to the caller."""
+        """Set an error for the caller."""
         ...
 
 
@@ -132,7 +132,7 @@ class Pipeline(Protocol):
         """End the connection at once and return the reads that were not answered.
 
         Args:
-            cancel: have the server cancel what runs; only for a connection whose reads are all given up or repeated.
+            cancel: ask the server to cancel the running read; only if all its reads are abandoned or retried.
         """
         ...
 

@@ -1,7 +1,7 @@
 """Long work that shows itself first, survives a crash and can be undone: plans, their steps, and their journals.
 
 A ``Plan`` lists its ``Step``s before anything happens. ``apply`` runs them and writes each start and result to a
-journal, so that ``resume`` can continue after a crash and ``undo`` can take back what was done. Each step is *atomic*
+journal, so that ``resume`` can continue after a crash and ``undo`` can undo what was done. Each step is *atomic*
 (``atomic``: its own transaction records it) or *probed* (``Step.done`` asks the server or AWS whether it happened).
 A step that is neither stops an interrupted job as *unknown*: it is never repeated on a guess.
 """

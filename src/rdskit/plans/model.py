@@ -98,8 +98,8 @@ class Step:
         name: unique in its plan; the journal knows the step by it.
         summary: what it will do, in one line.
         run: does it, and returns a result that JSON can hold.
-        done: asks the server or AWS whether it happened; None if nothing can tell, so that an interruption is unknown.
-        undo: takes it back; its context's ``results`` holds what ``run`` returned. None if it cannot be undone.
+        done: asks the server or AWS whether it happened; None if that cannot be determined.
+        undo: undoes it; its context's ``results`` holds what ``run`` returned. None if it cannot be undone.
         changes: whether it changes anything. A step that only reads or waits needs no ``done`` and no ``undo``.
         always: run at the end of every apply, resume and undo, also after a failure. It must be harmless to repeat.
         group: neighbours with the same group run in parallel.

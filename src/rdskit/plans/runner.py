@@ -56,7 +56,7 @@ async def apply(
         job: the id of the new job; by default one made of the time and the plan's kind.
 
     Returns:
-        The job as its journal tells it: done, or stopped on request.
+        The job from its journal: done, or stopped on request.
 
     Raises:
         PlanError: what the plan was made from has changed (nothing was done); a step failed, or its outcome is
@@ -95,7 +95,7 @@ async def resume(
 async def undo(
     plan: Plan, journal: Journal, job: str, *, progress: Callable[[Progress], None] = _silent, stop: Stop | None = None
 ) -> Job:
-    """Take back what a job has done, last step first; continue where an interrupted undo ended.
+    """Undo what a job has done, last step first; continue where an interrupted undo ended.
 
     Arguments as for ``resume``.
 

@@ -141,7 +141,7 @@ class Execution:
         """Return whether an earlier attempt took effect; it is recorded then.
 
         Raises:
-            Halted: nothing can tell.
+            Halted: the outcome cannot be determined.
         """
         if not step.changes:
             return False
@@ -154,15 +154,15 @@ class Execution:
     async def _has_no_effect(self, step: Step, record: StepRecord, after: Exception | None = None) -> bool:
         """Return whether there is nothing to undo. A step that saved checkpoints may be done in part."""
         if step.done is None and after is not None:
-            return False  # its undo failed and may be tried again; only a probe could tell that it took effect
+            return False  # its undo failed and may be retried; only a probe could show that it took effect
         probe = await self._ask(step, after)
         return after_probe(probe) is Move.RUN and record.checkpoint is None
 
     async def _ask(self, step: Step, after: Exception | None) -> Probe:
-        """Ask a step's probe until it gives an answer that does not change by itself.
+        """Call a step's probe until its answer is final.
 
         Raises:
-            Halted: it cannot tell.
+            Halted: the probe cannot determine the outcome.
         """
         if step.done is None:
             if after is not None:

@@ -28,7 +28,7 @@ class TableJournal(Journal):
 
     Args:
         db: the database; its tables are made by ``setup``.
-        locks: take an advisory lock for the owner of a job; False where the caller holds a lock of its own.
+        locks: take an advisory lock for the owner of a job; False if the caller holds its own lock.
     """
 
     def __init__(self, db: Database, *, locks: bool = True) -> None:

@@ -21,7 +21,7 @@ class Severity(Enum):
 
     @property
     def rank(self) -> int:
-        """Return 0 for the gravest."""
+        """Return 0 for the most severe."""
         return list(Severity).index(self)
 
 
@@ -125,7 +125,7 @@ class Report:
         checked: how many subjects were checked, for findings.
         tiles: the numbers at the top of the page.
         charts: SVG elements.
-        figures: the numbers in order of telling.
+        figures: the numbers in order.
         notes: sentences at the end.
         data: what the JSON form has besides, under its own names.
     """
@@ -172,7 +172,7 @@ class Report:
 
 
 def sorted_findings(findings: Iterable[Finding]) -> list[Finding]:
-    """Return findings in order of telling: counted before waived, the gravest first, then by place and subject."""
+    """Return findings in report order: counted before waived, the most severe first, then by place and subject."""
 
     def order(finding: Finding) -> tuple[bool, int, str, int, str, str]:
         place = finding.place or Place("")

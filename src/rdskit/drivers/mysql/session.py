@@ -40,7 +40,7 @@ _LARGEST_LIMIT: Final = 2**30  # bytes: the largest max_allowed_packet, until th
 _MOST_BYTES_OF_A_CHARACTER: Final = 4
 _PACKET_TOO_LARGE: Final = 1153
 _Connection: Any = asyncmy_connection.Connection
-_execute_command: Final = _Connection._execute_command  # noqa: SLF001 - asyncmy has no other place to look at all of it
+_execute_command: Final = _Connection._execute_command  # noqa: SLF001 - all commands go through this method
 _log = logging.getLogger("rdskit.drivers.mysql")
 
 

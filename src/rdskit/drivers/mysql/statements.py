@@ -110,7 +110,7 @@ class Prepared:
 
 
 class _Text:
-    """Stands in for a statement that the server cannot prepare."""
+    """Run the text of a statement that the server cannot prepare."""
 
     def __init__(self, raw: Any, text: str) -> None:
         self._raw = raw

@@ -53,7 +53,7 @@ class Rule(Protocol):
         ...
 
     def fits(self, values: Sequence[Any]) -> bool:
-        """Return whether every value of a column may be sent as it is; False where only `convert` can tell."""
+        """Return whether every value of a column may be sent unchanged; False where only `convert` can decide."""
         ...
 
 
@@ -326,9 +326,9 @@ class UnfitError(Exception):
     """A value of a row has no exact counterpart in its column.
 
     Attributes:
-        number: of the row among those that were given together, from 0.
-        place: of the column.
-        reason: what is wrong with it.
+        number: the row's number in its batch, from 0.
+        place: the column's place.
+        reason: the refusal.
     """
 
     def __init__(self, number: int, place: int, reason: TypeError) -> None:

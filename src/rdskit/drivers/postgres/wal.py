@@ -119,7 +119,7 @@ class WalConnection:
         self.endpoint = endpoint
         self._mapped = mapped
         self._raw = raw
-        self._transport: Any = raw._transport  # noqa: SLF001 - asyncpg has no way to give it up
+        self._transport: Any = raw._transport  # noqa: SLF001 - asyncpg has no way to detach it
         self._wire = _Wire(self._transport, raw._protocol)  # noqa: SLF001 - same
         self._transport.set_protocol(self._wire)
 

@@ -1,6 +1,6 @@
 """Schema migrations: one process at a time, resumable after a crash, gentle to a busy database.
 
-``up`` applies what is pending, ``down`` takes back, ``status`` compares a directory of files with a database,
+``up`` applies what is pending, ``down`` undoes, ``status`` compares a directory of files with a database,
 ``explain`` says what each pending statement would lock, and ``apply`` migrates many databases or schemas.
 ``docs/migrations.md`` shows the files and the commands.
 """

@@ -236,7 +236,7 @@ def drops_data(ddl: Ddl | None) -> bool:
     )
 
 
-#: What can stand in a migration and removes rows without being DDL.
+#: Statements that remove rows without being DDL.
 def deletes_rows(text: str, dialect: Dialect) -> bool:
     """Return whether a statement is a DELETE or TRUNCATE."""
     tokens = (token for token in tokenize(text, dialect) if token.type not in BLANK)

@@ -160,7 +160,7 @@ async def _from_writer(db: Database, text: str, params: Mapping[str, Any]) -> An
 
 
 def _used(db: Database, text: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values whose parameters stand in a text: the query for the next batch has none of ``assign``."""
+    """Return the values for the parameters of a text: the query for the next batch has none of ``assign``."""
     names = {token.text[1:] for token in tokenize(text, dialect_of(db)) if token.type is TokenType.PARAMETER}
     return {name: value for name, value in values.items() if name in names}
 

@@ -65,7 +65,7 @@ async def read_history(db: Database) -> dict[str, Applied]:
 
 
 async def record(tx: Transaction, migration: Migration) -> None:
-    """Write that a migration was applied, in the transaction that did it."""
+    """Record that a migration was applied, in the same transaction."""
     await tx.execute(
         "insert into rdskit_migration (version, checksum, source) values (:version, :checksum, :source)",
         version=migration.version,
@@ -75,7 +75,7 @@ async def record(tx: Transaction, migration: Migration) -> None:
 
 
 async def forget(tx: Transaction, migration: Migration) -> None:
-    """Write that a migration was taken back, in the transaction that did it."""
+    """Record that a migration was undone, in the same transaction."""
     await tx.execute("delete from rdskit_migration where version = :version", version=migration.version)
 
 
@@ -106,7 +106,7 @@ def status_of(
 
 
 def check_unmodified(migrations: Iterable[Migration], history: dict[str, Applied]) -> None:
-    """Refuse to go on when a file has changed since it was applied.
+    """Raise if a file has changed since it was applied.
 
     Raises:
         ConfigError: with the difference.

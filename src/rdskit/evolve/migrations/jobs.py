@@ -31,7 +31,7 @@ async def jobs_of(db: Database) -> list[tuple[str, Direction, int, Job]]:
 
 
 async def interrupted_versions(db: Database) -> set[str]:
-    """Return the versions that are applied or taken back in part."""
+    """Return the versions that are partly applied or partly undone."""
     last = {version: job for version, _, _, job in await jobs_of(db)}
     return {version for version, job in last.items() if job.state not in _ENDED}
 

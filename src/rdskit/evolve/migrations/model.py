@@ -35,7 +35,7 @@ class Statement:
 
     @property
     def digest(self) -> str:
-        """Eight characters that tell it from other statements; white space at line ends does not count."""
+        """Eight characters that identify the statement; white space at line ends does not count."""
         return digest(self.text)[:8]
 
 
@@ -110,7 +110,7 @@ class State(Enum):
     MISSING = "missing"
     """Applied, and its file is gone."""
     INTERRUPTED = "interrupted"
-    """Begun and not ended: a process was killed, or a statement failed where each commits by itself."""
+    """Started and not finished: a process was killed, or a statement failed where each commits by itself."""
 
 
 @dataclass(frozen=True, slots=True)

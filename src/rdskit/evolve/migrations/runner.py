@@ -112,18 +112,18 @@ async def down(
     steps: int | None = None,
     settings: Settings | None = None,
 ) -> list[str]:
-    """Take back the latest migrations, the last one first; return their versions.
+    """Undo the latest migrations, the last one first; return their versions.
 
     Args:
         db: the database; its pool must hold four connections.
         directory: the files.
         to: the version that stays applied, or the beginning of its name.
-        steps: how many to take back, if ``to`` is not given; one by default.
+        steps: how many to undo, without ``to``; one by default.
         settings: how.
 
     Raises:
         ConfigError: a migration has no way back, or its file is gone or has changed; nothing was done.
-        QueryError: a statement was refused; the migrations before it are taken back.
+        QueryError: a statement was refused; the migrations before it are undone.
         PlanError: as for ``up``.
     """
     chosen = settings or Settings()
@@ -139,10 +139,10 @@ async def down(
 def to_take_back(
     migrations: Sequence[Migration], history: dict[str, Applied], to: str | None, steps: int | None
 ) -> list[Migration]:
-    """Return the migrations that ``down`` takes back, the last one first.
+    """Return the migrations that ``down`` undoes, the last one first.
 
     Raises:
-        ConfigError: one of them cannot be taken back, or the arguments do not fit.
+        ConfigError: one of them cannot be undone, or the arguments do not fit.
     """
     applied = sorted(history)
     if to is not None and steps is not None:
@@ -191,7 +191,7 @@ async def _locked(
     settings: Settings,
     work: Callable[[_Run], Awaitable[None]],
 ) -> list[str]:
-    """Do the work under the lock; when a failover takes the lock, take it again on the new writer and go on."""
+    """Do the work under the lock; after a failover, acquire it again on the new writer and continue."""
     patient = without_timeout(db)
     product = (await server_version(db)).product
     migrations = read_directory(directory, product)

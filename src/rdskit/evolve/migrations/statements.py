@@ -68,7 +68,7 @@ async def repeated(attempt: Callable[[], Awaitable[None]], patience: Patience, w
 
 
 async def limit_locks(connection: HeldConnection, dialect: Dialect, seconds: float) -> None:
-    """Have a session's statements give up when a lock is not free.
+    """Make a session's statements fail when a lock is not free in time.
 
     Args:
         connection: the session.

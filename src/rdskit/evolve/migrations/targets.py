@@ -124,7 +124,7 @@ async def apply(
 ) -> Job | None:
     """Apply what is pending to many databases or schemas: first to a few, then in waves.
 
-    Each target is migrated as by ``up``. When one fails, its wave is finished and no other begins. To go on after a
+    Each target is migrated as by ``up``. When one fails, its wave is finished and no other begins. To continue after a
     failure or a crash, call it again: targets that are done are not touched. ``rdskit jobs`` shows how far it came.
 
     Args:

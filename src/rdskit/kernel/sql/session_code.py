@@ -92,7 +92,7 @@ _MOST_NAMES: Final = 20_000  # the limit; then all are dropped. Texts built from
 
 
 class SessionCode:
-    """Track which names in a database's statements stand for code that changes the session.
+    """Track which names in a database's statements refer to code that changes the session.
 
     Attributes:
         known: names that the catalog was asked about.
@@ -125,7 +125,7 @@ class SessionCode:
 
 
 def session_changing(codes: Iterable[Code], dialect: Dialect) -> tuple[frozenset[str], frozenset[str]]:
-    """Decide which names stand for code that can change the session.
+    """Decide which names refer to code that can change the session.
 
     Args:
         codes: all code behind the names, and behind those that it mentions itself.

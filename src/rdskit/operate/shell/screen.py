@@ -153,7 +153,7 @@ class Screen:
             history=history,
             completer=self._completer,
             complete_in_thread=True,
-            complete_while_typing=False,  # by Tab: a menu in mid-word is in the way of Enter and of the arrows
+            complete_while_typing=False,  # only by Tab: an open menu would take over Enter and the arrow keys
             lexer=PygmentsLexer(_LEXERS[self._session.dialect]),
             multiline=True,
             prompt_continuation=lambda width, _line, _wrapped: f"{'.' * max(0, width - 1)} ",

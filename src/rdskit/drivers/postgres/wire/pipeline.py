@@ -103,7 +103,7 @@ class PostgresPipeline(asyncio.Protocol):
         self.round_trip = math.inf
         self._raw = raw
         self._before = raw._protocol  # noqa: SLF001 - must see connection_lost, or asyncpg warns of an open connection
-        self._transport: Any = raw._transport  # noqa: SLF001 - asyncpg has no way to give it up
+        self._transport: Any = raw._transport  # noqa: SLF001 - asyncpg has no way to detach it
         self._readings = readings
         self._writings = writings
         standby = getattr(raw.get_settings(), "in_hot_standby", "off")

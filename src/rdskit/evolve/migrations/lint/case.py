@@ -53,7 +53,7 @@ class Case:
         return self.words[: len(words)] == words
 
     def has(self, *words: str) -> bool:
-        """Return whether these words stand in the statement, next to each other."""
+        """Return whether the statement contains these words, next to each other."""
         length = len(words)
         return any(self.words[index : index + length] == words for index in range(len(self.words) - length + 1))
 
