@@ -1,4 +1,4 @@
-"""How a run of the command line ends: one message for each error, with ``--json`` an object as well, and a status.
+"""End a run of the command line: one message for each error, with ``--json`` also an object, and an exit status.
 
 Exit status: 0 fine, 1 an error or findings, 2 wrong usage or settings (nothing was done), 130 interrupted.
 """
@@ -66,7 +66,7 @@ def missing_extra(error: ModuleNotFoundError, command: str = "") -> ConfigError 
 
 
 def report(error: RdskitError, *, as_json: bool) -> int:
-    """Print an error of ours, and return the exit status.
+    """Print an error of rdskit's, and return the exit status.
 
     Args:
         error: what ended the run.
@@ -84,7 +84,7 @@ def report(error: RdskitError, *, as_json: bool) -> int:
 
 
 def report_usage(error: Any, *, as_json: bool) -> int:
-    """Print what is wrong with the words of the command line, and return the exit status.
+    """Print a usage error, and return the exit status.
 
     Args:
         error: a ``UsageError``.

@@ -1,4 +1,4 @@
-"""The one style of help: plain text that wraps, whole sentences, and examples."""
+"""The style of all help texts: plain text that wraps, whole sentences, and examples."""
 
 from __future__ import annotations
 

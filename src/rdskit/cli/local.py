@@ -56,7 +56,8 @@ def up(
     verify_signatures: Annotated[
         bool,
         typer.Option(
-            "--verify-signatures/--no-verify-signatures", help="Answer only who signs with a key of this local RDS."
+            "--verify-signatures/--no-verify-signatures",
+            help="Accept only requests signed with a key of this local RDS.",
         ),
     ] = True,
     enforce_iam: Annotated[
@@ -93,7 +94,7 @@ def down(*, data: Data = None, as_json: AsJson = False) -> None:
 @app.command(epilog=examples('eval "$(rdskit local env)"', "rdskit local env --shell fish | source"))
 def env(
     *,
-    shell: Annotated[Shell, typer.Option("--shell", help="Whose syntax; bash and zsh read posix.")] = "posix",
+    shell: Annotated[Shell, typer.Option("--shell", help="The syntax; bash and zsh use posix.")] = "posix",
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
@@ -153,12 +154,14 @@ def fault(
     ],
     amount: Annotated[
         str | None,
-        typer.Argument(metavar="[TIME]", help="Of latency and lag: how much, as in 200ms or 5s.", show_default=False),
+        typer.Argument(
+            metavar="[TIME]", help="For latency and lag: the amount, such as 200ms or 5s.", show_default=False
+        ),
     ] = None,
     *,
     path: Annotated[
         Literal["client", "all"] | None,
-        typer.Option("--path", help="Of blackhole: client cuts off clients alone, all (the default) everybody."),
+        typer.Option("--path", help="For blackhole: client cuts off clients only, all (the default) everything."),
     ] = None,
     lasting: Annotated[
         str | None, typer.Option("--for", metavar="TIME", help="Clear it by itself after this time.")
@@ -166,7 +169,7 @@ def fault(
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Break an instance on purpose: its server dies or hangs, its network swallows or delays."""
+    """Inject a fault into an instance: its server dies or hangs, its network drops or delays packets."""
     if kind == "clear":
         done = faults.clear(instance, data=data)
         text = f"{instance}: cleared {', '.join(done['cleared']) or 'nothing, no fault was in force'}"

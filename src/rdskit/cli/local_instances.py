@@ -69,7 +69,7 @@ def create(
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
-    """Create a DB instance, its password in a secret that RDS keeps; with replicas it waits for the instance itself."""
+    """Create a DB instance with a managed secret for its password; with replicas it waits for the instance itself."""
     directory = lifecycle.data_directory(data)
     wanted = instances.Wanted(name, engine, version, database, multi_az=multi_az, replicas=replicas)
     made = instances.create(directory, wanted)
@@ -95,7 +95,9 @@ def logs(
         ),
     ] = None,
     *,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is written from now on.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Continue with new lines as they are written.")
+    ] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines.")] = 100,
     data: Data = None,
     as_json: AsJson = False,
@@ -124,7 +126,7 @@ def _last_lines(path: Path, count: int) -> list[str]:
 
 
 def _followed(paths: Sequence[Path]) -> Iterator[str]:
-    """Yield the lines that are written from now on; with the file's name where there are several. Never ends."""
+    """Yield new lines as they are written, with the file's name if there are several. Never ends."""
     ends = {path: path.stat().st_size for path in paths}
     last: Path | None = None
     while True:

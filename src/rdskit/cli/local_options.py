@@ -1,4 +1,4 @@
-"""What all commands of ``rdskit local`` share: their options, and how they print."""
+"""The common options of all commands of ``rdskit local``, and their output."""
 
 from __future__ import annotations
 

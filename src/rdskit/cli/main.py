@@ -62,7 +62,7 @@ class LazyCommand(TyperCommand):
 
 
 class Root(Group):
-    """The root group: finds commands lazily, and ends each run with one message and the right status."""
+    """The root group: it imports commands lazily, and ends each run with one message and the right status."""
 
     @override
     def list_commands(self, ctx: Any) -> list[str]:

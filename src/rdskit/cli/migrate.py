@@ -52,7 +52,7 @@ def new(
     directory: Dir = Path("migrations"),
     as_json: AsJson = False,
 ) -> None:
-    """Write an empty migration; its version comes behind all that are there."""
+    """Write an empty migration with a version after all existing ones."""
     existing = [path.name.partition(".")[0] for path in directory.iterdir()] if directory.is_dir() else []
     try:
         written = new_file(directory, name, dt.datetime.now(dt.UTC), existing)
@@ -181,7 +181,7 @@ def lint(
     sarif: SarifFile = None,
     html: HtmlFile = None,
 ) -> None:
-    """Find statements that would stop production. Exit status 1 when a finding counts."""
+    """Find statements that would block production. Exit status 1 when a finding counts."""
     rows: dict[str, int] = {}
     if target is not None:
         found_product, rows = _run(target, options, _product_and_rows)

@@ -1,4 +1,4 @@
-"""A plan on the terminal: its steps before they run, and how far they have come."""
+"""Show a plan in the terminal: its steps before they run, and their progress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Environment variables in the words of a shell."""
+"""Export environment variables in the syntax of a shell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows for people: a table where it fits, else a block for each row; never cut."""
+"""Print rows for people: as a table if it fits, else as a block for each row; values are never truncated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options by which every command reaches a database, and errors that name them."""
+"""The options by which every command connects to a database, and errors that name them."""
 
 import functools
 import inspect
@@ -37,7 +37,8 @@ Credentials = Annotated[
 Tls = Annotated[Literal["verify-full", "require", "off"] | None, typer.Option(help="verify-full by default.")]
 Ca = Annotated[Path | None, typer.Option(metavar="FILE", help="A PEM file with one more authority to trust.")]
 CleartextPassword = Annotated[
-    bool, typer.Option("--cleartext-password", help="A server that is not verified may have the password in the clear.")
+    bool,
+    typer.Option("--cleartext-password", help="Send the password in the clear if an unverified server asks for it."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

@@ -1,4 +1,4 @@
-"""``rdskit tenants``: which tenants there are, one more, and their migrations."""
+"""``rdskit tenants``: list and add tenants, and apply their migrations."""
 
 import asyncio
 import contextlib

@@ -27,7 +27,7 @@ app = single()
 def command(
     target: Target,
     *,
-    interval: Annotated[str, typer.Option(metavar="TIME", help="Between two looks, as in 500ms or 2s.")] = "1s",
+    interval: Annotated[str, typer.Option(metavar="TIME", help="Time between two polls, such as 500ms or 2s.")] = "1s",
     once: Annotated[bool, typer.Option("--once", help="Print one frame as text; also where there is no terminal.")] = (
         False
     ),
