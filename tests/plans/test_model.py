@@ -20,7 +20,7 @@ def test_a_step_name_that_cannot_be_kept_is_refused() -> None:
     world = World()
     with pytest.raises(ConfigError, match="cannot be kept"):
         world.plan(world.step("trailing blank "))
-    with pytest.raises(ConfigError, match="stands twice"):
+    with pytest.raises(ConfigError, match="occurs twice"):
         world.plan(world.step("a"), world.step("a"))
 
 
