@@ -381,6 +381,7 @@ class Session:
         attempt.__wrapped__ = closure  # type: ignore[attr-defined]  # errors and events call the attempt by its name
         loop = background.loop()
         future = asyncio.run_coroutine_threadsafe(start(attempt), loop)
+        # None ends the loop below. A retry puts one more turn before it, so the closure runs once per attempt.
         future.add_done_callback(lambda _: turns.put(None))
         try:
             while (turn := turns.get()) is not None:
@@ -388,8 +389,9 @@ class Session:
                 run_and_settle(loop, answer, functools.partial(call, Transaction(transaction, committed)))
             result = future.result()
         except BaseException:
-            future.cancel()
+            future.cancel()  # Ctrl-C in this thread must not leave the transaction open on the loop
             raise
+        # The loop registers a callback only after its commit, so this list holds those of the committed attempt.
         call_all(committed)
         return result
 

@@ -54,6 +54,7 @@ class SecretContent:
             ConfigError: one of them is missing. The message lists the keys, never a value.
         """
         chosen = self.user or user
+        # A JSON object must hold both; a bare password (no keys) takes its user from the target.
         if self.password is None or (not chosen and self.keys):
             found = ", ".join(self.keys) or "none"
             raise ConfigError(f"{self.name} has no 'username' and 'password'; its keys are: {found}")

@@ -46,6 +46,7 @@ class EnvironmentCredentials(Credentials):
         """
         user_name, password_name = self._names
         found = {name: value for name in self._names if (value := os.environ.get(name)) is not None}
+        # The file is not loaded into os.environ, so child processes do not inherit the password.
         if password_name not in found or not (self._user or found.get(user_name)):
             found = {**read_env_file(), **found}
         user = self._user or found.get(user_name)

@@ -60,6 +60,7 @@ class MasterUserCredentials(Credentials):
             login.user,
             self._secret,
         )
+        # From now on a refused login concerns this secret, and is not retried with the other credentials.
         self._in_use = self._stored
         return login
 

@@ -100,6 +100,7 @@ class StoredCredentials(Credentials):
     @override
     async def login(self, endpoint: Endpoint, *, refused: Login | None = None) -> Login:
         """Return user and password; concurrent callers that were refused share one request."""
+        # Another caller may have replaced the refused login already: then its result is used without a request.
         if self._login is None or self._login == refused:
             self._login = await self._reading.run(lambda: self._read(refused))
         return self._login
@@ -108,6 +109,7 @@ class StoredCredentials(Credentials):
         current = (await self._store.current()).login(self._user)
         if current != refused:
             return current
+        # The current version was refused: either a rotation has set the pending password, or none fits.
         pending = await self._store.pending()
         return current if pending is None else pending.login(self._user)
 

@@ -28,6 +28,7 @@ async def check_budget(cluster: Cluster, limits: PoolLimits, processes: int) -> 
     """
     if cluster.is_stateless:
         return
+    # The writer has answered already, so this takes an idle connection. A failed query only skips the check.
     lease = await cluster.acquire_writer(Deadline.after(_TIMEOUT))
     try:
         capacity = await lease.connection.capacity(_TIMEOUT)

@@ -132,6 +132,7 @@ def view_context(
         scope = shared.variants.scope(scope)
         if statements is None:  # compared with None, because an empty cache is false
             statements = shared.variants.statements(scope)
+        # `Routines` teaches the cache what it asks on a connection without scope. That is right for this cache only.
         learns = statements is shared.variants.statements(NO_SCOPE)
         shared = replace(
             shared,
@@ -158,6 +159,7 @@ def _executor(shared: DatabaseContext, written: WritePosition) -> Executor:
         shared.hooks,
         shared.scope,
     )
+    # The class is chosen once per session, so that `run` needs no test for observers, a router or pipelining.
     if shared.router is None and shared.scope is NO_SCOPE and shared.cluster.pipelines:
         return (ObservedPipelinedExecutor if observed else PipelinedExecutor)(*arguments)
     if shared.router is None:

@@ -61,6 +61,7 @@ class Database(Session):
         seen = self._tokens.read(after)
         if seen is None and not self._cluster.takes_writes:
             raise writer_is_elsewhere(self._cluster.writer.endpoint)
+        # A position that cannot be compared (expired, or of another history) sends the session's reads to the writer.
         if seen is None or not (self._readers is None or self._readers.can_tell(seen)):
             written.lost_track()
         else:
@@ -197,6 +198,7 @@ class Database(Session):
         """Close all connections; running calls get two seconds to end. May be called twice."""
         if self._refusal is None:
             self._refusal = f"the database {self._name} is closed; open it again with rdskit.connect"
+            # Background tasks first: they would try to reconnect through a closing cluster.
             await self._shared.owner.close()
             await self._cluster.close()
 

@@ -125,12 +125,14 @@ class Executor:
             return await self._read(Work(call, statement, text, args, _until(started, timeout), after))
         writer = self._cluster.writer
         lease = writer.take(started)
+        # The slow path: no idle connection, one with another scope, or a statement that `_write` refuses.
         if lease is None or lease.scope is not self.scope or not (statement.repeatable or statement.kind in _PLAIN):
             if lease is not None:
                 lease.give_back()
             return await self._write(Work(call, statement, text, args, _until(started, timeout)), None)
         lease.dirty = statement.dirties_session  # before it is sent: a failed call may leave a lock or a transaction
         lease.settles = not statement.repeatable
+        # From here to the answer nothing else may be awaited: the watchdog would cancel it in place of the call.
         try:
             writer.watchdog.begin(lease, math.inf if timeout is None else started + timeout)
             answer = await call(lease.connection, text, args)
@@ -140,6 +142,7 @@ class Executor:
                 await self._abandon(lease, statement, error)
                 raise
             lease.give_back()
+            # `_write` decides about a retry; the deadline still counts from the start of the first attempt.
             return await self._write(Work(call, statement, text, args, _until(started, timeout)), error)
         lease.due = math.inf
         if statement.repeatable and (not routed or self._written.is_known):
@@ -159,6 +162,7 @@ class Executor:
         _require_plain(work.statement)
         repeats: dict[Failure, int] = {}
         attempts: Attempts | None = None
+        # No connection is held while this waits between two attempts.
         while True:
             if error is not None:
                 attempts = attempts or Attempts()
@@ -206,6 +210,7 @@ class Executor:
                 pause = TRANSACTION.delay(count, random.random())  # noqa: S311 - jitter, not a secret
                 await asyncio.sleep(work.deadline.bounded(pause))
             return
+        # The position of a write that may have taken effect is unknown: reads go to the writer until it is read there.
         if writes and (action is Action.UNKNOWN or isinstance(error.public, ResultError) or not work.statement.atomic):
             self._written.lost_track()
         raised = public_error(error, action, work.statement)
@@ -276,6 +281,7 @@ class Executor:
         return borrowed
 
     async def _read(self, work: Work[T]) -> T:
+        # A read has no effect, so after any failure of a reader it may simply run on another host.
         borrowed = await self._borrow(work.after, work.deadline)
         failures = 0
         while borrowed is not None:

@@ -31,6 +31,7 @@ def belongs_to_this_process(one: T, leave: Callable[[T], None]) -> None:
 
 def _leave_all_to_parent() -> None:
     # Keep them alive: a collected transport would remove its socket from the epoll set that the parent's loop uses too.
+    # A copy, because `leave` may register the object again: the sync facade does.
     inherited = list(_open.items())
     _left_to_parent.extend(one for one, _ in inherited)
     _open.clear()

@@ -210,6 +210,7 @@ class HeldConnection:
             raise
         finally:
             self._in_transaction = False
+        # The lease stays with the block, so the position is not read on it: the session's reads go to the writer.
         if transaction.writes:
             context.written.lost_track()
         try:
@@ -233,6 +234,7 @@ class HeldConnection:
         connection, inbox = self._lease.connection, Inbox(_MESSAGES)
         if not isinstance(connection, Notifying):
             raise ConfigError("this engine has no LISTEN and NOTIFY, which are PostgreSQL's")
+        # Registered before LISTEN, so that a connection lost in between ends the loop below as well.
         lost = FailoverError(f"connection to {self.endpoint} was lost while it listened: hold another one")
         connection.on_end(lambda: inbox.end(lost))
         try:
@@ -270,6 +272,7 @@ class HeldConnection:
         except DriverError as error:
             raise await self._failed(error, statement) from error.__cause__
         except BaseException as error:
+            # A cancel request is on its way, and could hit the next statement: refuse further ones.
             self._lost = self._lost or self._lease.connection.interrupted
             if not statement.repeatable:
                 context.written.lost_track()
@@ -328,5 +331,5 @@ async def held(lease: Lease, context: TransactionContext) -> AsyncIterator[HeldC
         yield connection
     finally:
         hold.end()
-        connection.end()
+        connection.end()  # before the check-in: a reference kept by the application must not reach the next caller
         lease.give_back()

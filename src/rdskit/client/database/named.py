@@ -88,6 +88,7 @@ def find_file(directory: Path | None = None) -> Path | None:
     start = (directory or Path.cwd()).absolute()
     for folder in (start, *start.parents):
         path = folder / FILE
+        # The nearest file wins, even over a refusal: skipping it would silently use other targets.
         if path.is_file():
             _check_owner(path)
             return path
@@ -137,6 +138,7 @@ def expanded(target: str, given: ConnectArguments) -> tuple[str, ConnectArgument
     if found is None:
         return target, given
     defaults = ConnectArguments()
+    # An argument that is given explicitly with its default value cannot be distinguished: then the file's value wins.
     from_file = {
         name: value for name, value in found.options.items() if getattr(given, name) == getattr(defaults, name)
     }
@@ -188,6 +190,7 @@ def _read(path: Path, name: str, table: Mapping[str, Any]) -> NamedTarget:
         raise ConfigError(f"{path}: targets.{name}.url is missing; write where the database is, as in rds://{name}")
     options = {key: value for key, value in table.items() if key != "url"}
     if "ca" in options:
+        # Relative to the file, as the working directory differs between callers; an absolute path stays as it is.
         options["ca"] = str(path.parent / Path(options["ca"]).expanduser())
     _check(path, name, table["url"], options)
     return NamedTarget(table["url"], options)

@@ -76,6 +76,7 @@ async def open_database(resolved: Resolved, options: Options, owner: TaskOwner) 
         observers=Observers(options.observers, str(resolved.target)),
         after_reset=stored_code.ask,
     )
+    # Registered before the first socket is opened: the process may fork while `start` waits.
     opening = _Opening(cluster)
     belongs_to_this_process(opening, _Opening.nothing_to_leave)
     try:
@@ -83,6 +84,7 @@ async def open_database(resolved: Resolved, options: Options, owner: TaskOwner) 
         owner.spawn(stored_code.keep_current(cluster), "look for changed functions and triggers")
         return Database(session_context(shared, shared.nothing_written()))
     except BaseException:
+        # Background tasks first, because they use the cluster's connections.
         await owner.close()
         await cluster.close()
         raise

@@ -48,6 +48,7 @@ class PipelinedExecutor(Executor):
     ) -> Coroutine[Any, Any, T]:
         """Return the coroutine that runs a statement: the base's own, where nothing is to be pipelined."""
         lanes = self._cluster.writer.lanes
+        # Only reads without side effects are pipelined, because a late one is sent a second time.
         if lanes is None or not statement.repeatable or statement.dirties_session or call not in _FETCHES:
             return super().run(call, statement, params, named, timeout, after)
         standing = lanes.standings.get(statement.text)
@@ -82,6 +83,7 @@ class PipelinedExecutor(Executor):
         try:
             row: T = await answer
         except Elsewhere:
+            # The deadline of the first attempt stays in force.
             deadline = Deadline(None if timeout is None else due, timeout)
             return await super()._write(Work(call, statement, text, args, deadline, after), None)
         except DriverError as error:

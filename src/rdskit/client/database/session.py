@@ -141,6 +141,7 @@ class Session(Transactional):
     async def _send(
         self, send: Callable[[Transaction], Coroutine[Any, Any, Result]], source: Source, timeout: float | None
     ) -> Result:
+        # No limit by default: the time of the caller's source does not count, and each batch has its own timeout.
         limit = None if timeout is DEFAULT else require_seconds("timeout", timeout)
         if isinstance(source, Collection):  # a retry reads the rows again, which an iterator does not allow
             return await self.run(send, timeout=limit)

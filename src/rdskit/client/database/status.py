@@ -74,6 +74,7 @@ class HostHealth:
             finally:
                 lease.give_back()
         except (RdskitError, DriverError, Retired) as error:
+            # `Retired` has no text; its name says that the pool was closed during the check.
             return cls(name, str(pool.endpoint), None, pool.stats(), str(error) or type(error).__name__)
         return cls(name, str(pool.endpoint), loop.time() - started, pool.stats())
 

@@ -86,6 +86,7 @@ class Streaming:
             self._cluster.report(error.failure)
             raise _cut(error) from error.__cause__
         finally:
+            # Close the cursor and its transaction before the check-in: another caller may get the connection at once.
             try:
                 await batches.aclose()
             finally:
@@ -103,6 +104,7 @@ class Streaming:
                 # `or ()`, because CPython's anext accepts no tuple as its default.
                 return checked_out, batches, await anext(batches, None) or ()
             except DriverError as error:
+                # Before the first batch the caller has seen no row, so the stream may start over on another host.
                 checked_out.failed(error.failure)
                 if not self._may_repeat(error, connect_deadline):
                     raise _refused(error) from error.__cause__

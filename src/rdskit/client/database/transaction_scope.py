@@ -96,6 +96,7 @@ class TransactionScope(AbstractAsyncContextManager[Transaction, None]):
         connect_deadline = deadline.within(each)
         if marking is not None:
             marker = marking.new(self._exactly_once)
+            # Before BEGIN: the look-up has a transaction of its own, and needs a connection of its own.
             if marker is None and marking.table_is_unknown:
                 await marking.find_table(connect_deadline)
                 marker = marking.new(self._exactly_once)
@@ -110,7 +111,9 @@ class TransactionScope(AbstractAsyncContextManager[Transaction, None]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # End the hold first: what follows may wait for another connection, to resolve a COMMIT or in a callback.
         self._hold.end()
+        # Another task is still reading on this connection, so neither COMMIT nor ROLLBACK can be sent.
         if self._lease.busy:
             self._end_running_statement(error)
             return
@@ -123,6 +126,7 @@ class TransactionScope(AbstractAsyncContextManager[Transaction, None]):
         try:
             await transaction.commit()
         except BaseException as failed:  # noqa: BLE001 - raised below, unless the transaction has committed
+            # Check the connection in first: with max_size=1, resolving the COMMIT would wait for this very connection.
             await self._undo(failed)
             await self._resolve_or_raise(failed)
         else:
@@ -203,6 +207,7 @@ class TransactionScope(AbstractAsyncContextManager[Transaction, None]):
             ConfigError: the block itself raised nothing.
         """
         self._transaction.abandon()
+        # The statement that is ended may have committed by itself, as DDL does on MySQL.
         if self._transaction.writes:
             self._context.written.lost_track()
         self._lease.leave()
@@ -214,6 +219,7 @@ class TransactionScope(AbstractAsyncContextManager[Transaction, None]):
         if transaction.may_have_committed and not isinstance(error, Exception):
             error.add_note(_TOO_LATE)
         try:
+            # A cancelled task sends nothing: the pool cleans the connection in the background instead.
             if isinstance(error, Exception):
                 await transaction.rollback()
         finally:  # a cancellation that arrives during the rollback must not keep the connection

@@ -231,6 +231,7 @@ class Transactional(Queries):
         deadline = self._limit(timeout)
         lease = await self._cluster.acquire_writer(deadline, self._transactions.scope)
         try:
+            # The block's own queries take further connections: the pool must refuse those that would deadlock.
             with holding(lease.pool):
                 async with held_lock(lease, self._statements.dialect, name, deadline.due):
                     yield
@@ -247,6 +248,7 @@ class Transactional(Queries):
             Their names.
         """
         dialect = self._statements.dialect
+        # PostgreSQL's DDL is transactional, so lock and tables share one transaction. MySQL commits at each statement.
         if dialect is Dialect.POSTGRES:
             async with self.transaction(exactly_once=False) as tx:
                 await tx.lock(SETUP_LOCK)
@@ -255,7 +257,7 @@ class Transactional(Queries):
         else:
             for statement in table_statements(dialect):
                 await self.execute(statement)
-        self._marking.forget()
+        self._marking.forget()  # otherwise transactions would use the new table after a minute only
         return tuple(TABLES)
 
     def _limit(self, timeout: float | None) -> Deadline:

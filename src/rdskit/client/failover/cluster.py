@@ -260,12 +260,14 @@ class Cluster:
         for host in [known for known in self._pools if not any(_is_same_host(known, host) for host in hosts)]:
             self._retire_pool(self._pools.pop(host))
         self.topology = topology
+        # A new dictionary each time: `Readers` notices a change by its identity.
         self.readers = {
             host.identifier: pool for host, pool in self._pools.items() if host.role is Role.READER and host != entry
         }
         self.routes_reads = bool(self.readers) or entry is not None
         writer = topology.writer or entry
         self.writer = (writer and self._pool_of(writer)) or self.writer
+        # Wake the callers that wait for a writer, and give the next ones a new event.
         self._adopted.set()
         self._adopted = asyncio.Event()
 
@@ -346,6 +348,7 @@ class Cluster:
 
     def _writer_unreached(self, endpoint: Endpoint) -> None:
         """Note a failed connection attempt to the writer, and refresh the topology, which may be out of date."""
+        # No `_note_loss` here: a failed attempt alone loses no connection, so it starts no failover.
         if endpoint == self.writer.endpoint and self.takes_writes:
             self._lost_at = self._lost_at or asyncio.get_running_loop().time()
             self._wake.set()

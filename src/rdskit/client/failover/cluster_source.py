@@ -139,7 +139,7 @@ class SqlSource:
             timeout = _GRACE if self._is_in_use(best) else None
             done, pending = await asyncio.wait(pending, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             if not done:
-                break
+                break  # the grace period is over: keep the known writer
             for answer in (task.result() for task in done):
                 if answer.is_first_hand:
                     return answer.topology

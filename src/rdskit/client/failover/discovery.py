@@ -102,6 +102,7 @@ class DiscoveredSource:
 
     async def _connect_first(self) -> Topology:
         """Open the first connection, and query the cluster's topology on it."""
+        # As a reader, so that any role is accepted: the answer decides what the host is.
         try:
             connection = await self._access.open(Host(self.cluster, self._endpoint, Role.READER))
         except DriverError as error:

@@ -49,6 +49,7 @@ class ListedHosts:
             await self._until_one_writes(set(tasks.values()))
             answers = {endpoint: task.result() for endpoint, task in tasks.items() if task.done()}
         finally:
+            # A host that does not answer must not leave a login behind; `gather` waits until all have ended.
             for task in tasks.values():
                 task.cancel()
             await asyncio.gather(*tasks.values(), return_exceptions=True)

@@ -79,6 +79,7 @@ class HostMonitor:
 
     def _observe(self) -> None:
         pool = self._cluster.writer
+        # A new writer starts with a clean record, and a probe of the former one no longer matters.
         if pool is not self._pool:
             self._pool, self._health = pool, Health()
             self._cancel_probe()

@@ -91,6 +91,7 @@ class Hub:
                 "this engine has no LISTEN and NOTIFY, which are PostgreSQL's: poll a table, or use the outbox"
             )
         receiver = Receiver(channels, limit)
+        # Add the receiver before waking the task, which reads the list at once.
         self._receivers.append(receiver)
         self._wake.set()
         if self._task is None or self._task.done():
@@ -143,7 +144,7 @@ class Hub:
             if connection.broken:
                 self._cluster.lost(connection.endpoint)
             for receiver in self._receivers:
-                receiver.missed = receiver.ready.done()
+                receiver.missed = receiver.ready.done()  # a receiver that was never ready has missed nothing
             await connection.close(_CLOSE_TIMEOUT)
 
     async def _serve(self, connection: Connection) -> None:

@@ -70,6 +70,7 @@ class Batches:
 
     async def first(self) -> Sequence[Any] | None:
         """Read the first batch without consuming it; return None if there are no rows."""
+        # Kept for the next read: the columns must be known before the statement can be sent.
         self._first = await self._read()
         return self._first
 

@@ -89,6 +89,7 @@ class Pages:
         more, rows = len(rows) > self.size, rows[: self.size]
         if not rows:
             return Page([], None, None)
+        # A backward page is read in reverse order, and returned in the order of the key.
         if backward:
             rows.reverse()
         first, last = self._cursor(rows[0]), self._cursor(rows[-1])

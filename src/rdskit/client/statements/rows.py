@@ -44,6 +44,7 @@ class Columns:
         Raises:
             ConfigError: a row has other columns.
         """
+        # Same length and all names of row 1 present: that implies the same columns, without a set per row.
         try:
             if set(map(len, rows)) == self._widths:
                 return list(map(self._values, rows))

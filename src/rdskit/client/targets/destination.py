@@ -46,7 +46,7 @@ class Destination:
     def __init__(self, target: Target, option: str | Credentials | Iam | None) -> None:
         self._target = target
         self._option = option
-        self._states: dict[int, _State] = {}
+        self._states: dict[int, _State] = {}  # by process id: a forked child starts with a state of its own
 
     async def located(self) -> Located:
         """Return the target's location, which is looked up once.
@@ -74,6 +74,7 @@ class Destination:
         known = state.topology
         if known is not None and not (source.changes and (look or now - state.looked_at > _TOPOLOGY_SERVES)):
             return known
+        # Concurrent callers share one refresh: after a failover, all connections of a pool are reopened at once.
         try:
             state.topology = await state.looking.run(source.topology)
         except (AwsError, ConnectError) as error:

@@ -74,6 +74,7 @@ def driver_for(target: Target, engine: Engine) -> tuple[DriverEntry, Dialect]:
         target: the parsed target.
         engine: the engine of its server.
     """
+    # A scheme without an entry of its own, such as rds:// or a secret, gets the driver of its engine.
     own = _entries[_OWN_SCHEMES[engine].name]
     entry = _entries.get(target.scheme or own.scheme.name, own)
     dialect = entry.dialect or own.dialect

@@ -102,6 +102,7 @@ async def locate(target: Target, option: str | Credentials | Iam | None, owner: 
     found = await _look_up_target(target)
     if credentials is None or option is not None:
         credentials = choose_credentials(option, target, found.engine, owner)
+    # The master user is the last resort: any user that the target, the environment or credentials= names comes first.
     if option is None and found.secret is not None and await _names_no_user(credentials):
         assert target.identifier is not None, target
         credentials = MasterUserCredentials(target.identifier, found.secret, credentials, owner)
@@ -131,6 +132,7 @@ async def _look_up_target(target: Target) -> _Found:
             with contextlib.suppress(AwsError, ConfigError):
                 return await look_up(target.identifier)
         raise no_instance from None
+    # A member of a cluster may become writer or reader at any time: use the whole cluster.
     if instance.cluster is not None:
         return await _of_cluster(instance.cluster)
     source = InstanceSource(target.identifier)
@@ -201,6 +203,7 @@ async def _guessed_engine(host: str, port: int | None, secret: str) -> Engine:
     for engine in (Engine.POSTGRES, Engine.MYSQL):
         if port == DEFAULT_PORTS[engine]:
             return engine
+    # MySQL and MariaDB share a default port, so there are fewer ports than engines.
     ports = (port,) if port else dict.fromkeys(DEFAULT_PORTS.values())
     for each in ports:
         found = await engine_at(Endpoint(host, each))

@@ -37,6 +37,7 @@ def pause_while_away(error: DriverError, elapsed: float, limit: float, chance: f
         limit: seconds for all attempts together.
         chance: a random number from 0 to 1.
     """
+    # Only an unreachable host may come back. A refusal (password, TLS, no such database) stays the same.
     if error.failure is not Failure.LOST or elapsed >= limit:
         return None
     return min(CONNECT.delay(elapsed, chance), limit - elapsed)

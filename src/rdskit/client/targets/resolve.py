@@ -85,6 +85,7 @@ def _access(located: Located) -> type[Access]:
 def _chosen_source(located: Located, access: Access, options: Options) -> Source:
     """Return the source of the topology: the servers themselves if possible; for a URL, its discovered cluster."""
     endpoint = located.target.endpoint
+    # The application lists the hosts itself, so they need no discovery.
     if located.target.others:
         return ListedHosts(located.target.endpoints, access)
     if endpoint is None or located.source.changes:

@@ -146,6 +146,7 @@ class Search:
         self, error: DriverError, endpoint: Endpoint, located: Located, timeout: float, waiting: Waiting
     ) -> DriverError | None:
         """Return the error for a server of another engine, found by its greeting; check each host once at most."""
+        # A server that refuses a login speaks the right protocol.
         if endpoint in self._identified or isinstance(error.public, AuthenticationError):
             return None
         self._identified.add(endpoint)
@@ -161,6 +162,7 @@ class Search:
 
         connection = log_in_here(connect, located.credentials, host.endpoint, self._connect_timeout, waiting)
         self._identified.add(host.endpoint)
+        # A stale topology may name the former writer, which still accepts logins: ask a writer for its role.
         if host.role is not Role.WRITER:
             return connection
         try:
@@ -168,6 +170,7 @@ class Search:
         except BaseException:
             driver.close(connection)
             raise
+        # None is accepted: some servers do not reveal their role.
         if role is not Role.READER:
             return connection
         driver.close(connection)
