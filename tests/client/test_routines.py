@@ -90,7 +90,7 @@ async def test_a_function_that_the_user_lists_may_be_read_from_replicas_at_once(
     async with rdskit.connect(cluster.url, tls="off", readers=cluster.readers, readable=listed) as db:
         await eventually(functools.partial(is_served_by_a_reader, db, "select audited(2)"))
         assert not db._statements["select other(2)"].repeatable, "a name counts as it is spelt"
-    with pytest.raises(rdskit.ConfigError, match="no function's name"):
+    with pytest.raises(rdskit.ConfigError, match="not a function's name"):
         await rdskit.connect(cluster.url, tls="off", readable=["audited(int)"])
 
 

@@ -163,7 +163,7 @@ def test_codecs_without_an_event_loop(engine: Engine) -> None:
         ({1: MONEY}, "give the name of a type"),
         ({"json": json.loads}, r"give rdskit\.Codec"),
         ({"json": rdskit.Codec(json.dumps, "loads")}, "give a function"),  # type: ignore[arg-type]  # what is tested
-        ({"json": rdskit.Codec(json.dumps, json.loads, types=Money)}, "no tuple of classes"),  # type: ignore[arg-type]  # same
+        ({"json": rdskit.Codec(json.dumps, json.loads, types=Money)}, "not a tuple of classes"),  # type: ignore[arg-type]  # same
     ],
 )
 async def test_what_is_no_codec_is_refused(codecs: Any, message: str) -> None:
