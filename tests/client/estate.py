@@ -84,7 +84,7 @@ class Line:
         return [(name, name == self._server.says, None) for name in NAMES]
 
     async def fetch_one(self, _text: str, _args: Sequence[Any], _timeout: float | None) -> None:
-        await self._answer()  # the table of fences is not there
+        await self._answer()  # the table of markers is not there
 
     async def execute(self, _text: str, _args: Sequence[Any], _timeout: float | None) -> Result:
         await self._answer()

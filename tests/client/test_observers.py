@@ -58,7 +58,7 @@ async def test_bulk_calls_and_streams_are_told_once_each(database: TestDatabase)
     rows = [{"id": number, "word": "hunter2-parameter"} for number in range(10)]
     async with rdskit.connect(database.url, tls="off", observers=[heard.append]) as db:
         await db.execute("create table words (id int primary key, word text)")
-        await db.execute_many("delete from words where id = :id", [{"id": 0}])  # looks for the table of fences, once
+        await db.execute_many("delete from words where id = :id", [{"id": 0}])  # looks for the table of markers, once
         heard.clear()
         await db.insert_many("words", rows)
         with pytest.raises(rdskit.IntegrityError):

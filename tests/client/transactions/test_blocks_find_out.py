@@ -25,7 +25,7 @@ async def balance(db: rdskit.Database) -> int:
     return int(await db.fetch_value("select balance from account where id = 1"))
 
 
-async def fences(db: rdskit.Database) -> int:
+async def markers(db: rdskit.Database) -> int:
     return int(await db.fetch_value("select count(*) from rdskit_txn"))
 
 
@@ -73,10 +73,10 @@ async def test_it_can_be_spared_and_insisted_on(db: rdskit.Database) -> None:
         await tx.execute(TAKE)
     async with db.transaction() as tx:
         await tx.fetch_one("select balance from account")
-    assert await fences(db) == 0, "none for a block that only reads, or wants none"
+    assert await markers(db) == 0, "none for a block that only reads, or wants none"
     async with db.transaction(exactly_once=True) as tx:
         await tx.execute(TAKE)
-    assert await fences(db) == 1
+    assert await markers(db) == 1
     await db.execute("drop table rdskit_txn")
     with pytest.raises(rdskit.ConfigError, match=r"exactly_once=True needs the tables of rdskit.*nothing was changed"):
         async with db.transaction(exactly_once=True) as tx:
@@ -95,7 +95,7 @@ async def test_without_the_tables_the_outcome_stays_unknown(target: TestDatabase
 
 
 class NeverHeard(CutAtCommit):
-    """Not even the fence's row is sent, where that is a call of its own."""
+    """Not even the marker's row is sent, where that is a call of its own."""
 
     async def control(self, text: str, timeout: float | None) -> str:
         return await super().control(text, timeout) if text.endswith("commit") else "INSERT"
@@ -154,7 +154,7 @@ async def test_a_cancellation_while_it_is_found_out_says_what_is_not_known(
     assert any("COMMIT had been sent" in note for note in caught.value.__notes__)
 
 
-async def test_a_fence_that_was_refused_answers_no_question(db: rdskit.Database) -> None:
+async def test_a_marker_that_was_refused_answers_no_question(db: rdskit.Database) -> None:
     """Its row was never written: to ask for it would tell of a transaction that took effect that it did not."""
     await db.run(lambda tx: tx.execute(TAKE))
     await db.execute("drop table rdskit_txn")
@@ -181,12 +181,12 @@ async def test_a_block_may_be_another_role(database: TestDatabase) -> None:
                 async with db.transaction() as tx:
                     await tx.execute(become)
                     await tx.execute(TAKE)
-            assert (await balance(db), await fences(db)) == (80, 0)
+            assert (await balance(db), await markers(db)) == (80, 0)
             await db.execute(f"grant insert on rdskit_txn to {role}")
             async with db.transaction() as tx:
                 await tx.execute(f"set local role {role}")
                 await tx.execute(TAKE)
-            assert (await balance(db), await fences(db)) == (70, 1)
+            assert (await balance(db), await markers(db)) == (70, 1)
             with pytest.raises(
                 rdskit.QueryError, match="a statement in it had failed and the application caught the error"
             ):

@@ -41,7 +41,7 @@ async def _count(db: rdskit.Database, table: str) -> int:
 
 
 @pytest.mark.usefixtures("every_call_purges")
-async def test_a_fence_is_kept_for_a_day(db: rdskit.Database) -> None:
+async def test_a_marker_is_kept_for_a_day(db: rdskit.Database) -> None:
     await db.run(_work, exactly_once=True)
     await _age(db, "rdskit_txn", "created_at", DAY - 60)
     await db.run(_work, exactly_once=True)

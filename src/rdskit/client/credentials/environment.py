@@ -39,7 +39,7 @@ class EnvironmentCredentials(Credentials):
 
     @override
     async def login(self, endpoint: Endpoint, *, refused: Login | None = None) -> Login:
-        """Read the environment.
+        """Return user and password from the environment or the file.
 
         Raises:
             ConfigError: there is no user, or the file cannot be read.

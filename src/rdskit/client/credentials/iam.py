@@ -149,7 +149,7 @@ class IamCredentials(Credentials):
         return token.login
 
     def _is_spent(self, token: _Token, refused: Login | None) -> bool:
-        # A refusal of an older token does not concern the one that another caller has created since.
+        # A refusal of an older token does not concern a newer one, which another caller may have created since.
         now = self._now()
         if not token_serves(token.minted, token.keys_expire, now):
             return True

@@ -107,7 +107,7 @@ class Relay:
             await asyncio.sleep(pause)
 
     async def deliver(self) -> int:
-        """Deliver one batch.
+        """Deliver one batch of messages.
 
         Returns:
             How many messages were delivered.

@@ -56,7 +56,7 @@ class Batches:
     """
 
     def __init__(self, rows: object, pace: Pace) -> None:
-        """Open the source.
+        """Open a source of rows.
 
         Raises:
             ConfigError: ``rows`` is not a source of rows.

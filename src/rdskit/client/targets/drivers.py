@@ -37,7 +37,7 @@ class DriverEntry:
     extra: str
 
     def loaded(self) -> Driver:
-        """Return the driver.
+        """Import and return the driver.
 
         Raises:
             ConfigError: it is not installed.

@@ -49,7 +49,7 @@ class Call(NamedTuple):
         return self.called or name_of(self.closure)
 
     def of(self, transaction: Transaction) -> Awaitable[Any]:
-        """Call the closure.
+        """Call the closure with a transaction.
 
         Raises:
             ConfigError: it returned an object that is not awaitable.

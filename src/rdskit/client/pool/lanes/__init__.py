@@ -1,4 +1,4 @@
-"""Pipelined connections beside a pool: many tasks' reads on one connection, without waiting for each answer."""
+"""Pipeline many tasks' reads on few connections beside a pool, without waiting for each answer."""
 
 from rdskit.client.pool.lanes.model import LaneLimits, LaneStats
 from rdskit.client.pool.lanes.policy import Standings

@@ -1,4 +1,4 @@
-"""One pipelined connection and what its pool knows of it."""
+"""Define the lane: one pipelined connection, with what its pool knows of it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from rdskit.kernel.pipelining import Pipeline
 
-_ROUND_TRIPS: Final = 4  # that the oldest read may take on a slow network
+_ROUND_TRIPS: Final = 4  # round trips that the oldest read may take on a slow network
 
 
 class Lane:
-    """One connection.
+    """One pipelined connection.
 
     Attributes:
         pipeline: the driver's connection.
@@ -43,15 +43,15 @@ class Lane:
         self._waits_since = math.inf
 
     def doubt(self) -> None:
-        """Trust it no more until the next answer."""
+        """Send no further reads on it until the next answer."""
         self.late, self._seen = True, self.pipeline.answered
 
     def note(self, now: float, *, loop_lagged: bool) -> None:
-        """Take note of how far it has come; called again and again while there are reads under way.
+        """Record its progress; called periodically while reads are in flight.
 
         Args:
             now: the loop's clock.
-            loop_lagged: this process was busy for so long that an answer may have arrived and not been read.
+            loop_lagged: this process was busy for so long that an answer may have arrived without being read yet.
         """
         answered = self.pipeline.answered
         if answered != self._seen:
@@ -59,13 +59,14 @@ class Lane:
         elif not self.pipeline.in_flight:
             self._waits_since, self.late = math.inf, False
         elif loop_lagged or self._waits_since == math.inf:
+            # While the loop was blocked, no answer could be read: start the clock again.
             self._waits_since = now
 
     def waited(self, now: float) -> float:
         """Return for how many seconds its oldest read has waited, beyond what the network takes."""
         round_trip = self.pipeline.round_trip
-        patience = 0.0 if round_trip == math.inf else _ROUND_TRIPS * round_trip
-        return now - self._waits_since - patience
+        allowance = 0.0 if round_trip == math.inf else _ROUND_TRIPS * round_trip
+        return now - self._waits_since - allowance
 
     def is_unused(self, now: float, limit: float) -> bool:
         """Return whether it had nothing to do for ``limit`` seconds."""

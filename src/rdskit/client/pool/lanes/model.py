@@ -1,4 +1,4 @@
-"""The values of pipelined connections."""
+"""Define the limits and statistics of pipelined connections."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ class LaneLimits:
     """How many pipelined connections a host has, and how long they live. Times are in seconds.
 
     Attributes:
-        most: connections at most.
-        in_flight: reads on one connection at most.
-        warm: reads in one write to the network from which on pipelining is worth its while.
-        late: the oldest read may take this long before others take another connection; on a slow network longer.
-        given_up: an oldest read whose caller has given up is cancelled after this, together with its connection.
-        lifetime: after it a connection is replaced.
-        idle_time: a connection without a read for so long is closed.
+        most: largest number of connections.
+        in_flight: largest number of reads in flight on one connection.
+        warm: reads per write to the network above which pipelining pays off even if pooled connections are free.
+        late: time after which the reads behind the oldest one move to another connection; longer on a slow network.
+        given_up: time after which an oldest read without a caller is cancelled, together with its connection.
+        lifetime: age at which a connection is replaced.
+        idle_time: idle time after which a connection is closed.
     """
 
     most: int = 4

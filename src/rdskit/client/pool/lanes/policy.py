@@ -1,26 +1,28 @@
-"""Which statements are pipelined: decided by what their runs have cost."""
+"""Decide by the measured cost of its runs whether a statement is pipelined."""
 
 from __future__ import annotations
 
 from typing import Final
 
-_EARNED_AFTER: Final = 3
+_EARNED_AFTER: Final = 3  # cheap runs before a statement is pipelined for the first time
 _MOST_TRIALS: Final = 1024
 _WEIGHT: Final = 0.25  # of the newest run in a moving average
-_SLOW: Final = 0.005  # seconds, above the fastest statement: about a round trip
+# Seconds above the fastest statement, whose time is about a round trip. A slower read would hold up those behind it,
+# because the server answers in order.
+_SLOW: Final = 0.005
 _MANY: Final = 100  # rows
 _KEPT: Final = 1024  # texts; the oldest goes first
 
 
 class Standing:
-    """What is known of one statement.
+    """The measured cost of one statement.
 
     Attributes:
         earned: its reads are pipelined.
-        trials: runs on pooled connections that it must do well in before they are, or are again.
+        trials: cheap runs on pooled connections that are still needed before its reads are pipelined (again).
         seconds: moving average of the time of its runs on pooled connections.
         rows: moving average of their rows.
-        barred: a type of it has no codec, so that it is never pipelined.
+        barred: one of its types has no codec, so it is never pipelined.
     """
 
     __slots__ = ("_demotions", "barred", "earned", "rows", "seconds", "trials")
@@ -34,11 +36,11 @@ class Standing:
         self._demotions = 0
 
     def ran(self, seconds: float, rows: int, fastest: float) -> None:
-        """Note a run on a pooled connection.
+        """Record a run on a pooled connection.
 
         Args:
-            seconds: that it took.
-            rows: that it returned.
+            seconds: duration of the run.
+            rows: number of rows it returned.
             fastest: seconds of the fastest run of any statement.
         """
         first = self.trials == _EARNED_AFTER and self._demotions == 0
@@ -50,13 +52,14 @@ class Standing:
         self.earned = is_cheap and self.trials == 0 and not self.barred
 
     def demote(self) -> None:
-        """Send its next reads to the pool: one held up others, or had a large result. Each time it must do more."""
+        """Send its next reads to the pool, because one held up others or had a large result."""
+        # Four times as many trials with each demotion, so that a statement with varying cost is rarely tried again.
         self._demotions += 1
         self.earned = False
         self.trials = min(_MOST_TRIALS, _EARNED_AFTER << (2 * self._demotions))
 
     def bar(self) -> None:
-        """Never pipeline it."""
+        """Exclude the statement from pipelining for good."""
         self.barred, self.earned = True, False
 
 
@@ -72,7 +75,7 @@ class Standings(dict[str, Standing]):
         self.fastest = _SLOW
 
     def of(self, text: str) -> Standing:
-        """Return a statement's standing, which begins with the first call."""
+        """Return a statement's standing, and create it at the first call."""
         found = self.get(text)
         if found is None:
             if len(self) >= _KEPT:
@@ -81,7 +84,7 @@ class Standings(dict[str, Standing]):
         return found
 
     def ran(self, text: str, seconds: float, rows: int) -> None:
-        """Note a run on a pooled connection."""
+        """Record a run on a pooled connection."""
         self.fastest = min(self.fastest, seconds)
         self.of(text).ran(seconds, rows, self.fastest)
 

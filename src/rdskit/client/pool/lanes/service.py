@@ -1,7 +1,7 @@
-"""The pipelined connections of one pool: which of them a read takes, and what happens when one is late or lost.
+"""Choose a pipelined connection for each read, and move reads when one is late or lost.
 
-A read can be sent twice without harm, because only statements that change nothing come here. So the reads behind a slow
-one are sent once more on another connection, and their first answers are discarded.
+Only statements that change nothing are pipelined, so a read can be sent twice without harm. The reads behind a slow one
+are sent again on another connection, and their first answers are discarded.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from rdskit.kernel.pipelining import Pipeline
     from rdskit.runtime.tasks import TaskOwner
 
-_CLOSE_TIMEOUT: Final = 2.0  # seconds for one connection to end, then its socket is cut
-_SPARES: Final = 2  # connections open while there is much to do: the reads behind a slow one find the second one ready
-_FIRST_PAUSE, _LAST_PAUSE = 0.5, 30.0  # seconds until a connection that could not be opened is tried again
+_CLOSE_TIMEOUT: Final = 2.0  # seconds for one connection to close; then its socket is closed
+_SPARES: Final = 2  # connections under load, so that the reads behind a slow one find the second one open
+_FIRST_PAUSE, _LAST_PAUSE = 0.5, 30.0  # seconds between two failed attempts to open a connection
 _LIFETIME_JITTER: Final = 0.2
 _log = logging.getLogger("rdskit.pool")
 
@@ -54,13 +54,13 @@ class Lanes:
         on_lost: Callable[[], None] = lambda: None,
         limits: LaneLimits | None = None,
     ) -> None:
-        """Begin without a connection; the first read that finds no free pooled one asks for it.
+        """Create the object without a connection; the first read that finds no free pooled one opens it.
 
         Args:
             endpoint: the host.
             open_one: opens a pipelined connection to it.
-            standings: what is known of the statements.
-            tasks: owns the tasks that open and close.
+            standings: the measured costs of the statements.
+            tasks: owns the tasks that open and close connections.
             on_lost: called when a connection was lost.
             limits: how many there are, and how long they live.
         """
@@ -74,7 +74,7 @@ class Lanes:
         self._loop = asyncio.get_running_loop()
         self._clock = clock_of(self._loop)
         self._lanes: list[Lane] = []
-        self._leaving: set[Lane] = set()  # they answer what they have, and get nothing more
+        self._leaving: set[Lane] = set()  # they answer the reads in flight, and get no new ones
         self._emptied = asyncio.Event()
         self._opening = 0
         self._closing = False
@@ -100,8 +100,8 @@ class Lanes:
             opened_by: the connection must have been open at this moment on the loop's clock.
 
         Returns:
-            A future of the first row or None, or of the list of rows. It raises ``Elsewhere`` where a pooled connection
-            is to run the read after all, and ``DriverError`` for an error of the server's.
+            A future of the first row or None, or of the list of rows. It raises ``Elsewhere`` if a pooled connection
+            has to run the read, and ``DriverError`` for an error of the server.
         """
         lane = self._free(opened_by)
         if lane is None or running_task(self._loop) is None:
@@ -123,6 +123,7 @@ class Lanes:
 
     def _free(self, opened_by: float) -> Lane | None:
         """Return the connection for the next read: the first that is neither late nor full."""
+        # Always the first one, rather than the least loaded: many reads in one packet are what makes pipelining cheap.
         too_young = False
         for lane in self._lanes:
             if lane.late or not lane.pipeline.writable or lane.pipeline.in_flight >= self._limits.in_flight:
@@ -152,7 +153,7 @@ class Lanes:
     # -- late answers ----------------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        """Look at the connections again soon, as long as there is an answer to wait for."""
+        """Set the timer that checks the connections; it is set again while there are reads in flight."""
         self._look_at = self._clock() + self._limits.late / 2
         self._patrol = self._loop.call_at(self._look_at, self._look)
 
@@ -172,9 +173,9 @@ class Lanes:
             self._watch()
 
     def _hold_up(self, lane: Lane, now: float) -> None:
-        """Let the reads behind a late one go on elsewhere."""
+        """Send the reads behind a late one again on another connection."""
         head = lane.pipeline.head
-        # Given up by its caller, and with nothing of value behind it: the server need not finish it.
+        # The caller of the late read has given up: end the connection, so that the server stops working on it.
         if head is not None and head.future.done() and lane.waited(now) >= self._limits.given_up:
             self._closed += 1
             self._again(self._end(lane, cancel=True))
@@ -193,7 +194,8 @@ class Lanes:
         return next((each for each in self._lanes if each is not lane and not each.late), None)
 
     def _again(self, reads: Iterable[Read]) -> None:
-        """Send reads once more on another connection; the pool answers those that cannot be."""
+        """Send reads again on another connection; those that cannot be sent go to the pool."""
+        # Each read moves once at most, so that a read that is slow everywhere does not travel from lane to lane.
         for read in reads:
             lane = self._other(None)
             if lane is not None and not read.moved and lane.pipeline.knows(read.text) and lane.pipeline.send(read):
@@ -250,7 +252,8 @@ class Lanes:
             self._opening -= 1
 
     async def _join(self, lane: Lane) -> None:
-        """Prepare what has earned it, and take the connection into use."""
+        """Prepare the pipelined statements on a new connection, and add it."""
+        # Before it is added: a read of an unprepared statement would go to the pool.
         for text in self.standings.earned():
             await self._prepared(lane, text)
         if self._closing or lane.pipeline.broken:
@@ -263,7 +266,7 @@ class Lanes:
         return self._limits.lifetime * (1.0 - _LIFETIME_JITTER * random.random())  # noqa: S311 - jitter, not a secret
 
     def _ended(self, lane: Lane) -> None:
-        """Go on without a connection that was lost."""
+        """Remove a lost connection, and send its reads again."""
         self._closed += 1
         reads = self._end(lane)
         if not self._closing:
@@ -271,14 +274,14 @@ class Lanes:
         self._again(reads)
 
     def _too_large(self, lane: Lane, read: Read) -> None:
-        """Have the pool run a read whose result is large; the other reads go on elsewhere."""
+        """Let the pool run a read with a large result, and send the others again."""
         self.standings.of(read.text).demote()
         self._closed += 1
         read.moved = True  # which sends it to the pool
         self._again(self._end(lane, cancel=True))
 
     def _end(self, lane: Lane, *, cancel: bool = False) -> list[Read]:
-        """End a connection at once and return the reads that it had not answered."""
+        """End a connection at once, and return its unanswered reads."""
         reads = lane.pipeline.end(cancel=cancel)
         self._close(lane)
         return reads
@@ -293,7 +296,8 @@ class Lanes:
         self._tasks.spawn(lane.pipeline.close(_CLOSE_TIMEOUT), "close a pipelined connection")
 
     def suspect(self) -> None:
-        """Trust no connection that has not answered since now: something failed at the host."""
+        """Use no connection until it has answered again, because something failed at the host."""
+        # Without a read in flight there is no answer to wait for, so close the connection.
         for lane in tuple(self._lanes):
             if lane.pipeline.in_flight:
                 lane.doubt()
@@ -301,7 +305,7 @@ class Lanes:
                 self._close(lane)
 
     def retire(self) -> None:
-        """Send nothing more on the connections there are; they answer what they have."""
+        """Send no further reads on the current connections; they answer those in flight."""
         self.hot = False
         leaving, self._lanes = self._lanes, []
         self._leaving.update(leaving)
@@ -309,13 +313,13 @@ class Lanes:
             self._watch()
 
     def cut(self) -> None:
-        """Drop every connection at once: the host is gone."""
+        """Abort every connection at once, because the host is gone."""
         self.hot = False
         reads = [read for lane in (*self._lanes, *self._leaving) for read in self._end(lane)]
         self._again(reads)
 
     def tidy(self) -> None:
-        """Close connections that are old, and those that had nothing to do for long."""
+        """Close connections that are too old, or were idle for too long."""
         now = self._clock()
         for lane in tuple(self._lanes):
             if now >= lane.expires_at or lane.is_unused(now, self._limits.idle_time):
@@ -325,7 +329,7 @@ class Lanes:
             self._watch()
 
     def stats(self) -> LaneStats:
-        """Return what the connections do now, and have done."""
+        """Return sizes and counters of the connections."""
         lanes = [*self._lanes, *self._leaving]
         return LaneStats(
             connections=len(lanes),
@@ -339,7 +343,7 @@ class Lanes:
         )
 
     async def close(self, timeout: float) -> None:
-        """Close all connections; reads under way get ``timeout`` seconds to be answered."""
+        """Close all connections; reads in flight get ``timeout`` seconds to be answered."""
         self._closing = True
         self.retire()
         if self._leaving:

@@ -39,7 +39,7 @@ async def balance(db: rdskit.Database | rdskit.Transaction) -> int:
     return int(await db.fetch_value("select balance from account where id = 1"))
 
 
-async def fences(db: rdskit.Database) -> int:
+async def markers(db: rdskit.Database) -> int:
     return int(await db.fetch_value("select count(*) from rdskit_txn"))
 
 
@@ -70,17 +70,17 @@ async def test_without_the_tables_the_outcome_is_unknown_and_the_way_out_is_name
         assert (deposit.attempts, await balance(db)) == (1, 101)
         await db.setup()
         assert await db.run(Deposit()) == 1
-        assert await fences(db) == 1, "made just now by this object, so looked for at once"
+        assert await markers(db) == 1, "made just now by this object, so looked for at once"
 
 
 async def test_it_can_be_spared(db: rdskit.Database) -> None:
     await db.run(Deposit())
-    assert await fences(db) == 1
+    assert await markers(db) == 1
     await db.run(Deposit(), exactly_once=False)
     await db.run(balance)
     async with db.session() as session:
         await session.run(Deposit(), exactly_once=False)
-    assert await fences(db) == 1
+    assert await markers(db) == 1
     deposit = Deposit(lambda connection: CutAtCommit(connection, done=True))
     with pytest.raises(rdskit.OutcomeUnknown):
         await db.run(deposit, exactly_once=False)
@@ -132,13 +132,13 @@ async def test_a_closure_may_be_another_role_and_look_elsewhere(database: TestDa
 
         try:
             assert await db.run(elsewhere) == 1
-            assert await fences(db) == 1
+            assert await markers(db) == 1
             assert await db.run(as_tenant) == 1
             assert len(attempts) == 1, "it is asked first whether the role may write there"
-            assert await fences(db) == 1
+            assert await markers(db) == 1
             assert await db.run(unseen) == 1
-            assert len(attempts) == 3, "with a fence that is refused, and without"
-            assert await fences(db) == 1
+            assert len(attempts) == 3, "with a marker that is refused, and without"
+            assert await markers(db) == 1
             assert await db.fetch_value("select balance from tenant.account") == 103
         finally:
             await db.execute("drop schema tenant cascade")
@@ -146,14 +146,14 @@ async def test_a_closure_may_be_another_role_and_look_elsewhere(database: TestDa
 
 
 def test_the_table_is_looked_for_again_after_a_minute() -> None:
-    fences = MarkerTable()
-    assert fences.is_unknown(0.0)
-    assert fences.new() is None
-    fences.found(None, 0.0)
-    assert not fences.is_unknown(59.9)
-    assert fences.is_unknown(60.0)
-    fences.found("rdskit_txn", 60.0)
-    assert not fences.is_unknown(1000.0)
-    assert fences.new() is not None
-    fences.forget()
-    assert fences.is_unknown(1000.0)
+    markers = MarkerTable()
+    assert markers.is_unknown(0.0)
+    assert markers.new() is None
+    markers.found(None, 0.0)
+    assert not markers.is_unknown(59.9)
+    assert markers.is_unknown(60.0)
+    markers.found("rdskit_txn", 60.0)
+    assert not markers.is_unknown(1000.0)
+    assert markers.new() is not None
+    markers.forget()
+    assert markers.is_unknown(1000.0)

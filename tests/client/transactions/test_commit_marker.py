@@ -1,4 +1,4 @@
-"""A COMMIT whose answer is lost is resolved by its fence."""
+"""A COMMIT whose answer is lost is resolved by its marker."""
 
 from __future__ import annotations
 
@@ -20,48 +20,48 @@ if TYPE_CHECKING:
     from tests.plugins.postgres import TestDatabase
 
 
-async def _resolved(db: rdskit.Database, fence: CommitMarker, seconds: float = 5.0) -> bool:
-    return await resolve(fence, db._statements.dialect, db.transaction, Deadline.after(seconds))
+async def _resolved(db: rdskit.Database, marker: CommitMarker, seconds: float = 5.0) -> bool:
+    return await resolve(marker, db._statements.dialect, db.transaction, Deadline.after(seconds))
 
 
-def test_fences_are_sorted_by_time_and_never_alike() -> None:
-    fences = [CommitMarker().number for _ in range(1000)]
-    assert len(set(fences)) == 1000
-    assert [fence[:12] for fence in fences] == sorted(fence[:12] for fence in fences)
-    assert all(len(bytes.fromhex(fence)) == 16 for fence in fences)
+def test_markers_are_sorted_by_time_and_never_alike() -> None:
+    markers = [CommitMarker().number for _ in range(1000)]
+    assert len(set(markers)) == 1000
+    assert [marker[:12] for marker in markers] == sorted(marker[:12] for marker in markers)
+    assert all(len(bytes.fromhex(marker)) == 16 for marker in markers)
 
 
 async def test_a_committed_transaction_is_found_to_be_one_as_often_as_asked(db: rdskit.Database) -> None:
-    fences: list[CommitMarker] = []
+    markers: list[CommitMarker] = []
 
     async def work(tx: Transaction) -> int:
         assert tx.commit_marker is not None
-        fences.append(tx.commit_marker)
+        markers.append(tx.commit_marker)
         return int(await tx.execute("update account set balance = 5 where id = 1"))
 
     assert await db.run(work, exactly_once=True) == 1
-    assert [await _resolved(db, fences[0]) for _ in range(3)] == [True] * 3
+    assert [await _resolved(db, markers[0]) for _ in range(3)] == [True] * 3
 
 
 async def test_what_was_found_undone_can_never_commit(db: rdskit.Database) -> None:
-    fence = CommitMarker()
-    assert [await _resolved(db, fence) for _ in range(3)] == [False] * 3
+    marker = CommitMarker()
+    assert [await _resolved(db, marker) for _ in range(3)] == [False] * 3
     with pytest.raises(rdskit.IntegrityError):
         async with db.transaction() as tx:
             await tx.execute("update account set balance = 5 where id = 1")
-            tx.commit_marker = fence
+            tx.commit_marker = marker
     assert await db.fetch_value("select balance from account where id = 1") == 100
 
 
 @pytest.mark.parametrize("commits", [True, False])
 async def test_a_running_transaction_is_waited_for(db: rdskit.Database, *, commits: bool) -> None:
-    fence = CommitMarker()
-    row = fence.commit(db._statements.dialect)[0].partition(";")[0]
+    marker = CommitMarker()
+    row = marker.commit(db._statements.dialect)[0].partition(";")[0]
     written = asyncio.Event()
 
     async def ask() -> bool:
         await written.wait()
-        return await _resolved(db, fence)
+        return await _resolved(db, marker)
 
     async with asyncio.TaskGroup() as group:
         asked = group.create_task(ask())
@@ -84,7 +84,7 @@ async def _waits(db: rdskit.Database) -> object:
     )
 
 
-async def test_a_transaction_that_only_reads_needs_no_fence(db: rdskit.Database) -> None:
+async def test_a_transaction_that_only_reads_needs_no_marker(db: rdskit.Database) -> None:
     async def look(tx: Transaction) -> int:
         return int(await tx.fetch_value("select balance from account where id = 1"))
 
