@@ -13,6 +13,7 @@ from rdskit.errors import ConfigError
 from rdskit.reports import Severity
 from rdskit.stream import UNCHANGED, changes
 from rdskit.stream.capture import Kind, check, drop, status
+from tests.plugins.waiting import eventually
 from tests.stream.sources import ENGINES, Captured, apply, begun, captured, dropped, take
 
 if TYPE_CHECKING:
@@ -76,20 +77,26 @@ async def test_a_snapshot_comes_first_and_the_rest_follows(db: rdskit.Database) 
         await db.execute("insert into items values (-1, 0)")
 
     reads = 0
-    writer: asyncio.Task[None] | None = None
-    async with asyncio.timeout(60), changes(db, name="copy", tables=["items"], start="snapshot") as stream:
-        async for change in stream:
-            writer = writer or asyncio.create_task(write())
-            apply(copy, change)
-            reads += change.kind is Kind.READ
-            if change.is_last:
-                await change.done()
-            if -1 in copy:
-                break
-    assert writer is not None
-    await writer
-    (told,) = await status(db)
-    assert not told.snapshot_runs
+
+    async def follow() -> None:
+        nonlocal reads
+        async with changes(db, name="copy", tables=["items"], start="snapshot", heartbeat=0.2) as stream:
+            async for change in stream:
+                apply(copy, change)
+                reads += change.kind is Kind.READ
+                if change.is_last:
+                    await change.done()
+
+    async def is_complete() -> bool:
+        assert not following.done(), following.exception()
+        return -1 in copy and not any(each.snapshot_runs for each in await status(db))
+
+    following = asyncio.create_task(follow())
+    await begun(db, "copy")
+    await write()
+    await eventually(is_complete)
+    following.cancel()
+    await asyncio.wait([following])
     assert reads > 4000
     assert copy == {row[0]: tuple(row) for row in await db.fetch_all("select * from items")}
 

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from rdskit.client import api
-from rdskit.errors import ConfigError, MustRefetch, OutcomeUnknown, QueryError
+from rdskit.errors import ConfigError, FailoverError, MustRefetch, QueryError
 from rdskit.kernel.position_text import position_from_text, position_to_text
 from rdskit.kernel.sql import Dialect
 from rdskit.stream.capture.model import Stored
@@ -105,7 +105,7 @@ class Checkpoints:
                     name=self._name,
                 )
                 break
-            except OutcomeUnknown:  # the same values again do no harm
+            except FailoverError:  # whatever became of it: the same values again do no harm
                 if attempt == _ATTEMPTS - 1:
                     raise
         if not matched:

@@ -101,6 +101,7 @@ class PostgresSource:
                     f"the log behind {at} is not kept, because there was no slot {self._slot!r} before it: begin with "
                     "start='snapshot'"
                 )
+            self._confirmed = int(cast("Lsn", at))
             return at
         if found is not None and not self._is_temporary:
             await self._db.execute("select pg_drop_replication_slot(:slot)", slot=self._slot)
@@ -113,28 +114,31 @@ class PostgresSource:
     async def _create(self, wal: LogicalReplication, kind: str, options: str) -> Position:
         text = f"CREATE_REPLICATION_SLOT {self._slot} {kind}LOGICAL pgoutput (SNAPSHOT 'nothing'{options})"
         (row,) = await wal.command(text, _SLOT_TIMEOUT)
-        return Lsn.parse(row["consistent_point"] or "0/0", (await wal.identify(_TIMEOUT)).timeline)
+        begin = Lsn.parse(row["consistent_point"] or "0/0", (await wal.identify(_TIMEOUT)).timeline)
+        self._confirmed = int(begin)
+        return begin
 
     async def resume(self, stored: Stored) -> None:
-        """Verify that the slot is the one that was left, and the log complete.
+        """Verify that the server has the same data as at the checkpoint.
 
         Raises:
             MustRefetch: changes are lost.
         """
-        assert stored.position is not None
         if stored.system != await self.system():
             raise lost(self._slot, "the server is another one than the one it was created on")
+        self._confirmed = int(cast("Lsn", stored.confirmed or stored.position))
+
+    async def _verify(self) -> None:
+        """Verify that the slot is the one that was left, after a short loss of the connection too."""
         found = await self._db.fetch_one(_SLOT, slot=self._slot)
         if found is None:
             raise lost(self._slot, "the slot was dropped, or did not exist on the server that took over")
         if found["status"] == "lost":
             raise lost(self._slot, "the server has removed log that the slot needed (max_slot_wal_keep_size)")
-        confirmed = stored.confirmed or stored.position
-        if Lsn.parse(found["confirmed"]) > cast("Lsn", confirmed):
-            raise lost(
-                self._slot,
-                f"the slot was recreated or read by others: it is at {found['confirmed']}, beyond {confirmed}",
-            )
+        if Lsn.parse(found["confirmed"]) > self._confirmed:
+            confirmed = Lsn(self._confirmed)
+            why = f"the slot was recreated or read by others: it is at {found['confirmed']}, beyond {confirmed}"
+            raise lost(self._slot, why)
         published = await self._published()
         if not published >= {(table.schema, table.name) for table in self._tables}:
             raise lost(self._slot, "its publication was dropped, or a table of it was dropped and created again")
@@ -143,7 +147,7 @@ class PostgresSource:
         """Open a connection and receive what follows a position.
 
         Raises:
-            MustRefetch: the server's log ends before the position.
+            MustRefetch: the server's log ends before the position, or the slot is another one.
             ConfigError: another process reads the slot.
             DriverError: the connection failed.
         """
@@ -155,6 +159,7 @@ class PostgresSource:
             raise FailoverError("the host is a standby: the writer has moved")
         if cast("Lsn", position) > system.position:
             raise lost(self._slot, f"the server's log ends at {system.position}, before the checkpoint {position}")
+        await self._verify()
         for setting in _SETTINGS:
             await wal.command(setting, _TIMEOUT)
         by_name = {(table.schema, table.name): table for table in self._tables}
