@@ -241,7 +241,7 @@ def test_a_port_that_is_taken_is_one_error_with_the_next_step(folder: Path) -> N
         taken = server.getsockname()[1]
         with DemoRun(folder, taken) as demo:
             assert demo.end() == 1
-    assert f"Port {taken}" in demo.text
+    assert f"port {taken}" in demo.text
     assert "--port" in demo.text
     assert "Traceback" not in demo.text
 
