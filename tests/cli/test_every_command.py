@@ -61,6 +61,9 @@ RUNS = {
     "tenants add": Run(["tenants", "add", NOWHERE, "acme"], 2, "You must specify a region"),
     "tenants list": Run(["tenants", "list", NOWHERE], 2, "You must specify a region"),
     "tenants migrate": Run(["tenants", "migrate", NOWHERE], 2, "You must specify a region"),
+    "shards init": Run(["shards", "init", "{file}"], 2, "shards is not a table"),
+    "shards status": Run(["shards", "status", "{file}"], 2, "shards is not a table"),
+    "shards move": Run(["shards", "move", "{file}"], 2, "shards is not a table"),
     "local up": Run(["local", "up", "--data", "{file}"], 2, "{file} is not a directory"),
     "local down": Run(["local", "down", "--data", "{data}"], 0, "{data}"),
     "local status": Run(["local", "status", "--data", "{data}"], 1, "{data}"),
@@ -143,7 +146,7 @@ def test_help_of_every_command_is_whole(asked: str, width: str) -> None:
         assert max(map(len, result.stdout.splitlines())) <= max(int(width), 80), name
         if command.name:
             assert "Examples:\n  " in result.stdout, name
-    for group in ("", "local", "migrate", "changes", "jobs", "tenants"):
+    for group in ("", "local", "migrate", "changes", "jobs", "tenants", "shards"):
         assert "..." not in re.sub(r"[A-Z\]}]\.\.\.", "", invoke([*group.split(), asked], COLUMNS=width).stdout)
 
 

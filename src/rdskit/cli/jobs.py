@@ -31,7 +31,10 @@ app = group(
 )
 
 #: kind → "module:function" that rebuilds a job's plan: ``async with function(arguments, options) as plan``.
-KINDS: dict[str, str] = {"migrations": "rdskit.cli.migrate_apply:rebuild"}
+KINDS: dict[str, str] = {
+    "migrations": "rdskit.cli.migrate_apply:rebuild",
+    "shard-move": "rdskit.cli.shards:rebuild",
+}
 
 Rebuild = Callable[[Mapping[str, Any], Mapping[str, Any]], AbstractAsyncContextManager[Plan]]
 Place = Annotated[

@@ -39,6 +39,7 @@ COMMANDS = {
     "changes": ("rdskit.cli.changes", "Change capture: check, status, tail, drop."),
     "jobs": ("rdskit.cli.jobs", "Long work that was interrupted or has failed: list, show, resume, undo."),
     "tenants": ("rdskit.cli.tenants", "The tenants of an application: list, add, migrate."),
+    "shards": ("rdskit.cli.shards", "Several databases that share the rows of one application: map, move buckets."),
     "local": ("rdskit.cli.local", "The local RDS: the AWS API in front of real servers on this machine."),
 }
 

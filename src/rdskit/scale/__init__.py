@@ -10,12 +10,25 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from rdskit.scale.cache import Cache, CacheStats
+    from rdskit.scale.sharding import Shards, bucket_of, uuid7
     from rdskit.scale.tenancy import Tenant, Tenants, TenantTable, TenantTarget, row_policy
 
-__all__ = ["Cache", "CacheStats", "Tenant", "TenantTable", "TenantTarget", "Tenants", "row_policy"]
+__all__ = [
+    "Cache",
+    "CacheStats",
+    "Shards",
+    "Tenant",
+    "TenantTable",
+    "TenantTarget",
+    "Tenants",
+    "bucket_of",
+    "row_policy",
+    "uuid7",
+]
 
 _MODULE_OF: Final = {
     **dict.fromkeys(("Cache", "CacheStats"), "rdskit.scale.cache"),
+    **dict.fromkeys(("Shards", "bucket_of", "uuid7"), "rdskit.scale.sharding"),
     **dict.fromkeys(("Tenant", "TenantTable", "TenantTarget", "Tenants", "row_policy"), "rdskit.scale.tenancy"),
 }
 
