@@ -79,6 +79,7 @@ def choose_credentials(
         return option
     if option is None and target.user and target.password is not None:
         return StaticCredentials(target.user, target.password)
+    # A target with a user but no password takes the password from the environment.
     if option is None or option == "env":
         return EnvironmentCredentials(target.user, _VARIABLES.get(engine, MYSQL_NAMES))
     kind, _, rest = option.partition(":")

@@ -89,6 +89,7 @@ def log_in_here(
         DriverError: the last error of ``connect``.
         RdskitError: the credentials gave no login.
     """
+    # There may be no event loop here, so this uses another clock than `log_in`.
     now = time.monotonic
     steps = _steps(credentials, limit)
     login = waiting.run(functools.partial(_ask_credentials, credentials, endpoint, _refused(next(steps))))

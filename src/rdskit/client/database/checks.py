@@ -68,6 +68,7 @@ def _check_share(spill: Any) -> None:
 def _check_secrets(credentials: Any, token_key: Any) -> None:
     if token_key is not None and not isinstance(token_key, str):
         raise ConfigError(f"token_key= is of type {type(token_key).__name__}: give a str")
+    # The value is never part of the message: it may be a password given by mistake.
     by_name = isinstance(credentials, str | Iam | None)
     if not by_name and (isinstance(credentials, type) or not callable(getattr(credentials, "login", None))):
         raise ConfigError(

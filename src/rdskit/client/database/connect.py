@@ -42,6 +42,7 @@ class Connecting:
             """
             from rdskit.client.database.database import Database  # noqa: PLC0415 - see `_open`
 
+            # Private names are asked for by copy, pickle and inspect, which expect an AttributeError.
             if name.startswith("_") or not hasattr(Database, name):
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
             raise _not_awaited(f".{name}")

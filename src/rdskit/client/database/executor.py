@@ -200,6 +200,7 @@ class Executor:
         action = self._action(work.statement, error)
         repeats[error.failure] = count = repeats.get(error.failure, 0) + 1
         attempts.failed(error.public)
+        # Timeouts draw on the retry budget too: an overloaded server must not also get retries.
         if error.failure is Failure.TIMEOUT:
             self._retries.timed_out()
         if action is Action.RETRY and count <= _REPEATS[error.failure] and not work.deadline.passed:
@@ -257,6 +258,7 @@ class Executor:
 
     async def borrow(self, statement: Statement, deadline: Deadline, after: Position | None = START) -> Borrowed | None:
         """Check out a connection to a reader that shows what a statement must see; None sends it to the writer."""
+        # A statement with unknown functions goes to the writer this time; the look-up serves its later calls.
         if statement.unknown and self._cluster.routes_reads:
             self._routines.learn(statement)
         if not self._cluster.routes_reads or self._consistency == "strong":

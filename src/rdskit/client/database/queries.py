@@ -231,6 +231,7 @@ class Queries:
         """Run a statement and return the number of rows that it matched; otherwise like ``fetch_one``."""
         if self._refusal is not None:
             self._require_open()
+        # A text that is no string is unhashable or unknown: the look-up itself finds that, without a test per query.
         try:
             statement = self._statements[sql]
         except TypeError as error:

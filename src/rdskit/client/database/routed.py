@@ -52,6 +52,7 @@ class RoutedExecutor(Executor):
     ) -> T:
         """Run a statement on the host that the router chooses."""
         route = self.router(statement, self.scope)
+        # Other kinds (SET, BEGIN, LISTEN…) are refused by the default rule, whatever the router says.
         if route is Route.AUTO or statement.kind not in {Kind.READ, Kind.WRITE}:
             return await super().run(call, statement, params, named, timeout, after)
         text, args = bind_call(statement, params, named)

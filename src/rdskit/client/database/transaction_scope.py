@@ -139,6 +139,7 @@ class TransactionScope(AbstractAsyncContextManager[Transaction, None]):
     async def _call_hooks(self, touched: TablesWritten) -> None:
         """Call the write hooks, and then the transaction's own callbacks."""
         context = self._context
+        # A hook that raises must not keep the callbacks of a committed transaction from running.
         try:
             await context.hooks.committed(touched.tables, context.written, context.scope)
         finally:

@@ -51,6 +51,7 @@ async def _hosts_of(member: RegionalCluster) -> tuple[Host, ...]:
         cluster = await describe_cluster(member.identifier, member.region)
         instances = await describe_members(member.identifier, member.region)
     except RdskitError as error:
+        # Without the primary region there is no writer; a secondary one only adds readers.
         if member.writes:
             raise
         _log.warning("cluster %s in %s is left out: %s", member.identifier, member.region, error)

@@ -57,6 +57,7 @@ class LimitlessAccess(Access):
             try:
                 await self._fetch_routers(connection, host.endpoint.port)
             except BaseException:
+                # The connection may hold the rest of the answer, so it is of no use to the pool.
                 connection.abort()
                 raise
         return connection

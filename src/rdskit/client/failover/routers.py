@@ -54,4 +54,4 @@ def choose_router(routers: Sequence[Router], uniform: float) -> Router:
         left -= weight
         if left < 0:
             return router
-    return routers[-1]
+    return routers[-1]  # rounding may leave a remainder of zero

@@ -81,6 +81,7 @@ class InstanceSource:
             )
         if writer.source is not None:
             return Topology((), entry=_host(writer, Role.READER))
+        # One request per replica: the API's description of the source names its replicas, without their endpoints.
         replicas = await asyncio.gather(*(describe_instance(name, self._region) for name in _local(writer.replicas)))
         return Topology((_host(writer, Role.WRITER), *(_host(r, Role.READER) for r in replicas if _serves(r))))
 

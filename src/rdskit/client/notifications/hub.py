@@ -177,6 +177,7 @@ class Hub:
         for channel in sorted(listened - wanted):
             await connection.unlisten(channel, _TIMEOUT)
             listened.discard(channel)
+        # Only now: a receiver is ready when the server has answered LISTEN for all its channels.
         for receiver in self._receivers:
             if receiver.channels <= listened:
                 receiver.listens()

@@ -164,5 +164,6 @@ def postponement(dialect: Dialect) -> str:
 
 
 def _due(rows: list[Row]) -> list[Row]:
+    # Messages behind a failed one must not overtake it.
     count = next((number for number, row in enumerate(rows) if not row.available), len(rows))
     return rows[:count]

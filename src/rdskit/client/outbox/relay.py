@@ -135,6 +135,7 @@ class Relay:
                 continue
             pause = _REDELIVERY.delay(message.attempts + 1, 1.0)
             await tx.execute(self._postponement, pause=pause, id=message.id)
+            # In order, nothing may overtake the failed message: the rest of the batch waits with it.
             if self._ordered:
                 break
         if done and self._deletes_by_key:

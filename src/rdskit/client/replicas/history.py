@@ -34,5 +34,6 @@ class History:
         """
         self.is_open = False
         before = self._known
+        # A writer without positions keeps the history that is known: it says nothing against it.
         self._known = before or "" if position is None else position.history
         return before not in {None, self._known}

@@ -88,6 +88,7 @@ class Routines:
         except (RdskitError, Retired) as error:
             self._forget(names, error)
         except DriverError as error:
+            # A refusal would be repeated for each statement: the names count as writing from now on.
             if error.failure is not Failure.REFUSED:
                 self._forget(names, error)
 

@@ -349,6 +349,7 @@ class Readers:
 
     async def _check_out(self, reader: Reader, deadline: Deadline, scope: Scope) -> Borrowed | None:
         lease = reader.pool.take(asyncio.get_running_loop().time())
+        # `take` neither pings nor sets a scope up: that is for `acquire`.
         if lease is None or lease.scope is not scope:
             if lease is not None:
                 lease.give_back()

@@ -69,6 +69,7 @@ class WriteHooks:
         Raises:
             HookError: a hook raised.
         """
+        # An empty set is known to be no write; None stands for unknown tables, and calls the hooks.
         if tables is not None and not tables:
             return
         write = Write(tables, None, certain=True, scope=scope)

@@ -69,6 +69,7 @@ def into_all(rows: Sequence[Row], kind: type[T] | None) -> list[T]:
     Raises:
         ConfigError: as for ``into_one``.
     """
+    # Without rows the columns are unknown, so a type that does not fit is not noticed.
     if kind is None or not rows:
         return rows  # type: ignore[return-value]  # without a type, T is the row itself
     return list(map(_conversion(kind, tuple(rows[0].keys())), rows))

@@ -23,6 +23,7 @@ def authority_file(ca: str | os.PathLike[str] | None = None) -> str:
     Raises:
         ConfigError: a file cannot be read.
     """
+    # The process id is part of the cache's key: a forked child writes a file of its own, and removes only that.
     process, further = os.getpid(), further_authorities(ca)
     path = _write(process, further)
     if not Path(path).exists():

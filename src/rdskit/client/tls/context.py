@@ -90,6 +90,7 @@ def _build(mode: str, extra: tuple[tuple[str, int], ...]) -> ssl.SSLContext:
         except ssl.SSLError as error:
             raise ConfigError(f"the authority file {path!r} is not a PEM certificate: {error}") from error
     if mode == "require":
+        # In this order: the ssl module refuses CERT_NONE while check_hostname is set.
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context

@@ -72,6 +72,7 @@ class CommitMarking:
             row = await tx.fetch_one(table_query(self._dialect))
             return None if row is None else str(row[0])
 
+        # Without a marker, because this read needs none, and a marker would need the table.
         found = await repeat(lambda: self._begin(_READ_ONLY, deadline), Call(ask), deadline, self._retries)
         self._marker_table.found(found, now)
 

@@ -93,6 +93,7 @@ _MYSQL: Final = (
     """,
 )
 
+# Undefined table, as SQLSTATE of PostgreSQL and as error number of MySQL.
 _NO_SUCH_TABLE: Final = {"42P01", 1146}
 
 

@@ -370,6 +370,7 @@ class Transaction:
     async def _run(self, call: Call[T], sql: str, params: Params | None, named: dict[str, Any]) -> T:
         statement, text, args = self._bound(sql, params, named)
         answer = await self._call(call(self._connection, text, args), self._due(), self._phase(statement))
+        # MySQL commits implicitly at DDL and the like, and reports it in the status flags of its answer.
         if not self._connection.in_transaction:
             self.failure = _implicit_commit_error(statement)
             self.may_have_committed = self.writes
