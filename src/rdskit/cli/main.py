@@ -37,6 +37,7 @@ COMMANDS = {
     "top": ("rdskit.cli.top", "Watch a cluster live: roles, rates, latency, lag, and failovers while they happen."),
     "migrate": ("rdskit.cli.migrate", "Schema migrations: new, status, plan, lint, up, down."),
     "changes": ("rdskit.cli.changes", "Change capture: check, status, tail, drop."),
+    "cache": ("rdskit.cli.cache", "The cache of query results: what it does, and making it forget."),
     "jobs": ("rdskit.cli.jobs", "Long work that was interrupted or has failed: list, show, resume, undo."),
     "tenants": ("rdskit.cli.tenants", "The tenants of an application: list, add, migrate."),
     "shards": ("rdskit.cli.shards", "Several databases that share the rows of one application: map, move buckets."),

@@ -52,7 +52,7 @@ class Redis:
         self._owner.spawn(self._stay_connected(), "stay connected")
 
     def __repr__(self) -> str:
-        return f"<Redis {self._address}{'' if self._server else ' (not connected)'}>"
+        return f"{self._address}"
 
     @property
     def server(self) -> bytes | None:

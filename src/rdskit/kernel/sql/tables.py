@@ -94,8 +94,11 @@ def _create(walk: Walk, terms: Terms) -> None:
     if at(terms, index).word in {"unique", "index", "fulltext", "spatial"}:
         _index_of(walk, terms, index)
         return
-    # With PARTITION OF and INHERITS the rows of one table belong to another one too.
-    if at(terms, index).word != "table" or words_of(terms) & {"of", "inherits", "execute"}:
+    # PARTITION OF and INHERITS make the rows of one table those of another too, and a foreign key has writes to another
+    # table change this one from now on.
+    others = words_of(terms) & {"of", "inherits", "execute"}
+    columns = (words_of(term.inside) for term in terms if term.inside is not None)
+    if at(terms, index).word != "table" or others or any("references" in words for words in columns):
         raise Unclear
     path, index = path_at(terms, _after_if(terms, index + 1))
     walk.writes.add(shown(path))

@@ -206,6 +206,16 @@ class Cache:
         self._service.require_open()
         await self._service.invalidation.invalidate(tables or None, self._scope)
 
+    async def require_tables(self, *tables: str) -> None:
+        """Return if these are tables or views of the database.
+
+        Raises:
+            ConfigError: one of them is not.
+        """
+        missing = await self._service.plans.missing(tables, self._scope)
+        if missing:
+            raise ConfigError(f"no table or view is named {', '.join(missing)}: spell it as a statement would")
+
     @contextlib.contextmanager
     def bypass(self) -> Iterator[None]:
         """Have every call of this task inside the block ask the database."""

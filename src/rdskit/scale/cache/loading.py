@@ -174,10 +174,15 @@ class Loading:
                 flight.number = opening.number
                 opened = await self._store.opened(opening)
                 flight.stamp = opened.found.stamp
-                if (outcome := self._kept(request, opened.found)) is not None:
+                outcome = self._kept(request, opened.found)
+                # Without a stamp the store is full, or evicts what it has just been given.
+                keeps = flight.stamp is not None and opened.found.generation == request.generation
+                if opened.leased and (outcome is not None or not keeps):
+                    await self._store.let_go(request.key)
+                if outcome is not None:
                     return outcome
-                if flight.stamp is None or opened.found.generation != request.generation:
-                    break  # the store is full or evicts what it has just been given, or definitions have changed
+                if not keeps:
+                    break
                 if opened.leased or round_ == _ROUNDS - 1:
                     return await self._load(request, opened)
                 if (outcome := await self._waited(request)) is not None:

@@ -12,7 +12,7 @@ from rdskit.kernel.sql import Kind
 from rdskit.scale.cache.codec import Shape, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from rdskit.client.api import Database
     from rdskit.kernel.scope import Scope
@@ -111,6 +111,10 @@ class Plans:
         if isinstance(plan, Exception):
             raise plan
         return plan
+
+    async def missing(self, tables: Iterable[str], scope: Scope) -> list[str]:
+        """Return those of some names that stand for no table or view."""
+        return await self._catalogs.of(scope).missing(tables)
 
     async def _make(self, asked: Asked) -> Plan | Exception:
         try:

@@ -52,10 +52,6 @@ class Service:
     """
 
     def __init__(self, db: Database, redis: str, namespace: str, *, timeout: float, loads: int, largest: int) -> None:
-        if not _NAMESPACE.fullmatch(require_text("namespace", namespace, example="shop")):
-            raise ConfigError(
-                f"namespace={namespace!r} is no prefix: give 1 to 64 of the characters A-Z a-z 0-9 _ . : -"
-            )
         if require_seconds("timeout", timeout, or_none=False) <= 0:
             raise ConfigError(f"timeout={timeout:g} leaves no time: give seconds above 0")
         require_whole("loads", loads, least=1)
@@ -64,7 +60,7 @@ class Service:
         self.stats = CacheStats()
         self.closed = False
         self._counted = CacheStats()
-        self._redis = _connected(redis, namespace, timeout)
+        self._redis = connected(redis, namespace, timeout)
         self._owner = TaskOwner(f"cache {namespace}")
         self.store = Store(self._redis, namespace.encode(), _SILENCE * timeout, self._owner, self.stats)
         catalogs = Catalogs(db)
@@ -130,7 +126,19 @@ class Service:
             self._counted = CacheStats(**now)
 
 
-def _connected(url: str, namespace: str, timeout: float) -> KeyValueStore:
+def connected(url: str, namespace: str, timeout: float) -> KeyValueStore:
+    """Return a connection to the server of a cache, which opens in the background.
+
+    Args:
+        url: of the server.
+        namespace: first part of every key.
+        timeout: seconds for an answer.
+
+    Raises:
+        ConfigError: an argument is wrong, or the extra is not installed.
+    """
+    if not _NAMESPACE.fullmatch(require_text("namespace", namespace, example="shop")):
+        raise ConfigError(f"namespace={namespace!r} is no prefix: give 1 to 64 of the characters A-Z a-z 0-9 _ . : -")
     try:
         import msgpack  # noqa: F401, PLC0415 - an extra
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rdskit.scale.cache.model import CacheStats
 
 _EPOCH_SECONDS: Final = 7 * 24 * 3600  # an epoch that expires invalidates what depends on it, like any other
-LEASE: Final = 2000  # milliseconds for which a load holds its lease, if it is not renewed
+LEASE: Final = 1000  # milliseconds for which a load holds its lease, if it is not renewed
 _CONNECT: Final = 1.0  # seconds that a call waits for the first connection
 _RELEASE: Final = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
 _RENEW: Final = (
@@ -270,12 +270,13 @@ class Store:
 
     async def count(self, counters: Mapping[str, int]) -> None:
         """Add to the counters of the namespace, which all processes share."""
-        key = self.counters_key()
+        key = counters_key(self._namespace)
         await self._store.pipeline([("hincrby", key, name, number) for name, number in counters.items() if number])
 
-    def counters_key(self) -> bytes:
-        """Return the key of the counters, which outlive the server process where it keeps data."""
-        return b"{%s}:counters" % self._namespace
+
+def counters_key(namespace: bytes) -> bytes:
+    """Return the key of the counters, which outlive the server process where it keeps data."""
+    return b"{%s}:counters" % namespace
 
 
 def _new_id() -> bytes:

@@ -73,16 +73,26 @@ class ValkeyServer(Reachable):
         """End the server; it saves its data first if its settings say so."""
         self._end(signal.SIGTERM, _STOP_TIMEOUT)
 
-    def _answers(self) -> bool:
-        """Whether it accepts commands; while it loads its data it says so with an error."""
-        with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), timeout=1) as session:
-            login = f"AUTH {self.account.password}\r\n" if self.account.password else ""
-            session.sendall(f"{login}PING\r\n".encode())
+    def command(self, *words: str) -> bytes:
+        """Run one command on a connection of its own and return the first line of the reply.
+
+        Args:
+            words: of the command; none of them holds a space.
+        """
+        with socket.create_connection((self.host, self.port), timeout=_START_TIMEOUT) as session:
             replies = session.makefile("rb")
+            login = f"AUTH {self.account.password}\r\n" if self.account.password else ""
+            session.sendall(f"{login}{' '.join(words)}\r\n".encode())
             if login:
                 replies.readline()
-            return replies.readline() == b"+PONG\r\n"
-        return False
+            return replies.readline().rstrip()
+
+    def _answers(self) -> bool:
+        """Whether it accepts commands; while it loads its data it says so with an error."""
+        try:
+            return self.command("ping") == b"+PONG"
+        except OSError:
+            return False
 
 
 @contextlib.contextmanager

@@ -70,6 +70,12 @@ class Catalog:
         """Return the current generation and what ``changed`` says in it; None if the catalog must be asked."""
         return (self._generation, self._changed[spelled]) if spelled in self._changed else None
 
+    async def missing(self, spelled: Iterable[str]) -> list[str]:
+        """Return those of some names that stand for no table or view."""
+        names = list(spelled)
+        found = await self._engine.canonical(names) if names else {}
+        return [name for name in names if name not in found]
+
     async def _known(self, spelled: Iterable[str], generation: bytes) -> tuple[set[str] | None, dict[str, Facts]]:
         asked = frozenset(spelled)
         if generation != self._generation:
