@@ -32,6 +32,8 @@ MODULES: Final = {
     "rdskit.events": "Events for observers",
     "rdskit.outbox": "The outbox",
     "rdskit.evolve.migrations": "Migrations",
+    "rdskit.scale": "Cache, tenants, shards",
+    "rdskit.stream": "Changes",
     "rdskit.plans": "Plans, steps and journals",
     "rdskit.reports": "Findings and reports",
     "rdskit.inspect": "Facts about a schema",
