@@ -48,13 +48,12 @@ def measure(url: str, redis: str, effort: harness.Effort) -> list[harness.Compar
         theirs = cashews.Cache()
         theirs.setup(redis)
 
-        @theirs(ttl=3600, key="person:{id}", tags=["people"])
         async def load(id: int) -> dict[str, Any]:  # noqa: A002 - as the query's parameter
             row = await db.fetch_one(QUERY, id=id)
             assert row is not None
             return dict(row)
 
-        return db, ours, raw, theirs, load
+        return db, ours, raw, theirs, theirs(ttl=3600, key="person:{id}", tags=["people"])(load)
 
     with asyncio.Runner() as runner:
         db, ours, raw, theirs, load = runner.run(opened())

@@ -81,12 +81,11 @@ class Cashews:
         self._cache: Any = Theirs()
         self._cache.setup(redis)
 
-        @self._cache(ttl=60, key="row:{row}", tags=["table:{table}"])
         async def load(row: int, table: int) -> int:
             found: int = await db.fetch_value(f"select version from t{table} where id = :id", id=row)
             return found
 
-        self._load = load
+        self._load = self._cache(ttl=60, key="row:{row}", tags=["table:{table}"])(load)
 
     async def read(self, row: int, _: random.Random) -> int:
         found: int = await self._load(row=row, table=row % TABLES)
