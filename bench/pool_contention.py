@@ -74,7 +74,12 @@ class Row:
 
 async def open_rdskit(server: ThrowawayPostgres) -> Peer:
     db = await rdskit.connect(
-        server.dsn.partition("?")[0], tls="off", min_size=CONNECTIONS, max_size=CONNECTIONS, max_waiting=TASKS
+        server.dsn.partition("?")[0],
+        tls="off",
+        min_size=CONNECTIONS,
+        max_size=CONNECTIONS,
+        max_waiting=TASKS,
+        pipeline="off",
     )
     return lambda: db.fetch_one(NAMED, id=7), db.close
 

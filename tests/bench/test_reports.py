@@ -106,3 +106,13 @@ def test_outbox_reports_each_way_to_deliver(tmp_path: Path) -> None:
     assert all(row["per_second"] > 0 for row in report["rows"])
     assert report["met"] == all(row["per_second"] >= report["gate"] for row in report["rows"][:2])
     assert done.returncode == (0 if report["met"] else 1)
+
+
+def test_pipelining_reports_ratios_and_connections(tmp_path: Path) -> None:
+    options = ("--rounds", "1", "--calls", "40", "--only", "postgresql", "--tasks", "5")
+    done, report = _run("pipelining.py", tmp_path / "report.json", *options)
+    assert {row["name"] for row in report["rows"]} >= {"rdskit", "rdskit, pool only", "asyncpg.Pool"}
+    assert {row["tasks"] for row in report["rows"]} == {5}
+    assert all(row["qps"] > 0 and row["connections"] > 0 for row in report["rows"])
+    assert all(row["ratio"] == 1 for row in report["rows"] if row["name"] == "rdskit")
+    assert done.returncode == (0 if report["kept"] else 1)
