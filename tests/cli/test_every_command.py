@@ -69,9 +69,9 @@ RUNS = {
     "tenants add": Run(["tenants", "add", NOWHERE, "acme"], 2, "You must specify a region"),
     "tenants list": Run(["tenants", "list", NOWHERE], 2, "You must specify a region"),
     "tenants migrate": Run(["tenants", "migrate", NOWHERE], 2, "You must specify a region"),
-    "shards init": Run(["shards", "init", "{file}"], 2, "shards is not a table"),
-    "shards status": Run(["shards", "status", "{file}"], 2, "shards is not a table"),
-    "shards move": Run(["shards", "move", "{file}"], 2, "shards is not a table"),
+    "shards init": Run(["shards", "init", "{shards}"], 2, "You must specify a region"),
+    "shards status": Run(["shards", "status", "{shards}"], 2, "You must specify a region"),
+    "shards move": Run(["shards", "move", "{shards}"], 2, "You must specify a region"),
     "local up": Run(["local", "up", "--data", "{file}"], 2, "{file} is not a directory"),
     "local down": Run(["local", "down", "--data", "{data}"], 0, "{data}"),
     "local status": Run(["local", "status", "--data", "{data}"], 1, "{data}"),
@@ -108,8 +108,9 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     monkeypatch.chdir(tmp_path)
     (tmp_path / FOLDER / "sql").mkdir(parents=True)
     (tmp_path / "file").write_text("")
+    (tmp_path / "shards.toml").write_text(f'[shards]\ns1 = "{NOWHERE}"\n')
     names = {name: str(tmp_path / FOLDER / name) for name in ("data", "jobs", "sql")}
-    return names | {"file": str(tmp_path / "file")}
+    return names | {"file": str(tmp_path / "file"), "shards": str(tmp_path / "shards.toml")}
 
 
 def invoke(words: list[str], **environment: str) -> Result:
