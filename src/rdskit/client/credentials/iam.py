@@ -83,8 +83,10 @@ class KeySource:
             fresh: do not use cached keys.
         """
         if self._how.role_arn is None and self._how.keys is None:
+            # botocore caches and renews the keys of the process itself.
             return await resolve_keys(refresh=fresh)
         if fresh or self._keys is None or not role_keys_serve(self._keys.expires, self._now()):
+            # After a failover many connections open at once: one call to STS serves them all.
             self._keys = await self._renewing.run(lambda: self._renewed(region, fresh=fresh))
         return self._keys
 
@@ -144,6 +146,7 @@ class IamCredentials(Credentials):
         # One token per endpoint: the signature covers host and port.
         token = self._tokens.get(endpoint)
         if token is None or self._is_spent(token, refused):
+            # One flight for each endpoint: callers of another host need another signature and do not wait.
             flight = self._minting.setdefault(endpoint, SingleFlight(self._owner, f"mint token for {endpoint}"))
             token = await flight.run(lambda: self._mint(endpoint, fresh=refused is not None))
         return token.login
@@ -156,9 +159,11 @@ class IamCredentials(Credentials):
         return token.login == refused and is_worth_minting(token.minted, now)
 
     async def _mint(self, endpoint: Endpoint, *, fresh: bool) -> _Token:
+        # The server verifies the signature over its own name, so an alias in the URL would be refused.
         named = Endpoint(self._how.host or endpoint.host, self._how.port or endpoint.port)
         user, region = self._named_user(), await self._region(named)
         keys = await self._source.keys(region, fresh=fresh)
+        # After the keys, which may have come over the network: the signature is valid from this moment.
         minted = self._now()
         token = _Token(Login(user, sign_token(keys, named, user, region, minted)), minted, keys.expires)
         self._tokens[endpoint] = token

@@ -107,6 +107,7 @@ class Queries:
         if self._refusal is not None:
             self._require_open()
         try:
+            # A dictionary that compiles on a miss, so a known text costs one look-up. Only text can be a key.
             statement = self._statements[sql]
         except TypeError as error:
             raise sql_expected(sql, error) from None

@@ -103,6 +103,7 @@ class Lease:
         self.epoch = epoch
         self.generation = generation
         self.dirty = False
+        # Compared by identity when the lease is taken, so an unchanged scope costs nothing.
         self.scope = NO_SCOPE
         self.due = math.inf
         self.caller: asyncio.Task[Any] | None = None

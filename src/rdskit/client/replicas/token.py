@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LIFETIME: Final = 3600  # seconds for which a token is valid
 _VERSION: Final = "1"
+# RFC 2104, section 5: a truncated HMAC keeps at least half of its bytes.
 _MAC_BYTES: Final = 16
 _UNKNOWN: Final = "writer"
 
@@ -61,6 +62,7 @@ def verify(text: str, key: bytes) -> Claim:
         ConfigError: it was not signed with this key, or is not a token at all.
     """
     try:
+        # `sign` strips the padding, which a URL would have to escape; the decoder needs it (RFC 4648, section 3.2).
         raw = urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except (binascii.Error, ValueError):
         raise _invalid_token() from None
@@ -68,6 +70,7 @@ def verify(text: str, key: bytes) -> Claim:
     # Parse nothing before this check: the payload comes from a client.
     if not hmac.compare_digest(mac, _mac(payload, key)):
         raise _invalid_token()
+    # A known key signed this, so its version may be named in the error.
     version, _, rest = payload.decode().partition("|")
     if version != _VERSION:
         raise ConfigError("the token was issued by another version of rdskit: get a new one with token()")

@@ -36,6 +36,7 @@ class Pace:
         self.due = due
         self._lease = lease
         self._watchdog = lease.pool.watchdog
+        # Infinity instead of None: `min` in `server_works` then needs no case for "no limit".
         self._timeout = math.inf if timeout is None else timeout
         self._loop = asyncio.get_running_loop()
 
@@ -95,6 +96,7 @@ class Batches:
         if self._waits is None or self._first is not None:
             return self._next()
         self._pace.source_works()
+        # No call is under way on the server here, so only the deadline of the whole call may end the wait.
         batch = await anext(self._waits, None)
         self._pace.server_works()
         return batch
@@ -115,9 +117,11 @@ class Batches:
 
 
 def _read(rows: object) -> Iterator[list[Any]]:
+    # Text, bytes and mappings are iterable too, but their items are letters, numbers and keys, not rows.
     if not isinstance(rows, Iterable) or isinstance(rows, str | bytes | Mapping):
         raise ConfigError(f"rows are a {type(rows).__name__}: give an iterable, or async iterable, of mappings")
     iterator = iter(rows)
+    # `iter` with two arguments ends at the first empty list.
     return iter(lambda: list(itertools.islice(iterator, BATCH_ROWS)), [])
 
 

@@ -50,11 +50,13 @@ async def insert_many(
     require_text("table", table, example="orders")
     conflict = checked_conflict(conflict, dialect)
     batches = Batches(rows, pace)
+    # The first batch names the columns, and the text of the INSERT needs them.
     first = await batches.first()
     if first is None:
         return 0
     columns = Columns(first[0])
     batches.convert = columns.values
+    # Asked on the connection that inserts, in its transaction: it sees the same table and search path.
     key, target = await conflict_key(lease, dialect, table, conflict)
     insertion = Insertion(table, columns.names, conflict.on_conflict, key, target)
     return await lease.connection.insert_many(insertion, batches)
@@ -74,6 +76,7 @@ async def execute_many(lease: Lease, pace: Pace, statement: Statement, sets: Sou
         raise ConfigError(
             "execute_many returns a number, and this statement returns rows: use fetch_all, or remove its RETURNING"
         )
+    # PostgreSQL binds a list as one array, so there the text does not vary.
     if statement.lists and statement.dialect is Dialect.MYSQL:
         name = min(statement.lists)
         raise ConfigError(

@@ -62,6 +62,7 @@ class CurrentContext:
         if self._context is None:
             return None
         try:
+            # `_build` is cached: while no file changes, this costs one stat for each file and connection.
             self._context = _build(self._mode, further_authorities(self._ca))
         except ConfigError as error:
             _log.warning("the authorities read before stay in use: %s", error)
@@ -83,6 +84,7 @@ def further_authorities(ca: str | os.PathLike[str] | None) -> tuple[tuple[str, i
 
 @functools.lru_cache(maxsize=16)
 def _build(mode: str, extra: tuple[tuple[str, int], ...]) -> ssl.SSLContext:
+    # With cadata the ssl module does not load the authorities of the system.
     context = ssl.create_default_context(cadata=authorities())
     for path, _ in extra:
         try:
