@@ -96,7 +96,7 @@ bench: .venv/.bench
 
 .PHONY: benches
 benches:
-	@failed=0; for script in query_overhead transaction_overhead pool_contention import_time pipelining bulk routing aurora_reads outbox cache cache_races; do $(PY) bench/$$script.py $(ARGS) || failed=1; done; $(PY) bench/query_overhead.py --one-cpu $(ARGS) || failed=1; exit $$failed
+	@failed=0; for script in query_overhead transaction_overhead pool_contention import_time pipelining bulk routing aurora_reads outbox cache cache_races changes; do $(PY) bench/$$script.py $(ARGS) || failed=1; done; $(PY) bench/query_overhead.py --one-cpu $(ARGS) || failed=1; exit $$failed
 
 lock: .venv/.dev
 	@$(PY) tools/lock.py

@@ -68,6 +68,14 @@ def test_bulk_reports_inserts_and_what_a_stream_keeps(tmp_path: Path) -> None:
     assert done.returncode == (0 if report["pinned"] and not missed else 1)
 
 
+def test_changes_reports_rows_per_second_beside_a_loop_by_hand(tmp_path: Path) -> None:
+    options = ("--rows", "1000", "--rounds", "1", "--engine", "postgresql")
+    done, report = _run("changes.py", tmp_path / "report.json", *options)
+    assert [row["name"] for row in report["rows"]] == ["rdskit", "psycopg, by hand"]
+    assert all(row["per_second"] > 0 and row["per_cpu_second"] > 0 for row in report["rows"])
+    assert done.returncode == (0 if report["met"] else 1)
+
+
 @pytest.mark.soak
 def test_routing_reports_what_is_stale_and_what_a_slow_reader_does(tmp_path: Path) -> None:
     done, report = _run("routing.py", tmp_path / "report.json", "--rounds", "2", "--calls", "20", "--pairs", "100")
