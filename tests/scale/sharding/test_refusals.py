@@ -93,3 +93,8 @@ def test_a_key_in_a_condition_is_no_change(sql: str) -> None:
 def test_configurations_that_are_refused(content: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         Shards.connect(content)
+
+
+def test_replicas_that_may_lag_behind_a_move_are_refused() -> None:
+    with pytest.raises(ConfigError, match="replica may lag"):
+        Shards.connect({"shards": {"s1": "rds://s1"}}, readers="auto")

@@ -38,7 +38,9 @@ class Shards:
 
     def __init__(self, config: ShardConfig, options: Mapping[str, Any]) -> None:
         self.config = config
-        self._options = dict(options)
+        if options.get("readers", "off") != "off":
+            raise ConfigError("readers= is not for shards: a replica may lag behind a move, so writers answer reads")
+        self._options = {"readers": "off", **options}
         self._timeout: float | None = self._options.setdefault("timeout", _TIMEOUT)
         self._connected: tuple[Database, ...] = ()
         self._databases: dict[str, Database] = {}  # views that refuse changes of shard keys
