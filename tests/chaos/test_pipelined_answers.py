@@ -118,7 +118,7 @@ def _url(server: ThrowawayPostgres, port: int | None = None) -> str:
 
 
 async def _filled(url: str) -> None:
-    async with rdskit.connect(url, tls="off") as db:
+    async with rdskit.connect(url, tls="off", pipeline="auto") as db:
         await db.execute("create table if not exists items (id bigint primary key, name text)")
         fill = "insert into items select n, 'item ' || n from generate_series(0, 999) n on conflict do nothing"
         await db.execute(fill)
@@ -129,8 +129,8 @@ async def test_every_answer_carries_its_callers_key(server: ThrowawayPostgres, a
     chance = random.Random(22)
     await _filled(_url(server))
     async with (
-        rdskit.connect(_url(server), tls="off", application_name="watcher") as watcher,
-        rdskit.connect(_url(server), tls="off", max_waiting=TASKS) as db,
+        rdskit.connect(_url(server), tls="off", pipeline="auto", application_name="watcher") as watcher,
+        rdskit.connect(_url(server), tls="off", pipeline="auto", max_waiting=TASKS) as db,
     ):
         await pipelined(db, READ, key=1)
         storm = Storm(db, answers, chance)
@@ -153,14 +153,22 @@ async def test_every_answer_carries_its_callers_key(server: ThrowawayPostgres, a
 async def test_bytes_that_are_cut_are_no_answer(server: ThrowawayPostgres, answers: int) -> None:
     chance = random.Random(23)
     await _filled(_url(server))
-    relay = CuttingRelay(server.host, server.port, chance, 20_000, 400_000)
+    relay = CuttingRelay(server.host, server.port, chance, 5_000, 60_000)
     relay.cutting = False
-    async with relay.listening(), rdskit.connect(_url(server, relay.port), tls="off", max_waiting=TASKS) as db:
+    async with (
+        relay.listening(),
+        rdskit.connect(_url(server, relay.port), tls="off", pipeline="auto", max_waiting=TASKS) as db,
+    ):
         await pipelined(db, READ, key=1)
         relay.cutting = True
         lanes_of(db).retire()
-        storm = Storm(db, answers, chance)
-        await storm.rage()
-        assert storm.wrong == []
+        # Pooled connections of before are not cut: where these took all reads of a storm, there is another one.
+        for _ in range(10):
+            lanes_of(db).hot = True
+            storm = Storm(db, answers, chance)
+            await storm.rage()
+            assert storm.wrong == []
+            if relay.cuts:
+                break
         assert relay.cuts > 0
         relay.cutting = False

@@ -27,7 +27,7 @@ MANY = "select n from generate_series(1, cast(:n as int)) n"
 
 @pytest.fixture
 async def db(database: TestDatabase) -> AsyncIterator[rdskit.Database]:
-    async with rdskit.connect(database.url, tls="off", max_size=4, max_waiting=1000) as opened:
+    async with rdskit.connect(database.url, tls="off", pipeline="auto", max_size=4, max_waiting=1000) as opened:
         await opened.execute(
             "create table items as select n as id, 'item ' || n as name from generate_series(1, 100) n"
         )
@@ -70,15 +70,15 @@ async def test_a_lone_task_uses_the_pool(db: rdskit.Database) -> None:
     assert (lanes.connections, lanes.answered) == (0, 0)
 
 
-async def test_off_means_that_there_are_none(database: TestDatabase) -> None:
-    async with rdskit.connect(database.url, tls="off", pipeline="off") as db:
+async def test_off_is_the_default_and_means_that_there_are_none(database: TestDatabase) -> None:
+    async with rdskit.connect(database.url, tls="off") as db:
         assert db.stats().writer.lanes is None
     with pytest.raises(rdskit.ConfigError, match="pipeline='on' is not known; choose one of auto, off"):
         await rdskit.connect(database.url, tls="off", pipeline="on")  # type: ignore[arg-type]  # the point of it
 
 
 async def test_a_proxy_gets_none(database: TestDatabase) -> None:
-    async with rdskit.connect(database.url, tls="off", pinning="avoid") as db:
+    async with rdskit.connect(database.url, tls="off", pipeline="auto", pinning="avoid") as db:
         assert db.stats().writer.lanes is None
 
 
@@ -212,7 +212,7 @@ async def test_a_changed_table_is_read_as_it_is(db: rdskit.Database) -> None:
 
 async def test_an_observer_hears_of_each_read(database: TestDatabase) -> None:
     heard: list[object] = []
-    async with rdskit.connect(database.url, tls="off", observers=[heard.append]) as db:
+    async with rdskit.connect(database.url, tls="off", pipeline="auto", observers=[heard.append]) as db:
         await pipelined(db, "select cast(:n as int) as n", n=1)
         heard.clear()
         lanes_of(db).hot = True
@@ -223,7 +223,7 @@ async def test_an_observer_hears_of_each_read(database: TestDatabase) -> None:
 
 async def test_closing_leaves_no_connection(database: TestDatabase) -> None:
     async with rdskit.connect(database.url, tls="off") as watcher:
-        async with rdskit.connect(database.url, tls="off", application_name="lanes") as db:
+        async with rdskit.connect(database.url, tls="off", pipeline="auto", application_name="lanes") as db:
             await pipelined(db, "select cast(:n as int) as n", n=1)
         sessions = "select count(*) from pg_stat_activity where application_name = 'lanes'"
 

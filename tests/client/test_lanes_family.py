@@ -23,7 +23,7 @@ COUNT = "select count(*) as n from items a join items b join items c join items 
 @pytest.fixture(params=["mariadb", "mysql"])
 async def db(request: pytest.FixtureRequest) -> AsyncIterator[rdskit.Database]:
     database: FamilyDatabase = request.getfixturevalue(f"{request.param}_database")
-    async with rdskit.connect(database.url, tls="off", max_size=4, max_waiting=1000) as opened:
+    async with rdskit.connect(database.url, tls="off", pipeline="auto", max_size=4, max_waiting=1000) as opened:
         await opened.execute("create table items (id int primary key, name varchar(20))")
         await opened.insert_many("items", [{"id": number, "name": f"item {number}"} for number in range(1, 101)])
         yield opened

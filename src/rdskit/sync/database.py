@@ -140,7 +140,7 @@ def connect(
     observers: Iterable[Observer] = (),
     processes: int | None = None,
     pinning: Pinning = "auto",
-    pipeline: Pipelining = "auto",
+    pipeline: Pipelining = "off",
     spill: float | None = None,
     token_key: str | None = None,
 ) -> Database:

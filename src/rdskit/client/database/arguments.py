@@ -39,7 +39,7 @@ class ConnectArguments(NamedTuple):
     observers: Iterable[Observer] = ()
     processes: int | None = None
     pinning: str = "auto"
-    pipeline: str = "auto"
+    pipeline: str = "off"
     spill: float | None = None
     token_key: str | None = None
 

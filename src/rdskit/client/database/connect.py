@@ -100,7 +100,7 @@ def connect(
     observers: Iterable[Observer] = (),
     processes: int | None = None,
     pinning: Pinning = "auto",
-    pipeline: Pipelining = "auto",
+    pipeline: Pipelining = "off",
     spill: float | None = None,
     token_key: str | None = None,
 ) -> Connecting:
@@ -129,7 +129,7 @@ def connect(
         observers: called with each event of ``rdskit.events`` on the event loop; must return at once.
         processes: number of processes like this one, for the connection budget; None: ``WEB_CONCURRENCY``, else 1.
         pinning: ``"avoid"`` uses no session state, which RDS Proxy would pin; ``"auto"`` only at a proxy; ``"allow"``.
-        pipeline: ``"auto"`` lets quick reads of many tasks share a connection, see docs/pipelining.md; or ``"off"``.
+        pipeline: ``"auto"`` lets quick reads of many tasks share connections (docs/pipelining.md); ``"off"``: none do.
         spill: largest share of reads (0 to 1) for the writer; others raise ``StaleReadError``. None: no limit.
         token_key: signs ``token()``: 16 characters or more, the same everywhere; None: ``RDSKIT_TOKEN_KEY``, or random.
 

@@ -45,7 +45,7 @@ class Options:
     observers: tuple[Observer, ...] = ()
     processes: int = 1
     pinning: str = "auto"
-    pipeline: str = "auto"
+    pipeline: str = "off"
     spill: float | None = None
     token_key: str | None = field(default=None, repr=False)
 
