@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -102,6 +103,7 @@ async def test_a_lost_connection_costs_no_read(db: rdskit.Database) -> None:
     reading = asyncio.create_task(_many(db, 100, 50))
     async with db.connection() as held:
         for row in await held.fetch_all(ids):
-            await held.execute(f"kill {row.id}")
+            with contextlib.suppress(rdskit.QueryError):  # 1094: that session has ended by itself
+                await held.execute(f"kill {row.id}")
     await reading
     await _many(db, 100)

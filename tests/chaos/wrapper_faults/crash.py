@@ -73,7 +73,7 @@ async def crash(cluster: Cluster, neighbour: Cluster, child: Child) -> Seen:
     """Kill the writer under load; the look at the topology that is due by the clock is an hour away."""
     seen = Seen(before=cluster.writer)
     tasks = asyncio.all_tasks()
-    with mock.patch.object(cluster_room, "_LOOK_EVERY", HOUR):
+    with mock.patch.object(cluster_room, "_REFRESH_EVERY", HOUR):
         async with rdskit.connect(neighbour.target, observers=[seen.neighbour_events.append]) as other:
             await _crash_of_one(seen, cluster, child)
             assert await other.fetch_value("select 1") == 1
