@@ -78,9 +78,9 @@ class Invalidation:
             scope: that the names are looked up in.
         """
         self._stats.invalidations += 1
-        await asyncio.shield(self._owner.spawn(self._told(tables, scope), "invalidate"))
+        await asyncio.shield(self._owner.spawn(self._invalidate_or_lose_trust(tables, scope), "invalidate"))
 
-    async def _told(self, tables: Iterable[str] | None, scope: Scope) -> None:
+    async def _invalidate_or_lose_trust(self, tables: Iterable[str] | None, scope: Scope) -> None:
         try:
             usable = await self._store.usable()
             # After an outage the catalog may be out of date; the command must be on its way before the caller goes on.
